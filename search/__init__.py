@@ -1,0 +1,1 @@
+"""The sweep: joins spaces and trials, drives Ray Tune, records to MLflow, reports and exports."""

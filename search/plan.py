@@ -1,0 +1,266 @@
+"""Joins the three blocks of an experiment file and checks them against each other, the encoders and the data.
+
+The one place where `spaces` meets `trainable`. All mistakes are found before anything starts, and told at once.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from search.settings import SweepSettings
+from spaces import Space, SpaceError, load_yaml, parse_space, parse_yaml, shipped
+from trainable.config import TrialConfig, build_config, describe, field_names, unknown
+from trainable.encoder import limit_problems, locate
+from trainable.errors import ConfigError
+from trainable.prepare import Prepared, prepare
+from trainable.trial import Workspace
+
+BLOCKS = ("sweep", "trial", "space")
+T = TypeVar("T")
+
+
+class PlanError(ValueError):
+    """An experiment that cannot be run as it is written.
+
+    Attributes:
+        problems: every mistake found in any block, one sentence each, beginning with its path.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked experiment: what is looked for, what is fixed and what varies."""
+
+    settings: SweepSettings
+    base: dict[str, Any]
+    """The trial block, nested, as `build_config` takes it."""
+    space: Space
+    roots: tuple[Path, ...]
+    """Folders in which relative data files are looked up: the experiment file's, then the working folder."""
+
+    def config(self, params: Mapping[str, Any], **override: Any) -> TrialConfig:
+        """The settings of a trial with these sampled values.
+
+        Raises:
+            ConfigError: if they do not fit together.
+        """
+        return build_config(self.base, {**params, **override})
+
+    def workspace(self, storage: Path) -> Workspace:
+        """Where trials keep what they share."""
+        return Workspace(storage.resolve() / "cache", tuple(root.resolve() for root in self.roots))
+
+    def searches_source(self) -> bool:
+        """Whether some trials may train a source stage and others not."""
+        return "source.enabled" in self.space.names
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The experiment as JSON-ready values, the same for the same experiment."""
+        return {
+            "sweep": self.settings.model_dump(mode="json"),
+            "trial": self.base,
+            "space": self.space.to_mapping(),
+            "roots": [str(root) for root in self.roots],
+        }
+
+
+def find_experiment(name: str) -> Path:
+    """The file of that path, or else the shipped experiment of that name.
+
+    Raises:
+        PlanError: if there is neither.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    if name in shipped():
+        return shipped()[name]
+    what = "is a folder, not an experiment file" if path.is_dir() else "no such file"
+    raise PlanError([f"{name}: {what}, and no shipped experiment of that name; there are {', '.join(shipped())}"])
+
+
+def load_plan(file: Path, overrides: Mapping[str, str] | None = None) -> Plan:
+    """Read and check an experiment file, without looking at the data.
+
+    Args:
+        file: the YAML file.
+        overrides: values, as YAML text, by dotted name that begins with the block (`sweep.trials`).
+
+    Raises:
+        PlanError: naming every mistake.
+    """
+    try:
+        blocks = load_yaml(file)
+    except SpaceError as error:
+        raise PlanError(list(error.problems)) from None
+    return build_plan(_override(blocks, overrides or {}), (file.parent.resolve(), Path.cwd()), str(file))
+
+
+def build_plan(blocks: Mapping[str, Any], roots: tuple[Path, ...], origin: str) -> Plan:
+    """Check the three blocks, each by its owner, then against each other.
+
+    Raises:
+        PlanError: naming every mistake; each begins with `origin`.
+    """
+    problems = [unknown(str(name), list(BLOCKS), what="block") for name in blocks if name not in BLOCKS]
+    problems += [f"{name}: this block is missing" for name in ("sweep", "trial") if name not in blocks]
+    settings = _collect(problems, lambda: _settings(blocks["sweep"])) if "sweep" in blocks else None
+    space = _collect(problems, lambda: parse_space(blocks.get("space") or {}))
+    base = blocks.get("trial")
+    if base is not None and not isinstance(base, dict):
+        problems.append(f"trial: must be a mapping of settings, got {base!r:.80}")
+    elif base is not None and space is not None:
+        base = dict(base) | ({"metric": settings.metric} if settings else {})
+        problems += _joint_problems(blocks["trial"], base, space)
+    if settings and space and isinstance(base, dict):
+        problems += _start_problems(settings, space)
+    if problems or settings is None or space is None or base is None:
+        raise PlanError([f"{origin}: {problem}" for problem in problems])
+    return Plan(settings, base, space, roots)
+
+
+def check_data(plan: Plan, storage: Path) -> dict[str, Prepared]:
+    """Read, check and tokenise every data set that a trial may use, so that no trial has to.
+
+    Returns:
+        What was prepared, by `stage dataset-name`; the same data stand once for each encoder.
+
+    Raises:
+        PlanError: naming every mistake in the data.
+    """
+    workspace = plan.workspace(storage)
+    problems: list[str] = []
+    prepared: dict[str, Prepared] = {}
+    for config in _representatives(plan):
+        for name, stage in (("source", config.source), ("target", config.target)):
+            if stage is None:
+                continue
+            dataset = config.dataset_of(stage)
+            made = _collect(
+                problems,
+                lambda dataset=dataset, config=config: prepare(  # type: ignore[misc]
+                    dataset, locate(config.encoder), workspace.roots, workspace.cache / "tokens"
+                ),
+            )
+            if made is not None:
+                prepared[f"{name} {made.name} {made.fingerprint[:8]}"] = made
+    if problems:
+        raise PlanError(problems)
+    return prepared
+
+
+def _representatives(plan: Plan) -> Iterator[TrialConfig]:
+    """Configurations that together name every encoder and every data set on offer."""
+    for name, value in plan.space.corners():
+        if name == "encoder" or name.endswith(".dataset"):
+            yield plan.config(plan.space.complete({name: value}))
+    yield plan.config(plan.space.complete({}))
+
+
+def _settings(block: Any) -> SweepSettings:
+    try:
+        return SweepSettings.model_validate(block)
+    except ValidationError as error:
+        sentences = describe(error, SweepSettings)
+        raise ConfigError([s if s.startswith("sweep.") else f"sweep.{s}" for s in sentences]) from None
+
+
+def _joint_problems(written: Mapping[str, Any], base: dict[str, Any], space: Space) -> Iterator[str]:
+    """Mistakes that show only where `trial` and `space` meet: names, types, and what each encoder can bear."""
+    known = list(field_names())
+    searched = [name for name in space.names if name in known and name != "metric"]
+    for name in space.names:
+        if name not in known:
+            yield f"space.{name}: {unknown(name, known)}"
+        elif _stands_in(written, name):
+            yield f"space.{name}: stands under trial too; a setting is either fixed or searched"
+    if "metric" in written or "metric" in space.names:
+        yield "trial.metric: is set by sweep.metric; leave it out here"
+    if len(searched) < len(space.names):
+        return
+    try:
+        points = [({}, space.complete({}))] + [({n: v}, space.complete({n: v})) for n, v in space.corners()]
+    except SpaceError as error:
+        yield from (f"space.{problem}" for problem in error.problems)
+        return
+    seen: set[str] = set()
+    for given, point in points:
+        for encoder in _encoders(base, space, point):
+            for problem in _problems_of(base, point | encoder):
+                name = next((n for n in given if problem.startswith(f"{n}:")), None)
+                if problem not in seen:
+                    seen.add(problem)
+                    where = "space" if name or problem.partition(":")[0] in space.names else "trial"
+                    yield f"{where}.{problem}"
+
+
+def _encoders(base: Mapping[str, Any], space: Space, point: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The encoders with which a point may meet: all on offer, unless a condition ties the point to some."""
+    if "encoder" not in space.names:
+        return [{}]
+    options = [value for name, value in space.corners() if name == "encoder"]
+    return [{"encoder": option} for option in options if {**point, "encoder": option} in space]
+
+
+def _problems_of(base: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    try:
+        return limit_problems(build_config(base, params))
+    except ConfigError as error:
+        return list(error.problems)
+
+
+def _start_problems(settings: SweepSettings, space: Space) -> Iterator[str]:
+    for index, point in enumerate(settings.start_with):
+        for problem in space.check(point, partial=True):
+            yield f"sweep.start_with[{index}]: {problem}"
+    if len(settings.start_with) > settings.trials:
+        yield f"sweep.trials: {settings.trials} is less than the {len(settings.start_with)} points of sweep.start_with"
+    if settings.sampler == "grid":
+        try:
+            space.grid()
+        except SpaceError as error:
+            yield from (f"sweep.sampler: grid: {problem}" for problem in error.problems)
+
+
+def _stands_in(written: Mapping[str, Any], name: str) -> bool:
+    block, _, field = name.partition(".")
+    inner = written.get(block)
+    return field in inner if field and isinstance(inner, Mapping) else not field and block in written
+
+
+def _collect(problems: list[str], make: Callable[[], T]) -> T | None:
+    """What `make` makes, or None with its mistakes added to the list."""
+    try:
+        return make()
+    except (ConfigError, SpaceError) as error:
+        problems += error.problems
+        return None
+
+
+def _override(blocks: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
+    """Put `--set` values into the blocks; dots lead inwards, except that names of the space have dots themselves."""
+    result: dict[str, Any] = json.loads(json.dumps(blocks, default=str))
+    problems = []
+    for name, text in overrides.items():
+        block, _, rest = name.partition(".")
+        if block not in BLOCKS or not rest:
+            problems.append(f"--set {name}: a name begins with one of {', '.join(b + '.' for b in BLOCKS)}")
+            continue
+        path = [rest] if block == "space" else rest.split(".")
+        inner = result.setdefault(block, {})
+        for step in path[:-1]:
+            inner = inner.setdefault(step, {}) if isinstance(inner, dict) else inner
+        value = _collect(problems, lambda name=name, text=text: parse_yaml(f"value: {text}", f"--set {name}"))  # type: ignore[misc]
+        if isinstance(inner, dict) and value is not None:
+            inner[path[-1]] = value["value"]
+    if problems:
+        raise PlanError(problems)
+    return result

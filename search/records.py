@@ -1,0 +1,199 @@
+"""What a sweep leaves behind, as plain values: its trials, its scores and the whole outcome as JSON."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter
+
+Direction = Literal["max", "min"]
+Role = Literal["search", "confirm", "no_source"]
+
+
+class _Json:
+    # NaN and infinity are not JSON: they travel as strings, which pydantic reads back as numbers.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="strings")
+
+
+class State(StrEnum):
+    """How a trial stands; the same word in the study, in MLflow and in the report."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    """By the scheduler."""
+    FAILED = "failed"
+    """An exception, a NaN, or out of memory after all that could be tried."""
+    LOST = "lost"
+    """Its process died and it could not be resumed."""
+
+
+@dataclass(frozen=True)
+class TrialRecord(_Json):
+    """One trial as it stands now."""
+
+    number: int
+    state: State
+    params: dict[str, Any]
+    """The sampled settings, by dotted name."""
+    seed: int
+    role: Role = "search"
+    """`confirm` is a finalist again on a further seed, `no_source` the comparison without a source."""
+    of: int | None = None
+    """The search trial that a `confirm` or `no_source` trial belongs to."""
+    value: float | None = None
+    """Best validation score so far, of the sweep's metric."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Scores at the best evaluation, by dotted name (`target.validation.accuracy`)."""
+    progress: float = 0.0
+    """Share of the target stage that is done, 0 to 1."""
+    seconds: float = 0.0
+    error: str | None = None
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True)
+class Score(_Json):
+    """A validation score over seeds."""
+
+    mean: float
+    sd: float | None
+    """Sample standard deviation; none for one seed."""
+    values: tuple[float, ...]
+
+    @classmethod
+    def over(cls, values: Iterable[float]) -> Score:
+        """Mean and spread of one score a seed, of which there is at least one."""
+        values = tuple(values)
+        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, values)
+
+
+@dataclass(frozen=True)
+class TestScore(_Json):
+    """The winner on the test split, which is read once."""
+
+    __test__: ClassVar[bool] = False  # the name is no invitation to pytest
+
+    metrics: dict[str, float]
+    """By plain name, the sweep's metric among them."""
+    low: float
+    high: float
+    """95 % bootstrap interval of the sweep's metric."""
+    rows: int
+    per_class: list[dict[str, Any]]
+    """A line a class: `label`; `precision`, `recall`, `f1` from 0 to 1; `rows`."""
+
+
+@dataclass(frozen=True)
+class Comparison(_Json):
+    """Whether the source stage helped, on the target's validation split."""
+
+    source: str
+    with_source: Score
+    without_source: Score
+    difference: float
+    """Mean with the source minus mean without, whatever the metric's direction."""
+    low: float | None
+    high: float | None
+    """95 % interval of the difference; none where the seeds cannot give one."""
+    sentence: str
+    """The same in plain words."""
+
+
+@dataclass(frozen=True)
+class Outcome(_Json):
+    """All that is known of a sweep: what `show` prints and what `--json` ends with."""
+
+    name: str
+    storage: str
+    tracking_uri: str
+    """Without its password, see `search.tracking.redact`."""
+    run_id: str | None
+    """The sweep's MLflow run."""
+    metric: str
+    direction: Direction
+    trials: tuple[TrialRecord, ...]
+    winner: int | None
+    """The search trial whose settings won."""
+    exported: int | None
+    """Its run whose model is exported: the best of its seeds on validation."""
+    winner_config: dict[str, Any]
+    """Every setting of that run, by dotted name."""
+    validation: Score | None
+    test: TestScore | None
+    comparison: Comparison | None
+    seconds: float
+    worker_hours: float
+    budget: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    complete: bool = True
+    """Whether nothing is left for `resume` to do."""
+
+    def record(self, number: int) -> TrialRecord:
+        """The trial of that number.
+
+        Raises:
+            KeyError: where there is none.
+        """
+        for record in self.trials:
+            if record.number == number:
+                return record
+        raise KeyError(number)
+
+    def to_json(self) -> dict[str, Any]:
+        """Only what `json.dumps` takes; the winner stands under one key with its settings."""
+        fields: dict[str, Any] = json.loads(_OUTCOME.dump_json(self))
+        number, config = fields.pop("winner"), fields.pop("winner_config")
+        winner = None
+        if number is not None:
+            params = next(trial["params"] for trial in fields["trials"] if trial["number"] == number)
+            winner = {"number": number, "params": params, "config": config}
+        counts = {"total": len(self.trials), **count_states(self.trials)}
+        return fields | {"winner": winner, "counts": counts}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+        """The outcome that `to_json` wrote.
+
+        Raises:
+            pydantic.ValidationError: when the mapping is no such thing.
+        """
+        winner = data["winner"] or {"number": None, "config": {}}
+        fields = {key: value for key, value in data.items() if key != "counts"}
+        return _OUTCOME.validate_python(fields | {"winner": winner["number"], "winner_config": winner["config"]})
+
+
+_OUTCOME = TypeAdapter(Outcome)
+
+
+def count_states(records: Iterable[TrialRecord]) -> dict[str, int]:
+    """How many trials stand in each state, every state named."""
+    counts = Counter(record.state for record in records)
+    return {state.value: counts[state] for state in State}
+
+
+def ranked(records: Iterable[TrialRecord], direction: Direction) -> list[TrialRecord]:
+    """Best first: finished before running before stopped, as a score cut short is not comparable."""
+    order = [State.FINISHED, State.RUNNING, State.STOPPED, State.LOST, State.FAILED]
+
+    def key(record: TrialRecord) -> tuple[int, bool, float, int]:
+        scored = record.value is not None and record.value == record.value  # a NaN is no score
+        value = (record.value or 0.0) * (-1 if direction == "max" else 1) if scored else 0.0
+        return order.index(record.state), not scored, value, record.number
+
+    return sorted(records, key=key)
+
+
+def best_so_far(records: Sequence[TrialRecord], direction: Direction) -> TrialRecord | None:
+    """The search trial with the best score yet, finished or not; none while there is no score."""
+    scored = [r for r in records if r.role == "search" and r.value is not None and r.value == r.value]
+    if not scored:
+        return None
+    sign = -1 if direction == "max" else 1
+    return min(scored, key=lambda r: (sign * (r.value or 0.0), r.number))

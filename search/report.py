@@ -1,0 +1,191 @@
+"""The sweep when it is over: its trials, its winner, what the source was worth, and what to type next."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from scipy import stats
+
+from search.records import Comparison, Direction, Outcome, Role, Score, TestScore, TrialRecord, ranked
+from search.view import duration, number, one_line, score, settings, state_text, states_text
+
+DEFAULT_STORAGE = "runs"
+_UNBOUNDED = 10_000  # characters
+_REPEATS: dict[Role, str] = {"confirm": "", "no_source": " without its source"}
+
+
+def compare(
+    with_values: Sequence[float],
+    without_values: Sequence[float],
+    metric: str,
+    direction: Direction,
+    source_name: str,
+) -> Comparison:
+    """Say whether the source stage helped, from one validation score a seed with it and without it.
+
+    The interval is Welch's, for the difference of two means: it takes two seeds on both sides, and
+    some spread between seeds.
+    """
+    with_source, without = Score.over(with_values), Score.over(without_values)
+    difference = with_source.mean - without.mean
+    gain = difference if direction == "max" else -difference
+    seeds = _seeds(len(with_values), len(without_values))
+    scores = f"{metric} {score(with_source.mean)} with it, {score(without.mean)} without ({difference:+.4f}"
+    reach = _welch_reach(with_source, without)
+    if reach is None:
+        reason = "too few" if min(len(with_values), len(without_values)) < 2 else "no spread between them"
+        sentence = (
+            f"What the source {source_name!r} is worth cannot be told from these seeds: {scores}; {seeds}, {reason} "
+            "for an interval). The difference may be chance."
+        )
+        return Comparison(source_name, with_source, without, difference, None, None, sentence)
+    low, high = difference - reach, difference + reach
+    if low <= 0 <= high:
+        verdict = f"No clear difference with the source {source_name!r}"
+    else:
+        verdict = f"The source {source_name!r} {'helped' if gain > 0 else 'hurt'}"
+    sentence = f"{verdict}: {scores}, 95 % interval {low:+.4f} to {high:+.4f}; {seeds})."
+    return Comparison(source_name, with_source, without, difference, low, high, sentence)
+
+
+def print_outcome(outcome: Outcome, console: Console) -> None:
+    """Print the whole outcome: trials, winner, test score, comparison, notes, next commands."""
+    _say(console, f"Sweep {outcome.name}", style="bold")
+    hours = f"{duration(outcome.seconds)}, {outcome.worker_hours:.2f} worker-hours"
+    console.print(Text.assemble(states_text(outcome.trials), f"; {hours}"))
+    console.print(_searched(outcome, console))
+    if repeated := [trial for trial in outcome.trials if trial.role != "search"]:
+        console.print(_repeated(repeated, outcome.metric))
+    for record in outcome.trials:
+        if record.error:
+            _say(console, f"trial {record.number} {record.state}: {one_line(record.error)}", style="red")
+    _print_winner(outcome, console)
+    if outcome.test:
+        _print_test(outcome.test, outcome.metric, console)
+    if outcome.comparison:
+        _say(console, "\nDid the source help?", style="bold")
+        _say(console, outcome.comparison.sentence)
+    for note in outcome.notes:
+        _say(console, f"Note: {note}", style="yellow")
+    _say(console, "\nNext", style="bold")
+    for command in next_commands(outcome):
+        # Never wrapped: a line is copied as it stands.
+        console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def next_commands(outcome: Outcome) -> list[str]:
+    """What to type to look, to go on (or see this again) and to export; export needs a winner."""
+    storage = [] if outcome.storage == DEFAULT_STORAGE else ["--storage", outcome.storage]
+    again = "show" if outcome.complete else "resume"
+    commands = [["ui"], [again, outcome.name]]
+    if outcome.winner is not None:
+        commands.append(["export", outcome.name, "--to", f"{outcome.name}-model"])
+    return [shlex.join(["transfersweep", *command, *storage]) for command in commands]
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(text, style=style))
+
+
+def _welch_reach(first: Score, second: Score) -> float | None:
+    """Half the width of Welch's 95 % interval; none where the seeds cannot give one."""
+    if first.sd is None or second.sd is None or first.sd == second.sd == 0:
+        return None
+    freedom = [len(first.values) - 1, len(second.values) - 1]
+    variances = [first.sd**2 / len(first.values), second.sd**2 / len(second.values)]
+    variance = sum(variances)
+    degrees = variance**2 / sum(v**2 / f for v, f in zip(variances, freedom, strict=True))
+    return float(stats.t.ppf(0.975, degrees)) * math.sqrt(variance)
+
+
+def _seeds(with_source: int, without: int) -> str:
+    if with_source == without:
+        return "one seed each" if without == 1 else f"{without} seeds each"
+    return f"{with_source} and {without} seeds"
+
+
+def _varying(trials: Sequence[TrialRecord]) -> list[str]:
+    """Names of the settings that are not the same in all trials; a setting that one lacks varies."""
+    names = dict.fromkeys(name for trial in trials for name in trial.params)
+    return [name for name in names if len({repr(trial.params.get(name)) for trial in trials}) > 1]
+
+
+def _searched(outcome: Outcome, console: Console) -> Table:
+    """The trials of the search, best first: a column a setting where these fit the console, else one for all."""
+    wide = _searched_table(outcome, in_columns=True)
+    needed = console.measure(wide, options=console.options.update(width=_UNBOUNDED)).maximum
+    return wide if needed <= console.width else _searched_table(outcome, in_columns=False)
+
+
+def _searched_table(outcome: Outcome, in_columns: bool) -> Table:
+    trials = ranked([trial for trial in outcome.trials if trial.role == "search"], outcome.direction)
+    names = _varying(trials)
+    table = _table("#", "state", _stacked(outcome.metric), "sec")
+    for name in names if in_columns else ["settings"]:
+        table.add_column(_stacked(name), justify="right" if in_columns else "left", vertical="bottom")
+    for trial in trials:
+        shown = {name: trial.params.get(name) for name in names}
+        cells = [number(value) for value in shown.values()] if in_columns else [settings(shown)]
+        style = "bold" if trial.number == outcome.winner else None
+        table.add_row(*_standing(trial), *(Text(cell) for cell in cells), style=style)
+    return table
+
+
+def _repeated(trials: Sequence[TrialRecord], metric: str) -> Table:
+    """The trials that train a finalist again, on a further seed or without its source."""
+    table = _table("#", "state", metric, "sec", "seed")
+    table.add_column("repeats")
+    for trial in trials:
+        table.add_row(*_standing(trial), str(trial.seed), f"trial {trial.of}{_REPEATS[trial.role]}")
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="left" if column in {"state", "class"} else "right", no_wrap=column != "class")
+    return table
+
+
+def _stacked(name: str) -> str:
+    """A long name over several lines (target. / learning_ / rate): its column stays as narrow as its values."""
+    return name.replace(".", ".\n").replace("_", "_\n")
+
+
+def _standing(trial: TrialRecord) -> list[str | Text]:
+    return [str(trial.number), state_text(trial.state), score(trial.value), f"{trial.seconds:.0f}"]
+
+
+def _print_winner(outcome: Outcome, console: Console) -> None:
+    if outcome.winner is None:
+        _say(console, "\nNo winner: no trial has finished with a score.", style="bold")
+        return
+    _say(console, f"\nWinner: trial {outcome.winner}, chosen on validation", style="bold")
+    if outcome.validation:
+        values = outcome.validation.values
+        spread = "" if outcome.validation.sd is None else f" ± {outcome.validation.sd:.4f}"
+        seeds = "1 seed" if len(values) == 1 else f"mean ± sd of {len(values)} seeds"
+        _say(console, f"validation {outcome.metric} {score(outcome.validation.mean)}{spread} ({seeds})")
+    winner = next(trial for trial in outcome.trials if trial.number == outcome.winner)
+    for name, value in winner.params.items():
+        _say(console, f"  {name}: {value}")
+
+
+def _print_test(test: TestScore, metric: str, console: Console) -> None:
+    _say(console, "\nTest split, read once", style="bold")
+    interval = f"95 % interval {score(test.low)} to {score(test.high)}"
+    _say(console, f"{metric} {score(test.metrics[metric])}, {interval}, {test.rows} rows")
+    others = {name: value for name, value in test.metrics.items() if name != metric}
+    if others:
+        _say(console, ", ".join(f"{name} {score(value)}" for name, value in others.items()))
+    table = _table("class", "precision", "recall", "f1", "rows")
+    for line in test.per_class:
+        scores = [score(line[column]) for column in ("precision", "recall", "f1")]
+        table.add_row(Text(str(line["label"])), *scores, str(line["rows"]))
+    console.print(table)

@@ -1,0 +1,31 @@
+"""The JSON Schema of an experiment file, joined from the three owners of its blocks."""
+
+from typing import Any
+
+from search.settings import SweepSettings
+from spaces import space_schema
+from trainable.config import TrialConfig, field_names
+
+
+def experiment_schema() -> dict[str, Any]:
+    """A schema (draft 2020-12) that editors use to complete and check experiment files.
+
+    A setting that the trial block needs may stand in the space block instead, so nothing inside `trial` is
+    required here; what is missing is found when the file is loaded.
+    """
+    sweep = SweepSettings.model_json_schema(ref_template="#/$defs/{model}")
+    trial = TrialConfig.model_json_schema(ref_template="#/$defs/{model}")
+    definitions = {**sweep.pop("$defs", {}), **trial.pop("$defs", {})}
+    trial["properties"].pop("metric")  # set by sweep.metric
+    for block in (trial, *(definitions[name] for name in ("Source", "Target"))):
+        block.pop("required", None)
+    names = {name: {} for name in field_names() if name != "metric"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "transfersweep experiment",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["sweep", "trial"],
+        "properties": {"sweep": sweep, "trial": trial, "space": space_schema(names)},
+        "$defs": definitions,
+    }

@@ -1,0 +1,101 @@
+"""The searcher that Ray Tune asks: proposes from the study, and tells the study the truth about every trial.
+
+Ray's own `OptunaSearch` tells Optuna that a stopped trial is complete and leaves a NaN running for ever.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from search.budget import Budget
+from search.ledger import Ledger
+from search.plan import Plan
+from search.records import State, TrialRecord
+from search.selection import next_again, trial_config
+from search.strategy import rungs
+
+
+class TruthfulSearcher(Searcher):
+    """First the trials that an earlier session left unfinished, then the search, then the finalists again.
+
+    Args:
+        plan: the experiment.
+        ledger: the study; this searcher is its only writer while Tune runs.
+        budget: what may be spent.
+        slots: trials that run at a time, for judging what is left of the budget.
+    """
+
+    def __init__(self, plan: Plan, ledger: Ledger, budget: Budget, slots: int) -> None:
+        super().__init__(metric="value", mode=plan.settings.direction)
+        self.plan, self.ledger, self.budget, self.slots = plan, ledger, budget, slots
+        self._to_resume = list(ledger.running())
+        self._numbers: dict[str, int] = {}  # Tune's trial id -> number in the study
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The configuration of the next trial; None while running trials must end first."""
+        record = self._next()
+        if record is None:
+            return None if self.ledger.running() else Searcher.FINISHED
+        self._numbers[trial_id] = record.number
+        return self._tune_config(record)
+
+    def _next(self) -> TrialRecord | None:
+        if self._to_resume:
+            return self._to_resume.pop(0)
+        if self.budget.spent():
+            return None
+        if self.budget.room_for_search(self.slots) and not self._grid_is_done():
+            return self.ledger.begin()
+        if any(r.role == "search" for r in self.ledger.running()):
+            return None
+        if not self.ledger.waiting():
+            for again in next_again(self.plan, self.ledger.records):
+                self.ledger.queue(again.params, again.role, again.of, again.seed)
+        return self.ledger.begin() if self.ledger.waiting() else None
+
+    def _grid_is_done(self) -> bool:
+        return self.plan.settings.sampler == "grid" and not self.ledger.waiting()
+
+    def _tune_config(self, record: TrialRecord) -> dict[str, Any]:
+        compare = record.role == "search"
+        settings = trial_config(self.plan, record).model_dump(mode="json", by_alias=True)
+        settings["target"]["evaluate_at"] = rungs(self.plan.settings.scheduler) if compare else ()
+        settings["micro_batches"] = max(settings["micro_batches"], self.plan.settings.workers_per_trial)
+        return {
+            "number": record.number,
+            "trial": settings,
+            "compare": compare,
+            "resume": record.checkpoint,
+            "checkpoint_seconds": self.plan.settings.checkpoint_seconds,
+        }
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """An intermediate report, with its scores flattened by Tune to `metrics/...`."""
+        metrics = {name.removeprefix("metrics/"): v for name, v in result.items() if name.startswith("metrics/")}
+        seconds = result.get("time_total_s", 0.0)
+        self.ledger.report(self._numbers[trial_id], {**result, "metrics": metrics, "seconds": seconds})
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        """The end of a trial: finished, failed by its own report, stopped by the scheduler, or lost with its process."""
+        number = self._numbers[trial_id]
+        result = result or {}
+        if result and not error:
+            self.on_trial_result(trial_id, result)
+        if error:
+            self.ledger.end(number, State.LOST, "its process died, again and again; see the log")
+        elif result.get("error"):
+            self.ledger.end(number, State.FAILED, result["error"])
+        else:
+            self.ledger.end(number, State.FINISHED if result.get("finished") else State.STOPPED)
+        self.budget.save()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its searcher into a file that is never read here."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the study is on disk already."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: the study is on disk already."""

@@ -1,0 +1,62 @@
+"""The `sweep` block of an experiment file: how to look, for how long, and with what."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from trainable.config import Strict
+from trainable.metrics import METRICS
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class SweepSettings(Strict):
+    """Settings of a search."""
+
+    name: Name
+    """Letters, digits, dots, dashes; names the folder of the sweep."""
+    metric: str = "macro_f1"
+    """The target's validation score that is searched: accuracy, macro_f1, weighted_f1, macro_precision,
+    macro_recall, mcc (highest wins) or loss (lowest wins)."""
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """Settings to try, those of `start_with` among them."""
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """Wall-clock budget of the whole sweep, confirmation included; none means no limit."""
+    worker_hours: Annotated[float, Field(gt=0)] | None = None
+    """Budget in hours summed over all workers; none means no limit."""
+    sampler: Literal["tpe", "random", "gp", "cmaes", "qmc", "grid"] = "tpe"
+    scheduler: Literal["asha", "median", "none"] = "asha"
+    """Who stops poor trials early: successive halving, the median rule, or nobody."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of the sampler; trials train with `trial.seed`."""
+    start_with: list[dict[str, Any]] = []
+    """Points tried first and in this order, by dotted name; what a point leaves out is sampled."""
+    max_concurrent: Annotated[int, Field(ge=1)] | None = None
+    """Trials at a time; none means as many as the cluster has room for."""
+    cpus_per_trial: Annotated[float, Field(gt=0)] = 1
+    """CPUs of each worker; also its number of threads."""
+    gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
+    """GPUs of each worker, fractions allowed; none means 1 where the cluster has GPUs, else 0."""
+    workers_per_trial: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Processes that share each trial's batches."""
+    finalists: Annotated[int, Field(ge=1, le=100)] = 2
+    """Best settings that are trained again on further seeds before the winner is chosen."""
+    confirm_seeds: Annotated[int, Field(ge=0, le=100)] = 2
+    """Further seeds for each finalist, and for the comparison without a source; 0 trusts the search."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Least training time between two checkpoints of a running trial."""
+    tracking_uri: str | None = None
+    """Where MLflow records; none means an SQLite file in the storage folder."""
+    system_metrics: bool = False
+    """Record CPU, memory and GPU use of the driver's machine in MLflow."""
+
+    @model_validator(mode="after")
+    def _metric_exists(self) -> Self:
+        if self.metric not in METRICS:
+            raise ValueError(f"sweep.metric: {self.metric!r} is not one of {', '.join(METRICS)}")
+        return self
+
+    @property
+    def direction(self) -> str:
+        """`max` or `min`."""
+        return METRICS[self.metric]

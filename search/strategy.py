@@ -1,0 +1,48 @@
+"""Two small tables: who proposes settings (Optuna's samplers) and who stops poor trials (Ray's schedulers)."""
+
+from collections.abc import Callable
+
+import optuna
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+
+RUNGS = (0.25, 0.5)
+"""Shares of its own horizon at which a trial is compared with others at the same share: equal phases of
+their schedules, whatever their epochs. Warm-up lies before the first rung."""
+
+SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
+    "tpe": lambda seed: TPESampler(seed=seed, n_startup_trials=8),
+    "random": lambda seed: RandomSampler(seed=seed),
+    "gp": lambda seed: GPSampler(seed=seed, n_startup_trials=8),
+    "cmaes": lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    "qmc": lambda seed: QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False),
+    # The points of a grid are queued in the study before it begins, so there is nothing left to sample.
+    "grid": lambda seed: RandomSampler(seed=seed),
+}
+
+SCHEDULERS: dict[str, Callable[[], TrialScheduler]] = {
+    "asha": lambda: AsyncHyperBandScheduler(
+        time_attr="progress", grace_period=int(100 * RUNGS[0]), max_t=100, reduction_factor=2
+    ),
+    # Without an infinite time slice the rule would pause trials while there are too few to compare.
+    "median": lambda: MedianStoppingRule(
+        time_attr="progress", grace_period=int(100 * RUNGS[0]), min_samples_required=3, min_time_slice=float("inf")
+    ),
+    "none": FIFOScheduler,
+}
+
+
+def build_sampler(name: str, seed: int) -> BaseSampler:
+    """A sampler of the table, seeded."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return SAMPLERS[name](seed)
+
+
+def build_scheduler(name: str) -> TrialScheduler:
+    """A scheduler of the table; it compares `value` by `progress`, which are given by the Tune configuration."""
+    return SCHEDULERS[name]()
+
+
+def rungs(scheduler: str) -> tuple[float, ...]:
+    """Where trials must be evaluated for this scheduler, as shares of their target stage."""
+    return () if scheduler == "none" else RUNGS

@@ -1,0 +1,247 @@
+"""The sweep itself: folder, Ray, Tune, and what remains at the end. Read `run_sweep` first."""
+
+import json
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from search import cluster  # isort: split  (sets Ray's environment before anything imports it)
+import ray
+from ray import tune
+
+from search.budget import Budget, BudgetStopper
+from search.chatter import to_file
+from search.events import SweepEvents
+from search.finish import finish, summarise, tracking_uri
+from search.ledger import Ledger
+from search.plan import Plan, PlanError, build_plan, check_data
+from search.records import Outcome
+from search.searcher import TruthfulSearcher
+from search.selection import trial_config
+from search.strategy import build_scheduler
+from search.tracking import DatasetInfo, Tracker, redact
+from search.view import LiveView
+from trainable.config import Dataset
+from trainable.prepare import Prepared
+from trainable.ray_trainable import TuneTrial
+from trainable.tables import short_name
+
+RETRIES = 3
+"""How often a trial whose process died goes on from its last checkpoint before it counts as lost."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sweep lies on disk."""
+
+    storage: Path
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """Everything of this sweep."""
+        return self.storage / self.name
+
+    @property
+    def plan(self) -> Path:
+        """The checked experiment, as JSON."""
+        return self.folder / "plan.json"
+
+    @property
+    def study(self) -> Path:
+        """The Optuna study; `optuna-dashboard` opens it."""
+        return self.folder / "study.db"
+
+    @property
+    def outcome(self) -> Path:
+        """What `show` prints."""
+        return self.folder / "outcome.json"
+
+    @property
+    def log(self) -> Path:
+        """What Ray and the libraries said."""
+        return self.folder / "log.txt"
+
+
+def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcome:
+    """Check the data, make the sweep's folder and run it to its end.
+
+    Raises:
+        PlanError: if the data have mistakes or a sweep of the name exists.
+        ConfigError: if cluster or tracking cannot be reached.
+    """
+    place = Place(storage, plan.settings.name)
+    if place.folder.exists():
+        raise PlanError(
+            [
+                f"sweep.name: {place.folder} exists; go on with `transfersweep resume {place.name}`, look with "
+                f"`transfersweep show {place.name}`, take another name (--set sweep.name=...), or remove the folder"
+            ]
+        )
+    prepared = check_data(plan, storage)
+    place.folder.mkdir(parents=True)
+    place.plan.write_text(json.dumps({**plan.to_mapping(), "id": uuid.uuid4().hex}, indent=1))
+    return run_sweep(plan, place, prepared, address)
+
+
+def resume_sweep(name: str, storage: Path, address: str | None = None) -> Outcome:
+    """Go on with a sweep that was interrupted; a finished one only prints its outcome again.
+
+    Raises:
+        PlanError: if there is no such sweep, or its data have changed for the worse.
+    """
+    place = Place(storage, name)
+    outcome = load_outcome(place)
+    if outcome is not None and outcome.complete:
+        return outcome
+    plan = load_sweep(place)
+    return run_sweep(plan, place, check_data(plan, storage), address)
+
+
+def load_sweep(place: Place) -> Plan:
+    """The plan of a sweep that exists.
+
+    Raises:
+        PlanError: if there is none of the name.
+    """
+    if not place.plan.is_file():
+        there = sorted(file.parent.name for file in place.storage.glob("*/plan.json"))
+        raise PlanError([f"{place.name}: no such sweep in {place.storage}; there are: {', '.join(there) or 'none'}"])
+    facts = json.loads(place.plan.read_text())
+    return build_plan({k: facts[k] for k in ("sweep", "trial", "space")}, tuple(map(Path, facts["roots"])), str(place.plan))
+
+
+def load_outcome(place: Place) -> Outcome | None:
+    """What a sweep has come to, or None while it never reached an end."""
+    return Outcome.from_json(json.loads(place.outcome.read_text())) if place.outcome.is_file() else None
+
+
+def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: str | None) -> Outcome:
+    """Search, confirm, choose, test and write it all down; what a former session did is taken as done."""
+    settings = plan.settings
+    ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
+    budget = Budget(settings, ledger)
+    tracker = _open_tracker(plan, place, prepared)
+    ledger.note("run_id", tracker.sweep_run)
+    with to_file(place.log) as console:
+        cluster.join(address, needs_dashboard=settings.workers_per_trial > 1)
+        try:
+            gpus = cluster.gpus_per_worker(settings)
+            slots = cluster.slots(settings, gpus)
+            complete = _search(plan, place, ledger, budget, tracker, (gpus, slots), console)
+        finally:
+            ray.shutdown()
+        if complete:
+            outcome = finish(plan, place.storage, ledger, budget, tracker)
+        else:
+            outcome = summarise(plan, place.storage, ledger)
+    place.outcome.write_text(json.dumps(outcome.to_json(), indent=1))
+    return outcome
+
+
+def _search(
+    plan: Plan,
+    place: Place,
+    ledger: Ledger,
+    budget: Budget,
+    tracker: Tracker,
+    room: tuple[float, int],
+    console: Console,
+) -> bool:
+    """Let Tune run until nothing is left to do; returns whether that was reached, and not an interrupt."""
+    settings, (gpus, slots) = plan.settings, room
+    words = _budget_in_words(plan)
+    log = str(place.log)
+    with LiveView(settings.name, settings.metric, settings.direction, words, console, log) as view:  # type: ignore[arg-type]
+        events = SweepEvents(
+            ledger,
+            tracker,
+            lambda number: _shown(trial_config(plan, ledger.record(number)).to_flat()),
+            lambda: view.update(ledger.records, budget.used(), budget.time_left(slots)),
+        )
+        tuner = tune.Tuner(
+            _trainable(plan, place.storage, gpus),
+            tune_config=tune.TuneConfig(
+                metric="value",
+                mode=settings.direction,
+                search_alg=TruthfulSearcher(plan, ledger, budget, slots),
+                scheduler=build_scheduler(settings.scheduler),
+                num_samples=-1,
+                max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),
+                reuse_actors=True,
+                trial_name_creator=lambda trial: f"trial-{trial.config['number']:03d}",
+                trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:03d}",
+            ),
+            run_config=tune.RunConfig(
+                name=f"tune-{uuid.uuid4().hex[:8]}",
+                storage_path=str(place.folder.resolve()),
+                callbacks=[events],
+                stop=BudgetStopper(budget),
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except KeyboardInterrupt:
+            return False
+        finally:
+            budget.save()
+    return True
+
+
+def _trainable(plan: Plan, storage: Path, gpus: float) -> Any:
+    """The trainable with the resources of one trial."""
+    settings = plan.settings
+    workers = {
+        "count": settings.workers_per_trial,
+        "cpus": settings.cpus_per_trial,
+        "gpus": gpus,
+        "threads": max(1, int(settings.cpus_per_trial)),
+    }
+    bound = tune.with_parameters(TuneTrial, workspace=plan.workspace(storage), workers=workers)
+    if settings.workers_per_trial > 1:
+        # The worker group makes its own placement group; the actor that leads it costs nothing.
+        return tune.with_resources(bound, tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}]))
+    return tune.with_resources(bound, {"CPU": settings.cpus_per_trial, "GPU": gpus})
+
+
+def _open_tracker(plan: Plan, place: Place, prepared: dict[str, Prepared]) -> Tracker:
+    settings = plan.settings
+    uri = tracking_uri(plan, place.storage)
+    tracker = Tracker(uri, system_metrics=settings.system_metrics)
+    datasets = [
+        DatasetInfo(
+            name=made.name,
+            fingerprint=made.fingerprint,
+            context=key.split()[0],
+            rows=sum(len(split.labels) for split in made.splits.values()),
+            columns={"text": "string", "label": "string"},
+        )
+        for key, made in prepared.items()
+    ]
+    parameters = {f"sweep.{name}": value for name, value in settings.model_dump(mode="json").items()}
+    parameters["sweep.tracking_uri"] = redact(uri)
+    identity = {"transfersweep.sweep_id": json.loads(place.plan.read_text())["id"]}
+    tracker.start_sweep(settings.name, parameters, identity, datasets)
+    return tracker
+
+
+def _shown(flat: dict[str, Any]) -> dict[str, Any]:
+    """Settings as MLflow and the card show them: a data set by its name."""
+    return {
+        name: short_name(Dataset.model_validate(value)) if isinstance(value, dict) else value
+        for name, value in flat.items()
+    }
+
+
+def _budget_in_words(plan: Plan) -> str:
+    settings = plan.settings
+    parts = [f"{settings.trials} trials"]
+    parts += [f"{settings.minutes:g} minutes"] if settings.minutes else []
+    parts += [f"{settings.worker_hours:g} worker-hours"] if settings.worker_hours else []
+    return ", ".join(parts)

@@ -1,0 +1,109 @@
+"""One name's domain and the condition under which the name counts, and what can be wrong with conditions."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from spaces.domain import Domain
+from spaces.errors import show, unknown
+from spaces.ranges import Float
+from spaces.scalars import Scalar, same
+
+When = Mapping[str, tuple[Scalar, ...]]
+
+NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """The domain of one name, and when the name counts.
+
+    `when` maps other names of the space to the values (any of them) that they must have. All of these
+    must hold, and a name that does not count itself holds for nothing.
+    """
+
+    domain: Domain
+    when: When = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "when", {name: tuple(values) for name, values in self.when.items()})
+
+
+def is_met(when: When, point: Mapping[str, Scalar]) -> bool:
+    """Whether a condition holds, given the values of the names that count."""
+    return all(name in point and _among(point[name], values) for name, values in when.items())
+
+
+def may_be_met(when: When, params: Mapping[str, Any], counts: Mapping[str, bool | None]) -> bool | None:
+    """Whether a condition holds where values may be absent; None if that depends on an absent one.
+
+    Args:
+        when: the condition.
+        params: the values that are there.
+        counts: for each name that the condition reads, this function's answer to that name's condition.
+    """
+    answer: bool | None = True
+    for name, values in when.items():
+        if counts[name] is False or (name in params and not _among(params[name], values)):
+            return False
+        if counts[name] is None or name not in params:
+            answer = None
+    return answer
+
+
+def describe(when: When) -> str:
+    """A condition in words: `source.enabled is true and target.optimizer is "adam" or "adamw"`."""
+    return " and ".join(f"{name} is {' or '.join(show(v) for v in values)}" for name, values in when.items())
+
+
+def condition_problems(whens: Mapping[str, When], domains: Mapping[str, Domain | None]) -> list[str]:
+    """What is wrong with the conditions of a space, one sentence a mistake.
+
+    Args:
+        whens: the condition of each name.
+        domains: the domain of each name of the space; None for one whose own mistakes are told elsewhere.
+    """
+    problems = [
+        f"{name}: when: {problem}"
+        for name, when in whens.items()
+        for parent, values in when.items()
+        for problem in _parent_problems(parent, values, domains)
+    ]
+    try:
+        TopologicalSorter(whens).prepare()
+    except CycleError as error:
+        circle = error.args[1]
+        problems.append(f"{circle[0]}: when: conditions form a circle: {' -> '.join(circle)}")
+    return problems
+
+
+def name_problem(name: object) -> str | None:
+    """Why this cannot be the name of a setting, or None if it can."""
+    if not isinstance(name, str) or not name:
+        return "a name must be text, such as target.learning_rate"
+    if "/" in name:
+        return f"a name must not have '/' in it; write {show(name.replace('/', '.'))}"
+    if not NAME.fullmatch(name):
+        return "a name is made of letters, digits and underscores, joined by dots, such as target.learning_rate"
+    return None
+
+
+def _parent_problems(parent: str, values: tuple[Scalar, ...], domains: Mapping[str, Domain | None]) -> Iterator[str]:
+    if parent not in domains:
+        yield unknown(parent, domains, "name in the space")
+        return
+    domain = domains[parent]
+    if isinstance(domain, Float):
+        yield f"{parent} is a float, and a condition can only read an int or a choice"
+        return
+    if not values:
+        yield f"{parent}: there must be at least one value, got none"
+    for value in values:
+        if domain is not None and value not in domain:
+            yield f"{parent} can never be {show(value)}; give one of {domain}"
+
+
+def _among(value: object, values: tuple[Scalar, ...]) -> bool:
+    return any(same(value, one) for one in values)

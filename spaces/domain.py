@@ -1,0 +1,69 @@
+"""What one setting can be: whole numbers in a range, real numbers in a range, or one of a few options."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spaces.errors import refuse, show
+from spaces.ranges import VALUES, Float, Int, check_count
+from spaces.scalars import Scalar, is_scalar, same
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few options, without an order: text, numbers, true, false or null.
+
+    Raises:
+        SpaceError: if there is no option, two are equal, or one is not a scalar; names every reason.
+    """
+
+    options: tuple[Scalar, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", tuple(self.options))
+        refuse(list(self._problems()))
+
+    def _problems(self) -> Iterator[str]:
+        if not self.options:
+            yield "there must be at least one option, got none"
+        for i, option in enumerate(self.options):
+            if not is_scalar(option):
+                yield f"an option must be text, a finite number, true, false or null, got {show(option)}"
+            # Optuna finds an option by ==, for which true, 1 and 1.0 are one and the same
+            elif option in self.options[:i]:
+                twin = self.options[self.options.index(option)]
+                same = "stands there twice" if type(twin) is type(option) else f"is the same option as {show(twin)}"
+                yield f"{show(option)} {same}; keep one"
+
+    def __contains__(self, value: object) -> bool:
+        return any(same(value, option) for option in self.options)
+
+    def __str__(self) -> str:
+        return ", ".join(show(option) for option in self.options)
+
+    def suggest(self, trial: "BaseTrial", name: str) -> Scalar:
+        """Ask an Optuna trial for a value."""
+        return trial.suggest_categorical(name, self.options)
+
+    def corners(self) -> tuple[Scalar, ...]:
+        """Every option: without an order, each of them is extreme."""
+        return self.options
+
+    def values(self, limit: int = VALUES) -> tuple[Scalar, ...]:
+        """Every option, in the order given.
+
+        Raises:
+            SpaceError: if there are more than `limit`.
+        """
+        check_count(len(self.options), limit)
+        return self.options
+
+    def to_yaml(self) -> dict[str, Any]:
+        """The mapping that stands for this domain in an experiment file."""
+        return {"choice": list(self.options)}
+
+
+Domain = Int | Float | Choice

@@ -1,0 +1,203 @@
+"""Whole and real numbers in a range, as frozen values that check themselves."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from spaces.errors import SpaceError, refuse, show
+from spaces.scalars import is_finite
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+LARGEST = 2**53  # Optuna keeps every number as a float; beyond this, neighbouring whole numbers fall together
+VALUES = 10_000  # a domain with more values than this makes no grid that anybody can run
+
+
+@dataclass(frozen=True)
+class Int:
+    """Whole numbers from `low` to `high`, both included, in steps of `step` from `low`.
+
+    With `log`, small numbers are drawn as often as large ones, decade by decade; `low` is then at
+    least 1 and `step` is 1.
+
+    Raises:
+        SpaceError: if the bounds, step and log do not make a range; names every reason.
+    """
+
+    low: int
+    high: int
+    step: int = 1
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        refuse(list(self._problems()))
+
+    def _problems(self) -> Iterator[str]:
+        wrong = [f"{n} must be a whole number, got {show(v)}" for n, v in self._numbers() if type(v) is not int]
+        if wrong:
+            yield from wrong
+            return
+        if max(abs(self.low), abs(self.high)) > LARGEST:
+            yield f"bounds must lie within ±2**53, got [{self.low:.3g}, {self.high:.3g}]"
+        yield from _order_problems(self.low, self.high, self.log)
+        if self.step < 1:
+            yield f"step must be at least 1, got {self.step}"
+        elif self.log and self.step != 1:
+            yield f"step and log exclude each other, got step {self.step} with log"
+        elif self.low <= self.high and (over := (self.high - self.low) % self.step):
+            yield _uneven(self.low, self.high, self.step, self.high - over)
+
+    def _numbers(self) -> tuple[tuple[str, object], ...]:
+        return ("low", self.low), ("high", self.high), ("step", self.step)
+
+    def __contains__(self, value: object) -> bool:
+        return type(value) is int and self.low <= value <= self.high and (value - self.low) % self.step == 0
+
+    def __str__(self) -> str:
+        steps = f" in steps of {self.step}" if self.step > 1 else ""
+        return f"the whole numbers {self.low} to {self.high}{steps}"
+
+    def suggest(self, trial: "BaseTrial", name: str) -> int:
+        """Ask an Optuna trial for a value."""
+        return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
+
+    def corners(self) -> tuple[int, ...]:
+        """The extreme values, the lowest first."""
+        return (self.low, self.high) if self.low < self.high else (self.low,)
+
+    def values(self, limit: int = VALUES) -> tuple[int, ...]:
+        """Every value, in order.
+
+        Raises:
+            SpaceError: if there are more than `limit`.
+        """
+        numbers = range(self.low, self.high + 1, self.step)
+        check_count(len(numbers), limit)
+        return tuple(numbers)
+
+    def to_yaml(self) -> dict[str, Any]:
+        """The mapping that stands for this domain in an experiment file."""
+        return {"int": [self.low, self.high], **({"step": self.step} if self.step > 1 else {}), **_log(self.log)}
+
+
+@dataclass(frozen=True)
+class Float:
+    """Real numbers from `low` to `high`, both included; with `step`, only those `step` apart from `low` on.
+
+    With `log`, small numbers are drawn as often as large ones, decade by decade; `low` is then above 0
+    and there is no `step`.
+
+    Raises:
+        SpaceError: if the bounds, step and log do not make a range; names every reason.
+    """
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        refuse(list(self._problems()))
+        for name in ("low", "high", *(["step"] if self.step is not None else [])):
+            object.__setattr__(self, name, float(getattr(self, name)))
+
+    def _problems(self) -> Iterator[str]:
+        wrong = [f"{n} must be a finite number, got {show(v)}" for n, v in self._numbers() if not is_finite(v)]
+        if wrong:
+            yield from wrong
+            return
+        if not math.isfinite(float(self.high) - float(self.low)):
+            yield f"bounds lie too far apart to be sampled, got [{self.low}, {self.high}]"
+        yield from _order_problems(self.low, self.high, self.log)
+        if self.step is None:
+            return
+        if self.log:
+            yield f"step and log exclude each other, got step {self.step} with log"
+        if self.step <= 0:
+            yield f"step must be above 0, got {self.step}"
+        elif self.low <= self.high:
+            steps = self._span() / _exact(self.step)
+            if steps > LARGEST:
+                yield f"step {self.step} is too small for [{self.low}, {self.high}]"
+            elif steps.denominator != 1:
+                last = float(_exact(self.low) + int(steps) * _exact(self.step))
+                yield _uneven(self.low, self.high, self.step, last)
+
+    def _numbers(self) -> tuple[tuple[str, object], ...]:
+        step = (("step", self.step),) if self.step is not None else ()
+        return ("low", self.low), ("high", self.high), *step
+
+    def _span(self) -> Fraction:
+        return _exact(self.high) - _exact(self.low)
+
+    def __contains__(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        if self.step is None:
+            return True
+        steps = (value - self.low) / self.step
+        return abs(steps - round(steps)) < 1e-8  # Optuna's own tolerance: its sums of floats are inexact
+
+    def __str__(self) -> str:
+        steps = f" in steps of {self.step}" if self.step is not None else ""
+        return f"the numbers {self.low} to {self.high}{steps}"
+
+    def suggest(self, trial: "BaseTrial", name: str) -> float:
+        """Ask an Optuna trial for a value."""
+        return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+
+    def corners(self) -> tuple[float, ...]:
+        """The extreme values, the lowest first."""
+        return (self.low, self.high) if self.low < self.high else (self.low,)
+
+    def values(self, limit: int = VALUES) -> tuple[float, ...]:
+        """Every value, in order.
+
+        Raises:
+            SpaceError: if there are more than `limit`, as there are without a `step`.
+        """
+        if self.low == self.high:
+            return (self.low,)
+        if self.step is None:
+            raise SpaceError(
+                f"{self} are infinitely many, and a grid needs finitely many values; give a step, or write a choice"
+            )
+        count = int(self._span() / _exact(self.step)) + 1
+        check_count(count, limit)
+        return tuple(float(_exact(self.low) + i * _exact(self.step)) for i in range(count))
+
+    def to_yaml(self) -> dict[str, Any]:
+        """The mapping that stands for this domain in an experiment file."""
+        step = {"step": self.step} if self.step is not None else {}
+        return {"float": [self.low, self.high], **step, **_log(self.log)}
+
+
+def _order_problems(low: float, high: float, log: object) -> Iterator[str]:
+    if not isinstance(log, bool):
+        yield f"log must be true or false, got {show(log)}"
+    if low > high:
+        yield f"low must not exceed high, got [{low}, {high}]"
+    if log and low <= 0:
+        yield f"log needs low above 0, got {low}"
+
+
+def _uneven(low: float, high: float, step: float, last: float) -> str:
+    return f"steps of {step} from {low} end at {last}, not at {high}; write [{low}, {last}], or another step"
+
+
+def check_count(count: int, limit: int) -> None:
+    """Raise `SpaceError` for more values than a grid may have."""
+    if count > limit:
+        raise SpaceError(f"{count} values are too many for a grid (limit {limit}); give a larger step")
+
+
+def _exact(number: float) -> Fraction:
+    """The number as it is written in decimals, so that 0.3 is three steps of 0.1."""
+    return Fraction(repr(number))
+
+
+def _log(log: bool) -> dict[str, bool]:
+    return {"log": True} if log else {}

@@ -1,0 +1,63 @@
+"""The JSON Schema of the `space` block, by which editors complete names and domains."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_SCALARS = {"boolean", "integer", "number", "string", "null"}
+_SCALAR = {"type": ["boolean", "number", "string", "null"]}
+_RANGE_KEYS = {
+    "step": {"type": "number", "exclusiveMinimum": 0, "description": "Distance between neighbouring values."},
+    "log": {"type": "boolean", "description": "Draw decade by decade; low must be above 0, without step."},
+}
+
+
+def space_schema(names: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The schema of the `space` block.
+
+    Args:
+        names: for each dotted name that can be searched, the JSON Schema of a value of it, of which
+            `description`, `type`, `enum`, `const`, `anyOf` and bounds are read; `{}` allows everything.
+    """
+    when = {
+        "type": "object",
+        "description": "The name counts only where other names have these values.",
+        "propertyNames": {"enum": list(names)},
+        "additionalProperties": {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]},
+    }
+    return {
+        "type": "object",
+        "description": "What varies: dotted names and their domains.",
+        "additionalProperties": False,
+        "properties": {name: _dimension(schema, when) for name, schema in names.items()},
+    }
+
+
+def _dimension(value: Mapping[str, Any], when: dict[str, Any]) -> dict[str, Any]:
+    leaves = list(_leaves(value))
+    types = {leaf.get("type") for leaf in leaves}
+    plain = types <= _SCALARS  # no $ref, no list, nothing left open
+    option = {"anyOf": leaves} if plain else _SCALAR
+    kinds = [_kind("choice", {"type": "array", "items": option, "minItems": 1, "uniqueItems": True}, {}, when)]
+    for kind, number, fits in (("float", "number", {"number"}), ("int", "integer", {"integer", "number"})):
+        if types & fits or not plain:
+            bounds = {"type": "array", "items": {"type": number}, "minItems": 2, "maxItems": 2}
+            kinds.insert(0, _kind(kind, bounds, _RANGE_KEYS, when))
+    return {**({"description": value["description"]} if "description" in value else {}), "oneOf": kinds}
+
+
+def _kind(kind: str, content: dict[str, Any], keys: dict[str, Any], when: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": [kind],
+        "additionalProperties": False,
+        "properties": {kind: content, **keys, "when": when},
+    }
+
+
+def _leaves(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The alternatives of a value's schema, without what describes rather than limits."""
+    if "anyOf" in schema:
+        for part in schema["anyOf"]:
+            yield from _leaves(part)
+    else:
+        yield {key: limit for key, limit in schema.items() if key not in {"title", "description", "default"}}

@@ -1,0 +1,100 @@
+"""`ray up` must accept cluster.yaml, and the cluster must be the one that its comments promise."""
+
+import json
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> dict[str, Any]:
+    """The file as `ray up` sees it: Ray's defaults filled in, set-up commands merged."""
+    config: dict[str, Any] = prepare_config(yaml.safe_load((ROOT / "cluster.yaml").read_text()))
+    return config
+
+
+@pytest.fixture
+def head(cluster: dict[str, Any]) -> Any:
+    return cluster["available_node_types"][cluster["head_node_type"]]
+
+
+@pytest.fixture
+def worker(cluster: dict[str, Any]) -> dict[str, Any]:
+    (worker,) = (t for name, t in cluster["available_node_types"].items() if name != cluster["head_node_type"])
+    return worker
+
+
+def test_ray_accepts_it(cluster: dict[str, Any]) -> None:
+    validate_config(cluster)
+
+
+def test_the_head_runs_no_trial_and_is_not_taken_away(head: dict[str, Any]) -> None:
+    assert head["resources"] == {"CPU": 0, "GPU": 0}
+    assert "InstanceMarketOptions" not in head["node_config"]
+
+
+def test_workers_have_a_gpu_run_on_spot_and_scale_from_zero(cluster: dict[str, Any], worker: dict[str, Any]) -> None:
+    assert worker["resources"]["GPU"] >= 1
+    assert worker["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
+    assert (worker["min_workers"], worker["max_workers"]) == (0, cluster["max_workers"])
+    assert cluster["max_workers"] > 0
+    assert 0 < cluster["idle_timeout_minutes"] <= 15
+
+
+def test_a_given_key_is_named_on_every_node(
+    cluster: dict[str, Any], head: dict[str, Any], worker: dict[str, Any]
+) -> None:
+    assert "ssh_private_key" in cluster["auth"]
+    assert head["node_config"]["KeyName"] == worker["node_config"]["KeyName"]
+
+
+def test_the_token_is_mounted_and_asked_for(cluster: dict[str, Any]) -> None:
+    assert cluster["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+    for role in ("head", "worker"):
+        (start,) = (c for c in cluster[f"{role}_start_ray_commands"] if "ray start" in c)
+        assert "RAY_AUTH_MODE=token" in start
+        assert any("RAY_AUTH_MODE=token" in c and ".bashrc" in c for c in cluster[f"{role}_setup_commands"])
+
+
+def test_the_dashboard_listens_on_the_head_only(cluster: dict[str, Any]) -> None:
+    assert "--dashboard-host=127.0.0.1" in cluster["head_start_ray_commands"][-1]
+
+
+def test_everything_that_the_install_reads_is_mounted(cluster: dict[str, Any]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = [name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]]
+    files = ["pyproject.toml", "constraints.txt", project["project"]["readme"], *project["project"]["license-files"]]
+    for name in packages + files:
+        assert cluster["file_mounts"][f"~/transfersweep/{name}"] == name
+        assert (ROOT / name).exists()
+
+
+@pytest.mark.parametrize("role", ["head", "worker"])
+def test_every_node_installs_the_project_with_its_constraints(cluster: dict[str, Any], role: str) -> None:
+    installs = [c for c in cluster[f"{role}_setup_commands"] if "pip install" in c]
+    assert any(c.endswith("-e ~/transfersweep") for c in installs)
+    assert all("-c ~/transfersweep/constraints.txt" in c for c in installs)
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
+
+
+def test_every_command_is_a_command_to_bash(cluster: dict[str, Any]) -> None:
+    for key in (k for k in cluster if k.endswith("_commands")):
+        for command in cluster[key]:
+            subprocess.run(["bash", "-n", "-c", command], check=True)
+
+
+def test_workers_start_from_the_image_of_the_head(cluster: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "ray_bootstrap_config.yaml").write_text(json.dumps(cluster))  # as Ray writes it on the head
+    (command,) = (c for c in cluster["head_start_ray_commands"] if c.startswith("sed "))
+    on_the_head = "sudo() { echo ami-0123; }; " + command
+    subprocess.run(["bash", "-c", on_the_head], check=True, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"})
+    rewritten = json.loads((tmp_path / "ray_bootstrap_config.yaml").read_text())
+    images = {t["node_config"]["ImageId"] for t in rewritten["available_node_types"].values()}
+    assert images == {"ami-0123"}

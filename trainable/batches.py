@@ -1,0 +1,70 @@
+"""Which rows stand in which batch: seeded, resumable, and of like lengths so that little is padding."""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+POOL = 32
+"""Batches whose rows are sorted by length together."""
+
+
+def seed_of(*parts: object) -> int:
+    """A 63-bit seed from any parts, stable over processes and versions."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+
+
+def epoch_batches(lengths: NDArray[np.int64], batch_size: int, seed: int) -> list[NDArray[np.int64]]:
+    """One epoch's batches: every row once, in batches of like lengths.
+
+    The scheme: permute all rows; cut the permutation into pools of `POOL` batches; inside a pool sort by
+    length, ties in permuted order; cut the pool into batches; shuffle the batches of the epoch. Which
+    pool a row falls into and when its batch comes are uniform; only its neighbours are of like length.
+
+    Args:
+        lengths: shape (N,), tokens of each row after truncation.
+        batch_size: rows a batch; the epoch's rest makes one smaller batch.
+        seed: decides all of it; differs by epoch.
+
+    Returns:
+        ceil(N / batch_size) arrays of row numbers.
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(lengths))
+    batches = []
+    for start in range(0, len(order), POOL * batch_size):
+        pool = order[start : start + POOL * batch_size]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+    return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def evaluation_batches(lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.int64]]:
+    """All rows sorted by length, longest first, in batches of at most `budget` tokens, padding included."""
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        width = max(1, budget // int(lengths[order[start]]))
+        batches.append(order[start : start + width])
+        start += width
+    return batches
+
+
+def parts_of(rows: NDArray[np.int64], micro_batches: int) -> list[NDArray[np.int64]]:
+    """Cut a batch into `micro_batches` parts of neighbouring rows; the last ones may be empty."""
+    return list(np.array_split(rows, micro_batches))
+
+
+def evaluation_steps(steps_per_epoch: int, epochs: int, per_epoch: int, shares: tuple[float, ...] = ()) -> list[int]:
+    """After which optimiser steps to evaluate, in ascending order; the last step is always one.
+
+    Args:
+        steps_per_epoch: optimiser steps an epoch.
+        epochs: epochs of the stage.
+        per_epoch: evaluations an epoch, evenly spread.
+        shares: further evaluations, as shares of all steps.
+    """
+    total = steps_per_epoch * epochs
+    regular = {round(steps_per_epoch * (e + (i + 1) / per_epoch)) for e in range(epochs) for i in range(per_epoch)}
+    further = {max(1, round(share * total)) for share in shares}
+    return sorted(step for step in regular | further | {total} if step >= 1)

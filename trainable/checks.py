@@ -1,0 +1,219 @@
+"""What can be wrong with labelled text: one sentence for each kind of mistake, with its count and first place."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trainable.config import Dataset
+from trainable.errors import ConfigError
+from trainable.raw import RawTable
+from trainable.rows import Key, Origin, overlapping
+from trainable.splits import groups
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table that hold the texts and the label."""
+
+    text: str
+    text_b: str | None
+    label: str
+
+    def texts(self) -> list[str]:
+        """The one or two text columns."""
+        return [self.text] if self.text_b is None else [self.text, self.text_b]
+
+
+def choose_columns(dataset: Dataset, raw: RawTable) -> Columns:
+    """The columns a data set names, or the default ones.
+
+    Raises:
+        ConfigError: naming each column that is missing or used twice.
+    """
+    there = list(raw.columns)
+    pair = {"text_a", "text_b"} <= set(there)
+    text = dataset.text or ("text_a" if pair and "text" not in there else "text")
+    text_b = dataset.text_b or ("text_b" if pair and text == "text_a" else None)
+    columns = Columns(text, text_b, dataset.label)
+    wanted = {"text": text, "label": columns.label} | ({"text_b": text_b} if text_b else {})
+    problems = [_missing(raw.source, role, name, there) for role, name in wanted.items() if name not in there]
+    for name, count in Counter(wanted.values()).items():
+        if count > 1:
+            roles = " and ".join(role for role, column in wanted.items() if column == name)
+            problems.append(f"{raw.source}: {roles} are both column {name!r}; name different ones")
+    if problems:
+        raise ConfigError(problems)
+    return columns
+
+
+def _missing(source: str, role: str, name: str, there: list[str]) -> str:
+    close = difflib.get_close_matches(name, there, n=1, cutoff=0.5)
+    way_out = f"did you mean {close[0]!r}?" if close else f"name the right one with `{role}:`"
+    listed = ", ".join(map(repr, there)) if len(str(there)) <= 300 else f"{str(there)[1:300]}..."
+    return f"{source}: no column {name!r} for the {role}; there are {listed}; {way_out}"
+
+
+def check_texts(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[int], list[str]]:
+    """Find the cells that hold no text.
+
+    Returns:
+        the rows (0-based), and a sentence for each kind of mistake.
+    """
+    empty = [i for i, cell in enumerate(cells) if cell is None or (isinstance(cell, str) and not cell.strip())]
+    other = [i for i, cell in enumerate(cells) if cell is not None and not isinstance(cell, str)]
+    broken = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not _is_unicode(cell)]
+    problems = []
+    if empty:
+        problems.append(_at(raw, empty, f"no text in column {column!r}") + "; fill or remove such rows")
+    if other:
+        kind = type(cells[other[0]]).__name__
+        problems.append(
+            _at(raw, other, f"something else than text in column {column!r}")
+            + f": {_short(cells[other[0]])} ({kind}); quote it, or name another column"
+        )
+    if broken:
+        problems.append(
+            _at(raw, broken, f"half a character (a lone surrogate) in column {column!r}")
+            + "; such text cannot be encoded"
+        )
+    return {*empty, *other, *broken}, problems
+
+
+def check_labels(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[int], list[str]]:
+    """Find the cells that hold no label; returns as `check_texts` does."""
+    empty = [i for i, cell in enumerate(cells) if cell is None or (isinstance(cell, str) and not cell.strip())]
+    other = [i for i, cell in enumerate(cells) if cell is not None and not isinstance(cell, (str, int))]
+    problems = []
+    if empty:
+        problems.append(_at(raw, empty, f"no label in column {column!r}") + "; fill or remove such rows")
+    if other:
+        kind = type(cells[other[0]]).__name__
+        problems.append(
+            _at(raw, other, f"no possible label in column {column!r}")
+            + f": {_short(cells[other[0]])} ({kind}); labels are strings, whole numbers or booleans"
+        )
+    return {*empty, *other}, problems
+
+
+def check_known(raw: RawTable, labels: Sequence[str | None], known: Mapping[str, str]) -> Iterator[str]:
+    """Complain of labels that the setting `labels` does not name."""
+    strange = [i for i, label in enumerate(labels) if label is not None and label not in known]
+    if strange:
+        values = Counter(str(labels[i]) for i in strange)
+        yield (
+            f"{_at(raw, strange, 'a label that `labels` does not name')}: {_short(labels[strange[0]])} "
+            f"({_some(values)}); `labels` names {_some(known)}"
+        )
+
+
+def check_alone(source: str, keys: Sequence[Key], origin: Origin, names: Sequence[str], parts: int) -> Iterator[str]:
+    """Complain of labels with too few different texts to stand in each of `parts` splits."""
+    _, first = groups(keys)
+    counts = np.bincount(origin.table.labels[first], minlength=len(names))
+    few = [int(i) for i in np.flatnonzero(counts < parts) if (origin.table.labels == i).any()]
+    if few:
+        row = int(np.flatnonzero(origin.table.labels == few[0])[0])
+        yield (
+            f"{source}: {_plural(len(few), 'label')} with fewer than {parts} different texts, too few for "
+            f"{parts} splits: {_some({names[i]: None for i in few})}, the first on {origin.where(row)}; add rows, "
+            "join labels with `labels:`, or remove them"
+        )
+
+
+def check_splits(parts: Mapping[str, Origin], names: Sequence[str]) -> Iterator[str]:
+    """Complain of empty splits, of a single class, and of labels unseen in training."""
+    train = parts["train"]
+    for split, part in parts.items():
+        if not len(part.table):
+            yield f"{part.raw.source}: the {split} split is empty; add rows, or change the fractions"
+    seen = set(train.table.labels.tolist())
+    if len(seen) == 1:
+        yield (
+            f"{train.raw.source}: all {len(train.table)} training rows have the label "
+            f"{names[min(seen)]!r}; there is nothing to tell apart"
+        )
+    for split, part in parts.items():
+        unseen = np.flatnonzero(~np.isin(part.table.labels, list(seen))).tolist()
+        if unseen and seen:
+            strange = Counter(names[part.table.labels[i]] for i in unseen)
+            yield (
+                f"{part.raw.source}: {_plural(len(unseen), f'{split} row')} with labels unseen in training: "
+                f"{_some(strange)}, the first on {part.where(unseen[0])}; add training rows or remove these"
+            )
+
+
+def check_overlap(parts: Mapping[str, Origin], highest: float) -> Iterator[tuple[bool, str]]:
+    """Compare the texts of each two splits.
+
+    Yields:
+        whether it is an error (more than the share `highest` of the later or smaller split), and the sentence.
+    """
+    order = list(parts)
+    for i, first in enumerate(order):
+        for second in order[i + 1 :]:
+            a, b = parts[first], parts[second]
+            rows = overlapping(a.table, b.table)
+            if not len(rows):
+                continue
+            share = len(rows) / (len(b.table) if first == "train" else min(len(a.table), len(b.table)))
+            row = int(rows[0])
+            sentence = (
+                f"{len(rows)} of {len(b.table)} {second} rows ({share:.1%}) have a text that stands in {first} "
+                f"too, the first on {b.where(row)}"
+            )
+            if share > highest:
+                quoted = _short(b.table.text[row])
+                way_out = f"remove them, or allow it with max_overlap: {_rounded_up(share)}"
+                yield True, f"{b.raw.source}: {sentence}: {quoted}; {way_out}"
+            else:
+                yield False, f"{second}: {sentence}"
+
+
+def notes_on(split: str, origin: Origin) -> Iterator[str]:
+    """Say what is odd and no error: repeated texts, and texts with several labels (unquoted)."""
+    table = origin.table
+    of_row, first = groups(list(table.keys()))
+    if len(first) < len(table):
+        yield f"{split}: {_plural(len(table) - len(first), 'row')} with a text that stands in an earlier row"
+    conflicts = np.unique(of_row[table.labels != table.labels[first][of_row]])
+    if len(conflicts):
+        row = int(first[conflicts[0]])
+        yield f"{split}: {_plural(len(conflicts), 'text')} with more than one label, the first on {origin.where(row)}"
+
+
+def _at(raw: RawTable, rows: Sequence[int], what: str) -> str:
+    return f"{raw.source}: {_plural(len(rows), 'row')} with {what}, the first on {raw.where(rows[0])}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _some(values: Mapping[str, int | str | None], most: int = 5) -> str:
+    """The first few names, with their counts where there are any."""
+    shown = [_short(name) + (f" {n}x" if isinstance(n, int) else "") for name, n in list(values.items())[:most]]
+    return ", ".join(shown) + (f" and {len(values) - most} more" if len(values) > most else "")
+
+
+def _short(value: object, most: int = 60) -> str:
+    """A value as it would be typed, cut where it is long."""
+    shown = repr(value)
+    return shown if len(shown) <= most else f"{shown[: most - 4]}...{shown[0] if isinstance(value, str) else ''}"
+
+
+def _rounded_up(share: float) -> str:
+    return f"{min(1.0, np.ceil(share * 100) / 100):g}"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

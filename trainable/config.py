@@ -1,0 +1,281 @@
+"""The settings of one trial: which encoder, which data, and the two stages of fine-tuning.
+
+Every setting is a field here, with its default, unit and range. The dotted name of a field
+(`target.learning_rate`) is its one name: in YAML, Optuna, Ray, MLflow and on the model card.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+from trainable.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    """A frozen value that refuses unknown fields."""
+
+    # The docstrings below the fields become the descriptions of the JSON Schema.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Dataset(Strict):
+    """A labelled table on disk or on the hub, and which of its columns hold what.
+
+    Either one table that is split here (`csv`, `json`, `parquet`, `folder`, `hub`), or given
+    splits (`train`, `validation`, `test`: files whose suffix tells the kind).
+    """
+
+    csv: str | None = None
+    """A CSV file (or TSV, by its suffix) with a header line, UTF-8."""
+    json_: str | None = Field(None, alias="json")
+    """A file with one JSON object a line."""
+    parquet: str | None = None
+    """A Parquet file."""
+    folder: str | None = None
+    """A folder written by `datasets` (`save_to_disk`); its own splits are used where it has them."""
+    hub: str | None = None
+    """The name of a data set on the Hugging Face hub, as `datasets.load_dataset` takes it."""
+    train: str | None = None
+    """The training file, where the splits are given."""
+    validation: str | None = None
+    """The validation file; without it, validation rows are taken from `train`."""
+    test: str | None = None
+    """The test file; without it there is no test score, unless `test_fraction` is set."""
+
+    text: str | None = None
+    """The column with the (first) text; default `text`, or `text_a` where there is a `text_b`."""
+    text_b: str | None = None
+    """The column with the second text of a pair; default `text_b` where the table has `text_a`."""
+    label: str = "label"
+    """The column with the label."""
+    labels: dict[str, str] | list[str] | None = None
+    """Label names: a mapping from the cell's value to the name shown, or a list that names 0, 1, 2...
+    Their order is the order of the classes; without it, the values as they are, sorted."""
+
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the rows that becomes the validation split where none is given."""
+    test_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the rows that becomes the test split where none is given; default 0.1 for one table
+    that is split here, 0 for given splits."""
+    split_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of the split and of the subsets that `train_rows` takes."""
+    max_overlap: Fraction = 0.01
+    """Highest share of a validation or test split whose texts may stand in training too; 1 allows all."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Dataset:
+        tables = [n for n in ("csv", "json", "parquet", "folder", "hub") if getattr(self, {"json": "json_"}.get(n, n))]
+        given = [n for n in ("train", "validation", "test") if getattr(self, n)]
+        if len(tables) + bool(given) != 1:
+            named = ", ".join(tables + given) or "nothing"
+            raise ValueError(
+                "give either one of csv, json, parquet, folder, hub, or train (with validation, test); "
+                f"there is {named}"
+            )
+        if given and not self.train:
+            raise ValueError(f"{' and '.join(given)} given without train")
+        if self.validation_fraction + (self.test_fraction or 0) >= 1:
+            raise ValueError("validation_fraction and test_fraction together leave nothing to train on")
+        return self
+
+
+_TAGS = {"<name>", "<table>"}  # of the union below; they stand in pydantic's paths, a user never wrote them
+DatasetOrName = Annotated[
+    Annotated[Dataset, Tag("<table>")] | Annotated[str, Tag("<name>")],
+    Discriminator(lambda value: "<name>" if isinstance(value, str) else "<table>"),
+]
+
+
+class Stage(Strict):
+    """One round of fine-tuning; a trial has two, source and target."""
+
+    dataset: DatasetOrName
+    """The data, or the name of an entry of the trial's `datasets`."""
+    train_rows: Annotated[int, Field(ge=2)] | None = None
+    """Rows of the training split that are used (a stratified, nested subset); none means all."""
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 5e-5
+    """Peak of the schedule."""
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 16
+    """Examples per optimiser step, over all workers."""
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Passes over the training split; the horizon of the schedule."""
+    padding_length: Annotated[int, Field(ge=4, le=131072)] = 128
+    """Tokens, special ones included, to which a sequence is truncated."""
+    padding: Literal["longest", "fixed"] = "longest"
+    """Pad a batch to its longest member, or always to `padding_length`; the logits agree either way."""
+    frozen_layers: Annotated[int, Field(ge=0)] = 0
+    """How many of the lowest encoder layers keep their weights and run without dropout; above 0 the
+    embeddings do too, and at the encoder's depth only pooler and head train."""
+    optimizer: Literal["adamw", "adam", "sgd", "rmsprop", "adafactor"] = "adamw"
+    schedule: Literal["linear", "cosine", "constant", "warmup_stable_decay"] = "linear"
+    """How the learning rate moves after its warm-up; `warmup_stable_decay` holds it, then decays linearly."""
+    warmup_fraction: Fraction = 0.06
+    """Share of the optimiser steps spent warming up, linearly from 0."""
+    decay_fraction: Fraction = 0.2
+    """Share of the optimiser steps spent decaying at the end; only `warmup_stable_decay` reads it."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
+    """Decoupled for `adamw`, added to the gradient otherwise; biases and norms are left out."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor on the learning rate for each layer further from the head (ULMFiT, ELECTRA); 1 is off."""
+    gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest global norm of the gradient; none is off."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Every dropout rate of encoder and head; none keeps the encoder's own."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` weighs a class by rows / (classes * rows of the class) in the training loss."""
+    evaluations_per_epoch: Annotated[int, Field(ge=1, le=100)] = 1
+    """Evaluations on the validation split, evenly spread over an epoch."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """End the stage after this many evaluations in a row without a gain; none never does."""
+
+
+class Source(Stage):
+    """The first stage: the task with many labels."""
+
+    enabled: bool = True
+    """Whether the source stage runs at all."""
+
+
+class Target(Stage):
+    """The second stage: the task with few labels, whose validation score is searched."""
+
+    head: Literal["auto", "new", "keep"] = "auto"
+    """Start from a new head, or keep the source's (same label names needed); `auto` keeps it where it can."""
+    evaluate_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Further evaluations at these shares of the stage's optimiser steps; a sweep puts its rungs here."""
+
+
+class TrialConfig(Strict):
+    """Everything that decides the result of one trial."""
+
+    encoder: str
+    """A folder, `package:NAME` (an installed Python package that carries a model folder), or a hub name."""
+    datasets: dict[str, Dataset] = {}
+    """Named data sets, for stages that choose among several."""
+    source: Source | None = None
+    target: Target
+    metric: str = "macro_f1"
+    """The validation metric that selects the best evaluation of a stage, see `trainable.metrics`."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Decides the new heads, the order of the batches and the dropout."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the matrix products; `auto` takes bfloat16 where the device has it in hardware."""
+    micro_batches: Annotated[int, Field(ge=1)] = 1
+    """Parts into which each batch is cut, each with its own dropout draws; the same result whether one
+    worker computes them in turn or several at once. At least the number of workers."""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> TrialConfig:
+        for stage in self.stages():
+            if isinstance(stage.dataset, str) and stage.dataset not in self.datasets:
+                raise ValueError(unknown(stage.dataset, self.datasets, what="data set"))
+        return self
+
+    def stages(self) -> list[Stage]:
+        """The stages that run, in their order."""
+        return [*([self.source] if self.source and self.source.enabled else []), self.target]
+
+    def dataset_of(self, stage: Stage) -> Dataset:
+        """The data of a stage, its name looked up."""
+        return self.datasets[stage.dataset] if isinstance(stage.dataset, str) else stage.dataset
+
+    def to_flat(self) -> dict[str, Any]:
+        """Settings by dotted name, data sets as nested values; a disabled source as `source.enabled` alone."""
+        flat = dict(_flatten(self.model_dump(mode="json", by_alias=True, exclude={"datasets"})))
+        if self.source is None or not self.source.enabled:
+            flat = {k: v for k, v in flat.items() if not k.startswith("source")} | {"source.enabled": False}
+        return flat
+
+
+def build_config(base: Mapping[str, Any], sampled: Mapping[str, Any] | None = None) -> TrialConfig:
+    """Join the fixed settings (nested) with sampled ones (by dotted name) and check the whole.
+
+    Raises:
+        ConfigError: naming every field that is wrong.
+    """
+    merged = _nest(base, sampled or {})
+    if isinstance(merged.get("source"), dict) and merged["source"].get("enabled") is False:
+        merged["source"] = None  # what a disabled stage lacks is no mistake
+    try:
+        return TrialConfig.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(list(dict.fromkeys(describe(error, TrialConfig)))) from None
+
+
+def field_names(model: type[BaseModel] = TrialConfig, prefix: str = "") -> Iterator[str]:
+    """Every setting's dotted name; data sets count as one setting each."""
+    for name, field in model.model_fields.items():
+        nested = [t for t in _leaves(field.annotation) if isinstance(t, type) and issubclass(t, Stage)]
+        if nested:
+            yield from field_names(nested[0], f"{prefix}{name}.")
+        elif prefix or name != "datasets":
+            yield f"{prefix}{name}"
+
+
+def unknown(name: str, known: Mapping[str, Any] | list[str], what: str = "setting") -> str:
+    """A sentence for a name that is none of the known ones, with the likely intended one."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(map(str, known)) or 'none'}"
+    return f"no such {what}: {name!r}{hint}"
+
+
+def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
+    """Pydantic's errors as sentences: dotted path, what is wrong, the value, a suggestion."""
+    for item in error.errors():
+        path = [str(part) for part in item["loc"] if part not in _TAGS]
+        where = ".".join(path)
+        if item["type"] == "extra_forbidden":
+            known = _known_fields(model, path[:-1])
+            message = unknown(path[-1], known)
+        elif item["type"] == "missing":
+            message = "is missing"
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            if item["type"] != "value_error" and not isinstance(item["input"], dict):
+                message += f", got {item['input']!r:.80}"
+        yield f"{where}: {message}" if where else message
+
+
+def _known_fields(model: type[BaseModel], loc: list[str]) -> list[str]:
+    for part in loc:
+        field = model.model_fields.get(part)
+        inner = [t for t in _leaves(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)] if field else []
+        model = inner[0] if inner else model
+    return [f.alias or n for n, f in model.model_fields.items()]
+
+
+def _leaves(annotation: Any) -> list[Any]:
+    if get_origin(annotation) in (Union, UnionType, dict, list):
+        return [leaf for arg in get_args(annotation) for leaf in _leaves(arg)]
+    if get_origin(annotation) is Annotated:
+        return _leaves(get_args(annotation)[0])
+    return [annotation]
+
+
+def _flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in nested.items():
+        if isinstance(value, dict) and name in {"source", "target"} and not prefix:
+            yield from _flatten(value, f"{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _nest(base: Mapping[str, Any], sampled: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in base.items()}
+    for name, value in sampled.items():
+        block, _, field = name.partition(".")
+        if field:
+            inner = merged.setdefault(block, {})
+            if isinstance(inner, dict):
+                inner[field] = value
+        else:
+            merged[block] = value
+    return merged

@@ -1,0 +1,52 @@
+"""The device a trial computes on, its arithmetic, and the ranks that share one trial."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's place among those that compute one trial together."""
+
+    rank: int = 0
+    size: int = 1
+
+    def sum_(self, *tensors: torch.Tensor) -> None:
+        """Sum tensors over all ranks, in place, in one exchange."""
+        if self.size == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def agree(self, flag: bool) -> bool:
+        """The first rank's flag, told to all; also a barrier."""
+        if self.size == 1:
+            return flag
+        told = torch.tensor([float(flag and self.rank == 0)], device=pick_device())
+        dist.all_reduce(told)
+        return bool(told.item())
+
+
+def pick_device() -> torch.device:
+    """The first GPU this process may see, or the CPU."""
+    return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """`fp32` or `bf16`: what `auto` means on this device."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    able = torch.cpu.get_capabilities()
+    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Matrix products in bfloat16 where `precision` says so; weights and sums stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

@@ -1,0 +1,227 @@
+"""The pretrained encoder: where it is, what it can bear, and its model with a classification head."""
+
+import copy
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+
+from trainable.config import TrialConfig
+from trainable.errors import ConfigError
+
+PACKAGE = "package:"
+# Position tables of these begin behind the padding index, so that two entries are never used.
+_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "data2vec-text", "xlm-roberta-xl"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an encoder can bear: bounds of `frozen_layers` and `padding_length`."""
+
+    depth: int
+    """Encoder layers."""
+    positions: int
+    """Longest sequence, in tokens, special ones included."""
+
+
+def locate(encoder: str) -> str:
+    """Turn a setting into what transformers loads: a folder, or a hub name as it is.
+
+    Raises:
+        ConfigError: if a `package:` is not installed or carries no model folder.
+    """
+    if not encoder.startswith(PACKAGE):
+        return encoder
+    package = encoder.removeprefix(PACKAGE)
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise ConfigError(f"encoder: {encoder!r}: no installed Python package of the name {package!r}")
+    folders = [file.parent for file in sorted(Path(spec.origin).parent.rglob("model.safetensors"))]
+    folders = [folder for folder in folders if (folder / "config.json").is_file()]
+    if len(folders) != 1:
+        raise ConfigError(f"encoder: {encoder!r} carries {len(folders)} model folders (config.json and model.safetensors), not one")
+    return str(folders[0])
+
+
+@lru_cache
+def limits(encoder: str) -> Limits:
+    """Read an encoder's depth and longest sequence from its configuration.
+
+    Raises:
+        ConfigError: if there is no such encoder, or its layers cannot be told apart.
+    """
+    folder = locate(encoder)
+    if Path(folder).is_dir() and not (Path(folder) / "config.json").is_file():
+        raise ConfigError(f"encoder: {encoder!r} is a folder without config.json")
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"encoder: {encoder!r} is no model folder and no model that the hub gave: {reason}") from None
+    if getattr(config, "num_hidden_groups", None) is not None:
+        raise ConfigError(f"encoder: {encoder!r} ({config.model_type}) shares weights between layers, so none can be frozen alone")
+    depth = getattr(config, "num_hidden_layers", None)
+    positions = getattr(config, "max_position_embeddings", None)
+    if depth is None or not positions:
+        raise ConfigError(f"encoder: {encoder!r} ({config.model_type}) does not say its number of layers and positions")
+    if config.model_type in _OFFSET_POSITIONS:
+        positions -= 2
+    return Limits(depth=depth, positions=positions)
+
+
+def limit_problems(config: TrialConfig) -> list[str]:
+    """What the encoder cannot honour of a trial's settings, one sentence each; empty if nothing.
+
+    Raises:
+        ConfigError: if there is no such encoder.
+    """
+    bounds = limits(config.encoder)
+    problems = []
+    for name, stage in (("source", config.source), ("target", config.target)):
+        if stage is None:
+            continue
+        if stage.frozen_layers > bounds.depth:
+            problems.append(
+                f"{name}.frozen_layers: {stage.frozen_layers} is more than the {bounds.depth} layers of {config.encoder}"
+            )
+        if stage.padding_length > bounds.positions:
+            problems.append(
+                f"{name}.padding_length: {stage.padding_length} is more than the {bounds.positions} positions "
+                f"of {config.encoder}"
+            )
+    return problems
+
+
+@lru_cache
+def fingerprint(encoder: str) -> str:
+    """SHA-256 over the encoder's configuration and weights (a hub model's: its name and commit)."""
+    folder = Path(locate(encoder))
+    if not folder.is_dir():
+        config = AutoConfig.from_pretrained(str(folder))
+        return hashlib.sha256(f"{encoder}@{getattr(config, '_commit_hash', None)}".encode()).hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def new_model(encoder: str, label_names: tuple[str, ...], seed: int, dropout: float | None = None) -> PreTrainedModel:
+    """The pretrained encoder with a new, seeded head, on the CPU, in float32.
+
+    The weights are read once a process; each call copies them.
+    """
+    model = copy.deepcopy(_pristine(encoder, len(label_names)))
+    model.config.id2label = dict(enumerate(label_names))
+    model.config.label2id = {name: index for index, name in enumerate(label_names)}
+    model.config.problem_type = "single_label_classification"
+    reset_head(model, seed)
+    if dropout is not None:
+        set_dropout(model, dropout)
+    return model
+
+
+@lru_cache(maxsize=4)
+def _pristine(encoder: str, classes: int) -> PreTrainedModel:
+    folder = locate(encoder)
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder, num_labels=classes, dtype=torch.float32, ignore_mismatched_sizes=True, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"encoder: {encoder!r} cannot be loaded: {str(error).strip().splitlines()[0]}") from None
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = AutoTokenizer.from_pretrained(folder).pad_token_id
+    return model  # type: ignore[no-any-return]
+
+
+def head_names(model: PreTrainedModel) -> set[str]:
+    """Names of the parameters outside the encoder proper."""
+    prefix = model.base_model_prefix + "."
+    return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
+
+
+def reset_head(model: PreTrainedModel, seed: int) -> None:
+    """Draw the head anew: normal weights of the encoder's `initializer_range`, zero biases (BERT, section A.2)."""
+    generator = torch.Generator().manual_seed(seed)
+    spread = getattr(model.config, "initializer_range", 0.02)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name in sorted(head_names(model)):
+            weight = parameters[name]
+            if weight.ndim > 1:
+                weight.normal_(0.0, spread, generator=generator)
+            elif name.endswith("bias"):
+                weight.zero_()
+            else:
+                weight.fill_(1.0)
+
+
+def set_dropout(model: PreTrainedModel, rate: float) -> None:
+    """Override every dropout rate, in the modules and in the configuration that is saved."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        for name, value in vars(module).items():
+            # Some encoders keep a rate as a plain number and hand it to the attention function.
+            if "dropout" in name and isinstance(value, float):
+                setattr(module, name, rate)
+    for name, value in model.config.to_dict().items():
+        if "dropout" in name and isinstance(value, float):
+            setattr(model.config, name, rate)
+
+
+def layers_of(model: PreTrainedModel) -> nn.ModuleList:
+    """The encoder's layers, lowest first: the one list of modules that is as long as the configuration says.
+
+    Raises:
+        ConfigError: if there is none, or more than one.
+    """
+    depth = model.config.num_hidden_layers
+    found = [m for m in model.base_model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
+    if len(found) != 1:
+        raise ConfigError(f"encoder: {model.config.model_type} has {len(found)} lists of {depth} layers; cannot tell its layers")
+    return found[0]
+
+
+def below_layers(model: PreTrainedModel) -> Iterator[tuple[str, nn.Module]]:
+    """The encoder's children that come before its layers, by name: the embeddings and what belongs to them."""
+    layers = layers_of(model)
+    for name, child in model.base_model.named_children():
+        if any(module is layers for module in child.modules()):
+            return
+        yield name, child
+
+
+def freeze(model: PreTrainedModel, count: int) -> list[nn.Module]:
+    """Stop the gradient in the lowest `count` layers and, above 0, in the embeddings.
+
+    Returns:
+        The frozen modules; they must be kept in evaluation mode (see `train_mode`).
+
+    Raises:
+        ConfigError: if the encoder has fewer layers.
+    """
+    layers = layers_of(model)
+    if not 0 <= count <= len(layers):
+        raise ConfigError(f"frozen_layers: must be 0 to {len(layers)} for {model.config.model_type}, got {count}")
+    frozen = [*(child for _, child in below_layers(model)), *layers[:count]] if count else []
+    for module in frozen:
+        module.requires_grad_(False)
+    return frozen
+
+
+def train_mode(model: PreTrainedModel, frozen: list[nn.Module]) -> None:
+    """Switch dropout on, except in the frozen modules."""
+    model.train()
+    for module in frozen:
+        module.eval()
+
+

@@ -1,0 +1,77 @@
+"""Logits of a model over a split, and its scores: sorted by length, in large batches, no gradient."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from trainable.batches import evaluation_batches
+from trainable.device import Ranks, autocast
+from trainable.metrics import confusion, scores
+
+TOKEN_BUDGET = {"cpu": 4096, "cuda": 65536}
+"""Tokens an evaluation batch holds at most, padding included, by kind of device."""
+
+
+class Inputs(Protocol):
+    """What a model is fed: the rows of one split, as token ids or as the output of its frozen layers."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row after truncation, shape (N,)."""
+
+    def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """Keyword arguments of the model for these rows, tensors of shape (B, T, ...)."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The inputs and labels of one split."""
+
+    inputs: Inputs
+    labels: NDArray[np.int64]
+    """Shape (N,)."""
+
+
+def forward(model: PreTrainedModel, batch: dict[str, torch.Tensor], device: torch.device, precision: str) -> torch.Tensor:
+    """Logits of a batch in float32, shape (B, C)."""
+    batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    with autocast(precision, device):
+        logits: torch.Tensor = model(**batch).logits
+    return logits.float()
+
+
+@torch.inference_mode()
+def predict(
+    model: PreTrainedModel,
+    inputs: Inputs,
+    device: torch.device,
+    precision: str = "fp32",
+    ranks: Ranks | None = None,
+) -> torch.Tensor:
+    """Logits of all rows in their order, on the CPU, shape (N, C); ranks share the work and all get all."""
+    ranks = ranks or Ranks()
+    model.eval()
+    logits = torch.zeros(len(inputs.lengths), model.config.num_labels)
+    batches = evaluation_batches(inputs.lengths, TOKEN_BUDGET[device.type])
+    for rows in batches[ranks.rank :: ranks.size]:
+        logits[torch.from_numpy(rows)] = forward(model, inputs.batch(rows), device, precision).cpu()
+    shared = logits.to(device)
+    ranks.sum_(shared)  # every row was filled by one rank and is zero on the others
+    return shared.cpu()
+
+
+def score(logits: torch.Tensor, labels: NDArray[np.int64]) -> tuple[dict[str, float], NDArray[np.int64]]:
+    """Every metric of `trainable.metrics` and the confusion counts of shape (C, C).
+
+    The loss is the plain mean cross-entropy, whatever weights and smoothing the training uses.
+    """
+    loss = float(functional.cross_entropy(logits, torch.from_numpy(labels)))
+    counts = confusion(labels, logits.argmax(-1).numpy(), logits.shape[-1])
+    return {"loss": loss, **{name: float(value) for name, value in scores(counts).items()}}, counts
+
+

@@ -1,0 +1,40 @@
+"""What a stage feeds its model: token ids of the chosen rows, truncated and padded as the stage says."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainable.config import Stage
+from trainable.evaluate import Split
+from trainable.prepare import Encoded
+from trainable.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class TokenInputs:
+    """Rows of a tokenised split."""
+
+    tokens: Tokens
+    rows: NDArray[np.int64]
+    """Which rows of the split take part, shape (N,)."""
+    padding_length: int
+    fixed: bool
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row after truncation, shape (N,)."""
+        return self.tokens.lengths(self.padding_length)[self.rows]
+
+    def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """`input_ids`, `attention_mask` and, where the tokenizer has them, `token_type_ids`, shape (B, T)."""
+        return self.tokens.batch(self.rows[rows], self.padding_length, self.fixed)
+
+
+def token_inputs(encoded: Encoded, stage: Stage, rows: NDArray[np.int64] | None = None) -> Split:
+    """A split, or some rows of it, ready for a stage."""
+    rows = np.arange(len(encoded.labels)) if rows is None else rows
+    inputs = TokenInputs(encoded.tokens, rows, stage.padding_length, stage.padding == "fixed")
+    return Split(inputs, encoded.labels[rows])

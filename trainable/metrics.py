@@ -1,0 +1,89 @@
+"""Scores of a classifier, all from its confusion counts, so that one page defines them and a bootstrap is cheap.
+
+Definitions are scikit-learn's (`zero_division=0`); a test holds them against it.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+METRICS = {
+    "accuracy": "max",
+    "macro_f1": "max",
+    "weighted_f1": "max",
+    "macro_precision": "max",
+    "macro_recall": "max",
+    "mcc": "max",
+    "loss": "min",
+}
+"""Every metric that can select a model, with the direction that is better."""
+
+
+def is_better(value: float, best: float | None, metric: str) -> bool:
+    """Whether a value beats the best so far; not a number never does."""
+    if best is None:
+        return not np.isnan(value)
+    return value < best if METRICS[metric] == "min" else value > best
+
+
+def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Counts of shape (C, C): true label by row, prediction by column."""
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def scores(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """Every metric but the loss, from confusion counts.
+
+    Args:
+        counts: shape (..., C, C); leading dimensions are kept.
+    """
+    counts = counts.astype(np.float64)
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)  # (..., C)
+    true, predicted = counts.sum(-1), counts.sum(-2)  # (..., C)
+    total = true.sum(-1)
+    precision, recall = _ratio(hits, predicted), _ratio(hits, true)
+    f1 = _ratio(2 * hits, true + predicted)
+    present = (true + predicted) > 0  # scikit-learn averages over labels that occur
+    covariance = hits.sum(-1) * total - (true * predicted).sum(-1)
+    spread = np.sqrt(total**2 - (predicted**2).sum(-1)) * np.sqrt(total**2 - (true**2).sum(-1))
+    return {
+        "accuracy": _ratio(hits.sum(-1), total),
+        "macro_f1": _ratio((f1 * present).sum(-1), present.sum(-1)),
+        "weighted_f1": _ratio((f1 * true).sum(-1), total),
+        "macro_precision": _ratio((precision * present).sum(-1), present.sum(-1)),
+        "macro_recall": _ratio((recall * present).sum(-1), present.sum(-1)),
+        "mcc": _ratio(covariance, spread),
+    }
+
+
+def per_class(counts: NDArray[np.int64], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """One row a class: its name, precision, recall, F1 and number of true examples."""
+    hits, true, predicted = np.diagonal(counts), counts.sum(1), counts.sum(0)
+    columns = zip(
+        names, _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted), true, strict=True
+    )
+    return [
+        {"label": name, "precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
+        for name, p, r, f, n in columns
+    ]
+
+
+def bootstrap_interval(
+    counts: NDArray[np.int64], metric: str, seed: int = 0, draws: int = 2000
+) -> tuple[float, float]:
+    """A 95 % percentile interval of a metric over resampled rows (Efron & Tibshirani 1993, chapter 13).
+
+    Resampling rows with replacement is a multinomial draw over the cells of the confusion table.
+    """
+    total = int(counts.sum())
+    generator = np.random.default_rng(seed)
+    resampled = generator.multinomial(total, (counts / total).ravel(), size=draws).reshape(draws, *counts.shape)
+    low, high = np.quantile(scores(resampled)[metric], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _ratio(above: NDArray[Any], below: NDArray[Any]) -> NDArray[np.float64]:
+    """Division in which nothing over nothing is 0."""
+    above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    return np.divide(above, below, out=np.zeros(np.broadcast_shapes(above.shape, below.shape)), where=below != 0)

@@ -1,0 +1,84 @@
+"""Optimiser, its parameter groups, and the learning-rate schedules as plain functions of the step."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from trainable.config import Stage
+from trainable.encoder import below_layers, layers_of
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": lambda groups, lr: torch.optim.AdamW(groups, lr=lr, fused=True),
+    "adam": lambda groups, lr: torch.optim.Adam(groups, lr=lr, fused=True),
+    "sgd": lambda groups, lr: torch.optim.SGD(groups, lr=lr, momentum=0.9, fused=True),
+    "rmsprop": lambda groups, lr: torch.optim.RMSprop(groups, lr=lr),
+    "adafactor": lambda groups, lr: torch.optim.Adafactor(groups, lr=lr),
+}
+
+
+def build_optimizer(model: PreTrainedModel, stage: Stage) -> torch.optim.Optimizer:
+    """An optimiser over the parameters that train, and no others.
+
+    Groups carry `peak`, the highest learning rate of their members: `learning_rate` in the head, times
+    `layer_decay` for each layer further down (Howard & Ruder 2018; Clark et al. 2020). Weight decay spares
+    biases and normalisation weights, that is, everything of fewer than two dimensions.
+    """
+    distance = _distance_from_head(model)
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        decays = parameter.ndim > 1
+        key = (distance(name), decays)
+        group = groups.setdefault(
+            key,
+            {
+                "params": [],
+                "peak": stage.learning_rate * stage.layer_decay ** key[0],
+                "weight_decay": stage.weight_decay if decays else 0.0,
+            },
+        )
+        group["params"].append(parameter)
+    return OPTIMIZERS[stage.optimizer]([groups[key] for key in sorted(groups)], lr=stage.learning_rate)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Put every group at its peak times the schedule's factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+
+
+def schedule_factor(step: int, total: int, stage: Stage) -> float:
+    """Share of the peak learning rate at a step.
+
+    Args:
+        step: optimiser steps done before this one, 0 to `total` - 1.
+        total: the stage's optimiser steps.
+        stage: its schedule; `cosine` is half a cosine to 0 (Loshchilov & Hutter 2017), `warmup_stable_decay`
+            holds the peak and decays linearly over the last `decay_fraction` (Hu et al. 2024).
+    """
+    warmup = math.ceil(stage.warmup_fraction * total)
+    if step < warmup:
+        return (step + 1) / warmup
+    left = (total - step) / max(1, total - warmup)  # 1 after the warm-up, towards 0 at the end
+    match stage.schedule:
+        case "linear":
+            return left
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * (1 - left)))
+        case "warmup_stable_decay":
+            return min(1.0, (total - step) / max(1, math.ceil(stage.decay_fraction * total)))
+        case "constant":
+            return 1.0
+
+
+def _distance_from_head(model: PreTrainedModel) -> Callable[[str], int]:
+    """How many layers lie between a parameter and the head: 0 in the head, depth + 1 in the embeddings."""
+    layers, depth = layers_of(model), model.config.num_hidden_layers
+    of_module = {id(p): depth - index for index, layer in enumerate(layers) for p in layer.parameters()}
+    of_module |= {id(p): depth + 1 for _, child in below_layers(model) for p in child.parameters()}
+    parameters = dict(model.named_parameters())
+    return lambda name: of_module.get(id(parameters[name]), 0)

@@ -1,0 +1,274 @@
+"""The trial as Ray runs it: a Tune trainable whose actor is reused, alone or at the head of a Ray Train worker group.
+
+With one worker the trial runs in the Tune actor itself: Python, torch, tokens and base weights are paid for
+once a slot. With several, the actor keeps one `TorchTrainer` worker group alive over all its trials and sends
+it commands; `run_trial`'s loop is the same on each rank. This is the only file of the package that knows Ray.
+"""
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray
+import ray.train
+import torch
+import torch.distributed as dist
+import transformers
+from ray import tune
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.tune.result import SHOULD_CHECKPOINT
+from ray.util.queue import Empty, Queue
+
+from trainable.config import build_config
+from trainable.device import Ranks
+from trainable.errors import ConfigError, TrialError
+from trainable.training import Report
+from trainable.trial import Trial, Workspace
+
+IDLE_SECONDS = 7 * 24 * 3600
+"""How long a worker group may wait for its next trial."""
+
+
+class Runner(Protocol):
+    """Runs one trial after another, report by report."""
+
+    def start(self, settings: dict[str, Any], resume: Path | None) -> None:
+        """Begin a trial, giving up the one before."""
+
+    def next_report(self) -> Report:
+        """Go on to the next report."""
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint, between two reports."""
+
+    def close(self) -> None:
+        """Release everything."""
+
+
+class TuneTrial(tune.Trainable):
+    """One trial at a time for Ray Tune; a step is the way from one report to the next.
+
+    Its Tune config holds `trial` (nested settings), `checkpoint_seconds`, `resume` (a checkpoint folder or
+    None) and `compare` (whether a scheduler may compare it with others).
+    """
+
+    def setup(self, config: dict[str, Any], workspace: Workspace, workers: dict[str, Any]) -> None:
+        """Prepare the slot; called once an actor."""
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        count = workers["count"]
+        self._runner: Runner = LocalRunner(workspace, workers) if count == 1 else GroupRunner(workspace, workers)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial into the warm slot."""
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._settings, self._compare = config["trial"], config["compare"]
+        self._checkpoint_seconds = config["checkpoint_seconds"]
+        self._resume = Path(config["resume"]) if config["resume"] else None
+        self._started = False
+        self._saved = self._time_total or 0.0
+        self._best: float | None = None
+
+    def step(self) -> dict[str, Any]:
+        """Run to the next report. A trial that cannot go on ends here with its `error`; only a death is Ray's to retry."""
+        try:
+            if not self._started:
+                self._runner.start(self._settings, self._resume)
+                self._started = True
+            report = self._runner.next_report()
+        except (TrialError, ConfigError) as error:
+            return {"error": f"{error}", "done": True, "finished": False, "metrics": {}}
+        in_target = report.stage == "target"
+        finished = in_target and report.last
+        metric = self._settings.get("metric", "macro_f1")
+        value = report.metrics.get(f"target.validation.{metric}")
+        result = {
+            "stage": report.stage,
+            "stage_step": report.step,
+            "epoch": report.epoch,
+            "share": report.progress if in_target else 0.0,
+            "progress": 100 * report.progress if in_target and self._compare else 0.0,
+            "metrics": report.metrics,
+            "improved": report.improved and in_target,
+            "finished": finished,
+            "done": finished,
+        }
+        if value is not None:
+            self._best = value if report.improved or self._best is None else self._best
+            result["value"] = self._best
+        due = in_target and self._time_total - self._saved > self._checkpoint_seconds
+        if finished or due:
+            self._saved = self._time_total
+            result[SHOULD_CHECKPOINT] = True
+        return result
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write what `Trial.save` writes."""
+        if self._started:
+            self._runner.save(Path(checkpoint_dir))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Go on from a checkpoint after a death; Ray's folder does not outlive this call."""
+        if (Path(checkpoint) / "trial.json").exists():
+            kept = Path(tempfile.mkdtemp(dir=self.logdir))
+            self._resume = Path(shutil.copytree(checkpoint, kept, dirs_exist_ok=True))
+            self._started = False
+
+    def cleanup(self) -> None:
+        """Release the worker group."""
+        self._runner.close()
+
+
+class LocalRunner:
+    """Trials in this very process."""
+
+    def __init__(self, workspace: Workspace, workers: dict[str, Any]) -> None:
+        self.workspace = workspace
+        torch.set_num_threads(workers["threads"])
+
+    def start(self, settings: dict[str, Any], resume: Path | None) -> None:
+        """Begin a trial, giving up the one before."""
+        self._trial = Trial(build_config(settings), self.workspace, resume)
+        self._reports = self._trial.reports()
+
+    def next_report(self) -> Report:
+        """Go on to the next report."""
+        return next(self._reports)
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint, between two reports."""
+        self._trial.save(folder)
+
+    def close(self) -> None:
+        """Nothing to release: the process ends with the actor."""
+
+
+class GroupRunner:
+    """Trials over a Ray Train worker group that stays alive from trial to trial."""
+
+    def __init__(self, workspace: Workspace, workers: dict[str, Any]) -> None:
+        options = {"num_cpus": 0}
+        self._commands, self._replies = Queue(actor_options=options), Queue(actor_options=options)
+        self._scratch = workspace.cache / "scratch"
+        self._answered = True
+        trainer = TorchTrainer(
+            work,
+            train_loop_config={
+                "commands": self._commands,
+                "replies": self._replies,
+                "workspace": workspace,
+                "threads": workers["threads"],
+            },
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=workers["count"],
+                use_gpu=workers["gpus"] > 0,
+                resources_per_worker={"CPU": workers["cpus"], **({"GPU": workers["gpus"]} if workers["gpus"] else {})},
+            ),
+            torch_config=TorchConfig(timeout_s=IDLE_SECONDS),
+            run_config=ray.train.RunConfig(storage_path=str(self._scratch), name=f"group-{id(self):x}"),
+        )
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._fit, args=(trainer,), daemon=True)
+        self._thread.start()
+
+    def _fit(self, trainer: TorchTrainer) -> None:
+        try:
+            trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            self._failure = error
+
+    def start(self, settings: dict[str, Any], resume: Path | None) -> None:
+        """Begin a trial, giving up the one before."""
+        if not self._answered:
+            self._commands.put(("stop", None))
+        self._commands.put(("run", (settings, resume)))
+        self._answered = True
+
+    def next_report(self) -> Report:
+        """Go on to the next report."""
+        if not self._answered:
+            self._commands.put(("go", None))
+        kind, content = self._reply()
+        self._answered = kind != "report"
+        if kind == "failed":
+            raise TrialError(content)
+        assert isinstance(content, Report)
+        return content
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint, between two reports; the workers leave it in the shared cache, from where it is moved."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        shared = Path(tempfile.mkdtemp(dir=self._scratch))
+        self._commands.put(("save", shared))
+        self._reply()
+        shutil.copytree(shared, folder, dirs_exist_ok=True)
+        shutil.rmtree(shared)
+
+    def _reply(self) -> tuple[str, Any]:
+        while True:
+            try:
+                reply: tuple[str, Any] = self._replies.get(timeout=5)
+                return reply
+            except Empty:
+                if not self._thread.is_alive():
+                    raise RuntimeError("the trial's worker group died") from self._failure
+
+    def close(self) -> None:
+        """Let the worker group end by itself: a killed one would keep its placement group (ray issue 54305)."""
+        if not self._answered:
+            self._commands.put(("stop", None))
+        self._commands.put(("quit", None))
+        self._thread.join(timeout=60)
+        self._commands.shutdown()
+        self._replies.shutdown()
+
+
+def work(config: dict[str, Any]) -> None:
+    """What each rank of a worker group does: one trial after another, as commanded."""
+    transformers.utils.logging.set_verbosity_error()
+    torch.set_num_threads(config["threads"])
+    context = ray.train.get_context()
+    ranks = Ranks(context.get_world_rank(), context.get_world_size())
+    commands = _commands(config["commands"], ranks)
+    for command, content in commands:
+        if command == "quit":
+            return
+        if command == "run":
+            settings, resume = content
+            _run(Trial(build_config(settings), config["workspace"], resume, ranks), commands, config["replies"])
+
+
+def _run(trial: Trial, commands: Iterator[tuple[str, Any]], replies: Queue) -> None:
+    """One trial on one rank; the first rank talks, all ranks hear the answers."""
+    leader = trial.ranks.rank == 0
+    try:
+        for report in trial.reports():
+            if leader:
+                replies.put(("report", report))
+            for command, content in commands:
+                if command == "save":
+                    if leader:
+                        trial.save(content)
+                        replies.put(("saved", None))
+                elif command == "go":
+                    break
+                else:
+                    return
+    except (TrialError, ConfigError) as error:
+        if leader:
+            replies.put(("failed", str(error)))
+
+
+def _commands(queue: Queue, ranks: Ranks) -> Iterator[tuple[str, Any]]:
+    """Commands from the Tune actor, the same on every rank."""
+    while True:
+        command: list[Any] = [queue.get() if ranks.rank == 0 else None]
+        dist.broadcast_object_list(command)
+        yield command[0]

@@ -1,0 +1,86 @@
+"""Finds the files of a data set and reads them, each by its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from trainable.config import Dataset
+from trainable.errors import ConfigError
+from trainable.raw import RawTable
+from trainable.raw_arrow import SPLITS, read_folder, read_hub, read_parquet
+from trainable.raw_text import read_csv, read_json
+
+_KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
+_READERS: dict[str | None, Callable[[Path, str], RawTable]] = {
+    "csv": read_csv,
+    "json": read_json,
+    "parquet": read_parquet,
+}
+
+
+def read_raw(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
+    """Read the tables of a data set by split; one table that is yet to be split is `train`.
+
+    Raises:
+        ConfigError: with what cannot be read in each of the files.
+    """
+    if dataset.hub:
+        return read_hub(dataset.hub)
+    found = locate(dataset, roots)
+    if dataset.folder:
+        return read_folder(found["train"], dataset.folder)
+    tables: dict[str, RawTable] = {}
+    problems: list[str] = []
+    for split, name in _named(dataset).items():
+        try:
+            tables[split] = _READERS[_kind(dataset, name)](found[split], name)
+        except ConfigError as error:
+            problems += error.problems
+        except OSError as error:
+            problems.append(f"{name}: cannot be read: {error.strerror or error}")
+    if problems:
+        raise ConfigError(problems)
+    return tables
+
+
+def locate(dataset: Dataset, roots: Sequence[Path]) -> dict[str, Path]:
+    """Where the files (or the folder) of a data set stand, by split; nothing for a hub data set.
+
+    Raises:
+        ConfigError: naming every file that is in none of the roots.
+    """
+    found: dict[str, Path] = {}
+    problems: list[str] = []
+    for split, name in _named(dataset).items():
+        places = [root / Path(name).expanduser() for root in roots]
+        path = next((place for place in places if place.exists()), None)
+        if path is None:
+            looked = ", ".join(dict.fromkeys(str(place.parent.absolute()) for place in places))
+            problems.append(f"{name}: no such {'folder' if dataset.folder else 'file'}; looked in {looked}")
+        elif path.is_dir() != bool(dataset.folder):
+            problems.append(
+                f"{name}: is a folder; name a file, or use `folder:` for one that `datasets` saved"
+                if path.is_dir()
+                else f"{name}: is a file; `folder:` takes what `save_to_disk` wrote"
+            )
+        else:
+            found[split] = path
+        if _kind(dataset, name) is None:
+            problems.append(f"{name}: the suffix tells no kind of file; known are {', '.join(_KINDS)}")
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def _named(dataset: Dataset) -> dict[str, str]:
+    table = dataset.csv or dataset.json_ or dataset.parquet or dataset.folder
+    names = {"train": table} if table else {split: getattr(dataset, split) for split in SPLITS}
+    return {split: name for split, name in names.items() if name}
+
+
+def _kind(dataset: Dataset, name: str) -> str | None:
+    for kind, given in (("csv", dataset.csv), ("json", dataset.json_), ("parquet", dataset.parquet)):
+        if given:
+            return kind
+    return "folder" if dataset.folder else _KINDS.get(Path(name).suffix.lower())

@@ -1,0 +1,260 @@
+"""One stage of fine-tuning: a plain loop that stops at every evaluation, can be saved there and resumed exactly."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from trainable.batches import epoch_batches, evaluation_steps, parts_of, seed_of
+from trainable.config import Stage
+from trainable.device import Ranks
+from trainable.encoder import freeze, train_mode
+from trainable.errors import TrialError
+from trainable.evaluate import Split, forward, predict, score
+from trainable.metrics import is_better
+from trainable.optim import build_optimizer, schedule_factor, set_learning_rate
+
+PULSE_SECONDS = 20.0
+"""Longest silence between two reports of a stage on one worker."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a stage needs to know beside its own settings."""
+
+    name: str
+    """`source` or `target`; part of the seeds and of the metrics' names."""
+    metric: str
+    seed: int
+    precision: str
+    """`fp32` or `bf16`."""
+    device: torch.device
+    micro_batches: int = 1
+    ranks: Ranks = field(default_factory=Ranks)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a stage says between two steps: always how far it is, and its scores where it has evaluated."""
+
+    stage: str
+    step: int
+    progress: float
+    """Share of the stage's optimiser steps that are done, 0 to 1."""
+    epoch: float
+    metrics: dict[str, float]
+    """By dotted name (`target.validation.macro_f1`); without validation scores it is but a sign of life."""
+    improved: bool = False
+    """Whether this is the best evaluation so far."""
+    last: bool = False
+    """Whether the stage ends here, with its best weights in the model."""
+
+
+@dataclass
+class Progress:
+    """Where a stage stands; with the tensors beside it, all that a resume needs."""
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    stale: int = 0
+    """Evaluations in a row without a gain."""
+    loss_sum: float = 0.0
+    """Over the steps since the last evaluation."""
+    loss_steps: int = 0
+
+
+class StageTraining:
+    """Trains a model in place on one stage; its best weights, by validation, are in the model at the end."""
+
+    def __init__(self, model: PreTrainedModel, train: Split, validation: Split, stage: Stage, setting: Setting) -> None:
+        self.model, self.train, self.validation, self.stage, self.setting = model, train, validation, stage, setting
+        self.frozen = freeze(model, stage.frozen_layers)
+        self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.optimizer = build_optimizer(model, stage)
+        self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
+        self.total = self.steps_per_epoch * stage.epochs
+        self.progress = Progress()
+        self._best: dict[str, torch.Tensor] | None = None
+        self._class_weights = _class_weights(train.labels, model.config.num_labels, stage).to(setting.device)
+
+    def reports(self) -> Iterator[Report]:
+        """Train from where the progress stands to the end, with a report after each evaluation.
+
+        Raises:
+            TrialError: if a loss is not a finite number.
+        """
+        shares = getattr(self.stage, "evaluate_at", ())
+        stops = evaluation_steps(self.steps_per_epoch, self.stage.epochs, self.stage.evaluations_per_epoch, shares)
+        for stop in (stop for stop in stops if stop > self.progress.step):
+            yield from self._train_until(stop)
+            report = self._evaluate()
+            impatient = self.stage.patience is not None and self.progress.stale >= self.stage.patience
+            if stop < self.total and not impatient:
+                yield report
+                continue
+            self._restore_best()
+            yield replace(report, last=True)
+            return
+
+    def _train_until(self, stop: int) -> Iterator[Report]:
+        """Take optimiser steps up to and including number `stop`, with a sign of life where it takes long."""
+        train_mode(self.model, self.frozen)
+        losses: list[torch.Tensor] = []
+        spoken = time.monotonic()
+        for step in range(self.progress.step, stop):
+            losses.append(self._step(step, self._batch(step)))
+            self.progress.step = step + 1
+            late = time.monotonic() - spoken > PULSE_SECONDS
+            if late and self.setting.ranks.size == 1 and self.progress.step < stop:
+                self._take_losses(losses)
+                yield self._report({})
+                train_mode(self.model, self.frozen)
+                spoken = time.monotonic()
+        self._take_losses(losses)
+
+    def _batch(self, step: int) -> NDArray[np.int64]:
+        epoch, index = divmod(step, self.steps_per_epoch)
+        if index == 0 or not hasattr(self, "_epoch") or self._epoch[0] != epoch:
+            seed = seed_of("batches", self.setting.seed, self.setting.name, epoch)
+            self._epoch = (epoch, epoch_batches(self.train.inputs.lengths, self.stage.batch_size, seed))
+        return self._epoch[1][index]
+
+    def _step(self, step: int, rows: NDArray[np.int64]) -> torch.Tensor:
+        """One optimiser step over the batch; returns its loss, a scalar tensor."""
+        setting, device = self.setting, self.setting.device
+        factor = schedule_factor(step, self.total, self.stage)
+        set_learning_rate(self.optimizer, factor)
+        weight = self._class_weights[torch.from_numpy(self.train.labels[rows])].sum()
+        total = torch.zeros((), device=device)
+        for index, part in enumerate(parts_of(rows, setting.micro_batches)):
+            if index % setting.ranks.size != setting.ranks.rank or not len(part):
+                continue
+            # Dropout draws follow from the step and the part alone: a resume needs no generator state, and
+            # it does not matter which worker computes which part.
+            torch.manual_seed(seed_of("dropout", setting.seed, setting.name, step, index))
+            logits = forward(self.model, self.train.inputs.batch(part), device, setting.precision)
+            labels = torch.from_numpy(self.train.labels[part]).to(device)
+            loss = functional.cross_entropy(
+                logits, labels, self._class_weights, reduction="sum", label_smoothing=self.stage.label_smoothing
+            )
+            loss = loss / weight
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        gradients = self._gradients()
+        setting.ranks.sum_(total, *gradients)
+        if self.stage.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.trained.values(), self.stage.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return total
+
+    def _gradients(self) -> list[torch.Tensor]:
+        """Gradients to exchange, the same list on every rank even where a rank had no part to compute."""
+        if self.setting.ranks.size == 1:
+            return []
+        for parameter in self.trained.values():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        return [parameter.grad for parameter in self.trained.values() if parameter.grad is not None]
+
+    def _take_losses(self, losses: list[torch.Tensor]) -> None:
+        """Add losses to the running mean and look whether all are numbers; one wait for the device."""
+        if not losses:
+            return
+        values = torch.stack(losses).double().cpu()
+        if not bool(torch.isfinite(values).all()):
+            first = int((~torch.isfinite(values)).nonzero()[0])
+            step = self.progress.step - len(losses) + first
+            good = [float(v) for v in values[:first]] or ["none since the last report"]
+            rate = self.stage.learning_rate * schedule_factor(step, self.total, self.stage)
+            raise TrialError(
+                f"the {self.setting.name} loss is {float(values[first])} at step {step + 1} of {self.total}; "
+                f"learning rate {rate:.3g}, last finite loss {good[-1]}"
+            )
+        self.progress.loss_sum += float(values.sum())
+        self.progress.loss_steps += len(losses)
+        losses.clear()
+
+    def _evaluate(self) -> Report:
+        logits = predict(
+            self.model, self.validation.inputs, self.setting.device, self.setting.precision, self.setting.ranks
+        )
+        metrics, _ = score(logits, self.validation.labels)
+        value = metrics[self.setting.metric]
+        if not np.isfinite(metrics["loss"]):
+            raise TrialError(f"the {self.setting.name} validation loss is {metrics['loss']} after step {self.progress.step}")
+        progress = self.progress
+        improved = is_better(value, progress.best, self.setting.metric)
+        named = {f"{self.setting.name}.validation.{name}": number for name, number in metrics.items()}
+        if improved:
+            progress.best, progress.best_step, progress.best_metrics, progress.stale = value, progress.step, named, 0
+            last = progress.step == self.total
+            self._best = None if last else {name: p.detach().clone() for name, p in self.trained.items()}
+        else:
+            progress.stale += 1
+        named[f"{self.setting.name}.train.loss"] = progress.loss_sum / max(1, progress.loss_steps)
+        progress.loss_sum, progress.loss_steps = 0.0, 0
+        return self._report(named, improved)
+
+    def _report(self, metrics: dict[str, float], improved: bool = False) -> Report:
+        step = self.progress.step
+        return Report(
+            self.setting.name, step, step / self.total, step / self.steps_per_epoch, metrics, improved
+        )
+
+    def _restore_best(self) -> None:
+        if self.progress.best_step != self.progress.step and self._best is not None:
+            with torch.no_grad():
+                for name, tensor in self._best.items():
+                    self.trained[name].copy_(tensor)
+
+    def save(self, folder: Path) -> None:
+        """Write what a resume needs, between two reports; no pickle."""
+        save_file(_contiguous(self.trained), folder / "weights.safetensors")
+        if self._best is not None and self.progress.best_step != self.progress.step:
+            save_file(_contiguous(self._best), folder / "best.safetensors")
+        state = self.optimizer.state_dict()["state"]
+        flat = {f"{i}.{name}": t for i, values in state.items() for name, t in values.items() if t is not None}
+        save_file(_contiguous(flat), folder / "optimizer.safetensors")
+        (folder / "progress.json").write_text(json.dumps(asdict(self.progress)))
+
+    def load(self, folder: Path) -> None:
+        """Go on from a folder that `save` wrote."""
+        self.progress = Progress(**json.loads((folder / "progress.json").read_text()))
+        with torch.no_grad():
+            for name, tensor in load_file(folder / "weights.safetensors").items():
+                self.trained[name].copy_(tensor)
+        best = folder / "best.safetensors"
+        device = str(self.setting.device)
+        if best.exists():
+            self._best = load_file(best, device=device)
+        elif self.progress.best_step == self.progress.step:
+            self._best = {name: p.detach().clone() for name, p in self.trained.items()}
+        state: dict[int, dict[str, Any]] = {}
+        for key, tensor in load_file(folder / "optimizer.safetensors", device=device).items():
+            index, _, name = key.partition(".")
+            state.setdefault(int(index), {})[name] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+
+def _contiguous(tensors: dict[str, Any]) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+
+
+def _class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> torch.Tensor:
+    """Weights of the classes in the training loss, shape (C,); see `Stage.class_weights`."""
+    if stage.class_weights == "none":
+        return torch.ones(classes)
+    counts = np.bincount(labels, minlength=classes)
+    return torch.from_numpy(len(labels) / (classes * np.maximum(counts, 1))).float()

@@ -1,0 +1,218 @@
+"""One trial, source stage to target stage: the page to read first.
+
+`run_trial` runs it with a function that hears every report and may stop it; `Trial` is the same, report
+by report, for callers that decide in between.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from trainable.config import Stage, TrialConfig, build_config
+from trainable.device import Ranks, pick_device, resolve_precision
+from trainable.encoder import head_names, limit_problems, locate, new_model
+from trainable.errors import ConfigError
+from trainable.evaluate import Split, predict, score
+from trainable.inputs import token_inputs
+from trainable.prepare import Prepared, prepare, subset
+from trainable.source import DONE, TrainedSource, load_source, source_key, train_once
+from trainable.training import Report, Setting, StageTraining
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a trial finds and keeps things that outlive it; deleting it costs time and nothing else."""
+
+    cache: Path
+    """Tokens and trained source stages, shared by all trials."""
+    roots: tuple[Path, ...] = (Path(),)
+    """Folders in which relative file names of data sets are looked up, in this order."""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a trial that ran to its end, or was stopped at a report, has reached."""
+
+    value: float | None
+    """The best validation value of the trial's metric."""
+    metrics: dict[str, float]
+    """Of the best evaluation of each stage, by dotted name."""
+    finished: bool
+
+
+@dataclass
+class Trial:
+    """A trial that can be run report by report, saved in between, and resumed from what was saved."""
+
+    config: TrialConfig
+    workspace: Workspace
+    resume: Path | None = None
+    ranks: Ranks = field(default_factory=Ranks)
+    finished: bool = False
+
+    def __post_init__(self) -> None:
+        if problems := limit_problems(self.config):
+            raise ConfigError(problems)
+        self.device = pick_device()
+        self._target: StageTraining | None = None
+        self._source: TrainedSource | None = None
+
+    def reports(self) -> Iterator[Report]:
+        """Train the source stage (or take it from the cache), then the target stage."""
+        if self.config.source is not None and self.config.source.enabled:
+            yield from self._train_source(self.config.source)
+        for report in self._train_target(self.config.target):
+            self.finished = report.last
+            yield report
+
+    def _train_source(self, stage: Stage) -> Iterator[Report]:
+        prepared, setting = self._prepare(stage), self._setting("source")
+        folder = self.workspace.cache / "stages" / source_key(self.config, prepared, setting)
+        if not self.ranks.agree((folder / DONE).exists()):
+            model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
+            training = StageTraining(model.to(self.device), *self._splits(prepared, stage), stage, setting)
+            yield from train_once(training, prepared.label_names, folder)
+        self._source = load_source(folder)
+
+    def _train_target(self, stage: Stage) -> Iterator[Report]:
+        prepared, setting = self._prepare(stage), self._setting("target")
+        model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
+        kept = self._source is not None and transfer(self._source, model, prepared.label_names, self.config.target.head)
+        train, validation = self._splits(prepared, stage)
+        self._target = StageTraining(model.to(self.device), train, validation, stage, setting)
+        if self.resume is not None and (self.resume / "progress.json").exists():
+            self._target.load(self.resume)
+        elif kept:
+            yield self._zero_shot(model, validation)
+        yield from self._target.reports()
+
+    def _zero_shot(self, model: PreTrainedModel, validation: Split) -> Report:
+        """The kept head's scores before any training on the target."""
+        logits = predict(model, validation.inputs, self.device, self._setting("target").precision, self.ranks)
+        metrics, _ = score(logits, validation.labels)
+        return Report("target", 0, 0.0, 0.0, {f"target.zero_shot.{name}": value for name, value in metrics.items()})
+
+    def _prepare(self, stage: Stage) -> Prepared:
+        dataset = self.config.dataset_of(stage)
+        return prepare(dataset, locate(self.config.encoder), self.workspace.roots, self.workspace.cache / "tokens")
+
+    def _splits(self, prepared: Prepared, stage: Stage) -> tuple[Split, Split]:
+        """The training and validation splits of a stage as a model takes them."""
+        rows = subset(prepared.splits["train"].labels, stage.train_rows, self.config.dataset_of(stage).split_seed)
+        return token_inputs(prepared.splits["train"], stage, rows), token_inputs(prepared.splits["validation"], stage)
+
+    def _setting(self, name: str) -> Setting:
+        config = self.config
+        precision = resolve_precision(config.precision, self.device)
+        return Setting(name, config.metric, config.seed, precision, self.device, config.micro_batches, self.ranks)
+
+    def result(self) -> TrialResult:
+        """What has been reached so far."""
+        best = self._target.progress if self._target else None
+        source = self._source.metrics if self._source else {}
+        return TrialResult(best.best if best else None, source | (best.best_metrics if best else {}), self.finished)
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint, between two reports: the finished model, or what a resume needs.
+
+        A finished model is stored as the tensors that differ from the pretrained encoder. During the source
+        stage there is nothing to write: it keeps its own state in the cache.
+        """
+        if self._target is not None and self.finished:
+            model = self._target.model
+            changed = set(self._target.trained) | set(self._source.weights if self._source else ())
+            tensors = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if n in changed}
+            save_file(tensors, folder / "model.safetensors")
+        elif self._target is not None and self._target.progress.step:
+            self._target.save(folder)
+        names = list(self._target.model.config.id2label.values()) if self._target else []
+        facts = {
+            "config": self.config.model_dump(mode="json", by_alias=True),
+            "label_names": names,
+            "metrics": self.result().metrics,
+            "finished": self.finished,
+        }
+        (folder / "trial.json").write_text(json.dumps(facts, indent=1))
+
+
+def run_trial(
+    config: TrialConfig,
+    report: Callable[[Report], bool],
+    resume: Path | None = None,
+    *,
+    workspace: Workspace,
+    save_to: Path | None = None,
+) -> TrialResult:
+    """Run one trial in this process.
+
+    Args:
+        config: its settings.
+        report: hears every report; the trial stops when it returns False.
+        resume: a folder written by `Trial.save`, to go on from.
+        workspace: caches and data folders.
+        save_to: a folder for the model, or for what a resume needs if the trial was stopped.
+
+    Raises:
+        ConfigError: if settings, encoder or data cannot make a trial.
+        TrialError: if it diverges.
+    """
+    trial = Trial(config, workspace, resume)
+    for said in trial.reports():
+        if not report(said):
+            break
+    if save_to is not None:
+        save_to.mkdir(parents=True, exist_ok=True)
+        trial.save(save_to)
+    return trial.result()
+
+
+def load_trained(folder: Path) -> tuple[PreTrainedModel, TrialConfig]:
+    """The model of a finished trial's checkpoint, on the CPU in evaluation mode, and its settings."""
+    facts = json.loads((folder / "trial.json").read_text())
+    if not facts["finished"]:
+        raise ConfigError(f"{folder}: the trial has not finished, so there is no model to load")
+    config = build_config(facts["config"])
+    model = new_model(config.encoder, tuple(facts["label_names"]), config.seed, config.target.dropout)
+    _copy_into(model, load_file(folder / "model.safetensors"))
+    return model.eval(), config
+
+
+def transfer(source: TrainedSource, model: PreTrainedModel, label_names: tuple[str, ...], head: str) -> bool:
+    """Put the source's weights into a model for the target; returns whether its head was kept.
+
+    Raises:
+        ConfigError: if the head is to be kept and the label names differ.
+    """
+    same = set(source.label_names) == set(label_names)
+    if head == "keep" and not same:
+        raise ConfigError(
+            f"target.head: 'keep' needs the same labels in source and target, got {list(source.label_names)} "
+            f"and {list(label_names)}"
+        )
+    keep = same and head != "new"
+    in_head = head_names(model)
+    weights = {name: tensor for name, tensor in source.weights.items() if keep or name not in in_head}
+    if keep and source.label_names != label_names:
+        order = torch.tensor([source.label_names.index(name) for name in label_names])
+        classes = len(label_names)
+        weights |= {n: t[order] for n, t in weights.items() if n in _output_names(model) and len(t) == classes}
+    _copy_into(model, weights)
+    return keep
+
+
+def _output_names(model: PreTrainedModel) -> set[str]:
+    """The parameters of the last linear layer, whose rows are the classes."""
+    linear = [name for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+    return {f"{linear[-1]}.weight", f"{linear[-1]}.bias"}
+
+
+def _copy_into(model: PreTrainedModel, weights: dict[str, torch.Tensor]) -> None:
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            parameters[name].copy_(tensor)
