@@ -30,14 +30,18 @@ app = typer.Typer(
 
 Storage = Annotated[Path, typer.Option(help="Folder of all sweeps, their caches and the MLflow database.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout; all else goes to stderr.")]
-Address = Annotated[str | None, typer.Option(help="A running Ray cluster to join, such as auto; default: start one here.")]
+Address = Annotated[
+    str | None, typer.Option(help="A running Ray cluster to join, such as auto; default: start one here.")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override, such as sweep.trials=5.")]
 SweepName = Annotated[str, typer.Argument(help="Name of a sweep.")]
 
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help=f"Experiment file, or one that is shipped: {', '.join(shipped())}.")],
+    experiment: Annotated[
+        str, typer.Argument(help=f"Experiment file, or one that is shipped: {', '.join(shipped())}.")
+    ],
     storage: Storage = Path("runs"),
     address: Address = None,
     set_: Set = None,

@@ -42,7 +42,10 @@ class SweepEvents(Callback):
         """Open the trial's run."""
         number = trial.config["number"]
         record = self._ledger.record(number)
-        tags = {"transfersweep.role": record.role, **({"transfersweep.of": str(record.of)} if record.of is not None else {})}
+        tags = {
+            "transfersweep.role": record.role,
+            **({"transfersweep.of": str(record.of)} if record.of is not None else {}),
+        }
         self._tracker.start_trial(number, self._parameters(number), tags)
 
     def on_trial_result(

@@ -111,7 +111,9 @@ def load_sweep(place: Place) -> Plan:
         there = sorted(file.parent.name for file in place.storage.glob("*/plan.json"))
         raise PlanError([f"{place.name}: no such sweep in {place.storage}; there are: {', '.join(there) or 'none'}"])
     facts = json.loads(place.plan.read_text())
-    return build_plan({k: facts[k] for k in ("sweep", "trial", "space")}, tuple(map(Path, facts["roots"])), str(place.plan))
+    return build_plan(
+        {k: facts[k] for k in ("sweep", "trial", "space")}, tuple(map(Path, facts["roots"])), str(place.plan)
+    )
 
 
 def load_outcome(place: Place) -> Outcome | None:

@@ -180,6 +180,8 @@ class Tracker:
             run = self._client.create_run(self._experiment, tags=_texts(tags, _TAG_LENGTH), run_name=name)
         elif run.info.status != "RUNNING":
             self._client.update_run(run.info.run_id, status="RUNNING")
+            for tag in {_STATE, _ERROR} & run.data.tags.keys():  # of the end that was none
+                self._client.delete_tag(run.info.run_id, tag)
         missing = {key: value for key, value in params.items() if key not in run.data.params}
         batch = [Param(key, value) for key, value in _texts(missing, _PARAM_LENGTH).items()]
         for start in range(0, len(batch), _BATCH):

@@ -247,7 +247,9 @@ def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
 def _known_fields(model: type[BaseModel], loc: list[str]) -> list[str]:
     for part in loc:
         field = model.model_fields.get(part)
-        inner = [t for t in _leaves(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)] if field else []
+        inner = (
+            [t for t in _leaves(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)] if field else []
+        )
         model = inner[0] if inner else model
     return [f.alias or n for n, f in model.model_fields.items()]
 

@@ -45,7 +45,9 @@ def locate(encoder: str) -> str:
     folders = [file.parent for file in sorted(Path(spec.origin).parent.rglob("model.safetensors"))]
     folders = [folder for folder in folders if (folder / "config.json").is_file()]
     if len(folders) != 1:
-        raise ConfigError(f"encoder: {encoder!r} carries {len(folders)} model folders (config.json and model.safetensors), not one")
+        raise ConfigError(
+            f"encoder: {encoder!r} carries {len(folders)} model folders (config.json and model.safetensors), not one"
+        )
     return str(folders[0])
 
 
@@ -65,7 +67,9 @@ def limits(encoder: str) -> Limits:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"encoder: {encoder!r} is no model folder and no model that the hub gave: {reason}") from None
     if getattr(config, "num_hidden_groups", None) is not None:
-        raise ConfigError(f"encoder: {encoder!r} ({config.model_type}) shares weights between layers, so none can be frozen alone")
+        raise ConfigError(
+            f"encoder: {encoder!r} ({config.model_type}) shares weights between layers, so none can be frozen alone"
+        )
     depth = getattr(config, "num_hidden_layers", None)
     positions = getattr(config, "max_position_embeddings", None)
     if depth is None or not positions:
@@ -187,7 +191,9 @@ def layers_of(model: PreTrainedModel) -> nn.ModuleList:
     depth = model.config.num_hidden_layers
     found = [m for m in model.base_model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
     if len(found) != 1:
-        raise ConfigError(f"encoder: {model.config.model_type} has {len(found)} lists of {depth} layers; cannot tell its layers")
+        raise ConfigError(
+            f"encoder: {model.config.model_type} has {len(found)} lists of {depth} layers; cannot tell its layers"
+        )
     return found[0]
 
 
@@ -223,5 +229,3 @@ def train_mode(model: PreTrainedModel, frozen: list[nn.Module]) -> None:
     model.train()
     for module in frozen:
         module.eval()
-
-

@@ -37,7 +37,9 @@ class Split:
     """Shape (N,)."""
 
 
-def forward(model: PreTrainedModel, batch: dict[str, torch.Tensor], device: torch.device, precision: str) -> torch.Tensor:
+def forward(
+    model: PreTrainedModel, batch: dict[str, torch.Tensor], device: torch.device, precision: str
+) -> torch.Tensor:
     """Logits of a batch in float32, shape (B, C)."""
     batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
     with autocast(precision, device):
@@ -73,5 +75,3 @@ def score(logits: torch.Tensor, labels: NDArray[np.int64]) -> tuple[dict[str, fl
     loss = float(functional.cross_entropy(logits, torch.from_numpy(labels)))
     counts = confusion(labels, logits.argmax(-1).numpy(), logits.shape[-1])
     return {"loss": loss, **{name: float(value) for name, value in scores(counts).items()}}, counts
-
-

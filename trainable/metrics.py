@@ -69,9 +69,7 @@ def per_class(counts: NDArray[np.int64], names: tuple[str, ...]) -> list[dict[st
     ]
 
 
-def bootstrap_interval(
-    counts: NDArray[np.int64], metric: str, seed: int = 0, draws: int = 2000
-) -> tuple[float, float]:
+def bootstrap_interval(counts: NDArray[np.int64], metric: str, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
     """A 95 % percentile interval of a metric over resampled rows (Efron & Tibshirani 1993, chapter 13).
 
     Resampling rows with replacement is a multinomial draw over the cells of the confusion table.

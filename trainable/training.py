@@ -193,7 +193,9 @@ class StageTraining:
         metrics, _ = score(logits, self.validation.labels)
         value = metrics[self.setting.metric]
         if not np.isfinite(metrics["loss"]):
-            raise TrialError(f"the {self.setting.name} validation loss is {metrics['loss']} after step {self.progress.step}")
+            raise TrialError(
+                f"the {self.setting.name} validation loss is {metrics['loss']} after step {self.progress.step}"
+            )
         progress = self.progress
         improved = is_better(value, progress.best, self.setting.metric)
         named = {f"{self.setting.name}.validation.{name}": number for name, number in metrics.items()}
@@ -209,9 +211,7 @@ class StageTraining:
 
     def _report(self, metrics: dict[str, float], improved: bool = False) -> Report:
         step = self.progress.step
-        return Report(
-            self.setting.name, step, step / self.total, step / self.steps_per_epoch, metrics, improved
-        )
+        return Report(self.setting.name, step, step / self.total, step / self.steps_per_epoch, metrics, improved)
 
     def _restore_best(self) -> None:
         if self.progress.best_step != self.progress.step and self._best is not None:

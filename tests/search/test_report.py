@@ -43,6 +43,7 @@ OUTCOME = Outcome(
     direction="max",
     trials=(*TRIALS[:4], replace(TRIALS[4], number=4), replace(TRIALS[5], number=5)),
     winner=2,
+    exported=4,
     winner_config={"encoder": "minilm", "target.epochs": 3, "target.evaluate_at": [0.5], "target.patience": None},
     validation=Score.over([0.87, 0.86]),
     test=TestScore(

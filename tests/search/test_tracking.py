@@ -98,6 +98,7 @@ def test_a_resume_finds_every_run_again_and_repeats_nothing(uri: str) -> None:
     found = runs(uri)
     assert set(found) == {"sms", "trial-000", "trial-001", "trial-002"}
     assert second.orphans() == [0, 1, 2]
+    assert "transfersweep.error" not in found["trial-001"].data.tags
     assert found["trial-001"].data.params == {"target.epochs": "3", "target.padding": "longest"}
     history = MlflowClient(uri).get_metric_history(found["trial-000"].info.run_id, "target.validation.loss")
     assert [(m.step, m.value) for m in history] == [(1, 0.5), (2, 0.4)]
