@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 # Before Ray is imported: it reads these once.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -29,7 +30,7 @@ def join(address: str | None, needs_dashboard: bool) -> None:
     Raises:
         ConfigError: if there is no cluster at the address, or it refuses the token.
     """
-    quiet = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
         # The dashboard is needed only for worker groups: it lets Ray free their places (ray issue 54305).
         ray.init(address="local", include_dashboard=needs_dashboard, dashboard_host="127.0.0.1", **quiet)

@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+import torch
+
 from search.budget import Budget
 from search.ledger import Ledger
 from search.plan import Plan
 from search.records import Outcome, State, TestScore, TrialRecord, count_states
 from search.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
 from search.tracking import Tracker, redact
-from trainable.evaluate import predict, score
-from trainable.inputs import token_inputs
 from trainable.device import pick_device, resolve_precision
 from trainable.encoder import locate
+from trainable.evaluate import predict, score
+from trainable.inputs import token_inputs
 from trainable.metrics import bootstrap_interval, per_class
 from trainable.prepare import prepare
 from trainable.trial import Workspace, load_trained
@@ -77,7 +79,9 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str) -> TestScore
         return None
     device = pick_device()
     split = token_inputs(prepared.splits["test"], config.target)
-    logits = predict(model.to(device), split.inputs, device, resolve_precision(config.precision, device))
+    logits = predict(
+        torch.nn.Module.to(model, device), split.inputs, device, resolve_precision(config.precision, device)
+    )
     metrics, counts = score(logits, split.labels)
     # The loss is no function of the confusion counts; its interval would need the rows.
     low, high = bootstrap_interval(counts, metric) if metric != "loss" else (metrics["loss"], metrics["loss"])

@@ -66,7 +66,7 @@ class Plan:
         """The experiment as JSON-ready values, the same for the same experiment."""
         return {
             "sweep": self.settings.model_dump(mode="json"),
-            "trial": self.base,
+            "trial": {name: value for name, value in self.base.items() if name != "metric"},  # stands in sweep
             "space": self.space.to_mapping(),
             "roots": [str(root) for root in self.roots],
         }
@@ -187,18 +187,17 @@ def _joint_problems(written: Mapping[str, Any], base: dict[str, Any], space: Spa
     if len(searched) < len(space.names):
         return
     try:
-        points = [({}, space.complete({}))] + [({n: v}, space.complete({n: v})) for n, v in space.corners()]
+        points = [space.complete({}), *(space.complete({name: value}) for name, value in space.corners())]
     except SpaceError as error:
         yield from (f"space.{problem}" for problem in error.problems)
         return
     seen: set[str] = set()
-    for given, point in points:
+    for point in points:
         for encoder in _encoders(base, space, point):
             for problem in _problems_of(base, point | encoder):
-                name = next((n for n in given if problem.startswith(f"{n}:")), None)
                 if problem not in seen:
                     seen.add(problem)
-                    where = "space" if name or problem.partition(":")[0] in space.names else "trial"
+                    where = "space" if problem.partition(":")[0] in space.names else "trial"
                     yield f"{where}.{problem}"
 
 

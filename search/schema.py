@@ -19,7 +19,7 @@ def experiment_schema() -> dict[str, Any]:
     trial["properties"].pop("metric")  # set by sweep.metric
     for block in (trial, *(definitions[name] for name in ("Source", "Target"))):
         block.pop("required", None)
-    names = {name: {} for name in field_names() if name != "metric"}
+    names: dict[str, dict[str, Any]] = {name: {} for name in field_names() if name != "metric"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "transfersweep experiment",

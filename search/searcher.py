@@ -32,7 +32,7 @@ class TruthfulSearcher(Searcher):
         self._to_resume = list(ledger.running())
         self._numbers: dict[str, int] = {}  # Tune's trial id -> number in the study
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
         """The configuration of the next trial; None while running trials must end first."""
         record = self._next()
         if record is None:
@@ -77,7 +77,7 @@ class TruthfulSearcher(Searcher):
         self.ledger.report(self._numbers[trial_id], {**result, "metrics": metrics, "seconds": seconds})
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """The end of a trial: finished, failed by its own report, stopped by the scheduler, or lost with its process."""
+        """The end of a trial: finished, failed by its own word, stopped by the scheduler, or lost with its process."""
         number = self._numbers[trial_id]
         result = result or {}
         if result and not error:

@@ -57,6 +57,6 @@ class SweepSettings(Strict):
         return self
 
     @property
-    def direction(self) -> str:
-        """`max` or `min`."""
+    def direction(self) -> Literal["max", "min"]:
+        """Which scores win."""
         return METRICS[self.metric]

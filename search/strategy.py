@@ -24,9 +24,9 @@ SCHEDULERS: dict[str, Callable[[], TrialScheduler]] = {
     "asha": lambda: AsyncHyperBandScheduler(
         time_attr="progress", grace_period=int(100 * RUNGS[0]), max_t=100, reduction_factor=2
     ),
-    # Without an infinite time slice the rule would pause trials while there are too few to compare.
+    # Without an endless time slice the rule would pause trials while there are too few to compare.
     "median": lambda: MedianStoppingRule(
-        time_attr="progress", grace_period=int(100 * RUNGS[0]), min_samples_required=3, min_time_slice=float("inf")
+        time_attr="progress", grace_period=int(100 * RUNGS[0]), min_samples_required=3, min_time_slice=10**9
     ),
     "none": FIFOScheduler,
 }

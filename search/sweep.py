@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
+from ray import tune
 from rich.console import Console
 
 from search import cluster  # isort: split  (sets Ray's environment before anything imports it)
-import ray
-from ray import tune
-
 from search.budget import Budget, BudgetStopper
 from search.chatter import to_file
 from search.events import SweepEvents
@@ -157,7 +156,7 @@ def _search(
     settings, (gpus, slots) = plan.settings, room
     words = _budget_in_words(plan)
     log = str(place.log)
-    with LiveView(settings.name, settings.metric, settings.direction, words, console, log) as view:  # type: ignore[arg-type]
+    with LiveView(settings.name, settings.metric, settings.direction, words, console, log) as view:
         events = SweepEvents(
             ledger,
             tracker,

@@ -109,7 +109,7 @@ class Tracker:
         self._sweep_tags = {SWEEP: name, SWEEP_ID: tags[SWEEP_ID]}
         own = {_KIND: "sweep"} | self._sweep_tags
         found = self._search({_KIND: "sweep", SWEEP_ID: tags[SWEEP_ID]})
-        run = self._open(found[0] if found else None, name, {**_provenance(), **tags, **own}, params)
+        run = self._open(found[0] if found else None, name, {**provenance(), **tags, **own}, params)
         self.sweep_run = run.info.run_id
         self._client.log_inputs(self.sweep_run, [_dataset_input(info) for info in datasets])
         self._runs = {int(r.data.tags[TRIAL]): r.info.run_id for r in self._search({_PARENT: self.sweep_run})}
@@ -282,7 +282,7 @@ def _dataset_input(info: DatasetInfo) -> DatasetInput:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", info.context)])
 
 
-def _provenance() -> dict[str, str]:
+def provenance() -> dict[str, str]:
     """Versions of what decides a result, and the git commit of the working directory where it has one."""
     tags = {"version.python": platform.python_version()}
     for package in _PACKAGES:

@@ -53,8 +53,8 @@ def films_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tweets_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One table, `text,label`: 80 tweets, negative or positive; a target with few labels."""
-    return _write(tmp_path_factory.mktemp("tweets") / "tweets.csv", _rows("tweets_train.csv")[:80])
+    """One table, `text,label`: 64 tweets, negative or positive; a target with few labels."""
+    return _write(tmp_path_factory.mktemp("tweets") / "tweets.csv", _rows("tweets_train.csv"))
 
 
 def _rows(name: str) -> list[tuple[str, str]]:

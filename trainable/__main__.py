@@ -23,7 +23,8 @@ def main() -> int:
     parser.add_argument("--save", type=Path, help="write the trained model, as a checkpoint, to this folder")
     arguments = parser.parse_args()
     try:
-        block = yaml.safe_load(arguments.file.read_text(encoding="utf-8"))
+        with arguments.file.open(encoding="utf-8") as stream:  # from a stream, so that mistakes name the file
+            block = yaml.safe_load(stream)
         if not isinstance(block, dict):
             raise ConfigError(f"{arguments.file}: holds no mapping")
         settings = {name: yaml.safe_load(value) for name, _, value in (s.partition("=") for s in arguments.set)}

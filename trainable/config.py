@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from trainable.errors import ConfigError
+from trainable.metrics import METRICS
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -174,9 +175,16 @@ class TrialConfig(Strict):
 
     @model_validator(mode="after")
     def _names_exist(self) -> TrialConfig:
-        for stage in self.stages():
-            if isinstance(stage.dataset, str) and stage.dataset not in self.datasets:
-                raise ValueError(unknown(stage.dataset, self.datasets, what="data set"))
+        problems = [
+            f"{'target' if stage is self.target else 'source'}.dataset: "
+            + unknown(stage.dataset, self.datasets, what="data set")
+            for stage in self.stages()
+            if isinstance(stage.dataset, str) and stage.dataset not in self.datasets
+        ]
+        if self.metric not in METRICS:
+            problems.append("metric: " + unknown(self.metric, METRICS, what="metric"))
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
     def stages(self) -> list[Stage]:
@@ -232,6 +240,9 @@ def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     for item in error.errors():
         path = [str(part) for part in item["loc"] if part not in _TAGS]
         where = ".".join(path)
+        if item["type"] == "value_error" and not where:
+            yield from item["msg"].removeprefix("Value error, ").split("\n")  # each names its own setting
+            continue
         if item["type"] == "extra_forbidden":
             known = _known_fields(model, path[:-1])
             message = unknown(path[-1], known)
@@ -274,10 +285,8 @@ def _nest(base: Mapping[str, Any], sampled: Mapping[str, Any]) -> dict[str, Any]
     merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in base.items()}
     for name, value in sampled.items():
         block, _, field = name.partition(".")
-        if field:
-            inner = merged.setdefault(block, {})
-            if isinstance(inner, dict):
-                inner[field] = value
+        if field and isinstance(merged.get(block) or {}, dict):
+            merged[block] = {**(merged.get(block) or {}), field: value}
         else:
-            merged[block] = value
+            merged[name] = value  # a name below a plain setting stays whole, to be found unknown
     return merged

@@ -33,8 +33,8 @@ class Ranks:
 
 
 def pick_device() -> torch.device:
-    """The first GPU this process may see, or the CPU."""
-    return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    """This process's current GPU (Ray Train gives each worker its own), or the CPU."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -92,7 +92,8 @@ def limit_problems(config: TrialConfig) -> list[str]:
             continue
         if stage.frozen_layers > bounds.depth:
             problems.append(
-                f"{name}.frozen_layers: {stage.frozen_layers} is more than the {bounds.depth} layers of {config.encoder}"
+                f"{name}.frozen_layers: {stage.frozen_layers} is more than the {bounds.depth} layers "
+                f"of {config.encoder}"
             )
         if stage.padding_length > bounds.positions:
             problems.append(
@@ -170,9 +171,12 @@ def reset_head(model: PreTrainedModel, seed: int) -> None:
 
 def set_dropout(model: PreTrainedModel, rate: float) -> None:
     """Override every dropout rate, in the modules and in the configuration that is saved."""
-    for module in model.modules():
+    for module in list(model.modules()):
         if isinstance(module, nn.Dropout):
             module.p = rate
+        for name, child in module.named_children():
+            if "drop" in name and isinstance(child, nn.Identity):  # ModernBERT's, where its own rate is 0
+                setattr(module, name, nn.Dropout(rate))
         for name, value in vars(module).items():
             # Some encoders keep a rate as a plain number and hand it to the attention function.
             if "dropout" in name and isinstance(value, float):

@@ -21,6 +21,10 @@ class Inputs(Protocol):
     """What a model is fed: the rows of one split, as token ids or as the output of its frozen layers."""
 
     @property
+    def identity(self) -> str:
+        """What decides the content beside the data set: rows and truncation."""
+
+    @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row after truncation, shape (N,)."""
 
@@ -58,7 +62,8 @@ def predict(
     """Logits of all rows in their order, on the CPU, shape (N, C); ranks share the work and all get all."""
     ranks = ranks or Ranks()
     model.eval()
-    logits = torch.zeros(len(inputs.lengths), model.config.num_labels)
+    classes: int = model.config.num_labels  # type: ignore[assignment]  # always set in a classifier
+    logits = torch.zeros(len(inputs.lengths), classes)
     batches = evaluation_batches(inputs.lengths, TOKEN_BUDGET[device.type])
     for rows in batches[ranks.rank :: ranks.size]:
         logits[torch.from_numpy(rows)] = forward(model, inputs.batch(rows), device, precision).cpu()

@@ -1,4 +1,4 @@
-"""Writing folders so that a reader finds them whole or not at all."""
+"""Writing files and folders so that a reader finds them whole or not at all."""
 
 import os
 import shutil
@@ -24,6 +24,16 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def write_file(file: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a file under a temporary name, then put it in place."""
+    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+    try:
+        write(temporary)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a stage feeds its model: token ids of the chosen rows, truncated and padded as the stage says."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +23,12 @@ class TokenInputs:
     """Which rows of the split take part, shape (N,)."""
     padding_length: int
     fixed: bool
+
+    @cached_property
+    def identity(self) -> str:
+        """The rows, and the truncation where it cuts any."""
+        longest = int(self.lengths.max())
+        return f"{hashlib.sha256(self.rows.tobytes()).hexdigest()}:{longest}"
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:

@@ -3,12 +3,12 @@
 Definitions are scikit-learn's (`zero_division=0`); a test holds them against it.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-METRICS = {
+METRICS: dict[str, Literal["max", "min"]] = {
     "accuracy": "max",
     "macro_f1": "max",
     "weighted_f1": "max",
@@ -84,4 +84,6 @@ def bootstrap_interval(counts: NDArray[np.int64], metric: str, seed: int = 0, dr
 def _ratio(above: NDArray[Any], below: NDArray[Any]) -> NDArray[np.float64]:
     """Division in which nothing over nothing is 0."""
     above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
-    return np.divide(above, below, out=np.zeros(np.broadcast_shapes(above.shape, below.shape)), where=below != 0)
+    ratio: NDArray[np.float64] = np.zeros(np.broadcast_shapes(above.shape, below.shape))
+    np.divide(above, below, out=ratio, where=below != 0)
+    return ratio

@@ -5,6 +5,7 @@ once a slot. With several, the actor keeps one `TorchTrainer` worker group alive
 it commands; `run_trial`'s loop is the same on each rank. This is the only file of the package that knows Ray.
 """
 
+import json
 import shutil
 import tempfile
 import threading
@@ -55,7 +56,9 @@ class TuneTrial(tune.Trainable):
     None) and `compare` (whether a scheduler may compare it with others).
     """
 
-    def setup(self, config: dict[str, Any], workspace: Workspace, workers: dict[str, Any]) -> None:
+    def setup(  # type: ignore[override]  # the further arguments come from `tune.with_parameters`
+        self, config: dict[str, Any], workspace: Workspace, workers: dict[str, Any]
+    ) -> None:
         """Prepare the slot; called once an actor."""
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
@@ -70,14 +73,15 @@ class TuneTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._settings, self._compare = config["trial"], config["compare"]
+        self._metric = self._settings.get("metric", "macro_f1")
         self._checkpoint_seconds = config["checkpoint_seconds"]
         self._resume = Path(config["resume"]) if config["resume"] else None
         self._started = False
-        self._saved = self._time_total or 0.0
-        self._best: float | None = None
+        self._saved = 0.0
+        self._best = self._best_in(self._resume)
 
     def step(self) -> dict[str, Any]:
-        """Run to the next report. A trial that cannot go on ends here with its `error`; only a death is Ray's to retry."""
+        """Run to the next report. A trial that cannot go on ends here, with its `error`: only deaths are retried."""
         try:
             if not self._started:
                 self._runner.start(self._settings, self._resume)
@@ -87,8 +91,7 @@ class TuneTrial(tune.Trainable):
             return {"error": f"{error}", "done": True, "finished": False, "metrics": {}}
         in_target = report.stage == "target"
         finished = in_target and report.last
-        metric = self._settings.get("metric", "macro_f1")
-        value = report.metrics.get(f"target.validation.{metric}")
+        value = report.metrics.get(f"target.validation.{self._metric}")
         result = {
             "stage": report.stage,
             "stage_step": report.step,
@@ -109,6 +112,14 @@ class TuneTrial(tune.Trainable):
             result[SHOULD_CHECKPOINT] = True
         return result
 
+    def _best_in(self, folder: Path | None) -> float | None:
+        """The best value so far of the trial that a checkpoint belongs to."""
+        file = folder / "trial.json" if folder else None
+        if file is None or not file.exists():
+            return None
+        value: float | None = json.loads(file.read_text())["metrics"].get(f"target.validation.{self._metric}")
+        return value
+
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write what `Trial.save` writes."""
         if self._started:
@@ -119,6 +130,7 @@ class TuneTrial(tune.Trainable):
         if (Path(checkpoint) / "trial.json").exists():
             kept = Path(tempfile.mkdtemp(dir=self.logdir))
             self._resume = Path(shutil.copytree(checkpoint, kept, dirs_exist_ok=True))
+            self._saved, self._best = self._time_total, self._best_in(self._resume)
             self._started = False
 
     def cleanup(self) -> None:
@@ -241,14 +253,21 @@ def work(config: dict[str, Any]) -> None:
         if command == "quit":
             return
         if command == "run":
-            settings, resume = content
-            _run(Trial(build_config(settings), config["workspace"], resume, ranks), commands, config["replies"])
+            _run(*content, config["workspace"], ranks, commands, config["replies"])
 
 
-def _run(trial: Trial, commands: Iterator[tuple[str, Any]], replies: Queue) -> None:
+def _run(
+    settings: dict[str, Any],
+    resume: Path | None,
+    workspace: Workspace,
+    ranks: Ranks,
+    commands: Iterator[tuple[str, Any]],
+    replies: Queue,
+) -> None:
     """One trial on one rank; the first rank talks, all ranks hear the answers."""
-    leader = trial.ranks.rank == 0
+    leader = ranks.rank == 0
     try:
+        trial = Trial(build_config(settings), workspace, resume, ranks)
         for report in trial.reports():
             if leader:
                 replies.put(("report", report))

@@ -54,6 +54,7 @@ def source_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str
         "encoder": fingerprint(config.encoder),
         "data": prepared.fingerprint,
         "stage": config.source.model_dump(mode="json", exclude=_IRRELEVANT),
+        "subset_seed": config.source.train_rows and config.dataset_of(config.source).split_seed,
         "metric": config.metric,
         "seed": config.seed,
         "precision": setting.precision,
@@ -78,7 +79,7 @@ def train_once(training: StageTraining, label_names: tuple[str, ...], folder: Pa
             training.load(partial)
         saved = time.monotonic()
         for report in training.reports():
-            if ranks.rank == 0 and report.progress < 1 and time.monotonic() - saved > PULSE_SECONDS:
+            if ranks.rank == 0 and not report.last and time.monotonic() - saved > PULSE_SECONDS:
                 write_folder(partial, training.save)
                 saved = time.monotonic()
             yield report

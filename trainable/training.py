@@ -22,6 +22,7 @@ from trainable.errors import TrialError
 from trainable.evaluate import Split, forward, predict, score
 from trainable.metrics import is_better
 from trainable.optim import build_optimizer, schedule_factor, set_learning_rate
+from trainable.prefix import PrefixStore, layers_between
 
 PULSE_SECONDS = 20.0
 """Longest silence between two reports of a stage on one worker."""
@@ -79,6 +80,9 @@ class StageTraining:
 
     def __init__(self, model: PreTrainedModel, train: Split, validation: Split, stage: Stage, setting: Setting) -> None:
         self.model, self.train, self.validation, self.stage, self.setting = model, train, validation, stage, setting
+        torch.nn.Module.to(model, setting.device)
+        self.network = model  # what computes: the model, or the part of it behind the frozen layers
+        self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         self.frozen = freeze(model, stage.frozen_layers)
         self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = build_optimizer(model, stage)
@@ -86,7 +90,16 @@ class StageTraining:
         self.total = self.steps_per_epoch * stage.epochs
         self.progress = Progress()
         self._best: dict[str, torch.Tensor] | None = None
-        self._class_weights = _class_weights(train.labels, model.config.num_labels, stage).to(setting.device)
+        self._class_weights = _class_weights(train.labels, len(model.config.id2label or ()), stage).to(setting.device)
+
+    def skip_frozen(self, store: PrefixStore) -> None:
+        """Let the frozen layers' output be computed once and for all, where that can be had."""
+        count = self.stage.frozen_layers
+        train = store.get(self.model, self.train, count)
+        validation = store.get(self.model, self.validation, count)
+        if train is not None and validation is not None:
+            self.train, self.validation = train, validation
+            self.network = layers_between(self.model, count)
 
     def reports(self) -> Iterator[Report]:
         """Train from where the progress stands to the end, with a report after each evaluation.
@@ -109,7 +122,7 @@ class StageTraining:
 
     def _train_until(self, stop: int) -> Iterator[Report]:
         """Take optimiser steps up to and including number `stop`, with a sign of life where it takes long."""
-        train_mode(self.model, self.frozen)
+        train_mode(self.network, self.frozen)
         losses: list[torch.Tensor] = []
         spoken = time.monotonic()
         for step in range(self.progress.step, stop):
@@ -119,13 +132,13 @@ class StageTraining:
             if late and self.setting.ranks.size == 1 and self.progress.step < stop:
                 self._take_losses(losses)
                 yield self._report({})
-                train_mode(self.model, self.frozen)
+                train_mode(self.network, self.frozen)
                 spoken = time.monotonic()
         self._take_losses(losses)
 
     def _batch(self, step: int) -> NDArray[np.int64]:
         epoch, index = divmod(step, self.steps_per_epoch)
-        if index == 0 or not hasattr(self, "_epoch") or self._epoch[0] != epoch:
+        if self._epoch[0] != epoch:
             seed = seed_of("batches", self.setting.seed, self.setting.name, epoch)
             self._epoch = (epoch, epoch_batches(self.train.inputs.lengths, self.stage.batch_size, seed))
         return self._epoch[1][index]
@@ -143,13 +156,13 @@ class StageTraining:
             # Dropout draws follow from the step and the part alone: a resume needs no generator state, and
             # it does not matter which worker computes which part.
             torch.manual_seed(seed_of("dropout", setting.seed, setting.name, step, index))
-            logits = forward(self.model, self.train.inputs.batch(part), device, setting.precision)
+            logits = forward(self.network, self.train.inputs.batch(part), device, setting.precision)
             labels = torch.from_numpy(self.train.labels[part]).to(device)
             loss = functional.cross_entropy(
                 logits, labels, self._class_weights, reduction="sum", label_smoothing=self.stage.label_smoothing
             )
             loss = loss / weight
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.detach()
         gradients = self._gradients()
         setting.ranks.sum_(total, *gradients)
@@ -176,21 +189,24 @@ class StageTraining:
         if not bool(torch.isfinite(values).all()):
             first = int((~torch.isfinite(values)).nonzero()[0])
             step = self.progress.step - len(losses) + first
-            good = [float(v) for v in values[:first]] or ["none since the last report"]
+            good = f"{float(values[first - 1]):.4g}" if first else "none since the last report"
             rate = self.stage.learning_rate * schedule_factor(step, self.total, self.stage)
             raise TrialError(
                 f"the {self.setting.name} loss is {float(values[first])} at step {step + 1} of {self.total}; "
-                f"learning rate {rate:.3g}, last finite loss {good[-1]}"
+                f"learning rate {rate:.3g}, last finite loss {good}"
             )
         self.progress.loss_sum += float(values.sum())
         self.progress.loss_steps += len(losses)
         losses.clear()
 
+    def scores(self) -> dict[str, float]:
+        """Every metric of the model as it is now, on the validation split."""
+        setting = self.setting
+        logits = predict(self.network, self.validation.inputs, setting.device, setting.precision, setting.ranks)
+        return score(logits, self.validation.labels)[0]
+
     def _evaluate(self) -> Report:
-        logits = predict(
-            self.model, self.validation.inputs, self.setting.device, self.setting.precision, self.setting.ranks
-        )
-        metrics, _ = score(logits, self.validation.labels)
+        metrics = self.scores()
         value = metrics[self.setting.metric]
         if not np.isfinite(metrics["loss"]):
             raise TrialError(
@@ -257,4 +273,5 @@ def _class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> tor
     if stage.class_weights == "none":
         return torch.ones(classes)
     counts = np.bincount(labels, minlength=classes)
-    return torch.from_numpy(len(labels) / (classes * np.maximum(counts, 1))).float()
+    # A class without rows weighs nothing: label smoothing would else push towards it with the weight of all rows.
+    return torch.from_numpy(np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)).float()

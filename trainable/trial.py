@@ -15,10 +15,11 @@ from transformers import PreTrainedModel
 
 from trainable.config import Stage, TrialConfig, build_config
 from trainable.device import Ranks, pick_device, resolve_precision
-from trainable.encoder import head_names, limit_problems, locate, new_model
+from trainable.encoder import fingerprint, head_names, limit_problems, locate, new_model
 from trainable.errors import ConfigError
-from trainable.evaluate import Split, predict, score
+from trainable.evaluate import Split
 from trainable.inputs import token_inputs
+from trainable.prefix import PrefixStore
 from trainable.prepare import Prepared, prepare, subset
 from trainable.source import DONE, TrainedSource, load_source, source_key, train_once
 from trainable.training import Report, Setting, StageTraining
@@ -29,9 +30,11 @@ class Workspace:
     """Where a trial finds and keeps things that outlive it; deleting it costs time and nothing else."""
 
     cache: Path
-    """Tokens and trained source stages, shared by all trials."""
+    """Tokens, trained source stages and outputs of frozen layers, shared by all trials."""
     roots: tuple[Path, ...] = (Path(),)
     """Folders in which relative file names of data sets are looked up, in this order."""
+    reuse_frozen: bool = True
+    """Whether the output of frozen layers is kept and reused; the results agree either way."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Trial:
         self.device = pick_device()
         self._target: StageTraining | None = None
         self._source: TrainedSource | None = None
+        self._source_key = ""
 
     def reports(self) -> Iterator[Report]:
         """Train the source stage (or take it from the cache), then the target stage."""
@@ -72,10 +76,13 @@ class Trial:
 
     def _train_source(self, stage: Stage) -> Iterator[Report]:
         prepared, setting = self._prepare(stage), self._setting("source")
-        folder = self.workspace.cache / "stages" / source_key(self.config, prepared, setting)
+        self._source_key = source_key(self.config, prepared, setting)
+        folder = self.workspace.cache / "stages" / self._source_key
         if not self.ranks.agree((folder / DONE).exists()):
             model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
-            training = StageTraining(model.to(self.device), *self._splits(prepared, stage), stage, setting)
+            training = StageTraining(model, *self._splits(prepared, stage), stage, setting)
+            if stage.epochs > 1:  # with one epoch every output would be used once
+                self._skip_frozen(training, prepared)
             yield from train_once(training, prepared.label_names, folder)
         self._source = load_source(folder)
 
@@ -83,19 +90,27 @@ class Trial:
         prepared, setting = self._prepare(stage), self._setting("target")
         model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
         kept = self._source is not None and transfer(self._source, model, prepared.label_names, self.config.target.head)
-        train, validation = self._splits(prepared, stage)
-        self._target = StageTraining(model.to(self.device), train, validation, stage, setting)
+        self._target = StageTraining(model, *self._splits(prepared, stage), stage, setting)
+        self._skip_frozen(self._target, prepared)
         if self.resume is not None and (self.resume / "progress.json").exists():
             self._target.load(self.resume)
         elif kept:
-            yield self._zero_shot(model, validation)
+            metrics = self._target.scores()
+            yield Report("target", 0, 0.0, 0.0, {f"target.zero_shot.{name}": value for name, value in metrics.items()})
         yield from self._target.reports()
 
-    def _zero_shot(self, model: PreTrainedModel, validation: Split) -> Report:
-        """The kept head's scores before any training on the target."""
-        logits = predict(model, validation.inputs, self.device, self._setting("target").precision, self.ranks)
-        metrics, _ = score(logits, validation.labels)
-        return Report("target", 0, 0.0, 0.0, {f"target.zero_shot.{name}": value for name, value in metrics.items()})
+    def _skip_frozen(self, training: StageTraining, prepared: Prepared) -> None:
+        """Let a stage with frozen layers take their output from the cache."""
+        stage, config = training.stage, self.config
+        if not (stage.frozen_layers and stage.padding == "longest" and self.workspace.reuse_frozen):
+            return
+        frozen = {id(p) for module in training.frozen for p in module.parameters()}
+        names = {name for name, p in training.model.named_parameters() if id(p) in frozen}
+        changed = self._source is not None and not names.isdisjoint(self._source.weights)
+        weights = f"{fingerprint(config.encoder)}:{self._source_key if changed else 'pretrained'}"
+        precision = training.setting.precision
+        folder = self.workspace.cache / "prefix"
+        training.skip_frozen(PrefixStore(folder, weights, prepared.fingerprint, precision, self.device))
 
     def _prepare(self, stage: Stage) -> Prepared:
         dataset = self.config.dataset_of(stage)
@@ -130,7 +145,7 @@ class Trial:
             save_file(tensors, folder / "model.safetensors")
         elif self._target is not None and self._target.progress.step:
             self._target.save(folder)
-        names = list(self._target.model.config.id2label.values()) if self._target else []
+        names = list((self._target.model.config.id2label or {}).values()) if self._target else []
         facts = {
             "config": self.config.model_dump(mode="json", by_alias=True),
             "label_names": names,

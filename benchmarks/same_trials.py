@@ -1,0 +1,80 @@
+"""The same eight trials, source stage included, by each peer and by us: seconds from a cold start, and accuracy."""
+
+import statistics
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from common import (
+    Run,
+    arguments,
+    experiment_of,
+    machine,
+    report,
+    run_ours,
+    run_peer,
+    trial_accuracies,
+    warm_file_cache,
+    write_subsets,
+)
+
+NAMES = ("learning_rate", "batch_size", "epochs", "padding_length", "frozen_layers")
+TRIALS = [
+    dict(zip(NAMES, values, strict=True))
+    for values in (
+        (5e-5, 16, 3, 128, 0),
+        (2e-5, 8, 4, 128, 0),
+        (1e-4, 32, 4, 32, 1),
+        (5e-5, 8, 2, 96, 2),
+        (1e-4, 16, 3, 128, 3),
+        (2e-4, 16, 2, 64, 4),
+        (5e-4, 8, 3, 48, 5),
+        (1e-3, 32, 4, 128, 6),
+    )
+]
+PEERS = {
+    "source_once": "(a) Trainer",
+    "source_each": "(b) Trainer, source each",
+    "ray_documented": "(c) Ray as documented",
+}
+OURS = {"ours fp32": "fp32", "ours bf16": "bf16"}
+
+
+def main() -> None:
+    parser = arguments(__doc__, trials=len(TRIALS))
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
+    given = parser.parse_args()
+    trials = TRIALS[: given.trials]
+    facts = machine()
+    warm_file_cache()
+    with tempfile.TemporaryDirectory() as scratch:
+        data = write_subsets(given.data, given.rows, Path(scratch) / "data")
+        contenders = [partial(peer, name, data, trials) for name in given.peers]
+        contenders += [partial(ours, name, data, trials) for name in OURS]
+        runs = []
+        for turn, seed in enumerate(given.seeds):
+            first = turn % len(contenders)  # so that no contender always has the same place in the order
+            for contender in contenders[first:] + contenders[:first]:
+                runs.append(contender(seed, Path(scratch)))
+                print(
+                    f"seed {seed}, {runs[-1].contender}: {runs[-1].seconds:.1f} s, {runs[-1].accuracy:.4f}", flush=True
+                )
+    report(f"{len(trials)} given trials", facts, runs, list(OURS), given.out)
+
+
+def peer(name: str, data: Path, trials: list[dict[str, Any]], seed: int, scratch: Path) -> Run:
+    spec = {"data": str(data), "seed": seed, "source": True, "trials": trials}
+    seconds, answer = run_peer(name, spec, scratch / f"{name}-{seed}")
+    return Run(PEERS[name], seed, seconds, statistics.fmean(answer["accuracies"]), answer)
+
+
+def ours(name: str, data: Path, trials: list[dict[str, Any]], seed: int, scratch: Path) -> Run:
+    precision = OURS[name]
+    seconds, outcome = run_ours(experiment_of(trials, data, seed, precision), scratch / f"ours-{precision}-{seed}")
+    accuracies = trial_accuracies(outcome, trials)
+    return Run(name, seed, seconds, statistics.fmean(accuracies), {"accuracies": accuracies})
+
+
+if __name__ == "__main__":
+    main()

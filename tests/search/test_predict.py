@@ -1,0 +1,94 @@
+import csv
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from transformers import pipeline
+
+from search.export import export_trial
+from search.predict import predict_file
+from search.sweep import Place
+from trainable.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def model(swept: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_trial(swept.name, swept.storage, tmp_path_factory.mktemp("exported") / "model").folder
+
+
+def read(text: str, delimiter: str = ",") -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+
+
+def test_rows_keep_their_order_and_cells(model: Path, tweets_csv: Path, tmp_path: Path) -> None:
+    output = tmp_path / "labelled.csv"
+    predict_file(model, tweets_csv, output)
+    given, labelled = read(tweets_csv.read_text()), read(output.read_text())
+    assert [{name: row[name] for name in ("text", "label")} for row in labelled] == given
+    classify = pipeline("text-classification", model=str(model), truncation=True)
+    for row, theirs in zip(labelled, classify([row["text"] for row in given]), strict=True):
+        assert row["predicted"] == theirs["label"]
+        assert float(row["probability"]) == pytest.approx(theirs["score"], abs=2e-6)
+        assert row["probability"] == row[f"p_{row['predicted']}"]
+        assert float(row["p_negative"]) + float(row["p_positive"]) == pytest.approx(1, abs=2e-6)
+    assert [file.name for file in tmp_path.iterdir()] == ["labelled.csv"]
+
+
+def test_labels_are_not_needed_and_cells_stay_as_they_are(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("=1+1", 'a "quoted", text\nof two lines'), ("007", "ü 漢字 🙂"), (" ", "x " * 3000)]
+    file = tmp_path / "some.csv"
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([("id", "text"), *rows])
+    predict_file(model, file, None)
+    assert [(row["id"], row["text"]) for row in read(capsys.readouterr().out)] == rows
+
+
+def test_other_kinds_of_files(model: Path, tmp_path: Path) -> None:
+    rows = [{"text": "good", "n": 1, "tags": ["a"]}, {"text": "bad", "n": None, "tags": []}]
+    (tmp_path / "some.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "some.parquet")
+    for name in ("some.jsonl", "some.parquet"):
+        predict_file(model, tmp_path / name, tmp_path / "out.tsv")
+        found = read((tmp_path / "out.tsv").read_text(), "\t")
+        assert [(r["text"], r["n"], r["tags"]) for r in found] == [("good", "1", '["a"]'), ("bad", "", "[]")]
+
+
+def test_pairs(swept_pairs: Place, tmp_path: Path) -> None:
+    model = export_trial(swept_pairs.name, swept_pairs.storage, tmp_path / "model").folder
+    (tmp_path / "pairs.tsv").write_text("said\tanswer\nhow are you\tfine\n")
+    predict_file(model, tmp_path / "pairs.tsv", tmp_path / "out.csv")
+    (row,) = read((tmp_path / "out.csv").read_text())
+    theirs = pipeline("text-classification", model=str(model))({"text": "how are you", "text_pair": "fine"})
+    assert (row["predicted"], float(row["probability"])) == (theirs["label"], pytest.approx(theirs["score"], abs=2e-6))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("message\nhello\n", "no column 'text', which this model reads; there are 'message'"),
+        ("text,id\nhello,1\n ,2\n", "1 row with no text in column 'text', the first on line 3"),
+        ("text,predicted\nhello,1\n", "has the columns 'predicted' already"),
+        ("text\n", "no row below"),
+    ],
+)
+def test_mistakes_in_the_file_are_named(model: Path, tmp_path: Path, content: str, says: str) -> None:
+    (tmp_path / "some.csv").write_text(content)
+    with pytest.raises(ConfigError, match=says):
+        predict_file(model, tmp_path / "some.csv", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_mistakes_on_the_command_line_are_named(model: Path, tweets_csv: Path, tiny_bert: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no folder that `transfersweep export` wrote"):
+        predict_file(Path(tiny_bert), tweets_csv, None)
+    with pytest.raises(ConfigError, match="no such file"):
+        predict_file(model, tmp_path / "none.csv", None)
+    with pytest.raises(ConfigError, match="make it first"):
+        predict_file(model, tweets_csv, tmp_path / "none" / "out.csv")
+    with pytest.raises(ConfigError, match="no plain file"):
+        predict_file(model, tweets_csv, tmp_path)

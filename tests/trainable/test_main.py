@@ -1,0 +1,80 @@
+"""`python -m trainable` runs a trial where there is no Ray, no Optuna and no MLflow, and says mistakes in words."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from trainable import __main__ as command
+from trainable.config import build_config
+from trainable.trial import Workspace, load_trained, run_trial
+
+WITHOUT = "import runpy, sys; sys.modules.update(dict.fromkeys(['ray', 'optuna', 'mlflow', 'search', 'spaces'])); "
+
+
+@pytest.fixture
+def file(base: dict[str, Any], tmp_path: Path) -> Path:
+    """An experiment file; of its blocks only `trial` is read."""
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump({"sweep": {"name": "x"}, "trial": base, "space": {}}), encoding="utf-8")
+    return path
+
+
+def test_another_process_without_ray_gives_the_same_numbers(
+    file: Path, base: dict[str, Any], workspace: Workspace, tmp_path: Path
+) -> None:
+    code = WITHOUT + "runpy.run_module('trainable', run_name='__main__', alter_sys=True)"
+    arguments = [str(file), "--set", "target.epochs=1", "--set", "source.enabled=true", "--save", str(tmp_path / "out")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "7"}
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    config = build_config(base, {"target.epochs": 1, "source.enabled": True})
+    here = run_trial(config, lambda report: True, workspace=workspace)
+    assert json.loads(done.stdout) == {"value": here.value, "metrics": here.metrics}
+    said = [line for line in done.stderr.splitlines() if line.startswith(("source epoch", "target epoch"))]
+    assert [line.partition(":")[0] for line in said] == [
+        "source epoch 1.00",
+        "source epoch 2.00",
+        "target epoch 0.00",
+        "target epoch 1.00",
+    ]
+    model, trained = load_trained(tmp_path / "out")
+    assert trained == config
+    assert model.config.id2label == {0: "negative", 1: "positive"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "target.epoch=1"], "target.epoch: no such setting: 'epoch'; did you mean 'epochs'?"),
+        (["--set", "target.frozen_layers=4"], "target.frozen_layers: 4 is more than the 3 layers"),
+        (["--set", "target.dataset={csv: none.csv}"], "none.csv: no such file"),
+        (["--set", "encoder=package:none_such"], "no installed Python package of the name 'none_such'"),
+    ],
+)
+def test_mistakes_are_said_without_a_traceback(
+    file: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["trainable", str(file), *arguments])
+    assert command.main() == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("text", "code"), [("- a list", 2), ("trial: [", 1), (None, 1)])
+def test_unreadable_files_are_said_too(
+    text: str | None, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "some.yaml"
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["trainable", str(file)])
+    assert command.main() == code
+    assert "some.yaml" in capsys.readouterr().err

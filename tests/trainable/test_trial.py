@@ -1,0 +1,180 @@
+"""A whole trial: source to target, the head between them, checkpoints, and a resume at every report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trainable.config import build_config
+from trainable.encoder import head_names, new_model
+from trainable.errors import ConfigError, TrialError
+from trainable.evaluate import predict, score
+from trainable.inputs import token_inputs
+from trainable.prepare import prepare
+from trainable.source import TrainedSource
+from trainable.training import Report
+from trainable.trial import Trial, TrialResult, Workspace, load_trained, run_trial, transfer
+
+WITH_SOURCE = {"source.enabled": True}
+OTHER_NAMES = {"negative": "bad", "positive": "good"}
+
+
+def _run(config: Any, workspace: Workspace, **further: Any) -> tuple[list[Report], TrialResult]:
+    reports: list[Report] = []
+    result = run_trial(config, lambda report: reports.append(report) is None, workspace=workspace, **further)
+    return reports, result
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_resumed_at_every_report_is_uninterrupted(
+    base: dict[str, Any], workspace: Workspace, tmp_path: Path, optimizer: str
+) -> None:
+    settings = {"source.epochs": 1, "target.evaluations_per_epoch": 3, "target.dropout": 0.1}
+    config = build_config(base, WITH_SOURCE | settings | {"target.optimizer": optimizer})
+    whole = Trial(config, workspace)
+    reports = []
+    for index, report in enumerate(whole.reports()):
+        reports.append(report)
+        (tmp_path / str(index)).mkdir()
+        whole.save(tmp_path / str(index))
+    assert [r.stage for r in reports] == ["source", *["target"] * 7]  # the kept head's score, then 2 * 3
+    expected = load_file(tmp_path / "7" / "model.safetensors")
+    for index in range(len(reports) - 1):
+        end = tmp_path / str(index) / "end"
+        rest, result = _run(config, workspace, resume=tmp_path / str(index), save_to=end)
+        # Before the first step on the target there is nothing to resume, and the source is in the cache.
+        assert rest == (reports[index + 1 :] if reports[index].step and index else reports[1:])
+        assert result == whole.result()
+        ended = load_file(end / "model.safetensors")
+        assert ended.keys() == expected.keys()
+        assert all(torch.equal(ended[name], expected[name]) for name in expected)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_others(base: dict[str, Any], tmp_path: Path) -> None:
+    runs = [
+        _run(build_config(base, WITH_SOURCE | {"seed": seed}), Workspace(tmp_path / str(i)))[0]
+        for i, seed in enumerate((3, 3, 4))
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_a_disabled_source_is_no_source(base: dict[str, Any], workspace: Workspace) -> None:
+    reports, result = _run(build_config(base, {"source.enabled": False}), workspace)
+    without, alone = _run(build_config({name: v for name, v in base.items() if name != "source"}), workspace)
+    assert reports == without
+    assert result == alone
+    assert {report.stage for report in reports} == {"target"}
+    assert not (workspace.cache / "stages").exists()
+    assert result.finished
+    assert result.value == max(r.metrics["target.validation.macro_f1"] for r in reports)
+
+
+def test_a_kept_head_is_scored_before_any_training(base: dict[str, Any], workspace: Workspace) -> None:
+    kept, _ = _run(build_config(base, WITH_SOURCE), workspace)
+    fresh, _ = _run(build_config(base, WITH_SOURCE | {"target.head": "new"}), workspace)
+    zero = [report for report in kept if any("zero_shot" in name for name in report.metrics)]
+    assert [(report.stage, report.step, report.progress) for report in zero] == [("target", 0, 0.0)]
+    assert set(zero[0].metrics) >= {"target.zero_shot.accuracy", "target.zero_shot.loss", "target.zero_shot.macro_f1"}
+    assert not any("zero_shot" in name for report in fresh for name in report.metrics)
+
+
+def test_other_labels_make_a_new_head_or_an_error(base: dict[str, Any], workspace: Workspace) -> None:
+    dataset = {**base["target"]["dataset"], "labels": OTHER_NAMES}
+    reports, _ = _run(build_config(base, WITH_SOURCE | {"target.dataset": dataset}), workspace)
+    assert not any("zero_shot" in name for report in reports for name in report.metrics)
+    with pytest.raises(ConfigError, match=r"target\.head: 'keep' needs the same labels .*'negative'.*'bad'"):
+        _run(build_config(base, WITH_SOURCE | {"target.dataset": dataset, "target.head": "keep"}), workspace)
+
+
+def test_a_kept_head_follows_its_labels_to_another_order(tiny_bert: str) -> None:
+    names, permuted = ("negative", "neutral", "positive"), ("positive", "negative", "neutral")
+    one, other = new_model(tiny_bert, names, 0).eval(), new_model(tiny_bert, permuted, 1).eval()
+    with torch.no_grad():
+        for name in head_names(one):  # biases are zero in a new head
+            one.get_parameter(name).normal_()
+    source = TrainedSource({n: p.detach() for n, p in one.named_parameters()}, names, {})
+    assert transfer(source, other, permuted, "auto")
+    ids = torch.arange(5, 29).reshape(3, 8)
+    expected = one(input_ids=ids).logits[:, [names.index(name) for name in permuted]]
+    assert torch.equal(other(input_ids=ids).logits, expected)
+
+
+def test_a_new_head_takes_the_encoder_alone(tiny_bert: str) -> None:
+    names = ("a", "b")
+    one, other, fresh = (new_model(tiny_bert, names, seed) for seed in (0, 1, 1))
+    with torch.no_grad():
+        for parameter in one.parameters():
+            parameter.add_(1)
+    source = TrainedSource({n: p.detach() for n, p in one.named_parameters()}, names, {})
+    assert not transfer(source, other, names, "new")
+    for name, parameter in other.named_parameters():
+        expected = fresh if name in head_names(other) else one
+        assert torch.equal(parameter, expected.get_parameter(name)), name
+
+
+def test_a_finished_checkpoint_holds_what_changed_and_gives_the_same_logits(
+    base: dict[str, Any], workspace: Workspace, tmp_path: Path
+) -> None:
+    config = build_config(base, WITH_SOURCE | {"source.frozen_layers": 2, "target.frozen_layers": 3})
+    trial = Trial(config, workspace)
+    for _ in trial.reports():
+        pass
+    trial.save(tmp_path)
+    stored = set(load_file(tmp_path / "model.safetensors"))
+    # The target trains pooler and head, the source the uppermost layer as well.
+    assert all("layer.2." in name or "pooler" in name or "classifier" in name for name in stored)
+    assert any("layer.2." in name for name in stored)
+    model, loaded = load_trained(tmp_path)
+    assert loaded == config
+    assert not model.training
+    prepared = prepare(config.dataset_of(config.target), config.encoder, [Path()])
+    validation = token_inputs(prepared.splits["validation"], config.target)
+    assert trial._target is not None
+    logits = predict(model, validation.inputs, torch.device("cpu"))
+    assert torch.equal(logits, predict(trial._target.model, validation.inputs, torch.device("cpu")))
+    metrics, _ = score(logits, validation.labels)
+    assert metrics["macro_f1"] == trial.result().value
+    facts = json.loads((tmp_path / "trial.json").read_text())
+    assert facts["label_names"] == ["negative", "positive"]
+    assert facts["metrics"] == trial.result().metrics
+
+
+def test_an_unfinished_checkpoint_is_no_model(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> None:
+    config = build_config(base)
+    result = run_trial(config, lambda report: False, workspace=workspace, save_to=tmp_path / "stopped")
+    assert not result.finished
+    assert result.value is not None
+    with pytest.raises(ConfigError, match="the trial has not finished, so there is no model to load"):
+        load_trained(tmp_path / "stopped")
+
+
+def test_what_the_encoder_cannot_bear_is_said_before_anything_starts(
+    base: dict[str, Any], workspace: Workspace
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Trial(build_config(base, {"target.frozen_layers": 4, "target.padding_length": 65}), workspace)
+    assert len(caught.value.problems) == 2
+    assert not workspace.cache.exists()
+
+
+def test_divergence_is_an_error_of_the_trial(base: dict[str, Any], workspace: Workspace) -> None:
+    wild = {"target.optimizer": "sgd", "target.learning_rate": 10, "target.weight_decay": 10, "target.batch_size": 2}
+    with pytest.raises(TrialError, match=r"target loss is (nan|inf) at step \d+ .*last finite loss"):
+        _run(build_config(base, wild | {"target.gradient_clip": None, "target.epochs": 9}), workspace)
+
+
+def test_frozen_layers_are_reused_without_a_trace(base: dict[str, Any], tmp_path: Path) -> None:
+    config = build_config(base, WITH_SOURCE | {"target.frozen_layers": 2, "source.frozen_layers": 1})
+    runs = [
+        _run(config, Workspace(tmp_path / ("reused" if reuse else "plain"), reuse_frozen=reuse))[0]
+        for reuse in (True, True, False)
+    ]
+    numbers = [[list(r.metrics.values()) for r in reports if r.stage == "target"] for reports in runs]
+    assert numbers[0] == numbers[1]
+    for reused, plain in zip(numbers[0], numbers[2], strict=True):
+        assert np.array(reused) == pytest.approx(np.array(plain), rel=1e-4, abs=1e-6)

@@ -1,0 +1,226 @@
+"""The frozen layers' output, computed once for each split and reused by every epoch and every trial that freezes alike.
+
+Frozen layers run without dropout, so their output for a text is a constant: it depends on the frozen weights, the
+text, its truncation and the arithmetic, not on learning rate, batch size, epochs or seed (Nautilus, SIGMOD 2022;
+AutoFreeze, 2021). It is stored ragged, real tokens only, in memory-mapped files that all slots of a node share;
+what of it stays in memory is the page cache's business. Before a file is written, logits through it are held
+against logits through the whole model; where they differ, nothing is cached.
+"""
+
+import copy
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+from transformers import PreTrainedModel
+
+from trainable.batches import evaluation_batches
+from trainable.device import autocast
+from trainable.encoder import below_layers, layers_of
+from trainable.evaluate import TOKEN_BUDGET, Inputs, Split, forward
+from trainable.files import write_file
+
+FORMAT = 1
+LARGEST_BYTES = 2 * 2**30
+"""A split whose output would be larger than this is not stored."""
+CACHE_BYTES = 16 * 2**30
+"""When all stored outputs are larger than this, the longest unused go."""
+PROBE_ROWS = 8
+TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
+"""Largest difference of a logit, as a share of the largest one, that the probe lets pass: rounding, no more."""
+
+
+@dataclass(frozen=True)
+class PrefixInputs:
+    """Rows of a split as the output of its frozen layers."""
+
+    states: torch.Tensor
+    """Shape (sum of widths, H), memory-mapped."""
+    widths: NDArray[np.int64]
+    """Stored tokens of each row, shape (N,): all of them, or the first alone where the head reads no other."""
+    lengths: NDArray[np.int64]
+    """Tokens of each row as the whole model would see them, shape (N,): they decide the batches."""
+    identity: str = ""
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each row begins in `states`, shape (N,)."""
+        return np.cumsum(self.widths) - self.widths
+
+    def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """`inputs_embeds` of shape (B, T, H) and `attention_mask` of shape (B, T)."""
+        widths = self.widths[rows]
+        column = np.arange(widths.max())
+        real = column < widths[:, None]  # (B, T)
+        index = np.where(real, self.starts[rows][:, None] + column, 0)  # padding points at any state: it is masked
+        return {
+            "inputs_embeds": self.states[torch.from_numpy(index)],
+            "attention_mask": torch.from_numpy(real.astype(np.int64)),
+        }
+
+
+@dataclass(frozen=True)
+class PrefixStore:
+    """Where outputs of frozen layers are kept, and what they belong to.
+
+    Args:
+        folder: the cache.
+        weights: identity of the frozen weights.
+        data: identity of data set and tokenizer.
+        precision: `fp32` or `bf16`.
+        device: where to compute.
+    """
+
+    folder: Path
+    weights: str
+    data: str
+    precision: str
+    device: torch.device
+
+    def get(self, model: PreTrainedModel, split: Split, count: int) -> Split | None:
+        """The split as the output of the lowest `count` layers; None where that cannot be had or does not pay.
+
+        Args:
+            model: the whole model, its lowest layers frozen.
+            split: the same rows as token ids.
+            count: frozen layers, 1 to the depth.
+        """
+        lengths = split.inputs.lengths
+        if lengths.sum() * model.config.hidden_size * 4 > LARGEST_BYTES:
+            return None
+        folder = self.folder / self._key(split)
+        file = folder / f"{count}.safetensors"
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / f"{count}.lock"):
+                if not file.exists():
+                    states = self._compute(model, split.inputs, count, folder)
+                    tensors = self._narrowed(model, split.inputs, states, count)
+                    _make_room(self.folder)
+                    write_file(file, lambda into: save_file(tensors, into))
+        stored = _load(file, lengths)
+        return None if stored is None else Split(stored, split.labels)
+
+    def _key(self, split: Split) -> str:
+        facts = [FORMAT, version("torch"), version("transformers"), self.weights, self.data, self.precision]
+        facts += [self.device.type, split.inputs.identity]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+    def _compute(self, model: PreTrainedModel, inputs: Inputs, count: int, folder: Path) -> torch.Tensor:
+        """Output of layer `count`, shape (sum of lengths, H), from the deepest shallower output there is."""
+        depths = [int(file.stem) for file in folder.glob("*.safetensors")]
+        start = max((depth for depth in depths if depth < count), default=0)
+        shallower = _load(folder / f"{start}.safetensors", inputs.lengths) if start else None
+        source: Inputs = shallower or inputs
+        part = layers_between(model, start if shallower else 0, count).base_model.eval()
+        caught: list[torch.Tensor] = []
+        hook = layers_of(model)[count - 1].register_forward_hook(
+            lambda module, given, output: caught.append(output[0] if isinstance(output, tuple) else output)
+        )
+        starts = np.cumsum(inputs.lengths) - inputs.lengths
+        states: torch.Tensor | None = None
+        try:
+            for rows in evaluation_batches(inputs.lengths, TOKEN_BUDGET[self.device.type]):
+                batch = {name: tensor.to(self.device) for name, tensor in source.batch(rows).items()}
+                with torch.inference_mode(), autocast(self.precision, self.device):
+                    part(**batch)
+                hidden = caught.pop().cpu()  # (B, T, H)
+                if states is None:
+                    states = torch.empty(int(inputs.lengths.sum()), hidden.shape[-1], dtype=hidden.dtype)
+                real = batch["attention_mask"].bool().cpu()
+                index = np.concatenate([starts[row] + np.arange(inputs.lengths[row]) for row in rows])
+                states[torch.from_numpy(index)] = hidden[real]
+        finally:
+            hook.remove()
+        assert states is not None  # a split is never empty
+        return states
+
+    def _narrowed(
+        self, model: PreTrainedModel, inputs: Inputs, states: torch.Tensor, count: int
+    ) -> dict[str, torch.Tensor]:
+        """What to store: first tokens alone where all layers are frozen and the head reads no others.
+
+        Nothing at all where the logits are not those of the whole model.
+        """
+        lengths = inputs.lengths
+        all_frozen = count == len(layers_of(model))
+        rows = np.arange(min(PROBE_ROWS, len(lengths)))
+        upper = layers_between(model, count).eval()
+        with torch.inference_mode():
+            expected = forward(model.eval(), inputs.batch(rows), self.device, self.precision)
+            for widths in (np.ones_like(lengths), lengths) if all_frozen else (lengths,):
+                starts = np.cumsum(lengths) - lengths
+                kept = states[torch.from_numpy(starts)] if widths is not lengths else states
+                stored = PrefixInputs(kept, widths, lengths)
+                got = forward(upper, stored.batch(rows), self.device, self.precision)
+                if (got - expected).abs().max() <= TOLERANCE[self.precision] * expected.abs().max():
+                    return {"states": kept.contiguous()}
+        return {}
+
+
+def layers_between(model: PreTrainedModel, start: int, stop: int | None = None) -> PreTrainedModel:
+    """The same model, weights shared, with the layers from `start` to below `stop` only.
+
+    From a `start` above 0 it takes the output of the layers below as `inputs_embeds`.
+    """
+    layers = layers_of(model)
+    below = {name for name, _ in below_layers(model)} if start else set()
+
+    def view(module: nn.Module) -> nn.Module:
+        """A copy of the module whose children are shared, but for those on the way to the layers."""
+        if module is layers:
+            return layers[start:stop]
+        twin = copy.copy(module)
+        twin._modules = dict(module._modules)
+        for name, child in module.named_children():
+            if any(part is layers for part in child.modules()):
+                twin._modules[name] = view(child)
+            elif module is model.base_model and name in below:
+                twin._modules[name] = _PassOn()
+        return twin
+
+    part: PreTrainedModel = view(model)  # type: ignore[assignment]
+    return part
+
+
+class _PassOn(nn.Module):
+    """Stands where the embeddings were: hands on what the layers below have made."""
+
+    def forward(
+        self, *given: torch.Tensor | None, inputs_embeds: torch.Tensor | None = None, **others: object
+    ) -> torch.Tensor:
+        states = inputs_embeds if inputs_embeds is not None else given[0]
+        assert states is not None
+        return states
+
+
+def _load(file: Path, lengths: NDArray[np.int64]) -> PrefixInputs | None:
+    """A stored output, or None where the file says that there is none to be had."""
+    file.touch()  # its age is the time since its last use
+    with safe_open(file, framework="pt") as stored:
+        if "states" not in stored.keys():  # noqa: SIM118  (not a mapping)
+            return None
+        states = stored.get_tensor("states")
+    widths = lengths if len(states) == lengths.sum() else np.ones_like(lengths)
+    return PrefixInputs(states, widths, lengths)
+
+
+def _make_room(folder: Path) -> None:
+    """Delete the longest unused outputs until the cache is within its bounds."""
+    files = sorted(folder.glob("*/*.safetensors"), key=lambda file: file.stat().st_mtime)
+    total = sum(file.stat().st_size for file in files)
+    for file in files:
+        if total <= CACHE_BYTES:
+            return
+        total -= file.stat().st_size
+        file.unlink(missing_ok=True)
