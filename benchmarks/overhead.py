@@ -21,7 +21,7 @@ from common import ROOT, environment, machine, ours_command, warm_file_cache, wr
 from rich.console import Console
 from time_to_quality import ended_trials
 
-WORDS = "one two three four five six seven eight nine ten good bad".split()
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "good", "bad"]
 
 
 @dataclass(frozen=True)

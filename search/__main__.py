@@ -10,13 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-
 import typer
 from rich.console import Console
 
+from search.errors import PlanError
 from spaces import SpaceError, shipped
 from trainable.errors import ConfigError, TrialError
 
@@ -169,8 +166,6 @@ def _pairs(given: list[str] | None) -> dict[str, str]:
 @contextmanager
 def _readable_errors() -> Iterator[None]:
     """Mistakes of the user as sentences on stderr and exit code 2; everything else is a bug and keeps its traceback."""
-    from search.plan import PlanError
-
     warnings.filterwarnings("ignore")
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:

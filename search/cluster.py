@@ -4,15 +4,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-# Before Ray is imported: it reads these once.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # MLflow and the study have it all
-os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")  # source reports carry no target score
-os.environ.setdefault("TUNE_RESULT_BUFFER_LENGTH", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-
 import ray
 
 from search.settings import SweepSettings

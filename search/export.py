@@ -16,10 +16,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from transformers.utils import logging as chatter
 
 from search.card import Described, Proof, StageData, model_card, public_settings
+from search.place import Place
+from search.plan import load_sweep
 from search.records import Outcome, Role, Score, State, TestScore, TrialRecord
 from search.selection import score_of
 from search.show import current_outcome
-from search.sweep import Place, load_sweep
 from trainable.checks import choose_columns
 from trainable.config import TrialConfig
 from trainable.encoder import locate

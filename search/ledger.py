@@ -39,27 +39,18 @@ class Ledger:
 
     def __init__(self, file: Path, settings: SweepSettings, space: Space, base_seed: int) -> None:
         self.space, self.base_seed = space, base_seed
-        new = not file.exists()
         self._study = optuna.create_study(
             storage=f"sqlite:///{file}",
             study_name=settings.name,
             direction="maximize" if settings.direction == "max" else "minimize",
             load_if_exists=True,
         )
-        if new:
-            self._queue_first_points(settings)
+        self.first_points = _first_points(settings, space)
         trials = self._study.get_trials(deepcopy=False)
-        self._study.sampler = build_sampler(settings.sampler, settings.seed + len(trials) - self.waiting())
         self._records = {t.number: _record(t, base_seed) for t in trials if t.state is not TrialState.WAITING}
+        self._study.sampler = build_sampler(settings.sampler, settings.seed + len(self._records))
         self._ids = {t.number: t._trial_id for t in trials if t.state is TrialState.RUNNING}
         self._live: dict[int, Trial] = {}
-
-    def _queue_first_points(self, settings: SweepSettings) -> None:
-        points: list[Mapping[str, Any]] = list(settings.start_with)
-        if settings.sampler == "grid":
-            points += [point for point in self.space.grid() if not any(point == given for given in points)]
-        for point in points:
-            self._study.enqueue_trial(dict(point), user_attrs={"role": "search"})
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -70,17 +61,19 @@ class Ledger:
         """One trial as it stands."""
         return self._records[number]
 
-    def waiting(self) -> int:
-        """Points that are queued and have not begun."""
-        return len(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
-
-    def queue(self, params: Point, role: Role, of: int, seed: int) -> None:
-        """Queue a trial beside the search: a finalist on a further seed, or the comparison without a source."""
-        attributes = {"role": role, "of": of, "seed": seed}
-        self._study.enqueue_trial(params, user_attrs=attributes)
-
     def begin(self) -> TrialRecord:
-        """Start the next trial: the oldest queued point, or a new suggestion."""
+        """Start the next trial of the search: the next of the points to start with, or a new suggestion."""
+        begun = sum(r.role == "search" for r in self._records.values())
+        return self._ask(self.first_points[begun] if begun < len(self.first_points) else None, {"role": "search"})
+
+    def begin_again(self, params: Point, role: Role, of: int, seed: int) -> TrialRecord:
+        """Start a trial beside the search: a finalist on a further seed, or the comparison without a source."""
+        return self._ask(params, {"role": role, "of": of, "seed": seed})
+
+    def _ask(self, point: Mapping[str, Any] | None, attributes: Mapping[str, Any]) -> TrialRecord:
+        # One that waits already was queued by a driver that died before it could ask.
+        if point is not None and not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self._study.enqueue_trial(dict(point), user_attrs=dict(attributes))
         trial = self._study.ask()
         params = self.space.suggest(trial)
         attributes = trial.user_attrs
@@ -156,6 +149,14 @@ class Ledger:
     def noted(self, name: str, default: Any = None) -> Any:
         """A fact that `note` kept."""
         return self._study.user_attrs.get(name, default)
+
+
+def _first_points(settings: SweepSettings, space: Space) -> list[Mapping[str, Any]]:
+    """Points that are not left to the sampler, in their order: those given, then the rest of a grid."""
+    points: list[Mapping[str, Any]] = list(settings.start_with)
+    if settings.sampler == "grid":
+        points += [point for point in space.grid() if not any(point == given for given in points)]
+    return points
 
 
 def _record(trial: FrozenTrial, base_seed: int) -> TrialRecord:

@@ -4,13 +4,15 @@ The one place where `spaces` meets `trainable`. All mistakes are found before an
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from search.errors import PlanError
+from search.place import Place
 from search.settings import SweepSettings
 from spaces import Space, SpaceError, load_yaml, parse_space, parse_yaml, shipped
 from trainable.config import TrialConfig, build_config, describe, field_names, unknown
@@ -21,18 +23,6 @@ from trainable.trial import Workspace
 
 BLOCKS = ("sweep", "trial", "space")
 T = TypeVar("T")
-
-
-class PlanError(ValueError):
-    """An experiment that cannot be run as it is written.
-
-    Attributes:
-        problems: every mistake found in any block, one sentence each, beginning with its path.
-    """
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = tuple(dict.fromkeys(problems))
-        super().__init__("\n".join(self.problems))
 
 
 @dataclass(frozen=True)
@@ -104,6 +94,21 @@ def load_plan(file: Path, overrides: Mapping[str, str] | None = None) -> Plan:
     return build_plan(_override(blocks, overrides or {}), (file.parent.resolve(), Path.cwd()), str(file))
 
 
+def load_sweep(place: Place) -> Plan:
+    """The plan of a sweep that exists.
+
+    Raises:
+        PlanError: if there is none of the name.
+    """
+    if not place.plan.is_file():
+        there = sorted(file.parent.name for file in place.storage.glob("*/plan.json"))
+        raise PlanError([f"{place.name}: no such sweep in {place.storage}; there are: {', '.join(there) or 'none'}"])
+    facts = json.loads(place.plan.read_text())
+    return build_plan(
+        {k: facts[k] for k in ("sweep", "trial", "space")}, tuple(map(Path, facts["roots"])), str(place.plan)
+    )
+
+
 def build_plan(blocks: Mapping[str, Any], roots: tuple[Path, ...], origin: str) -> Plan:
     """Check the three blocks, each by its owner, then against each other.
 
@@ -111,15 +116,17 @@ def build_plan(blocks: Mapping[str, Any], roots: tuple[Path, ...], origin: str) 
         PlanError: naming every mistake; each begins with `origin`.
     """
     problems = [unknown(str(name), list(BLOCKS), what="block") for name in blocks if name not in BLOCKS]
-    problems += [f"{name}: this block is missing" for name in ("sweep", "trial") if name not in blocks]
-    settings = _collect(problems, lambda: _settings(blocks["sweep"])) if "sweep" in blocks else None
-    space = _collect(problems, lambda: parse_space(blocks.get("space") or {}))
+    problems += [f"{name}: this block is missing" for name in ("sweep", "trial") if blocks.get(name) is None]
+    settings = _collect(problems, lambda: _settings(blocks["sweep"])) if blocks.get("sweep") is not None else None
+    given = {} if blocks.get("space") is None else blocks["space"]
+    space = _collect(problems, lambda: parse_space(given))
     base = blocks.get("trial")
     if base is not None and not isinstance(base, dict):
         problems.append(f"trial: must be a mapping of settings, got {base!r:.80}")
-    elif base is not None and space is not None:
+    elif base is not None:
         base = dict(base) | ({"metric": settings.metric} if settings else {})
-        problems += _joint_problems(blocks["trial"], base, space)
+        found = _fixed_problems(base, given) if space is None else _joint_problems(blocks["trial"], base, space)
+        problems += found
     if settings and space and isinstance(base, dict):
         problems += _start_problems(settings, space)
     if problems or settings is None or space is None or base is None:
@@ -166,6 +173,8 @@ def _representatives(plan: Plan) -> Iterator[TrialConfig]:
 
 
 def _settings(block: Any) -> SweepSettings:
+    if not isinstance(block, dict):
+        raise ConfigError(f"sweep: must be a mapping of settings, got {block!r:.80}")
     try:
         return SweepSettings.model_validate(block)
     except ValidationError as error:
@@ -185,6 +194,7 @@ def _joint_problems(written: Mapping[str, Any], base: dict[str, Any], space: Spa
     if "metric" in written or "metric" in space.names:
         yield "trial.metric: is set by sweep.metric; leave it out here"
     if len(searched) < len(space.names):
+        yield from _fixed_problems(base, space.names)
         return
     try:
         points = [space.complete({}), *(space.complete({name: value}) for name, value in space.corners())]
@@ -199,6 +209,14 @@ def _joint_problems(written: Mapping[str, Any], base: dict[str, Any], space: Spa
                     seen.add(problem)
                     where = "space" if problem.partition(":")[0] in space.names else "trial"
                     yield f"{where}.{problem}"
+
+
+def _fixed_problems(base: Mapping[str, Any], searched: Any) -> Iterator[str]:
+    """Mistakes of `trial` alone, where `space` has its own; a setting that is searched is not missed here."""
+    names = set(searched) if isinstance(searched, Iterable) else set()
+    for problem in _problems_of(base, {}):
+        if problem.partition(":")[0] not in names:
+            yield f"trial.{problem}"
 
 
 def _encoders(base: Mapping[str, Any], space: Space, point: Mapping[str, Any]) -> list[dict[str, Any]]:

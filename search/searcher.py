@@ -49,13 +49,12 @@ class TruthfulSearcher(Searcher):
             return self.ledger.begin()
         if any(r.role == "search" for r in self.ledger.running()):
             return None
-        if not self.ledger.waiting():
-            for again in next_again(self.plan, self.ledger.records):
-                self.ledger.queue(again.params, again.role, again.of, again.seed)
-        return self.ledger.begin() if self.ledger.waiting() else None
+        again = next(iter(next_again(self.plan, self.ledger.records)), None)
+        return self.ledger.begin_again(again.params, again.role, again.of, again.seed) if again else None
 
     def _grid_is_done(self) -> bool:
-        return self.plan.settings.sampler == "grid" and not self.ledger.waiting()
+        begun = sum(r.role == "search" for r in self.ledger.records)
+        return self.plan.settings.sampler == "grid" and begun >= len(self.ledger.first_points)
 
     def _tune_config(self, record: TrialRecord) -> dict[str, Any]:
         compare = record.role == "search"

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from search.finish import summarise
-from search.ledger import Ledger
+from search.place import Place, load_outcome
 from search.records import Outcome
-from search.sweep import Place, load_outcome, load_sweep
 
 
 def current_outcome(name: str, storage: Path) -> Outcome:
@@ -15,9 +13,13 @@ def current_outcome(name: str, storage: Path) -> Outcome:
         PlanError: if there is no such sweep.
     """
     place = Place(storage, name)
-    plan = load_sweep(place)
     outcome = load_outcome(place)
     if outcome is not None and outcome.complete:
         return outcome
-    ledger = Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0))
-    return summarise(plan, storage, ledger)
+    # Only now: a finished sweep is printed without waiting for torch.
+    from search.finish import summarise
+    from search.ledger import Ledger
+    from search.plan import load_sweep
+
+    plan = load_sweep(place)
+    return summarise(plan, storage, Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0)))

@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,15 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from search import cluster  # isort: split  (sets Ray's environment before anything imports it)
+from search import cluster
 from search.budget import Budget, BudgetStopper
 from search.chatter import to_file
+from search.errors import PlanError
 from search.events import SweepEvents
 from search.finish import finish, summarise, tracking_uri
 from search.ledger import Ledger
-from search.plan import Plan, PlanError, build_plan, check_data
+from search.place import Place, load_outcome
+from search.plan import Plan, check_data, load_sweep
 from search.records import Outcome
 from search.searcher import TruthfulSearcher
 from search.selection import trial_config
@@ -30,39 +31,6 @@ from trainable.tables import short_name
 
 RETRIES = 3
 """How often a trial whose process died goes on from its last checkpoint before it counts as lost."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a sweep lies on disk."""
-
-    storage: Path
-    name: str
-
-    @property
-    def folder(self) -> Path:
-        """Everything of this sweep."""
-        return self.storage / self.name
-
-    @property
-    def plan(self) -> Path:
-        """The checked experiment, as JSON."""
-        return self.folder / "plan.json"
-
-    @property
-    def study(self) -> Path:
-        """The Optuna study; `optuna-dashboard` opens it."""
-        return self.folder / "study.db"
-
-    @property
-    def outcome(self) -> Path:
-        """What `show` prints."""
-        return self.folder / "outcome.json"
-
-    @property
-    def log(self) -> Path:
-        """What Ray and the libraries said."""
-        return self.folder / "log.txt"
 
 
 def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcome:
@@ -98,26 +66,6 @@ def resume_sweep(name: str, storage: Path, address: str | None = None) -> Outcom
         return outcome
     plan = load_sweep(place)
     return run_sweep(plan, place, check_data(plan, storage), address)
-
-
-def load_sweep(place: Place) -> Plan:
-    """The plan of a sweep that exists.
-
-    Raises:
-        PlanError: if there is none of the name.
-    """
-    if not place.plan.is_file():
-        there = sorted(file.parent.name for file in place.storage.glob("*/plan.json"))
-        raise PlanError([f"{place.name}: no such sweep in {place.storage}; there are: {', '.join(there) or 'none'}"])
-    facts = json.loads(place.plan.read_text())
-    return build_plan(
-        {k: facts[k] for k in ("sweep", "trial", "space")}, tuple(map(Path, facts["roots"])), str(place.plan)
-    )
-
-
-def load_outcome(place: Place) -> Outcome | None:
-    """What a sweep has come to, or None while it never reached an end."""
-    return Outcome.from_json(json.loads(place.outcome.read_text())) if place.outcome.is_file() else None
 
 
 def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: str | None) -> Outcome:

@@ -253,7 +253,8 @@ def work(config: dict[str, Any]) -> None:
         if command == "quit":
             return
         if command == "run":
-            _run(*content, config["workspace"], ranks, commands, config["replies"])
+            settings, resume = content
+            _run(settings, resume, config["workspace"], ranks, commands, config["replies"])
 
 
 def _run(

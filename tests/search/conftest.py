@@ -9,10 +9,10 @@ import pytest
 
 from search.finish import summarise, test_score
 from search.ledger import Ledger
+from search.place import Place
 from search.plan import build_plan
 from search.records import State
 from search.selection import trial_config
-from search.sweep import Place
 from trainable.trial import run_trial
 
 

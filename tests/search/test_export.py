@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, pipeline
 
 from search import export
+from search.errors import PlanError
 from search.export import export_trial, prove
-from search.plan import PlanError
-from search.sweep import Place, load_outcome, load_sweep
+from search.place import Place, load_outcome
+from search.plan import load_sweep
 from trainable.errors import ConfigError, TrialError
 from trainable.trial import load_trained
 

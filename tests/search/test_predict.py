@@ -9,8 +9,8 @@ import pytest
 from transformers import pipeline
 
 from search.export import export_trial
+from search.place import Place
 from search.predict import predict_file
-from search.sweep import Place
 from trainable.errors import ConfigError
 
 

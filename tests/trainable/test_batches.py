@@ -1,8 +1,5 @@
 """Laws of the batches: every row once, the sizes asked for, seeded; evaluations where they should be."""
 
-import subprocess
-import sys
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,7 +62,7 @@ def test_evaluation_steps(per_epoch: int, epochs: int, times: int, shares: tuple
     steps = evaluation_steps(per_epoch, epochs, times, shares)
     assert steps == sorted(set(steps))
     assert steps[-1] == total
-    assert 1 <= steps[0]
+    assert steps[0] >= 1
     assert {per_epoch * (epoch + 1) for epoch in range(epochs)} <= set(steps)
     assert all(max(1, round(share * total)) in steps for share in shares)
     assert len(steps) <= epochs * times + len(shares)
@@ -73,15 +70,7 @@ def test_evaluation_steps(per_epoch: int, epochs: int, times: int, shares: tuple
         assert len(steps) == epochs * times
 
 
-def test_seeds_are_the_same_in_every_process() -> None:
+def test_seeds_are_the_same_in_every_process_and_version() -> None:
     parts = ("dropout", 3, "source", 17, 1)
-    code = f"from trainable.batches import seed_of; print(seed_of(*{parts!r}))"
-    # `trainable/__init__` brings torch; numpy is all that this module needs.
-    code = f"import sys, types; sys.modules['trainable'] = p = types.ModuleType('trainable'); p.__path__ = ['trainable']; {code}"
-    import trainable
-
-    root = str(next(iter(trainable.__path__))).removesuffix("/trainable")
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert int(done.stdout) == seed_of(*parts)
-    assert 0 <= seed_of(*parts) < 2**63
+    assert seed_of(*parts) == 9_175_828_988_419_076_883
     assert seed_of(*parts) != seed_of(*parts[:-1], 2)

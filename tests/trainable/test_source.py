@@ -93,9 +93,7 @@ def test_an_unfinished_stage_is_taken_up_where_it_was_left(
     whole = _run(config, tmp_path / "whole")
     assert len(whole["source"]) == 6
     heard: list[Report] = []
-    run_trial(
-        config, lambda r: heard.append(r) is None and len(heard) < stop, workspace=Workspace(tmp_path / "cut")
-    )
+    run_trial(config, lambda r: heard.append(r) is None and len(heard) < stop, workspace=Workspace(tmp_path / "cut"))
     assert _stages(tmp_path / "cut") == []
     rest = _run(config, tmp_path / "cut")
     assert heard + rest["source"] == whole["source"]

@@ -43,7 +43,8 @@ def make(base: dict[str, Any]) -> Make:
 
 def _splits(config: TrialConfig) -> tuple[Split, Split]:
     prepared = prepare(config.dataset_of(config.target), config.encoder, [Path()])
-    return (token_inputs(prepared.splits["train"], config.target), token_inputs(prepared.splits["validation"], config.target))
+    train, validation = (token_inputs(prepared.splits[name], config.target) for name in ("train", "validation"))
+    return train, validation
 
 
 def _weights(training: StageTraining) -> dict[str, torch.Tensor]:
@@ -147,7 +148,9 @@ def test_the_loss_is_the_weighted_mean_over_the_batch(
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_a_label_without_training_rows_weighs_nothing(make: Make, smoothing: float) -> None:
     labels = np.array([0, 2] * 50)
-    training = make(labels, classes=3, class_weights="balanced", label_smoothing=smoothing, epochs=6, learning_rate=3e-3)
+    training = make(
+        labels, classes=3, class_weights="balanced", label_smoothing=smoothing, epochs=6, learning_rate=3e-3
+    )
     list(training.reports())
     logits = predict(training.model, training.train.inputs, CPU)
     assert 1 not in logits.argmax(-1)

@@ -1,0 +1,13 @@
+"""What is wrong with an experiment, told before anything starts."""
+
+
+class PlanError(ValueError):
+    """An experiment that cannot be run as it is written.
+
+    Attributes:
+        problems: every mistake found in any block, one sentence each, beginning with its path.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        super().__init__("\n".join(self.problems))
