@@ -110,6 +110,7 @@ def hyperparameter_search(spec: Spec) -> Answer:
     def model_init(trial: optuna.Trial | None = None) -> PreTrainedModel:
         model = copy.deepcopy(source)
         if trial is not None:
+            suggest(trial)  # Trainer calls this before `hp_space`; Optuna gives the same values when asked again
             collator.length = trial.params["padding_length"]
             freeze(model, trial.params["frozen_layers"])
         return model

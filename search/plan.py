@@ -275,8 +275,11 @@ def _override(blocks: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[s
         inner = result.setdefault(block, {})
         for step in path[:-1]:
             inner = inner.setdefault(step, {}) if isinstance(inner, dict) else inner
+        if not isinstance(inner, dict):
+            problems.append(f"--set {name}: {name.rpartition('.')[0]} is no mapping of settings, but {inner!r:.80}")
+            continue
         value = _collect(problems, lambda name=name, text=text: parse_yaml(f"value: {text}", f"--set {name}"))  # type: ignore[misc]
-        if isinstance(inner, dict) and value is not None:
+        if value is not None:
             inner[path[-1]] = value["value"]
     if problems:
         raise PlanError(problems)

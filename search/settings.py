@@ -8,6 +8,8 @@ from trainable.config import Strict
 from trainable.metrics import METRICS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+TAKEN = ("cache", "mlartifacts", "mlflow.db")
+"""What lies beside the sweeps' folders in a storage folder."""
 
 
 class SweepSettings(Strict):
@@ -54,6 +56,12 @@ class SweepSettings(Strict):
     def _metric_exists(self) -> Self:
         if self.metric not in METRICS:
             raise ValueError(f"sweep.metric: {self.metric!r} is not one of {', '.join(METRICS)}")
+        return self
+
+    @model_validator(mode="after")
+    def _name_is_free(self) -> Self:
+        if self.name in TAKEN:
+            raise ValueError(f"sweep.name: {self.name!r} is taken by the storage folder itself; take another")
         return self
 
     @property

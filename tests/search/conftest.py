@@ -60,3 +60,23 @@ def swept_pairs(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str, tweets
         csv.writer(file, delimiter="\t").writerows([("said", "answer", "label"), *pairs])
     dataset = {"csv": str(folder / "pairs.tsv"), "text": "said", "text_b": "answer"}
     return make_sweep(folder / "runs", {"encoder": tiny_bert, "target": {"dataset": dataset, "padding_length": 12}})
+
+
+@pytest.fixture
+def blocks(tiny_bert: str, films_csv: Path, tweets_csv: Path) -> dict[str, Any]:
+    """A correct experiment of trials that take a moment: source searched, one point given."""
+    stage = {"padding_length": 16, "batch_size": 16, "learning_rate": 1e-3}
+    point = {"source.enabled": True, "target.learning_rate": 1e-3, "target.epochs": 2}
+    return {
+        "sweep": {"name": "tiny", "trials": 3, "finalists": 1, "confirm_seeds": 1, "start_with": [point]},
+        "trial": {
+            "encoder": tiny_bert,
+            "source": {"dataset": {"csv": str(films_csv)}, "train_rows": 32, "epochs": 1, **stage},
+            "target": {"dataset": {"csv": str(tweets_csv)}, "padding_length": 16, "batch_size": 16},
+        },
+        "space": {
+            "source.enabled": {"choice": [True, False]},
+            "target.learning_rate": {"float": [1e-4, 1e-2], "log": True},
+            "target.epochs": {"int": [1, 3]},
+        },
+    }

@@ -1,0 +1,183 @@
+"""What Tune is told to run, and what the study is told of it; no Ray here, its calls are made by hand."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from search.budget import Budget
+from search.ledger import Ledger
+from search.plan import build_plan
+from search.records import State
+from search.searcher import TruthfulSearcher
+
+Result = dict[str, Any]
+Open = Callable[..., TruthfulSearcher]
+
+
+@pytest.fixture
+def open_searcher(blocks: dict[str, Any], tmp_path: Path) -> Open:
+    """A session of the test's sweep; its `sweep` settings and `space` can be changed."""
+
+    def open_(space: dict[str, Any] | None = None, trial: dict[str, Any] | None = None, **sweep: Any) -> TruthfulSearcher:
+        changed = copy.deepcopy(blocks)
+        changed["sweep"] |= sweep
+        changed["space"] = changed["space"] if space is None else space
+        changed["trial"] |= trial or {}
+        plan = build_plan(changed, (tmp_path,), "test")
+        ledger = Ledger(tmp_path / "study.db", plan.settings, plan.space, plan.base.get("seed", 0))
+        return TruthfulSearcher(plan, ledger, Budget(plan.settings, ledger), slots=2)
+
+    return open_
+
+
+def said(value: float, share: float = 1.0, **further: Any) -> Result:
+    """A report as Tune hands it on, flattened."""
+    return {
+        "stage": "target",
+        "value": value,
+        "metrics/target.validation.macro_f1": value,
+        "improved": True,
+        "share": share,
+        "finished": share == 1.0,
+        "time_total_s": 60 * share,
+        **further,
+    }
+
+
+def run_all(searcher: TruthfulSearcher, value: Callable[[int], float] = lambda number: 0.5) -> list[dict[str, Any]]:
+    """One trial at a time to the end, as Tune would; returns the configurations."""
+    configs = []
+    while (config := searcher.suggest(f"id{len(configs)}")) != Searcher.FINISHED:
+        assert isinstance(config, dict)
+        searcher.on_trial_complete(f"id{len(configs)}", said(value(config["number"])))
+        configs.append(config)
+    return configs
+
+
+def states(folder: Path) -> list[TrialState]:
+    study = optuna.load_study(storage=f"sqlite:///{folder / 'study.db'}", study_name="tiny")
+    return [trial.state for trial in study.trials]
+
+
+def test_each_end_is_told_truly(open_searcher: Open, tmp_path: Path) -> None:
+    searcher = open_searcher(trials=4, confirm_seeds=0, space={"target.epochs": {"int": [1, 3]}}, start_with=[])
+    for name in "abcd":
+        searcher.suggest(name)
+    searcher.on_trial_complete("a", said(0.5))
+    searcher.on_trial_result("b", said(0.125, share=0.25))
+    searcher.on_trial_complete("b", said(0.25, share=0.5))
+    searcher.on_trial_complete("c", {"error": "the loss is nan", "done": True, "finished": False, "time_total_s": 1.0})
+    searcher.on_trial_complete("d", None, error=True)
+    records = searcher.ledger.records
+    assert [r.state for r in records] == [State.FINISHED, State.STOPPED, State.FAILED, State.LOST]
+    assert (records[2].error, records[2].value) == ("the loss is nan", None)
+    assert "process died" in str(records[3].error)
+    assert states(tmp_path) == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL]
+
+
+def test_exactly_the_points_given_run_where_there_are_no_more_trials(open_searcher: Open, tmp_path: Path) -> None:
+    points = [{"source.enabled": False, "target.learning_rate": rate, "target.epochs": 1} for rate in (1e-3, 5e-3, 1e-4)]
+    configs = run_all(open_searcher(trials=3, confirm_seeds=0, start_with=points))
+    assert [c["trial"]["target"]["learning_rate"] for c in configs] == [1e-3, 5e-3, 1e-4]
+    assert set(states(tmp_path)) == {TrialState.COMPLETE}
+
+
+GRID = {"target.epochs": {"int": [1, 3]}, "target.batch_size": {"choice": [8, 16]}}
+
+
+@pytest.mark.parametrize(("trials", "run"), [(20, 6), (6, 6), (4, 4)])
+def test_a_grid_runs_each_point_once_and_no_more_than_trials(
+    trials: int, run: int, open_searcher: Open, tmp_path: Path
+) -> None:
+    given = [{"target.epochs": 2, "target.batch_size": 16}]
+    trial = {"target": {"dataset": {"csv": "a.csv"}, "padding_length": 16}}
+    searcher = open_searcher(
+        GRID, trial, sampler="grid", scheduler="none", trials=trials, confirm_seeds=0, start_with=given
+    )
+    run_all(searcher)
+    searched = [r.params for r in searcher.ledger.records if r.role == "search"]
+    assert len(searched) == run
+    assert len({repr(sorted(params.items())) for params in searched}) == run
+    assert searched[0] == given[0]
+    assert set(states(tmp_path)) == {TrialState.COMPLETE}
+
+
+def test_finalists_run_again_on_further_seeds_when_the_search_is_over(open_searcher: Open) -> None:
+    searcher = open_searcher(
+        trials=3, finalists=2, confirm_seeds=2, space={"target.epochs": {"int": [1, 3]}}, start_with=[], trial={"seed": 4}
+    )
+    configs = run_all(searcher, lambda number: {0: 0.25, 1: 0.75, 2: 0.5}.get(number, 0.5))
+    again = [(r.role, r.of, r.seed) for r in searcher.ledger.records[3:]]
+    assert again == [
+        ("confirm", 1, 5),
+        ("confirm", 1, 6),
+        ("confirm", 2, 5),
+        ("confirm", 2, 6),
+        ("no_source", 1, 4),
+        ("no_source", 1, 5),
+        ("no_source", 1, 6),
+    ]
+    assert [c["trial"]["seed"] for c in configs] == [4, 4, 4, 5, 6, 5, 6, 4, 5, 6]
+    assert [c["compare"] for c in configs] == [True] * 3 + [False] * 7  # no scheduler may stop a confirmation
+    assert all(c["trial"]["target"]["evaluate_at"] == () for c in configs[3:])
+    assert {c["trial"]["source"] is None or not c["trial"]["source"]["enabled"] for c in configs[7:]} == {True}
+
+
+def test_nothing_is_confirmed_while_search_trials_run(open_searcher: Open) -> None:
+    searcher = open_searcher(trials=2)
+    assert isinstance(searcher.suggest("a"), dict)
+    assert isinstance(searcher.suggest("b"), dict)
+    assert searcher.suggest("c") is None
+    searcher.on_trial_complete("a", said(0.5))
+    assert searcher.suggest("c") is None
+    searcher.on_trial_complete("b", said(0.25))
+    assert isinstance(searcher.suggest("c"), dict)
+    assert searcher.ledger.record(2).role == "confirm"
+
+
+def test_a_sweep_without_a_finished_trial_ends(open_searcher: Open, tmp_path: Path) -> None:
+    searcher = open_searcher(trials=2)
+    for name in "ab":
+        searcher.suggest(name)
+        searcher.on_trial_complete(name, {"error": "diverged", "done": True})
+    assert searcher.suggest("c") == Searcher.FINISHED
+    assert states(tmp_path) == [TrialState.FAIL] * 2
+
+
+def test_what_an_earlier_session_left_unfinished_comes_first(open_searcher: Open, tmp_path: Path) -> None:
+    first = open_searcher(trials=3)
+    given = [first.suggest(name) for name in "ab"]
+    first.on_trial_result("b", said(0.25, share=0.25))
+    first.ledger.keep(1, "checkpoint of b")
+    second = open_searcher(trials=3)
+    resumed = [second.suggest(name) for name in "xy"]
+    assert [c["number"] for c in resumed] == [0, 1]  # type: ignore[index]
+    assert [c["trial"] for c in resumed] == [c["trial"] for c in given]  # type: ignore[index]
+    assert [c["resume"] for c in resumed] == [None, "checkpoint of b"]  # type: ignore[index]
+    second.on_trial_complete("x", said(0.5))
+    second.on_trial_complete("y", said(0.5))
+    run_all(second)
+    assert set(states(tmp_path)) == {TrialState.COMPLETE}
+    assert [r.role for r in second.ledger.records].count("search") == 3
+
+
+def test_points_that_no_time_was_left_for_are_not_in_the_study(open_searcher: Open, tmp_path: Path) -> None:
+    """Neither those to start with, nor finalists to confirm: a queued trial would wait there for ever."""
+    points = [{"source.enabled": False, "target.learning_rate": 1e-3, "target.epochs": n} for n in (1, 2, 3)]
+    searcher = open_searcher(trials=3, start_with=points, worker_hours=0.025, confirm_seeds=1)
+    run_all(searcher)  # each takes a minute, the budget is one and a half
+    assert states(tmp_path) == [TrialState.COMPLETE] * 2
+    assert [r.role for r in searcher.ledger.records] == ["search", "confirm"]
+
+
+def test_a_scheduler_gets_its_rungs_and_a_group_its_parts(open_searcher: Open) -> None:
+    config = open_searcher(scheduler="asha", workers_per_trial=3).suggest("a")
+    assert isinstance(config, dict)
+    assert config["trial"]["target"]["evaluate_at"] == (0.25, 0.5)
+    assert config["trial"]["micro_batches"] == 3
