@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from search.budget import Budget
 from search.ledger import Ledger
 from search.plan import Plan
 from search.records import Outcome, State, TestScore, TrialRecord, count_states
+from search.runs import TrialRuns
 from search.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
 from search.tracking import Tracker, redact
 from trainable.device import pick_device, resolve_precision
@@ -19,18 +19,18 @@ from trainable.prepare import prepare
 from trainable.trial import Workspace, load_trained
 
 
-def finish(plan: Plan, storage: Path, ledger: Ledger, budget: Budget, tracker: Tracker) -> Outcome:
+def finish(plan: Plan, storage: Path, ledger: Ledger, runs: TrialRuns, tracker: Tracker) -> Outcome:
     """Close a sweep that has nothing left to do: end what the budget cut off, read the test split, record it all."""
     for record in ledger.running():
         ledger.end(record.number, State.STOPPED)
-        tracker.end_trial(record.number, State.STOPPED)
+        runs.close(record.number)
+    runs.reconcile()
     winner = pick_winner(plan, ledger.records)
     test = None
     if winner is not None:
         run = pick_run(plan, ledger.records, winner)
         assert run.checkpoint is not None  # it has finished
         test = test_score(Path(run.checkpoint), plan.workspace(storage), plan.settings.metric)
-    budget.save()
     outcome = summarise(plan, storage, ledger, test, complete=True)
     _close(outcome, tracker)
     return outcome

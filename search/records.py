@@ -147,15 +147,24 @@ class Outcome(_Json):
         raise KeyError(number)
 
     def to_json(self) -> dict[str, Any]:
-        """Only what `json.dumps` takes; the winner stands under one key with its settings."""
+        """Only what `json.dumps` takes; the winner stands under one key with its settings.
+
+        `trials` and `counts` are the search's own; what was run beside it stands under `repeats`.
+        """
         fields: dict[str, Any] = json.loads(_OUTCOME.dump_json(self))
         number, config = fields.pop("winner"), fields.pop("winner_config")
         winner = None
         if number is not None:
             params = next(trial["params"] for trial in fields["trials"] if trial["number"] == number)
             winner = {"number": number, "params": params, "config": config}
-        counts = {"total": len(self.trials), **count_states(self.trials)}
-        return fields | {"winner": winner, "counts": counts}
+        searched = [record for record in self.trials if record.role == "search"]
+        everything = fields.pop("trials")
+        return fields | {
+            "winner": winner,
+            "counts": {"total": len(searched), **count_states(searched)},
+            "trials": [trial for trial in everything if trial["role"] == "search"],
+            "repeats": [trial for trial in everything if trial["role"] != "search"],
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
@@ -165,7 +174,8 @@ class Outcome(_Json):
             pydantic.ValidationError: when the mapping is no such thing.
         """
         winner = data["winner"] or {"number": None, "config": {}}
-        fields = {key: value for key, value in data.items() if key != "counts"}
+        fields = {key: value for key, value in data.items() if key not in ("counts", "repeats")}
+        fields["trials"] = sorted([*data["trials"], *data["repeats"]], key=lambda trial: trial["number"])
         return _OUTCOME.validate_python(fields | {"winner": winner["number"], "winner_config": winner["config"]})
 
 

