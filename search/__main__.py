@@ -54,12 +54,18 @@ def run(
 
 
 @app.command()
-def resume(name: SweepName, storage: Storage = Path("runs"), address: Address = None, as_json: AsJson = False) -> None:
-    """Go on with a sweep that was interrupted."""
+def resume(
+    name: SweepName,
+    storage: Storage = Path("runs"),
+    address: Address = None,
+    set_: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a sweep that was interrupted, or give a finished one more (--set sweep.trials=40)."""
     with _readable_errors():
         from search.sweep import resume_sweep
 
-        _print(resume_sweep(name, storage, address), as_json)
+        _print(resume_sweep(name, storage, address, _pairs(set_)), as_json)
 
 
 @app.command()

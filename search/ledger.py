@@ -138,6 +138,11 @@ class Ledger:
         facts["lost"] = record.state is State.LOST
         self._trial(number).set_user_attr(_FACTS, facts)
 
+    def history(self) -> list[dict[int, float]]:
+        """Values by progress, in percent, of the search trials that have ended."""
+        ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        return [t.intermediate_values for t in ended if self._records[t.number].role == "search"]
+
     def running(self) -> Sequence[TrialRecord]:
         """Trials that have begun and not ended."""
         return [record for record in self.records if record.state is State.RUNNING]

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from search.errors import PlanError
 from search.place import Place
-from search.settings import SweepSettings
+from search.settings import CHANGEABLE, SweepSettings
 from spaces import Space, SpaceError, load_yaml, parse_space, parse_yaml, shipped
 from trainable.config import TrialConfig, build_config, describe, field_names, unknown
 from trainable.encoder import limit_problems, locate
@@ -94,19 +94,22 @@ def load_plan(file: Path, overrides: Mapping[str, str] | None = None) -> Plan:
     return build_plan(_override(blocks, overrides or {}), (file.parent.resolve(), Path.cwd()), str(file))
 
 
-def load_sweep(place: Place) -> Plan:
-    """The plan of a sweep that exists.
+def load_sweep(place: Place, overrides: Mapping[str, str] | None = None) -> Plan:
+    """The plan of a sweep that exists, with other budgets or resources where that is asked for.
 
     Raises:
-        PlanError: if there is none of the name.
+        PlanError: if there is none of the name, or what is to change would make it another sweep.
     """
     if not place.plan.is_file():
         there = sorted(file.parent.name for file in place.storage.glob("*/plan.json"))
         raise PlanError([f"{place.name}: no such sweep in {place.storage}; there are: {', '.join(there) or 'none'}"])
+    allowed = [f"sweep.{name}" for name in CHANGEABLE]
+    if fixed := [name for name in overrides or {} if name not in allowed]:
+        reason = "cannot change in an existing sweep; run another one, or change one of"
+        raise PlanError([f"--set {name}: {reason} {', '.join(allowed)}" for name in fixed])
     facts = json.loads(place.plan.read_text())
-    return build_plan(
-        {k: facts[k] for k in ("sweep", "trial", "space")}, tuple(map(Path, facts["roots"])), str(place.plan)
-    )
+    blocks = _override({name: facts[name] for name in BLOCKS}, overrides or {})
+    return build_plan(blocks, tuple(map(Path, facts["roots"])), str(place.plan))
 
 
 def build_plan(blocks: Mapping[str, Any], roots: tuple[Path, ...], origin: str) -> Plan:

@@ -12,6 +12,22 @@ TAKEN = ("cache", "mlartifacts", "mlflow.db")
 """What lies beside the sweeps' folders in a storage folder."""
 
 
+CHANGEABLE = (
+    "trials",
+    "minutes",
+    "worker_hours",
+    "max_concurrent",
+    "cpus_per_trial",
+    "gpus_per_trial",
+    "checkpoint_seconds",
+    "finalists",
+    "confirm_seeds",
+    "tracking_uri",
+    "system_metrics",
+)
+"""Settings that an existing sweep may change: none of them decides what a trial's settings give."""
+
+
 class SweepSettings(Strict):
     """Settings of a search."""
 

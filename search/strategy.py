@@ -1,9 +1,10 @@
 """Two small tables: who proposes settings (Optuna's samplers) and who stops poor trials (Ray's schedulers)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 RUNGS = (0.25, 0.5)
@@ -26,7 +27,10 @@ SCHEDULERS: dict[str, Callable[[], TrialScheduler]] = {
     ),
     # Without an endless time slice the rule would pause trials while there are too few to compare.
     "median": lambda: MedianStoppingRule(
-        time_attr="progress", grace_period=int(100 * RUNGS[0]), min_samples_required=3, min_time_slice=10**9
+        time_attr="progress",
+        grace_period=int(100 * RUNGS[0]),
+        min_samples_required=3,
+        min_time_slice=float("inf"),  # type: ignore[arg-type]  # no int is as long as the wait it compares with
     ),
     "none": FIFOScheduler,
 }
@@ -38,9 +42,24 @@ def build_sampler(name: str, seed: int) -> BaseSampler:
     return SAMPLERS[name](seed)
 
 
-def build_scheduler(name: str) -> TrialScheduler:
-    """A scheduler of the table; it compares `value` by `progress`, which are given by the Tune configuration."""
-    return SCHEDULERS[name]()
+def build_scheduler(name: str, direction: str, history: Iterable[Mapping[int, float]]) -> TrialScheduler:
+    """A scheduler of the table that compares trials' `value` at equal `progress`.
+
+    Args:
+        name: in the table.
+        direction: `max` or `min`.
+        history: values by progress, in percent, of the trials of earlier sessions; it begins with what it
+            has learnt from them.
+    """
+    scheduler = SCHEDULERS[name]()
+    scheduler.set_search_properties("value", direction)
+    for number, values in enumerate(history):
+        trial = Trial("earlier", trial_id=f"earlier-{number}", stub=True)
+        scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]  # neither rule asks the controller here
+        for progress, value in sorted(values.items()):
+            result = {"progress": progress, "value": value}
+            scheduler.on_trial_result(None, trial, result)  # type: ignore[arg-type]
+    return scheduler
 
 
 def rungs(scheduler: str) -> tuple[float, ...]:

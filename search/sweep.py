@@ -3,6 +3,7 @@
 import json
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +61,21 @@ def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcom
         raise
 
 
-def resume_sweep(name: str, storage: Path, address: str | None = None) -> Outcome:
-    """Go on with a sweep that was interrupted; a finished one only prints its outcome again.
+def resume_sweep(
+    name: str, storage: Path, address: str | None = None, overrides: Mapping[str, str] | None = None
+) -> Outcome:
+    """Go on with a sweep that was interrupted, or with a finished one that gets a larger budget.
+
+    A finished one whose budget stays as it is only prints its outcome again.
 
     Raises:
         PlanError: if there is no such sweep, or its data have changed for the worse.
     """
     place = Place(storage, name)
     outcome = load_outcome(place)
-    if outcome is not None and outcome.complete:
+    plan = load_sweep(place, overrides)
+    if outcome is not None and outcome.complete and not overrides:
         return outcome
-    plan = load_sweep(place)
     return run_sweep(plan, place, check_data(plan, storage), address)
 
 
@@ -121,10 +126,8 @@ def _search(
         tuner = tune.Tuner(
             _trainable(plan, place.storage, gpus),
             tune_config=tune.TuneConfig(
-                metric="value",
-                mode=settings.direction,
                 search_alg=TruthfulSearcher(plan, ledger, budget, slots),
-                scheduler=build_scheduler(settings.scheduler),
+                scheduler=build_scheduler(settings.scheduler, settings.direction, ledger.history()),
                 num_samples=-1,
                 max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),
                 reuse_actors=True,
