@@ -82,11 +82,11 @@ def resume_sweep(
 def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: str | None) -> Outcome:
     """Search, confirm, choose, test and write it all down; what a former session did is taken as done."""
     settings = plan.settings
-    ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
-    budget = Budget(settings, ledger)
-    tracker = Tracker(tracking_uri(plan, place.storage), system_metrics=settings.system_metrics)
-    runs = TrialRuns(plan, ledger, tracker)
     with to_file(place.log) as console:
+        ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
+        budget = Budget(settings, ledger)
+        tracker = Tracker(tracking_uri(plan, place.storage), system_metrics=settings.system_metrics)
+        runs = TrialRuns(plan, ledger, tracker)
         cluster.join(address, needs_dashboard=settings.workers_per_trial > 1)
         try:
             gpus = cluster.gpus_per_worker(settings)

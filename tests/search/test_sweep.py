@@ -100,7 +100,7 @@ def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path, tweets_csv: Path) -
     assert {r.role for r in outcome.trials[3:]} >= {"confirm"}
     assert outcome.winner is not None
     assert outcome.test is not None
-    assert outcome.test.rows == 8
+    assert outcome.test.rows == sum(line["rows"] for line in outcome.test.per_class) > 0
     assert outcome.test.low <= outcome.test.metrics["macro_f1"] <= outcome.test.high
     assert outcome.comparison is not None
     assert current_outcome("whole", storage) == outcome

@@ -88,12 +88,11 @@ def _wait_until_served(address: str, server: subprocess.Popen[bytes], log: Path)
 
 def test_the_page_shows_the_sweep_and_its_trials(page: str, browser: webdriver.Chrome) -> None:
     browser.get(f"{page}/#/experiments/1/runs")
-    words = ("seen-in-a-browser", "trial-000", "trial-001")
+    wait = WebDriverWait(browser, 60, poll_frequency=1)
+    wait.until(lambda browser: "seen-in-a-browser" in _text(browser))
+    browser.find_element(By.XPATH, "//button[contains(., 'Expand rows')]").click()  # the sweep's run holds its trials'
+    wait.until(lambda browser: all(name in _text(browser) for name in ("trial-000", "trial-001")))
 
-    def all_there(browser: webdriver.Chrome) -> bool:
-        for button in browser.find_elements(By.CSS_SELECTOR, "button[aria-label*='xpand']"):
-            browser.execute_script("arguments[0].click()", button)  # children of a run that is shown folded
-        text = browser.find_element(By.TAG_NAME, "body").text
-        return all(word in text for word in words)
 
-    WebDriverWait(browser, 90, poll_frequency=2).until(all_there)
+def _text(browser: webdriver.Chrome) -> str:
+    return str(browser.find_element(By.TAG_NAME, "body").text)
