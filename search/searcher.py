@@ -31,6 +31,9 @@ class TruthfulSearcher(Searcher):
         self.plan, self.ledger, self.budget, self.slots = plan, ledger, budget, slots
         self._to_resume = list(ledger.running())
         self._numbers: dict[str, int] = {}  # Tune's trial id -> number in the study
+        self._in_training: dict[int, str] = {}  # trial -> the source stage that it may be training now
+        self._trained: set[str] = set()  # source stages that some trial has left behind
+        self._put_off: list[TrialRecord] = []  # begun, but another trial is training their source
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
         """The configuration of the next trial; None while running trials must end first."""
@@ -38,13 +41,39 @@ class TruthfulSearcher(Searcher):
         if record is None:
             return None if self.ledger.running() else Searcher.FINISHED
         self._numbers[trial_id] = record.number
+        self._in_training[record.number] = self._source_of(record)
         return self._tune_config(record)
 
     def _next(self) -> TrialRecord | None:
-        if self._to_resume:
-            return self._to_resume.pop(0)
+        """The next trial that need not wait for another one to train its source; up to a slot's worth are put off."""
         if self.budget.spent():
             return None
+        for record in self._put_off:
+            if not self._must_wait(record):
+                self._put_off.remove(record)
+                return record
+        while len(self._put_off) < self.slots:
+            begun = self._begin()
+            if begun is None or not self._must_wait(begun):
+                return begun
+            self._put_off.append(begun)
+        return None
+
+    def _source_of(self, record: TrialRecord) -> str:
+        """What decides a trial's source stage, as text; empty without one."""
+        config = trial_config(self.plan, record)
+        if config.source is None:
+            return ""
+        return f"{config.encoder} {config.seed} {config.source.model_dump_json()}"
+
+    def _must_wait(self, record: TrialRecord) -> bool:
+        """Whether a running trial may just be training the source stage that this one needs."""
+        source = self._source_of(record)
+        return source not in self._trained and source != "" and source in self._in_training.values()
+
+    def _begin(self) -> TrialRecord | None:
+        if self._to_resume:
+            return self._to_resume.pop(0)
         if self.budget.room_for_search(self.slots) and not self._grid_is_done():
             return self.ledger.begin()
         if any(r.role == "search" for r in self.ledger.running()):
@@ -73,11 +102,14 @@ class TruthfulSearcher(Searcher):
         """An intermediate report, with its scores flattened by Tune to `metrics/...`."""
         metrics = {name.removeprefix("metrics/"): v for name, v in result.items() if name.startswith("metrics/")}
         seconds = result.get("time_total_s", 0.0)
+        if result.get("stage") == "target":
+            self._trained.add(self._in_training.pop(self._numbers[trial_id], ""))
         self.ledger.report(self._numbers[trial_id], {**result, "metrics": metrics, "seconds": seconds})
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """The end of a trial: finished, failed by its own word, stopped by the scheduler, or lost with its process."""
         number = self._numbers[trial_id]
+        self._in_training.pop(number, None)
         result = result or {}
         if result and not error:
             self.on_trial_result(trial_id, result)

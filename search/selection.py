@@ -34,11 +34,16 @@ def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
 
 
 def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The best finished search trials; where the search decides on a source, the best of either kind among them."""
-    done = [r for r in ranked(records, plan.settings.direction) if r.role == "search" and r.state is State.FINISHED]
+    """The best finished search trials; where the search decides on a source, the best of either kind among them.
+
+    A kind of which the scheduler let none finish is stood for by its best stopped trial, which is then run whole.
+    """
+    order = [r for r in ranked(records, plan.settings.direction) if r.role == "search" and r.value is not None]
+    done = [r for r in order if r.state is State.FINISHED]
     chosen = done[: plan.settings.finalists]
+    candidates = [*done, *(r for r in order if r.state is State.STOPPED)]
     for kind in (True, False) if plan.searches_source() else ():
-        best = next((r for r in done if uses_source(plan, r) is kind), None)
+        best = next((r for r in candidates if uses_source(plan, r) is kind), None)
         if best is not None and best not in chosen:
             chosen.append(best)
     return chosen
@@ -54,9 +59,11 @@ def next_again(plan: Plan, records: Sequence[TrialRecord]) -> list[Again]:
         return []
     seeds = [plan.base.get("seed", 0) + 1 + i for i in range(plan.settings.confirm_seeds)]
     chosen = finalists(plan, records)
-    wanted = [Again("confirm", r.number, seed, r.params) for r in chosen for seed in seeds]
-    if not wanted and not chosen:
-        return []
+    wanted = [
+        Again("confirm", r.number, seed, r.params)
+        for r in chosen
+        for seed in (seeds if r.state is State.FINISHED else [r.seed, *seeds])
+    ]
     missing = [a for a in wanted if not _has(records, a)]
     if missing:
         return missing

@@ -113,9 +113,7 @@ def test_without_confirmation_only_the_trial_itself_needs_room(
     assert not budget.room_for_search(slots=1)
 
 
-def test_the_time_left_is_not_known_before_a_trial_has_ended(
-    open_budget: Open, clock: Callable[[float], None]
-) -> None:
+def test_the_time_left_is_not_known_before_a_trial_has_ended(open_budget: Open, clock: Callable[[float], None]) -> None:
     budget, ledger = open_budget(trials=5, confirm_seeds=0, minutes=10)
     assert budget.time_left(slots=2) is None
     train(ledger, 100)

@@ -48,7 +48,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def address(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A head and a second raylet, one CPU each; ended by their process groups, not by `ray stop`."""
     address = f"127.0.0.1:{free_port()}"
-    head = ["--head", f"--port={address.rpartition(':')[2]}", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
+    head = [
+        "--head",
+        f"--port={address.rpartition(':')[2]}",
+        "--node-ip-address=127.0.0.1",
+        "--include-dashboard=false",
+    ]
     logs = tmp_path_factory.mktemp("ray")
     started = []
     try:
@@ -71,12 +76,16 @@ def address(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
                 process.wait()
 
 
-def _wait_for_nodes(address: str, count: int, environment: dict[str, str], node: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for_nodes(
+    address: str, count: int, environment: dict[str, str], node: subprocess.Popen[bytes], log: Path
+) -> None:
     script = f"import ray; ray.init('{address}', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         assert node.poll() is None, log.read_text()
-        seen = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+        seen = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+        )
         if seen.returncode == 0 and seen.stdout.strip() == str(count):
             return
         time.sleep(1)

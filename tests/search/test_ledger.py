@@ -162,9 +162,7 @@ def test_a_seed_decides_the_suggestions(sampler: Any, trials: int, tmp_path: Pat
     assert suggestions("other", 2, 1) != first[:1]
 
 
-def test_a_trial_of_an_earlier_session_is_ended_by_this_one(
-    open_ledger: Callable[..., Ledger], tmp_path: Path
-) -> None:
+def test_a_trial_of_an_earlier_session_is_ended_by_this_one(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
     first = open_ledger()
     first.begin()
     report(first, 0, 0.25, 0.25)

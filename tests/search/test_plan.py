@@ -56,7 +56,10 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "sweep is a list": (put("sweep", [1]), "sweep: must be a mapping of settings, got [1]"),
     "trial is a text": (put("trial", "x"), "trial: must be a mapping of settings, got 'x'"),
     "space is a list": (put("space", []), "space: must map dotted names to domains"),
-    "unknown sweep setting": (put("sweep", "trails", 3), "sweep.trails: no such setting: 'trails'; did you mean 'trials"),
+    "unknown sweep setting": (
+        put("sweep", "trails", 3),
+        "sweep.trails: no such setting: 'trails'; did you mean 'trials",
+    ),
     "unknown trial setting": (
         put("trial", "target", "learning_rat", 1),
         "trial.target.learning_rat: no such setting: 'learning_rat'; did you mean 'learning_rate'?",
@@ -73,7 +76,10 @@ MISTAKES: dict[str, tuple[Change, str]] = {
         put("trial", "target", "epochs", 2),
         "space.target.epochs: stands under trial too; a setting is either fixed or searched",
     ),
-    "frozen layers fixed too high": (put("trial", "target", "frozen_layers", 4), "trial.target.frozen_layers: 4 is more"),
+    "frozen layers fixed too high": (
+        put("trial", "target", "frozen_layers", 4),
+        "trial.target.frozen_layers: 4 is more",
+    ),
     "frozen layers searched too high": (
         put("space", "target.frozen_layers", {"int": [0, 4]}),
         "space.target.frozen_layers: 4 is more than the 3 layers of",
@@ -89,7 +95,10 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     ),
     "text for a number": (put("trial", "target", "batch_size", "many"), "trial.target.batch_size: Input should be"),
     "number out of range": (put("trial", "target", "label_smoothing", 1.5), "trial.target.label_smoothing: "),
-    "searched out of range": (put("space", "target.dropout", {"float": [0, 1]}), "space.target.dropout: Input should be"),
+    "searched out of range": (
+        put("space", "target.dropout", {"float": [0, 1]}),
+        "space.target.dropout: Input should be",
+    ),
     "unknown metric": (put("sweep", "metric", "f1"), "sweep.metric: 'f1' is not one of"),
     "metric under trial": (put("trial", "metric", "accuracy"), "trial.metric: is set by sweep.metric"),
     "metric under space": (put("space", "metric", {"choice": ["accuracy"]}), "metric: is set by sweep.metric"),
@@ -118,11 +127,17 @@ MISTAKES: dict[str, tuple[Change, str]] = {
         put("space", "target.patience", {"int": [1, 2], "when": {"target.epochs": 7}}),
         "space.target.patience: when: ",
     ),
-    "bounds upside down": (put("space", "target.epochs", {"int": [3, 1]}), "space.target.epochs: low must not exceed high"),
+    "bounds upside down": (
+        put("space", "target.epochs", {"int": [3, 1]}),
+        "space.target.epochs: low must not exceed high",
+    ),
     "list for a domain": (put("space", "target.epochs", [1, 2]), "space.target.epochs: a list is not a domain"),
-    "no such encoder": (put("trial", "encoder", "package:no_such_one"), "trial.encoder: 'package:no_such_one': no inst"),
+    "no such encoder": (
+        put("trial", "encoder", "package:no_such_one"),
+        "trial.encoder: 'package:no_such_one': no inst",
+    ),
     "one of two encoders is none": (
-        lambda b: (put("space", "encoder", {"choice": [b["trial"].pop("encoder"), "package:no_such_one"]})(b)),
+        lambda b: put("space", "encoder", {"choice": [b["trial"].pop("encoder"), "package:no_such_one"]})(b),
         "encoder: 'package:no_such_one': no installed Python package",
     ),
 }
@@ -261,9 +276,7 @@ def test_overrides_reach_every_block(blocks: dict[str, Any], tmp_path: Path) -> 
         ("space.target.epoch", "{int: [1, 2]}", "space.target.epoch: no such setting"),
     ],
 )
-def test_a_wrong_override_is_told(
-    name: str, value: str, words: str, blocks: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_wrong_override_is_told(name: str, value: str, words: str, blocks: dict[str, Any], tmp_path: Path) -> None:
     assert any(words in problem for problem in problems(written(blocks, tmp_path), {name: value}))
 
 

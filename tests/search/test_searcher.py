@@ -24,7 +24,9 @@ Open = Callable[..., TruthfulSearcher]
 def open_searcher(blocks: dict[str, Any], tmp_path: Path) -> Open:
     """A session of the test's sweep; its `sweep` settings and `space` can be changed."""
 
-    def open_(space: dict[str, Any] | None = None, trial: dict[str, Any] | None = None, **sweep: Any) -> TruthfulSearcher:
+    def open_(
+        space: dict[str, Any] | None = None, trial: dict[str, Any] | None = None, **sweep: Any
+    ) -> TruthfulSearcher:
         changed = copy.deepcopy(blocks)
         changed["sweep"] |= sweep
         changed["space"] = changed["space"] if space is None else space
@@ -67,7 +69,9 @@ def states(folder: Path) -> list[TrialState]:
 
 def test_each_end_is_told_truly(open_searcher: Open, tmp_path: Path) -> None:
     searcher = open_searcher(trials=4, confirm_seeds=0, space={"target.epochs": {"int": [1, 3]}}, start_with=[])
-    for name in "abcd":
+    searcher.suggest("a")
+    searcher.on_trial_result("a", said(0.375, share=0.25))  # its source is trained: nobody has to wait
+    for name in "bcd":
         searcher.suggest(name)
     searcher.on_trial_complete("a", said(0.5))
     searcher.on_trial_result("b", said(0.125, share=0.25))
@@ -81,8 +85,32 @@ def test_each_end_is_told_truly(open_searcher: Open, tmp_path: Path) -> None:
     assert states(tmp_path) == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL]
 
 
+def test_no_slot_waits_for_a_source_that_another_trial_is_training(open_searcher: Open) -> None:
+    points = [
+        {"source.enabled": source, "target.learning_rate": rate, "target.epochs": 1}
+        for source, rate in ((True, 1e-3), (True, 5e-3), (False, 1e-4))
+    ]
+    searcher = open_searcher(trials=3, confirm_seeds=0, start_with=points)
+    assert searcher.suggest("a")["number"] == 0
+    assert searcher.suggest("b")["number"] == 2  # the one that needs no source goes first
+    assert searcher.suggest("c") is None
+    searcher.on_trial_result("a", said(0.25, share=0.5))
+    assert searcher.suggest("c")["number"] == 1
+
+
+def test_a_source_whose_trial_failed_is_trained_by_the_next(open_searcher: Open) -> None:
+    points = [{"source.enabled": True, "target.learning_rate": rate, "target.epochs": 1} for rate in (1e-3, 5e-3)]
+    searcher = open_searcher(trials=2, confirm_seeds=0, start_with=points)
+    assert searcher.suggest("a")["number"] == 0
+    assert searcher.suggest("b") is None
+    searcher.on_trial_complete("a", None, error=True)
+    assert searcher.suggest("b")["number"] == 1
+
+
 def test_exactly_the_points_given_run_where_there_are_no_more_trials(open_searcher: Open, tmp_path: Path) -> None:
-    points = [{"source.enabled": False, "target.learning_rate": rate, "target.epochs": 1} for rate in (1e-3, 5e-3, 1e-4)]
+    points = [
+        {"source.enabled": False, "target.learning_rate": rate, "target.epochs": 1} for rate in (1e-3, 5e-3, 1e-4)
+    ]
     configs = run_all(open_searcher(trials=3, confirm_seeds=0, start_with=points))
     assert [c["trial"]["target"]["learning_rate"] for c in configs] == [1e-3, 5e-3, 1e-4]
     assert set(states(tmp_path)) == {TrialState.COMPLETE}
@@ -110,7 +138,12 @@ def test_a_grid_runs_each_point_once_and_no_more_than_trials(
 
 def test_finalists_run_again_on_further_seeds_when_the_search_is_over(open_searcher: Open) -> None:
     searcher = open_searcher(
-        trials=3, finalists=2, confirm_seeds=2, space={"target.epochs": {"int": [1, 3]}}, start_with=[], trial={"seed": 4}
+        trials=3,
+        finalists=2,
+        confirm_seeds=2,
+        space={"target.epochs": {"int": [1, 3]}},
+        start_with=[],
+        trial={"seed": 4},
     )
     configs = run_all(searcher, lambda number: {0: 0.25, 1: 0.75, 2: 0.5}.get(number, 0.5))
     again = [(r.role, r.of, r.seed) for r in searcher.ledger.records[3:]]
