@@ -7,7 +7,7 @@ PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --constr
 .PHONY: help quickstart test test-all lint format constraints clean
 
 help:
-	@echo "make quickstart   a whole sweep on real text, to an exported winner (about five minutes on two cores)"
+	@echo "make quickstart   a whole sweep on real text (about five minutes on two cores)"
 	@echo "make test         the fast tests"
 	@echo "make test-all     every test, the slow ones included"
 	@echo "make lint         ruff and mypy"
@@ -50,7 +50,7 @@ clean:
 	@touch $@
 
 .venv/.dev: .venv/.quickstart
-	$(PIP_INSTALL) ".[quickstart,test,dev]"
+	$(PIP_INSTALL) ".[quickstart,test,dev,benchmarks]"
 	@touch $@
 
 .venv/.all: .venv/.dev

@@ -90,7 +90,8 @@ def test_the_page_shows_the_sweep_and_its_trials(page: str, browser: webdriver.C
     browser.get(f"{page}/#/experiments/1/runs")
     wait = WebDriverWait(browser, 60, poll_frequency=1)
     wait.until(lambda browser: "seen-in-a-browser" in _text(browser))
-    browser.find_element(By.XPATH, "//button[contains(., 'Expand rows')]").click()  # the sweep's run holds its trials'
+    # The plus sign beside the sweep's run, which holds its trials'.
+    browser.find_element(By.CSS_SELECTOR, "[role=gridcell] button[data-component-id*=runnamecellrenderer]").click()
     wait.until(lambda browser: all(name in _text(browser) for name in ("trial-000", "trial-001")))
 
 
