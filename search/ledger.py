@@ -97,7 +97,7 @@ class Ledger:
             metrics = metrics | result["metrics"]
         elif value is None:
             metrics = metrics | {n: v for n, v in result["metrics"].items() if ".zero_shot." in n}
-        progress = result.get("share", record.progress)
+        progress = max(record.progress, result.get("share", 0.0))
         self._records[number] = replace(
             record,
             value=record.value if value is None else value,
@@ -106,7 +106,8 @@ class Ledger:
             seconds=max(record.seconds, result.get("seconds", 0.0)),
             error=result.get("error", record.error),
         )
-        if value is not None and math.isfinite(value):
+        # What a resumed trial says again is known, and Optuna keeps one value a step.
+        if value is not None and math.isfinite(value) and progress > record.progress:
             self._trial(number).report(value, step=round(100 * progress))
         self._write(number)
 
@@ -142,6 +143,13 @@ class Ledger:
         """Values by progress, in percent, of the search trials that have ended."""
         ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         return [t.intermediate_values for t in ended if self._records[t.number].role == "search"]
+
+    def rejoin(self) -> list[TrialRecord]:
+        """Trials that a former session left running; settings that it had no time to propose are proposed now."""
+        for record in self.running():
+            params = self.space.suggest(self._trial(record.number))
+            self._records[record.number] = replace(record, params=params)
+        return list(self.running())
 
     def running(self) -> Sequence[TrialRecord]:
         """Trials that have begun and not ended."""

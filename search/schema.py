@@ -19,7 +19,8 @@ def experiment_schema() -> dict[str, Any]:
     trial["properties"].pop("metric")  # set by sweep.metric
     for block in (trial, *(definitions[name] for name in ("Source", "Target"))):
         block.pop("required", None)
-    names: dict[str, dict[str, Any]] = {name: {} for name in field_names() if name != "metric"}
+    fields = {"source": definitions["Source"], "target": definitions["Target"]}
+    names = {name: _field(name, fields, trial) for name in field_names() if name != "metric"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "transfersweep experiment",
@@ -29,3 +30,10 @@ def experiment_schema() -> dict[str, Any]:
         "properties": {"sweep": sweep, "trial": trial, "space": space_schema(names)},
         "$defs": definitions,
     }
+
+
+def _field(name: str, stages: dict[str, Any], trial: dict[str, Any]) -> dict[str, Any]:
+    """The schema of one setting by its dotted name."""
+    block, _, field = name.partition(".")
+    schema: dict[str, Any] = (stages[block] if field else trial)["properties"][field or block]
+    return schema

@@ -29,7 +29,7 @@ class TruthfulSearcher(Searcher):
     def __init__(self, plan: Plan, ledger: Ledger, budget: Budget, slots: int) -> None:
         super().__init__(metric="value", mode=plan.settings.direction)
         self.plan, self.ledger, self.budget, self.slots = plan, ledger, budget, slots
-        self._to_resume = list(ledger.running())
+        self._to_resume = ledger.rejoin()
         self._numbers: dict[str, int] = {}  # Tune's trial id -> number in the study
         self._in_training: dict[int, str] = {}  # trial -> the source stage that it may be training now
         self._trained: set[str] = set()  # source stages that some trial has left behind

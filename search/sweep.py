@@ -51,7 +51,8 @@ def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcom
         )
     prepared = check_data(plan, storage)
     place.folder.mkdir(parents=True)
-    place.plan.write_text(json.dumps({**plan.to_mapping(), "id": uuid.uuid4().hex}, indent=1))
+    facts = {**plan.to_mapping(), "id": uuid.uuid4().hex, "data": _fingerprints(prepared)}
+    place.plan.write_text(json.dumps(facts, indent=1))
     try:
         return run_sweep(plan, place, prepared, address)
     except ConfigError:
@@ -76,7 +77,10 @@ def resume_sweep(
     plan = load_sweep(place, overrides)
     if outcome is not None and outcome.complete and not overrides:
         return outcome
-    return run_sweep(plan, place, check_data(plan, storage), address)
+    prepared = check_data(plan, storage)
+    if _fingerprints(prepared) != json.loads(place.plan.read_text())["data"]:
+        raise PlanError([f"{name}: data or tokenizer have changed since the sweep began; run another sweep on them"])
+    return run_sweep(plan, place, prepared, address)
 
 
 def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: str | None) -> Outcome:
@@ -167,6 +171,10 @@ def _trainable(plan: Plan, storage: Path, gpus: float) -> Any:
         # The worker group makes its own placement group; the actor that leads it costs nothing.
         return tune.with_resources(bound, tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}]))
     return tune.with_resources(bound, {"CPU": settings.cpus_per_trial, "GPU": gpus})
+
+
+def _fingerprints(prepared: dict[str, Prepared]) -> dict[str, str]:
+    return {key: made.fingerprint for key, made in prepared.items()}
 
 
 def _open_run(tracker: Tracker, plan: Plan, place: Place, prepared: dict[str, Prepared]) -> None:

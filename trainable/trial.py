@@ -78,13 +78,18 @@ class Trial:
         prepared, setting = self._prepare(stage), self._setting("source")
         self._source_key = source_key(self.config, prepared, setting)
         folder = self.workspace.cache / "stages" / self._source_key
+        trained_here = False
         if not self.ranks.agree((folder / DONE).exists()):
             model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
             training = StageTraining(model, *self._splits(prepared, stage), stage, setting)
             if stage.epochs > 1:  # with one epoch every output would be used once
                 self._skip_frozen(training, prepared)
-            yield from train_once(training, prepared.label_names, folder)
+            for report in train_once(training, prepared.label_names, folder):
+                trained_here = True
+                yield report
         self._source = load_source(folder)
+        if not trained_here:  # its scores are this trial's too
+            yield Report("source", 0, 1.0, 0.0, self._source.metrics, last=True)
 
     def _train_target(self, stage: Stage) -> Iterator[Report]:
         prepared, setting = self._prepare(stage), self._setting("target")

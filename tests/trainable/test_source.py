@@ -25,7 +25,17 @@ WITH_SOURCE = {"source.enabled": True}
 def _run(config: TrialConfig, cache: Path) -> dict[str, list[Report]]:
     reports: dict[str, list[Report]] = {"source": [], "target": []}
     run_trial(config, lambda r: reports[r.stage].append(r) is None, workspace=Workspace(cache))
-    return reports
+    return reports | {"source": [r for r in reports["source"] if r.step]}  # step 0: taken from the cache
+
+
+def test_a_source_from_the_cache_is_reported_with_its_scores(base: dict[str, Any], tmp_path: Path) -> None:
+    config, heard = build_config(base, WITH_SOURCE), []
+    for _ in range(2):
+        run_trial(config, lambda r: heard.append(r) is None, workspace=Workspace(tmp_path))
+    cached = next(r for r in heard if r.stage == "source" and not r.step)
+    best = max((r for r in heard if r.stage == "source" and r.step), key=lambda r: (r.improved, r.step))
+    assert cached.metrics.items() <= best.metrics.items()
+    assert "source.validation.macro_f1" in cached.metrics
 
 
 def _stages(cache: Path) -> list[Path]:
@@ -119,7 +129,7 @@ def test_two_processes_at_once_train_it_once(base: dict[str, Any], tmp_path: Pat
         [sum(line.startswith(f"{stage} epoch") for line in err.splitlines()) for _, err in ended]
         for stage in ("source", "target")
     )
-    assert sorted(source) == [0, 12]
+    assert sorted(source) == [1, 12]  # the other one tells the scores that it found
     assert target == [3, 3]  # the kept head's score, then two epochs
     assert ended[0][0] == ended[1][0]
     assert len(_stages(cache)) == 1

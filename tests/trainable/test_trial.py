@@ -47,7 +47,8 @@ def test_resumed_at_every_report_is_uninterrupted(
         end = tmp_path / str(index) / "end"
         rest, result = _run(config, workspace, resume=tmp_path / str(index), save_to=end)
         # Before the first step on the target there is nothing to resume, and the source is in the cache.
-        assert rest == (reports[index + 1 :] if reports[index].step and index else reports[1:])
+        assert (rest[0].stage, rest[0].step) == ("source", 0)
+        assert rest[1:] == (reports[index + 1 :] if reports[index].step and index else reports[1:])
         assert result == whole.result()
         ended = load_file(end / "model.safetensors")
         assert ended.keys() == expected.keys()
