@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
 
 from trainable.config import TrialConfig
 from trainable.errors import ConfigError
@@ -136,12 +137,16 @@ def new_model(encoder: str, label_names: tuple[str, ...], seed: int, dropout: fl
 @lru_cache(maxsize=4)
 def _pristine(encoder: str, classes: int) -> PreTrainedModel:
     folder = locate(encoder)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # or it warns that the head is new, as it is meant to be
     try:
         model = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=classes, dtype=torch.float32, ignore_mismatched_sizes=True, use_safetensors=True
         )
     except (OSError, ValueError) as error:
         raise ConfigError(f"encoder: {encoder!r} cannot be loaded: {str(error).strip().splitlines()[0]}") from None
+    finally:
+        logging.set_verbosity(verbosity)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = AutoTokenizer.from_pretrained(folder).pad_token_id
     return model  # type: ignore[no-any-return]
