@@ -93,7 +93,9 @@ def test_a_slot_takes_the_next_trial_after_a_stop_and_after_an_error(
     (wrong,) = _to_end(trial)
     assert "target.frozen_layers: 9 is more than the 3 layers" in wrong["error"]
     assert trial.reset(_tune_config(second))
-    assert [r["metrics"] for r in _to_end(trial)] == after_stop[2:]  # without its source, which is trained
+    (cached, *target) = _to_end(trial)
+    assert (cached["stage"], cached["stage_step"]) == ("source", 0)  # its source is trained: the scores alone
+    assert [r["metrics"] for r in target] == after_stop[2:]
 
 
 def test_checkpoints_are_asked_for_in_every_trial_of_a_slot(slot: type[TuneTrial], base: dict[str, Any]) -> None:
