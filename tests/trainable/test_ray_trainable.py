@@ -172,11 +172,13 @@ def test_two_workers_are_one(cluster: None, base: dict[str, Any], tmp_path: Path
                 group.next_report()
 
     group.start(first, None)
-    heard = [group.next_report() for _ in range(2)]  # the kept head's score, the first epoch; the source is there
+    heard = [group.next_report() for _ in range(3)]  # the source's scores, the kept head's, the first epoch's
     (tmp_path / "half").mkdir()
     group.save(tmp_path / "half")
     assert not json.loads((tmp_path / "half" / "trial.json").read_text())["finished"]
-    _assert_same([*heard, *_group_reports(group, first, tmp_path / "half")], expected[2:])
+    rest = _group_reports(group, first, tmp_path / "half")
+    assert [(r.stage, r.step) for r in (heard[0], rest[0])] == [("source", 0)] * 2  # it is trained
+    _assert_same([*heard[1:], *rest[1:]], expected[2:])
 
     group.close()
     assert not group._thread.is_alive()
