@@ -69,12 +69,12 @@ def resume(
 
 
 @app.command()
-def show(name: SweepName, storage: Storage = Path("runs"), as_json: AsJson = False) -> None:
+def show(name: SweepName, storage: Storage = Path("runs"), set_: Set = None, as_json: AsJson = False) -> None:
     """Print what a sweep has come to."""
     with _readable_errors():
         from search.show import current_outcome
 
-        _print(current_outcome(name, storage), as_json)
+        _print(current_outcome(name, storage, _pairs(set_)), as_json)
 
 
 @app.command()
@@ -83,13 +83,14 @@ def export(
     to: Annotated[Path, typer.Option(help="A new folder for the model.")],
     trial: Annotated[int | None, typer.Option(help="Another trial than the winner.")] = None,
     storage: Storage = Path("runs"),
+    set_: Set = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the winning model to a folder that transformers loads, and prove that it is the same model."""
     with _readable_errors():
         from search.export import export_trial
 
-        exported = export_trial(name, storage, to, trial)
+        exported = export_trial(name, storage, to, trial, _pairs(set_))
         if as_json:
             print(json.dumps(exported.to_json()))
         else:

@@ -3,7 +3,7 @@
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,9 @@ class Exported:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def export_trial(name: str, storage: Path, to: Path, trial: int | None = None) -> Exported:
+def export_trial(
+    name: str, storage: Path, to: Path, trial: int | None = None, overrides: Mapping[str, str] | None = None
+) -> Exported:
     """Write the model of a finished trial to a new folder; it appears whole and proven, or not at all.
 
     Args:
@@ -97,6 +99,7 @@ def export_trial(name: str, storage: Path, to: Path, trial: int | None = None) -
         storage: the folder of all sweeps.
         to: a folder that does not exist yet, or is empty.
         trial: the trial's number; none means the winner, by the best of its seeds on validation.
+        overrides: settings of the sweep that are to hold for the choice, as `current_outcome` takes them.
 
     Raises:
         PlanError: if there is no such sweep.
@@ -105,7 +108,7 @@ def export_trial(name: str, storage: Path, to: Path, trial: int | None = None) -
     """
     _check_target(to)
     chatter.disable_progress_bar()
-    plan, outcome = load_sweep(Place(storage, name)), current_outcome(name, storage)
+    plan, outcome = load_sweep(Place(storage, name)), current_outcome(name, storage, overrides)
     record = _choose(outcome, trial)
     assert record.checkpoint is not None  # `_choose` has seen it
     workspace = plan.workspace(storage)
@@ -236,7 +239,7 @@ def _describe(
     """Everything the card and trial.json say; reads the data again for their fingerprints."""
     data = {}
     for name, stage in (("source", config.source), ("target", config.target)):
-        if stage is None or (name == "source" and not config.source.enabled):  # type: ignore[union-attr]
+        if stage is None or not getattr(stage, "enabled", True):
             continue
         dataset = config.dataset_of(stage)
         made = prepare(dataset, locate(config.encoder), workspace.roots, workspace.cache / "tokens")

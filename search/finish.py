@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch.nn import functional
 
 from search.ledger import Ledger
 from search.plan import Plan
@@ -14,7 +15,7 @@ from trainable.device import pick_device, resolve_precision
 from trainable.encoder import locate
 from trainable.evaluate import predict, score
 from trainable.inputs import token_inputs
-from trainable.metrics import bootstrap_interval, per_class
+from trainable.metrics import bootstrap_interval, mean_interval, per_class
 from trainable.prepare import prepare
 from trainable.trial import Workspace, load_trained
 
@@ -83,8 +84,11 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str) -> TestScore
         torch.nn.Module.to(model, device), split.inputs, device, resolve_precision(config.precision, device)
     )
     metrics, counts = score(logits, split.labels)
-    # The loss is no function of the confusion counts; its interval would need the rows.
-    low, high = bootstrap_interval(counts, metric) if metric != "loss" else (metrics["loss"], metrics["loss"])
+    if metric == "loss":  # no function of the confusion counts
+        rows = functional.cross_entropy(logits, torch.from_numpy(split.labels), reduction="none")
+        low, high = mean_interval(rows.double().numpy())
+    else:
+        low, high = bootstrap_interval(counts, metric)
     return TestScore(metrics, low, high, len(split.labels), per_class(counts, prepared.label_names))
 
 

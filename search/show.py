@@ -1,25 +1,38 @@
 """What a sweep has come to, finished or not, from its files alone: no Ray, no MLflow."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from search.place import Place, load_outcome
 from search.records import Outcome
 
 
-def current_outcome(name: str, storage: Path) -> Outcome:
+def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | None = None) -> Outcome:
     """The outcome of a finished sweep, or the state of one that runs or was interrupted.
 
+    Args:
+        name: the sweep.
+        storage: the folder of all sweeps.
+        overrides: settings of the sweep, as `resume` takes them, that are to hold for what is shown: a tracking
+            server that has moved, another number of finalists.
+
     Raises:
-        PlanError: if there is no such sweep.
+        PlanError: if there is no such sweep, or a setting cannot change.
     """
     place = Place(storage, name)
     outcome = load_outcome(place)
-    if outcome is not None and outcome.complete:
+    if outcome is not None and outcome.complete and not overrides:
         return outcome
     # Only now: a finished sweep is printed without waiting for torch.
     from search.finish import summarise
     from search.ledger import Ledger
     from search.plan import load_sweep
 
-    plan = load_sweep(place)
-    return summarise(plan, storage, Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0)))
+    plan = load_sweep(place, overrides)
+    now = summarise(plan, storage, Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0)))
+    if outcome is None or not outcome.complete:
+        return now
+    # The test split was read once, for one run: its score stands for no other.
+    test = outcome.test if outcome.exported == now.exported else None
+    return replace(now, test=test, notes=outcome.notes, complete=True)

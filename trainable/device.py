@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from trainable.errors import PeerDiedError
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -19,7 +21,7 @@ class Ranks:
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        dist.all_reduce(flat)
+        self._reduce(flat)
         for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
@@ -28,8 +30,14 @@ class Ranks:
         if self.size == 1:
             return flag
         told = torch.tensor([float(flag and self.rank == 0)], device=pick_device())
-        dist.all_reduce(told)
+        self._reduce(told)
         return bool(told.item())
+
+    def _reduce(self, tensor: torch.Tensor) -> None:
+        try:
+            dist.all_reduce(tensor)
+        except RuntimeError as error:
+            raise PeerDiedError(f"an exchange between the workers of a trial failed: {error}") from error
 
 
 def pick_device() -> torch.device:

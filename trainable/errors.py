@@ -1,6 +1,8 @@
 """What can go wrong in a trial: before it starts (`ConfigError`) and while it runs (`TrialError`)."""
 
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class ConfigError(ValueError):
@@ -22,3 +24,19 @@ class ConfigError(ValueError):
 
 class TrialError(RuntimeError):
     """A trial that began and cannot go on, such as one whose loss is no longer a number."""
+
+
+class PeerDiedError(RuntimeError):
+    """Another process of the same trial has gone; the trial can go on from its last checkpoint."""
+
+
+def in_words(error: Exception) -> str:
+    """What ended a trial: a sentence made for readers as it is, any other exception with its kind and place.
+
+    The traceback of the latter goes to stderr, which is the worker's log.
+    """
+    if isinstance(error, TrialError | ConfigError):
+        return str(error)
+    traceback.print_exception(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"

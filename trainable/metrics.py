@@ -81,6 +81,13 @@ def bootstrap_interval(counts: NDArray[np.int64], metric: str, seed: int = 0, dr
     return float(low), float(high)
 
 
+def mean_interval(values: NDArray[np.float64], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
+    """A 95 % percentile interval of the mean of values of shape (N,), such as rows' losses, over resampled rows."""
+    picks = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
+    low, high = np.quantile(values[picks].mean(1), [0.025, 0.975])
+    return float(low), float(high)
+
+
 def _ratio(above: NDArray[Any], below: NDArray[Any]) -> NDArray[np.float64]:
     """Division in which nothing over nothing is 0."""
     above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)

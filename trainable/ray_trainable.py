@@ -9,6 +9,7 @@ import json
 import shutil
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,13 +20,14 @@ import torch
 import torch.distributed as dist
 import transformers
 from ray import tune
+from ray.exceptions import RayError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.result import SHOULD_CHECKPOINT
 from ray.util.queue import Empty, Queue
 
 from trainable.config import build_config
 from trainable.device import Ranks
-from trainable.errors import ConfigError, TrialError
+from trainable.errors import ConfigError, PeerDiedError, TrialError, in_words
 from trainable.training import Report
 from trainable.trial import Trial, Workspace
 
@@ -87,8 +89,10 @@ class TuneTrial(tune.Trainable):
                 self._runner.start(self._settings, self._resume)
                 self._started = True
             report = self._runner.next_report()
-        except (TrialError, ConfigError) as error:
-            return {"error": f"{error}", "done": True, "finished": False, "metrics": {}}
+        except (PeerDiedError, RayError):
+            raise
+        except Exception as error:  # whatever it is, it would come again: the same settings on the same data
+            return {"error": in_words(error), "done": True, "finished": False, "metrics": {}}
         in_target = report.stage == "target"
         finished = in_target and report.last
         value = report.metrics.get(f"target.validation.{self._metric}")
@@ -166,16 +170,21 @@ class GroupRunner:
     """Trials over a Ray Train worker group that stays alive from trial to trial."""
 
     def __init__(self, workspace: Workspace, workers: dict[str, Any]) -> None:
-        options = {"num_cpus": 0}
-        self._commands, self._replies = Queue(actor_options=options), Queue(actor_options=options)
+        self._workspace, self._workers = workspace, workers
         self._scratch = workspace.cache / "scratch"
-        self._answered = True
+        self._launch()
+
+    def _launch(self) -> None:
+        """Start the worker group and a thread that waits for its end."""
+        options, workers = {"num_cpus": 0}, self._workers
+        self._commands, self._replies = Queue(actor_options=options), Queue(actor_options=options)
+        self._answered, self._broken = True, False
         trainer = TorchTrainer(
             work,
             train_loop_config={
                 "commands": self._commands,
                 "replies": self._replies,
-                "workspace": workspace,
+                "workspace": self._workspace,
                 "threads": workers["threads"],
             },
             scaling_config=ray.train.ScalingConfig(
@@ -184,9 +193,9 @@ class GroupRunner:
                 resources_per_worker={"CPU": workers["cpus"], **({"GPU": workers["gpus"]} if workers["gpus"] else {})},
             ),
             torch_config=TorchConfig(timeout_s=IDLE_SECONDS),
-            run_config=ray.train.RunConfig(storage_path=str(self._scratch), name=f"group-{id(self):x}"),
+            run_config=ray.train.RunConfig(storage_path=str(self._scratch), name=f"group-{uuid.uuid4().hex[:8]}"),
         )
-        self._failure: BaseException | None = None
+        self._failure: ray.train.TrainingFailedError | None = None
         self._thread = threading.Thread(target=self._fit, args=(trainer,), daemon=True)
         self._thread.start()
 
@@ -198,6 +207,10 @@ class GroupRunner:
 
     def start(self, settings: dict[str, Any], resume: Path | None) -> None:
         """Begin a trial, giving up the one before."""
+        if self._broken:
+            self._thread.join()
+            self._end_queues()
+            self._launch()
         if not self._answered:
             self._commands.put(("stop", None))
         self._commands.put(("run", (settings, resume)))
@@ -209,7 +222,8 @@ class GroupRunner:
             self._commands.put(("go", None))
         kind, content = self._reply()
         self._answered = kind != "report"
-        if kind == "failed":
+        self._broken = kind == "broken"
+        if kind in ("failed", "broken"):
             raise TrialError(content)
         assert isinstance(content, Report)
         return content
@@ -230,7 +244,7 @@ class GroupRunner:
                 return reply
             except Empty:
                 if not self._thread.is_alive():
-                    raise RuntimeError("the trial's worker group died") from self._failure
+                    raise PeerDiedError("the trial's worker group died") from self._failure
 
     def close(self) -> None:
         """Let the worker group end by itself: a killed one would keep its placement group (ray issue 54305)."""
@@ -238,6 +252,9 @@ class GroupRunner:
             self._commands.put(("stop", None))
         self._commands.put(("quit", None))
         self._thread.join(timeout=60)
+        self._end_queues()
+
+    def _end_queues(self) -> None:
         self._commands.shutdown()
         self._replies.shutdown()
 
@@ -281,9 +298,14 @@ def _run(
                     break
                 else:
                     return
-    except (TrialError, ConfigError) as error:
+    except (TrialError, ConfigError) as error:  # settings or data: every rank meets it
         if leader:
             replies.put(("failed", str(error)))
+    except PeerDiedError:
+        raise
+    except Exception as error:  # one rank's alone, perhaps, so that the group ends with it
+        replies.put(("broken", in_words(error)))
+        raise
 
 
 def _commands(queue: Queue, ranks: Ranks) -> Iterator[tuple[str, Any]]:

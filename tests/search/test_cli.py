@@ -196,6 +196,32 @@ def test_json_is_all_there_is_on_stdout(command: str, swept: Place) -> None:
     assert not ray.is_initialized()
 
 
+def test_show_takes_what_resume_takes(swept: Place) -> None:
+    """As if it had been set so; the test score, read once, still belongs to the same run."""
+    before = json.loads(call("show", "tiny", "--storage", swept.storage, "--json").stdout)
+    result = call(
+        "show",
+        "tiny",
+        "--storage",
+        swept.storage,
+        "--json",
+        "--set",
+        "sweep.tracking_uri=http://me:secret@elsewhere:5000",
+    )
+    assert result.exit_code == 0, result.output
+    after = json.loads(result.stdout)
+    assert "elsewhere" in after["tracking_uri"]
+    assert "secret" not in result.output
+    assert after | {"tracking_uri": before["tracking_uri"]} == before
+
+
+@pytest.mark.parametrize("command", [("show",), ("export", "--to", "model")])
+def test_what_would_make_it_another_sweep_is_refused(command: tuple[str, ...], swept: Place) -> None:
+    given = ("--storage", swept.storage, "--set", "sweep.sampler=random")
+    assert "sweep.sampler: cannot change in an existing sweep" in refused(command[0], "tiny", *command[1:], *given)
+    assert not Path("model").exists()
+
+
 def test_an_outcome_is_printed_with_the_next_commands(swept: Place) -> None:
     result = call("show", "tiny", "--storage", swept.storage)
     assert result.exit_code == 0, result.output

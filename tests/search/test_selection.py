@@ -85,6 +85,29 @@ def test_where_the_source_is_searched_both_kinds_are_finalists(plan: Plan) -> No
     assert [r.number for r in finalists(plan, records)] == [0, 1, 2]
 
 
+def test_a_kind_of_which_none_finished_is_stood_for_by_its_best_stopped_trial(plan: Plan) -> None:
+    """The scheduler stopped every trial with a source: the best of them is run whole, on every seed."""
+    records = [
+        record(0, 0.9, source=False),
+        record(1, 0.5, state=State.STOPPED),
+        record(2, 0.6, state=State.STOPPED),
+        record(3, 0.4, source=False),
+    ]
+    assert [r.number for r in finalists(plan, records)] == [0, 3, 2]
+    again = next_again(plan, records)
+    assert [(a.of, a.seed) for a in again] == [(0, 1), (3, 1), (2, 0), (2, 1)]
+    records += [
+        record(4 + i, 0.7, a.params.get("source.enabled"), FINISHED, a.role, a.of, a.seed) for i, a in enumerate(again)
+    ]
+    assert next_again(plan, records) == []
+    winner = pick_winner(plan, records)
+    assert winner is not None
+    assert winner.number == 0
+    found = compare_sources(plan, records)
+    assert found is not None
+    assert (found.with_source.values, found.without_source.values) == ((0.7, 0.7), (0.9, 0.7))
+
+
 def test_the_winner_is_chosen_by_the_mean_over_seeds_and_its_best_run_is_exported(plan: Plan) -> None:
     records = [
         record(0, 0.9),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from trainable.metrics import METRICS, bootstrap_interval, confusion, is_better, per_class, scores
+from trainable.metrics import METRICS, bootstrap_interval, confusion, is_better, mean_interval, per_class, scores
 
 
 @st.composite
@@ -72,6 +72,13 @@ def test_interval_covers_the_value_and_shrinks_with_rows(metric: str) -> None:
     assert widths[1] / widths[0] == pytest.approx(0.5, abs=0.06)
     assert widths[2] / widths[1] == pytest.approx(0.5, abs=0.06)
     assert bootstrap_interval(counts, metric) == bootstrap_interval(counts, metric)
+
+
+def test_interval_of_a_mean_covers_it_and_shrinks_with_rows() -> None:
+    values = np.random.default_rng(1).gamma(2.0, size=400)
+    low, high = mean_interval(values)
+    assert low < values.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
 
 
 def test_interval_is_seeded() -> None:

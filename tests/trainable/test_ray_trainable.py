@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,26 @@ def test_a_slot_takes_the_next_trial_after_a_stop_and_after_an_error(
     assert [r["metrics"] for r in target] == after_stop[2:]
 
 
+@pytest.fixture
+def broken_encoder(tiny_bert: str, tmp_path: Path) -> str:
+    """An encoder whose configuration only the model's own code finds wrong."""
+    folder = shutil.copytree(tiny_bert, tmp_path / "broken")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_act": "no_such"}))
+    return str(folder)
+
+
+def test_an_exception_of_any_kind_ends_its_trial_alone(
+    slot: type[TuneTrial], base: dict[str, Any], broken_encoder: str
+) -> None:
+    trial = slot(_tune_config(_settings(base | {"encoder": broken_encoder})))
+    (result,) = _to_end(trial)
+    assert result["error"].startswith("KeyError: ")
+    assert "no_such" in result["error"]
+    assert trial.reset(_tune_config(_settings(base)))
+    assert _to_end(trial)[-1]["finished"]
+
+
 def test_checkpoints_are_asked_for_in_every_trial_of_a_slot(slot: type[TuneTrial], base: dict[str, Any]) -> None:
     trial = slot(_tune_config(_settings(base, epochs=3), checkpoint_seconds=0))
     for _ in range(2):
@@ -148,8 +169,8 @@ def _assert_same(ours: list[Report], theirs: list[Report]) -> None:
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_two_workers_are_one(cluster: None, base: dict[str, Any], tmp_path: Path) -> None:
-    """One group through all it can meet: a whole trial, a stop, an error, a checkpoint, a resume, the end."""
+def test_two_workers_are_one(cluster: None, base: dict[str, Any], tmp_path: Path, broken_encoder: str) -> None:
+    """One group through all it can meet: a whole trial, a stop, errors, a checkpoint, a resume, the end."""
     first = _settings(base, source=True, epochs=3)
     second = _settings(base, epochs=2, batch_size=7, learning_rate=5e-4)  # batches that do not halve
     group = GroupRunner(Workspace(tmp_path / "group"), TWO)
@@ -170,6 +191,10 @@ def test_two_workers_are_one(cluster: None, base: dict[str, Any], tmp_path: Path
         with pytest.raises(TrialError, match=words):
             while True:
                 group.next_report()
+
+    group.start(_settings(base | {"encoder": broken_encoder}), None)
+    with pytest.raises(TrialError, match="KeyError: .*no_such"):
+        group.next_report()
 
     group.start(first, None)
     heard = [group.next_report() for _ in range(3)]  # the source's scores, the kept head's, the first epoch's
