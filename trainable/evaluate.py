@@ -11,6 +11,8 @@ from transformers import PreTrainedModel
 
 from trainable.batches import evaluation_batches
 from trainable.device import Ranks, autocast
+from trainable.errors import TrialError
+from trainable.memory import in_batches
 from trainable.metrics import confusion, scores
 
 TOKEN_BUDGET = {"cpu": 4096, "cuda": 65536}
@@ -59,16 +61,30 @@ def predict(
     precision: str = "fp32",
     ranks: Ranks | None = None,
 ) -> torch.Tensor:
-    """Logits of all rows in their order, on the CPU, shape (N, C); ranks share the work and all get all."""
+    """Logits of all rows in their order, on the CPU, shape (N, C); ranks share the work and all get all.
+
+    Raises:
+        TrialError: if memory has no room for a single row.
+    """
     ranks = ranks or Ranks()
     model.eval()
     classes: int = model.config.num_labels  # type: ignore[assignment]  # always set in a classifier
     logits = torch.zeros(len(inputs.lengths), classes)
     batches = evaluation_batches(inputs.lengths, TOKEN_BUDGET[device.type])
-    for rows in batches[ranks.rank :: ranks.size]:
-        logits[torch.from_numpy(rows)] = forward(model, inputs.batch(rows), device, precision).cpu()
+    lacking = torch.zeros((), device=device)
+
+    def compute(rows: NDArray[np.int64]) -> torch.Tensor:
+        return forward(model, inputs.batch(rows), device, precision).cpu()
+
+    for rows, made in in_batches(batches[ranks.rank :: ranks.size], inputs.lengths, compute):
+        if made is None:
+            lacking += 1  # told to the other ranks by the exchange, so that all end alike
+            break
+        logits[torch.from_numpy(rows)] = made
     shared = logits.to(device)
-    ranks.sum_(shared)  # every row was filled by one rank and is zero on the others
+    ranks.sum_(shared, lacking)  # every row was filled by one rank and is zero on the others
+    if lacking.item():
+        raise TrialError("out of memory: not even one row can be evaluated at a time; see target.padding_length")
     return shared.cpu()
 
 

@@ -29,6 +29,7 @@ from trainable.device import autocast
 from trainable.encoder import below_layers, layers_of
 from trainable.evaluate import TOKEN_BUDGET, Inputs, Split, forward
 from trainable.files import write_file
+from trainable.memory import attempt, in_batches
 
 FORMAT = 1
 LARGEST_BYTES = 2 * 2**30
@@ -104,8 +105,9 @@ class PrefixStore:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{count}.lock"):
                 if not file.exists():
-                    states = self._compute(model, split.inputs, count, folder)
-                    tensors = self._narrowed(model, split.inputs, states, count)
+                    tensors = attempt(lambda: self._tensors(model, split.inputs, count, folder))
+                    if tensors is None:  # memory has no room for it: the stage trains without
+                        return None
                     _make_room(self.folder)
                     write_file(file, lambda into: save_file(tensors, into))
         stored = _load(file, lengths)
@@ -116,8 +118,18 @@ class PrefixStore:
         facts += [self.device.type, split.inputs.identity]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
-    def _compute(self, model: PreTrainedModel, inputs: Inputs, count: int, folder: Path) -> torch.Tensor:
-        """Output of layer `count`, shape (sum of lengths, H), from the deepest shallower output there is."""
+    def _tensors(
+        self, model: PreTrainedModel, inputs: Inputs, count: int, folder: Path
+    ) -> dict[str, torch.Tensor] | None:
+        """What to store; nothing in it where the output cannot be reused, None where memory has no room."""
+        states = self._compute(model, inputs, count, folder)
+        return None if states is None else self._narrowed(model, inputs, states, count)
+
+    def _compute(self, model: PreTrainedModel, inputs: Inputs, count: int, folder: Path) -> torch.Tensor | None:
+        """Output of layer `count`, shape (sum of lengths, H), from the deepest shallower output there is.
+
+        None where memory has no room for a single row.
+        """
         depths = [int(file.stem) for file in folder.glob("*.safetensors")]
         start = max((depth for depth in depths if depth < count), default=0)
         shallower = _load(folder / f"{start}.safetensors", inputs.lengths) if start else None
@@ -129,15 +141,23 @@ class PrefixStore:
         )
         starts = np.cumsum(inputs.lengths) - inputs.lengths
         states: torch.Tensor | None = None
+
+        def compute(rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+            """Hidden states, shape (B, T, H), and which of their tokens are real, shape (B, T)."""
+            caught.clear()
+            batch = {name: tensor.to(self.device) for name, tensor in source.batch(rows).items()}
+            with torch.inference_mode(), autocast(self.precision, self.device):
+                part(**batch)
+            return caught.pop().cpu(), batch["attention_mask"].bool().cpu()
+
+        batches = evaluation_batches(inputs.lengths, TOKEN_BUDGET[self.device.type])
         try:
-            for rows in evaluation_batches(inputs.lengths, TOKEN_BUDGET[self.device.type]):
-                batch = {name: tensor.to(self.device) for name, tensor in source.batch(rows).items()}
-                with torch.inference_mode(), autocast(self.precision, self.device):
-                    part(**batch)
-                hidden = caught.pop().cpu()  # (B, T, H)
+            for rows, made in in_batches(batches, inputs.lengths, compute):
+                if made is None:
+                    return None
+                hidden, real = made
                 if states is None:
                     states = torch.empty(int(inputs.lengths.sum()), hidden.shape[-1], dtype=hidden.dtype)
-                real = batch["attention_mask"].bool().cpu()
                 index = np.concatenate([starts[row] + np.arange(inputs.lengths[row]) for row in rows])
                 states[torch.from_numpy(index)] = hidden[real]
         finally:

@@ -20,6 +20,7 @@ from trainable.device import Ranks
 from trainable.encoder import freeze, train_mode
 from trainable.errors import TrialError
 from trainable.evaluate import Split, forward, predict, score
+from trainable.memory import attempt, finer
 from trainable.metrics import is_better
 from trainable.optim import build_optimizer, schedule_factor, set_learning_rate
 from trainable.prefix import PrefixStore, layers_between
@@ -73,6 +74,8 @@ class Progress:
     loss_sum: float = 0.0
     """Over the steps since the last evaluation."""
     loss_steps: int = 0
+    micro_batches: int = 1
+    """Parts of a batch; more than was set where memory had no room for larger ones."""
 
 
 class StageTraining:
@@ -88,7 +91,7 @@ class StageTraining:
         self.optimizer = build_optimizer(model, stage)
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
-        self.progress = Progress()
+        self.progress = Progress(micro_batches=setting.micro_batches)
         self._best: dict[str, torch.Tensor] | None = None
         self._class_weights = _class_weights(train.labels, len(model.config.id2label or ()), stage).to(setting.device)
 
@@ -145,12 +148,40 @@ class StageTraining:
 
     def _step(self, step: int, rows: NDArray[np.int64]) -> torch.Tensor:
         """One optimiser step over the batch; returns its loss, a scalar tensor."""
-        setting, device = self.setting, self.setting.device
         factor = schedule_factor(step, self.total, self.stage)
         set_learning_rate(self.optimizer, factor)
+        while (total := self._accumulate(step, rows)) is None:
+            parts = self.progress.micro_batches
+            self.progress.micro_batches = finer(parts, len(rows), self.stage.batch_size, self.setting.name)
+        if self.stage.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.trained.values(), self.stage.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return total
+
+    def _accumulate(self, step: int, rows: NDArray[np.int64]) -> torch.Tensor | None:
+        """The batch's loss, its gradients left in the parameters; none of either where a rank's memory had no room."""
+        ranks = self.setting.ranks
+        total = attempt(lambda: self._backward(step, rows))
+        if total is None:
+            self.optimizer.zero_grad()
+        if ranks.size == 1:
+            return total
+        # Ranks stay in step: one that had no room takes part in the exchange, and tells the others by it.
+        lacking = torch.full((), float(total is None), device=self.setting.device)
+        total = torch.zeros_like(lacking) if total is None else total
+        ranks.sum_(total, lacking, *self._gradients())
+        if not lacking.item():
+            return total
+        self.optimizer.zero_grad()
+        return None
+
+    def _backward(self, step: int, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Add up the gradients of this rank's parts of the batch; returns their share of the mean loss."""
+        setting, device = self.setting, self.setting.device
         weight = self._class_weights[torch.from_numpy(self.train.labels[rows])].sum()
         total = torch.zeros((), device=device)
-        for index, part in enumerate(parts_of(rows, setting.micro_batches)):
+        for index, part in enumerate(parts_of(rows, self.progress.micro_batches)):
             if index % setting.ranks.size != setting.ranks.rank or not len(part):
                 continue
             # Dropout draws follow from the step and the part alone: a resume needs no generator state, and
@@ -164,12 +195,6 @@ class StageTraining:
             loss = loss / weight
             loss.backward()
             total += loss.detach()
-        gradients = self._gradients()
-        setting.ranks.sum_(total, *gradients)
-        if self.stage.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.trained.values(), self.stage.gradient_clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
         return total
 
     def _gradients(self) -> list[torch.Tensor]:
@@ -221,6 +246,8 @@ class StageTraining:
             self._best = None if last else {name: p.detach().clone() for name, p in self.trained.items()}
         else:
             progress.stale += 1
+        if progress.micro_batches > self.setting.micro_batches:
+            named[f"{self.setting.name}.micro_batches"] = float(progress.micro_batches)
         named[f"{self.setting.name}.train.loss"] = progress.loss_sum / max(1, progress.loss_steps)
         progress.loss_sum, progress.loss_steps = 0.0, 0
         return self._report(named, improved)
