@@ -10,7 +10,7 @@ import yaml
 
 from trainable.config import build_config
 from trainable.errors import ConfigError, TrialError
-from trainable.training import Report
+from trainable.progress import Report
 from trainable.trial import Workspace, run_trial
 
 

@@ -22,7 +22,8 @@ from trainable.config import TrialConfig
 from trainable.encoder import fingerprint
 from trainable.files import write_folder
 from trainable.prepare import Prepared
-from trainable.training import PULSE_SECONDS, Report, Setting, StageTraining
+from trainable.progress import Report, Setting
+from trainable.training import PULSE_SECONDS, StageTraining
 
 FORMAT = 1
 """Raise when the meaning of a stored stage, or the mathematics of training, changes."""

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from transformers import PreTrainedModel
 
 from trainable.batches import epoch_batches, evaluation_steps, parts_of, seed_of
 from trainable.config import Stage
-from trainable.device import Ranks
 from trainable.encoder import freeze, train_mode
 from trainable.errors import TrialError
 from trainable.evaluate import Split, forward, predict, score
@@ -24,58 +23,10 @@ from trainable.memory import attempt, finer
 from trainable.metrics import is_better
 from trainable.optim import build_optimizer, schedule_factor, set_learning_rate
 from trainable.prefix import PrefixStore, layers_between
+from trainable.progress import Progress, Report, Setting
 
 PULSE_SECONDS = 20.0
 """Longest silence between two reports of a stage on one worker."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a stage needs to know beside its own settings."""
-
-    name: str
-    """`source` or `target`; part of the seeds and of the metrics' names."""
-    metric: str
-    seed: int
-    precision: str
-    """`fp32` or `bf16`."""
-    device: torch.device
-    micro_batches: int = 1
-    ranks: Ranks = field(default_factory=Ranks)
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a stage says between two steps: always how far it is, and its scores where it has evaluated."""
-
-    stage: str
-    step: int
-    progress: float
-    """Share of the stage's optimiser steps that are done, 0 to 1."""
-    epoch: float
-    metrics: dict[str, float]
-    """By dotted name (`target.validation.macro_f1`); without validation scores it is but a sign of life."""
-    improved: bool = False
-    """Whether this is the best evaluation so far."""
-    last: bool = False
-    """Whether the stage ends here, with its best weights in the model."""
-
-
-@dataclass
-class Progress:
-    """Where a stage stands; with the tensors beside it, all that a resume needs."""
-
-    step: int = 0
-    best: float | None = None
-    best_step: int = 0
-    best_metrics: dict[str, float] = field(default_factory=dict)
-    stale: int = 0
-    """Evaluations in a row without a gain."""
-    loss_sum: float = 0.0
-    """Over the steps since the last evaluation."""
-    loss_steps: int = 0
-    micro_batches: int = 1
-    """Parts of a batch; more than was set where memory had no room for larger ones."""
 
 
 class StageTraining:

@@ -21,8 +21,9 @@ from trainable.evaluate import Split
 from trainable.inputs import token_inputs
 from trainable.prefix import PrefixStore
 from trainable.prepare import Prepared, prepare, subset
+from trainable.progress import Report, Setting
 from trainable.source import DONE, TrainedSource, load_source, source_key, train_once
-from trainable.training import Report, Setting, StageTraining
+from trainable.training import StageTraining
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from trainable.inputs import token_inputs
 from trainable.memory import attempt, out_of_memory
 from trainable.prefix import PROBE_ROWS, PrefixStore
 from trainable.prepare import prepare
-from trainable.training import Report, Setting, StageTraining
+from trainable.progress import Report, Setting
+from trainable.training import StageTraining
 
 CPU = torch.device("cpu")
 

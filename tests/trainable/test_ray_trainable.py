@@ -14,8 +14,9 @@ from ray.tune.result import SHOULD_CHECKPOINT
 
 from trainable.config import build_config
 from trainable.errors import TrialError
-from trainable.ray_trainable import GroupRunner, TuneTrial
-from trainable.training import Report
+from trainable.progress import Report
+from trainable.ray_group import GroupRunner
+from trainable.ray_trainable import TuneTrial
 from trainable.trial import Workspace, load_trained, run_trial
 
 ONE = {"count": 1, "cpus": 1, "gpus": 0, "threads": 1}

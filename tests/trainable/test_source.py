@@ -15,8 +15,8 @@ from trainable import source as module
 from trainable.config import TrialConfig, build_config
 from trainable.device import pick_device
 from trainable.prepare import prepare
+from trainable.progress import Report, Setting
 from trainable.source import DONE, source_key
-from trainable.training import Report, Setting
 from trainable.trial import Workspace, run_trial
 
 WITH_SOURCE = {"source.enabled": True}

@@ -17,7 +17,8 @@ from trainable.evaluate import Split, predict, score
 from trainable.inputs import token_inputs
 from trainable.optim import OPTIMIZERS
 from trainable.prepare import prepare
-from trainable.training import Report, Setting, StageTraining
+from trainable.progress import Report, Setting
+from trainable.training import StageTraining
 
 CPU = torch.device("cpu")
 Make = Callable[..., StageTraining]

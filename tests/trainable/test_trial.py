@@ -15,8 +15,8 @@ from trainable.errors import ConfigError, TrialError
 from trainable.evaluate import predict, score
 from trainable.inputs import token_inputs
 from trainable.prepare import prepare
+from trainable.progress import Report
 from trainable.source import TrainedSource
-from trainable.training import Report
 from trainable.trial import Trial, TrialResult, Workspace, load_trained, run_trial, transfer
 
 WITH_SOURCE = {"source.enabled": True}
