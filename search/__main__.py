@@ -69,12 +69,23 @@ def resume(
 
 
 @app.command()
-def show(name: SweepName, storage: Storage = Path("runs"), set_: Set = None, as_json: AsJson = False) -> None:
+def show(
+    name: SweepName,
+    storage: Storage = Path("runs"),
+    time: Annotated[bool, typer.Option("--time", help="Print where the time went instead.")] = False,
+    set_: Set = None,
+    as_json: AsJson = False,
+) -> None:
     """Print what a sweep has come to."""
     with _readable_errors():
+        from search.phases import print_times
         from search.show import current_outcome
 
-        _print(current_outcome(name, storage, _pairs(set_)), as_json)
+        outcome = current_outcome(name, storage, _pairs(set_))
+        if time and not as_json:
+            print_times(outcome, Console())
+        else:
+            _print(outcome, as_json)
 
 
 @app.command()

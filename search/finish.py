@@ -60,6 +60,8 @@ def summarise(
         comparison=compare_sources(plan, records),
         seconds=ledger.noted("seconds_spent", 0.0),
         worker_hours=sum(r.seconds for r in records) * plan.settings.workers_per_trial / 3600,
+        phases=ledger.noted("phases", {}),
+        slots=ledger.noted("slots", 0),
         budget=plan.settings.model_dump(include={"trials", "minutes", "worker_hours"}),
         notes=tuple(_notes(plan, records, complete)),
         complete=complete,

@@ -4,6 +4,7 @@ Only the driver writes it. A trial's parameters, intermediate values and final s
 rest (role, seed, scores, checkpoint, error) stands in the trial's user attributes.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -104,6 +105,7 @@ class Ledger:
             metrics=metrics,
             progress=progress,
             seconds=max(record.seconds, result.get("seconds", 0.0)),
+            times=json.loads(result["times"]) if result.get("times") else record.times,
             error=result.get("error", record.error),
         )
         # What a resumed trial says again is known, and Optuna keeps one value a step.
@@ -134,7 +136,7 @@ class Ledger:
 
     def _write(self, number: int) -> None:
         record = self._records[number]
-        names = ("value", "metrics", "progress", "seconds", "error", "checkpoint")
+        names = ("value", "metrics", "progress", "seconds", "times", "error", "checkpoint")
         facts = {name: getattr(record, name) for name in names}
         facts["lost"] = record.state is State.LOST
         self._trial(number).set_user_attr(_FACTS, facts)

@@ -54,6 +54,9 @@ class TrialRecord(_Json):
     progress: float = 0.0
     """Share of the target stage that is done, 0 to 1."""
     seconds: float = 0.0
+    times: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What it was spent on: `seconds`, `tokens` and `computed` (tokens with padding) by part, such as
+    `target.train`; of its last process where it went on in another one."""
     error: str | None = None
     checkpoint: str | None = None
 
@@ -131,6 +134,10 @@ class Outcome(_Json):
     seconds: float
     worker_hours: float
     budget: dict[str, Any]
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds of the driver by phase: `start`, `search`, `finish`."""
+    slots: int = 0
+    """Trials that ran at a time."""
     notes: tuple[str, ...] = ()
     complete: bool = True
     """Whether nothing is left for `resume` to do."""

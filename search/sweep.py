@@ -4,6 +4,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from search.errors import PlanError
 from search.events import SweepEvents
 from search.finish import finish, summarise, tracking_uri
 from search.ledger import Ledger
+from search.phases import Phases
 from search.place import Place, load_outcome
 from search.plan import Plan, check_data, load_sweep
 from search.records import Outcome
@@ -97,13 +99,18 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
             slots = cluster.slots(settings, gpus)
             _open_run(tracker, plan, place, prepared)
             ledger.note("run_id", tracker.sweep_run)
-            complete = _search(plan, place, ledger, budget, runs, (gpus, slots), console)
+            ledger.note("slots", slots)
+            phases = Phases(ledger)
+            with phases.phase("search"):
+                complete = _search(plan, place, ledger, budget, runs, (gpus, slots), console)
         finally:
             ray.shutdown()
         if complete:
-            outcome = finish(plan, place.storage, ledger, runs, tracker)
+            with phases.phase("finish"):
+                outcome = finish(plan, place.storage, ledger, runs, tracker)
         else:
             outcome = summarise(plan, place.storage, ledger)
+    outcome = replace(outcome, phases=phases.read())
     place.outcome.write_text(json.dumps(outcome.to_json(), indent=1))
     return outcome
 

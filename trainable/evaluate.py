@@ -10,13 +10,14 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from trainable.batches import evaluation_batches
+from trainable.clock import Part
 from trainable.device import Ranks, autocast
 from trainable.errors import TrialError
 from trainable.memory import in_batches
 from trainable.metrics import confusion, scores
 
-TOKEN_BUDGET = {"cpu": 4096, "cuda": 65536}
-"""Tokens an evaluation batch holds at most, padding included, by kind of device."""
+TOKEN_BUDGET = {"cpu": 512, "cuda": 65536}
+"""Tokens an evaluation batch holds at most, padding included, by kind of device: on a CPU, what its caches hold."""
 
 
 class Inputs(Protocol):
@@ -29,6 +30,9 @@ class Inputs(Protocol):
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row after truncation, shape (N,)."""
+
+    def words(self) -> NDArray[np.int64] | None:
+        """The token ids that occur in the rows, ascending; none where the rows hold no ids."""
 
     def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
         """Keyword arguments of the model for these rows, tensors of shape (B, T, ...)."""
@@ -60,6 +64,7 @@ def predict(
     device: torch.device,
     precision: str = "fp32",
     ranks: Ranks | None = None,
+    spent: Part | None = None,
 ) -> torch.Tensor:
     """Logits of all rows in their order, on the CPU, shape (N, C); ranks share the work and all get all.
 
@@ -74,7 +79,10 @@ def predict(
     lacking = torch.zeros((), device=device)
 
     def compute(rows: NDArray[np.int64]) -> torch.Tensor:
-        return forward(model, inputs.batch(rows), device, precision).cpu()
+        batch = inputs.batch(rows)
+        if spent is not None:
+            spent.count(batch["attention_mask"])
+        return forward(model, batch, device, precision).cpu()
 
     for rows, made in in_batches(batches[ranks.rank :: ranks.size], inputs.lengths, compute):
         if made is None:

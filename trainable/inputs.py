@@ -35,6 +35,10 @@ class TokenInputs:
         """Tokens of each row after truncation, shape (N,)."""
         return self.tokens.lengths(self.padding_length)[self.rows]
 
+    def words(self) -> NDArray[np.int64]:
+        """The ids that occur in these rows, ascending."""
+        return self.tokens.words(self.rows, self.padding_length)
+
     def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
         """`input_ids`, `attention_mask` and, where the tokenizer has them, `token_type_ids`, shape (B, T)."""
         return self.tokens.batch(self.rows[rows], self.padding_length, self.fixed)

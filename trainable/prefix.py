@@ -58,6 +58,9 @@ class PrefixInputs:
         """Where each row begins in `states`, shape (N,)."""
         return np.cumsum(self.widths) - self.widths
 
+    def words(self) -> None:
+        """None: the words' embeddings lie below."""
+
     def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
         """`inputs_embeds` of shape (B, T, H) and `attention_mask` of shape (B, T)."""
         widths = self.widths[rows]

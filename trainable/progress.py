@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from trainable.clock import Clock
 from trainable.device import Ranks
 
 
@@ -20,6 +21,7 @@ class Setting:
     device: torch.device
     micro_batches: int = 1
     ranks: Ranks = field(default_factory=Ranks)
+    clock: Clock = field(default_factory=Clock)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Report:
     """Whether this is the best evaluation so far."""
     last: bool = False
     """Whether the stage ends here, with its best weights in the model."""
+    times: dict[str, dict[str, float]] = field(default_factory=dict, compare=False)
+    """What the trial has spent so far in this process, see `trainable.clock`."""
 
 
 @dataclass

@@ -91,6 +91,7 @@ class TuneTrial(tune.Trainable):
             "share": report.progress if in_target else 0.0,
             "progress": 100 * report.progress if in_target and self._compare else 0.0,
             "metrics": report.metrics,
+            "times": json.dumps(report.times),  # as text: Tune flattens what is nested
             "improved": report.improved and in_target,
             "finished": finished,
             "done": finished,

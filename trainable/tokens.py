@@ -113,6 +113,13 @@ class Tokens:
             arrays["token_type_ids"] = kinds
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
+    def words(self, rows: NDArray[np.int64], padding_length: int) -> NDArray[np.int64]:
+        """The ids that occur in rows, special tokens and padding among them, ascending."""
+        cut = self._cut(rows, padding_length)
+        texts = [self._slices(sequence, rows, length) for sequence, length in enumerate(cut)]
+        frame = [piece.token for piece in self.template.pieces if piece.token is not None]
+        return np.unique(np.concatenate([*texts, [self.template.pad_id, *frame]])).astype(np.int64)
+
     def _slices(self, sequence: int, rows: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int32]:
         """The first (or, cutting left, last) `length` ids of each row's text, one after the other."""
         ragged = self.sequences[sequence]

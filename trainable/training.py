@@ -1,6 +1,7 @@
 """One stage of fine-tuning: a plain loop that stops at every evaluation, can be saved there and resumed exactly."""
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -15,6 +16,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from trainable.batches import epoch_batches, evaluation_steps, parts_of, seed_of
+from trainable.clock import Part
 from trainable.config import Stage
 from trainable.encoder import freeze, train_mode
 from trainable.errors import TrialError
@@ -24,6 +26,7 @@ from trainable.metrics import is_better
 from trainable.optim import build_optimizer, schedule_factor, set_learning_rate
 from trainable.prefix import PrefixStore, layers_between
 from trainable.progress import Progress, Report, Setting
+from trainable.vocabulary import WordsInUse, use_words
 
 PULSE_SECONDS = 20.0
 """Longest silence between two reports of a stage on one worker."""
@@ -38,6 +41,7 @@ class StageTraining:
         self.network = model  # what computes: the model, or the part of it behind the frozen layers
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         self.frozen = freeze(model, stage.frozen_layers)
+        self._words = _cut_vocabulary(model, stage, (train, validation))
         self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = build_optimizer(model, stage)
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
@@ -70,7 +74,7 @@ class StageTraining:
             if stop < self.total and not impatient:
                 yield report
                 continue
-            self._restore_best()
+            self._finish()
             yield replace(report, last=True)
             return
 
@@ -80,7 +84,8 @@ class StageTraining:
         losses: list[torch.Tensor] = []
         spoken = time.monotonic()
         for step in range(self.progress.step, stop):
-            losses.append(self._step(step, self._batch(step)))
+            with self.setting.clock.part(f"{self.setting.name}.train") as spent:
+                losses.append(self._step(step, self._batch(step), spent))
             self.progress.step = step + 1
             late = time.monotonic() - spoken > PULSE_SECONDS
             if late and self.setting.ranks.size == 1 and self.progress.step < stop:
@@ -97,11 +102,11 @@ class StageTraining:
             self._epoch = (epoch, epoch_batches(self.train.inputs.lengths, self.stage.batch_size, seed))
         return self._epoch[1][index]
 
-    def _step(self, step: int, rows: NDArray[np.int64]) -> torch.Tensor:
-        """One optimiser step over the batch; returns its loss, a scalar tensor."""
+    def _step(self, step: int, rows: NDArray[np.int64], spent: Part) -> torch.Tensor:
+        """One optimiser step over the batch, counted in `spent`; returns its loss, a scalar tensor."""
         factor = schedule_factor(step, self.total, self.stage)
         set_learning_rate(self.optimizer, factor)
-        while (total := self._accumulate(step, rows)) is None:
+        while (total := self._accumulate(step, rows, spent)) is None:
             parts = self.progress.micro_batches
             self.progress.micro_batches = finer(parts, len(rows), self.stage.batch_size, self.setting.name)
         if self.stage.gradient_clip is not None:
@@ -110,10 +115,10 @@ class StageTraining:
         self.optimizer.zero_grad()
         return total
 
-    def _accumulate(self, step: int, rows: NDArray[np.int64]) -> torch.Tensor | None:
+    def _accumulate(self, step: int, rows: NDArray[np.int64], spent: Part) -> torch.Tensor | None:
         """The batch's loss, its gradients left in the parameters; none of either where a rank's memory had no room."""
         ranks = self.setting.ranks
-        total = attempt(lambda: self._backward(step, rows))
+        total = attempt(lambda: self._backward(step, rows, spent))
         if total is None:
             self.optimizer.zero_grad()
         if ranks.size == 1:
@@ -127,7 +132,7 @@ class StageTraining:
         self.optimizer.zero_grad()
         return None
 
-    def _backward(self, step: int, rows: NDArray[np.int64]) -> torch.Tensor:
+    def _backward(self, step: int, rows: NDArray[np.int64], spent: Part) -> torch.Tensor:
         """Add up the gradients of this rank's parts of the batch; returns their share of the mean loss."""
         setting, device = self.setting, self.setting.device
         weight = self._class_weights[torch.from_numpy(self.train.labels[rows])].sum()
@@ -138,7 +143,9 @@ class StageTraining:
             # Dropout draws follow from the step and the part alone: a resume needs no generator state, and
             # it does not matter which worker computes which part.
             torch.manual_seed(seed_of("dropout", setting.seed, setting.name, step, index))
-            logits = forward(self.network, self.train.inputs.batch(part), device, setting.precision)
+            batch = self.train.inputs.batch(part)
+            spent.count(batch["attention_mask"])
+            logits = forward(self.network, batch, device, setting.precision)
             labels = torch.from_numpy(self.train.labels[part]).to(device)
             loss = functional.cross_entropy(
                 logits, labels, self._class_weights, reduction="sum", label_smoothing=self.stage.label_smoothing
@@ -178,8 +185,10 @@ class StageTraining:
     def scores(self) -> dict[str, float]:
         """Every metric of the model as it is now, on the validation split."""
         setting = self.setting
-        logits = predict(self.network, self.validation.inputs, setting.device, setting.precision, setting.ranks)
-        return score(logits, self.validation.labels)[0]
+        with setting.clock.part(f"{setting.name}.evaluate") as spent:
+            inputs, device = self.validation.inputs, setting.device
+            logits = predict(self.network, inputs, device, setting.precision, setting.ranks, spent)
+            return score(logits, self.validation.labels)[0]
 
     def _evaluate(self) -> Report:
         metrics = self.scores()
@@ -205,13 +214,27 @@ class StageTraining:
 
     def _report(self, metrics: dict[str, float], improved: bool = False) -> Report:
         step = self.progress.step
-        return Report(self.setting.name, step, step / self.total, step / self.steps_per_epoch, metrics, improved)
+        shares = step / self.total, step / self.steps_per_epoch
+        return Report(self.setting.name, step, *shares, metrics, improved, times=self.setting.clock.read())
 
-    def _restore_best(self) -> None:
-        if self.progress.best_step != self.progress.step and self._best is not None:
+    def _finish(self) -> None:
+        """Leave the best weights in the model, the whole vocabulary among them."""
+        progress = self.progress
+        if progress.best_step != progress.step and self._best is not None:
             with torch.no_grad():
                 for name, tensor in self._best.items():
                     self.trained[name].copy_(tensor)
+        if self._words is not None:
+            name = next(name for name, parameter in self.trained.items() if parameter is self._words.weight)
+            left = self._decayed(self._words.weight, progress.step if progress.best is None else progress.best_step)
+            self.trained[name] = self._words.give_back(self.model, left)
+            self._words = None
+
+    def _decayed(self, parameter: torch.Tensor, steps: int) -> float:
+        """What weight decay leaves of a weight without gradient after some steps, as a factor."""
+        group = next(g for g in self.optimizer.param_groups if any(p is parameter for p in g["params"]))
+        rates = (group["peak"] * schedule_factor(step, self.total, self.stage) for step in range(steps))
+        return math.prod(1 - rate * group["weight_decay"] for rate in rates)
 
     def save(self, folder: Path) -> None:
         """Write what a resume needs, between two reports; no pickle."""
@@ -244,6 +267,14 @@ class StageTraining:
 
 def _contiguous(tensors: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+
+
+def _cut_vocabulary(model: PreTrainedModel, stage: Stage, splits: tuple[Split, Split]) -> WordsInUse | None:
+    """Let the model train the embeddings of no other words than the splits hold, where that is the same."""
+    train, validation = (split.inputs.words() for split in splits)
+    if train is None or validation is None:
+        return None
+    return use_words(model, stage, np.union1d(train, validation))
 
 
 def _class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from trainable.clock import Clock
 from trainable.config import Stage, TrialConfig, build_config
 from trainable.device import Ranks, pick_device, resolve_precision
 from trainable.encoder import fingerprint, head_names, limit_problems, locate, new_model
@@ -62,7 +63,7 @@ class Trial:
     def __post_init__(self) -> None:
         if problems := limit_problems(self.config):
             raise ConfigError(problems)
-        self.device = pick_device()
+        self.device, self.clock = pick_device(), Clock()
         self._target: StageTraining | None = None
         self._source: TrainedSource | None = None
         self._source_key = ""
@@ -76,13 +77,15 @@ class Trial:
             yield report
 
     def _train_source(self, stage: Stage) -> Iterator[Report]:
-        prepared, setting = self._prepare(stage), self._setting("source")
-        self._source_key = source_key(self.config, prepared, setting)
+        with self.clock.part("prepare"):
+            prepared, setting = self._prepare(stage), self._setting("source")
+            self._source_key = source_key(self.config, prepared, setting)
         folder = self.workspace.cache / "stages" / self._source_key
         trained_here = False
         if not self.ranks.agree((folder / DONE).exists()):
-            model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
-            training = StageTraining(model, *self._splits(prepared, stage), stage, setting)
+            with self.clock.part("prepare"):
+                model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
+                training = StageTraining(model, *self._splits(prepared, stage), stage, setting)
             if stage.epochs > 1:  # with one epoch every output would be used once
                 self._skip_frozen(training, prepared)
             for report in train_once(training, prepared.label_names, folder):
@@ -93,10 +96,12 @@ class Trial:
             yield Report("source", 0, 1.0, 0.0, self._source.metrics, last=True)
 
     def _train_target(self, stage: Stage) -> Iterator[Report]:
-        prepared, setting = self._prepare(stage), self._setting("target")
-        model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
-        kept = self._source is not None and transfer(self._source, model, prepared.label_names, self.config.target.head)
-        self._target = StageTraining(model, *self._splits(prepared, stage), stage, setting)
+        source, head = self._source, self.config.target.head
+        with self.clock.part("prepare"):
+            prepared, setting = self._prepare(stage), self._setting("target")
+            model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
+            kept = source is not None and transfer(source, model, prepared.label_names, head)
+            self._target = StageTraining(model, *self._splits(prepared, stage), stage, setting)
         self._skip_frozen(self._target, prepared)
         if self.resume is not None and (self.resume / "progress.json").exists():
             self._target.load(self.resume)
@@ -116,7 +121,8 @@ class Trial:
         weights = f"{fingerprint(config.encoder)}:{self._source_key if changed else 'pretrained'}"
         precision = training.setting.precision
         folder = self.workspace.cache / "prefix"
-        training.skip_frozen(PrefixStore(folder, weights, prepared.fingerprint, precision, self.device))
+        with self.clock.part("frozen layers"):
+            training.skip_frozen(PrefixStore(folder, weights, prepared.fingerprint, precision, self.device))
 
     def _prepare(self, stage: Stage) -> Prepared:
         dataset = self.config.dataset_of(stage)
@@ -130,7 +136,8 @@ class Trial:
     def _setting(self, name: str) -> Setting:
         config = self.config
         precision = resolve_precision(config.precision, self.device)
-        return Setting(name, config.metric, config.seed, precision, self.device, config.micro_batches, self.ranks)
+        batches = config.micro_batches
+        return Setting(name, config.metric, config.seed, precision, self.device, batches, self.ranks, self.clock)
 
     def result(self) -> TrialResult:
         """What has been reached so far."""
