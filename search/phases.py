@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 from rich.console import Console
 from rich.table import Table
 

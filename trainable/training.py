@@ -42,7 +42,7 @@ class StageTraining:
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         self.frozen = freeze(model, stage.frozen_layers)
         self._words = _cut_vocabulary(model, stage, (train, validation))
-        self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.trained: dict[str, torch.Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = build_optimizer(model, stage)
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
@@ -233,8 +233,8 @@ class StageTraining:
     def _decayed(self, parameter: torch.Tensor, steps: int) -> float:
         """What weight decay leaves of a weight without gradient after some steps, as a factor."""
         group = next(g for g in self.optimizer.param_groups if any(p is parameter for p in g["params"]))
-        rates = (group["peak"] * schedule_factor(step, self.total, self.stage) for step in range(steps))
-        return math.prod(1 - rate * group["weight_decay"] for rate in rates)
+        decay = float(group["peak"] * group["weight_decay"])
+        return math.prod(1 - decay * schedule_factor(step, self.total, self.stage) for step in range(steps))
 
     def save(self, folder: Path) -> None:
         """Write what a resume needs, between two reports; no pickle."""

@@ -45,7 +45,7 @@ class WordsInUse(nn.Module):
         return functional.embedding(self.places[ids], self.weight, self._padding)
 
     @torch.no_grad()
-    def give_back(self, model: PreTrainedModel, kept: float) -> nn.Parameter:
+    def give_back(self, model: PreTrainedModel, kept: float) -> torch.Tensor:
         """Put the whole embeddings back into the model, trained; returns their weights.
 
         Args:
