@@ -160,11 +160,7 @@ def experiment_of(
 
 
 def trial_accuracies(outcome: dict[str, Any], trials: list[dict[str, Any]]) -> list[float]:
-    """The best validation accuracy of each given trial, once it is sure that these, and all of them, were run.
-
-    A sweep with a source adds one trial without it (role `no_source`), whatever `confirm_seeds`: its time stays in
-    ours, its score is none of the given trials'.
-    """
+    """The best validation accuracy of each given trial, once it is sure that these, and all of them, were run."""
     searched = [trial for trial in outcome["trials"] if trial["role"] == "search"]
     given = [{f"target.{name}": value for name, value in trial.items()} for trial in trials]
     if [trial["params"] for trial in searched] != given or any(trial["state"] != "finished" for trial in searched):

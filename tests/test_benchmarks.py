@@ -48,6 +48,14 @@ def test_head_only(data: Path, tmp_path: Path) -> None:
     assert (tmp_path / "results-later-epochs.json").exists()
 
 
+def test_ablation(data: Path, tmp_path: Path) -> None:
+    """Levers that claim to change nothing are held to it, at any size."""
+    runs = _run("ablation", tmp_path, "--data", data, "--rows", 24, "--trials", 2)["runs"]
+    for lever in ("source shared", "frozen layers kept", "dynamic padding", "vocabulary cut"):
+        assert runs[f"only {lever}"]["losses"] == pytest.approx(runs["all off"]["losses"], rel=1e-3)
+    assert len(runs) == 2 + 2 * 9
+
+
 def test_overhead(tmp_path: Path) -> None:
     results = _run("overhead", tmp_path, "--trials", 5)
     assert results["summary"]["trials"] == 5

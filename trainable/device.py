@@ -1,11 +1,12 @@
 """The device a trial computes on, its arithmetic, and the ranks that share one trial."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainable.errors import PeerDiedError
 
@@ -59,6 +60,12 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Matrix products in bfloat16 where `precision` says so; weights and sums stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def attention(device: torch.device) -> AbstractContextManager[object]:
+    """Attention by plain products when training on a CPU, where the fused kernel takes longer on the way back."""
+    plain = device.type == "cpu" and torch.is_grad_enabled()
+    return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from trainable.batches import evaluation_batches
 from trainable.clock import Part
-from trainable.device import Ranks, autocast
+from trainable.device import Ranks, attention, autocast
 from trainable.errors import TrialError
 from trainable.memory import in_batches
 from trainable.metrics import confusion, scores
@@ -52,7 +52,7 @@ def forward(
 ) -> torch.Tensor:
     """Logits of a batch in float32, shape (B, C)."""
     batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-    with autocast(precision, device):
+    with autocast(precision, device), attention(device):
         logits: torch.Tensor = model(**batch).logits
     return logits.float()
 

@@ -1,0 +1,150 @@
+"""What each lever of a trial is worth: seconds without it and with it alone, and how far its results are from all off.
+
+In one process, on one thread, without Ray, the given trials one after the other; a lever is switched off where the
+code keeps its constant, so that nothing else differs. Without dropout, whose draws hang on the batches' shapes.
+Exact levers must show a difference of losses near the arithmetic's rounding; `bf16` and the batches of like lengths
+are other arithmetic and other batches, for which the accuracies stand beside it.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from common import ENCODER, SOURCE, arguments, machine, write_json, write_subsets
+from rich.console import Console
+from rich.table import Table
+
+TRIALS: list[dict[str, Any]] = [
+    {"learning_rate": 5e-5, "batch_size": 8, "epochs": 2, "padding_length": 64, "frozen_layers": 0},
+    {"learning_rate": 1e-4, "batch_size": 16, "epochs": 3, "padding_length": 64, "frozen_layers": 3},
+    {"learning_rate": 2e-4, "batch_size": 16, "epochs": 3, "padding_length": 64, "frozen_layers": 3},
+    {"learning_rate": 1e-3, "batch_size": 32, "epochs": 4, "padding_length": 64, "frozen_layers": 6},
+]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the trials gave under one choice of levers."""
+
+    seconds: float
+    losses: list[float]
+    """Every validation loss of every target stage, in order."""
+    accuracy: float
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    import torch
+
+    plain = {"adamw": lambda groups, lr: torch.optim.AdamW(groups, lr=lr, foreach=False, fused=False)}
+    with patch.dict("trainable.optim.OPTIMIZERS", plain):
+        yield
+
+
+OFF: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    # What is decided in the settings or the workspace is read from these names by `run`.
+    "source shared": nullcontext,
+    "frozen layers kept": nullcontext,
+    "bf16": nullcontext,
+    "dynamic padding": nullcontext,
+    "batches of like lengths": lambda: patch("trainable.batches.POOL", 1),
+    "vocabulary cut": lambda: patch("trainable.vocabulary.LARGEST_SHARE", 0.0),
+    "evaluation in the caches": lambda: patch("trainable.evaluate.TOKEN_BUDGET", {"cpu": 4096, "cuda": 65536}),
+    "plain attention": lambda: patch("trainable.evaluate.attention", lambda device: nullcontext()),
+    "fused optimiser": _unfused,
+}
+"""Levers by name, each with a context in which trials run without it."""
+
+
+def main() -> None:
+    parser = arguments(__doc__, rows=200, trials=len(TRIALS))
+    parser.set_defaults(seeds=[0])
+    given = parser.parse_args()
+    facts = machine()
+    names = list(OFF)
+    choices = {"all on": set(names), "all off": set[str]()}
+    choices |= {f"without {name}": set(names) - {name} for name in names}
+    choices |= {f"only {name}": {name} for name in names}
+    with tempfile.TemporaryDirectory() as scratch:
+        data = write_subsets(given.data, given.rows, Path(scratch) / "data")
+        run(data, Path(scratch) / "warm", set(names), TRIALS[:1], 0)  # untimed: imports, tokens, kernels
+        found: dict[str, Outcome] = {}
+        for index, (title, on) in enumerate(choices.items()):
+            found[title] = run(data, Path(scratch) / str(index), on, TRIALS[: given.trials], given.seeds[0])
+            print(f"{title}: {found[title].seconds:.1f} s", flush=True)
+    table = Table(
+        "lever", "without it", "costs", "alone", "gains", "loss differs", "accuracy", title="Levers of a trial"
+    )
+    for name in names:
+        without, alone = found[f"without {name}"], found[f"only {name}"]
+        table.add_row(
+            name,
+            f"{without.seconds:.1f} s",
+            f"{without.seconds / found['all on'].seconds:.2f}x",
+            f"{alone.seconds:.1f} s",
+            f"{found['all off'].seconds / alone.seconds:.2f}x",
+            f"{difference(alone, found['all off']):.1e}",
+            f"{alone.accuracy:.4f}",
+        )
+    for title in ("all on", "all off"):
+        differs = f"{difference(found[title], found['all off']):.1e}"
+        table.add_row(title, f"{found[title].seconds:.1f} s", "", "", "", differs, f"{found[title].accuracy:.4f}")
+    Console(width=120).print(facts, table)
+    write_json(given.out, {"machine": facts, "runs": {title: vars(outcome) for title, outcome in found.items()}})
+
+
+def difference(one: Outcome, other: Outcome) -> float:
+    """The largest relative difference of their validation losses."""
+    return max(abs(a - b) / abs(b) for a, b in zip(one.losses, other.losses, strict=True))
+
+
+def run(data: Path, folder: Path, on: set[str], trials: list[dict[str, Any]], seed: int) -> Outcome:
+    """Run the trials with these levers on and all others off."""
+    import torch
+
+    from trainable.config import build_config
+    from trainable.trial import Workspace, run_trial
+
+    torch.set_num_threads(1)
+    reports: list[list[Any]] = []
+    with ExitStack() as stack:
+        for name, off in OFF.items():
+            if name not in on:
+                stack.enter_context(off())
+        begin = time.perf_counter()
+        for index, trial in enumerate(trials):
+            cache = folder if "source shared" in on else folder / str(index)
+            workspace = Workspace(cache, reuse_frozen="frozen layers kept" in on)
+            config = build_config(settings(data, trial, on, seed))
+            reports.append([])
+            run_trial(config, lambda report: reports[-1].append(report) is None, workspace=workspace)
+        seconds = time.perf_counter() - begin
+    scores = [[r.metrics for r in said if "target.validation.loss" in r.metrics] for said in reports]
+    best = [max(s["target.validation.accuracy"] for s in of) for of in scores]
+    losses = [s["target.validation.loss"] for of in scores for s in of]
+    return Outcome(seconds, losses, sum(best) / len(best))
+
+
+def settings(data: Path, trial: dict[str, Any], on: set[str], seed: int) -> dict[str, Any]:
+    padding = {"padding": "longest" if "dynamic padding" in on else "fixed"}
+    tables = {
+        stage: {split: str(data / f"{stage}_{split}.csv") for split in ("train", "validation")} | {"max_overlap": 1}
+        for stage in ("source", "target")
+    }
+    return {
+        "encoder": ENCODER,
+        "seed": seed,
+        "metric": "accuracy",
+        "precision": "bf16" if "bf16" in on else "fp32",
+        "source": {"dataset": tables["source"], "dropout": 0.0, **SOURCE, **padding},
+        "target": {"dataset": tables["target"], "dropout": 0.0, **trial, **padding},
+    }
+
+
+if __name__ == "__main__":
+    main()
