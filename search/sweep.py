@@ -29,6 +29,7 @@ from search.strategy import build_scheduler
 from search.tracking import DatasetInfo, Tracker, redact
 from search.view import LiveView
 from trainable.errors import ConfigError
+from trainable.files import remove_leftovers, write_file
 from trainable.prepare import Prepared
 from trainable.ray_trainable import TuneTrial
 
@@ -54,7 +55,7 @@ def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcom
     prepared = check_data(plan, storage)
     place.folder.mkdir(parents=True)
     facts = {**plan.to_mapping(), "id": uuid.uuid4().hex, "data": _fingerprints(prepared)}
-    place.plan.write_text(json.dumps(facts, indent=1))
+    write_file(place.plan, lambda into: into.write_text(json.dumps(facts, indent=1)))
     try:
         return run_sweep(plan, place, prepared, address)
     except ConfigError:
@@ -88,6 +89,7 @@ def resume_sweep(
 def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: str | None) -> Outcome:
     """Search, confirm, choose, test and write it all down; what a former session did is taken as done."""
     settings = plan.settings
+    remove_leftovers(place.storage)
     with to_file(place.log) as console:
         ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
         budget = Budget(settings, ledger)
@@ -111,7 +113,7 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
         else:
             outcome = summarise(plan, place.storage, ledger)
     outcome = replace(outcome, phases=phases.read())
-    place.outcome.write_text(json.dumps(outcome.to_json(), indent=1))
+    write_file(place.outcome, lambda into: into.write_text(json.dumps(outcome.to_json(), indent=1)))
     return outcome
 
 

@@ -5,7 +5,9 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 
 import csv
+import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -55,6 +57,18 @@ def films_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tweets_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One table, `text,label`: 64 tweets, negative or positive; a target with few labels."""
     return _write(tmp_path_factory.mktemp("tweets") / "tweets.csv", _rows("tweets_train.csv"))
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of 2 MiB; skipped where this user may not mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def _rows(name: str) -> list[tuple[str, str]]:

@@ -22,6 +22,10 @@ class ConfigError(ValueError):
         return type(self), (self.problems,)
 
 
+class DamagedError(ConfigError):
+    """Something that was written by a trial and is no longer what it was."""
+
+
 class TrialError(RuntimeError):
     """A trial that began and cannot go on, such as one whose loss is no longer a number."""
 

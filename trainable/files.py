@@ -1,18 +1,21 @@
 """Writing files and folders so that a reader finds them whole or not at all."""
 
+import fcntl
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_SUFFIX = ".tmp"
+_YOUNG_SECONDS = 10.0  # a temporary folder of less may not have been locked yet
 
-def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+
+def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a folder under a temporary name, flush it to disk, then put it in place of `folder`."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    temporary.mkdir()
-    try:
+    with _temporary(folder) as temporary:
         write(temporary)
         for file in temporary.iterdir():
             _flush(file)
@@ -21,24 +24,52 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
             shutil.rmtree(folder)
         os.replace(temporary, folder)
         _flush(folder.parent)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
-def write_file(file: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file under a temporary name, then put it in place."""
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+def write_file(file: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file under a temporary name, flush it to disk, then put it in place of `file`."""
+    with _temporary(file) as temporary:
+        write(temporary / file.name)
+        _flush(temporary / file.name)
+        os.replace(temporary / file.name, file)
+        _flush(file.parent)
+
+
+def remove_leftovers(root: Path) -> None:
+    """Delete what writers that were killed have left below a folder; those at work are known by their locks."""
+    for folder in root.rglob(f".*{_SUFFIX}"):
+        with suppress(OSError):  # gone meanwhile, or its file system has no locks: then nobody can tell
+            if time.time() - folder.stat().st_mtime < _YOUNG_SECONDS:
+                continue
+            with _opened(folder) as descriptor:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """A folder beside the target, locked while its writer lives, and gone afterwards."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_SUFFIX}")
+    folder.mkdir()
     try:
-        write(temporary)
-        os.replace(temporary, file)
+        with _opened(folder) as descriptor:
+            with suppress(OSError):  # some network file systems have no locks on folders
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield folder
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
+    with _opened(path) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

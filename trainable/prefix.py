@@ -10,6 +10,7 @@ against logits through the whole model; where they differ, nothing is cached.
 import copy
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -20,7 +21,6 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -30,12 +30,15 @@ from trainable.encoder import below_layers, layers_of
 from trainable.evaluate import TOKEN_BUDGET, Inputs, Split, forward
 from trainable.files import write_file
 from trainable.memory import attempt, in_batches
+from trainable.seal import is_whole, save_tensors
 
 FORMAT = 1
 LARGEST_BYTES = 2 * 2**30
 """A split whose output would be larger than this is not stored."""
 CACHE_BYTES = 16 * 2**30
 """When all stored outputs are larger than this, the longest unused go."""
+TOUCH_SECONDS = 3600.0
+"""Least time between two marks of a file's last use."""
 PROBE_ROWS = 8
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
 """Largest difference of a logit, as a share of the largest one, that the probe lets pass: rounding, no more."""
@@ -104,15 +107,15 @@ class PrefixStore:
             return None
         folder = self.folder / self._key(split)
         file = folder / f"{count}.safetensors"
-        if not file.exists():
+        if not is_whole(file):
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{count}.lock"):
-                if not file.exists():
+                if not is_whole(file):
                     tensors = attempt(lambda: self._tensors(model, split.inputs, count, folder))
                     if tensors is None:  # memory has no room for it: the stage trains without
                         return None
                     _make_room(self.folder)
-                    write_file(file, lambda into: save_file(tensors, into))
+                    write_file(file, lambda into: save_tensors(tensors, into))
         stored = _load(file, lengths)
         return None if stored is None else Split(stored, split.labels)
 
@@ -133,7 +136,7 @@ class PrefixStore:
 
         None where memory has no room for a single row.
         """
-        depths = [int(file.stem) for file in folder.glob("*.safetensors")]
+        depths = [int(file.stem) for file in folder.glob("*.safetensors") if is_whole(file)]
         start = max((depth for depth in depths if depth < count), default=0)
         shallower = _load(folder / f"{start}.safetensors", inputs.lengths) if start else None
         source: Inputs = shallower or inputs
@@ -229,7 +232,8 @@ class _PassOn(nn.Module):
 
 def _load(file: Path, lengths: NDArray[np.int64]) -> PrefixInputs | None:
     """A stored output, or None where the file says that there is none to be had."""
-    file.touch()  # its age is the time since its last use
+    if time.time() - file.stat().st_mtime > TOUCH_SECONDS:
+        file.touch()  # its age is the time since its last use
     with safe_open(file, framework="pt") as stored:
         if "states" not in stored.keys():  # noqa: SIM118  (not a mapping)
             return None

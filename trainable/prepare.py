@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -21,7 +19,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from trainable.config import Dataset
 from trainable.errors import ConfigError
+from trainable.files import write_file
 from trainable.reading import locate
+from trainable.seal import digest_of
 from trainable.tables import read_splits
 from trainable.tokens import Piece, Ragged, Template, Tokens, tokenize
 
@@ -152,15 +152,9 @@ def _save(file: Path, tokens: Mapping[str, Tokens]) -> None:
         for part, array in (("ids", ragged.ids), ("offsets", ragged.offsets))
     }
     template = json.dumps(asdict(tokens["train"].template))
-    head = json.dumps({"template": template, "digest": _digest(arrays, template)})
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    os.close(handle)
-    try:
-        save_file(arrays, partial, metadata={"head": head})  # one entry, for safetensors writes several in any order
-        os.replace(partial, file)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    head = json.dumps({"template": template, "digest": digest_of(arrays, template)})
+    # One entry, for safetensors writes several in any order.
+    write_file(file, lambda into: save_file(arrays, into, metadata={"head": head}))
 
 
 def _load(file: Path, splits: Sequence[str]) -> dict[str, Tokens] | None:
@@ -171,7 +165,7 @@ def _load(file: Path, splits: Sequence[str]) -> dict[str, Tokens] | None:
             arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError, ValueError):
         return None
-    if head.get("digest") != _digest(arrays, head.get("template", "")):
+    if head.get("digest") != digest_of(arrays, head.get("template", "")):
         return None
     fields = json.loads(head["template"])
     template = Template(**fields | {"pieces": tuple(Piece(**piece) for piece in fields["pieces"])})
@@ -183,11 +177,3 @@ def _load(file: Path, splits: Sequence[str]) -> dict[str, Tokens] | None:
         ]
         tokens[split] = Tokens(tuple(ragged), template)
     return tokens
-
-
-def _digest(arrays: Mapping[str, torch.Tensor], template: str) -> str:
-    digest = hashlib.blake2b(template.encode())
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype} {len(arrays[name])};".encode())
-        digest.update(arrays[name].numpy().data)
-    return digest.hexdigest()

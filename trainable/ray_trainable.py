@@ -20,7 +20,10 @@ from trainable.config import build_config
 from trainable.errors import PeerDiedError, in_words
 from trainable.progress import Report
 from trainable.ray_group import GroupRunner
+from trainable.seal import intact
 from trainable.trial import Trial, Workspace
+
+START_AGAIN = "the trial starts again from its beginning"
 
 
 class Runner(Protocol):
@@ -65,7 +68,7 @@ class TuneTrial(tune.Trainable):
         self._settings, self._compare = config["trial"], config["compare"]
         self._metric = self._settings.get("metric", "macro_f1")
         self._checkpoint_seconds = config["checkpoint_seconds"]
-        self._resume = Path(config["resume"]) if config["resume"] else None
+        self._resume = intact(Path(config["resume"]), START_AGAIN) if config["resume"] else None
         self._started = False
         self._saved = 0.0
         self._best = self._best_in(self._resume)
@@ -122,7 +125,7 @@ class TuneTrial(tune.Trainable):
         """Go on from a checkpoint after a death; Ray's folder does not outlive this call."""
         if (Path(checkpoint) / "trial.json").exists():
             kept = Path(tempfile.mkdtemp(dir=self.logdir))
-            self._resume = Path(shutil.copytree(checkpoint, kept, dirs_exist_ok=True))
+            self._resume = intact(Path(shutil.copytree(checkpoint, kept, dirs_exist_ok=True)), START_AGAIN)
             self._saved, self._best = self._time_total, self._best_in(self._resume)
             self._started = False
 

@@ -20,9 +20,9 @@ from safetensors.torch import load_file, save_file
 
 from trainable.config import TrialConfig
 from trainable.encoder import fingerprint
-from trainable.files import write_folder
 from trainable.prepare import Prepared
 from trainable.progress import Report, Setting
+from trainable.seal import intact, write_sealed
 from trainable.training import PULSE_SECONDS, StageTraining
 
 FORMAT = 1
@@ -74,20 +74,29 @@ def train_once(training: StageTraining, label_names: tuple[str, ...], folder: Pa
     partial = folder.with_name(folder.name + ".partial")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(folder.name + ".lock")) if ranks.rank == 0 else nullcontext():
-        if ranks.agree((folder / DONE).exists()):
+        if ranks.agree(ranks.rank == 0 and is_done(folder)):
             return
-        if (partial / "progress.json").exists():
+        if ranks.agree(ranks.rank == 0 and partial.exists() and _can_go_on(partial)):
             training.load(partial)
         saved = time.monotonic()
         for report in training.reports():
             if ranks.rank == 0 and not report.last and time.monotonic() - saved > PULSE_SECONDS:
-                write_folder(partial, training.save)
+                write_sealed(partial, training.save)
                 saved = time.monotonic()
             yield report
         if ranks.rank == 0:
-            write_folder(folder, lambda into: _save(training, label_names, into))
+            write_sealed(folder, lambda into: _save(training, label_names, into))
             shutil.rmtree(partial, ignore_errors=True)
         ranks.agree(True)  # nobody reads before it is written
+
+
+def is_done(folder: Path) -> bool:
+    """Whether the trained stage lies there whole; a damaged one is told of in the log and counts as absent."""
+    return (folder / DONE).exists() and intact(folder, "the source stage is trained again") is not None
+
+
+def _can_go_on(partial: Path) -> bool:
+    return intact(partial, "the source stage starts again") is not None
 
 
 def load_source(folder: Path) -> TrainedSource:

@@ -23,7 +23,8 @@ from trainable.inputs import token_inputs
 from trainable.prefix import PrefixStore
 from trainable.prepare import Prepared, prepare, subset
 from trainable.progress import Report, Setting
-from trainable.source import DONE, TrainedSource, load_source, source_key, train_once
+from trainable.seal import check, seal
+from trainable.source import TrainedSource, is_done, load_source, source_key, train_once
 from trainable.training import StageTraining
 
 
@@ -84,7 +85,7 @@ class Trial:
             self._source_key = source_key(self.config, prepared, setting)
         folder = self.workspace.cache / "stages" / self._source_key
         trained_here = False
-        if not self.ranks.agree((folder / DONE).exists()):
+        if not self.ranks.agree(self.ranks.rank == 0 and is_done(folder)):
             with self.clock.part("prepare"):
                 model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
                 training = StageTraining(model, *self._splits(prepared, stage), stage, setting)
@@ -169,6 +170,7 @@ class Trial:
             "finished": self.finished,
         }
         (folder / "trial.json").write_text(json.dumps(facts, indent=1))
+        seal(folder)
 
 
 def run_trial(
@@ -189,9 +191,11 @@ def run_trial(
         save_to: a folder for the model, or for what a resume needs if the trial was stopped.
 
     Raises:
-        ConfigError: if settings, encoder or data cannot make a trial.
+        ConfigError: if settings, encoder or data cannot make a trial, or `resume` is damaged.
         TrialError: if it diverges.
     """
+    if resume is not None:
+        check(resume)
     trial = Trial(config, workspace, resume)
     for said in trial.reports():
         if not report(said):
@@ -203,7 +207,13 @@ def run_trial(
 
 
 def load_trained(folder: Path) -> tuple[PreTrainedModel, TrialConfig]:
-    """The model of a finished trial's checkpoint, on the CPU in evaluation mode, and its settings."""
+    """The model of a finished trial's checkpoint, on the CPU in evaluation mode, and its settings.
+
+    Raises:
+        DamagedError: if the checkpoint is not what was written.
+        ConfigError: if the trial has not finished.
+    """
+    check(folder)
     facts = json.loads((folder / "trial.json").read_text())
     if not facts["finished"]:
         raise ConfigError(f"{folder}: the trial has not finished, so there is no model to load")

@@ -142,3 +142,17 @@ def test_a_trial_without_a_model_names_those_that_have(swept: Place, tmp_path: P
 def test_no_such_sweep(swept: Place, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="there are: tiny"):
         export_trial("other", swept.storage, tmp_path / "model")
+
+
+def test_a_damaged_model_is_not_exported(swept: Place, tmp_path: Path) -> None:
+    outcome = load_outcome(swept)
+    assert outcome
+    weights = Path(outcome.record(0).checkpoint or "") / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    try:
+        with pytest.raises(ConfigError, match="damaged on disk, by their checksums: model.safetensors"):
+            export_trial(swept.name, swept.storage, tmp_path / "model")
+    finally:
+        weights.write_bytes(whole)
+    assert not (tmp_path / "model").exists()

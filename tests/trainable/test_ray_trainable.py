@@ -141,6 +141,23 @@ def test_a_dead_trial_goes_on_in_another_slot(slot: type[TuneTrial], base: dict[
         assert [(r["metrics"], r["value"]) for r in _to_end(other)] == whole[stop:]
 
 
+def test_a_trial_whose_checkpoint_is_damaged_starts_again(
+    slot: type[TuneTrial], base: dict[str, Any], tmp_path: Path
+) -> None:
+    config = _tune_config(_settings(base, epochs=3))
+    whole = [(r["metrics"], r["value"]) for r in _to_end(slot(copy.deepcopy(config)))]
+    dead = slot(copy.deepcopy(config))
+    dead.train()
+    dead.save(str(tmp_path / "half"))
+    file = tmp_path / "half" / "optimizer.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    restored = slot(copy.deepcopy(config))
+    restored.restore(str(tmp_path / "half"))
+    resumed = slot(config | {"resume": str(tmp_path / "half")})
+    for trial in (restored, resumed):
+        assert [(r["metrics"], r["value"]) for r in _to_end(trial)] == whole
+
+
 # A cluster on this machine ------------------------------------------------------------------------------------------
 
 
