@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from search.errors import PlanError
+from search.errors import HaltError, PlanError
 from spaces import SpaceError, shipped
 from trainable.errors import ConfigError, TrialError
 
@@ -193,7 +193,7 @@ def _readable_errors() -> Iterator[None]:
     except (PlanError, ConfigError, SpaceError) as error:
         print("\n".join(error.problems), file=sys.stderr)
         raise typer.Exit(2) from None
-    except TrialError as error:
+    except (TrialError, HaltError) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
 

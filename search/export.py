@@ -206,7 +206,10 @@ def _choose(outcome: Outcome, trial: int | None) -> TrialRecord:
         return record
     if record.state is not State.FINISHED:
         raise ConfigError(f"--trial {number}: it is {record.state}, and only a finished trial has a model; {there}")
-    raise ConfigError(f"trial {number}: its checkpoint {record.checkpoint} is gone; {there}")
+    raise ConfigError(
+        f"trial {number}: its model {record.checkpoint} is gone; a sweep keeps the models of its finalists and of the "
+        f"best sweep.keep_best trials (--set sweep.keep_best=...), and deletes the others as it goes on; {there}"
+    )
 
 
 def _has_model(record: TrialRecord) -> bool:

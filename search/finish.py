@@ -112,7 +112,10 @@ def _notes(plan: Plan, records: list[TrialRecord], complete: bool) -> list[str]:
     """What a reader of the outcome should know beside it."""
     searched = sum(r.role == "search" for r in records)
     if not complete:
-        return ["the sweep is not at its end: the winner is the best so far, and no test score has been read"]
+        return [
+            "the sweep is not at its end: the winner is the best so far, and no test score has been read; "
+            f"`transfersweep resume {plan.settings.name}` goes on"
+        ]
     if searched == plan.settings.trials:
         return []
     if plan.settings.sampler == "grid":

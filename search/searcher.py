@@ -3,7 +3,7 @@
 Ray's own `OptunaSearch` tells Optuna that a stopped trial is complete and leaves a NaN running for ever.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -24,11 +24,15 @@ class TruthfulSearcher(Searcher):
         ledger: the study; this searcher is its only writer while Tune runs.
         budget: what may be spent.
         slots: trials that run at a time, for judging what is left of the budget.
+        halted: whether the sweep is to end; trials that it cuts off stay running, for a resume.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, budget: Budget, slots: int) -> None:
+    def __init__(
+        self, plan: Plan, ledger: Ledger, budget: Budget, slots: int, halted: Callable[[], bool] = lambda: False
+    ) -> None:
         super().__init__(metric="value", mode=plan.settings.direction)
         self.plan, self.ledger, self.budget, self.slots = plan, ledger, budget, slots
+        self._halted = halted
         self._to_resume = ledger.rejoin()
         self._numbers: dict[str, int] = {}  # Tune's trial id -> number in the study
         self._in_training: dict[int, str] = {}  # trial -> the source stage that it may be training now
@@ -37,6 +41,8 @@ class TruthfulSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
         """The configuration of the next trial; None while running trials must end first."""
+        if self._halted():
+            return Searcher.FINISHED
         record = self._next()
         if record is None:
             return None if self.ledger.running() else Searcher.FINISHED
@@ -117,8 +123,10 @@ class TruthfulSearcher(Searcher):
             self.ledger.end(number, State.LOST, "its process died, again and again; see the log")
         elif result.get("error"):
             self.ledger.end(number, State.FAILED, result["error"])
-        else:
-            self.ledger.end(number, State.FINISHED if result.get("finished") else State.STOPPED)
+        elif result.get("finished"):
+            self.ledger.end(number, State.FINISHED)
+        elif not self._halted():
+            self.ledger.end(number, State.STOPPED)
         self.budget.save()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ CHANGEABLE = (
     "cpus_per_trial",
     "gpus_per_trial",
     "checkpoint_seconds",
+    "keep_best",
     "finalists",
     "confirm_seeds",
     "tracking_uri",
@@ -65,6 +66,8 @@ class SweepSettings(Strict):
     comparison of its own."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Least training time between two checkpoints of a running trial."""
+    keep_best: Annotated[int, Field(ge=1, le=100_000)] = 3
+    """Models of finished search trials that are kept, beside those of the finalists; all others are deleted."""
     tracking_uri: str | None = None
     """Where MLflow records; none means an SQLite file in the storage folder."""
     system_metrics: bool = False

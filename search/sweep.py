@@ -10,14 +10,17 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.stopper import CombinedStopper
 from rich.console import Console
 
 from search import cluster
 from search.budget import Budget, BudgetStopper
 from search.chatter import to_file
-from search.errors import PlanError
+from search.disk import DiskWatch, full_disk_in_words, remove_unneeded
+from search.errors import HaltError, PlanError
 from search.events import SweepEvents
 from search.finish import finish, summarise, tracking_uri
+from search.halt import Halt, on_signals
 from search.ledger import Ledger
 from search.phases import Phases
 from search.place import Place, load_outcome
@@ -43,6 +46,7 @@ def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcom
     Raises:
         PlanError: if the data have mistakes or a sweep of the name exists.
         ConfigError: if cluster or tracking cannot be reached.
+        HaltError: if the disk is full.
     """
     place = Place(storage, plan.settings.name)
     if place.folder.exists():
@@ -90,12 +94,14 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
     """Search, confirm, choose, test and write it all down; what a former session did is taken as done."""
     settings = plan.settings
     remove_leftovers(place.storage)
-    with to_file(place.log) as console:
+    halt = Halt()
+    with full_disk_in_words(place.storage), to_file(place.log) as console:
         ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
         budget = Budget(settings, ledger)
         tracker = Tracker(tracking_uri(plan, place.storage), system_metrics=settings.system_metrics)
         runs = TrialRuns(plan, ledger, tracker)
         cluster.join(address, needs_dashboard=settings.workers_per_trial > 1)
+        remove_unneeded(place.folder, plan, ledger.records)
         try:
             gpus = cluster.gpus_per_worker(settings)
             slots = cluster.slots(settings, gpus)
@@ -104,16 +110,19 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
             ledger.note("slots", slots)
             phases = Phases(ledger)
             with phases.phase("search"):
-                complete = _search(plan, place, ledger, budget, runs, (gpus, slots), console)
+                _search(plan, place, ledger, budget, runs, halt, (gpus, slots), console)
         finally:
             ray.shutdown()
-        if complete:
+        remove_unneeded(place.folder, plan, ledger.records)
+        if halt.wanted:
+            outcome = summarise(plan, place.storage, ledger)
+        else:
             with phases.phase("finish"):
                 outcome = finish(plan, place.storage, ledger, runs, tracker)
-        else:
-            outcome = summarise(plan, place.storage, ledger)
-    outcome = replace(outcome, phases=phases.read())
-    write_file(place.outcome, lambda into: into.write_text(json.dumps(outcome.to_json(), indent=1)))
+        outcome = replace(outcome, phases=phases.read())
+        write_file(place.outcome, lambda into: into.write_text(json.dumps(outcome.to_json(), indent=1)))
+    if halt.problem:
+        raise HaltError(f"{halt.problem}, then `transfersweep resume {place.name}`")
     return outcome
 
 
@@ -123,10 +132,11 @@ def _search(
     ledger: Ledger,
     budget: Budget,
     runs: TrialRuns,
+    halt: Halt,
     room: tuple[float, int],
     console: Console,
-) -> bool:
-    """Let Tune run until nothing is left to do; returns whether that was reached, and not an interrupt."""
+) -> None:
+    """Let Tune run until nothing is left to do, or until a halt is wanted."""
     settings, (gpus, slots) = plan.settings, room
     words = _budget_in_words(plan)
     log = str(place.log)
@@ -139,7 +149,7 @@ def _search(
         tuner = tune.Tuner(
             _trainable(plan, place.storage, gpus),
             tune_config=tune.TuneConfig(
-                search_alg=TruthfulSearcher(plan, ledger, budget, slots),
+                search_alg=TruthfulSearcher(plan, ledger, budget, slots, lambda: halt.wanted),
                 scheduler=build_scheduler(settings.scheduler, settings.direction, ledger.history()),
                 num_samples=-1,
                 max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),
@@ -150,20 +160,20 @@ def _search(
             run_config=tune.RunConfig(
                 name=f"tune-{uuid.uuid4().hex[:8]}",
                 storage_path=str(place.folder.resolve()),
-                callbacks=[events],
-                stop=BudgetStopper(budget),
+                callbacks=[halt, events, DiskWatch(plan, ledger, halt, place.storage, slots)],
+                stop=CombinedStopper(BudgetStopper(budget), halt),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
                 verbose=0,
             ),
         )
-        try:
-            tuner.fit()
-        except KeyboardInterrupt:
-            return False
-        finally:
-            budget.save()
-    return True
+        with on_signals(halt, console.print):
+            try:
+                tuner.fit()
+            except KeyboardInterrupt:
+                halt.ask()
+            finally:
+                budget.save()
 
 
 def _trainable(plan: Plan, storage: Path, gpus: float) -> Any:

@@ -1,5 +1,6 @@
 """What can go wrong in a trial: before it starts (`ConfigError`) and while it runs (`TrialError`)."""
 
+import errno
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,11 @@ class TrialError(RuntimeError):
 
 class PeerDiedError(RuntimeError):
     """Another process of the same trial has gone; the trial can go on from its last checkpoint."""
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether a write failed for want of space, or of what a quota leaves of it."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def in_words(error: Exception) -> str:

@@ -17,7 +17,7 @@ from ray.exceptions import RayError
 from ray.tune.result import SHOULD_CHECKPOINT
 
 from trainable.config import build_config
-from trainable.errors import PeerDiedError, in_words
+from trainable.errors import PeerDiedError, disk_is_full, in_words
 from trainable.progress import Report
 from trainable.ray_group import GroupRunner
 from trainable.seal import intact
@@ -82,7 +82,10 @@ class TuneTrial(tune.Trainable):
             report = self._runner.next_report()
         except (PeerDiedError, RayError):
             raise
-        except Exception as error:  # whatever it is, it would come again: the same settings on the same data
+        except Exception as error:
+            if disk_is_full(error):
+                return {"disk_is_full": True, "done": True, "finished": False, "metrics": {}}
+            # Whatever else it is, it would come again: the same settings on the same data.
             return {"error": in_words(error), "done": True, "finished": False, "metrics": {}}
         in_target = report.stage == "target"
         finished = in_target and report.last

@@ -3,11 +3,13 @@
 import copy
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
+from search.export import export_trial
 from search.place import Place
 from search.plan import PlanError, build_plan
 from search.records import Outcome, State, TrialRecord
 from search.show import current_outcome
 from search.sweep import resume_sweep, start_sweep
 from spaces import dump_yaml
+from trainable.errors import ConfigError
+from trainable.seal import check
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -174,51 +179,137 @@ def test_trials_of_two_workers(sweep: Run_, storage: Path) -> None:
     assert same["target.validation.loss"] == pytest.approx(first["target.validation.loss"], rel=1e-3)
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 150
-    while not condition():
-        assert process.poll() is None, "the sweep ended too soon"
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
+class Started:
+    """A sweep in a process of its own: one short trial, then a long one."""
+
+    def __init__(self, name: str, blocks: dict[str, Any], storage: Path, tmp_path: Path, **settings: Any) -> None:
+        self.place = Place(storage, name)
+        point = {"source.enabled": False, "target.learning_rate": 1e-3}
+        blocks["sweep"] |= {"name": name, "trials": 2, "confirm_seeds": 0, "scheduler": "none", "max_concurrent": 1}
+        blocks["sweep"] |= {"start_with": [point | {"target.epochs": n} for n in (1, 400)], **settings}
+        blocks["space"]["target.epochs"] = {"int": [1, 400]}
+        file = tmp_path / "cut.yaml"
+        file.write_text(dump_yaml(blocks), encoding="utf-8")
+        command = [sys.executable, "-m", "search", "run", str(file), "--storage", str(storage), "--json"]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, start_new_session=True, stdout=pipe, stderr=pipe, text=True)
+
+    def second_trial(self) -> dict[str, Any]:
+        trials = study(self.place) if any(self.place.folder.glob("tune-*")) else []
+        return trials[1].user_attrs.get("facts", {}) if len(trials) == 2 else {}
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 150
+        while not condition():
+            assert self.process.poll() is None, "the sweep ended too soon"
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+
+    def send(self, sign: int) -> None:
+        """To all its processes, as a terminal sends Ctrl-C; SIGTERM to the driver alone, as `kill` does."""
+        (os.kill if sign == signal.SIGTERM else os.killpg)(self.process.pid, sign)
+
+    def end(self) -> tuple[str, str]:
+        try:
+            return self.process.communicate(timeout=90)
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.communicate()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_an_interrupted_sweep_goes_on(sign: int, blocks: dict[str, Any], storage: Path, tmp_path: Path) -> None:
-    """One trial has ended, a long one runs and has a checkpoint: the first stays, the second goes on."""
-    name = f"cut-{signal.Signals(sign).name.lower()}"
-    point = {"source.enabled": False, "target.learning_rate": 1e-3}
-    blocks["sweep"] |= {"name": name, "trials": 2, "confirm_seeds": 0, "scheduler": "none", "max_concurrent": 1}
-    blocks["sweep"] |= {"checkpoint_seconds": 0.2, "start_with": [point | {"target.epochs": n} for n in (1, 400)]}
-    blocks["space"]["target.epochs"] = {"int": [1, 400]}
-    file, place = tmp_path / "cut.yaml", Place(storage, name)
-    file.write_text(dump_yaml(blocks), encoding="utf-8")
-    command = [sys.executable, "-m", "search", "run", str(file), "--storage", str(storage), "--json"]
-    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-
-    def under_way() -> bool:
-        trials = study(place) if any(place.folder.glob("tune-*")) else []
-        return len(trials) == 2 and bool(trials[1].user_attrs.get("facts", {}).get("checkpoint"))
-
-    try:
-        wait_for(under_way, process)
-        (os.killpg if sign == signal.SIGKILL else os.kill)(process.pid, sign)
-        stdout, _ = process.communicate(timeout=60)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    if sign == signal.SIGINT:
-        assert process.returncode == 0
-        assert json.loads(stdout)["complete"] is False
-    before = current_outcome(name, storage)
+def assert_goes_on(place: Place) -> None:
+    """The first trial stays as it was, the second one goes on, each in its one MLflow run."""
+    before = current_outcome(place.name, place.storage)
     assert not before.complete
     assert [r.state for r in before.trials] == [State.FINISHED, State.RUNNING]
     _, nested = runs(place)
-
-    outcome = resume_sweep(name, storage)
+    outcome = resume_sweep(place.name, place.storage)
     assert_all_agree(place, outcome)
     assert outcome.trials[0] == before.trials[0]
     assert [r.state for r in outcome.trials] == [State.FINISHED, State.FINISHED]
+    assert outcome.trials[1].progress >= before.trials[1].progress
     assert [run.info.run_id for run in runs(place)[1]] == [run.info.run_id for run in nested]
-    assert resume_sweep(name, storage) == outcome
+    assert resume_sweep(place.name, place.storage) == outcome
+    left = sorted(str(path) for path in place.folder.resolve().glob("tune-*/trial-*/checkpoint_*"))
+    assert left == sorted(str(record.checkpoint) for record in outcome.trials)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_goes_on(
+    sign: signal.Signals, blocks: dict[str, Any], storage: Path, tmp_path: Path
+) -> None:
+    """Killed, what counts is the last checkpoint; asked to end, it writes one first."""
+    seldom = 0.2 if sign == signal.SIGKILL else 1e6
+    sweep = Started(f"cut-{sign.name.lower()}", blocks, storage, tmp_path, checkpoint_seconds=seldom)
+    wanted = "checkpoint" if sign == signal.SIGKILL else "progress"
+    try:
+        sweep.wait_for(lambda: bool(sweep.second_trial().get(wanted)))
+        assert bool(sweep.second_trial().get("checkpoint")) == (sign == signal.SIGKILL)
+        sweep.send(sign)
+    finally:
+        stdout, stderr = sweep.end()
+    if sign != signal.SIGKILL:
+        assert sweep.process.returncode == 0
+        assert json.loads(stdout)["complete"] is False
+        assert "Stopping: trials that run write a checkpoint" in stderr
+        assert f"transfersweep resume {sweep.place.name}" in stdout
+    checkpoint = Path(sweep.second_trial()["checkpoint"])
+    check(checkpoint)
+    assert json.loads((checkpoint / "progress.json").read_text())["step"] > 0
+    assert_goes_on(sweep.place)
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_waits_for_nothing(blocks: dict[str, Any], storage: Path, tmp_path: Path) -> None:
+    # An epoch of thousands of steps: the next report is far away.
+    blocks["trial"]["target"] |= {"batch_size": 1, "padding_length": 64}
+    sweep = Started("twice", blocks, storage, tmp_path, checkpoint_seconds=1e6)
+    try:
+        sweep.wait_for(lambda: bool(sweep.second_trial().get("progress")))
+        sweep.send(signal.SIGINT)
+        sweep.send(signal.SIGINT)
+    finally:
+        stdout, _ = sweep.end()
+    assert json.loads(stdout)["complete"] is False
+    assert current_outcome("twice", storage).trials[1].state is State.RUNNING
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", [16 * 2**20, 0], ids=["nearly full", "full"])
+@pytest.mark.parametrize("tiny_disk", [96], indirect=True)
+def test_a_full_disk_ends_the_sweep_in_a_sentence(
+    left: int, blocks: dict[str, Any], tiny_disk: Path, tmp_path: Path
+) -> None:
+    sweep = Started("full", blocks, tiny_disk / "runs", tmp_path, checkpoint_seconds=0.2)
+    ballast = tiny_disk / "ballast"
+    try:
+        sweep.wait_for(lambda: bool(sweep.second_trial().get("checkpoint")))
+        with ballast.open("wb") as file, suppress(OSError):
+            while shutil.disk_usage(tiny_disk).free > left:
+                file.write(bytes(2**16))
+    finally:
+        stdout, stderr = sweep.end()
+    assert sweep.process.returncode == 1
+    last = stderr.strip().splitlines()[-1]
+    assert "the disk is full or nearly so" in last
+    assert last.endswith("then `transfersweep resume full`") or not left
+    assert "Traceback" not in stderr
+    ballast.unlink()
+    assert_goes_on(sweep.place)
+
+
+@pytest.mark.slow
+def test_only_the_best_models_are_kept(sweep: Run_, storage: Path) -> None:
+    outcome = sweep("kept", trials=6, keep_best=2, finalists=1, confirm_seeds=1, scheduler="none")
+    place = Place(storage, "kept")
+    assert_all_agree(place, outcome)
+    left = {r.number for r in outcome.trials if r.checkpoint and Path(r.checkpoint).exists()}
+    searched = sorted((r for r in outcome.trials if r.role == "search"), key=lambda r: -(r.value or 0.0))
+    assert {r.number for r in searched[:2]} <= left
+    assert outcome.exported in left
+    assert len(left) < len(outcome.trials)
+    gone = next(r.number for r in searched if r.number not in left)
+    with pytest.raises(ConfigError, match=r"model .* is gone; a sweep keeps .* sweep.keep_best"):
+        export_trial("kept", storage, storage / "model", gone)

@@ -1,0 +1,139 @@
+"""Disk space: how much a sweep will take, which models may go, and what happens when there is no more."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+from optuna.exceptions import StorageInternalError
+from ray.exceptions import RayError
+from ray.tune import Callback, TuneError
+from ray.tune.experiment import Trial
+from sqlalchemy.exc import SQLAlchemyError
+
+from search.errors import HaltError
+from search.halt import Halt
+from search.ledger import Ledger
+from search.plan import Plan
+from search.records import State, TrialRecord, ranked
+from search.selection import finalists
+from search.settings import SweepSettings
+from trainable.errors import disk_is_full
+
+MARGIN_BYTES = 32 * 2**20
+"""What must stay free beside room for a checkpoint of each running trial: databases and logs grow."""
+_SIGNS = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+
+
+def models_kept(settings: SweepSettings) -> int:
+    """The most models of ended trials that lie on disk at a time."""
+    finalists = settings.finalists + 1  # with and without a source, the best of either kind is among them
+    return settings.keep_best + finalists * (1 + settings.confirm_seeds)
+
+
+def in_units(size: float) -> str:
+    """A number of bytes for readers."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def expendable(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Trials that have ended and whose checkpoint nobody needs any more.
+
+    What stays: the best `keep_best` of the search, the finalists as they stand now, and their runs on further seeds.
+    """
+    done = [r for r in ranked(records, plan.settings.direction) if r.state is State.FINISHED]
+    chosen = {record.number for record in finalists(plan, records)}
+    kept = {r.number for r in [r for r in done if r.role == "search"][: plan.settings.keep_best]}
+    kept |= {r.number for r in done if r.number in chosen or (r.role == "confirm" and r.of in chosen)}
+    ended = [r for r in records if r.state is not State.RUNNING]
+    return [r for r in ended if r.checkpoint is not None and r.number not in kept]
+
+
+class DiskWatch(Callback):
+    """Deletes models that nobody needs, and halts the sweep while there is still room for a last checkpoint.
+
+    Args:
+        plan: the experiment.
+        ledger: the truth about the trials.
+        halt: asked to end the sweep.
+        storage: the folder of all sweeps.
+        slots: trials at a time, each of which may write a checkpoint before the sweep has ended.
+    """
+
+    def __init__(self, plan: Plan, ledger: Ledger, halt: Halt, storage: Path, slots: int) -> None:
+        self._plan, self._ledger, self._halt = plan, ledger, halt
+        self._storage, self._slots, self._largest = storage, slots, 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks into a file that is never read here."""
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Look how much is free."""
+        reserve = MARGIN_BYTES + self._slots * self._largest
+        if not self._halt.wanted and shutil.disk_usage(self._storage).free < reserve:
+            self._halt.ask(no_room(self._storage))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Hear of a write that failed in a trial."""
+        if result.get("disk_is_full"):
+            self._halt.ask(no_room(self._storage), at_once=True)
+
+    def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
+        """Learn how large checkpoints are."""
+        files = Path(checkpoint.path).glob("*")
+        self._largest = max(self._largest, sum(file.stat().st_size for file in files))
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Hear of a checkpoint that could not be written."""
+        if any(sign in str(trial.get_error()) for sign in _SIGNS):
+            self._halt.ask(no_room(self._storage), at_once=True)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Delete what has become needless."""
+        for record in expendable(self._plan, self._ledger.records):
+            shutil.rmtree(str(record.checkpoint), ignore_errors=True)
+
+
+def remove_unneeded(folder: Path, plan: Plan, records: Sequence[TrialRecord]) -> None:
+    """Delete every checkpoint below a sweep's folder that no trial needs; only while no trial runs."""
+    gone = {record.number for record in expendable(plan, records)}
+    needed = {Path(r.checkpoint).resolve() for r in records if r.checkpoint is not None and r.number not in gone}
+    for checkpoint in folder.resolve().glob("tune-*/trial-*/checkpoint_*"):
+        if checkpoint not in needed:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def no_room(folder: Path) -> str:
+    """A sentence on how little is free where a folder lies."""
+    free = in_units(shutil.disk_usage(folder).free)
+    return f"{folder}: the disk is full or nearly so, {free} are free; nothing is lost: make room"
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an exception, or what caused it, says that a disk is full."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if disk_is_full(chain) or any(sign in str(chain) for sign in _SIGNS):
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False
+
+
+@contextmanager
+def full_disk_in_words(folder: Path) -> Iterator[None]:
+    """Turn what a full disk makes of study, tracking or Tune into one sentence.
+
+    Raises:
+        HaltError: if the disk is full.
+    """
+    try:
+        yield
+    except (OSError, SQLAlchemyError, StorageInternalError, MlflowException, TuneError, RayError) as error:
+        if not is_full(error):
+            raise
+        raise HaltError(no_room(folder)) from None
