@@ -120,7 +120,8 @@ class TruthfulSearcher(Searcher):
         if result and not error:
             self.on_trial_result(trial_id, result)
         if error:
-            self.ledger.end(number, State.LOST, "its process died, again and again; see the log")
+            known = self.ledger.record(number).error
+            self.ledger.end(number, State.LOST, known or "its process died, again and again; see the log")
         elif result.get("error"):
             self.ledger.end(number, State.FAILED, result["error"])
         elif result.get("finished"):

@@ -21,6 +21,7 @@ CHANGEABLE = (
     "gpus_per_trial",
     "checkpoint_seconds",
     "keep_best",
+    "hang_minutes",
     "finalists",
     "confirm_seeds",
     "tracking_uri",
@@ -68,6 +69,8 @@ class SweepSettings(Strict):
     """Least training time between two checkpoints of a running trial."""
     keep_best: Annotated[int, Field(ge=1, le=100_000)] = 3
     """Models of finished search trials that are kept, beside those of the finalists; all others are deleted."""
+    hang_minutes: Annotated[float, Field(gt=0)] = 30.0
+    """Longest silence of a running trial before its process is ended and it counts as lost."""
     tracking_uri: str | None = None
     """Where MLflow records; none means an SQLite file in the storage folder."""
     system_metrics: bool = False

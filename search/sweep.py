@@ -21,6 +21,7 @@ from search.errors import HaltError, PlanError
 from search.events import SweepEvents
 from search.finish import finish, summarise, tracking_uri
 from search.halt import Halt, on_signals
+from search.hang import HangWatch
 from search.ledger import Ledger
 from search.phases import Phases
 from search.place import Place, load_outcome
@@ -160,7 +161,12 @@ def _search(
             run_config=tune.RunConfig(
                 name=f"tune-{uuid.uuid4().hex[:8]}",
                 storage_path=str(place.folder.resolve()),
-                callbacks=[halt, events, DiskWatch(plan, ledger, halt, place.storage, slots)],
+                callbacks=[
+                    halt,
+                    events,
+                    HangWatch(ledger, settings.hang_minutes),
+                    DiskWatch(plan, ledger, halt, place.storage, slots),
+                ],
                 stop=CombinedStopper(BudgetStopper(budget), halt),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1),

@@ -42,6 +42,13 @@ class Ranks:
             raise PeerDiedError(f"an exchange between the workers of a trial failed: {error}") from error
 
 
+def is_poisoned(error: BaseException) -> bool:
+    """Whether the GPU can no longer be used by this process: after such an error every further call fails."""
+    if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
+        return False
+    return isinstance(error, torch.AcceleratorError) or str(error).startswith("CUDA error")
+
+
 def pick_device() -> torch.device:
     """This process's current GPU (Ray Train gives each worker its own), or the CPU."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")

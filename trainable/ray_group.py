@@ -19,7 +19,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 
 from trainable.config import build_config
-from trainable.device import Ranks
+from trainable.device import Ranks, is_poisoned
 from trainable.errors import ConfigError, PeerDiedError, TrialError, in_words
 from trainable.progress import Report
 from trainable.trial import Trial, Workspace
@@ -166,7 +166,8 @@ def _run(
     except PeerDiedError:
         raise
     except Exception as error:  # one rank's alone, perhaps, so that the group ends with it
-        replies.put(("broken", in_words(error)))
+        if not is_poisoned(error):  # else a new group goes on with the trial
+            replies.put(("broken", in_words(error)))
         raise
 
 

@@ -5,10 +5,12 @@ once a slot. With several, it leads the worker group of `trainable/ray_group.py`
 """
 
 import json
+import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 import transformers
@@ -17,6 +19,7 @@ from ray.exceptions import RayError
 from ray.tune.result import SHOULD_CHECKPOINT
 
 from trainable.config import build_config
+from trainable.device import is_poisoned
 from trainable.errors import PeerDiedError, disk_is_full, in_words
 from trainable.progress import Report
 from trainable.ray_group import GroupRunner
@@ -83,6 +86,8 @@ class TuneTrial(tune.Trainable):
         except (PeerDiedError, RayError):
             raise
         except Exception as error:
+            if is_poisoned(error):
+                _die(error)
             if disk_is_full(error):
                 return {"disk_is_full": True, "done": True, "finished": False, "metrics": {}}
             # Whatever else it is, it would come again: the same settings on the same data.
@@ -135,6 +140,12 @@ class TuneTrial(tune.Trainable):
     def cleanup(self) -> None:
         """Release the worker group."""
         self._runner.close()
+
+
+def _die(error: Exception) -> NoReturn:
+    """End this process, so that Tune takes the trial to a new one, from its last checkpoint; a death is retried."""
+    print(f"this process ends, as its GPU can no longer be used: {in_words(error)}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 class LocalRunner:

@@ -9,13 +9,12 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 
 from trainable.config import TrialConfig
@@ -68,12 +67,16 @@ def source_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str
 def train_once(training: StageTraining, label_names: tuple[str, ...], folder: Path) -> Iterator[Report]:
     """Make sure that `folder` holds the trained stage; yields reports if it is trained here and now.
 
-    Blocks while another process trains the same. Of several ranks the first one holds the lease and writes.
+    Gives signs of life while another process trains the same. Of several ranks the first one holds the lease
+    and writes.
     """
     ranks = training.setting.ranks
     partial = folder.with_name(folder.name + ".partial")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(folder.name + ".lock")) if ranks.rank == 0 else nullcontext():
+    lease = FileLock(folder.with_name(folder.name + ".lock"))
+    try:
+        while not ranks.agree(ranks.rank == 0 and _taken(lease)):
+            yield Report("source", training.progress.step, 0.0, 0.0, {})
         if ranks.agree(ranks.rank == 0 and is_done(folder)):
             return
         if ranks.agree(ranks.rank == 0 and partial.exists() and _can_go_on(partial)):
@@ -88,6 +91,16 @@ def train_once(training: StageTraining, label_names: tuple[str, ...], folder: Pa
             write_sealed(folder, lambda into: _save(training, label_names, into))
             shutil.rmtree(partial, ignore_errors=True)
         ranks.agree(True)  # nobody reads before it is written
+    finally:
+        lease.release()
+
+
+def _taken(lease: FileLock) -> bool:
+    try:
+        lease.acquire(timeout=PULSE_SECONDS)
+    except Timeout:
+        return False
+    return True
 
 
 def is_done(folder: Path) -> bool:

@@ -47,6 +47,7 @@ class StageTraining:
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
         self.progress = Progress(micro_batches=setting.micro_batches)
+        self._spoken, self._late = time.monotonic(), False  # when the last report was, and whether one is due
         self._best: dict[str, torch.Tensor] | None = None
         self._class_weights = _class_weights(train.labels, len(model.config.id2label or ()), stage).to(setting.device)
 
@@ -82,17 +83,16 @@ class StageTraining:
         """Take optimiser steps up to and including number `stop`, with a sign of life where it takes long."""
         train_mode(self.network, self.frozen)
         losses: list[torch.Tensor] = []
-        spoken = time.monotonic()
+        self._spoken, self._late = time.monotonic(), False
         for step in range(self.progress.step, stop):
             with self.setting.clock.part(f"{self.setting.name}.train") as spent:
                 losses.append(self._step(step, self._batch(step), spent))
             self.progress.step = step + 1
-            late = time.monotonic() - spoken > PULSE_SECONDS
-            if late and self.setting.ranks.size == 1 and self.progress.step < stop:
+            if self._late and self.progress.step < stop:
                 self._take_losses(losses)
                 yield self._report({})
                 train_mode(self.network, self.frozen)
-                spoken = time.monotonic()
+                self._spoken = time.monotonic()
         self._take_losses(losses)
 
     def _batch(self, step: int) -> NDArray[np.int64]:
@@ -121,13 +121,17 @@ class StageTraining:
         total = attempt(lambda: self._backward(step, rows, spent))
         if total is None:
             self.optimizer.zero_grad()
+        late = time.monotonic() - self._spoken > PULSE_SECONDS
         if ranks.size == 1:
+            self._late = late
             return total
-        # Ranks stay in step: one that had no room takes part in the exchange, and tells the others by it.
-        lacking = torch.full((), float(total is None), device=self.setting.device)
-        total = torch.zeros_like(lacking) if total is None else total
-        ranks.sum_(total, lacking, *self._gradients())
-        if not lacking.item():
+        # Ranks stay in step: one that had no room takes part in the exchange, and tells the others by it. The
+        # first rank tells when to report.
+        flags = torch.tensor([total is None, late and ranks.rank == 0], dtype=torch.float32, device=self.setting.device)
+        total = torch.zeros((), device=self.setting.device) if total is None else total
+        ranks.sum_(total, flags, *self._gradients())
+        lacking, self._late = (bool(flag) for flag in flags.tolist())
+        if not lacking:
             return total
         self.optimizer.zero_grad()
         return None

@@ -93,7 +93,7 @@ class Trial:
                 self._skip_frozen(training, prepared)
             with threads(self.workspace.source_threads if self.ranks.size == 1 else None):
                 for report in train_once(training, prepared.label_names, folder):
-                    trained_here = True
+                    trained_here = trained_here or report.step > 0  # or it but waits for another that trains it
                     yield report
         self._source = load_source(folder)
         if not trained_here:  # its scores are this trial's too

@@ -214,3 +214,17 @@ def test_a_scheduler_gets_its_rungs_and_a_group_its_parts(open_searcher: Open) -
     assert isinstance(config, dict)
     assert config["trial"]["target"]["evaluate_at"] == (0.25, 0.5)
     assert config["trial"]["micro_batches"] == 3
+
+
+def test_what_a_halt_cuts_off_stays_running(open_searcher: Open) -> None:
+    searcher = open_searcher()
+    wanted: list[bool] = []
+    halting = TruthfulSearcher(searcher.plan, searcher.ledger, searcher.budget, 2, lambda: bool(wanted))
+    assert isinstance(halting.suggest("whole"), dict)
+    assert isinstance(halting.suggest("half"), dict)
+    wanted.append(True)
+    assert halting.suggest("none") == Searcher.FINISHED
+    halting.on_trial_complete("whole", said(0.5))
+    halting.on_trial_complete("half", said(0.4, 0.5))
+    assert [r.state for r in halting.ledger.records] == [State.FINISHED, State.RUNNING]
+    assert halting.ledger.record(1).progress == 0.5

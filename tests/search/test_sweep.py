@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -209,9 +210,9 @@ class Started:
         """To all its processes, as a terminal sends Ctrl-C; SIGTERM to the driver alone, as `kill` does."""
         (os.kill if sign == signal.SIGTERM else os.killpg)(self.process.pid, sign)
 
-    def end(self) -> tuple[str, str]:
+    def end(self, seconds: float = 90) -> tuple[str, str]:
         try:
-            return self.process.communicate(timeout=90)
+            return self.process.communicate(timeout=seconds)
         finally:
             if self.process.poll() is None:
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -298,6 +299,23 @@ def test_a_full_disk_ends_the_sweep_in_a_sentence(
     assert "Traceback" not in stderr
     ballast.unlink()
     assert_goes_on(sweep.place)
+
+
+@pytest.mark.slow
+def test_a_hung_trial_is_ended_and_the_slot_goes_on(blocks: dict[str, Any], storage: Path, tmp_path: Path) -> None:
+    settings = {"hang_minutes": 0.1, "trials": 3, "checkpoint_seconds": 0.2}
+    sweep = Started("hung", blocks, storage, tmp_path, **settings)
+    try:
+        sweep.wait_for(lambda: bool(sweep.second_trial().get("checkpoint")))
+        trials = [p for p in psutil.Process(sweep.process.pid).children(recursive=True) if "TuneTrial" in p.name()]
+        for trial in trials:
+            trial.suspend()
+    finally:
+        stdout, _ = sweep.end(240)
+    outcome = json.loads(stdout)
+    assert outcome["complete"]
+    assert [trial["state"] for trial in outcome["trials"]] == ["finished", "lost", "finished"]
+    assert outcome["trials"][1]["error"].startswith("no sign of life in 0.1 minutes (sweep.hang_minutes)")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import ray
+import torch
 from ray import tune
 from ray.tune.result import SHOULD_CHECKPOINT
 
@@ -227,19 +229,56 @@ def test_two_workers_are_one(cluster: None, base: dict[str, Any], tmp_path: Path
     assert not group._thread.is_alive()
 
 
-def _tune(trials: list[dict[str, Any]], workspace: Workspace, workers: dict[str, Any], **run: Any) -> tune.ResultGrid:
-    bound = tune.with_parameters(TuneTrial, workspace=workspace, workers=workers)
+def _tune(
+    trials: list[dict[str, Any]],
+    workspace: Workspace,
+    workers: dict[str, Any],
+    trainable: type[TuneTrial] = TuneTrial,
+    checkpoint_seconds: float = 1e9,
+    **run: Any,
+) -> tune.ResultGrid:
+    bound = tune.with_parameters(trainable, workspace=workspace, workers=workers)
     if workers["count"] > 1:
         bound = tune.with_resources(bound, tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}]))
     else:
         bound = tune.with_resources(bound, {"CPU": workers["cpus"], "GPU": workers["gpus"]})
+    space = _tune_config(tune.grid_search(trials))  # type: ignore[arg-type]
     tuner = tune.Tuner(
         bound,
-        param_space=_tune_config(tune.grid_search(trials)),  # type: ignore[arg-type]
+        param_space=space | {"checkpoint_seconds": checkpoint_seconds},
         tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=3 - workers["count"]),
         run_config=tune.RunConfig(storage_path=str(workspace.cache), verbose=0, **run),
     )
     return tuner.fit()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_process_whose_gpu_is_lost_is_replaced(
+    cluster: None, base: dict[str, Any], workspace: Workspace, tmp_path: Path
+) -> None:
+    class Poisoned(TuneTrial):  # local, so that it travels by value
+        def step(self) -> dict[str, Any]:
+            if self.iteration == 2 and not (tmp_path / "pid").exists():
+                (tmp_path / "pid").write_text(str(os.getpid()))
+
+                def fail() -> Report:
+                    raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+                self._runner.next_report = fail  # type: ignore[method-assign]
+            return super().step()
+
+    settings = _settings(base, epochs=4)
+    retry = {"failure_config": tune.FailureConfig(max_failures=1)}
+    grid = _tune([settings], workspace, ONE, trainable=Poisoned, checkpoint_seconds=0, **retry)
+    assert grid.num_errors == 0
+    (result,) = grid
+    assert result.metrics is not None
+    assert result.metrics["pid"] != int((tmp_path / "pid").read_text())
+    assert result.metrics["iterations_since_restore"] == 2
+    expected = _alone(settings, tmp_path / "alone")[-1]
+    assert result.metrics["metrics"] == expected.metrics
 
 
 @pytest.mark.ray

@@ -17,7 +17,7 @@ from trainable.device import pick_device
 from trainable.prepare import prepare
 from trainable.progress import Report, Setting
 from trainable.source import DONE, source_key
-from trainable.trial import Workspace, run_trial
+from trainable.trial import Trial, Workspace, run_trial
 
 WITH_SOURCE = {"source.enabled": True}
 
@@ -133,6 +133,20 @@ def test_two_processes_at_once_train_it_once(base: dict[str, Any], tmp_path: Pat
     assert target == [3, 3]  # the kept head's score, then two epochs
     assert ended[0][0] == ended[1][0]
     assert len(_stages(cache)) == 1
+
+
+def test_who_waits_for_a_source_says_so(base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PULSE_SECONDS", 0.01)
+    config = build_config(base, WITH_SOURCE)
+    holder = Trial(config, Workspace(tmp_path)).reports()
+    first = next(holder)  # it trains, and holds the lease
+    waiting = Trial(config, Workspace(tmp_path)).reports()
+    assert [(r.stage, r.step, r.metrics) for r in (next(waiting), next(waiting))] == [("source", 0, {})] * 2
+    rest = list(holder)
+    found = next(waiting)  # its scores, from the cache
+    assert (found.step, found.last) == (0, True)
+    assert any(found.metrics.items() <= report.metrics.items() for report in (first, *rest))
+    assert [r.metrics for r in waiting] == [r.metrics for r in rest if r.stage == "target"]
 
 
 def test_a_killed_holder_frees_the_lease(base: dict[str, Any], tmp_path: Path) -> None:
