@@ -20,7 +20,7 @@ from ray.util.queue import Empty, Queue
 
 from trainable.config import build_config
 from trainable.device import Ranks, is_poisoned
-from trainable.errors import ConfigError, PeerDiedError, TrialError, in_words
+from trainable.errors import ConfigError, PeerDiedError, TrialError, disk_is_full, in_words
 from trainable.progress import Report
 from trainable.trial import Trial, Workspace
 
@@ -82,11 +82,7 @@ class GroupRunner:
         """Go on to the next report."""
         if not self._answered:
             self._commands.put(("go", None))
-        kind, content = self._reply()
-        self._answered = kind != "report"
-        self._broken = kind == "broken"
-        if kind in ("failed", "broken"):
-            raise TrialError(content)
+        content = self._reply()
         assert isinstance(content, Report)
         return content
 
@@ -95,11 +91,22 @@ class GroupRunner:
         self._scratch.mkdir(parents=True, exist_ok=True)
         shared = Path(tempfile.mkdtemp(dir=self._scratch))
         self._commands.put(("save", shared))
-        self._reply()
-        shutil.copytree(shared, folder, dirs_exist_ok=True)
-        shutil.rmtree(shared)
+        try:
+            self._reply()
+            shutil.copytree(shared, folder, dirs_exist_ok=True)
+        finally:
+            shutil.rmtree(shared)
 
-    def _reply(self) -> tuple[str, Any]:
+    def _reply(self) -> Any:
+        """What the workers say next; raises what ended their trial."""
+        kind, content = self._next_reply()
+        self._answered = kind in ("failed", "broken")
+        self._broken = kind == "broken"
+        if self._answered:
+            raise content if isinstance(content, OSError) else TrialError(content)
+        return content
+
+    def _next_reply(self) -> tuple[str, Any]:
         while True:
             try:
                 reply: tuple[str, Any] = self._replies.get(timeout=5)
@@ -167,7 +174,7 @@ def _run(
         raise
     except Exception as error:  # one rank's alone, perhaps, so that the group ends with it
         if not is_poisoned(error):  # else a new group goes on with the trial
-            replies.put(("broken", in_words(error)))
+            replies.put(("broken", error if disk_is_full(error) else in_words(error)))
         raise
 
 
