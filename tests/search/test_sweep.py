@@ -187,8 +187,8 @@ class Started:
         self.place = Place(storage, name)
         point = {"source.enabled": False, "target.learning_rate": 1e-3}
         blocks["sweep"] |= {"name": name, "trials": 2, "confirm_seeds": 0, "scheduler": "none", "max_concurrent": 1}
-        blocks["sweep"] |= {"start_with": [point | {"target.epochs": n} for n in (1, 400)], **settings}
-        blocks["space"]["target.epochs"] = {"int": [1, 400]}
+        blocks["sweep"] |= {"start_with": [point | {"target.epochs": n} for n in (1, 80)], **settings}
+        blocks["space"]["target.epochs"] = {"int": [1, 80]}
         file = tmp_path / "cut.yaml"
         file.write_text(dump_yaml(blocks), encoding="utf-8")
         command = [sys.executable, "-m", "search", "run", str(file), "--storage", str(storage), "--json"]
