@@ -7,6 +7,8 @@ for _name, _value in {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # search/delivery.py tries again, and lets itself be ended meanwhile
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds; longer than a server waits for a locked SQLite file
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for the JSON of --json
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # trials without a GPU leave CUDA_VISIBLE_DEVICES alone

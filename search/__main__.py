@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from search.errors import HaltError, PlanError
+from search.redaction import redact
 from spaces import SpaceError, shipped
 from trainable.errors import ConfigError, TrialError
 
@@ -144,7 +145,7 @@ def ui(
 ) -> None:
     """Open the MLflow UI on what the sweeps of a storage folder recorded."""
     with _readable_errors():
-        from search.tracking import ui_command
+        from search.store_uri import ui_command
 
         address = uri or f"sqlite:///{storage.resolve() / 'mlflow.db'}"
         if uri is None and not (storage / "mlflow.db").is_file():
@@ -191,10 +192,10 @@ def _readable_errors() -> Iterator[None]:
     try:
         yield
     except (PlanError, ConfigError, SpaceError) as error:
-        print("\n".join(error.problems), file=sys.stderr)
+        print(redact("\n".join(error.problems)), file=sys.stderr)
         raise typer.Exit(2) from None
     except (TrialError, HaltError) as error:
-        print(error, file=sys.stderr)
+        print(redact(str(error)), file=sys.stderr)
         raise typer.Exit(1) from None
 
 

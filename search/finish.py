@@ -1,19 +1,26 @@
 """The end of a sweep: the winner on validation, its test score read once, and whether the source helped."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch.nn import functional
 
+from search.chatter import to_file
 from search.ledger import Ledger
+from search.outbox import count_waiting
+from search.place import Place, with_waiting
 from search.plan import Plan
 from search.records import Outcome, State, TestScore, TrialRecord, count_states
+from search.redaction import redact
 from search.runs import TrialRuns
 from search.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
-from search.tracking import Tracker, redact
+from search.tracking import PATIENCE, Tracker
 from trainable.device import pick_device, resolve_precision
 from trainable.encoder import locate
 from trainable.evaluate import predict, score
+from trainable.files import write_file
 from trainable.inputs import token_inputs
 from trainable.metrics import bootstrap_interval, mean_interval, per_class
 from trainable.prepare import prepare
@@ -94,6 +101,47 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str) -> TestScore
     return TestScore(metrics, low, high, len(split.labels), per_class(counts, prepared.label_names))
 
 
+def open_tracker(plan: Plan, place: Place) -> Tracker:
+    """The tracker of a sweep.
+
+    Raises:
+        ConfigError: if its URI cannot be opened.
+    """
+    sweep_id = json.loads(place.plan.read_text())["id"]
+    uri = tracking_uri(plan, place.storage)
+    return Tracker(uri, place.outbox, place.name, sweep_id, plan.settings.system_metrics)
+
+
+def write_down(outcome: Outcome, place: Place, tracker: Tracker, patience: float) -> Outcome:
+    """Write the outcome, then wait for MLflow; returns it with a note where MLflow has not taken everything.
+
+    Args:
+        outcome: what the sweep has come to.
+        place: where it lies.
+        tracker: what delivers.
+        patience: seconds without any delivery after which the rest is left in the outbox.
+    """
+    _write(outcome, place)
+    tracker.wait(patience)
+    if tracker.refused:
+        note = f"MLflow refused {len(tracker.refused)} events, which it lacks now: {tracker.refused[0]}"
+        outcome = replace(outcome, notes=(*outcome.notes, note))
+        _write(outcome, place)
+    return with_waiting(outcome, place)
+
+
+def deliver_rest(outcome: Outcome, plan: Plan, place: Place) -> Outcome:
+    """Tell MLflow what it has not heard of a complete sweep, if anything; returns the outcome as `write_down` does."""
+    if not count_waiting(place.outbox):
+        return outcome
+    with to_file(place.log), open_tracker(plan, place) as tracker:
+        return write_down(outcome, place, tracker, PATIENCE)
+
+
+def _write(outcome: Outcome, place: Place) -> None:
+    write_file(place.outcome, lambda into: into.write_text(json.dumps(outcome.to_json(), indent=1)))
+
+
 def _close(outcome: Outcome, tracker: Tracker) -> None:
     metrics = {"trials": float(len(outcome.trials)), "worker_hours": outcome.worker_hours}
     metrics |= {f"trials.{state}": float(count) for state, count in count_states(outcome.trials).items()}
@@ -104,8 +152,9 @@ def _close(outcome: Outcome, tracker: Tracker) -> None:
     tags = {"transfersweep.winner": str(outcome.winner)} if outcome.winner is not None else {}
     if outcome.comparison:
         tags["transfersweep.source"] = outcome.comparison.sentence
-    tracker.log_artifact_json(None, outcome.to_json(), "outcome.json")
     tracker.end_sweep(State.FINISHED, metrics, tags)
+    # Last: an artifact store that is away holds up nothing else.
+    tracker.log_text(None, json.dumps(outcome.to_json(), indent=2), "outcome.json")
 
 
 def _notes(plan: Plan, records: list[TrialRecord], complete: bool) -> list[str]:

@@ -1,10 +1,14 @@
 """Where a sweep lies on disk, and reading back what lies there."""
 
 import json
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from search.outbox import count_waiting
 from search.records import Outcome
+
+_AWAY = "MLflow was away: "
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ class Place:
         return self.folder / "outcome.json"
 
     @property
+    def outbox(self) -> Path:
+        """What MLflow has not been told yet."""
+        return self.folder / "outbox.jsonl"
+
+    @property
     def log(self) -> Path:
         """What Ray and the libraries said."""
         return self.folder / "log.txt"
@@ -42,4 +51,17 @@ class Place:
 
 def load_outcome(place: Place) -> Outcome | None:
     """What a sweep has come to, or None while it never reached an end."""
-    return Outcome.from_json(json.loads(place.outcome.read_text())) if place.outcome.is_file() else None
+    if not place.outcome.is_file():
+        return None
+    return with_waiting(Outcome.from_json(json.loads(place.outcome.read_text())), place)
+
+
+def with_waiting(outcome: Outcome, place: Place) -> Outcome:
+    """The outcome, with a note if and only if MLflow has not been told everything."""
+    notes = tuple(note for note in outcome.notes if not note.startswith(_AWAY))
+    waiting = count_waiting(place.outbox)
+    if not waiting:
+        return replace(outcome, notes=notes)
+    command = shlex.join(["transfersweep", "resume", place.name, "--storage", str(place.storage)])
+    note = f"{_AWAY}{waiting} events wait in {place.outbox}; `{command}` delivers them"
+    return replace(outcome, notes=(*notes, note))

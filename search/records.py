@@ -116,7 +116,7 @@ class Outcome(_Json):
     name: str
     storage: str
     tracking_uri: str
-    """Without its password, see `search.tracking.redact`."""
+    """Without its password, see `search.redaction.redact`."""
     run_id: str | None
     """The sweep's MLflow run."""
     metric: str

@@ -44,8 +44,8 @@ class TrialRuns:
 
     def reconcile(self) -> None:
         """Close what a killed driver left open: runs that still say running, of trials that have ended."""
-        for number in self._tracker.orphans():
-            self.close(number)
+        ended = [record for record in self._ledger.records if record.state is not State.RUNNING]
+        self._tracker.settle({record.number: (record.state, record.error) for record in ended})
 
 
 def _shown(flat: Mapping[str, Any]) -> dict[str, Any]:

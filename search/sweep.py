@@ -19,7 +19,7 @@ from search.chatter import to_file
 from search.disk import DiskWatch, full_disk_in_words, remove_unneeded
 from search.errors import HaltError, PlanError
 from search.events import SweepEvents
-from search.finish import finish, summarise, tracking_uri
+from search.finish import deliver_rest, finish, open_tracker, summarise, write_down
 from search.halt import Halt, on_signals
 from search.hang import HangWatch
 from search.ledger import Ledger
@@ -27,10 +27,11 @@ from search.phases import Phases
 from search.place import Place, load_outcome
 from search.plan import Plan, check_data, load_sweep
 from search.records import Outcome
+from search.redaction import redact
 from search.runs import TrialRuns
 from search.searcher import TruthfulSearcher
 from search.strategy import build_scheduler
-from search.tracking import DatasetInfo, Tracker, redact
+from search.tracking import PATIENCE, DatasetInfo, Tracker
 from search.view import LiveView
 from trainable.errors import ConfigError
 from trainable.files import remove_leftovers, write_file
@@ -75,7 +76,7 @@ def resume_sweep(
 ) -> Outcome:
     """Go on with a sweep that was interrupted, or with a finished one that gets a larger budget.
 
-    A finished one whose budget stays as it is only prints its outcome again.
+    A finished one whose budget stays as it is only tells MLflow what it has not heard yet, and its outcome again.
 
     Raises:
         PlanError: if there is no such sweep, or its data have changed for the worse.
@@ -84,7 +85,7 @@ def resume_sweep(
     outcome = load_outcome(place)
     plan = load_sweep(place, overrides)
     if outcome is not None and outcome.complete and not overrides:
-        return outcome
+        return deliver_rest(outcome, plan, place)
     prepared = check_data(plan, storage)
     if _fingerprints(prepared) != json.loads(place.plan.read_text())["data"]:
         raise PlanError([f"{name}: data or tokenizer have changed since the sweep began; run another sweep on them"])
@@ -96,18 +97,16 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
     settings = plan.settings
     remove_leftovers(place.storage)
     halt = Halt()
-    with full_disk_in_words(place.storage), to_file(place.log) as console:
+    with full_disk_in_words(place.storage), to_file(place.log) as console, open_tracker(plan, place) as tracker:
         ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
         budget = Budget(settings, ledger)
-        tracker = Tracker(tracking_uri(plan, place.storage), system_metrics=settings.system_metrics)
         runs = TrialRuns(plan, ledger, tracker)
         cluster.join(address, needs_dashboard=settings.workers_per_trial > 1)
         remove_unneeded(place.folder, plan, ledger.records)
         try:
             gpus = cluster.gpus_per_worker(settings)
             slots = cluster.slots(settings, gpus)
-            _open_run(tracker, plan, place, prepared)
-            ledger.note("run_id", tracker.sweep_run)
+            ledger.note("run_id", _open_run(tracker, plan, prepared))
             ledger.note("slots", slots)
             phases = Phases(ledger)
             with phases.phase("search"):
@@ -121,7 +120,8 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
             with phases.phase("finish"):
                 outcome = finish(plan, place.storage, ledger, runs, tracker)
         outcome = replace(outcome, phases=phases.read())
-        write_file(place.outcome, lambda into: into.write_text(json.dumps(outcome.to_json(), indent=1)))
+        # Who interrupts a sweep does not want to wait, and a resume delivers what is left.
+        outcome = write_down(outcome, place, tracker, PATIENCE / 10 if halt.wanted else PATIENCE)
     if halt.problem:
         raise HaltError(f"{halt.problem}, then `transfersweep resume {place.name}`")
     return outcome
@@ -203,8 +203,8 @@ def _fingerprints(prepared: dict[str, Prepared]) -> dict[str, str]:
     return {key: made.fingerprint for key, made in prepared.items()}
 
 
-def _open_run(tracker: Tracker, plan: Plan, place: Place, prepared: dict[str, Prepared]) -> None:
-    """Open the sweep's MLflow run."""
+def _open_run(tracker: Tracker, plan: Plan, prepared: dict[str, Prepared]) -> str:
+    """Open the sweep's MLflow run and return its id."""
     settings = plan.settings
     datasets = [
         DatasetInfo(
@@ -218,8 +218,7 @@ def _open_run(tracker: Tracker, plan: Plan, place: Place, prepared: dict[str, Pr
     ]
     parameters = {f"sweep.{name}": value for name, value in settings.model_dump(mode="json").items()}
     parameters["sweep.tracking_uri"] = redact(tracker.uri)
-    identity = {"transfersweep.sweep_id": json.loads(place.plan.read_text())["id"]}
-    tracker.start_sweep(settings.name, parameters, identity, datasets)
+    return tracker.start_sweep(parameters, datasets)
 
 
 def _budget_in_words(plan: Plan) -> str:

@@ -1,6 +1,7 @@
 """What a sweep tells MLflow: one run a sweep and one nested run a trial, found again by tag, never made twice.
 
-Only `MlflowClient` is used: no active run, no autologging, nothing global. The driver is the only writer.
+A call becomes an event in the outbox and returns; a thread delivers. So no trial waits for MLflow, and a tracking
+server that is away costs nothing. The driver is the only writer.
 """
 
 from __future__ import annotations
@@ -8,42 +9,31 @@ from __future__ import annotations
 import json
 import math
 import platform
-import re
-import ssl
 import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Self
 
 import sqlalchemy
-from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+from search.delivery import Delivery
+from search.machine_load import MachineLoad
+from search.mlflow_runs import MlflowRuns
+from search.outbox import Outbox
 from search.records import State
+from search.redaction import redact
+from search.store_uri import check_reachable
 from trainable.errors import ConfigError
 
-SWEEP = "transfersweep.sweep"
-"""Tag with the sweep's name, on its run and on its trials'."""
-SWEEP_ID = "transfersweep.sweep_id"
-"""Tag that tells this sweep from all others, of the same name too; `start_sweep` needs it."""
-TRIAL = "transfersweep.trial"
-"""Tag with a trial's number."""
-_KIND, _STATE, _ERROR = "transfersweep.kind", "transfersweep.state", "transfersweep.error"
-_PARENT = "mlflow.parentRunId"
+PATIENCE = 60.0
+"""Seconds without any delivery after which nobody waits for MLflow any longer."""
+_ERROR = "transfersweep.error"
 _PACKAGES = ("torch", "transformers", "datasets", "ray", "optuna", "mlflow")
-_STATUS = {State.FINISHED: "FINISHED", State.STOPPED: "KILLED", State.FAILED: "FAILED", State.LOST: "FAILED"}
-
-# MLflow's limits: runs of one search, entries of one request, characters of one value.
-_SEARCH, _BATCH = 50_000, 100
+# MLflow's limits: characters of one value.
 _PARAM_LENGTH, _TAG_LENGTH, _DIGEST_LENGTH, _SCHEMA_LENGTH = 6000, 8000, 36, 1_000_000
 
 
@@ -60,16 +50,35 @@ class DatasetInfo:
     columns: Mapping[str, str]
     """The type of each column that is used, such as `string`."""
 
+    def to_event(self) -> dict[str, Any]:
+        """The fields of MLflow's `Dataset`, and the context."""
+        schema = json.dumps({"mlflow_colspec": [{"name": n, "type": t} for n, t in self.columns.items()]})
+        dataset = {
+            "name": self.name,
+            "digest": self.fingerprint[:_DIGEST_LENGTH],
+            "source_type": "local",
+            "source": json.dumps({"name": self.name}),
+            "schema": schema if len(schema) <= _SCHEMA_LENGTH else None,
+            "profile": json.dumps({"num_rows": self.rows}),
+        }
+        return {"dataset": dataset, "context": self.context}
+
 
 class Tracker:
-    """The MLflow runs of one sweep."""
+    """The MLflow runs of one sweep.
 
-    def __init__(self, uri: str, experiment: str = "transfersweep", system_metrics: bool = False) -> None:
-        """Open the store, and make its tables where it has none.
+    Use it in a `with` block, which ends the delivery: what has not been delivered by then stays in the outbox, and the
+    next tracker on the same outbox begins with it.
+    """
+
+    def __init__(self, uri: str, outbox: Path, sweep: str, sweep_id: str, system_metrics: bool = False) -> None:
+        """Open the store, make its tables where it has none, and begin to deliver.
 
         Args:
             uri: a tracking URI; for an SQLite file the artifacts lie beside it, in `mlartifacts`.
-            experiment: the MLflow experiment; made where it is missing, restored where it was deleted.
+            outbox: the file in which events wait, see `Outbox`.
+            sweep: the sweep's name.
+            sweep_id: what tells it from others of the same name.
             system_metrics: record the driver machine's load in the sweep's run, every 10 s.
 
         Raises:
@@ -77,203 +86,134 @@ class Tracker:
         """
         self.uri = uri
         self._system_metrics = system_metrics
-        self._monitor: SystemMetricsMonitor | None = None
-        self.sweep_run = ""
-        self._sweep_tags: dict[str, str] = {}
-        self._runs: dict[int, str] = {}  # trial number -> run id
-        self._steps: dict[int, dict[str, int]] = {}  # trial number -> metric -> last step written
+        self._load: MachineLoad | None = None
         try:
-            _check_reachable(uri)
-            self._client = MlflowClient(uri)
-            self._experiment = _experiment(self._client, experiment, uri)
+            check_reachable(uri)
+            self._runs = MlflowRuns(uri, sweep, sweep_id)
         except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
-            reason = redact(str(getattr(error, "reason", error))).strip().splitlines()[0].partition(". ")[0]
-            raise ConfigError(
-                f"sweep.tracking_uri: {redact(uri)!r} cannot be opened ({reason}); give an SQLite file "
-                "(sqlite:///runs/mlflow.db), a database that answers, or the address of an MLflow server"
-            ) from None
+            raise _cannot_open(uri, str(getattr(error, "reason", error))) from None
+        self._outbox = Outbox(outbox)
+        self._delivery = Delivery(self._outbox, self._runs.apply)
 
-    def start_sweep(
-        self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], datasets: Sequence[DatasetInfo]
-    ) -> str:
+    def __enter__(self) -> Self:
+        """Nothing is opened that the constructor has not."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Deliver no more; waits for nobody."""
+        self._end_load()
+        self._delivery.stop()
+
+    def start_sweep(self, params: Mapping[str, Any], datasets: Sequence[DatasetInfo]) -> str:
         """Open the sweep's run, the one of an earlier session where there is one, and return its id.
 
-        `tags` must hold `SWEEP_ID`; git commit and versions are added.
-        """
-        self._sweep_tags = {SWEEP: name, SWEEP_ID: tags[SWEEP_ID]}
-        own = {_KIND: "sweep"} | self._sweep_tags
-        found = self._search({_KIND: "sweep", SWEEP_ID: tags[SWEEP_ID]})
-        run = self._open(found[0] if found else None, name, {**provenance(), **tags, **own}, params)
-        self.sweep_run = run.info.run_id
-        self._client.log_inputs(self.sweep_run, [_dataset_input(info) for info in datasets])
-        self._runs = {int(r.data.tags[TRIAL]): r.info.run_id for r in self._search({_PARENT: self.sweep_run})}
-        if self._system_metrics:
-            self._monitor = SystemMetricsMonitor(self.sweep_run, resume_logging=True, tracking_uri=self.uri)
-            self._monitor.start()
-        return self.sweep_run
+        What earlier sessions left in the outbox is delivered first. The only call that waits: a sweep whose run cannot
+        be opened has not begun. Git commit and versions become tags.
 
-    def start_trial(self, number: int, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-        """Open the trial's nested run, the one it has where it has one, and return its id.
+        Raises:
+            ConfigError: if MLflow does not take it.
+        """
+        self._put_start(None, params, provenance(), datasets)
+        delivered = self.wait()
+        if not delivered or self._runs.sweep_run is None:
+            raise _cannot_open(self.uri, self._delivery.trouble or " ".join(self._delivery.refused))
+        if self._system_metrics:
+            self._load = MachineLoad(self.uri, self._log_load)
+        return self._runs.sweep_run
+
+    def start_trial(self, number: int, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Open the trial's nested run, the one it has where it has one.
 
         Parameters that the run already has are left as they are: MLflow can't change them.
         """
-        own = {_KIND: "trial", TRIAL: str(number), _PARENT: self.sweep_run} | self._sweep_tags
-        found = self._client.get_run(self._runs[number]) if number in self._runs else None
-        if found and number not in self._steps:
-            self._steps[number] = self._last_steps(found)
-        run = self._open(found, f"trial-{number:03d}", {**tags, **own}, params)
-        self._runs[number] = run.info.run_id
-        return self._runs[number]
+        self._put_start(number, params, tags, [])
 
     def log(self, number: int, metrics: Mapping[str, float], step: int) -> None:
-        """Write one report of a trial, as one request.
-
-        Steps of a metric only grow: what a resumed trial reports again is left out. Infinity is
-        written as NaN, as MLflow would turn it into 1.8e308 and spoil the chart.
-        """
-        now = int(time.time() * 1000)
-        last = self._steps.setdefault(number, {})
-        fresh = {name: float(value) for name, value in metrics.items() if step > last.get(name, -1)}
-        batch = [Metric(n, v if math.isfinite(v) else math.nan, now, step) for n, v in fresh.items()]
-        if batch:
-            self._client.log_batch(self._runs[number], metrics=batch)
-        last.update(dict.fromkeys(fresh, step))
+        """Write one report of a trial; steps of a metric only grow, what a resumed trial reports again is left out."""
+        self._put("report", number, metrics=_numbers(metrics), step=step)
 
     def end_trial(self, number: int, state: State, error: str | None = None) -> None:
         """Close a trial's run: a stopped one as KILLED, a failed or lost one as FAILED with its error."""
-        tags = {_STATE: state.value} | ({_ERROR: error} if error else {})
-        self._close(self._runs[number], state, tags)
+        self._put("end", number, sync=True, state=state.value, metrics={}, tags=_end_tags(error))
+
+    def settle(self, ended: Mapping[int, tuple[State, str | None]]) -> None:
+        """Close the runs of ended trials that still say RUNNING, as a killed driver leaves them.
+
+        Args:
+            ended: state and error by the trial's number.
+        """
+        states = [[number, state.value, _end_tags(error)] for number, (state, error) in ended.items()]
+        self._put("settle", None, states=states)
 
     def end_sweep(self, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Close the sweep's run with its final metrics (the winner's scores, the hours used)."""
-        if self._monitor:
-            self._monitor.finish()
-            self._monitor = None
-        now = int(time.time() * 1000)
-        batch = [Metric(name, float(value), now, 0) for name, value in metrics.items()]
-        self._close(self.sweep_run, state, {_STATE: state.value, **tags}, batch)
-
-    def orphans(self) -> list[int]:
-        """Numbers of the trials whose runs still say RUNNING, as a killed driver leaves them."""
-        found = self._search({_PARENT: self.sweep_run}, "attributes.status = 'RUNNING'")
-        return sorted(int(run.data.tags[TRIAL]) for run in found)
+        self._end_load()
+        tags = _texts(tags, _TAG_LENGTH)
+        self._put("end", None, sync=True, state=state.value, metrics=_numbers(metrics), tags=tags)
 
     def log_text(self, number: int | None, text: str, name: str) -> None:
         """Store a text as the file `name` of a trial's run, or of the sweep's where there is no number."""
-        self._client.log_text(self._run_id(number), text, name)
+        self._put("text", number, sync=True, text=text, name=name)
 
-    def log_artifact_json(self, number: int | None, data: Mapping[str, Any], name: str) -> None:
-        """Store a value as the JSON file `name`, see `log_text`."""
-        self.log_text(number, json.dumps(data, indent=2), name)
+    def wait(self, patience: float = PATIENCE) -> bool:
+        """Wait for the delivery, as long as something arrives in each `patience` seconds; whether all has arrived."""
+        return self._delivery.wait(patience)
 
-    def _run_id(self, number: int | None) -> str:
-        return self.sweep_run if number is None else self._runs[number]
+    @property
+    def refused(self) -> Sequence[str]:
+        """Why MLflow refused events, which are left out; without secrets."""
+        return tuple(self._delivery.refused)
 
-    def _open(self, run: Run | None, name: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> Run:
-        if run is None:
-            run = self._client.create_run(self._experiment, tags=_texts(tags, _TAG_LENGTH), run_name=name)
-        elif run.info.status != "RUNNING":
-            self._client.update_run(run.info.run_id, status="RUNNING")
-            for tag in {_STATE, _ERROR} & run.data.tags.keys():  # of the end that was none
-                self._client.delete_tag(run.info.run_id, tag)
-        missing = {key: value for key, value in params.items() if key not in run.data.params}
-        batch = [Param(key, value) for key, value in _texts(missing, _PARAM_LENGTH).items()]
-        for start in range(0, len(batch), _BATCH):
-            self._client.log_batch(run.info.run_id, params=batch[start : start + _BATCH])
-        return run
+    def _put(self, what: str, trial: int | None, sync: bool = False, **facts: Any) -> None:
+        event = {"what": what, "trial": trial, "time": int(time.time() * 1000), **facts}
+        self._delivery.put(event, sync)
 
-    def _close(self, run_id: str, state: State, tags: Mapping[str, str], metrics: Sequence[Metric] = ()) -> None:
-        run_tags = [RunTag(key, value) for key, value in _texts(tags, _TAG_LENGTH).items()]
-        self._client.log_batch(run_id, metrics=metrics, tags=run_tags)
-        self._client.set_terminated(run_id, status=_STATUS[state])
+    def _put_start(
+        self,
+        trial: int | None,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        datasets: Sequence[DatasetInfo],
+    ) -> None:
+        self._put(
+            "start",
+            trial,
+            params=_texts(params, _PARAM_LENGTH),
+            tags=_texts(tags, _TAG_LENGTH),
+            datasets=[info.to_event() for info in datasets],
+        )
 
-    def _last_steps(self, run: Run) -> dict[str, int]:
-        history = self._client.get_metric_history
-        return {name: max(m.step for m in history(run.info.run_id, name)) for name in run.data.metrics}
+    def _log_load(self, metrics: Mapping[str, float]) -> None:
+        # Seconds since 1970 grow from session to session, too.
+        self._put("report", None, metrics=_numbers(metrics), step=int(time.time()))
 
-    def _search(self, tags: Mapping[str, str], *clauses: str) -> list[Run]:
-        wanted = " and ".join([*(f"tags.`{key}` = '{value}'" for key, value in tags.items()), *clauses])
-        return list(self._client.search_runs([self._experiment], wanted, max_results=_SEARCH))
-
-
-def redact(text: str) -> str:
-    """The text with user names and passwords in its URIs replaced by `***`."""
-    text = re.sub(r"\b(?!sqlite|file)([a-z][a-z0-9+.-]*://)[^\s?#'\"]*@", r"\1***@", text)
-    return re.sub(r"(?i)([?&](?:password|token|secret|key)=)[^&\s'\"]*", r"\1***", text)
+    def _end_load(self) -> None:
+        if self._load:
+            self._load.end()
+            self._load = None
 
 
-def ui_command(uri: str, port: int = 5000) -> list[str]:
-    """The command that serves the MLflow UI on that store to this machine only.
-
-    Empty for the address of a server: that is the UI already.
-    """
-    if _is_address(uri):
-        return []
-    store = ["--backend-store-uri", uri]
-    artifacts = ["--default-artifact-root", location] if (location := _artifact_location(uri)) else []
-    address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "ui", *store, *artifacts, *address]
+def _cannot_open(uri: str, reason: str) -> ConfigError:
+    first = (redact(reason).strip().splitlines() or ["no reason given"])[0].partition(". ")[0]
+    return ConfigError(
+        f"sweep.tracking_uri: {redact(uri)!r} cannot be opened ({first}); give an SQLite file "
+        "(sqlite:///runs/mlflow.db), a database that answers, or the address of an MLflow server"
+    )
 
 
-def _is_address(uri: str) -> bool:
-    return urlsplit(uri).scheme in {"http", "https"}
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
-
-
-def _artifact_location(uri: str) -> str | None:
-    file = _sqlite_file(uri)
-    return (file.parent / "mlartifacts").as_uri() if file else None
-
-
-def _check_reachable(uri: str) -> None:
-    """Ask once, briefly: MLflow itself tries a database for a quarter of an hour and a server for minutes."""
-    if not uri:
-        raise OSError("it is empty")
-    if _is_address(uri):
-        parts = urlsplit(uri)
-        try:
-            urllib.request.urlopen(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), timeout=10).close()
-        except urllib.error.HTTPError:
-            return  # it answers; whether it lets us in is for MLflow to say
-        except urllib.error.URLError as error:
-            if not isinstance(error.reason, ssl.SSLError):  # MLflow has its own settings for certificates
-                raise
-    elif "://" in uri and not uri.startswith(("file:", "databricks")):
-        if file := _sqlite_file(uri):
-            file.parent.mkdir(parents=True, exist_ok=True)
-        engine = sqlalchemy.create_engine(uri)
-        sqlalchemy.inspect(engine).get_table_names()
-        engine.dispose()
-
-
-def _experiment(client: MlflowClient, name: str, uri: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        return str(client.create_experiment(name, artifact_location=_artifact_location(uri)))
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+def _end_tags(error: str | None) -> dict[str, str]:
+    return _texts({_ERROR: error} if error else {}, _TAG_LENGTH)
 
 
 def _texts(values: Mapping[str, Any], length: int) -> dict[str, str]:
-    """Values as MLflow takes them: text without passwords, no longer than it allows, never empty."""
-    return {key: ("none" if value is None else redact(str(value)))[:length] for key, value in values.items()}
+    """Values as MLflow and its databases take them: without passwords, no longer than allowed, never none."""
+    shown = {key: "none" if value is None else redact(str(value)) for key, value in values.items()}
+    return {key: text.replace("\0", "")[:length] for key, text in shown.items()}
 
 
-def _dataset_input(info: DatasetInfo) -> DatasetInput:
-    schema = json.dumps({"mlflow_colspec": [{"name": n, "type": t} for n, t in info.columns.items()]})
-    dataset = Dataset(
-        name=info.name,
-        digest=info.fingerprint[:_DIGEST_LENGTH],
-        source_type="local",
-        source=json.dumps({"name": info.name}),
-        schema=schema if len(schema) <= _SCHEMA_LENGTH else None,
-        profile=json.dumps({"num_rows": info.rows}),
-    )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", info.context)])
+def _numbers(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Infinity as NaN: MLflow would turn it into 1.8e308 and spoil the chart."""
+    return {name: float(value) if math.isfinite(value) else math.nan for name, value in metrics.items()}
 
 
 def provenance() -> dict[str, str]:

@@ -1,0 +1,195 @@
+"""Applies a sweep's events to its runs in MLflow; an event may come again, and changes nothing the second time.
+
+Only `MlflowClient` is used: no active run, no autologging, nothing global.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from search.delivery import RefusedError
+from search.outbox import Event
+from search.records import State
+from search.store_uri import artifact_location
+
+SWEEP = "transfersweep.sweep"
+"""Tag with the sweep's name, on its run and on its trials'."""
+SWEEP_ID = "transfersweep.sweep_id"
+"""Tag that tells this sweep from all others, of the same name too."""
+TRIAL = "transfersweep.trial"
+"""Tag with a trial's number."""
+EXPERIMENT = "transfersweep"
+"""The MLflow experiment; made where it is missing, restored where it was deleted."""
+_KIND, _STATE, _ERROR = "transfersweep.kind", "transfersweep.state", "transfersweep.error"
+_PARENT = "mlflow.parentRunId"
+_STATUS = {State.FINISHED: "FINISHED", State.STOPPED: "KILLED", State.FAILED: "FAILED", State.LOST: "FAILED"}
+_SEARCH, _PARAMS, _METRICS = 10_000, 100, 1000  # runs of one page, parameters and metrics of one request
+
+
+class MlflowRuns:
+    """The runs of one sweep: its own, of the key None, and one for each trial, by number.
+
+    They are found by tag, and made where they are missing. What is known of them is forgotten whenever MLflow
+    fails, since nobody can tell how much of a failed request has arrived.
+
+    Args:
+        uri: the tracking URI; for an SQLite file the artifacts lie beside it, in `mlartifacts`.
+        sweep: the sweep's name.
+        sweep_id: tells it from others of the name.
+
+    Raises:
+        MlflowException: if the experiment can be neither found nor made.
+    """
+
+    def __init__(self, uri: str, sweep: str, sweep_id: str) -> None:
+        self._uri, self._sweep, self._sweep_id = uri, sweep, sweep_id
+        self._client = MlflowClient(uri)
+        self._experiment = self._open_experiment()
+        self._ids: dict[int | None, str] = {}
+        self._stale = True
+        self._steps: dict[int | None, dict[str, int]] = {}  # run -> metric -> last step written
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Apply events in their order; neighbouring reports become one request for each run.
+
+        Raises:
+            RefusedError: if MLflow finds fault with an event itself.
+            MlflowException: if MLflow fails in another way.
+        """
+        try:
+            if self._stale:
+                self._load()
+            for what, same in groupby(events, key=lambda event: event["what"]):
+                if what == "report":
+                    self._report(same)
+                else:
+                    for event in same:
+                        self._do(event)
+        except BaseException as error:
+            self._stale = True
+            if isinstance(error, MlflowException) and error.error_code == "INVALID_PARAMETER_VALUE":
+                raise RefusedError(str(error)) from None
+            raise
+
+    @property
+    def sweep_run(self) -> str | None:
+        """The id of the sweep's own run, once it has been seen."""
+        return self._ids.get(None)
+
+    def _do(self, event: Event) -> None:
+        key, time = event["trial"], event["time"]
+        match event["what"]:
+            case "start":
+                self._start(key, time, event["params"], event["tags"])
+                if event["datasets"]:
+                    self._client.log_inputs(self._run_id(key, time), [_dataset(each) for each in event["datasets"]])
+            case "end":
+                self._end(key, time, State(event["state"]), event["metrics"], event["tags"])
+            case "settle":
+                self._settle(time, event["states"])
+            case "text":
+                self._client.log_text(self._run_id(key, time), event["text"], event["name"])
+
+    def _start(self, key: int | None, time: int, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Open a run, again where it has ended; parameters and tags that it already has are left as they are."""
+        run = self._client.get_run(self._ids[key]) if key in self._ids else self._create(key, time)
+        run_id = run.info.run_id
+        if run.info.status != "RUNNING":
+            self._client.update_run(run_id, status="RUNNING")
+            for tag in {_STATE, _ERROR} & run.data.tags.keys():  # of the end that was none
+                self._client.delete_tag(run_id, tag)
+        new_params = [Param(name, value) for name, value in params.items() if name not in run.data.params]
+        new_tags = [RunTag(name, value) for name, value in tags.items() if name not in run.data.tags]
+        for start in range(0, max(len(new_params), 1), _PARAMS):
+            self._client.log_batch(run_id, params=new_params[start : start + _PARAMS], tags=new_tags)
+
+    def _report(self, events: Iterable[Event]) -> None:
+        """Write reports. Steps of a metric only grow: what a resumed trial reports again is left out."""
+        batches: dict[str, list[Metric]] = defaultdict(list)
+        for event in events:
+            run_id, steps = self._run_id(event["trial"], event["time"]), self._last_steps(event["trial"])
+            for name, value in event["metrics"].items():
+                if event["step"] > steps.get(name, -1):
+                    batches[run_id].append(Metric(name, value, event["time"], event["step"]))
+                    steps[name] = event["step"]
+        for run_id, batch in batches.items():
+            for start in range(0, len(batch), _METRICS):
+                self._client.log_batch(run_id, metrics=batch[start : start + _METRICS])
+
+    def _end(
+        self, key: int | None, time: int, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]
+    ) -> None:
+        run_id = self._run_id(key, time)
+        last = [Metric(name, value, time, 0) for name, value in metrics.items()]
+        run_tags = [RunTag(name, value) for name, value in {_STATE: state.value, **tags}.items()]
+        self._client.log_batch(run_id, metrics=last, tags=run_tags)
+        self._client.set_terminated(run_id, status=_STATUS[state], end_time=time)
+
+    def _settle(self, time: int, states: Sequence[tuple[int, str, dict[str, str]]]) -> None:
+        """End the runs of ended trials that a killed driver left open, or never opened."""
+        found = self._load()
+        for number, state, tags in states:
+            if number not in found or found[number].info.status == "RUNNING":
+                self._end(number, time, State(state), {}, tags)
+
+    def _create(self, key: int | None, time: int) -> Run:
+        tags = {SWEEP: self._sweep, SWEEP_ID: self._sweep_id, _KIND: "sweep" if key is None else "trial"}
+        if key is not None:
+            tags |= {TRIAL: str(key), _PARENT: self._run_id(None, time)}
+        name = self._sweep if key is None else f"trial-{key:03d}"
+        run = self._client.create_run(self._experiment, start_time=time, tags=tags, run_name=name)
+        self._ids[key], self._steps[key] = run.info.run_id, {}
+        return run
+
+    def _last_steps(self, key: int | None) -> dict[str, int]:
+        if key not in self._steps:
+            run_id, history = self._ids[key], self._client.get_metric_history
+            names = self._client.get_run(run_id).data.metrics
+            self._steps[key] = {name: max(metric.step for metric in history(run_id, name)) for name in names}
+        return self._steps[key]
+
+    def _run_id(self, key: int | None, time: int) -> str:
+        """The run of that key, made where there is none."""
+        return self._ids[key] if key in self._ids else str(self._create(key, time).info.run_id)
+
+    def _load(self) -> dict[int | None, Run]:
+        """Learn again which runs there are, and return them.
+
+        Of two of a key, as a request that was given up too early may leave them, the emptier is deleted.
+        """
+        self._experiment = self._open_experiment()
+        wanted = f"tags.`{SWEEP_ID}` = '{self._sweep_id}'"
+        found: dict[int | None, list[Run]] = defaultdict(list)
+        token: str | None = ""
+        while token is not None:
+            page = self._client.search_runs([self._experiment], wanted, max_results=_SEARCH, page_token=token or None)
+            for run in page:
+                found[int(run.data.tags[TRIAL]) if TRIAL in run.data.tags else None].append(run)
+            token = page.token or None
+        for runs in found.values():
+            runs.sort(key=lambda run: (len(run.data.metrics), len(run.data.params), run.info.run_id))
+            for spare in runs[:-1]:
+                self._client.delete_run(spare.info.run_id)
+        kept = {key: runs[-1] for key, runs in found.items()}
+        self._ids, self._steps = {key: run.info.run_id for key, run in kept.items()}, {}
+        self._stale = False
+        return kept
+
+    def _open_experiment(self) -> str:
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            return str(self._client.create_experiment(EXPERIMENT, artifact_location=artifact_location(self._uri)))
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+
+def _dataset(given: Mapping[str, Any]) -> DatasetInput:
+    return DatasetInput(Dataset(**given["dataset"]), [InputTag("mlflow.data.context", given["context"])])

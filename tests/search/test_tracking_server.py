@@ -1,0 +1,140 @@
+"""A real MLflow server that is killed, stays away, and comes back on the same store."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from search.outbox import count_waiting
+from search.records import State
+from search.tracking import Tracker
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+class Server:
+    """`mlflow server` on a free port; what it keeps outlives it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        store = ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
+        artifacts = ["--artifacts-destination", str(self.folder / "artifacts")]
+        command = [sys.executable, "-m", "mlflow", "server", *store, *artifacts]
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, (self.folder / "server.log").read_text()
+            try:
+                urllib.request.urlopen(f"{self.address}/health", timeout=5).close()
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+            else:
+                return
+        raise AssertionError((self.folder / "server.log").read_text())
+
+    def kill(self) -> None:
+        if self.process:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+def trials(server: Server) -> dict[int, Run]:
+    client = MlflowClient(server.address)
+    found = client.search_runs(["1"], "tags.`transfersweep.kind` = 'trial'")
+    numbers = [int(run.data.tags["transfersweep.trial"]) for run in found]
+    assert len(numbers) == len(set(numbers))
+    return dict(zip(numbers, found, strict=True))
+
+
+def report(tracker: Tracker, numbers: range, steps: range) -> None:
+    for step in steps:
+        for number in numbers:
+            tracker.log(number, {"loss": number + 1 / (step + 1)}, step)
+            time.sleep(0.002)  # so that the kill finds some of it delivered, and some under way
+
+
+def test_a_server_that_is_killed_twice_while_events_come_has_each_of_them_once(server: Server, tmp_path: Path) -> None:
+    with Tracker(server.address, tmp_path / "outbox", "sms", "one") as tracker:
+        tracker.start_sweep({"sweep.trials": 4}, [])
+        for numbers in (range(2), range(2, 4)):
+            for number in numbers:
+                tracker.start_trial(number, {"target.epochs": number}, {})
+            report(tracker, numbers, range(60))
+            server.kill()
+            report(tracker, numbers, range(60, 120))
+            for number in numbers:
+                tracker.end_trial(number, State.FINISHED)
+            server.start()
+        tracker.end_sweep(State.FINISHED, {"trials": 4}, {})
+        tracker.log_text(None, "{}", "outcome.json")
+        assert tracker.wait()
+        assert tracker.refused == ()
+
+    client, found = MlflowClient(server.address), trials(server)
+    assert {number: run.info.status for number, run in found.items()} == dict.fromkeys(range(4), "FINISHED")
+    for number, run in found.items():
+        history = client.get_metric_history(run.info.run_id, "loss")
+        assert [(m.step, m.value) for m in history] == [(step, number + 1 / (step + 1)) for step in range(120)]
+        assert [m.timestamp for m in history] == sorted(m.timestamp for m in history)
+        assert run.data.params == {"target.epochs": str(number)}
+    [parent] = client.search_runs(["1"], "tags.`transfersweep.kind` = 'sweep'")
+    assert (parent.info.status, parent.data.metrics) == ("FINISHED", {"trials": 4.0})
+    assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["outcome.json"]
+
+
+def test_what_a_server_missed_is_delivered_by_the_next_tracker_and_no_password_is_told(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    uri = server.address.replace("//", "//bob:hunter2@")
+    with Tracker(uri, tmp_path / "outbox", "sms", "one") as tracker:
+        tracker.start_sweep({}, [])
+        server.kill()
+        tracker.start_trial(0, {}, {})
+        tracker.log(0, {"loss": 0.5}, step=1)
+        tracker.end_trial(0, State.FAILED, "the loss is nan")
+        tracker.end_sweep(State.FINISHED, {}, {})
+        assert not tracker.wait(2)
+    assert count_waiting(tmp_path / "outbox") == 4
+    assert "events wait on disk: MlflowException: API request to http://***@127.0.0.1" in caplog.text
+    server.start()
+    with Tracker(uri, tmp_path / "outbox", "sms", "one") as tracker:
+        assert tracker.wait()
+    assert count_waiting(tmp_path / "outbox") == 0
+    assert trials(server)[0].info.status == "FAILED"
+    assert trials(server)[0].data.metrics == {"loss": 0.5}
+    said = caplog.text + "".join(capfd.readouterr()) + (tmp_path / "outbox").read_text()
+    assert "hunter2" not in said
