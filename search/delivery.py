@@ -13,9 +13,9 @@ from search.redaction import redact
 
 _log = logging.getLogger(__name__)
 
-MOST = 256
+MOST = 64
 """Events that are handed over at a time."""
-_PAUSE = 0.2  # seconds between two deliveries: what is reported meanwhile travels together
+_PAUSE = 0.2  # seconds after a delivery that left nothing: what is reported meanwhile travels together
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while the receiver is away
 
 
@@ -80,7 +80,7 @@ class Delivery:
         while self._next_is_there():
             if self._deliver():
                 wait = _FIRST_WAIT
-                self._stopped.wait(_PAUSE)
+                self._stopped.wait(0 if len(self._outbox) else _PAUSE)
             else:
                 self._stopped.wait(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)

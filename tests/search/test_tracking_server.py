@@ -6,18 +6,25 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from search.outbox import count_waiting
+from search.place import Place
+from search.plan import build_plan
 from search.records import State
+from search.show import current_outcome
+from search.sweep import resume_sweep, start_sweep
 from search.tracking import Tracker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -138,3 +145,39 @@ def test_what_a_server_missed_is_delivered_by_the_next_tracker_and_no_password_i
     assert trials(server)[0].data.metrics == {"loss": 0.5}
     said = caplog.text + "".join(capfd.readouterr()) + (tmp_path / "outbox").read_text()
     assert "hunter2" not in said
+
+
+@pytest.mark.ray
+def test_a_sweep_outlives_its_server_and_a_resume_tells_the_rest(
+    server: Server, blocks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.sweep.PATIENCE", 2.0)  # it will not come back before the end
+    blocks["sweep"] |= {"tracking_uri": server.address, "confirm_seeds": 0}
+    place = Place(tmp_path / "runs", "tiny")
+
+    def kill_when_a_trial_is_there() -> None:
+        while not trials(server):
+            time.sleep(0.1)
+        server.kill()
+
+    killer = threading.Thread(target=kill_when_a_trial_is_there)
+    killer.start()
+    outcome = start_sweep(build_plan(blocks, (Path(),), "tiny.yaml"), place.storage)
+    killer.join()
+    assert outcome.complete
+    [note] = outcome.notes
+    assert f"{count_waiting(place.outbox)} events wait in {place.outbox}" in note
+    assert f"`transfersweep resume tiny --storage {place.storage}` delivers them" in note
+    assert current_outcome("tiny", place.storage) == outcome
+
+    server.start()
+    told = resume_sweep("tiny", place.storage)
+    assert told == replace(outcome, notes=()) == current_outcome("tiny", place.storage)
+    statuses = {State.FINISHED: "FINISHED", State.STOPPED: "KILLED"}
+    assert {number: run.info.status for number, run in trials(server).items()} == {
+        record.number: statuses[record.state] for record in outcome.trials
+    }
+    for record in outcome.trials:
+        metrics = trials(server)[record.number].data.metrics
+        assert metrics["target.epoch"] == record.params["target.epochs"] or record.state is State.STOPPED
+    assert MlflowClient(server.address).get_run(str(outcome.run_id)).info.status == "FINISHED"
