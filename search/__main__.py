@@ -26,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Experiment = Annotated[str, typer.Argument(help=f"Experiment file, or one that is shipped: {', '.join(shipped())}.")]
 Storage = Annotated[Path, typer.Option(help="Folder of all sweeps, their caches and the MLflow database.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout; all else goes to stderr.")]
 Address = Annotated[
@@ -37,9 +38,7 @@ SweepName = Annotated[str, typer.Argument(help="Name of a sweep.")]
 
 @app.command()
 def run(
-    experiment: Annotated[
-        str, typer.Argument(help=f"Experiment file, or one that is shipped: {', '.join(shipped())}.")
-    ],
+    experiment: Experiment,
     storage: Storage = Path("runs"),
     address: Address = None,
     set_: Set = None,
@@ -52,6 +51,25 @@ def run(
 
         plan = load_plan(find_experiment(experiment), _pairs(set_))
         _print(start_sweep(plan, storage, address), as_json)
+
+
+@app.command()
+def doctor(
+    experiment: Experiment,
+    storage: Storage = Path("runs"),
+    address: Address = None,
+    set_: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check what a sweep needs, one batch of its most expensive corner included, and run nothing."""
+    with _readable_errors():
+        from search.doctor import examine, print_checks, to_json
+        from search.plan import find_experiment, load_plan
+
+        checks = examine(load_plan(find_experiment(experiment), _pairs(set_)), storage, address)
+        print(to_json(checks)) if as_json else print_checks(checks, Console())
+        if any(check.state == "error" for check in checks):
+            raise typer.Exit(2)
 
 
 @app.command()

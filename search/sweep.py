@@ -4,6 +4,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ from ray import tune
 from ray.tune.stopper import CombinedStopper
 from rich.console import Console
 
-from search import cluster
+from search import cluster, preflight
 from search.budget import Budget, BudgetStopper
 from search.chatter import to_file
 from search.disk import DiskWatch, full_disk_in_words, remove_unneeded
 from search.errors import HaltError, PlanError
 from search.events import SweepEvents
-from search.finish import deliver_rest, finish, open_tracker, summarise, write_down
+from search.finish import deliver_rest, finish, summarise, write_down
 from search.halt import Halt, on_signals
 from search.hang import HangWatch
 from search.ledger import Ledger
@@ -47,7 +48,7 @@ def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcom
 
     Raises:
         PlanError: if the data have mistakes or a sweep of the name exists.
-        ConfigError: if cluster or tracking cannot be reached.
+        ConfigError: with every reason for which the preflight lets it not begin.
         HaltError: if the disk is full.
     """
     place = Place(storage, plan.settings.name)
@@ -58,6 +59,7 @@ def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcom
                 f"`transfersweep show {place.name}`, take another name (--set sweep.name=...), or remove the folder"
             ]
         )
+    preflight.check_storage(storage)
     prepared = check_data(plan, storage)
     place.folder.mkdir(parents=True)
     facts = {**plan.to_mapping(), "id": uuid.uuid4().hex, "data": _fingerprints(prepared)}
@@ -86,6 +88,7 @@ def resume_sweep(
     plan = load_sweep(place, overrides)
     if outcome is not None and outcome.complete and not overrides:
         return deliver_rest(outcome, plan, place)
+    preflight.check_storage(storage)
     prepared = check_data(plan, storage)
     if _fingerprints(prepared) != json.loads(place.plan.read_text())["data"]:
         raise PlanError([f"{name}: data or tokenizer have changed since the sweep began; run another sweep on them"])
@@ -97,15 +100,16 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
     settings = plan.settings
     remove_leftovers(place.storage)
     halt = Halt()
-    with full_disk_in_words(place.storage), to_file(place.log) as console, open_tracker(plan, place) as tracker:
+    with full_disk_in_words(place.storage), to_file(place.log) as console, ExitStack() as closing:
         ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
         budget = Budget(settings, ledger)
-        runs = TrialRuns(plan, ledger, tracker)
         cluster.join(address, needs_dashboard=settings.workers_per_trial > 1)
         remove_unneeded(place.folder, plan, ledger.records)
         try:
             gpus = cluster.gpus_per_worker(settings)
             slots = cluster.slots(settings, gpus)
+            tracker = closing.enter_context(preflight.clear(plan, place, (gpus, slots), len(ledger.records), console))
+            runs = TrialRuns(plan, ledger, tracker)
             ledger.note("run_id", _open_run(tracker, plan, prepared))
             ledger.note("slots", slots)
             phases = Phases(ledger)

@@ -11,7 +11,8 @@ import math
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -87,11 +88,9 @@ class Tracker:
         self.uri = uri
         self._system_metrics = system_metrics
         self._load: MachineLoad | None = None
-        try:
+        with _opening(uri):
             check_reachable(uri)
             self._runs = MlflowRuns(uri, sweep, sweep_id)
-        except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
-            raise _cannot_open(uri, str(getattr(error, "reason", error))) from None
         self._outbox = Outbox(outbox)
         self._delivery = Delivery(self._outbox, self._runs.apply)
 
@@ -191,6 +190,24 @@ class Tracker:
         if self._load:
             self._load.end()
             self._load = None
+
+
+def check_uri(uri: str) -> None:
+    """See that a tracking URI answers; no table is made there.
+
+    Raises:
+        ConfigError: if it does not; the message has no password in it.
+    """
+    with _opening(uri):
+        check_reachable(uri)
+
+
+@contextmanager
+def _opening(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
+        raise _cannot_open(uri, str(getattr(error, "reason", error))) from None
 
 
 def _cannot_open(uri: str, reason: str) -> ConfigError:

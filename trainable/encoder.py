@@ -233,6 +233,19 @@ def freeze(model: PreTrainedModel, count: int) -> list[nn.Module]:
     return frozen
 
 
+@lru_cache
+def trained_weights(encoder: str, frozen_layers: int) -> int:
+    """How many weights train with so many layers frozen; the encoder's own are not read.
+
+    Raises:
+        ConfigError: if the encoder has fewer layers.
+    """
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(locate(encoder)))
+    freeze(model, frozen_layers)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
 def train_mode(model: PreTrainedModel, frozen: list[nn.Module]) -> None:
     """Switch dropout on, except in the frozen modules."""
     model.train()

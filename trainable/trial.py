@@ -81,7 +81,7 @@ class Trial:
 
     def _train_source(self, stage: Stage) -> Iterator[Report]:
         with self.clock.part("prepare"):
-            prepared, setting = self._prepare(stage), self._setting("source")
+            prepared, setting = self.prepared(stage), self.setting("source")
             self._source_key = source_key(self.config, prepared, setting)
         folder = self.workspace.cache / "stages" / self._source_key
         trained_here = False
@@ -102,7 +102,7 @@ class Trial:
     def _train_target(self, stage: Stage) -> Iterator[Report]:
         source, head = self._source, self.config.target.head
         with self.clock.part("prepare"):
-            prepared, setting = self._prepare(stage), self._setting("target")
+            prepared, setting = self.prepared(stage), self.setting("target")
             model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
             kept = source is not None and transfer(source, model, prepared.label_names, head)
             self._target = StageTraining(model, *self._splits(prepared, stage), stage, setting)
@@ -128,7 +128,8 @@ class Trial:
         with self.clock.part("frozen layers"):
             training.skip_frozen(PrefixStore(folder, weights, prepared.fingerprint, precision, self.device))
 
-    def _prepare(self, stage: Stage) -> Prepared:
+    def prepared(self, stage: Stage) -> Prepared:
+        """A stage's data as token ids."""
         dataset = self.config.dataset_of(stage)
         return prepare(dataset, locate(self.config.encoder), self.workspace.roots, self.workspace.cache / "tokens")
 
@@ -137,7 +138,8 @@ class Trial:
         rows = subset(prepared.splits["train"].labels, stage.train_rows, self.config.dataset_of(stage).split_seed)
         return token_inputs(prepared.splits["train"], stage, rows), token_inputs(prepared.splits["validation"], stage)
 
-    def _setting(self, name: str) -> Setting:
+    def setting(self, name: str) -> Setting:
+        """What a stage needs to know beside its own settings."""
         config = self.config
         precision = resolve_precision(config.precision, self.device)
         batches = config.micro_batches

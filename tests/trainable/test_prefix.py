@@ -77,7 +77,7 @@ def store_of(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> Stor
         prepared = prepare(dataset, locate(config.encoder), workspace.roots, workspace.cache / "tokens")
         model = new_model(config.encoder, prepared.label_names, 0)
         train, validation = (token_inputs(prepared.splits[name], config.target) for name in ("train", "validation"))
-        setting = Trial(config, workspace)._setting("target")
+        setting = Trial(config, workspace).setting("target")
         training = StageTraining(model, train, validation, config.target, replace(setting, precision=precision))
         weights = fingerprint(config.encoder)
         return training, PrefixStore(tmp_path, weights, prepared.fingerprint, precision, torch.device("cpu"))

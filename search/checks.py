@@ -1,0 +1,142 @@
+"""What the preflight's answers mean: each check as a line of ticks, warnings or mistakes, without Ray."""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from search.corner import ORDER
+from search.forecast import Outlook
+from search.probe import Node, versions
+from spaces import Point
+from trainable.prefix import CACHE_BYTES
+from trainable.rehearsal import Rehearsal
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the checklist."""
+
+    name: str
+    state: Literal["ok", "warning", "error"]
+    sentences: tuple[str, ...]
+    """What was found; of an error, every mistake with the way out."""
+
+    @classmethod
+    def of(cls, name: str, fact: str, errors: Iterable[str] = (), warnings: Iterable[str] = ()) -> "Check":
+        """The mistakes where there are some, else the fact and what it leaves to say."""
+        if errors := tuple(errors):
+            return cls(name, "error", errors)
+        warnings = tuple(warnings)
+        return cls(name, "warning" if warnings else "ok", (fact, *warnings))
+
+
+def nodes_check(silent: Mapping[str, str], answered: Mapping[str, Node]) -> Check:
+    """Whether every node answers and runs what the driver runs.
+
+    Args:
+        silent: why a node did not answer, by its name.
+        answered: what the others said, by name.
+    """
+    ours = versions()
+    errors = [f"{name}: {reason}" for name, reason in silent.items()]
+    errors += [
+        f"{name}: has {package} {theirs}, the driver {ours[package]}; install the same on every node"
+        for name, node in answered.items()
+        for package, theirs in node.versions.items()
+        if theirs != ours[package]
+    ]
+    said = ", ".join(f"{package} {version}" for package, version in ours.items())
+    return Check.of("nodes", f"{_count(len(answered), 'node')} with {said}", errors)
+
+
+def storage_check(storage: Path, folder: Path, answered: Mapping[str, Node], files: Mapping[str, str]) -> Check:
+    """Whether every node reads what the driver writes, and the driver what they write.
+
+    Args:
+        storage: as the user named it.
+        folder: in the storage, into which the nodes were to write.
+        answered: by name, what the nodes said.
+        files: by name, what each was to write.
+    """
+    errors = []
+    for name, node in answered.items():
+        trouble = node.storage
+        if not trouble and not (folder / files[name]).is_file():
+            trouble = "writes there what is not seen here"
+        if trouble:
+            errors.append(f"--storage {storage.resolve()}: {name} {trouble}; give a folder that every node shares")
+    return Check.of("storage", f"{storage.resolve()} is shared by {_count(len(answered), 'node')}", errors)
+
+
+def batch_check(rehearsals: Mapping[str, Rehearsal | str], corner: Point, gpus: float) -> Check:
+    """Whether a batch of the most expensive corner went through both stages on each kind of node.
+
+    Args:
+        rehearsals: by the name of a node, what came of it, or why nothing did.
+        corner: the searched settings of the batch.
+        gpus: of each worker.
+    """
+    sizes = {name: value for name, value in corner.items() if name.rpartition(".")[2] in ORDER}
+    where = ", ".join(f"{name}={value}" for name, value in sizes.items()) or "nothing searched makes it larger"
+    smaller = "lower its batch_size or padding_length, or raise trial.micro_batches or sweep.gpus_per_trial"
+    errors, warnings = [], []
+    for name, made in rehearsals.items():
+        if isinstance(made, str):
+            warnings.append(f"{name}: {made}")
+            continue
+        errors += [f"{name}: {problem}; the most expensive corner is {where}" for problem in made.problems]
+        for stage, parts in made.cut.items():
+            cut = f"{name}: memory has no room for a whole {stage} batch of the most expensive corner ({where})"
+            warnings.append(f"{cut}; it is computed in {parts} parts, with the same result")
+        beside = int(1 / gpus) if 0 < gpus < 1 else 1
+        if beside * made.gpu_bytes > made.gpu_total > 0:
+            warnings.append(
+                f"{name}: {beside} trials share a GPU of {made.gpu_total / GIB:.1f} GiB, and one takes up to "
+                f"{made.gpu_bytes / GIB:.1f} GiB ({where}); {smaller}"
+            )
+    devices = ", ".join(dict.fromkeys(made.device for made in rehearsals.values() if isinstance(made, Rehearsal)))
+    fact = f"the most expensive corner trains on {devices}: {where}" if devices else "not tried: no node has room yet"
+    return Check.of("batch", fact, errors, warnings)
+
+
+def disk_check(storage: Path, outlook: Outlook, slots: int, done: int, answered: Mapping[str, Node]) -> Check:
+    """Whether the disks have room for what the sweep will keep.
+
+    Args:
+        storage: the folder of all sweeps.
+        outlook: of the sweep.
+        slots: trials at a time.
+        done: trials whose models lie there already.
+        answered: by name, what the nodes said.
+    """
+    free = shutil.disk_usage(storage).free
+    needs = outlook.bytes(slots, done)
+    need = sum(needs.values())
+    said = f"{free / GIB:.1f} GiB free, about {need / GIB:.1f} GiB needed ({', '.join(needs)})"
+    errors = []
+    if need > free:
+        errors.append(f"--storage {storage.resolve()}: {said}; free some, lower sweep.trials, or give another folder")
+    errors += [
+        f"{name}: {node.scratch / GIB:.1f} GiB free in its folder for temporary files, and a checkpoint needs "
+        f"{outlook.checkpoint / GIB:.1f} GiB; free some, or set TMPDIR there"
+        for name, node in answered.items()
+        if node.scratch < outlook.checkpoint
+    ]
+    tight = [f"less than {CACHE_BYTES / GIB:.0f} GiB are left for caches"] if free - need < CACHE_BYTES else []
+    return Check.of("disk", said, errors, tight)
+
+
+def time_check(outlook: Outlook, rehearsals: Mapping[str, Rehearsal | str], slots: int) -> Check:
+    """How long the sweep will take, at the pace of the slowest node that was tried."""
+    made = [r for r in rehearsals.values() if isinstance(r, Rehearsal) and not r.problems]
+    if not made:
+        return Check("time", "warning", ("nobody can tell before a batch was tried",))
+    return Check("time", "ok", (str(max((outlook.forecast(r.paces, slots) for r in made), key=lambda f: f.high)),))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

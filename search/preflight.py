@@ -1,0 +1,189 @@
+"""What is checked before a sweep spends anything: storage, tracking, every node, a batch, the disks, the time.
+
+What needs the cluster runs as Ray tasks, begun before the driver opens its tracking and awaited after it: one task on
+every node, and on each kind of node that a trial can run on, one batch of the space's most expensive corner.
+"""
+
+import shutil
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from rich.console import Console
+
+from search.checks import Check, batch_check, disk_check, nodes_check, storage_check, time_check
+from search.corner import dearest_corner, random_draw
+from search.finish import open_tracker, tracking_uri
+from search.forecast import Outlook
+from search.place import Place
+from search.plan import Plan
+from search.probe import Node, probe
+from search.redaction import redact
+from search.tracking import Tracker, check_uri
+from trainable.errors import ConfigError
+from trainable.rehearsal import Rehearsal, rehearse
+
+DRAWN = 128
+"""Trials that are drawn at random to stand for the sweep's."""
+PROBE_SECONDS, BATCH_SECONDS = 60.0, 300.0
+"""How long a node may take to answer, and a batch to be trained, with the wait for a free slot."""
+
+
+def check_storage(storage: Path) -> None:
+    """See that this machine can write into the storage folder, which is made where it is missing.
+
+    Raises:
+        ConfigError: if it cannot.
+    """
+    file = storage / f".preflight-{uuid.uuid4().hex}"
+    try:
+        storage.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+        file.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"--storage {storage}: cannot be written ({reason}); give a folder of your own") from None
+
+
+class Preflight:
+    """The checks that need the cluster, begun when this is made.
+
+    Args:
+        plan: the experiment, its data prepared.
+        storage: the folder of all sweeps, which can be written here.
+        gpus: of each worker.
+        slots: trials at a time.
+        done: trials that have run already; where there are some, no batch needs to be tried.
+    """
+
+    def __init__(self, plan: Plan, storage: Path, gpus: float, slots: int, done: int = 0) -> None:
+        self.plan, self.storage, self.gpus, self.slots, self.done = plan, storage, gpus, slots, done
+        self._workspace = plan.workspace(storage)
+        self._corner = dearest_corner(plan, self._workspace)
+        # A trial of several workers cuts its batch into as many parts; here one process computes them in turn.
+        parts = max(plan.config(self._corner).micro_batches, plan.settings.workers_per_trial)
+        self._config = plan.config(self._corner, micro_batches=parts)
+        self._folder = storage.resolve() / f".preflight-{uuid.uuid4().hex}"
+        self._folder.mkdir()
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        self._probes = {_name(n): _on(n, probe).remote(str(self._folder), n["NodeID"]) for n in nodes}
+        self._files = {_name(n): str(n["NodeID"]) for n in nodes}
+        self._batches = {} if done else self._begin_batches([n for n in nodes if self._has_room(n)])
+
+    def _begin_batches(self, nodes: list[dict[str, Any]]) -> dict[str, Any]:
+        kinds = {_kind(node): node for node in reversed(nodes)}
+        cpus = self.plan.settings.cpus_per_trial
+        threads = max(1, int(cpus))
+        return {
+            _name(node): _on(node, rehearse, num_cpus=cpus, num_gpus=self.gpus).remote(
+                self._config, self._workspace, threads
+            )
+            for node in kinds.values()
+        }
+
+    def _has_room(self, node: dict[str, Any]) -> bool:
+        there = node["Resources"]
+        return bool(there.get("CPU", 0) >= self.plan.settings.cpus_per_trial and there.get("GPU", 0) >= self.gpus)
+
+    def checks(self) -> list[Check]:
+        """Wait for the answers; every check, the ones that found nothing wrong too."""
+        plan, slots = self.plan, self.slots
+        try:
+            answers = {name: _answer(task, PROBE_SECONDS) for name, task in self._probes.items()}
+            nodes = {name: node for name, node in answers.items() if isinstance(node, Node)}
+            silent = {name: str(why) for name, why in answers.items() if not isinstance(why, Node)}
+            shared = storage_check(self.storage, self._folder, nodes, self._files)
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        outlook = Outlook(plan, random_draw(plan, DRAWN), self._config, self._workspace)
+        disk = disk_check(self.storage, outlook, slots, self.done, nodes)
+        found = [nodes_check(silent, nodes), shared, disk]
+        if self.done:
+            return found
+        batches = {name: _answer(task, BATCH_SECONDS, _broken) for name, task in self._batches.items()}
+        found.append(batch_check(batches, self._corner, self.gpus))
+        return [*found, time_check(outlook, batches, slots)]
+
+
+def clear(plan: Plan, place: Place, room: tuple[float, int], done: int, console: Console) -> Tracker:
+    """Check all that can be checked, and open the tracking meanwhile.
+
+    Args:
+        plan: the experiment, its data prepared.
+        place: where the sweep lies.
+        room: GPUs of each worker, and trials at a time.
+        done: trials of the sweep that have run already.
+        console: told the time it will take, and what deserves a warning.
+
+    Returns:
+        The sweep's tracker, to be closed by the caller.
+
+    Raises:
+        ConfigError: with every reason for which the sweep cannot run.
+    """
+    flight = Preflight(plan, place.storage, *room, done)
+    with ExitStack() as closing:
+        problems: list[str] = []
+        try:
+            tracker = closing.enter_context(open_tracker(plan, place))
+        except ConfigError as error:
+            problems += error.problems
+        checks = flight.checks()
+        problems += [sentence for check in checks if check.state == "error" for sentence in check.sentences]
+        if problems:
+            raise ConfigError(problems)
+        for check in checks:
+            for sentence in check.sentences if check.name == "time" else check.sentences[1:]:
+                console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        closing.pop_all()
+        return tracker
+
+
+def tracking_check(plan: Plan, storage: Path) -> Check:
+    """Whether the sweep's tracking answers."""
+    uri = tracking_uri(plan, storage)
+    try:
+        check_uri(uri)
+    except ConfigError as error:
+        return Check("tracking", "error", error.problems)
+    return Check("tracking", "ok", (f"{redact(uri)} answers",))
+
+
+def _on(node: dict[str, Any], function: Any, num_cpus: float = 0, num_gpus: float = 0) -> Any:
+    """The function as a task on that node and no other, tried once."""
+    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    task = ray.remote(function)
+    return task.options(num_cpus=num_cpus, num_gpus=num_gpus, scheduling_strategy=there, max_retries=0)
+
+
+def _answer(task: Any, seconds: float, died: Callable[[str], Any] = str) -> Any:
+    """What a task returns; as text that it did not in time, or what `died` makes of the reason why it cannot."""
+    ready, _ = ray.wait([task], timeout=seconds)
+    if not ready:
+        ray.cancel(task, force=True)
+        return f"no answer in {seconds:.0f} s, as where no slot is free"
+    try:
+        return ray.get(task)
+    except RayTaskError as error:
+        return died(str(error).strip().splitlines()[-1])
+    except RayError as error:
+        return died(str(error).strip().splitlines()[0])
+
+
+def _broken(reason: str) -> Rehearsal:
+    return Rehearsal("", problems=(reason,))
+
+
+def _name(node: dict[str, Any]) -> str:
+    return f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']}, {node['NodeID'][:6]})"
+
+
+def _kind(node: dict[str, Any]) -> tuple[object, ...]:
+    """What tells nodes apart for a trial: the kind of GPU, how many, and the CPUs."""
+    there = node["Resources"]
+    return there.get("CPU"), there.get("GPU"), tuple(sorted(n for n in there if n.startswith("accelerator_type:")))

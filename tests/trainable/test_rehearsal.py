@@ -1,0 +1,66 @@
+"""One batch of a trial beforehand: it says what a trial would say, and leaves nothing behind."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainable.config import build_config
+from trainable.rehearsal import Line, rehearse
+from trainable.trial import Workspace
+
+
+def test_a_line_goes_through_both_batches_and_never_falls_nor_begins_below_zero() -> None:
+    line = Line.through((10, 2.0), (110, 4.0))
+    assert (line(10), line(110)) == (pytest.approx(2.0), pytest.approx(4.0))
+    assert line(220, batches=2) == pytest.approx(2 * line(110))
+    falling = Line.through((10, 4.0), (110, 2.0))
+    assert (falling.fixed, falling.per_token) == (2.0, 0.0)
+    steep = Line.through((10, 0.0), (110, 4.0))
+    assert steep.fixed == 0
+    assert steep(110) == pytest.approx(4.0)
+    assert Line.through((10, 2.0), (10, 3.0))(10) == 3.0
+
+
+def test_both_stages_are_paced(base: dict[str, Any], workspace: Workspace) -> None:
+    made = rehearse(build_config(base, {"source.enabled": True}), workspace, threads=1)
+    assert made.problems == ()
+    assert made.device == "cpu"
+    assert list(made.paces) == ["source", "target"]
+    assert all(pace.step(1000, 10) > 0 for pace in made.paces.values())
+    assert all(pace.evaluation(1000) > 0 for pace in made.paces.values())
+    assert list(rehearse(build_config(base), workspace, threads=1).paces) == ["target"]
+
+
+def test_nothing_is_trained_for_good(base: dict[str, Any], workspace: Workspace) -> None:
+    rehearse(build_config(base, {"source.enabled": True, "target.frozen_layers": 2}), workspace, threads=1)
+    assert [path.name for path in workspace.cache.iterdir()] == ["tokens"]
+
+
+def test_a_learning_rate_that_diverges_is_the_trials_own_business(base: dict[str, Any], workspace: Workspace) -> None:
+    wild = {"target.optimizer": "sgd", "target.learning_rate": 10, "target.gradient_clip": None}
+    assert rehearse(build_config(base, wild), workspace, threads=1).problems == ()
+
+
+def test_what_only_shows_between_the_stages_is_found(
+    base: dict[str, Any], workspace: Workspace, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("text,label\n" + "".join(f"words {i},{'spam' if i % 2 else 'ham'}\n" for i in range(40)))
+    base["source"]["dataset"] = {"csv": str(other)}
+    made = rehearse(build_config(base, {"source.enabled": True, "target.head": "keep"}), workspace, threads=1)
+    assert "target.head: 'keep' needs the same labels" in made.problems[0]
+
+
+def test_rows_that_are_not_there_are_found(base: dict[str, Any], workspace: Workspace) -> None:
+    made = rehearse(build_config(base, {"target.train_rows": 5000}), workspace, threads=1)
+    assert made.problems[0].startswith("train_rows: 5000 is more than the")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_memory_is_counted(base: dict[str, Any], workspace: Workspace) -> None:
+    made = rehearse(build_config(base), workspace, threads=1)
+    assert 0 < made.gpu_bytes < made.gpu_total
+    assert made.device == torch.cuda.get_device_name()

@@ -1,0 +1,177 @@
+"""One batch through each stage before anything is spent: whether it works on this machine, and how long it takes.
+
+The stages are the trial's own, cut to the longest rows there are; nothing of what they learn is kept.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+
+from trainable.config import Stage, Target, TrialConfig
+from trainable.device import pick_device
+from trainable.encoder import new_model
+from trainable.errors import ConfigError, TrialError
+from trainable.evaluate import TOKEN_BUDGET, Split
+from trainable.inputs import token_inputs
+from trainable.memory import out_of_memory
+from trainable.prepare import Encoded, Prepared, subset
+from trainable.source import TrainedSource
+from trainable.training import StageTraining
+from trainable.trial import Trial, Workspace, transfer
+
+TOKENS = {"cpu": 1024, "cuda": TOKEN_BUDGET["cuda"]}
+"""Tokens of the evaluation batch: a full one only where memory is scarce and time is not."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Seconds of a batch as a straight line over its tokens."""
+
+    fixed: float
+    """Whatever the size: the optimiser, the starting of kernels."""
+    per_token: float
+
+    @classmethod
+    def through(cls, small: tuple[int, float], large: tuple[int, float]) -> "Line":
+        """The line through two batches, each as tokens and seconds; one that never falls, nor begins below 0."""
+        tokens = large[0] - small[0]
+        slope = max(0.0, large[1] - small[1]) / tokens if tokens else 0.0
+        slope = min(slope, large[1] / large[0])
+        return cls(large[1] - slope * large[0], slope)
+
+    def __call__(self, tokens: float, batches: float = 1) -> float:
+        """Seconds of so many batches with so many tokens together."""
+        return self.fixed * batches + self.per_token * tokens
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long a stage takes on this machine."""
+
+    step: Line
+    """Of an optimiser step."""
+    evaluation: Line
+    """Of an evaluation batch."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What came of one batch through each stage."""
+
+    device: str
+    """`cpu`, or the name of the GPU."""
+    paces: dict[str, Pace] = field(default_factory=dict)
+    """By stage, `source` and `target`."""
+    cut: dict[str, int] = field(default_factory=dict)
+    """Parts into which a stage's batch had to be cut to fit into memory; nothing for a stage whose batch fits."""
+    gpu_bytes: int = 0
+    """The most GPU memory that was taken at a time."""
+    gpu_total: int = 0
+    """What the GPU has, in bytes; 0 on a CPU."""
+    problems: tuple[str, ...] = ()
+    """Why no trial of these settings can run here; empty if it can."""
+
+
+def rehearse(config: TrialConfig, workspace: Workspace, threads: int) -> Rehearsal:
+    """Take one batch of the longest rows through each stage of a trial, and evaluate one batch.
+
+    Args:
+        config: the settings of the trial.
+        workspace: where the data lie, tokenised.
+        threads: of this process, as a slot has them.
+    """
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(threads)
+    on_gpu = pick_device().type == "cuda"
+    made = Rehearsal(torch.cuda.get_device_name() if on_gpu else "cpu")
+    try:
+        _both_stages(Trial(config, workspace), made)
+    except (ConfigError, TrialError) as error:
+        return replace(made, problems=tuple(str(error).split("\n")))
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        return replace(made, problems=("out of memory before the first batch: take a smaller encoder",))
+    if on_gpu:
+        _, total = torch.cuda.mem_get_info()
+        made = replace(made, gpu_bytes=torch.cuda.max_memory_reserved(), gpu_total=total)
+    return made
+
+
+def _both_stages(trial: Trial, made: Rehearsal) -> None:
+    """Source, transfer of its weights, target: the way of `Trial.reports`, without its caches."""
+    config = trial.config
+    source: TrainedSource | None = None
+    stages = config.stages()
+    for name, stage in zip(("source", "target")[-len(stages) :], stages, strict=True):
+        prepared = trial.prepared(stage)
+        model = new_model(config.encoder, prepared.label_names, config.seed, stage.dropout)
+        if source is not None:
+            transfer(source, model, prepared.label_names, config.target.head)
+        rows = subset(prepared.splits["train"].labels, stage.train_rows, config.dataset_of(stage).split_seed)
+        steps, evaluations = [], []
+        # The single row comes first and trains twice: what only first steps pay is left out.
+        for epochs, splits in zip((2, 1), _sizes(prepared, stage, rows, TOKENS[trial.device.type]), strict=True):
+            training = _Timed(model, *splits, _short(stage, epochs), trial.setting(name))
+            step, evaluation, parts = training.run()
+            steps.append(step)
+            evaluations.append(evaluation)
+            made.cut.update({name: parts} if parts else {})
+        made.paces[name] = Pace(Line.through(*steps), Line.through(*evaluations))
+        weights = {name: p.detach().cpu() for name, p in model.named_parameters() if p.requires_grad}
+        source = TrainedSource(weights, prepared.label_names, {})
+        del model  # or the next stage would find less memory than in a trial
+
+
+def _sizes(prepared: Prepared, stage: Stage, rows: NDArray[np.int64], budget: int) -> Iterator[tuple[Split, Split]]:
+    """Training and validation split: cut to one row, then to one batch, of the longest rows there are."""
+    train, validation = prepared.splits["train"], prepared.splits["validation"]
+    steps = rows[_longest(train, stage, rows)][: stage.batch_size]
+    every = np.arange(len(validation.labels))
+    order = _longest(validation, stage, every)
+    checks = order[: max(1, budget // int(token_inputs(validation, stage, order[:1]).inputs.lengths[0]))]
+    yield token_inputs(train, stage, steps[-1:]), token_inputs(validation, stage, checks[-1:])
+    yield token_inputs(train, stage, steps), token_inputs(validation, stage, checks)
+
+
+def _longest(encoded: Encoded, stage: Stage, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places in `rows`, those of the longest rows first."""
+    return np.argsort(-token_inputs(encoded, stage, rows).inputs.lengths, kind="stable")
+
+
+def _short(stage: Stage, epochs: int) -> Stage:
+    """The stage with few epochs that end with an evaluation each, and a learning rate that cannot spoil them."""
+    update: dict[str, Any] = {"epochs": epochs, "evaluations_per_epoch": 1, "patience": None, "learning_rate": 1e-6}
+    return stage.model_copy(update=update | ({"evaluate_at": ()} if isinstance(stage, Target) else {}))
+
+
+class _Timed(StageTraining):
+    """A stage that notes what its last step and its last evaluation took."""
+
+    def run(self) -> tuple[tuple[int, float], tuple[int, float], int]:
+        """Train to the end.
+
+        Returns:
+            Tokens and seconds of a step, those of an evaluation, and the parts into which the batch had to be cut.
+        """
+        began = time.monotonic()
+        for report in self.reports():
+            step = time.monotonic() - began - self.evaluation
+            parts = int(report.metrics.get(f"{self.setting.name}.micro_batches", 0))
+            began = time.monotonic()
+        tokens = [int(split.inputs.lengths.sum()) for split in (self.train, self.validation)]
+        return (tokens[0], max(0.0, step)), (tokens[1], self.evaluation), parts
+
+    def scores(self) -> dict[str, float]:
+        """Those of the stage."""
+        began = time.monotonic()
+        made = super().scores()
+        self.evaluation = time.monotonic() - began
+        return made
