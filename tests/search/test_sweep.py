@@ -307,9 +307,9 @@ def test_a_hung_trial_is_ended_and_the_slot_goes_on(blocks: dict[str, Any], stor
     sweep = Started("hung", blocks, storage, tmp_path, **settings)
     try:
         sweep.wait_for(lambda: bool(sweep.second_trial().get("checkpoint")))
-        trials = [p for p in psutil.Process(sweep.process.pid).children(recursive=True) if "TuneTrial" in p.name()]
-        for trial in trials:
-            trial.suspend()
+        below = psutil.Process(sweep.process.pid).children(recursive=True)
+        (slot,) = [process for process in below if "Trainable" in " ".join(process.cmdline())]
+        slot.suspend()
     finally:
         stdout, _ = sweep.end(240)
     outcome = json.loads(stdout)
