@@ -305,11 +305,15 @@ def test_a_full_disk_ends_the_sweep_in_a_sentence(
 def test_a_hung_trial_is_ended_and_the_slot_goes_on(blocks: dict[str, Any], storage: Path, tmp_path: Path) -> None:
     settings = {"hang_minutes": 0.1, "trials": 3, "checkpoint_seconds": 0.2}
     sweep = Started("hung", blocks, storage, tmp_path, **settings)
+
+    def slots() -> list[psutil.Process]:
+        """The trial's process; for moments it shows no name."""
+        below = psutil.Process(sweep.process.pid).children(recursive=True)
+        return [process for process in below if "Trainable" in " ".join(process.cmdline())]
+
     try:
         sweep.wait_for(lambda: bool(sweep.second_trial().get("checkpoint")))
-        below = psutil.Process(sweep.process.pid).children(recursive=True)
-        (slot,) = [process for process in below if "Trainable" in " ".join(process.cmdline())]
-        slot.suspend()
+        sweep.wait_for(lambda: any(process.suspend() is None for process in slots()))
     finally:
         stdout, _ = sweep.end(240)
     outcome = json.loads(stdout)
