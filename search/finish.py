@@ -8,11 +8,11 @@ import torch
 from torch.nn import functional
 
 from search.chatter import to_file
-from search.ledger import Ledger
+from search.ledger import EXHAUSTED, START_FROM, Ledger
 from search.outbox import count_waiting
 from search.place import Place, with_waiting
 from search.plan import Plan
-from search.records import Outcome, State, TestScore, TrialRecord, count_states
+from search.records import Outcome, State, TestScore, count_states
 from search.redaction import redact
 from search.runs import TrialRuns
 from search.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
@@ -70,7 +70,7 @@ def summarise(
         phases=ledger.noted("phases", {}),
         slots=ledger.noted("slots", 0),
         budget=plan.settings.model_dump(include={"trials", "minutes", "worker_hours"}),
-        notes=tuple(_notes(plan, records, complete)),
+        notes=tuple(_notes(plan, ledger, complete)),
         complete=complete,
     )
 
@@ -157,16 +157,21 @@ def _close(outcome: Outcome, tracker: Tracker) -> None:
     tracker.log_text(None, json.dumps(outcome.to_json(), indent=2), "outcome.json")
 
 
-def _notes(plan: Plan, records: list[TrialRecord], complete: bool) -> list[str]:
+def _notes(plan: Plan, ledger: Ledger, complete: bool) -> list[str]:
     """What a reader of the outcome should know beside it."""
-    searched = sum(r.role == "search" for r in records)
+    searched = sum(r.role == "search" for r in ledger.records)
+    notes = [ledger.noted(START_FROM)["note"]] if ledger.noted(START_FROM) else []
     if not complete:
         return [
+            *notes,
             "the sweep is not at its end: the winner is the best so far, and no test score has been read; "
-            f"`transfersweep resume {plan.settings.name}` goes on"
+            f"`transfersweep resume {plan.settings.name}` goes on",
         ]
     if searched == plan.settings.trials:
-        return []
-    if plan.settings.sampler == "grid":
-        return [f"the grid has {searched} points, fewer than sweep.trials = {plan.settings.trials}"]
-    return [f"{searched} of {plan.settings.trials} trials were begun before the budget was used up"]
+        return notes
+    if ledger.noted(EXHAUSTED) == searched:
+        tried = (
+            f"every point of the space has been tried, in {searched} of sweep.trials = {plan.settings.trials} trials"
+        )
+        return [*notes, tried]
+    return [*notes, f"{searched} of {plan.settings.trials} trials were begun before the budget was used up"]

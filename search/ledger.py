@@ -8,17 +8,23 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search.knowledge import trial_from_json
+from search.proposer import Proposer, running_trial
 from search.records import Role, State, TrialRecord
 from search.settings import SweepSettings
-from search.strategy import build_sampler
 from spaces import Point, Space
 
+START_FROM = "start_from"
+"""Under this name the study notes what its sampler knew beforehand: trials of an older sweep, and where from."""
+EXHAUSTED = "exhausted"
+"""Under this name the study notes after how many trials of the search no point was left to be tried."""
 _FACTS = "facts"
 _TO_OPTUNA = {
     State.FINISHED: TrialState.COMPLETE,
@@ -39,17 +45,16 @@ class Ledger:
     """
 
     def __init__(self, file: Path, settings: SweepSettings, space: Space, base_seed: int) -> None:
-        self.space, self.base_seed = space, base_seed
+        self.settings, self.space, self.base_seed = settings, space, base_seed
+        self._exhausted = False
         self._study = optuna.create_study(
             storage=f"sqlite:///{file}",
             study_name=settings.name,
             direction="maximize" if settings.direction == "max" else "minimize",
             load_if_exists=True,
         )
-        self.first_points = _first_points(settings, space)
         trials = self._study.get_trials(deepcopy=False)
         self._records = {t.number: _record(t, base_seed) for t in trials if t.state is not TrialState.WAITING}
-        self._study.sampler = build_sampler(settings.sampler, settings.seed + len(self._records))
         self._ids = {t.number: t._trial_id for t in trials if t.state is TrialState.RUNNING}
         self._live: dict[int, Trial] = {}
 
@@ -62,32 +67,38 @@ class Ledger:
         """One trial as it stands."""
         return self._records[number]
 
-    def begin(self) -> TrialRecord:
-        """Start the next trial of the search: the next of the points to start with, or a new suggestion."""
-        begun = sum(r.role == "search" for r in self._records.values())
-        return self._ask(self.first_points[begun] if begun < len(self.first_points) else None, {"role": "search"})
+    @cached_property
+    def _proposer(self) -> Proposer:
+        older = self.noted(START_FROM, {"trials": []})["trials"]
+        return Proposer(self.settings, self.space, [trial_from_json(self.space, trial) for trial in older])
+
+    def begin(self) -> TrialRecord | None:
+        """Start the next trial of the search: a point that was not tried before; None where there is none left."""
+        if self._exhausted:
+            return None
+        searched = [t for t in self._study.get_trials(deepcopy=False) if self._role(t.number) == "search"]
+        trial = self._proposer.propose(searched)
+        if trial is None:
+            self._exhausted = True
+            self.note(EXHAUSTED, len(searched))
+            return None
+        return self._begin(trial, {"role": "search"})
 
     def begin_again(self, params: Point, role: Role, of: int, seed: int) -> TrialRecord:
         """Start a trial beside the search: a finalist on a further seed, or the comparison without a source."""
-        return self._ask(params, {"role": role, "of": of, "seed": seed})
+        return self._begin(running_trial(self.space, params), {"role": role, "of": of, "seed": seed})
 
-    def _ask(self, point: Mapping[str, Any] | None, attributes: Mapping[str, Any]) -> TrialRecord:
-        # One that waits already was queued by a driver that died before it could ask.
-        if point is not None and not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self._study.enqueue_trial(dict(point), user_attrs=dict(attributes))
-        trial = self._study.ask()
-        params = self.space.suggest(trial)
-        attributes = trial.user_attrs
-        record = TrialRecord(
-            number=trial.number,
-            state=State.RUNNING,
-            params=params,
-            seed=attributes.get("seed", self.base_seed),
-            role=attributes.get("role", "search"),
-            of=attributes.get("of"),
-        )
-        self._live[trial.number], self._records[trial.number] = trial, record
-        return record
+    def _begin(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> TrialRecord:
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        self._study.add_trial(trial)  # one transaction: a killed driver leaves the whole trial behind, or nothing
+        written = self._study.get_trials(deepcopy=False)[-1]
+        self._ids[written.number] = written._trial_id
+        self._records[written.number] = _record(written, self.base_seed)
+        return self._records[written.number]
+
+    def _role(self, number: int) -> Role | None:
+        return self._records[number].role if number in self._records else None
 
     def report(self, number: int, result: Mapping[str, Any]) -> None:
         """Take in what a trial says: its share of the target stage, its best value so far, its scores."""
@@ -146,13 +157,6 @@ class Ledger:
         ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         return [t.intermediate_values for t in ended if self._records[t.number].role == "search"]
 
-    def rejoin(self) -> list[TrialRecord]:
-        """Trials that a former session left running; settings that it had no time to propose are proposed now."""
-        for record in self.running():
-            params = self.space.suggest(self._trial(record.number))
-            self._records[record.number] = replace(record, params=params)
-        return list(self.running())
-
     def running(self) -> Sequence[TrialRecord]:
         """Trials that have begun and not ended."""
         return [record for record in self.records if record.state is State.RUNNING]
@@ -164,14 +168,6 @@ class Ledger:
     def noted(self, name: str, default: Any = None) -> Any:
         """A fact that `note` kept."""
         return self._study.user_attrs.get(name, default)
-
-
-def _first_points(settings: SweepSettings, space: Space) -> list[Mapping[str, Any]]:
-    """Points that are not left to the sampler, in their order: those given, then the rest of a grid."""
-    points: list[Mapping[str, Any]] = list(settings.start_with)
-    if settings.sampler == "grid":
-        points += [point for point in space.grid() if not any(point == given for given in points)]
-    return points
 
 
 def _record(trial: FrozenTrial, base_seed: int) -> TrialRecord:

@@ -33,7 +33,7 @@ class TruthfulSearcher(Searcher):
         super().__init__(metric="value", mode=plan.settings.direction)
         self.plan, self.ledger, self.budget, self.slots = plan, ledger, budget, slots
         self._halted = halted
-        self._to_resume = ledger.rejoin()
+        self._to_resume = list(ledger.running())
         self._numbers: dict[str, int] = {}  # Tune's trial id -> number in the study
         self._in_training: dict[int, str] = {}  # trial -> the source stage that it may be training now
         self._trained: set[str] = set()  # source stages that some trial has left behind
@@ -80,16 +80,12 @@ class TruthfulSearcher(Searcher):
     def _begin(self) -> TrialRecord | None:
         if self._to_resume:
             return self._to_resume.pop(0)
-        if self.budget.room_for_search(self.slots) and not self._grid_is_done():
-            return self.ledger.begin()
+        if self.budget.room_for_search(self.slots) and (begun := self.ledger.begin()):
+            return begun
         if any(r.role == "search" for r in self.ledger.running()):
             return None
         again = next(iter(next_again(self.plan, self.ledger.records)), None)
         return self.ledger.begin_again(again.params, again.role, again.of, again.seed) if again else None
-
-    def _grid_is_done(self) -> bool:
-        begun = sum(r.role == "search" for r in self.ledger.records)
-        return self.plan.settings.sampler == "grid" and begun >= len(self.ledger.first_points)
 
     def _tune_config(self, record: TrialRecord) -> dict[str, Any]:
         compare = record.role == "search"

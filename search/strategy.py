@@ -7,6 +7,8 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, Ra
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
 RUNGS = (0.25, 0.5)
 """Shares of its own horizon at which a trial is compared with others at the same share: equal phases of
 their schedules, whatever their epochs. Warm-up lies before the first rung."""
@@ -17,9 +19,13 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "gp": lambda seed: GPSampler(seed=seed, n_startup_trials=8),
     "cmaes": lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False),
     "qmc": lambda seed: QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False),
-    # The points of a grid are queued in the study before it begins, so there is nothing left to sample.
+    # The points of a grid are listed by the space; what is left to sample is what a point to start with leaves out.
     "grid": lambda seed: RandomSampler(seed=seed),
 }
+
+BLOCKS = {"tpe": 1000, "gp": 100, "cmaes": 1000}
+"""Samplers that learn from trials, and the block in which they forget (see `Knowledge`): so that a suggestion
+takes at most about 0.1 s, or some seconds for `gp`."""
 
 SCHEDULERS: dict[str, Callable[[], TrialScheduler]] = {
     "asha": lambda: AsyncHyperBandScheduler(
@@ -38,7 +44,6 @@ SCHEDULERS: dict[str, Callable[[], TrialScheduler]] = {
 
 def build_sampler(name: str, seed: int) -> BaseSampler:
     """A sampler of the table, seeded."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     return SAMPLERS[name](seed)
 
 

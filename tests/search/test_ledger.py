@@ -8,7 +8,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from search.ledger import Ledger
+from search.ledger import EXHAUSTED, Ledger
 from search.records import State
 from search.settings import SweepSettings
 from spaces import Space, parse_space
@@ -41,6 +41,11 @@ def open_ledger(tmp_path: Path) -> Callable[..., Ledger]:
 def study(folder: Path) -> list[FrozenTrial]:
     """The trials as plain Optuna reads them."""
     return optuna.load_study(storage=f"sqlite:///{folder / 'study.db'}", study_name="tiny").trials
+
+
+def begin_all(ledger: Ledger) -> list[dict[str, Any]]:
+    """The points of all trials, until none is left to be tried."""
+    return [record.params for record in iter(ledger.begin, None)]
 
 
 def report(ledger: Ledger, number: int, value: float, share: float, **further: Any) -> None:
@@ -116,32 +121,28 @@ def test_points_to_start_with_go_on_in_the_next_session(open_ledger: Callable[..
     assert {t.state for t in study(tmp_path)} == {TrialState.RUNNING}
 
 
-def test_a_point_that_a_dead_driver_had_queued_is_not_run_twice(
-    open_ledger: Callable[..., Ledger], tmp_path: Path
-) -> None:
-    points = [{"source.enabled": False, "target.epochs": n} for n in (3, 1)]
-    open_ledger(start_with=points)
-    optuna.load_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="tiny").enqueue_trial(points[0])
-    ledger = open_ledger(start_with=points)
-    assert [ledger.begin().params for _ in points] == points
-    assert len(study(tmp_path)) == 2
+def test_a_trial_is_in_the_study_whole_from_the_start(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
+    """Nothing is queued first, and no value is proposed later, where a driver could die in between."""
+    record = open_ledger(start_with=[{"source.enabled": False}]).begin()
+    assert record is not None
+    (trial,) = study(tmp_path)
+    assert (trial.state, trial.params, trial.user_attrs["role"]) == (TrialState.RUNNING, record.params, "search")
+    assert open_ledger().records == [record]
 
 
 def test_names_that_do_not_count_are_left_out(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
-    ledger = open_ledger(sampler="random")
-    params = [ledger.begin().params for _ in range(12)]
+    params = begin_all(open_ledger(sampler="random"))
     assert {p["source.enabled"] for p in params} == {True, False}
     assert all(("source.epochs" in p) is p["source.enabled"] for p in params)
     assert [t.params for t in study(tmp_path)] == params
 
 
 def test_a_grid_holds_each_point_once_beside_those_given(open_ledger: Callable[..., Ledger]) -> None:
-    given = [{"source.enabled": False, "target.epochs": 2}]
-    ledger = open_ledger(sampler="grid", start_with=given)
-    points = [ledger.begin().params for _ in ledger.first_points]
+    given = [{"source.enabled": False, "target.epochs": 2}, {"source.enabled": False}]
+    points = begin_all(open_ledger(sampler="grid", start_with=given))
     assert points[0] == given[0]
-    assert len(points) == 9
-    assert sorted(map(repr, points)) == sorted(map(repr, SPACE.grid()))
+    assert points[1].items() >= given[1].items()
+    assert points[2:] == [point for point in SPACE.grid() if point not in points[:2]]
 
 
 @pytest.mark.parametrize(("sampler", "trials"), [("random", 3), ("qmc", 3), ("tpe", 10), ("gp", 10), ("cmaes", 4)])
@@ -183,6 +184,22 @@ def test_a_trial_beside_the_search_keeps_its_role_and_seed(open_ledger: Callable
     assert (record.params, record.role, record.of, record.seed) == (params, "confirm", 7, 11)
     assert open_ledger().records == [record]
     assert open_ledger().begin().seed == 5
+
+
+def test_the_end_of_a_space_is_noted(open_ledger: Callable[..., Ledger]) -> None:
+    """What runs beside the search counts as nothing that was tried."""
+    space = parse_space({"target.epochs": {"int": [1, 2]}})
+    ledger = open_ledger(space)
+    first = ledger.begin()
+    assert first is not None
+    other = {"target.epochs": 3 - first.params["target.epochs"]}
+    ledger.begin_again(other, "confirm", 0, 7)
+    last = open_ledger(space).begin()
+    assert last is not None
+    assert (last.number, last.params) == (2, other)
+    assert open_ledger(space).noted(EXHAUSTED) is None
+    assert open_ledger(space).begin() is None
+    assert open_ledger(space).noted(EXHAUSTED) == 2
 
 
 def test_facts_of_the_sweep_outlive_the_session(open_ledger: Callable[..., Ledger]) -> None:

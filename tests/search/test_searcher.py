@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from search.budget import Budget
+from search.finish import summarise
 from search.ledger import Ledger
 from search.plan import build_plan
 from search.records import State
@@ -68,7 +69,7 @@ def states(folder: Path) -> list[TrialState]:
 
 
 def test_each_end_is_told_truly(open_searcher: Open, tmp_path: Path) -> None:
-    searcher = open_searcher(trials=4, confirm_seeds=0, space={"target.epochs": {"int": [1, 3]}}, start_with=[])
+    searcher = open_searcher(trials=4, confirm_seeds=0, space={"target.epochs": {"int": [1, 9]}}, start_with=[])
     searcher.suggest("a")
     searcher.on_trial_result("a", said(0.375, share=0.25))  # its source is trained: nobody has to wait
     for name in "bcd":
@@ -162,8 +163,11 @@ def test_finalists_run_again_on_further_seeds_when_the_search_is_over(open_searc
     assert {c["trial"]["source"] is None or not c["trial"]["source"]["enabled"] for c in configs[7:]} == {True}
 
 
+WITHOUT_SOURCE = [{"source.enabled": False, "target.learning_rate": 1e-3, "target.epochs": n} for n in (1, 2, 3)]
+
+
 def test_nothing_is_confirmed_while_search_trials_run(open_searcher: Open) -> None:
-    searcher = open_searcher(trials=2)
+    searcher = open_searcher(trials=2, start_with=WITHOUT_SOURCE[:2])
     assert isinstance(searcher.suggest("a"), dict)
     assert isinstance(searcher.suggest("b"), dict)
     assert searcher.suggest("c") is None
@@ -184,11 +188,11 @@ def test_a_sweep_without_a_finished_trial_ends(open_searcher: Open, tmp_path: Pa
 
 
 def test_what_an_earlier_session_left_unfinished_comes_first(open_searcher: Open, tmp_path: Path) -> None:
-    first = open_searcher(trials=3)
+    first = open_searcher(trials=3, start_with=WITHOUT_SOURCE)
     given = [first.suggest(name) for name in "ab"]
     first.on_trial_result("b", said(0.25, share=0.25))
     first.ledger.keep(1, "checkpoint of b")
-    second = open_searcher(trials=3)
+    second = open_searcher(trials=3, start_with=WITHOUT_SOURCE)
     resumed = [second.suggest(name) for name in "xy"]
     assert [c["number"] for c in resumed] == [0, 1]  # type: ignore[index]
     assert [c["trial"] for c in resumed] == [c["trial"] for c in given]  # type: ignore[index]
@@ -202,8 +206,7 @@ def test_what_an_earlier_session_left_unfinished_comes_first(open_searcher: Open
 
 def test_points_that_no_time_was_left_for_are_not_in_the_study(open_searcher: Open, tmp_path: Path) -> None:
     """Neither those to start with, nor finalists to confirm: a queued trial would wait there for ever."""
-    points = [{"source.enabled": False, "target.learning_rate": 1e-3, "target.epochs": n} for n in (1, 2, 3)]
-    searcher = open_searcher(trials=3, start_with=points, worker_hours=0.025, confirm_seeds=1)
+    searcher = open_searcher(trials=3, start_with=WITHOUT_SOURCE, worker_hours=0.025, confirm_seeds=1)
     run_all(searcher)  # each takes a minute, the budget is one and a half
     assert states(tmp_path) == [TrialState.COMPLETE] * 2
     assert [r.role for r in searcher.ledger.records] == ["search", "confirm"]
@@ -217,7 +220,7 @@ def test_a_scheduler_gets_its_rungs_and_a_group_its_parts(open_searcher: Open) -
 
 
 def test_what_a_halt_cuts_off_stays_running(open_searcher: Open) -> None:
-    searcher = open_searcher()
+    searcher = open_searcher(start_with=WITHOUT_SOURCE)
     wanted: list[bool] = []
     halting = TruthfulSearcher(searcher.plan, searcher.ledger, searcher.budget, 2, lambda: bool(wanted))
     assert isinstance(halting.suggest("whole"), dict)
@@ -228,3 +231,19 @@ def test_what_a_halt_cuts_off_stays_running(open_searcher: Open) -> None:
     halting.on_trial_complete("half", said(0.4, 0.5))
     assert [r.state for r in halting.ledger.records] == [State.FINISHED, State.RUNNING]
     assert halting.ledger.record(1).progress == 0.5
+
+
+def test_a_search_ends_where_every_point_has_been_tried(open_searcher: Open, tmp_path: Path) -> None:
+    """With two slots open nothing is tried twice, nothing is asked of a space that is used up, and finalists follow."""
+    sweep = {"trials": 10, "finalists": 1, "confirm_seeds": 1, "start_with": []}
+    trial = {"target": {"dataset": {"csv": "a.csv"}, "padding_length": 16}, "source": None}
+    searcher = open_searcher({"target.epochs": {"int": [1, 3]}}, trial, **sweep)
+    configs = [searcher.suggest(name) for name in "abc"]
+    assert sorted(config["trial"]["target"]["epochs"] for config in configs) == [1, 2, 3]  # type: ignore[index]
+    assert searcher.suggest("d") is None
+    for name in "abc":
+        searcher.on_trial_complete(name, said(0.5))
+    run_all(searcher)
+    assert [r.role for r in searcher.ledger.records] == ["search"] * 3 + ["confirm"]
+    outcome = summarise(searcher.plan, tmp_path, searcher.ledger, complete=True)
+    assert outcome.notes == ("every point of the space has been tried, in 3 of sweep.trials = 10 trials",)
