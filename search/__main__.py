@@ -88,6 +88,21 @@ def resume(
 
 
 @app.command()
+def extend(
+    name: SweepName,
+    trials: Annotated[int, typer.Option(min=1, help="Settings to try on top of those that the sweep was to try.")],
+    storage: Storage = Path("runs"),
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a sweep, finished or interrupted, with further trials and all that it has learnt."""
+    with _readable_errors():
+        from search.sweep import extend_sweep
+
+        _print(extend_sweep(name, storage, trials, address), as_json)
+
+
+@app.command()
 def show(
     name: SweepName,
     storage: Storage = Path("runs"),

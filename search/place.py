@@ -2,11 +2,15 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from search.errors import PlanError
 from search.outbox import count_waiting
 from search.records import Outcome
+from trainable.files import write_file
 
 _AWAY = "MLflow was away: "
 
@@ -65,3 +69,31 @@ def with_waiting(outcome: Outcome, place: Place) -> Outcome:
     command = shlex.join(["transfersweep", "resume", place.name, "--storage", str(place.storage)])
     note = f"{_AWAY}{waiting} events wait in {place.outbox}; `{command}` delivers them"
     return replace(outcome, notes=(*notes, note))
+
+
+def load_facts(place: Place) -> dict[str, Any]:
+    """A sweep's plan as it lies on disk: the three blocks, `roots`, `id`, and the data's fingerprints as `data`.
+
+    Raises:
+        PlanError: if there is no sweep of the name.
+    """
+    if not place.plan.is_file():
+        there = sorted(file.parent.name for file in place.storage.glob("*/plan.json"))
+        raise PlanError([f"{place.name}: no such sweep in {place.storage}; there are: {', '.join(there) or 'none'}"])
+    facts: dict[str, Any] = json.loads(place.plan.read_text())
+    return facts
+
+
+def save_facts(place: Place, facts: Mapping[str, Any]) -> None:
+    """Write a sweep's plan, whole or not at all."""
+    write_file(place.plan, lambda into: into.write_text(json.dumps(facts, indent=1)))
+
+
+def change_facts(place: Place, experiment: Mapping[str, Any]) -> None:
+    """Keep what a session has changed in the three blocks, and take back the outcome of the sweep as it was."""
+    facts = load_facts(place)
+    changed = facts | json.loads(json.dumps(experiment))
+    if changed != facts:
+        # In this order: a plan that asks for more never stands beside an outcome that says there is nothing to do.
+        place.outcome.unlink(missing_ok=True)
+        save_facts(place, changed)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from search.errors import PlanError
-from search.place import Place
+from search.place import Place, load_facts
 from search.settings import CHANGEABLE, SweepSettings
 from spaces import Space, SpaceError, load_yaml, parse_space, parse_yaml, shipped
 from trainable.config import TrialConfig, build_config, describe, field_names, unknown
@@ -100,14 +100,11 @@ def load_sweep(place: Place, overrides: Mapping[str, str] | None = None) -> Plan
     Raises:
         PlanError: if there is none of the name, or what is to change would make it another sweep.
     """
-    if not place.plan.is_file():
-        there = sorted(file.parent.name for file in place.storage.glob("*/plan.json"))
-        raise PlanError([f"{place.name}: no such sweep in {place.storage}; there are: {', '.join(there) or 'none'}"])
+    facts = load_facts(place)
     allowed = [f"sweep.{name}" for name in CHANGEABLE]
     if fixed := [name for name in overrides or {} if name not in allowed]:
         reason = "cannot change in an existing sweep; run another one, or change one of"
         raise PlanError([f"--set {name}: {reason} {', '.join(allowed)}" for name in fixed])
-    facts = json.loads(place.plan.read_text())
     blocks = _override({name: facts[name] for name in BLOCKS}, overrides or {})
     return build_plan(blocks, tuple(map(Path, facts["roots"])), str(place.plan))
 

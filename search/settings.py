@@ -52,6 +52,9 @@ class SweepSettings(Strict):
     """Seed of the sampler; trials train with `trial.seed`."""
     start_with: list[dict[str, Any]] = []
     """Points tried first and in this order, by dotted name; what a point leaves out is sampled."""
+    start_from: Name | None = None
+    """Another sweep in the same storage folder, whose trials the sampler learns from before the first one here; they
+    count as nothing else."""
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
     """Trials at a time; none means as many as the cluster has room for."""
     cpus_per_trial: Annotated[float, Field(gt=0)] = 1
@@ -86,6 +89,16 @@ class SweepSettings(Strict):
     def _name_is_free(self) -> Self:
         if self.name in TAKEN:
             raise ValueError(f"sweep.name: {self.name!r} is taken by the storage folder itself; take another")
+        return self
+
+    @model_validator(mode="after")
+    def _sampler_learns(self) -> Self:
+        if self.start_from is not None and self.sampler not in ("tpe", "gp"):
+            raise ValueError(
+                f"sweep.start_from: {self.sampler} learns nothing from another sweep; take tpe or gp, or leave it out"
+            )
+        if self.start_from == self.name:
+            raise ValueError(f"sweep.start_from: {self.name!r} is this sweep's own name; name another sweep")
         return self
 
     @property

@@ -1,6 +1,5 @@
 """The sweep itself: folder, Ray, Tune, and what remains at the end. Read `run_sweep` first."""
 
-import json
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from rich.console import Console
 
 from search import cluster, preflight
 from search.budget import Budget, BudgetStopper
+from search.changes import changed_data, why_taken
 from search.chatter import to_file
 from search.disk import DiskWatch, full_disk_in_words, remove_unneeded
 from search.errors import HaltError, PlanError
@@ -23,19 +23,20 @@ from search.events import SweepEvents
 from search.finish import deliver_rest, finish, summarise, write_down
 from search.halt import Halt, on_signals
 from search.hang import HangWatch
-from search.ledger import Ledger
+from search.ledger import START_FROM, Ledger
 from search.phases import Phases
-from search.place import Place, load_outcome
+from search.place import Place, change_facts, load_facts, load_outcome, save_facts
 from search.plan import Plan, check_data, load_sweep
 from search.records import Outcome
 from search.redaction import redact
 from search.runs import TrialRuns
 from search.searcher import TruthfulSearcher
+from search.start_from import take_over
 from search.strategy import build_scheduler
 from search.tracking import PATIENCE, DatasetInfo, Tracker
 from search.view import LiveView
 from trainable.errors import ConfigError
-from trainable.files import remove_leftovers, write_file
+from trainable.files import remove_leftovers
 from trainable.prepare import Prepared
 from trainable.ray_trainable import TuneTrial
 
@@ -53,17 +54,13 @@ def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcom
     """
     place = Place(storage, plan.settings.name)
     if place.folder.exists():
-        raise PlanError(
-            [
-                f"sweep.name: {place.folder} exists; go on with `transfersweep resume {place.name}`, look with "
-                f"`transfersweep show {place.name}`, take another name (--set sweep.name=...), or remove the folder"
-            ]
-        )
+        raise PlanError(why_taken(place, plan))
     preflight.check_storage(storage)
     prepared = check_data(plan, storage)
+    if plan.settings.start_from:
+        take_over(plan, storage, _fingerprints(prepared))  # only to be told now if that cannot be
     place.folder.mkdir(parents=True)
-    facts = {**plan.to_mapping(), "id": uuid.uuid4().hex, "data": _fingerprints(prepared)}
-    write_file(place.plan, lambda into: into.write_text(json.dumps(facts, indent=1)))
+    save_facts(place, {**plan.to_mapping(), "id": uuid.uuid4().hex, "data": _fingerprints(prepared)})
     try:
         return run_sweep(plan, place, prepared, address)
     except ConfigError:
@@ -79,6 +76,7 @@ def resume_sweep(
     """Go on with a sweep that was interrupted, or with a finished one that gets a larger budget.
 
     A finished one whose budget stays as it is only tells MLflow what it has not heard yet, and its outcome again.
+    What `overrides` change stays changed.
 
     Raises:
         PlanError: if there is no such sweep, or its data have changed for the worse.
@@ -89,10 +87,20 @@ def resume_sweep(
     if outcome is not None and outcome.complete and not overrides:
         return deliver_rest(outcome, plan, place)
     preflight.check_storage(storage)
-    prepared = check_data(plan, storage)
-    if _fingerprints(prepared) != json.loads(place.plan.read_text())["data"]:
-        raise PlanError([f"{name}: data or tokenizer have changed since the sweep began; run another sweep on them"])
+    prepared, facts = check_data(plan, storage), load_facts(place)
+    if changed := changed_data(facts["data"], _fingerprints(prepared)):
+        raise PlanError([f"{name}: {problem}" for problem in changed])
     return run_sweep(plan, place, prepared, address)
+
+
+def extend_sweep(name: str, storage: Path, trials: int, address: str | None = None) -> Outcome:
+    """Go on with a sweep, finished or not, that is to try so many settings on top of those it was to try.
+
+    Raises:
+        PlanError: as `resume_sweep`.
+    """
+    more = load_facts(Place(storage, name))["sweep"]["trials"] + trials
+    return resume_sweep(name, storage, address, {"sweep.trials": str(more)})
 
 
 def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: str | None) -> Outcome:
@@ -102,6 +110,8 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
     halt = Halt()
     with full_disk_in_words(place.storage), to_file(place.log) as console, ExitStack() as closing:
         ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
+        if settings.start_from and ledger.noted(START_FROM) is None:
+            ledger.note(START_FROM, take_over(plan, place.storage, _fingerprints(prepared)))
         budget = Budget(settings, ledger)
         cluster.join(address, needs_dashboard=settings.workers_per_trial > 1)
         remove_unneeded(place.folder, plan, ledger.records)
@@ -112,6 +122,7 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
             runs = TrialRuns(plan, ledger, tracker)
             ledger.note("run_id", _open_run(tracker, plan, prepared))
             ledger.note("slots", slots)
+            change_facts(place, plan.to_mapping())
             phases = Phases(ledger)
             with phases.phase("search"):
                 _search(plan, place, ledger, budget, runs, halt, (gpus, slots), console)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from search.__main__ import app
 from search.place import Place
+from search.plan import check_data, load_plan
 from spaces import dump_yaml
 
 
@@ -185,14 +186,57 @@ def test_a_password_in_a_wrong_place_is_not_repeated(line: str, tmp_path: Path) 
     assert "hunter2" not in refused("run", file, "--storage", tmp_path / "runs")
 
 
-def test_a_name_that_is_taken_is_refused(experiment: Callable[..., Path], swept: Place) -> None:
+def test_a_name_that_is_taken_by_another_experiment_is_refused(experiment: Callable[..., Path], swept: Place) -> None:
     before = sorted(swept.storage.rglob("*"))
     message = refused("run", experiment(), "--storage", swept.storage)
-    assert "transfersweep resume tiny" in message
+    assert "holds another experiment" in message
+    assert "sweep.trials: 2 there, 3 here" in message
+    assert "trial.target.padding_length: 24 there, 16 here" in message
     assert sorted(swept.storage.rglob("*")) == before
 
 
-@pytest.mark.parametrize("command", [("show",), ("resume",), ("export", "--to", "model")])
+def test_the_same_experiment_again_is_to_be_resumed(experiment: Callable[..., Path], tmp_path: Path) -> None:
+    file, place = experiment(), Place(tmp_path / "runs", "tiny")
+    place.folder.mkdir(parents=True)
+    place.plan.write_text(json.dumps(load_plan(file).to_mapping() | {"id": "0", "data": {}}))
+    message = refused("run", file, "--storage", place.storage)
+    assert "holds this very experiment; go on with `transfersweep resume tiny" in message
+
+
+def test_data_that_changed_are_named_when_a_sweep_goes_on(
+    experiment: Callable[..., Path], blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    """Nothing of the sweep is touched, so that it can go on when the data are back."""
+    (tmp_path / "mine.csv").write_text(HEAD + ROWS)
+    blocks["trial"]["target"]["dataset"] = {"csv": "mine.csv"}
+    plan, place = load_plan(experiment()), Place(tmp_path / "runs", "tiny")
+    prints = {key: made.fingerprint for key, made in check_data(plan, place.storage).items()}
+    place.folder.mkdir(parents=True)
+    place.plan.write_text(json.dumps(plan.to_mapping() | {"id": "0", "data": prints}))
+    (tmp_path / "mine.csv").write_text(HEAD + ROWS + "one more,good\n")
+    before = place.plan.read_text()
+    for command in (("resume",), ("extend", "--trials", "3")):
+        message = refused(command[0], "tiny", *command[1:], "--storage", place.storage)
+        assert message.startswith("tiny: the target's data set 'mine' or its tokenizer has changed")
+        assert "source" not in message
+    assert place.plan.read_text() == before
+
+
+def test_a_sweep_is_extended_by_a_trial_at_least(swept: Place) -> None:
+    result = call("extend", "tiny", "--trials", "0", "--storage", swept.storage)
+    assert result.exit_code == 2
+    assert "--trials" in result.stderr
+
+
+def test_an_older_sweep_that_is_none_is_told_before_anything_starts(
+    experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    message = refused("run", experiment(start_from="old"), "--storage", tmp_path / "runs")
+    assert "sweep.start_from: old: no such sweep" in message
+    assert not (tmp_path / "runs" / "tiny").exists()
+
+
+@pytest.mark.parametrize("command", [("show",), ("resume",), ("extend", "--trials", "5"), ("export", "--to", "model")])
 def test_a_sweep_that_is_none_is_told_with_those_there_are(command: tuple[str, ...], swept: Place) -> None:
     message = refused(command[0], "tinny", *command[1:], "--storage", swept.storage)
     assert "tinny: no such sweep" in message

@@ -25,7 +25,7 @@ from search.place import Place
 from search.plan import PlanError, build_plan
 from search.records import Outcome, State, TrialRecord
 from search.show import current_outcome
-from search.sweep import resume_sweep, start_sweep
+from search.sweep import extend_sweep, resume_sweep, start_sweep
 from spaces import dump_yaml
 from trainable.errors import ConfigError
 from trainable.seal import check
@@ -125,7 +125,7 @@ def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
     assert {"source.validation.macro_f1", "target.validation.macro_f1", "target.zero_shot.loss"} <= set(first.metrics)
     assert nested[3].data.tags["transfersweep.role"] == "confirm"
 
-    with pytest.raises(PlanError, match="exists"):
+    with pytest.raises(PlanError, match="holds this very experiment"):
         sweep("whole")
 
 
@@ -178,6 +178,44 @@ def test_trials_of_two_workers(sweep: Run_, storage: Path) -> None:
     assert [r.params for r in together.trials] == [r.params for r in alone.trials]
     first, same = alone.trials[0].metrics, together.trials[0].metrics
     assert same["target.validation.loss"] == pytest.approx(first["target.validation.loss"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_finished_sweep_is_extended_again_and_again(sweep: Run_, storage: Path) -> None:
+    """What was there stays; what cannot begin changes nothing; a killed extension is gone on with by `resume`."""
+    space = {"target.epochs": {"int": [1, 5]}}
+    first = sweep("longer", space, trials=2, confirm_seeds=0, scheduler="none", max_concurrent=1, start_with=[])
+    place = Place(storage, "longer")
+    with pytest.raises(ConfigError):
+        resume_sweep("longer", storage, None, {"sweep.trials": "9", "sweep.tracking_uri": "sqlite:////proc/no/such.db"})
+    assert current_outcome("longer", storage) == first
+    second = extend_sweep("longer", storage, 1)
+    place.outcome.unlink()  # as a killed extension leaves it
+    assert resume_sweep("longer", storage).trials == second.trials
+    third = extend_sweep("longer", storage, 2)
+    assert_all_agree(place, third)
+    searched = [[r for r in outcome.trials if r.role == "search"] for outcome in (first, second, third)]
+    assert [len(trials) for trials in searched] == [2, 3, 5]
+    assert (searched[2][:2], searched[2][:3]) == (searched[0], searched[1])
+    assert sorted(r.params["target.epochs"] for r in searched[2]) == [1, 2, 3, 4, 5]
+    assert third.budget["trials"] == 5
+    fourth = extend_sweep("longer", storage, 5)
+    assert [r for r in fourth.trials if r.role == "search"] == searched[2]
+    assert fourth.notes == ("every point of the space has been tried, in 5 of sweep.trials = 10 trials",)
+
+
+@pytest.mark.slow
+def test_a_new_sweep_starts_from_an_old_one(sweep: Run_, storage: Path) -> None:
+    space = {"target.learning_rate": {"float": [1e-4, 1e-2], "log": True}}
+    old = sweep("older", space, trials=3, confirm_seeds=0, scheduler="none", start_with=[])
+    new = sweep("newer", space, {"epochs": 2}, trials=2, confirm_seeds=0, start_with=[], start_from="older")
+    assert_all_agree(Place(storage, "newer"), new)
+    assert [r.number for r in new.trials if r.role == "search"] == [0, 1]
+    assert not {r.params["target.learning_rate"] for r in new.trials[:2]} & {
+        r.params["target.learning_rate"] for r in old.trials
+    }
+    assert "the sampler knew 3 of the 3 trials that ended in older" in new.notes[0]
+    assert "target.epochs: 3 there, 2 here" in new.notes[0]
 
 
 class Started:

@@ -1,0 +1,87 @@
+"""How an experiment differs from what a sweep's folder holds, each difference by its dotted path."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from search.place import Place, load_facts
+from search.plan import Plan
+from search.redaction import redact
+from search.report import DEFAULT_STORAGE
+from search.settings import CHANGEABLE, SweepSettings
+
+Difference = tuple[Any, Any]
+"""A setting there and here; `...` where it is not set."""
+
+
+def why_taken(place: Place, plan: Plan) -> list[str]:
+    """What to tell somebody who runs an experiment under the name of a sweep that exists."""
+    another = "take another name (--set sweep.name=...), or remove the folder"
+    if not place.plan.is_file():
+        return [f"sweep.name: {place.folder} exists and holds no sweep; {another}"]
+    found = differences(load_facts(place), plan.to_mapping())
+    if not found:
+        go_on = [_command(place, "resume"), _command(place, "extend", "--trials", "20"), _command(place, "show")]
+        ways = "go on with {}, beyond its end with {}, look with {}".format(*go_on)
+        return [f"sweep.name: {place.folder} holds this very experiment; {ways}, {another}"]
+    changes = [word for name, (_, here) in found.items() for word in ("--set", f"{name}={_shown(name, here)}")]
+    way_out = another
+    if all(name.removeprefix("sweep.") in CHANGEABLE for name in found):
+        way_out = f"change it there with {_command(place, 'resume', *changes)}, {another}"
+    listed = [describe(name, pair) for name, pair in found.items()]
+    return [f"sweep.name: {place.folder} holds another experiment; {way_out}; it differs in", *listed]
+
+
+def describe(name: str, pair: Difference) -> str:
+    """A difference as a sentence."""
+    there, here = (_shown(name, value) for value in pair)
+    return f"{name}: {there} there, {here} here"
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, Difference]:
+    """Settings that differ between two experiments (as `Plan.to_mapping` writes them), by dotted path."""
+    first, second = dict(_settings(there)), dict(_settings(here))
+    names = dict.fromkeys([*first, *second])
+    pairs = {name: (first.get(name, ...), second.get(name, ...)) for name in names}
+    return {name: pair for name, pair in pairs.items() if _text(pair[0]) != _text(pair[1])}
+
+
+def changed_data(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """Sentences on data sets whose fingerprints (by `stage name` and their first digits) are not the same."""
+    names = dict.fromkeys(key.rpartition(" ")[0] for key, _ in sorted(set(there.items()) ^ set(here.items())))
+    return [
+        f"the {stage}'s data set {name!r} or its tokenizer has changed since the sweep began; put back what was there, "
+        "or run another sweep on what is there now"
+        for stage, _, name in (name.partition(" ") for name in names)
+    ]
+
+
+def _settings(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every setting by its dotted path; domains of the space are whole, and so are lists."""
+    defaults = SweepSettings(name=facts["sweep"]["name"]).model_dump(mode="json")  # for settings newer than the sweep
+    yield from ((f"sweep.{name}", value) for name, value in (defaults | facts["sweep"]).items())
+    yield from flat(facts["trial"], "trial.")
+    yield from ((f"space.{name}", domain) for name, domain in facts["space"].items())
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings by dotted path; lists are whole."""
+    for name, value in nested.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _text(value: Any) -> str:
+    return "not set" if value is ... else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _shown(name: str, value: Any) -> str:
+    return redact(value) if name == "sweep.tracking_uri" and isinstance(value, str) else _text(value)
+
+
+def _command(place: Place, command: str, *further: str) -> str:
+    storage = [] if str(place.storage) == DEFAULT_STORAGE else ["--storage", str(place.storage)]
+    return f"`{shlex.join(['transfersweep', command, place.name, *further, *storage])}`"
