@@ -42,24 +42,6 @@ def gpus_per_worker(settings: SweepSettings) -> float:
     return 1.0 if ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
 
 
-def source_threads(settings: SweepSettings, gpus: float) -> int | None:
-    """CPU threads for a source stage: those of all slots of a node, which have nothing to do without it.
-
-    None where a trial computes on a GPU or on several workers. By the smallest node, so that the same threads
-    add up the same sums on each.
-    """
-    cpus = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
-    room = min((count for count in cpus if count >= settings.cpus_per_trial), default=0) // settings.cpus_per_trial
-    if gpus or settings.workers_per_trial > 1 or not room:
-        return None
-    return threads(settings) * int(min(room, settings.max_concurrent or room))
-
-
-def threads(settings: SweepSettings) -> int:
-    """CPU threads of each worker."""
-    return max(1, int(settings.cpus_per_trial))
-
-
 def slots(settings: SweepSettings, gpus: float) -> int:
     """How many trials the cluster has room for now, within `max_concurrent`.
 

@@ -204,10 +204,9 @@ def _trainable(plan: Plan, storage: Path, gpus: float) -> Any:
         "count": settings.workers_per_trial,
         "cpus": settings.cpus_per_trial,
         "gpus": gpus,
-        "threads": cluster.threads(settings),
+        "threads": max(1, int(settings.cpus_per_trial)),
     }
-    workspace = replace(plan.workspace(storage), source_threads=cluster.source_threads(settings, gpus))
-    bound = tune.with_parameters(TuneTrial, workspace=workspace, workers=workers)
+    bound = tune.with_parameters(TuneTrial, workspace=plan.workspace(storage), workers=workers)
     if settings.workers_per_trial > 1:
         # The worker group makes its own placement group; the actor that leads it costs nothing.
         return tune.with_resources(bound, tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}]))

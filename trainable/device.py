@@ -1,7 +1,6 @@
 """The device a trial computes on, its arithmetic, and the ranks that share one trial."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -73,14 +72,3 @@ def attention(device: torch.device) -> AbstractContextManager[object]:
     """Attention by plain products when training on a CPU, where the fused kernel takes longer on the way back."""
     plain = device.type == "cpu" and torch.is_grad_enabled()
     return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
-
-
-@contextmanager
-def threads(count: int | None) -> Iterator[None]:
-    """Compute with another number of CPU threads inside the block; none leaves it as it is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

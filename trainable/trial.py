@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from trainable.clock import Clock
 from trainable.config import Stage, TrialConfig, build_config
-from trainable.device import Ranks, pick_device, resolve_precision, threads
+from trainable.device import Ranks, pick_device, resolve_precision
 from trainable.encoder import fingerprint, head_names, limit_problems, locate, new_model
 from trainable.errors import ConfigError
 from trainable.evaluate import Split
@@ -38,8 +38,6 @@ class Workspace:
     """Folders in which relative file names of data sets are looked up, in this order."""
     reuse_frozen: bool = True
     """Whether the output of frozen layers is kept and reused; the results agree either way."""
-    source_threads: int | None = None
-    """CPU threads of a source stage on one worker, for which other slots may stand idle; none means the trial's."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +89,9 @@ class Trial:
                 training = StageTraining(model, *self._splits(prepared, stage), stage, setting)
             if stage.epochs > 1:  # with one epoch every output would be used once
                 self._skip_frozen(training, prepared)
-            with threads(self.workspace.source_threads if self.ranks.size == 1 else None):
-                for report in train_once(training, prepared.label_names, folder):
-                    trained_here = trained_here or report.step > 0  # or it but waits for another that trains it
-                    yield report
+            for report in train_once(training, prepared.label_names, folder):
+                trained_here = trained_here or report.step > 0  # or it but waits for another that trains it
+                yield report
         self._source = load_source(folder)
         if not trained_here:  # its scores are this trial's too
             yield Report("source", 0, 1.0, 0.0, self._source.metrics, last=True)
