@@ -116,9 +116,11 @@ class Stage(Strict):
     embeddings do too, and at the encoder's depth only pooler and head train."""
     optimizer: Literal["adamw", "adam", "sgd", "rmsprop", "adafactor"] = "adamw"
     schedule: Literal["linear", "cosine", "constant", "warmup_stable_decay"] = "linear"
-    """How the learning rate moves after its warm-up; `warmup_stable_decay` holds it, then decays linearly."""
+    """How the learning rate moves after its warm-up; `warmup_stable_decay` holds it, then decays linearly.
+    Source stages that differ in epochs share them under `constant`, and before the decay of the latter."""
     warmup_fraction: Fraction = 0.06
-    """Share of the optimiser steps spent warming up, linearly from 0."""
+    """Share of the optimiser steps spent warming up, linearly from 0; of one epoch's steps under `constant`
+    and `warmup_stable_decay`, so that the first epochs are the same however many follow."""
     decay_fraction: Fraction = 0.2
     """Share of the optimiser steps spent decaying at the end; only `warmup_stable_decay` reads it."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01

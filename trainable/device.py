@@ -28,11 +28,15 @@ class Ranks:
 
     def agree(self, flag: bool) -> bool:
         """The first rank's flag, told to all; also a barrier."""
+        return bool(self.agree_on(int(flag)))
+
+    def agree_on(self, number: int) -> int:
+        """The first rank's number, told to all; also a barrier."""
         if self.size == 1:
-            return flag
-        told = torch.tensor([float(flag and self.rank == 0)], device=pick_device())
+            return number
+        told = torch.tensor([number if self.rank == 0 else 0], device=pick_device())
         self._reduce(told)
-        return bool(told.item())
+        return int(told.item())
 
     def _reduce(self, tensor: torch.Tensor) -> None:
         try:

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -68,6 +68,30 @@ def _opened(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def longest_unused(paths: Iterable[Path], limit: int) -> list[Path]:
+    """Those of some files or folders of files that have to go so that the rest takes at most `limit` bytes.
+
+    The modification time is taken for that of the last use; what vanishes meanwhile is left out.
+    """
+    measured = [(used, path, size) for path in paths for used, size in _use_of(path)]
+    total, chosen = sum(size for _, _, size in measured), []
+    for _, path, size in sorted(measured):
+        if total <= limit:
+            break
+        total -= size
+        chosen.append(path)
+    return chosen
+
+
+def _use_of(path: Path) -> list[tuple[float, int]]:
+    """When a file or folder was last used and how many bytes it takes; nothing if another process has deleted it."""
+    try:
+        files = list(path.iterdir()) if path.is_dir() else [path]
+        return [(path.stat().st_mtime, sum(file.stat().st_size for file in files))]
+    except FileNotFoundError:
+        return []
 
 
 def _flush(path: Path) -> None:

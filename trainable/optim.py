@@ -51,16 +51,20 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["peak"] * factor
 
 
-def schedule_factor(step: int, total: int, stage: Stage) -> float:
+STEADY = frozenset({"constant", "warmup_stable_decay"})
+"""Schedules that hold the peak, so that a stage's first epochs are the same however many follow."""
+
+
+def schedule_factor(step: int, steps_per_epoch: int, stage: Stage) -> float:
     """Share of the peak learning rate at a step.
 
     Args:
-        step: optimiser steps done before this one, 0 to `total` - 1.
-        total: the stage's optimiser steps.
+        step: optimiser steps done before this one, 0 to `steps_per_epoch * stage.epochs` - 1.
+        steps_per_epoch: optimiser steps an epoch.
         stage: its schedule; `cosine` is half a cosine to 0 (Loshchilov & Hutter 2017), `warmup_stable_decay`
             holds the peak and decays linearly over the last `decay_fraction` (Hu et al. 2024).
     """
-    warmup = math.ceil(stage.warmup_fraction * total)
+    total, warmup = steps_per_epoch * stage.epochs, _warmup_steps(steps_per_epoch, stage)
     if step < warmup:
         return (step + 1) / warmup
     left = (total - step) / max(1, total - warmup)  # 1 after the warm-up, towards 0 at the end
@@ -70,9 +74,32 @@ def schedule_factor(step: int, total: int, stage: Stage) -> float:
         case "cosine":
             return 0.5 * (1 + math.cos(math.pi * (1 - left)))
         case "warmup_stable_decay":
-            return min(1.0, (total - step) / max(1, math.ceil(stage.decay_fraction * total)))
+            return min(1.0, (total - step) / _decay_steps(steps_per_epoch, stage))
         case "constant":
             return 1.0
+
+
+def steady_steps(steps_per_epoch: int, stage: Stage) -> int:
+    """How many of a stage's first optimiser steps have rates that hang on neither `epochs` nor `decay_fraction`.
+
+    None where the schedule is not `STEADY`, all under `constant`, and those before the rate falls otherwise.
+    """
+    total = steps_per_epoch * stage.epochs
+    if stage.schedule not in STEADY:
+        return 0
+    if stage.schedule == "constant":
+        return total
+    before_decay = total - _decay_steps(steps_per_epoch, stage) + 1  # the first step of the decay is at the peak
+    return max(before_decay, _warmup_steps(steps_per_epoch, stage))
+
+
+def _warmup_steps(steps_per_epoch: int, stage: Stage) -> int:
+    epochs = 1 if stage.schedule in STEADY else stage.epochs
+    return math.ceil(stage.warmup_fraction * (steps_per_epoch * epochs))
+
+
+def _decay_steps(steps_per_epoch: int, stage: Stage) -> int:
+    return max(1, math.ceil(stage.decay_fraction * (steps_per_epoch * stage.epochs)))
 
 
 def _distance_from_head(model: PreTrainedModel) -> Callable[[str], int]:

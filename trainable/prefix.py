@@ -28,7 +28,7 @@ from trainable.batches import evaluation_batches
 from trainable.device import autocast
 from trainable.encoder import below_layers, layers_of
 from trainable.evaluate import TOKEN_BUDGET, Inputs, Split, forward
-from trainable.files import write_file
+from trainable.files import longest_unused, write_file
 from trainable.memory import attempt, in_batches
 from trainable.seal import is_whole, save_tensors
 
@@ -114,7 +114,8 @@ class PrefixStore:
                     tensors = attempt(lambda: self._tensors(model, split.inputs, count, folder))
                     if tensors is None:  # memory has no room for it: the stage trains without
                         return None
-                    _make_room(self.folder)
+                    for unused in longest_unused(self.folder.glob("*/*.safetensors"), CACHE_BYTES):
+                        unused.unlink(missing_ok=True)
                     write_file(file, lambda into: save_tensors(tensors, into))
         stored = _load(file, lengths)
         return None if stored is None else Split(stored, split.labels)
@@ -240,14 +241,3 @@ def _load(file: Path, lengths: NDArray[np.int64]) -> PrefixInputs | None:
         states = stored.get_tensor("states")
     widths = lengths if len(states) == lengths.sum() else np.ones_like(lengths)
     return PrefixInputs(states, widths, lengths)
-
-
-def _make_room(folder: Path) -> None:
-    """Delete the longest unused outputs until the cache is within its bounds."""
-    files = sorted(folder.glob("*/*.safetensors"), key=lambda file: file.stat().st_mtime)
-    total = sum(file.stat().st_size for file in files)
-    for file in files:
-        if total <= CACHE_BYTES:
-            return
-        total -= file.stat().st_size
-        file.unlink(missing_ok=True)

@@ -1,6 +1,8 @@
 """What a stage is told, what it says between two steps, and where it stands."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -58,3 +60,12 @@ class Progress:
     loss_steps: int = 0
     micro_batches: int = 1
     """Parts of a batch; more than was set where memory had no room for larger ones."""
+
+    @staticmethod
+    def read(folder: Path) -> "Progress":
+        """From a folder that `write` wrote into."""
+        return Progress(**json.loads((folder / "progress.json").read_text()))
+
+    def write(self, folder: Path) -> None:
+        """As `progress.json`."""
+        (folder / "progress.json").write_text(json.dumps(asdict(self)))

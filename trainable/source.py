@@ -1,30 +1,28 @@
 """The source stage, trained once for each distinct setting and shared by every trial that needs it.
 
-A finished stage lies under its content address; an unfinished one beside it, where whoever holds the
-lease next goes on. The lease is a file lock, which the operating system frees when its holder dies.
+A finished stage lies under its content address. An unfinished one stands on its ladder
+(`trainable/ladder.py`), where whoever holds the ladder's lease next goes on.
 """
 
 import hashlib
 import json
-import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 
 from trainable.config import TrialConfig
 from trainable.encoder import fingerprint
+from trainable.ladder import Ladder, trunk_of
 from trainable.prepare import Prepared
 from trainable.progress import Report, Setting
 from trainable.seal import intact, write_sealed
-from trainable.training import PULSE_SECONDS, StageTraining
+from trainable.training import StageTraining
 
-FORMAT = 1
+FORMAT = 2
 """Raise when the meaning of a stored stage, or the mathematics of training, changes."""
 
 DONE = "stage.json"
@@ -64,52 +62,48 @@ def source_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def train_once(training: StageTraining, label_names: tuple[str, ...], folder: Path) -> Iterator[Report]:
+def trunk_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str:
+    """The content address of a source stage's ladder: the same for stages that share their first epochs."""
+    assert config.source is not None
+    return source_key(config.model_copy(update={"source": trunk_of(config.source)}), prepared, setting)
+
+
+def train_once(training: StageTraining, label_names: tuple[str, ...], folder: Path, trunk: Path) -> Iterator[Report]:
     """Make sure that `folder` holds the trained stage; yields reports if it is trained here and now.
 
-    Gives signs of life while another process trains the same. Of several ranks the first one holds the lease
-    and writes.
+    Gives signs of life while another process trains the same, or another stage of the same trunk. Of several
+    ranks the first one holds the lease and writes.
+
+    Args:
+        training: the stage, at its beginning.
+        label_names: of its classes.
+        folder: named by `source_key`.
+        trunk: the ladder's folder, named by `trunk_key`.
     """
-    ranks = training.setting.ranks
-    partial = folder.with_name(folder.name + ".partial")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lease = FileLock(folder.with_name(folder.name + ".lock"))
+    ranks, ladder = training.setting.ranks, Ladder(trunk, folder.name, training)
     try:
-        while not ranks.agree(ranks.rank == 0 and _taken(lease)):
+        while not ranks.agree(ranks.rank == 0 and ladder.take()):
             yield Report("source", training.progress.step, 0.0, 0.0, {})
         if ranks.agree(ranks.rank == 0 and is_done(folder)):
             return
-        if ranks.agree(ranks.rank == 0 and partial.exists() and _can_go_on(partial)):
-            training.load(partial)
-        saved = time.monotonic()
-        for report in training.reports():
-            if ranks.rank == 0 and not report.last and time.monotonic() - saved > PULSE_SECONDS:
-                write_sealed(partial, training.save)
-                saved = time.monotonic()
+        ladder.climb()
+        for report in training.evaluations():
+            if ranks.rank == 0:
+                ladder.keep(report)
+            if report.last:
+                training.finish()
+                if ranks.rank == 0:
+                    write_sealed(folder, lambda into: _save(training, label_names, into))
+                    ladder.clear()
+                ranks.agree(True)  # nobody reads before it is written
             yield report
-        if ranks.rank == 0:
-            write_sealed(folder, lambda into: _save(training, label_names, into))
-            shutil.rmtree(partial, ignore_errors=True)
-        ranks.agree(True)  # nobody reads before it is written
     finally:
-        lease.release()
-
-
-def _taken(lease: FileLock) -> bool:
-    try:
-        lease.acquire(timeout=PULSE_SECONDS)
-    except Timeout:
-        return False
-    return True
+        ladder.release()
 
 
 def is_done(folder: Path) -> bool:
     """Whether the trained stage lies there whole; a damaged one is told of in the log and counts as absent."""
     return (folder / DONE).exists() and intact(folder, "the source stage is trained again") is not None
-
-
-def _can_go_on(partial: Path) -> bool:
-    return intact(partial, "the source stage starts again") is not None
 
 
 def load_source(folder: Path) -> TrainedSource:

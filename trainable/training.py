@@ -1,10 +1,9 @@
 """One stage of fine-tuning: a plain loop that stops at every evaluation, can be saved there and resumed exactly."""
 
-import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +65,30 @@ class StageTraining:
         Raises:
             TrialError: if a loss is not a finite number.
         """
+        for report in self.evaluations():
+            if report.last:
+                self.finish()
+            yield report
+
+    def evaluations(self) -> Iterator[Report]:
+        """The same for who saves the last state too: at the last report the best weights are not back yet."""
+        if self._ended():
+            yield replace(self._report(self.progress.best_metrics), last=True)
+            return
         shares = getattr(self.stage, "evaluate_at", ())
         stops = evaluation_steps(self.steps_per_epoch, self.stage.epochs, self.stage.evaluations_per_epoch, shares)
         for stop in (stop for stop in stops if stop > self.progress.step):
             yield from self._train_until(stop)
             report = self._evaluate()
-            impatient = self.stage.patience is not None and self.progress.stale >= self.stage.patience
-            if stop < self.total and not impatient:
-                yield report
-                continue
-            self._finish()
-            yield replace(report, last=True)
-            return
+            ended = self._ended()
+            yield replace(report, last=ended)
+            if ended:
+                return
+
+    def _ended(self) -> bool:
+        """Whether all steps are done, or patience is at its end."""
+        patience = self.stage.patience
+        return self.progress.step >= self.total or (patience is not None and self.progress.stale >= patience)
 
     def _train_until(self, stop: int) -> Iterator[Report]:
         """Take optimiser steps up to and including number `stop`, with a sign of life where it takes long."""
@@ -104,7 +115,7 @@ class StageTraining:
 
     def _step(self, step: int, rows: NDArray[np.int64], spent: Part) -> torch.Tensor:
         """One optimiser step over the batch, counted in `spent`; returns its loss, a scalar tensor."""
-        factor = schedule_factor(step, self.total, self.stage)
+        factor = schedule_factor(step, self.steps_per_epoch, self.stage)
         set_learning_rate(self.optimizer, factor)
         while (total := self._accumulate(step, rows, spent)) is None:
             parts = self.progress.micro_batches
@@ -177,7 +188,7 @@ class StageTraining:
             first = int((~torch.isfinite(values)).nonzero()[0])
             step = self.progress.step - len(losses) + first
             good = f"{float(values[first - 1]):.4g}" if first else "none since the last report"
-            rate = self.stage.learning_rate * schedule_factor(step, self.total, self.stage)
+            rate = self.stage.learning_rate * schedule_factor(step, self.steps_per_epoch, self.stage)
             raise TrialError(
                 f"the {self.setting.name} loss is {float(values[first])} at step {step + 1} of {self.total}; "
                 f"learning rate {rate:.3g}, last finite loss {good}"
@@ -221,7 +232,7 @@ class StageTraining:
         shares = step / self.total, step / self.steps_per_epoch
         return Report(self.setting.name, step, *shares, metrics, improved, times=self.setting.clock.read())
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         """Leave the best weights in the model, the whole vocabulary among them."""
         progress = self.progress
         if progress.best_step != progress.step and self._best is not None:
@@ -238,7 +249,7 @@ class StageTraining:
         """What weight decay leaves of a weight without gradient after some steps, as a factor."""
         group = next(g for g in self.optimizer.param_groups if any(p is parameter for p in g["params"]))
         decay = float(group["peak"] * group["weight_decay"])
-        return math.prod(1 - decay * schedule_factor(step, self.total, self.stage) for step in range(steps))
+        return math.prod(1 - decay * schedule_factor(step, self.steps_per_epoch, self.stage) for step in range(steps))
 
     def save(self, folder: Path) -> None:
         """Write what a resume needs, between two reports; no pickle."""
@@ -248,11 +259,11 @@ class StageTraining:
         state = self.optimizer.state_dict()["state"]
         flat = {f"{i}.{name}": t for i, values in state.items() for name, t in values.items() if t is not None}
         save_file(_contiguous(flat), folder / "optimizer.safetensors")
-        (folder / "progress.json").write_text(json.dumps(asdict(self.progress)))
+        self.progress.write(folder)
 
     def load(self, folder: Path) -> None:
         """Go on from a folder that `save` wrote."""
-        self.progress = Progress(**json.loads((folder / "progress.json").read_text()))
+        self.progress = Progress.read(folder)
         with torch.no_grad():
             for name, tensor in load_file(folder / "weights.safetensors").items():
                 self.trained[name].copy_(tensor)

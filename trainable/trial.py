@@ -20,12 +20,16 @@ from trainable.encoder import fingerprint, head_names, limit_problems, locate, n
 from trainable.errors import ConfigError
 from trainable.evaluate import Split
 from trainable.inputs import token_inputs
+from trainable.optim import STEADY
 from trainable.prefix import PrefixStore
 from trainable.prepare import Prepared, prepare, subset
-from trainable.progress import Report, Setting
+from trainable.progress import Progress, Report, Setting
 from trainable.seal import check, seal
-from trainable.source import TrainedSource, is_done, load_source, source_key, train_once
+from trainable.source import TrainedSource, is_done, load_source, source_key, train_once, trunk_key
 from trainable.training import StageTraining
+
+FINISHED = "model.safetensors"
+"""The file of a checkpoint that holds the model of a finished trial."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,10 @@ class Trial:
             with self.clock.part("prepare"):
                 model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
                 training = StageTraining(model, *self._splits(prepared, stage), stage, setting)
-            if stage.epochs > 1:  # with one epoch every output would be used once
+            if stage.epochs > 1 or stage.schedule in STEADY:  # one epoch that none will follow uses each output once
                 self._skip_frozen(training, prepared)
-            for report in train_once(training, prepared.label_names, folder):
+            trunk = self.workspace.cache / "ladders" / trunk_key(self.config, prepared, setting)
+            for report in train_once(training, prepared.label_names, folder, trunk):
                 trained_here = trained_here or report.step > 0  # or it but waits for another that trains it
                 yield report
         self._source = load_source(folder)
@@ -104,7 +109,11 @@ class Trial:
             kept = source is not None and transfer(source, model, prepared.label_names, head)
             self._target = StageTraining(model, *self._splits(prepared, stage), stage, setting)
         self._skip_frozen(self._target, prepared)
-        if self.resume is not None and (self.resume / "progress.json").exists():
+        if self.resume is not None and (self.resume / FINISHED).exists():
+            self._target.finish()  # with the whole vocabulary, as it was stored
+            _copy_into(model, load_file(self.resume / FINISHED))
+            self._target.progress = Progress.read(self.resume)  # at its end: there is nothing to train
+        elif self.resume is not None and (self.resume / "progress.json").exists():
             self._target.load(self.resume)
         elif kept:
             metrics = self._target.scores()
@@ -158,7 +167,8 @@ class Trial:
             model = self._target.model
             changed = set(self._target.trained) | set(self._source.weights if self._source else ())
             tensors = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if n in changed}
-            save_file(tensors, folder / "model.safetensors")
+            save_file(tensors, folder / FINISHED)
+            self._target.progress.write(folder)
         elif self._target is not None and self._target.progress.step:
             self._target.save(folder)
         names = list((self._target.model.config.id2label or {}).values()) if self._target else []
@@ -218,7 +228,7 @@ def load_trained(folder: Path) -> tuple[PreTrainedModel, TrialConfig]:
         raise ConfigError(f"{folder}: the trial has not finished, so there is no model to load")
     config = build_config(facts["config"])
     model = new_model(config.encoder, tuple(facts["label_names"]), config.seed, config.target.dropout)
-    _copy_into(model, load_file(folder / "model.safetensors"))
+    _copy_into(model, load_file(folder / FINISHED))
     return model.eval(), config
 
 

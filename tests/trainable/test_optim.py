@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from trainable.config import Stage
 from trainable.encoder import freeze, head_names, layers_of, new_model
-from trainable.optim import OPTIMIZERS, build_optimizer, schedule_factor, set_learning_rate
+from trainable.optim import OPTIMIZERS, STEADY, build_optimizer, schedule_factor, set_learning_rate, steady_steps
 
 
 def _stage(**settings: Any) -> Stage:
@@ -77,22 +77,43 @@ def test_the_tables_agree() -> None:
 
 @given(
     schedule=st.sampled_from(SCHEDULES),
-    total=st.integers(1, 2000),
+    epoch=st.integers(1, 500),
+    epochs=st.integers(1, 4),
     warmup=st.floats(0, 1),
     decay=st.floats(0, 1),
     data=st.data(),
 )
 def test_the_factor_is_a_share_of_the_peak(
-    schedule: str, total: int, warmup: float, decay: float, data: st.DataObject
+    schedule: str, epoch: int, epochs: int, warmup: float, decay: float, data: st.DataObject
 ) -> None:
-    stage = _stage(schedule=schedule, warmup_fraction=warmup, decay_fraction=decay)
-    step = data.draw(st.integers(0, total - 1))
-    assert 0 < schedule_factor(step, total, stage) <= 1
+    stage = _stage(schedule=schedule, epochs=epochs, warmup_fraction=warmup, decay_fraction=decay)
+    step = data.draw(st.integers(0, epoch * epochs - 1))
+    assert 0 < schedule_factor(step, epoch, stage) <= 1
+
+
+@given(
+    schedule=st.sampled_from(sorted(STEADY)),
+    epoch=st.integers(1, 60),
+    epochs=st.integers(1, 5),
+    warmup=st.floats(0, 1),
+    decay=st.floats(0, 1),
+)
+def test_steady_steps_are_those_that_a_longer_stage_takes_too(
+    schedule: str, epoch: int, epochs: int, warmup: float, decay: float
+) -> None:
+    stage = _stage(schedule=schedule, epochs=epochs, warmup_fraction=warmup, decay_fraction=decay)
+    endless = stage.model_copy(update={"schedule": "constant", "epochs": epochs + 1})
+    same = [schedule_factor(s, epoch, stage) == schedule_factor(s, epoch, endless) for s in range(epoch * epochs)]
+    assert same == [step < steady_steps(epoch, stage) for step in range(epoch * epochs)]
+
+
+def test_other_schedules_have_no_steady_steps() -> None:
+    assert [steady_steps(10, _stage(schedule=name)) for name in SCHEDULES if name not in STEADY] == [0, 0]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_warm_up_is_linear_and_reaches_the_peak(schedule: str) -> None:
-    stage = _stage(schedule=schedule, warmup_fraction=0.1, decay_fraction=0.2)
+    stage = _stage(schedule=schedule, epochs=1, warmup_fraction=0.1, decay_fraction=0.2)
     factors = [schedule_factor(step, 1000, stage) for step in range(1000)]
     assert factors[:100] == pytest.approx([(step + 1) / 100 for step in range(100)])
     assert max(factors) == factors[99] == factors[100] == 1.0
@@ -100,9 +121,17 @@ def test_warm_up_is_linear_and_reaches_the_peak(schedule: str) -> None:
     assert falling == sorted(falling, reverse=True)
 
 
+def test_a_warm_up_before_a_held_peak_is_a_share_of_one_epoch() -> None:
+    for name in SCHEDULES:
+        factors = [
+            schedule_factor(step, 100, _stage(schedule=name, epochs=5, warmup_fraction=0.2)) for step in range(500)
+        ]
+        assert factors.index(1.0) + 1 == (20 if name in STEADY else 100)
+
+
 def test_shapes_of_the_schedules() -> None:
     curves = {
-        name: [schedule_factor(step, 1000, _stage(schedule=name, decay_fraction=0.2)) for step in range(1000)]
+        name: [schedule_factor(step, 1000, _stage(schedule=name, epochs=1, decay_fraction=0.2)) for step in range(1000)]
         for name in SCHEDULES
     }
     assert set(curves["constant"]) == {1.0}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trainable import source as source_module
+from trainable import ladder
 from trainable.config import build_config
 from trainable.errors import DamagedError
 from trainable.prepare import _prepare
@@ -43,7 +43,7 @@ def test_every_file_of_a_model_is_checked(damage: Callable[[Path], None], base: 
     run_trial(build_config(base), lambda r: True, workspace=Workspace(tmp_path / "cache"), save_to=model)
     load_trained(model)
     files = sorted(file.name for file in model.iterdir())
-    assert files == ["model.safetensors", SEAL, "trial.json"]
+    assert files == ["model.safetensors", "progress.json", SEAL, "trial.json"]
     for name in files:
         spoilt = shutil.copytree(model, tmp_path / name)
         damage(spoilt / name)
@@ -81,12 +81,12 @@ def test_a_damaged_source_is_trained_again(
 def test_a_damaged_half_of_a_source_is_not_gone_on_with(
     base: dict[str, Any], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_module, "PULSE_SECONDS", -1.0)  # save at every report
+    monkeypatch.setattr(ladder, "PULSE_SECONDS", -1.0)  # save at every report
     config = build_config(base, {"source.enabled": True, "source.epochs": 3})
     whole = [r for r in Trial(config, Workspace(workspace.cache / "other")).reports()]
     heard: list[Report] = []
     run_trial(config, lambda r: heard.append(r) is None and len(heard) < 2, workspace=workspace)
-    (weights,) = workspace.cache.glob("stages/*.partial/weights.safetensors")
+    (weights,) = workspace.cache.glob("ladders/*/*/*/weights.safetensors")
     flip(weights)
     assert _run(base, workspace, **{"source.enabled": True, "source.epochs": 3}) == whole
 

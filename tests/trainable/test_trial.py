@@ -43,12 +43,16 @@ def test_resumed_at_every_report_is_uninterrupted(
         whole.save(tmp_path / str(index))
     assert [r.stage for r in reports] == ["source", *["target"] * 7]  # the kept head's score, then 2 * 3
     expected = load_file(tmp_path / "7" / "model.safetensors")
-    for index in range(len(reports) - 1):
+    best = [r for r in reports if r.improved and r.stage == "target"][-1].metrics
+    for index in range(len(reports)):
         end = tmp_path / str(index) / "end"
         rest, result = _run(config, workspace, resume=tmp_path / str(index), save_to=end)
         # Before the first step on the target there is nothing to resume, and the source is in the cache.
         assert (rest[0].stage, rest[0].step) == ("source", 0)
-        assert rest[1:] == (reports[index + 1 :] if reports[index].step and index else reports[1:])
+        if reports[index].last and index:  # nothing to train: the best scores once more
+            assert [(r.step, r.metrics, r.last) for r in rest[1:]] == [(reports[-1].step, best, True)]
+        else:
+            assert rest[1:] == (reports[index + 1 :] if reports[index].step and index else reports[1:])
         assert result == whole.result()
         ended = load_file(end / "model.safetensors")
         assert ended.keys() == expected.keys()
