@@ -4,7 +4,7 @@ Ray's own `OptunaSearch` tells Optuna that a stopped trial is complete and leave
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray.tune.search import Searcher
 
@@ -14,6 +14,15 @@ from search.plan import Plan
 from search.records import State, TrialRecord
 from search.selection import next_again, trial_config
 from search.strategy import rungs
+from trainable.ladder import trunk_of
+
+
+class _Need(NamedTuple):
+    """What decides a trial's source stage, as text."""
+
+    stage: str
+    trunk: str
+    """The same for stages that share their first epochs: they are not trained at the same time."""
 
 
 class TruthfulSearcher(Searcher):
@@ -35,7 +44,7 @@ class TruthfulSearcher(Searcher):
         self._halted = halted
         self._to_resume = list(ledger.running())
         self._numbers: dict[str, int] = {}  # Tune's trial id -> number in the study
-        self._in_training: dict[int, str] = {}  # trial -> the source stage that it may be training now
+        self._in_training: dict[int, _Need] = {}  # trial -> the source stage that it may be training now
         self._trained: set[str] = set()  # source stages that some trial has left behind
         self._put_off: list[TrialRecord] = []  # begun, but another trial is training their source
 
@@ -47,7 +56,8 @@ class TruthfulSearcher(Searcher):
         if record is None:
             return None if self.ledger.running() else Searcher.FINISHED
         self._numbers[trial_id] = record.number
-        self._in_training[record.number] = self._source_of(record)
+        if need := self._need_of(record):
+            self._in_training[record.number] = need
         return self._tune_config(record)
 
     def _next(self) -> TrialRecord | None:
@@ -65,17 +75,23 @@ class TruthfulSearcher(Searcher):
             self._put_off.append(begun)
         return None
 
-    def _source_of(self, record: TrialRecord) -> str:
-        """What decides a trial's source stage, as text; empty without one."""
+    def _need_of(self, record: TrialRecord) -> _Need | None:
+        """The source stage that a trial needs, if it has one."""
         config = trial_config(self.plan, record)
         if config.source is None:
-            return ""
-        return f"{config.encoder} {config.seed} {config.source.model_dump_json()}"
+            return None
+        stage, trunk = (
+            f"{config.encoder} {config.seed} {source.model_dump_json()}"
+            for source in (config.source, trunk_of(config.source))
+        )
+        return _Need(stage, trunk)
 
     def _must_wait(self, record: TrialRecord) -> bool:
-        """Whether a running trial may just be training the source stage that this one needs."""
-        source = self._source_of(record)
-        return source not in self._trained and source != "" and source in self._in_training.values()
+        """Whether a running trial may just be training the source stage that this one needs, or its first epochs."""
+        need = self._need_of(record)
+        if need is None or need.stage in self._trained:
+            return False
+        return any(need.trunk == other.trunk for other in self._in_training.values())
 
     def _begin(self) -> TrialRecord | None:
         if self._to_resume:
@@ -104,8 +120,8 @@ class TruthfulSearcher(Searcher):
         """An intermediate report, with its scores flattened by Tune to `metrics/...`."""
         metrics = {name.removeprefix("metrics/"): v for name, v in result.items() if name.startswith("metrics/")}
         seconds = result.get("time_total_s", 0.0)
-        if result.get("stage") == "target":
-            self._trained.add(self._in_training.pop(self._numbers[trial_id], ""))
+        if result.get("source_ready") and (need := self._in_training.pop(self._numbers[trial_id], None)):
+            self._trained.add(need.stage)
         self.ledger.report(self._numbers[trial_id], {**result, "metrics": metrics, "seconds": seconds})
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:

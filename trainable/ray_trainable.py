@@ -104,6 +104,7 @@ class TuneTrial(tune.Trainable):
             "metrics": report.metrics,
             "times": json.dumps(report.times),  # as text: Tune flattens what is nested
             "improved": report.improved and in_target,
+            "source_ready": report.stage == "source" and report.last,
             "finished": finished,
             "done": finished,
         }

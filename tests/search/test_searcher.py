@@ -39,6 +39,10 @@ def open_searcher(blocks: dict[str, Any], tmp_path: Path) -> Open:
     return open_
 
 
+SOURCE_READY = {"stage": "source", "source_ready": True, "share": 0.0, "time_total_s": 1.0}
+"""The last report of a source stage."""
+
+
 def said(value: float, share: float = 1.0, **further: Any) -> Result:
     """A report as Tune hands it on, flattened."""
     return {
@@ -71,7 +75,8 @@ def states(folder: Path) -> list[TrialState]:
 def test_each_end_is_told_truly(open_searcher: Open, tmp_path: Path) -> None:
     searcher = open_searcher(trials=4, confirm_seeds=0, space={"target.epochs": {"int": [1, 9]}}, start_with=[])
     searcher.suggest("a")
-    searcher.on_trial_result("a", said(0.375, share=0.25))  # its source is trained: nobody has to wait
+    searcher.on_trial_result("a", SOURCE_READY)  # nobody has to wait
+    searcher.on_trial_result("a", said(0.375, share=0.25))
     for name in "bcd":
         searcher.suggest(name)
     searcher.on_trial_complete("a", said(0.5))
@@ -95,8 +100,31 @@ def test_no_slot_waits_for_a_source_that_another_trial_is_training(open_searcher
     assert searcher.suggest("a")["number"] == 0
     assert searcher.suggest("b")["number"] == 2  # the one that needs no source goes first
     assert searcher.suggest("c") is None
-    searcher.on_trial_result("a", said(0.25, share=0.5))
+    searcher.on_trial_result("a", {**SOURCE_READY, "source_ready": False})  # an evaluation on the way
+    assert searcher.suggest("c") is None
+    searcher.on_trial_result("a", SOURCE_READY)
     assert searcher.suggest("c")["number"] == 1
+
+
+@pytest.mark.parametrize(("schedule", "waits"), [("linear", False), ("constant", True), ("warmup_stable_decay", True)])
+def test_a_source_that_shares_epochs_with_one_in_training_is_waited_for(
+    schedule: str, waits: bool, open_searcher: Open, blocks: dict[str, Any]
+) -> None:
+    points = [
+        {"source.enabled": True, "source.epochs": epochs, "target.learning_rate": 1e-3, "target.epochs": 1}
+        for epochs in (3, 1, 3)
+    ]
+    points[2]["target.learning_rate"] = 5e-3
+    source = {name: value for name, value in blocks["trial"]["source"].items() if name != "epochs"}
+    trial = {"source": source | {"schedule": schedule}}
+    space = {**blocks["space"], "source.epochs": {"int": [1, 3], "when": {"source.enabled": True}}}
+    searcher = open_searcher(space, trial, trials=3, confirm_seeds=0, start_with=points)
+    assert searcher.suggest("a")["number"] == 0
+    if waits:
+        assert searcher.suggest("b") is None
+        searcher.on_trial_result("a", SOURCE_READY)
+    assert searcher.suggest("b")["number"] == 1
+    assert (searcher.suggest("c") is not None) is waits  # the third needs the very stage of the first
 
 
 def test_a_source_whose_trial_failed_is_trained_by_the_next(open_searcher: Open) -> None:

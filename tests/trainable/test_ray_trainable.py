@@ -70,6 +70,7 @@ def test_a_slot_says_what_the_trial_says(slot: type[TuneTrial], base: dict[str, 
     results = _to_end(slot(_tune_config(settings)))
     assert [r["metrics"] for r in results] == [r.metrics for r in expected]
     assert [r["stage"] for r in results] == ["source"] * 2 + ["target"] * 4
+    assert [r["source_ready"] for r in results] == [False, True] + [False] * 4
     assert [r["progress"] for r in results] == [0, 0, 0, *(pytest.approx(100 * part / 3) for part in (1, 2, 3))]
     assert [r["finished"] for r in results] == [False] * 5 + [True]
     scores = [r.metrics.get("target.validation.macro_f1") for r in expected]
@@ -224,6 +225,11 @@ def test_two_workers_are_one(cluster: None, base: dict[str, Any], tmp_path: Path
     rest = _group_reports(group, first, tmp_path / "half")
     assert [(r.stage, r.step) for r in (heard[0], rest[0])] == [("source", 0)] * 2  # it is trained
     _assert_same([*heard[1:], *rest[1:]], expected[2:])
+
+    for epochs in (1, 2):  # the second stage goes on from the first one's rung, on both ranks
+        longer = _settings(base, source=True, epochs=1)
+        longer["source"] |= {"schedule": "constant", "epochs": epochs}
+        _assert_same(_group_reports(group, longer), _alone(longer, tmp_path / "alone"))
 
     group.close()
     assert not group._thread.is_alive()
