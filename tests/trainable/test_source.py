@@ -149,6 +149,20 @@ def test_who_waits_for_a_source_says_so(base: dict[str, Any], tmp_path: Path, mo
     assert [r.metrics for r in waiting] == [r.metrics for r in rest if r.stage == "target"]
 
 
+@pytest.mark.slow
+def test_two_processes_at_once_train_what_they_share_once(base: dict[str, Any], tmp_path: Path) -> None:
+    processes = []
+    for epochs in (8, 12):
+        source = {**base["source"], "enabled": True, "schedule": "constant", "epochs": epochs}
+        file = tmp_path / f"{epochs}.yaml"
+        file.write_text(yaml.safe_dump({**base, "source": source}), encoding="utf-8")
+        processes.append(_start(file, tmp_path / "cache"))
+    ended = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ended
+    said = tuple(sum(line.startswith("source epoch") for line in err.splitlines()) for _, err in ended)
+    assert said in {(8, 4), (1, 12)}  # whoever comes second goes on, or has its epochs there already
+
+
 def test_a_killed_holder_frees_the_lease(base: dict[str, Any], tmp_path: Path) -> None:
     settings = {**base, "source": {**base["source"], "enabled": True, "epochs": 40}}
     file, cache = tmp_path / "trial.yaml", tmp_path / "cache"
