@@ -152,6 +152,18 @@ def test_deleted_ladders_or_stages_change_nothing(configure: Configure, tmp_path
     assert _same(again, expected)
 
 
+def test_a_damaged_rung_is_left_out(configure: Configure, tmp_path: Path) -> None:
+    long = configure(epochs=3)
+    whole, expected = _train(long, tmp_path / "whole")
+    _train(configure(epochs=2), tmp_path / "cut")
+    (weights,) = tmp_path.glob("cut/ladders/*/trunk/8/weights.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    rest, ended = _train(long, tmp_path / "cut")
+    assert rest == whole[2:]  # from the rung of the first epoch on
+    assert _same(ended, expected)
+    assert _rungs(tmp_path / "cut") == [4, 8, 12]
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3, 5])
 def test_what_a_killed_holder_has_left_is_gone_on_with(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
