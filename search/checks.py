@@ -126,7 +126,8 @@ def disk_check(storage: Path, outlook: Outlook, slots: int, done: int, answered:
         for name, node in answered.items()
         if node.scratch < outlook.checkpoint
     ]
-    tight = [f"less than {CACHE_BYTES / GIB:.0f} GiB are left for caches"] if free - need < CACHE_BYTES else []
+    caches = f"less than {CACHE_BYTES / GIB:.0f} GiB are left for the outputs of frozen layers, which may take so much"
+    tight = [caches] if outlook.freezes and free - need < CACHE_BYTES else []
     return Check.of("disk", said, errors, tight)
 
 

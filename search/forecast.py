@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.corner import prepared
+from search.disk import models_kept
 from search.plan import Plan
 from search.strategy import rungs
 from trainable.config import Stage, TrialConfig
@@ -59,6 +60,9 @@ class Outlook:
         self.models = plan.settings.trials + self.confirmed + ((seeds + 1) if seeds and with_source else 0)
         """Trials that leave a model behind, if the scheduler stops none."""
 
+        self.freezes = any(stage.frozen_layers for config in draw for stage in config.stages())
+        """Whether outputs of frozen layers may be kept."""
+
     # Time --------------------------------------------------------------------------------------------------------
 
     def forecast(self, paces: Mapping[str, Pace], slots: int) -> Forecast:
@@ -112,7 +116,7 @@ class Outlook:
         """What the sweep will write beside what it has, by what it is; `done` trials have left their models."""
         weight = 4 * _mean(trained_weights(c.encoder, min(s.frozen_layers for s in c.stages())) for c in self.draw)
         arms = {_arm(c): 4 * trained_weights(c.encoder, c.source.frozen_layers) for c in self._of_search() if c.source}
-        models = max(0, self.models - done)
+        models = max(0, min(self.models, models_kept(self.settings)) - done)
         sources = self._arms(len(arms)) + self.confirmed * bool(arms)
         return {
             f"{models} models": int(models * weight),

@@ -13,20 +13,18 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from trainable.clock import Clock
 from trainable.config import Stage, Target, TrialConfig
 from trainable.device import pick_device
 from trainable.encoder import new_model
 from trainable.errors import ConfigError, TrialError
-from trainable.evaluate import TOKEN_BUDGET, Split
+from trainable.evaluate import TOKEN_BUDGET, Inputs, Split
 from trainable.inputs import token_inputs
 from trainable.memory import out_of_memory
-from trainable.prepare import Encoded, Prepared, subset
+from trainable.prepare import Prepared, subset
 from trainable.source import TrainedSource
 from trainable.training import StageTraining
 from trainable.trial import Trial, Workspace, transfer
-
-TOKENS = {"cpu": 1024, "cuda": TOKEN_BUDGET["cuda"]}
-"""Tokens of the evaluation batch: a full one only where memory is scarce and time is not."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +116,9 @@ def _both_stages(trial: Trial, made: Rehearsal) -> None:
         rows = subset(prepared.splits["train"].labels, stage.train_rows, config.dataset_of(stage).split_seed)
         steps, evaluations = [], []
         # The single row comes first and trains twice: what only first steps pay is left out.
-        for epochs, splits in zip((2, 1), _sizes(prepared, stage, rows, TOKENS[trial.device.type]), strict=True):
-            training = _Timed(model, *splits, _short(stage, epochs), trial.setting(name))
-            step, evaluation, parts = training.run()
+        for epochs, splits in zip((2, 1), _sizes(prepared, stage, rows, TOKEN_BUDGET[trial.device.type]), strict=True):
+            setting = replace(trial.setting(name), clock=Clock())
+            step, evaluation, parts = _run(StageTraining(model, *splits, _short(stage, epochs), setting))
             steps.append(step)
             evaluations.append(evaluation)
             made.cut.update({name: parts} if parts else {})
@@ -132,18 +130,36 @@ def _both_stages(trial: Trial, made: Rehearsal) -> None:
 
 def _sizes(prepared: Prepared, stage: Stage, rows: NDArray[np.int64], budget: int) -> Iterator[tuple[Split, Split]]:
     """Training and validation split: cut to one row, then to one batch, of the longest rows there are."""
-    train, validation = prepared.splits["train"], prepared.splits["validation"]
-    steps = rows[_longest(train, stage, rows)][: stage.batch_size]
-    every = np.arange(len(validation.labels))
-    order = _longest(validation, stage, every)
-    checks = order[: max(1, budget // int(token_inputs(validation, stage, order[:1]).inputs.lengths[0]))]
-    yield token_inputs(train, stage, steps[-1:]), token_inputs(validation, stage, checks[-1:])
-    yield token_inputs(train, stage, steps), token_inputs(validation, stage, checks)
+    train = token_inputs(prepared.splits["train"], stage, rows)
+    validation = token_inputs(prepared.splits["validation"], stage)
+    steps, checks = (np.argsort(-split.inputs.lengths, kind="stable") for split in (train, validation))
+    steps, checks = steps[: stage.batch_size], checks[: max(1, budget // int(validation.inputs.lengths.max()))]
+    yield _cut(train, steps[-1:]), _cut(validation, checks[-1:])
+    yield _cut(train, steps), _cut(validation, checks)
 
 
-def _longest(encoded: Encoded, stage: Stage, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Places in `rows`, those of the longest rows first."""
-    return np.argsort(-token_inputs(encoded, stage, rows).inputs.lengths, kind="stable")
+def _cut(split: Split, rows: NDArray[np.int64]) -> Split:
+    return Split(_Part(split.inputs, rows), split.labels[rows])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A few rows that stand for a split."""
+
+    whole: Inputs
+    rows: NDArray[np.int64]
+    identity: str = ""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return self.whole.lengths[self.rows]
+
+    def words(self) -> NDArray[np.int64] | None:
+        """Those of all rows, for they decide how many embeddings are trained."""
+        return self.whole.words()
+
+    def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        return self.whole.batch(self.rows[rows])
 
 
 def _short(stage: Stage, epochs: int) -> Stage:
@@ -152,26 +168,21 @@ def _short(stage: Stage, epochs: int) -> Stage:
     return stage.model_copy(update=update | ({"evaluate_at": ()} if isinstance(stage, Target) else {}))
 
 
-class _Timed(StageTraining):
-    """A stage that notes what its last step and its last evaluation took."""
+def _run(training: StageTraining) -> tuple[tuple[int, float], tuple[int, float], int]:
+    """Let a stage train to its end, one step an epoch.
 
-    def run(self) -> tuple[tuple[int, float], tuple[int, float], int]:
-        """Train to the end.
-
-        Returns:
-            Tokens and seconds of a step, those of an evaluation, and the parts into which the batch had to be cut.
-        """
+    Returns:
+        Tokens, padding included, and seconds of a step; those of an evaluation; and the parts into which the batch
+        had to be cut.
+    """
+    name, began, evaluated = training.setting.name, time.monotonic(), 0.0
+    for report in training.reports():
+        evaluate, train = report.times[f"{name}.evaluate"], report.times[f"{name}.train"]
+        evaluation, evaluated = evaluate["seconds"] - evaluated, evaluate["seconds"]
+        # Not the clock's own: it does not wait for the device.
+        step = time.monotonic() - began - evaluation
+        parts = int(report.metrics.get(f"{name}.micro_batches", 0))
         began = time.monotonic()
-        for report in self.reports():
-            step = time.monotonic() - began - self.evaluation
-            parts = int(report.metrics.get(f"{self.setting.name}.micro_batches", 0))
-            began = time.monotonic()
-        tokens = [int(split.inputs.lengths.sum()) for split in (self.train, self.validation)]
-        return (tokens[0], max(0.0, step)), (tokens[1], self.evaluation), parts
-
-    def scores(self) -> dict[str, float]:
-        """Those of the stage."""
-        began = time.monotonic()
-        made = super().scores()
-        self.evaluation = time.monotonic() - began
-        return made
+    epochs = training.stage.epochs
+    tokens = [int(part["computed"]) // epochs for part in (train, evaluate)]
+    return (tokens[0], max(0.0, step)), (tokens[1], evaluation), parts

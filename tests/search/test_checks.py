@@ -90,7 +90,7 @@ def test_trials_that_share_a_gpu_must_fit_together() -> None:
 
 def test_models_that_cannot_fit_are_an_error(outlook: Callable[..., Outlook], minilm: str, tmp_path: Path) -> None:
     assert disk_check(tmp_path, outlook(), 2, 0, {"node a": HERE}).state != "error"
-    many = disk_check(tmp_path, outlook(trials=100_000, encoder=minilm), 2, 0, {"node a": HERE})
+    many = disk_check(tmp_path, outlook(trials=100_000, keep_best=100_000, encoder=minilm), 2, 0, {"node a": HERE})
     assert many.state == "error"
     assert many.sentences[0].startswith(f"--storage {tmp_path}: ")
     assert "100004 models" in many.sentences[0]
@@ -100,7 +100,7 @@ def test_models_that_cannot_fit_are_an_error(outlook: Callable[..., Outlook], mi
 
 
 def test_what_is_kept_is_counted(outlook: Callable[..., Outlook]) -> None:
-    made = outlook(space={}, trials=10, finalists=2, confirm_seeds=3)
+    made = outlook(space={}, trials=10, finalists=2, confirm_seeds=3, keep_best=100)
     model = 4 * trained_weights(made.corner.encoder, 0)
     # 10 trials, 2 finalists on 3 seeds, the winner without its source on 4; a source for each seed of a finalist
     assert made.bytes(2) == {
@@ -110,6 +110,8 @@ def test_what_is_kept_is_counted(outlook: Callable[..., Outlook]) -> None:
     }
     assert made.bytes(2, done=8)["12 models"] == 12 * model
     assert outlook(space={}, trials=10, confirm_seeds=0).models == 10
+    few = outlook(space={}, trials=10, finalists=2, confirm_seeds=3, keep_best=1)
+    assert "13 models" in few.bytes(2)  # the best, and on 1 + 3 seeds the finalists and one that stands for its kind
 
 
 def test_time_grows_with_trials_and_falls_with_slots(outlook: Callable[..., Outlook]) -> None:
