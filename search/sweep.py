@@ -20,7 +20,7 @@ from search.chatter import to_file
 from search.disk import DiskWatch, full_disk_in_words, remove_unneeded
 from search.errors import HaltError, PlanError
 from search.events import SweepEvents
-from search.finish import deliver_rest, finish, summarise, write_down
+from search.finish import deliver_rest, finish, summarise, tracking_uri, write_down
 from search.halt import Halt, on_signals
 from search.hang import HangWatch
 from search.ledger import START_FROM, Ledger
@@ -33,7 +33,7 @@ from search.runs import TrialRuns
 from search.searcher import TruthfulSearcher
 from search.start_from import take_over
 from search.strategy import build_scheduler
-from search.tracking import PATIENCE, DatasetInfo, Tracker
+from search.tracking import PATIENCE, DatasetInfo, Tracker, check_uri
 from search.view import LiveView
 from trainable.errors import ConfigError
 from trainable.files import remove_leftovers
@@ -113,6 +113,7 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
         if settings.start_from and ledger.noted(START_FROM) is None:
             ledger.note(START_FROM, take_over(plan, place.storage, _fingerprints(prepared)))
         budget = Budget(settings, ledger)
+        check_uri(tracking_uri(plan, place.storage))  # before Ray is started, which takes longer
         cluster.join(address, needs_dashboard=settings.workers_per_trial > 1)
         remove_unneeded(place.folder, plan, ledger.records)
         try:

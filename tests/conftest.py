@@ -13,7 +13,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+# How long an example takes is the machine's affair.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 SAMPLES = Path(__file__).parent.parent / "spaces" / "samples"
 

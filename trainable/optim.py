@@ -1,10 +1,12 @@
-"""Optimiser, its parameter groups, and the learning-rate schedules as plain functions of the step."""
+"""Optimiser, its parameter groups, the classes' weights, and learning-rate schedules as functions of the step."""
 
 import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from trainable.config import Stage
@@ -100,6 +102,15 @@ def _warmup_steps(steps_per_epoch: int, stage: Stage) -> int:
 
 def _decay_steps(steps_per_epoch: int, stage: Stage) -> int:
     return max(1, math.ceil(stage.decay_fraction * (steps_per_epoch * stage.epochs)))
+
+
+def class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> torch.Tensor:
+    """Weights of the classes in the training loss, shape (C,); see `Stage.class_weights`."""
+    if stage.class_weights == "none":
+        return torch.ones(classes)
+    counts = np.bincount(labels, minlength=classes)
+    # A class without rows weighs nothing: label smoothing would else push towards it with the weight of all rows.
+    return torch.from_numpy(np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)).float()
 
 
 def _distance_from_head(model: PreTrainedModel) -> Callable[[str], int]:

@@ -22,10 +22,10 @@ from trainable.errors import TrialError
 from trainable.evaluate import Split, forward, predict, score
 from trainable.memory import attempt, finer
 from trainable.metrics import is_better
-from trainable.optim import build_optimizer, schedule_factor, set_learning_rate
+from trainable.optim import build_optimizer, class_weights, schedule_factor, set_learning_rate
 from trainable.prefix import PrefixStore, layers_between
 from trainable.progress import Progress, Report, Setting
-from trainable.vocabulary import WordsInUse, use_words
+from trainable.vocabulary import use_words
 
 PULSE_SECONDS = 20.0
 """Longest silence between two reports of a stage on one worker."""
@@ -40,7 +40,7 @@ class StageTraining:
         self.network = model  # what computes: the model, or the part of it behind the frozen layers
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         self.frozen = freeze(model, stage.frozen_layers)
-        self._words = _cut_vocabulary(model, stage, (train, validation))
+        self._words = use_words(model, stage, train.inputs.words(), validation.inputs.words())
         self.trained: dict[str, torch.Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = build_optimizer(model, stage)
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
@@ -48,7 +48,7 @@ class StageTraining:
         self.progress = Progress(micro_batches=setting.micro_batches)
         self._spoken, self._late = time.monotonic(), False  # when the last report was, and whether one is due
         self._best: dict[str, torch.Tensor] | None = None
-        self._class_weights = _class_weights(train.labels, len(model.config.id2label or ()), stage).to(setting.device)
+        self._class_weights = class_weights(train.labels, len(model.config.id2label or ()), stage).to(setting.device)
 
     def skip_frozen(self, store: PrefixStore) -> None:
         """Let the frozen layers' output be computed once and for all, where that can be had."""
@@ -282,20 +282,3 @@ class StageTraining:
 
 def _contiguous(tensors: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-
-
-def _cut_vocabulary(model: PreTrainedModel, stage: Stage, splits: tuple[Split, Split]) -> WordsInUse | None:
-    """Let the model train the embeddings of no other words than the splits hold, where that is the same."""
-    train, validation = (split.inputs.words() for split in splits)
-    if train is None or validation is None:
-        return None
-    return use_words(model, stage, np.union1d(train, validation))
-
-
-def _class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> torch.Tensor:
-    """Weights of the classes in the training loss, shape (C,); see `Stage.class_weights`."""
-    if stage.class_weights == "none":
-        return torch.ones(classes)
-    counts = np.bincount(labels, minlength=classes)
-    # A class without rows weighs nothing: label smoothing would else push towards it with the weight of all rows.
-    return torch.from_numpy(np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)).float()

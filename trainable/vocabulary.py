@@ -59,22 +59,25 @@ class WordsInUse(nn.Module):
         return whole.weight
 
 
-def use_words(model: PreTrainedModel, stage: Stage, words: NDArray[np.int64]) -> WordsInUse | None:
+def use_words(model: PreTrainedModel, stage: Stage, *splits: NDArray[np.int64] | None) -> WordsInUse | None:
     """Let a model train the embeddings of some words only; None where that is not the same, or not worth it.
 
     Args:
         model: its word embeddings are replaced.
         stage: how it trains. An optimiser must leave alone what has no gradient, but for AdamW's decay: not
             Adafactor, which scales rows by what others have, nor any with weight decay inside the gradient.
-        words: the ids that the stage's rows hold, ascending.
+        splits: the ids that the rows of each split hold; none where they hold no ids.
     """
+    if any(words is None for words in splits):
+        return None
     decoupled = stage.optimizer == "adamw" or (stage.weight_decay == 0 and stage.optimizer != "adafactor")
     whole = model.get_input_embeddings()
     if not decoupled or type(whole) is not nn.Embedding or not whole.weight.requires_grad:
         return None
-    shared = sum(parameter is whole.weight for parameter in model.parameters()) > 1
+    shared = sum(p is whole.weight for _, p in model.named_parameters(remove_duplicate=False)) > 1
     if shared or whole.max_norm is not None or whole.scale_grad_by_freq or whole.sparse:
         return None
+    words = np.unique(np.concatenate([words for words in splits if words is not None]))
     if len(words) > LARGEST_SHARE * whole.num_embeddings:
         return None
     if whole.padding_idx is not None:
