@@ -25,7 +25,7 @@ from search.sweep import start_sweep
 from spaces import dump_yaml
 from trainable.errors import ConfigError
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,6 @@ def test_a_storage_that_cannot_be_written_is_told(where: str, tmp_path: Path) ->
         check_storage(tmp_path / where)
 
 
-@pytest.mark.slow
 def test_a_sweep_that_cannot_work_leaves_its_name_free(spoilt: dict[str, Any], tmp_path: Path) -> None:
     ray.shutdown()
     with pytest.raises(ConfigError, match="needs the same labels"):
@@ -153,7 +152,6 @@ def test_doctor_runs_nothing(blocks: dict[str, Any], tmp_path: Path) -> None:
     assert not ray.is_initialized()
 
 
-@pytest.mark.slow
 def test_doctor_says_what_is_wrong(spoilt: dict[str, Any], tmp_path: Path) -> None:
     done = _doctor(spoilt, tmp_path, "--storage", str(tmp_path / "runs"), "--json")
     assert done.exit_code == 2, done.output

@@ -154,6 +154,7 @@ def _rank(rank: int, folder: Path, base: dict[str, Any]) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_ranks_cut_finer_together(base: dict[str, Any], tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     ranks = [context.Process(target=_rank, args=(rank, tmp_path, base)) for rank in range(2)]

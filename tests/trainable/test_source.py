@@ -119,6 +119,7 @@ def _start(file: Path, cache: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_train_it_once(base: dict[str, Any], tmp_path: Path) -> None:
     settings = {**base, "source": {**base["source"], "enabled": True, "epochs": 12}}
     file, cache = tmp_path / "trial.yaml", tmp_path / "cache"
@@ -165,6 +166,7 @@ def test_two_processes_at_once_train_what_they_share_once(base: dict[str, Any], 
     assert said in {(8, 4), (1, 12)}  # whoever comes second goes on, or has its epochs there already
 
 
+@pytest.mark.slow
 def test_a_killed_holder_frees_the_lease(base: dict[str, Any], tmp_path: Path) -> None:
     settings = {**base, "source": {**base["source"], "enabled": True, "epochs": 40}}
     file, cache = tmp_path / "trial.yaml", tmp_path / "cache"
