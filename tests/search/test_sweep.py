@@ -325,7 +325,7 @@ def test_a_full_disk_ends_the_sweep_in_a_sentence(
     ballast = tiny_disk / "ballast"
     try:
         sweep.wait_for(lambda: bool(sweep.second_trial().get("checkpoint")))
-        with ballast.open("wb") as file, suppress(OSError):
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
             while shutil.disk_usage(tiny_disk).free > left:
                 file.write(bytes(2**16))
     finally:
