@@ -112,8 +112,8 @@ def show(
 ) -> None:
     """Print what a sweep has come to."""
     with _readable_errors():
-        from search.phases import print_times
         from search.show import current_outcome
+        from search.times import print_times
 
         outcome = current_outcome(name, storage, _pairs(set_))
         if time and not as_json:

@@ -8,11 +8,10 @@ import optuna
 from search.plan import Plan
 from search.strategy import build_sampler
 from spaces import Point, Scalar, SpaceError
-from trainable.config import Stage, TrialConfig
-from trainable.encoder import locate, trained_weights
+from trainable.config import TrialConfig
+from trainable.encoder import trained_weights
 from trainable.errors import ConfigError
-from trainable.prepare import Prepared, prepare
-from trainable.trial import Workspace
+from trainable.trial import Workspace, stage_data
 
 LONGEST = 2**20
 """More tokens than any encoder takes."""
@@ -70,12 +69,7 @@ def _longest_row(plan: Plan, workspace: Workspace, name: str, given: Point) -> i
     stage = config.source if name.startswith("source.") else config.target
     if stage is None:
         return 0
-    return int(prepared(config, stage, workspace).splits["train"].tokens.lengths(LONGEST).max())
-
-
-def prepared(config: TrialConfig, stage: Stage, workspace: Workspace) -> Prepared:
-    """A stage's data, which `check_data` has tokenised."""
-    return prepare(config.dataset_of(stage), locate(config.encoder), workspace.roots, workspace.cache / "tokens")
+    return int(stage_data(config, stage, workspace).splits["train"].tokens.lengths(LONGEST).max())
 
 
 def random_draw(plan: Plan, count: int) -> list[TrialConfig]:

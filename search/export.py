@@ -28,10 +28,10 @@ from trainable.errors import ConfigError, TrialError
 from trainable.evaluate import predict
 from trainable.files import write_folder
 from trainable.inputs import token_inputs
-from trainable.prepare import load_tokenizer, prepare
+from trainable.prepare import load_tokenizer
 from trainable.reading import read_raw
 from trainable.tables import Table, read_splits
-from trainable.trial import Workspace, load_trained
+from trainable.trial import Workspace, load_trained, stage_data
 
 TOLERANCE = 1e-4
 """Largest difference of a logit between checkpoint and export that rounding explains."""
@@ -144,12 +144,11 @@ def prove(folder: Path, model: PreTrainedModel, config: TrialConfig, workspace: 
     Raises:
         TrialError: if a logit differs by more than `TOLERANCE`.
     """
-    dataset = config.dataset_of(config.target)
-    encoded = prepare(dataset, locate(config.encoder), workspace.roots, workspace.cache / "tokens")
+    encoded = stage_data(config, config.target, workspace)
     whole = token_inputs(encoded.splits["validation"], config.target)
     rows = _of_all_lengths(whole.inputs.lengths)
     expected = predict(model, token_inputs(encoded.splits["validation"], config.target, rows).inputs, _CPU)
-    found = _logits(folder, read_splits(dataset, workspace.roots).validation.take(rows))
+    found = _logits(folder, read_splits(config.dataset_of(config.target), workspace.roots).validation.take(rows))
     difference = float((found - expected).abs().max())
     if not difference <= TOLERANCE:  # a NaN is no proof
         raise TrialError(
@@ -245,7 +244,7 @@ def _describe(
         if stage is None or not getattr(stage, "enabled", True):
             continue
         dataset = config.dataset_of(stage)
-        made = prepare(dataset, locate(config.encoder), workspace.roots, workspace.cache / "tokens")
+        made = stage_data(config, stage, workspace)
         rows = {split: len(encoded.labels) for split, encoded in made.splits.items()}
         data[name] = StageData(made.name, made.fingerprint, rows, stage.train_rows)
     assert model.config.id2label is not None  # `load_trained` sets it

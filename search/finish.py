@@ -10,7 +10,8 @@ from torch.nn import functional
 from search.chatter import to_file
 from search.ledger import EXHAUSTED, START_FROM, Ledger
 from search.outbox import count_waiting
-from search.place import Place, with_waiting
+from search.phases import PHASES
+from search.place import Place, load_facts, with_waiting
 from search.plan import Plan
 from search.records import Outcome, State, TestScore, count_states
 from search.redaction import redact
@@ -18,13 +19,11 @@ from search.runs import TrialRuns
 from search.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
 from search.tracking import PATIENCE, Tracker
 from trainable.device import pick_device, resolve_precision
-from trainable.encoder import locate
 from trainable.evaluate import predict, score
 from trainable.files import write_file
 from trainable.inputs import token_inputs
 from trainable.metrics import bootstrap_interval, mean_interval, per_class
-from trainable.prepare import prepare
-from trainable.trial import Workspace, load_trained
+from trainable.trial import Workspace, load_trained, stage_data
 
 
 def finish(plan: Plan, storage: Path, ledger: Ledger, runs: TrialRuns, tracker: Tracker) -> Outcome:
@@ -67,7 +66,7 @@ def summarise(
         comparison=compare_sources(plan, records),
         seconds=ledger.noted("seconds_spent", 0.0),
         worker_hours=sum(r.seconds for r in records) * plan.settings.workers_per_trial / 3600,
-        phases=ledger.noted("phases", {}),
+        phases=ledger.noted(PHASES, {}),
         slots=ledger.noted("slots", 0),
         budget=plan.settings.model_dump(include={"trials", "minutes", "worker_hours"}),
         notes=tuple(_notes(plan, ledger, complete)),
@@ -83,8 +82,7 @@ def tracking_uri(plan: Plan, storage: Path) -> str:
 def test_score(checkpoint: Path, workspace: Workspace, metric: str) -> TestScore | None:
     """Scores of a finished trial's model on the target's test split, or None where there is no such split."""
     model, config = load_trained(checkpoint)
-    dataset = config.dataset_of(config.target)
-    prepared = prepare(dataset, locate(config.encoder), workspace.roots, workspace.cache / "tokens")
+    prepared = stage_data(config, config.target, workspace)
     if "test" not in prepared.splits:
         return None
     device = pick_device()
@@ -107,9 +105,8 @@ def open_tracker(plan: Plan, place: Place) -> Tracker:
     Raises:
         ConfigError: if its URI cannot be opened.
     """
-    sweep_id = json.loads(place.plan.read_text())["id"]
-    uri = tracking_uri(plan, place.storage)
-    return Tracker(uri, place.outbox, place.name, sweep_id, plan.settings.system_metrics)
+    uri, facts = tracking_uri(plan, place.storage), load_facts(place)
+    return Tracker(uri, place.outbox, place.name, facts["id"], plan.settings.system_metrics)
 
 
 def write_down(outcome: Outcome, place: Place, tracker: Tracker, patience: float) -> Outcome:

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from search.corner import prepared
 from search.disk import models_kept
 from search.plan import Plan
 from search.strategy import rungs
 from trainable.config import Stage, TrialConfig
 from trainable.encoder import limits, trained_weights
 from trainable.rehearsal import Pace
-from trainable.trial import Workspace
+from trainable.trial import Workspace, stage_data
 
 TRIAL_SECONDS = 1.0
 """What a trial takes beside its steps and evaluations: making the model, reporting, writing the checkpoint."""
@@ -137,7 +136,7 @@ class Outlook:
 
     def _size(self, config: TrialConfig, stage: Stage, split: str) -> tuple[int, int]:
         """Rows and tokens of a split, as the stage takes them."""
-        data = prepared(config, stage, self._workspace)
+        data = stage_data(config, stage, self._workspace)
         key = (data.fingerprint, split, stage.padding_length, stage.padding, stage.train_rows)
         if key not in self._known:
             lengths = data.splits[split].tokens.lengths(stage.padding_length)

@@ -1,4 +1,4 @@
-"""Where a sweep's time goes: the driver's phases, and what its slots did while it searched."""
+"""Measures the driver's phases: where a sweep's time goes outside of its trials."""
 
 import time
 from collections import Counter
@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
-from rich.console import Console
-from rich.table import Table
 
 from search.ledger import Ledger
-from search.records import Outcome
 
-_NOTE = "phases"
+PHASES = "phases"
+"""Under this name the study notes them."""
 
 
 class Phases:
@@ -21,7 +19,7 @@ class Phases:
     def __init__(self, ledger: Ledger) -> None:
         """Begin with the phase `start`, in which this process has been since it was born."""
         self._ledger = ledger
-        self._seconds = Counter[str](ledger.noted(_NOTE, {}))
+        self._seconds = Counter[str](ledger.noted(PHASES, {}))
         self._add("start", time.time() - psutil.Process().create_time())
 
     @contextmanager
@@ -39,30 +37,4 @@ class Phases:
 
     def _add(self, name: str, seconds: float) -> None:
         self._seconds[name] += seconds  # type: ignore[assignment]  # a Counter takes any number
-        self._ledger.note(_NOTE, dict(self._seconds))
-
-
-def print_times(outcome: Outcome, console: Console) -> None:
-    """Print two tables: the phases' seconds, and the shares of the slots' time with their tokens a second."""
-    phases = Table(title=f"{outcome.name}: wall time", title_justify="left")
-    phases.add_column("phase")
-    phases.add_column("seconds", justify="right")
-    for name, seconds in outcome.phases.items():
-        phases.add_row(name, f"{seconds:.1f}")
-    console.print(phases)
-    room = outcome.phases.get("search", 0.0) * outcome.slots
-    parts = Table(title=f"the search's {outcome.slots} slots", title_justify="left")
-    for name in ("part", "seconds", "share", "tokens/s", "padding"):
-        parts.add_column(name, justify="left" if name == "part" else "right")
-    total: dict[str, Counter[str]] = {}
-    for record in outcome.trials:
-        for name, numbers in record.times.items():
-            total.setdefault(name, Counter()).update(numbers)
-    for name, sums in sorted(total.items(), key=lambda item: -item[1]["seconds"]):
-        seconds, computed = sums["seconds"], sums["computed"]
-        speed = f"{sums['tokens'] / seconds:,.0f}" if computed and seconds else ""
-        padding = f"{1 - sums['tokens'] / computed:.1%}" if computed else ""
-        parts.add_row(name, f"{seconds:.1f}", f"{seconds / room:.1%}" if room else "", speed, padding)
-    idle = room - sum(sums["seconds"] for sums in total.values())
-    parts.add_row("idle, or between trials", f"{idle:.1f}", f"{idle / room:.1%}" if room else "")
-    console.print(parts)
+        self._ledger.note(PHASES, dict(self._seconds))

@@ -6,6 +6,7 @@ The one place where `spaces` meets `trainable`. All mistakes are found before an
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,10 +17,10 @@ from search.place import Place, load_facts
 from search.settings import CHANGEABLE, SweepSettings
 from spaces import Space, SpaceError, load_yaml, parse_space, parse_yaml, shipped
 from trainable.config import TrialConfig, build_config, describe, field_names, unknown
-from trainable.encoder import limit_problems, locate
+from trainable.encoder import limit_problems
 from trainable.errors import ConfigError
-from trainable.prepare import Prepared, prepare
-from trainable.trial import Workspace
+from trainable.prepare import Prepared
+from trainable.trial import Workspace, stage_data
 
 BLOCKS = ("sweep", "trial", "space")
 T = TypeVar("T")
@@ -150,13 +151,7 @@ def check_data(plan: Plan, storage: Path) -> dict[str, Prepared]:
         for name, stage in (("source", config.source), ("target", config.target)):
             if stage is None:
                 continue
-            dataset = config.dataset_of(stage)
-            made = _collect(
-                problems,
-                lambda dataset=dataset, config=config: prepare(  # type: ignore[misc]
-                    dataset, locate(config.encoder), workspace.roots, workspace.cache / "tokens"
-                ),
-            )
+            made = _collect(problems, partial(stage_data, config, stage, workspace))
             if made is not None:
                 prepared[f"{name} {made.name} {made.fingerprint[:8]}"] = made
     if problems:
@@ -278,7 +273,7 @@ def _override(blocks: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[s
         if not isinstance(inner, dict):
             problems.append(f"--set {name}: {name.rpartition('.')[0]} is no mapping of settings, but {inner!r:.80}")
             continue
-        value = _collect(problems, lambda name=name, text=text: parse_yaml(f"value: {text}", f"--set {name}"))  # type: ignore[misc]
+        value = _collect(problems, partial(parse_yaml, f"value: {text}", f"--set {name}"))
         if value is not None:
             inner[path[-1]] = value["value"]
     if problems:

@@ -106,18 +106,19 @@ def _probabilities(folder: Path, texts: list[list[str]], padding_length: int) ->
     table = Table(texts[0], texts[1] if len(texts) > 1 else None, np.zeros(count, dtype=np.int64))
     inputs = TokenInputs(tokenize(tokenizer, table), np.arange(count), padding_length, fixed=False)
     device = pick_device()
-    logits = predict(model.to(device), inputs, device)  # type: ignore[arg-type]
+    logits = predict(torch.nn.Module.to(model, device), inputs, device)
     return torch.softmax(logits, dim=-1).numpy()
 
 
 def _load(folder: Path) -> PreTrainedModel:
     try:
-        return AutoModelForSequenceClassification.from_pretrained(  # type: ignore[no-any-return]
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
             folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
         )
     except (OSError, ValueError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"{folder}: the model cannot be loaded: {reason:.200}; export it again") from None
+    return model
 
 
 def _rows(raw: RawTable, probabilities: NDArray[np.float32], labels: Sequence[str]) -> Iterator[list[str]]:

@@ -77,11 +77,10 @@ class Preflight:
 
     def _begin_batches(self, nodes: list[dict[str, Any]]) -> dict[str, Any]:
         kinds = {_kind(node): node for node in reversed(nodes)}
-        cpus = self.plan.settings.cpus_per_trial
-        threads = max(1, int(cpus))
+        settings = self.plan.settings
         return {
-            _name(node): _on(node, rehearse, num_cpus=cpus, num_gpus=self.gpus).remote(
-                self._config, self._workspace, threads
+            _name(node): _on(node, rehearse, num_cpus=settings.cpus_per_trial, num_gpus=self.gpus).remote(
+                self._config, self._workspace, settings.threads
             )
             for node in kinds.values()
         }

@@ -102,6 +102,11 @@ class SweepSettings(Strict):
         return self
 
     @property
+    def threads(self) -> int:
+        """Threads of each worker."""
+        return max(1, int(self.cpus_per_trial))
+
+    @property
     def direction(self) -> Literal["max", "min"]:
         """Which scores win."""
         return METRICS[self.metric]

@@ -63,7 +63,7 @@ def build_scheduler(name: str, direction: str, history: Iterable[Mapping[int, fl
         scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]  # neither rule asks the controller here
         for progress, value in sorted(values.items()):
             result = {"progress": progress, "value": value}
-            scheduler.on_trial_result(None, trial, result)  # type: ignore[arg-type]
+            scheduler.on_trial_result(None, trial, result)  # type: ignore[arg-type]  # nor here
     return scheduler
 
 

@@ -205,7 +205,7 @@ def _trainable(plan: Plan, storage: Path, gpus: float) -> Any:
         "count": settings.workers_per_trial,
         "cpus": settings.cpus_per_trial,
         "gpus": gpus,
-        "threads": max(1, int(settings.cpus_per_trial)),
+        "threads": settings.threads,
     }
     bound = tune.with_parameters(TuneTrial, workspace=plan.workspace(storage), workers=workers)
     if settings.workers_per_trial > 1:

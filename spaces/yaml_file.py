@@ -77,7 +77,7 @@ class _Composer(yaml.SafeLoader):
         self._depth = self._count = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # its stubs leave it untyped
         self._depth += 1
         self._count += 1
         _check_limits(mark, self._depth, self._count)

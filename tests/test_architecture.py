@@ -17,7 +17,7 @@ FORBIDDEN = {
     "trainable": {"optuna", "mlflow", "spaces", "search", "ray"},
     "search": set(),
 }
-EXCEPTIONS = {"trainable/ray_trainable.py": {"ray"}, "trainable/ray_group.py": {"ray"}}
+EXCEPTIONS = {"trainable/ray_trainable.py": {"ray"}}
 MAX_LINES = 300
 
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ROOT).as_posix())

@@ -126,12 +126,12 @@ def test_make_targets_exist(page: Path) -> None:
 
 
 def test_every_command_is_shown_somewhere() -> None:
-    assert {words[0] for words in commands()} == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert {words[0] for words in commands()} == set(typer.main.get_command(app).commands)
 
 
 @pytest.mark.parametrize("words", [pytest.param(words, id=" ".join(words)) for words in commands()])
 def test_commands_parse(words: list[str]) -> None:
-    group: click.Group = typer.main.get_command(app)  # type: ignore[assignment]
+    group: click.Group = typer.main.get_command(app)
     # Only parsed: an unknown option, a missing argument or one too many would raise.
     group.commands[words[0]].make_context(words[0], words[1:])
 

@@ -140,7 +140,7 @@ def _pristine(encoder: str, classes: int) -> PreTrainedModel:
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # or it warns that the head is new, as it is meant to be
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=classes, dtype=torch.float32, ignore_mismatched_sizes=True, use_safetensors=True
         )
     except (OSError, ValueError) as error:
@@ -149,7 +149,7 @@ def _pristine(encoder: str, classes: int) -> PreTrainedModel:
         logging.set_verbosity(verbosity)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = AutoTokenizer.from_pretrained(folder).pad_token_id
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def head_names(model: PreTrainedModel) -> set[str]:

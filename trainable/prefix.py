@@ -216,7 +216,7 @@ def layers_between(model: PreTrainedModel, start: int, stop: int | None = None) 
                 twin._modules[name] = _PassOn()
         return twin
 
-    part: PreTrainedModel = view(model)  # type: ignore[assignment]
+    part: PreTrainedModel = view(model)  # type: ignore[assignment]  # a copy, of the same class
     return part
 
 

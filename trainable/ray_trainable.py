@@ -1,7 +1,8 @@
 """The trial as Ray runs it: a Tune trainable whose actor is reused, alone or at the head of a Ray Train worker group.
 
-With one worker the trial runs in the Tune actor itself: Python, torch, tokens and base weights are paid for
-once a slot. With several, it leads the worker group of `trainable/ray_group.py`. No other file knows Ray.
+With one worker the trial runs in the Tune actor itself: Python, torch, tokens and base weights are paid for once a
+slot. With several, the actor keeps one `TorchTrainer` worker group alive over all its trials and sends it commands:
+`run_trial`'s loop is the same on each rank, the first one talks, all hear the answers. No other file knows Ray.
 """
 
 import json
@@ -9,40 +10,33 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
+import ray.train
 import torch
+import torch.distributed as dist
 import transformers
 from ray import tune
 from ray.exceptions import RayError
+from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.result import SHOULD_CHECKPOINT
+from ray.util.queue import Empty, Queue
 
 from trainable.config import build_config
-from trainable.device import is_poisoned
-from trainable.errors import PeerDiedError, disk_is_full, in_words
+from trainable.device import Ranks, is_poisoned
+from trainable.errors import ConfigError, PeerDiedError, TrialError, disk_is_full, in_words
 from trainable.progress import Report
-from trainable.ray_group import GroupRunner
+from trainable.runner import LocalRunner, Runner
 from trainable.seal import intact
 from trainable.trial import Trial, Workspace
 
+IDLE_SECONDS = 7 * 24 * 3600
+"""How long a worker group may wait for its next trial."""
 START_AGAIN = "the trial starts again from its beginning"
-
-
-class Runner(Protocol):
-    """Runs one trial after another, report by report."""
-
-    def start(self, settings: dict[str, Any], resume: Path | None) -> None:
-        """Begin a trial, giving up the one before."""
-
-    def next_report(self) -> Report:
-        """Go on to the next report."""
-
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint, between two reports."""
-
-    def close(self) -> None:
-        """Release everything."""
 
 
 class TuneTrial(tune.Trainable):
@@ -149,25 +143,158 @@ def _die(error: Exception) -> NoReturn:
     os._exit(1)
 
 
-class LocalRunner:
-    """Trials in this very process."""
+class GroupRunner:
+    """Trials over a Ray Train worker group that stays alive from trial to trial."""
 
     def __init__(self, workspace: Workspace, workers: dict[str, Any]) -> None:
-        self.workspace = workspace
-        torch.set_num_threads(workers["threads"])
+        self._workspace, self._workers = workspace, workers
+        self._scratch = workspace.cache / "scratch"
+        self._launch()
+
+    def _launch(self) -> None:
+        """Start the worker group and a thread that waits for its end."""
+        options, workers = {"num_cpus": 0}, self._workers
+        self._commands, self._replies = Queue(actor_options=options), Queue(actor_options=options)
+        self._answered, self._broken = True, False
+        trainer = TorchTrainer(
+            work,
+            train_loop_config={
+                "commands": self._commands,
+                "replies": self._replies,
+                "workspace": self._workspace,
+                "threads": workers["threads"],
+            },
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=workers["count"],
+                use_gpu=workers["gpus"] > 0,
+                resources_per_worker={"CPU": workers["cpus"], **({"GPU": workers["gpus"]} if workers["gpus"] else {})},
+            ),
+            torch_config=TorchConfig(timeout_s=IDLE_SECONDS),
+            run_config=ray.train.RunConfig(storage_path=str(self._scratch), name=f"group-{uuid.uuid4().hex[:8]}"),
+        )
+        self._failure: ray.train.TrainingFailedError | None = None
+        self._thread = threading.Thread(target=self._fit, args=(trainer,), daemon=True)
+        self._thread.start()
+
+    def _fit(self, trainer: TorchTrainer) -> None:
+        try:
+            trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            self._failure = error
 
     def start(self, settings: dict[str, Any], resume: Path | None) -> None:
         """Begin a trial, giving up the one before."""
-        self._trial = Trial(build_config(settings), self.workspace, resume)
-        self._reports = self._trial.reports()
+        if self._broken:
+            self._thread.join()
+            self._end_queues()
+            self._launch()
+        if not self._answered:
+            self._commands.put(("stop", None))
+        self._commands.put(("run", (settings, resume)))
+        self._answered = True
 
     def next_report(self) -> Report:
         """Go on to the next report."""
-        return next(self._reports)
+        if not self._answered:
+            self._commands.put(("go", None))
+        content = self._reply()
+        assert isinstance(content, Report)
+        return content
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint, between two reports."""
-        self._trial.save(folder)
+        """Write a checkpoint, between two reports; the workers leave it in the shared cache, from where it is moved."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        shared = Path(tempfile.mkdtemp(dir=self._scratch))
+        self._commands.put(("save", shared))
+        try:
+            self._reply()
+            shutil.copytree(shared, folder, dirs_exist_ok=True)
+        finally:
+            shutil.rmtree(shared)
+
+    def _reply(self) -> Any:
+        """What the workers say next; raises what ended their trial."""
+        kind, content = self._next_reply()
+        self._answered = kind in ("failed", "broken")
+        self._broken = kind == "broken"
+        if self._answered:
+            raise content if isinstance(content, OSError) else TrialError(content)
+        return content
+
+    def _next_reply(self) -> tuple[str, Any]:
+        while True:
+            try:
+                return self._replies.get(timeout=5)  # type: ignore[no-any-return]  # what `_run` puts there
+            except Empty:
+                if not self._thread.is_alive():
+                    raise PeerDiedError("the trial's worker group died") from self._failure
 
     def close(self) -> None:
-        """Nothing to release: the process ends with the actor."""
+        """Let the worker group end by itself: a killed one would keep its placement group (ray issue 54305)."""
+        if not self._answered:
+            self._commands.put(("stop", None))
+        self._commands.put(("quit", None))
+        self._thread.join(timeout=60)
+        self._end_queues()
+
+    def _end_queues(self) -> None:
+        self._commands.shutdown()
+        self._replies.shutdown()
+
+
+def work(config: dict[str, Any]) -> None:
+    """What each rank of a worker group does: one trial after another, as commanded."""
+    transformers.utils.logging.set_verbosity_error()
+    torch.set_num_threads(config["threads"])
+    context = ray.train.get_context()
+    ranks = Ranks(context.get_world_rank(), context.get_world_size())
+    commands = _commands(config["commands"], ranks)
+    for command, content in commands:
+        if command == "quit":
+            return
+        if command == "run":
+            settings, resume = content
+            _run(settings, resume, config["workspace"], ranks, commands, config["replies"])
+
+
+def _run(
+    settings: dict[str, Any],
+    resume: Path | None,
+    workspace: Workspace,
+    ranks: Ranks,
+    commands: Iterator[tuple[str, Any]],
+    replies: Queue,
+) -> None:
+    """One trial on one rank; the first rank talks, all ranks hear the answers."""
+    leader = ranks.rank == 0
+    try:
+        trial = Trial(build_config(settings), workspace, resume, ranks)
+        for report in trial.reports():
+            if leader:
+                replies.put(("report", report))
+            for command, content in commands:
+                if command == "save":
+                    if leader:
+                        trial.save(content)
+                        replies.put(("saved", None))
+                elif command == "go":
+                    break
+                else:
+                    return
+    except (TrialError, ConfigError) as error:  # settings or data: every rank meets it
+        if leader:
+            replies.put(("failed", str(error)))
+    except PeerDiedError:
+        raise
+    except Exception as error:  # one rank's alone, perhaps, so that the group ends with it
+        if not is_poisoned(error):  # else a new group goes on with the trial
+            replies.put(("broken", error if disk_is_full(error) else in_words(error)))
+        raise
+
+
+def _commands(queue: Queue, ranks: Ranks) -> Iterator[tuple[str, Any]]:
+    """Commands from the Tune actor, the same on every rank."""
+    while True:
+        command: list[Any] = [queue.get() if ranks.rank == 0 else None]
+        dist.broadcast_object_list(command)
+        yield command[0]

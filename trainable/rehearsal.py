@@ -19,9 +19,7 @@ from trainable.device import pick_device
 from trainable.encoder import new_model
 from trainable.errors import ConfigError, TrialError
 from trainable.evaluate import TOKEN_BUDGET, Inputs, Split
-from trainable.inputs import token_inputs
 from trainable.memory import out_of_memory
-from trainable.prepare import Prepared, subset
 from trainable.source import TrainedSource
 from trainable.training import StageTraining
 from trainable.trial import Trial, Workspace, transfer
@@ -113,10 +111,11 @@ def _both_stages(trial: Trial, made: Rehearsal) -> None:
         model = new_model(config.encoder, prepared.label_names, config.seed, stage.dropout)
         if source is not None:
             transfer(source, model, prepared.label_names, config.target.head)
-        rows = subset(prepared.splits["train"].labels, stage.train_rows, config.dataset_of(stage).split_seed)
         steps, evaluations = [], []
         # The single row comes first and trains twice: what only first steps pay is left out.
-        for epochs, splits in zip((2, 1), _sizes(prepared, stage, rows, TOKEN_BUDGET[trial.device.type]), strict=True):
+        for epochs, splits in zip(
+            (2, 1), _sizes(*trial.splits(prepared, stage), stage, TOKEN_BUDGET[trial.device.type]), strict=True
+        ):
             setting = replace(trial.setting(name), clock=Clock())
             step, evaluation, parts = _run(StageTraining(model, *splits, _short(stage, epochs), setting))
             steps.append(step)
@@ -128,10 +127,8 @@ def _both_stages(trial: Trial, made: Rehearsal) -> None:
         del model  # or the next stage would find less memory than in a trial
 
 
-def _sizes(prepared: Prepared, stage: Stage, rows: NDArray[np.int64], budget: int) -> Iterator[tuple[Split, Split]]:
+def _sizes(train: Split, validation: Split, stage: Stage, budget: int) -> Iterator[tuple[Split, Split]]:
     """Training and validation split: cut to one row, then to one batch, of the longest rows there are."""
-    train = token_inputs(prepared.splits["train"], stage, rows)
-    validation = token_inputs(prepared.splits["validation"], stage)
     steps, checks = (np.argsort(-split.inputs.lengths, kind="stable") for split in (train, validation))
     steps, checks = steps[: stage.batch_size], checks[: max(1, budget // int(validation.inputs.lengths.max()))]
     yield _cut(train, steps[-1:]), _cut(validation, checks[-1:])

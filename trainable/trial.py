@@ -90,7 +90,7 @@ class Trial:
         if not self.ranks.agree(self.ranks.rank == 0 and is_done(folder)):
             with self.clock.part("prepare"):
                 model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
-                training = StageTraining(model, *self._splits(prepared, stage), stage, setting)
+                training = StageTraining(model, *self.splits(prepared, stage), stage, setting)
             if stage.epochs > 1 or stage.schedule in STEADY:  # one epoch that none will follow uses each output once
                 self._skip_frozen(training, prepared)
             trunk = self.workspace.cache / "ladders" / trunk_key(self.config, prepared, setting)
@@ -107,7 +107,7 @@ class Trial:
             prepared, setting = self.prepared(stage), self.setting("target")
             model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
             kept = source is not None and transfer(source, model, prepared.label_names, head)
-            self._target = StageTraining(model, *self._splits(prepared, stage), stage, setting)
+            self._target = StageTraining(model, *self.splits(prepared, stage), stage, setting)
         self._skip_frozen(self._target, prepared)
         if self.resume is not None and (self.resume / FINISHED).exists():
             self._target.finish()  # with the whole vocabulary, as it was stored
@@ -136,10 +136,9 @@ class Trial:
 
     def prepared(self, stage: Stage) -> Prepared:
         """A stage's data as token ids."""
-        dataset = self.config.dataset_of(stage)
-        return prepare(dataset, locate(self.config.encoder), self.workspace.roots, self.workspace.cache / "tokens")
+        return stage_data(self.config, stage, self.workspace)
 
-    def _splits(self, prepared: Prepared, stage: Stage) -> tuple[Split, Split]:
+    def splits(self, prepared: Prepared, stage: Stage) -> tuple[Split, Split]:
         """The training and validation splits of a stage as a model takes them."""
         rows = subset(prepared.splits["train"].labels, stage.train_rows, self.config.dataset_of(stage).split_seed)
         return token_inputs(prepared.splits["train"], stage, rows), token_inputs(prepared.splits["validation"], stage)
@@ -213,6 +212,15 @@ def run_trial(
         save_to.mkdir(parents=True, exist_ok=True)
         trial.save(save_to)
     return trial.result()
+
+
+def stage_data(config: TrialConfig, stage: Stage, workspace: Workspace) -> Prepared:
+    """A stage's data as token ids, from the cache where they have been prepared before.
+
+    Raises:
+        ConfigError: with everything that is wrong with the data.
+    """
+    return prepare(config.dataset_of(stage), locate(config.encoder), workspace.roots, workspace.cache / "tokens")
 
 
 def load_trained(folder: Path) -> tuple[PreTrainedModel, TrialConfig]:

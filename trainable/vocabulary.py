@@ -29,9 +29,8 @@ class WordsInUse(nn.Module):
     def __init__(self, whole: nn.Embedding, ids: NDArray[np.int64]) -> None:
         super().__init__()
         self.ids = torch.from_numpy(ids).to(whole.weight.device)
-        places = torch.full(
-            (len(whole.weight),), -1, device=whole.weight.device
-        )  # no row: an error, never a wrong word
+        # -1 is no row: an error, never a wrong word.
+        places = torch.full((len(whole.weight),), -1, device=whole.weight.device)
         places[self.ids] = torch.arange(len(ids), device=places.device)
         self.register_buffer("places", places, persistent=False)
         self.weight = nn.Parameter(whole.weight.detach()[self.ids])

@@ -79,7 +79,7 @@ def test_nothing_is_left_of_a_failed_export(swept: Place, tmp_path: Path, monkey
     save = export.save_model
 
     def save_badly(model: PreTrainedModel, tokenizer: object, folder: Path) -> None:
-        save(model, tokenizer, folder)  # type: ignore[arg-type]
+        save(model, tokenizer, folder)
         alter(folder)
 
     monkeypatch.setattr(export, "save_model", save_badly)

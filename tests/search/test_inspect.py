@@ -15,7 +15,7 @@ def printed(file: object, encoder: str, settings: Mapping[str, str] | None = Non
     try:
         print_inspection(str(file), encoder, settings or {}, console)
     finally:
-        text = console.file.getvalue()  # type: ignore[attr-defined]
+        text = console.file.getvalue()
     return str(text)
 
 
@@ -55,7 +55,7 @@ def test_problems_are_raised_after_the_numbers(tweets_csv: Path, tmp_path: Path,
     with pytest.raises(ConfigError, match="1 row with no text") as caught:
         print_inspection(str(file), tiny_bert, {}, console)
     assert len(caught.value.problems) == 1
-    assert "padding_length" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "padding_length" in console.file.getvalue()
 
 
 def test_splits_that_share_texts_are_shown(tweets_csv: Path, tiny_bert: str) -> None:

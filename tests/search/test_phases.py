@@ -6,9 +6,10 @@ from dataclasses import replace
 from rich.console import Console
 
 from search.ledger import Ledger
-from search.phases import Phases, print_times
+from search.phases import Phases
 from search.place import Place, load_outcome
 from search.plan import load_sweep
+from search.times import print_times
 
 
 def test_phases_add_up_over_sessions(swept: Place) -> None:
@@ -29,7 +30,7 @@ def test_shares_are_of_all_slots_and_padding_of_all_tokens(swept: Place) -> None
     trials = tuple(replace(record, times=times) for record in outcome.trials[:2])
     console = Console(file=io.StringIO(), width=100)
     print_times(replace(outcome, trials=trials, phases={"start": 3.0, "search": 10.0}, slots=2), console)
-    text = console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO, as made above
+    text = console.file.getvalue()
     lines = {line.split("\u2502")[1].strip(): line for line in text.splitlines() if "\u2502" in line}
     assert "3.0" in lines["start"]
     assert all(words in lines["target.train"] for words in ("10.0", "50.0%", "180", "10.0%"))

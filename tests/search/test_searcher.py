@@ -222,9 +222,9 @@ def test_what_an_earlier_session_left_unfinished_comes_first(open_searcher: Open
     first.ledger.keep(1, "checkpoint of b")
     second = open_searcher(trials=3, start_with=WITHOUT_SOURCE)
     resumed = [second.suggest(name) for name in "xy"]
-    assert [c["number"] for c in resumed] == [0, 1]  # type: ignore[index]
-    assert [c["trial"] for c in resumed] == [c["trial"] for c in given]  # type: ignore[index]
-    assert [c["resume"] for c in resumed] == [None, "checkpoint of b"]  # type: ignore[index]
+    assert [c["number"] for c in resumed] == [0, 1]
+    assert [c["trial"] for c in resumed] == [c["trial"] for c in given]
+    assert [c["resume"] for c in resumed] == [None, "checkpoint of b"]
     second.on_trial_complete("x", said(0.5))
     second.on_trial_complete("y", said(0.5))
     run_all(second)
@@ -267,7 +267,7 @@ def test_a_search_ends_where_every_point_has_been_tried(open_searcher: Open, tmp
     trial = {"target": {"dataset": {"csv": "a.csv"}, "padding_length": 16}, "source": None}
     searcher = open_searcher({"target.epochs": {"int": [1, 3]}}, trial, **sweep)
     configs = [searcher.suggest(name) for name in "abc"]
-    assert sorted(config["trial"]["target"]["epochs"] for config in configs) == [1, 2, 3]  # type: ignore[index]
+    assert sorted(config["trial"]["target"]["epochs"] for config in configs) == [1, 2, 3]
     assert searcher.suggest("d") is None
     for name in "abc":
         searcher.on_trial_complete(name, said(0.5))

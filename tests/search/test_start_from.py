@@ -77,8 +77,8 @@ def test_the_sampler_is_informed_and_nothing_else(make: Make, storage: Path) -> 
     alone, blank = make("alone")
     plan, ledger = make("new", start_from="old")
     ledger.note(START_FROM, take_over(plan, storage, DATA))
-    rates = [ledger.begin().params["target.learning_rate"] for _ in range(6)]  # type: ignore[union-attr]
-    uninformed = [blank.begin().params["target.learning_rate"] for _ in range(6)]  # type: ignore[union-attr]
+    rates = [ledger.begin().params["target.learning_rate"] for _ in range(6)]
+    uninformed = [blank.begin().params["target.learning_rate"] for _ in range(6)]
     assert sorted(rates)[2] > 4e-3 > sorted(uninformed)[2]
 
     assert [r.number for r in ledger.records] == list(range(6))
@@ -97,7 +97,7 @@ def test_what_an_older_sweep_drew_by_chance_is_not_drawn_again(make: Make, stora
     _, old = make("old", trials=3)
     plan, new = make("new", start_from="old")
     new.note(START_FROM, take_over(plan, storage, DATA))
-    drawn = [new.begin().params["target.learning_rate"] for _ in range(4)]  # type: ignore[union-attr]
+    drawn = [new.begin().params["target.learning_rate"] for _ in range(4)]
     assert not set(drawn) & {record.params["target.learning_rate"] for record in old.records}
 
 
@@ -108,10 +108,10 @@ def test_a_session_more_changes_nothing(make: Make, storage: Path) -> None:
     _, two = make("two", space, start_from="old")
     for ledger in (one, two):
         ledger.note(START_FROM, take_over(plan, storage, DATA))
-    expected = [one.begin().params for _ in range(4)]  # type: ignore[union-attr]
-    begun = [two.begin().params for _ in range(2)]  # type: ignore[union-attr]
+    expected = [one.begin().params for _ in range(4)]
+    begun = [two.begin().params for _ in range(2)]
     again = Ledger(Place(storage, "two").study, two.settings, two.space, 0)
-    assert begun + [again.begin().params for _ in range(2)] == expected  # type: ignore[union-attr]
+    assert begun + [again.begin().params for _ in range(2)] == expected
 
 
 def test_a_wider_old_space_gives_what_lies_in_the_new_one(make: Make, storage: Path) -> None:

@@ -11,7 +11,7 @@ USED = Used(trials=3, minutes=4.25, worker_hours=0.14)
 
 def record(number: int, state: State, **fields: object) -> TrialRecord:
     params = {"target.learning_rate": 3e-05 * (number + 1), "target.batch_size": 16, "source.enabled": True}
-    return TrialRecord(number, state, params, seed=0, **fields)  # type: ignore[arg-type]
+    return TrialRecord(number, state, params, seed=0, **fields)
 
 
 TRIALS = [

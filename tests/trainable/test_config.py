@@ -155,7 +155,7 @@ def test_a_data_set_has_one_origin(dataset: dict[str, Any], message: str) -> Non
 def test_settings_are_frozen_values() -> None:
     config = build_config(BASE)
     with pytest.raises(ValueError, match="frozen"):
-        config.seed = 1  # type: ignore[misc]
+        config.seed = 1
     with pytest.raises(ConfigError, match="target.learning_rate"):
         build_config(BASE, {"target.learning_rate": float("nan")})
     assert TrialConfig.model_json_schema()["properties"]["seed"]["description"]

@@ -106,7 +106,7 @@ def test_a_head_that_reads_all_tokens_gets_all_tokens(store_of: Store) -> None:
     training.model.bert.pooler = MeanPooler()
     split = store.get(training.model, training.train, DEPTH)
     # A mean over padding too is not the mean over a row's own tokens: either all tokens are kept, or nothing is.
-    assert split is None or (split.inputs.widths == training.train.inputs.lengths).all()  # type: ignore[attr-defined]
+    assert split is None or (split.inputs.widths == training.train.inputs.lengths).all()
 
 
 @pytest.mark.parametrize("count", range(1, DEPTH + 1))

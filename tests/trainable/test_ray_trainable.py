@@ -17,8 +17,7 @@ from ray.tune.result import SHOULD_CHECKPOINT
 from trainable.config import build_config
 from trainable.errors import TrialError
 from trainable.progress import Report
-from trainable.ray_group import GroupRunner
-from trainable.ray_trainable import TuneTrial
+from trainable.ray_trainable import GroupRunner, TuneTrial
 from trainable.trial import Workspace, load_trained, run_trial
 
 ONE = {"count": 1, "cpus": 1, "gpus": 0, "threads": 1}
@@ -51,7 +50,7 @@ def slot(workspace: Workspace) -> type[TuneTrial]:
     """The trainable with its workspace bound, as `tune.with_parameters` does it."""
 
     class Slot(TuneTrial):
-        def setup(self, config: dict[str, Any]) -> None:  # type: ignore[override]
+        def setup(self, config: dict[str, Any]) -> None:
             super().setup(config, workspace, ONE)
 
     return Slot
@@ -75,7 +74,7 @@ def test_a_slot_says_what_the_trial_says(slot: type[TuneTrial], base: dict[str, 
     assert [r["finished"] for r in results] == [False] * 5 + [True]
     scores = [r.metrics.get("target.validation.macro_f1") for r in expected]
     values = [r.get("value") for r in results]
-    assert values == [None if s is None else max(scores[3 : i + 1]) for i, s in enumerate(scores)]  # type: ignore[type-var]
+    assert values == [None if s is None else max(scores[3 : i + 1]) for i, s in enumerate(scores)]
 
 
 def test_what_may_not_be_compared_shows_no_progress(slot: type[TuneTrial], base: dict[str, Any]) -> None:
@@ -248,7 +247,7 @@ def _tune(
         bound = tune.with_resources(bound, tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}]))
     else:
         bound = tune.with_resources(bound, {"CPU": workers["cpus"], "GPU": workers["gpus"]})
-    space = _tune_config(tune.grid_search(trials))  # type: ignore[arg-type]
+    space = _tune_config(tune.grid_search(trials))
     tuner = tune.Tuner(
         bound,
         param_space=space | {"checkpoint_seconds": checkpoint_seconds},
@@ -272,7 +271,7 @@ def test_a_process_whose_gpu_is_lost_is_replaced(
                 def fail() -> Report:
                     raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-                self._runner.next_report = fail  # type: ignore[method-assign]
+                self._runner.next_report = fail
             return super().step()
 
     settings = _settings(base, epochs=4)
@@ -294,8 +293,8 @@ def test_a_stopped_group_starves_nobody(cluster: None, base: dict[str, Any], wor
     trials = [_settings(base, epochs=4, learning_rate=rate) for rate in (1e-3, 5e-4, 1e-4)]
     grid = _tune(trials, workspace, TWO, stop={"training_iteration": 2})
     assert grid.num_errors == 0
-    assert [result.metrics["training_iteration"] for result in grid] == [2, 2, 2]  # type: ignore[index]
-    assert len({result.metrics["pid"] for result in grid}) == 1  # type: ignore[index]
+    assert [result.metrics["training_iteration"] for result in grid] == [2, 2, 2]
+    assert len({result.metrics["pid"] for result in grid}) == 1
 
 
 class _Running(tune.Callback):
@@ -315,6 +314,6 @@ def test_two_trials_share_a_gpu(cluster: None, base: dict[str, Any], workspace: 
     running = _Running()
     grid = _tune(trials, workspace, ONE | {"cpus": 0.5, "gpus": 0.5}, callbacks=[running])
     assert grid.num_errors == 0
-    assert all(result.metrics["finished"] for result in grid)  # type: ignore[index]
+    assert all(result.metrics["finished"] for result in grid)
     assert running.most == 2
-    assert len({result.metrics["pid"] for result in grid}) == 2  # type: ignore[index]
+    assert len({result.metrics["pid"] for result in grid}) == 2

@@ -87,8 +87,8 @@ def test_tokenizer_without_padding_is_refused(tiny_bert: str) -> None:
 def test_another_framing_is_refused(tiny_bert: str) -> None:
     """A tokenizer whose output is not its texts between special tokens must not train on wrong ids in silence."""
 
-    class Reversed(type(AutoTokenizer.from_pretrained(tiny_bert))):  # type: ignore[misc]
-        def __call__(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+    class Reversed(type(AutoTokenizer.from_pretrained(tiny_bert))):
+        def __call__(self, *args, **kwargs):
             encoded = super().__call__(*args, **kwargs)
             if kwargs.get("truncation"):
                 encoded["input_ids"] = [ids[::-1] for ids in encoded["input_ids"]]
