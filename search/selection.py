@@ -34,16 +34,19 @@ def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
 
 
 def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The best finished search trials; where the search decides on a source, the best of either kind among them.
+    """The best finished search trials; where the search decides on a source, the best of either kind as well.
 
-    A kind of which the scheduler let none finish is stood for by its best stopped trial, which is then run whole.
+    The best of a kind may be a trial that the scheduler stopped, which is then run whole: the kinds are compared by
+    what each can do, not by which of them was left to finish.
     """
-    order = [r for r in ranked(records, plan.settings.direction) if r.role == "search" and r.value is not None]
-    done = [r for r in order if r.state is State.FINISHED]
-    chosen = done[: plan.settings.finalists]
-    candidates = [*done, *(r for r in order if r.state is State.STOPPED)]
+    scored = [r for r in ranked(records, plan.settings.direction) if r.role == "search" and r.value is not None]
+    chosen = [r for r in scored if r.state is State.FINISHED][: plan.settings.finalists]
+    sign = -1 if plan.settings.direction == "max" else 1
+    ended = sorted(
+        (r for r in scored if r.state in (State.FINISHED, State.STOPPED)), key=lambda r: sign * (r.value or 0.0)
+    )
     for kind in (True, False) if plan.searches_source() else ():
-        best = next((r for r in candidates if uses_source(plan, r) is kind), None)
+        best = next((r for r in ended if uses_source(plan, r) is kind), None)
         if best is not None and best not in chosen:
             chosen.append(best)
     return chosen

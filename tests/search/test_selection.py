@@ -108,6 +108,19 @@ def test_a_kind_of_which_none_finished_is_stood_for_by_its_best_stopped_trial(pl
     assert (found.with_source.values, found.without_source.values) == ((0.7, 0.7), (0.9, 0.7))
 
 
+def test_a_kind_is_stood_for_by_its_best_trial_even_if_another_was_left_to_finish(plan: Plan) -> None:
+    """The better of the two without a source was stopped beside still better ones with it."""
+    records = [
+        record(0, 0.9),
+        record(1, 0.4, source=False),
+        record(2, 0.8, source=False, state=State.STOPPED),
+        record(3, 0.7, state=State.STOPPED),
+        record(4, 0.6),
+    ]
+    assert [r.number for r in finalists(plan, records)] == [0, 4, 2]
+    assert [(a.of, a.seed) for a in next_again(plan, records)] == [(0, 1), (4, 1), (2, 0), (2, 1)]
+
+
 def test_the_winner_is_chosen_by_the_mean_over_seeds_and_its_best_run_is_exported(plan: Plan) -> None:
     records = [
         record(0, 0.9),
