@@ -2,10 +2,10 @@
 
 import os
 
+import trainable  # noqa: F401  (it silences the Hub's libraries)
+
 # Read once by the libraries, when they are imported: so here, before any module of this package imports them.
 for _name, _value in {
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # search/delivery.py tries again, and lets itself be ended meanwhile
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds; longer than a server waits for a locked SQLite file

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from search.errors import HaltError, PlanError
+from search.errors import HaltError, PlanError, shown
 from search.redaction import redact
 from spaces import SpaceError, shipped
 from trainable.errors import ConfigError, TrialError
@@ -145,8 +145,10 @@ def export(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="A folder that `export` wrote.")],
-    file: Annotated[Path, typer.Argument(help="CSV or TSV with the model's text columns.")],
-    output: Annotated[Path | None, typer.Option(help="CSV to write; default: stdout.")] = None,
+    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSON lines or Parquet with the model's text columns.")],
+    output: Annotated[
+        Path | None, typer.Option(help="CSV, TSV or JSON lines to write; default: CSV to stdout.")
+    ] = None,
 ) -> None:
     """Label the texts of a file: its rows with a label and a probability for each class."""
     with _readable_errors():
@@ -225,7 +227,7 @@ def _readable_errors() -> Iterator[None]:
     try:
         yield
     except (PlanError, ConfigError, SpaceError) as error:
-        print(redact("\n".join(error.problems)), file=sys.stderr)
+        print(shown([redact(problem) for problem in error.problems]), file=sys.stderr)
         raise typer.Exit(2) from None
     except (TrialError, HaltError) as error:
         print(redact(str(error)), file=sys.stderr)

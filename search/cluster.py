@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from search.settings import SweepSettings
 from trainable.errors import ConfigError
@@ -21,10 +22,19 @@ def join(address: str | None, needs_dashboard: bool) -> None:
     Raises:
         ConfigError: if there is no cluster at the address, or it refuses the token.
     """
+    # Ray's own switch for systems without clusters: without it every port of a cluster that is started here listens on
+    # all networks, and those of its metrics answer whoever asks. Ray turns an address of 127.0.0.1 into the outer one.
+    ray_constants.ENABLE_RAY_CLUSTER = address is not None
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
         # The dashboard is needed only for worker groups: it lets Ray free their places (ray issue 54305).
-        ray.init(address="local", include_dashboard=needs_dashboard, dashboard_host="127.0.0.1", **quiet)
+        ray.init(
+            address="local",
+            _node_ip_address="127.0.0.1",
+            include_dashboard=needs_dashboard,
+            dashboard_host="127.0.0.1",
+            **quiet,
+        )
         return
     if TOKEN_FILE.expanduser().exists() or os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
         os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -10,8 +10,9 @@ from rich.console import Console
 from search import cluster
 from search.chatter import to_file
 from search.checks import Check
+from search.data import check_data
 from search.errors import PlanError
-from search.plan import Plan, check_data
+from search.plan import Plan
 from search.preflight import Preflight, check_storage, tracking_check
 from trainable.errors import ConfigError
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as chatter
 
 from search.card import Described, Proof, StageData, model_card, public_settings
@@ -28,7 +28,7 @@ from trainable.errors import ConfigError, TrialError
 from trainable.evaluate import predict
 from trainable.files import write_folder
 from trainable.inputs import token_inputs
-from trainable.prepare import load_tokenizer
+from trainable.pretrained import load_classifier, load_tokenizer
 from trainable.reading import read_raw
 from trainable.tables import Table, read_splits
 from trainable.trial import Workspace, load_trained, stage_data
@@ -161,8 +161,8 @@ def prove(folder: Path, model: PreTrainedModel, config: TrialConfig, workspace: 
 @torch.inference_mode()
 def _logits(folder: Path, table: Table) -> torch.Tensor:
     """Logits of texts by the folder alone, as any user of transformers would get them, shape (N, C)."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True).eval()
+    tokenizer, (model, _) = load_tokenizer(str(folder)), load_classifier(str(folder), f"{folder}: the exported model")
+    model.eval()
     columns = [table.text] if table.text_b is None else [table.text, table.text_b]
     parts = []
     for start in range(0, len(table), _BATCH):
@@ -178,10 +178,16 @@ def _of_all_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _check_target(to: Path) -> None:
-    if to.is_dir() and any(to.iterdir()):
+    try:
+        there = list(to.iterdir())
+    except FileNotFoundError:
+        there = []
+    except OSError as error:
+        raise ConfigError(f"--to {to}: cannot become a folder ({error.strerror}); name a new one") from None
+    if there:
         raise ConfigError(f"--to {to}: the folder is not empty; name a new one, or remove it")
-    if to.exists() and not to.is_dir():
-        raise ConfigError(f"--to {to}: is a file; name a new folder")
+    if to.is_symlink() and not to.exists():
+        raise ConfigError(f"--to {to}: is a link to nothing; name a new folder")
     parent = next(folder for folder in to.resolve().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise ConfigError(f"--to {to}: no folder can be made in {parent}; name another place")

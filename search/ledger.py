@@ -12,13 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.knowledge import trial_from_json
 from search.proposer import Proposer, running_trial
 from search.records import Role, State, TrialRecord
 from search.settings import SweepSettings
+from search.study_file import open_study
 from spaces import Point, Space
 
 START_FROM = "start_from"
@@ -42,17 +42,15 @@ class Ledger:
         settings: the sweep's settings.
         space: what varies.
         base_seed: the seed that search trials train with.
+
+    Raises:
+        PlanError: if the file cannot be read as the study of this sweep.
     """
 
     def __init__(self, file: Path, settings: SweepSettings, space: Space, base_seed: int) -> None:
         self.settings, self.space, self.base_seed = settings, space, base_seed
         self._exhausted = False
-        self._study = optuna.create_study(
-            storage=f"sqlite:///{file}",
-            study_name=settings.name,
-            direction="maximize" if settings.direction == "max" else "minimize",
-            load_if_exists=True,
-        )
+        self._study = open_study(file, settings.name, settings.direction)
         trials = self._study.get_trials(deepcopy=False)
         self._records = {t.number: _record(t, base_seed) for t in trials if t.state is not TrialState.WAITING}
         self._ids = {t.number: t._trial_id for t in trials if t.state is TrialState.RUNNING}

@@ -1,6 +1,7 @@
 """Where a sweep lies on disk, and reading back what lies there."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,17 +11,28 @@ from typing import Any
 from search.errors import PlanError
 from search.outbox import count_waiting
 from search.records import Outcome
-from trainable.files import write_file
+from trainable.files import write_file, write_folder
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""What a sweep can be called: never a way out of the storage folder."""
+_FACTS = {"sweep": dict, "trial": dict, "space": dict, "roots": list, "id": str, "data": dict}
 _AWAY = "MLflow was away: "
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a sweep lies on disk."""
+    """Where a sweep lies on disk.
+
+    Raises:
+        PlanError: if no sweep can have that name.
+    """
 
     storage: Path
     name: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(NAME, self.name):
+            raise PlanError([f"{self.name!r}: no sweep can have that name (letters, digits, dots, dashes)"])
 
     @property
     def folder(self) -> Path:
@@ -54,10 +66,20 @@ class Place:
 
 
 def load_outcome(place: Place) -> Outcome | None:
-    """What a sweep has come to, or None while it never reached an end."""
-    if not place.outcome.is_file():
+    """What a sweep has come to, or None while it never reached an end.
+
+    Raises:
+        PlanError: if the file is damaged.
+    """
+    if not place.outcome.exists():
         return None
-    return with_waiting(Outcome.from_json(json.loads(place.outcome.read_text())), place)
+    way_out = f"remove it; `transfersweep resume {place.name}` writes it anew"
+    data = _read(place.outcome, way_out)
+    try:
+        outcome = Outcome.from_json(data)
+    except (LookupError, TypeError, ValueError):
+        raise PlanError([f"{place.outcome}: is damaged, or of another version; {way_out}"]) from None
+    return with_waiting(outcome, place)
 
 
 def with_waiting(outcome: Outcome, place: Place) -> Outcome:
@@ -75,18 +97,21 @@ def load_facts(place: Place) -> dict[str, Any]:
     """A sweep's plan as it lies on disk: the three blocks, `roots`, `id`, and the data's fingerprints as `data`.
 
     Raises:
-        PlanError: if there is no sweep of the name.
+        PlanError: if there is no sweep of the name, or its plan is damaged.
     """
     if not place.plan.is_file():
         there = sorted(file.parent.name for file in place.storage.glob("*/plan.json"))
         raise PlanError([f"{place.name}: no such sweep in {place.storage}; there are: {', '.join(there) or 'none'}"])
-    facts: dict[str, Any] = json.loads(place.plan.read_text())
+    way_out = "bring it back from a copy, or run the experiment again under another name"
+    facts = _read(place.plan, way_out)
+    if lacking := [name for name, kind in _FACTS.items() if not isinstance(facts.get(name), kind)]:
+        raise PlanError([f"{place.plan}: is damaged, or of another version: lacks {', '.join(lacking)}; {way_out}"])
     return facts
 
 
-def save_facts(place: Place, facts: Mapping[str, Any]) -> None:
-    """Write a sweep's plan, whole or not at all."""
-    write_file(place.plan, lambda into: into.write_text(json.dumps(facts, indent=1)))
+def make_folder(place: Place, facts: Mapping[str, Any]) -> None:
+    """Make a sweep's folder with its plan in it, both or neither."""
+    write_folder(place.folder, lambda into: (into / place.plan.name).write_text(json.dumps(facts, indent=1)))
 
 
 def change_facts(place: Place, experiment: Mapping[str, Any]) -> None:
@@ -96,4 +121,17 @@ def change_facts(place: Place, experiment: Mapping[str, Any]) -> None:
     if changed != facts:
         # In this order: a plan that asks for more never stands beside an outcome that says there is nothing to do.
         place.outcome.unlink(missing_ok=True)
-        save_facts(place, changed)
+        write_file(place.plan, lambda into: into.write_text(json.dumps(changed, indent=1)))
+
+
+def _read(file: Path, way_out: str) -> dict[str, Any]:
+    """A JSON object that a sweep wrote."""
+    if not file.is_file():  # reading a pipe would wait for ever
+        raise PlanError([f"{file}: is no plain file; {way_out}"])
+    try:
+        data = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise PlanError([f"{file}: is damaged: {error!s:.200}; {way_out}"]) from None
+    if not isinstance(data, dict):
+        raise PlanError([f"{file}: is damaged: holds no JSON object; {way_out}"])
+    return data

@@ -1,9 +1,10 @@
-"""Joins the three blocks of an experiment file and checks them against each other, the encoders and the data.
+"""Joins the three blocks of an experiment file and checks them against each other and the encoders.
 
 The one place where `spaces` meets `trainable`. All mistakes are found before anything starts, and told at once.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +17,11 @@ from search.errors import PlanError
 from search.place import Place, load_facts
 from search.settings import CHANGEABLE, SweepSettings
 from spaces import Space, SpaceError, load_yaml, parse_space, parse_yaml, shipped
+from spaces.scalars import same
 from trainable.config import TrialConfig, build_config, describe, field_names, unknown
 from trainable.encoder import limit_problems
 from trainable.errors import ConfigError
-from trainable.prepare import Prepared
-from trainable.trial import Workspace, stage_data
+from trainable.trial import Workspace
 
 BLOCKS = ("sweep", "trial", "space")
 T = TypeVar("T")
@@ -69,12 +70,11 @@ def find_experiment(name: str) -> Path:
     Raises:
         PlanError: if there is neither.
     """
-    path = Path(name)
-    if path.is_file():
-        return path
+    if os.path.isfile(name):
+        return Path(name)
     if name in shipped():
         return shipped()[name]
-    what = "is a folder, not an experiment file" if path.is_dir() else "no such file"
+    what = "is a folder or device, not an experiment file" if os.path.exists(name) else "no such file"
     raise PlanError([f"{name}: {what}, and no shipped experiment of that name; there are {', '.join(shipped())}"])
 
 
@@ -118,9 +118,9 @@ def build_plan(blocks: Mapping[str, Any], roots: tuple[Path, ...], origin: str) 
     """
     problems = [unknown(str(name), list(BLOCKS), what="block") for name in blocks if name not in BLOCKS]
     problems += [f"{name}: this block is missing" for name in ("sweep", "trial") if blocks.get(name) is None]
-    settings = _collect(problems, lambda: _settings(blocks["sweep"])) if blocks.get("sweep") is not None else None
+    settings = collect(problems, lambda: _settings(blocks["sweep"])) if blocks.get("sweep") is not None else None
     given = {} if blocks.get("space") is None else blocks["space"]
-    space = _collect(problems, lambda: parse_space(given))
+    space = collect(problems, lambda: parse_space(given))
     base = blocks.get("trial")
     if base is not None and not isinstance(base, dict):
         problems.append(f"trial: must be a mapping of settings, got {base!r:.80}")
@@ -133,38 +133,6 @@ def build_plan(blocks: Mapping[str, Any], roots: tuple[Path, ...], origin: str) 
     if problems or settings is None or space is None or base is None:
         raise PlanError([f"{origin}: {problem}" for problem in problems])
     return Plan(settings, base, space, roots)
-
-
-def check_data(plan: Plan, storage: Path) -> dict[str, Prepared]:
-    """Read, check and tokenise every data set that a trial may use, so that no trial has to.
-
-    Returns:
-        What was prepared, by `stage dataset-name`; the same data stand once for each encoder.
-
-    Raises:
-        PlanError: naming every mistake in the data.
-    """
-    workspace = plan.workspace(storage)
-    problems: list[str] = []
-    prepared: dict[str, Prepared] = {}
-    for config in _representatives(plan):
-        for name, stage in (("source", config.source), ("target", config.target)):
-            if stage is None:
-                continue
-            made = _collect(problems, partial(stage_data, config, stage, workspace))
-            if made is not None:
-                prepared[f"{name} {made.name} {made.fingerprint[:8]}"] = made
-    if problems:
-        raise PlanError(problems)
-    return prepared
-
-
-def _representatives(plan: Plan) -> Iterator[TrialConfig]:
-    """Configurations that together name every encoder and every data set on offer."""
-    for name, value in plan.space.corners():
-        if name == "encoder" or name.endswith(".dataset"):
-            yield plan.config(plan.space.complete({name: value}))
-    yield plan.config(plan.space.complete({}))
 
 
 def _settings(block: Any) -> SweepSettings:
@@ -223,10 +191,18 @@ def _encoders(base: Mapping[str, Any], space: Space, point: Mapping[str, Any]) -
 
 
 def _problems_of(base: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the settings of one point: as values, for the encoder, or as something else than they say."""
     try:
-        return limit_problems(build_config(base, params))
+        config = build_config(base, params)
+        problems = limit_problems(config)
     except ConfigError as error:
         return list(error.problems)
+    taken = config.to_flat()
+    return problems + [
+        f"{name}: {value!r} is taken for {taken[name]!r}; write it so, as conditions and the study compare values"
+        for name, value in params.items()
+        if name in taken and not same(taken[name], value)
+    ]
 
 
 def _start_problems(settings: SweepSettings, space: Space) -> Iterator[str]:
@@ -248,7 +224,7 @@ def _stands_in(written: Mapping[str, Any], name: str) -> bool:
     return field in inner if field and isinstance(inner, Mapping) else not field and block in written
 
 
-def _collect(problems: list[str], make: Callable[[], T]) -> T | None:
+def collect(problems: list[str], make: Callable[[], T]) -> T | None:
     """What `make` makes, or None with its mistakes added to the list."""
     try:
         return make()
@@ -273,7 +249,7 @@ def _override(blocks: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[s
         if not isinstance(inner, dict):
             problems.append(f"--set {name}: {name.rpartition('.')[0]} is no mapping of settings, but {inner!r:.80}")
             continue
-        value = _collect(problems, partial(parse_yaml, f"value: {text}", f"--set {name}"))
+        value = collect(problems, partial(parse_yaml, f"value: {text}", f"--set {name}"))
         if value is not None:
             inner[path[-1]] = value["value"]
     if problems:

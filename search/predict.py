@@ -1,28 +1,25 @@
 """Labels the rows of a table with an exported model: `transfersweep predict`."""
 
-import csv
-import json
 import os
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from pydantic import BaseModel, Field, ValidationError
+from transformers import PreTrainedModel
 from transformers.utils import logging as chatter
 
+from search.labelled import Labelled, write_labelled
 from trainable.checks import check_texts
 from trainable.config import Dataset
 from trainable.device import pick_device
 from trainable.errors import ConfigError
 from trainable.evaluate import predict
 from trainable.inputs import TokenInputs
-from trainable.prepare import load_tokenizer
+from trainable.pretrained import check_folder, check_weights, load_classifier, load_tokenizer
 from trainable.raw import RawTable
 from trainable.reading import read_raw
 from trainable.tables import Table
@@ -37,7 +34,7 @@ def predict_file(model: Path, file: Path, output: Path | None) -> None:
     Args:
         model: a folder that `export_trial` wrote.
         file: CSV, TSV, JSON lines or Parquet with the text columns that the model was trained on; labels not needed.
-        output: the CSV file to write (TSV by its suffix); none means stdout.
+        output: the file to write, CSV, TSV or JSON lines by its suffix; none means CSV to stdout.
 
     Raises:
         ConfigError: if the folder is no export, a column is missing or taken, or a row has no text.
@@ -45,30 +42,39 @@ def predict_file(model: Path, file: Path, output: Path | None) -> None:
     chatter.disable_progress_bar()
     if output is not None and not output.absolute().parent.is_dir():
         raise ConfigError(f"--output {output}: there is no folder {output.absolute().parent}; make it first")
-    if output is not None and output.exists() and not output.is_file():
+    if output is not None and os.path.lexists(output) and not output.is_file():
         raise ConfigError(f"--output {output}: is no plain file; leave --output out for stdout, or name a file")
     facts = _facts(model)
     raw = read_raw(Dataset.model_validate({"train": str(file)}), (Path(),))["train"]
-    texts = _texts(raw, facts["text_columns"])
-    _check_free(raw, _added(facts["label_names"]))
-    probabilities = _probabilities(model, texts, facts["settings"]["target.padding_length"])
-    rows = _rows(raw, probabilities, facts["label_names"])
-    if output is None:
-        _write(sys.stdout, rows)
-    else:
-        _write_file(output, rows)
+    texts = _texts(raw, facts.text_columns)
+    _check_free(raw, _added(facts.label_names))
+    probabilities = _probabilities(model, texts, facts)
+    write_labelled(_labelled(raw, probabilities, facts.label_names), output)
 
 
-def _facts(model: Path) -> dict[str, Any]:
+class _Settings(BaseModel):
+    padding_length: Annotated[int, Field(alias="target.padding_length", ge=4)]
+
+
+class _Facts(BaseModel):
+    """What `predict` needs of an export's trial.json."""
+
+    text_columns: Annotated[list[str], Field(min_length=1, max_length=2)]
+    label_names: Annotated[list[str], Field(min_length=1)]
+    settings: _Settings
+
+
+def _facts(model: Path) -> _Facts:
     file = model / "trial.json"
+    if not file.is_file():
+        raise ConfigError(f"{model}: is no folder that `transfersweep export` wrote (no trial.json in it)")
     try:
-        facts = json.loads(file.read_text())
-        facts["text_columns"], facts["label_names"], facts["settings"]["target.padding_length"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError(
-            f"{model}: is no folder that `transfersweep export` wrote (no such trial.json in it)"
-        ) from None
-    return dict(facts)
+        return _Facts.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{file}: is damaged: {wrong:.300}; export the model again") from None
 
 
 def _texts(raw: RawTable, columns: Sequence[str]) -> list[list[str]]:
@@ -99,59 +105,40 @@ def _check_free(raw: RawTable, added: Sequence[str]) -> None:
         )
 
 
-def _probabilities(folder: Path, texts: list[list[str]], padding_length: int) -> NDArray[np.float32]:
+def _probabilities(folder: Path, texts: list[list[str]], facts: _Facts) -> NDArray[np.float32]:
     """Of each class, shape (N, C); batches hold rows of like lengths."""
-    model, tokenizer = _load(folder), load_tokenizer(str(folder))
+    model, tokenizer = _load(folder, len(facts.label_names)), load_tokenizer(str(folder))
     count = len(texts[0])
     table = Table(texts[0], texts[1] if len(texts) > 1 else None, np.zeros(count, dtype=np.int64))
-    inputs = TokenInputs(tokenize(tokenizer, table), np.arange(count), padding_length, fixed=False)
+    inputs = TokenInputs(tokenize(tokenizer, table), np.arange(count), facts.settings.padding_length, fixed=False)
     device = pick_device()
     logits = predict(torch.nn.Module.to(model, device), inputs, device)
     return torch.softmax(logits, dim=-1).numpy()
 
 
-def _load(folder: Path) -> PreTrainedModel:
-    try:
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-            folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+def _load(folder: Path, classes: int) -> PreTrainedModel:
+    what = f"{folder}: the model"
+    check_folder(folder, what)
+    check_weights(folder, what)
+    model, differences = load_classifier(str(folder), what)
+    if strange := sorted(differences.new | differences.unused):
+        raise ConfigError(
+            f"{what}: its weights are not those of its config.json: {len(strange)} tensors differ, such as "
+            f"{strange[0]}; export it again"
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"{folder}: the model cannot be loaded: {reason:.200}; export it again") from None
+    if model.config.num_labels != classes:
+        raise ConfigError(
+            f"{what}: config.json has {model.config.num_labels} labels, trial.json {classes}; export it again"
+        )
     return model
 
 
-def _rows(raw: RawTable, probabilities: NDArray[np.float32], labels: Sequence[str]) -> Iterator[list[str]]:
-    """The header, then the file's cells with ours."""
-    yield [*raw.columns, *_added(labels)]
+def _labelled(raw: RawTable, probabilities: NDArray[np.float32], labels: Sequence[str]) -> Labelled:
     columns = [raw.cells(column, named=True) for column in raw.columns]
-    for row, chances in enumerate(probabilities):
-        best = int(chances.argmax())
-        cells = [_cell(column[row]) for column in columns]
-        yield [*cells, labels[best], *(f"{p:.6f}" for p in (chances[best], *chances))]
 
+    def rows() -> Iterator[tuple[list[Any], str, list[float]]]:
+        for row, chances in enumerate(probabilities.tolist()):
+            best = int(np.argmax(chances))
+            yield [column[row] for column in columns], labels[best], [chances[best], *chances]
 
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _write(stream: TextIO, rows: Iterator[list[str]], delimiter: str = ",") -> None:
-    csv.writer(stream, delimiter=delimiter, lineterminator="\n").writerows(rows)
-
-
-def _write_file(output: Path, rows: Iterator[list[str]]) -> None:
-    """Write a file that appears whole or not at all."""
-    delimiter = "\t" if output.suffix.lower() == ".tsv" else ","
-    try:
-        handle, partial = tempfile.mkstemp(dir=output.absolute().parent, prefix=f".{output.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-                _write(stream, rows, delimiter)
-            os.chmod(partial, 0o644)  # mkstemp makes files that only their owner may read
-            os.replace(partial, output)
-        finally:
-            Path(partial).unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--output {output}: cannot be written: {error.strerror}") from None
+    return Labelled([*raw.columns, *_added(labels)], rows())

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from search.place import NAME
 from trainable.config import Strict
 from trainable.metrics import METRICS
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Name = Annotated[str, Field(pattern=NAME)]
 TAKEN = ("cache", "mlartifacts", "mlflow.db")
 """What lies beside the sweeps' folders in a storage folder."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from search.errors import PlanError
 from search.place import Place, load_outcome
 from search.records import Outcome
 
@@ -30,6 +31,8 @@ def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | Non
     from search.plan import load_sweep
 
     plan = load_sweep(place, overrides)
+    if not place.study.exists():  # looking at a sweep must not make its study
+        raise PlanError([f"{name}: has no trial yet; `transfersweep resume {name}` begins it"])
     now = summarise(plan, storage, Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0)))
     if outcome is None or not outcome.complete:
         return now

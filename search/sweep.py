@@ -1,5 +1,6 @@
 """The sweep itself: folder, Ray, Tune, and what remains at the end. Read `run_sweep` first."""
 
+import os
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from search import cluster, preflight
 from search.budget import Budget, BudgetStopper
 from search.changes import changed_data, why_taken
 from search.chatter import to_file
+from search.data import check_data
 from search.disk import DiskWatch, full_disk_in_words, remove_unneeded
 from search.errors import HaltError, PlanError
 from search.events import SweepEvents
@@ -25,10 +27,11 @@ from search.halt import Halt, on_signals
 from search.hang import HangWatch
 from search.ledger import START_FROM, Ledger
 from search.phases import Phases
-from search.place import Place, change_facts, load_facts, load_outcome, save_facts
-from search.plan import Plan, check_data, load_sweep
+from search.place import Place, change_facts, load_facts, load_outcome, make_folder
+from search.plan import Plan, load_sweep
 from search.records import Outcome
 from search.redaction import redact
+from search.retries import RETRIES, Retries
 from search.runs import TrialRuns
 from search.searcher import TruthfulSearcher
 from search.start_from import take_over
@@ -40,9 +43,6 @@ from trainable.files import remove_leftovers
 from trainable.prepare import Prepared
 from trainable.ray_trainable import TuneTrial
 
-RETRIES = 3
-"""How often a trial whose process died goes on from its last checkpoint before it counts as lost."""
-
 
 def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcome:
     """Check the data, make the sweep's folder and run it to its end.
@@ -53,14 +53,13 @@ def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcom
         HaltError: if the disk is full.
     """
     place = Place(storage, plan.settings.name)
-    if place.folder.exists():
+    if os.path.lexists(place.folder):  # a broken link is in the way too
         raise PlanError(why_taken(place, plan))
     preflight.check_storage(storage)
     prepared = check_data(plan, storage)
     if plan.settings.start_from:
         take_over(plan, storage, _fingerprints(prepared))  # only to be told now if that cannot be
-    place.folder.mkdir(parents=True)
-    save_facts(place, {**plan.to_mapping(), "id": uuid.uuid4().hex, "data": _fingerprints(prepared)})
+    make_folder(place, {**plan.to_mapping(), "id": uuid.uuid4().hex, "data": _fingerprints(prepared)})
     try:
         return run_sweep(plan, place, prepared, address)
     except ConfigError:
@@ -180,6 +179,7 @@ def _search(
                 callbacks=[
                     halt,
                     events,
+                    Retries(),
                     HangWatch(ledger, settings.hang_minutes),
                     DiskWatch(plan, ledger, halt, place.storage, slots),
                 ],

@@ -56,6 +56,13 @@ def test_ablation(data: Path, tmp_path: Path) -> None:
     assert len(runs) == 2 + 2 * 9
 
 
+def test_faults(tmp_path: Path, tiny_bert: str) -> None:
+    """The harness itself asserts that nothing is lost, or ends with 1."""
+    results = _run("faults", tmp_path, "--kills", 4, "--every", 4, "--trials", 4, "--encoder", tiny_bert)
+    assert sum(results["killed"].values()) == 4
+    assert set(results["counts"].values()) == {0}
+
+
 def test_overhead(tmp_path: Path) -> None:
     results = _run("overhead", tmp_path, "--trials", 5)
     assert results["summary"]["trials"] == 5

@@ -116,7 +116,7 @@ def check_alone(source: str, keys: Sequence[Key], origin: Origin, names: Sequenc
     """Complain of labels with too few different texts to stand in each of `parts` splits."""
     _, first = groups(keys)
     counts = np.bincount(origin.table.labels[first], minlength=len(names))
-    few = [int(i) for i in np.flatnonzero(counts < parts) if (origin.table.labels == i).any()]
+    few = np.flatnonzero((counts > 0) & (counts < parts)).tolist()
     if few:
         row = int(np.flatnonzero(origin.table.labels == few[0])[0])
         yield (

@@ -171,7 +171,7 @@ class TrialConfig(Strict):
     """Decides the new heads, the order of the batches and the dropout."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the matrix products; `auto` takes bfloat16 where the device has it in hardware."""
-    micro_batches: Annotated[int, Field(ge=1)] = 1
+    micro_batches: Annotated[int, Field(ge=1, le=65536)] = 1
     """Parts into which each batch is cut, each with its own dropout draws; the same result whether one
     worker computes them in turn or several at once. At least the number of workers."""
 

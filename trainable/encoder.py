@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import importlib.util
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from trainable.config import TrialConfig
 from trainable.errors import ConfigError
+from trainable.pretrained import check_folder, check_weights, load_classifier, load_config, load_tokenizer, outline
 
 PACKAGE = "package:"
 # Position tables of these begin behind the padding index, so that two entries are never used.
@@ -60,23 +62,22 @@ def limits(encoder: str) -> Limits:
         ConfigError: if there is no such encoder, or its layers cannot be told apart.
     """
     folder = locate(encoder)
-    if Path(folder).is_dir() and not (Path(folder) / "config.json").is_file():
-        raise ConfigError(f"encoder: {encoder!r} is a folder without config.json")
-    try:
-        config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"encoder: {encoder!r} is no model folder and no model that the hub gave: {reason}") from None
+    is_folder = os.path.isdir(folder)
+    if is_folder:
+        check_folder(Path(folder), f"encoder: {encoder!r}")
+    config = load_config(folder)
     if getattr(config, "num_hidden_groups", None) is not None:
         raise ConfigError(
             f"encoder: {encoder!r} ({config.model_type}) shares weights between layers, so none can be frozen alone"
         )
     depth = getattr(config, "num_hidden_layers", None)
     positions = getattr(config, "max_position_embeddings", None)
-    if depth is None or not positions:
+    if not depth or not positions or min(depth, positions) < 1:
         raise ConfigError(f"encoder: {encoder!r} ({config.model_type}) does not say its number of layers and positions")
     if config.model_type in _OFFSET_POSITIONS:
         positions -= 2
+    if is_folder:
+        check_weights(Path(folder), f"encoder: {encoder!r}")
     return Limits(depth=depth, positions=positions)
 
 
@@ -107,11 +108,11 @@ def limit_problems(config: TrialConfig) -> list[str]:
 @lru_cache
 def fingerprint(encoder: str) -> str:
     """SHA-256 over the encoder's configuration and weights (a hub model's: its name and commit)."""
-    folder = Path(locate(encoder))
-    if not folder.is_dir():
-        config = AutoConfig.from_pretrained(str(folder))
+    source = locate(encoder)
+    if not os.path.isdir(source):
+        config = load_config(source)
         return hashlib.sha256(f"{encoder}@{getattr(config, '_commit_hash', None)}".encode()).hexdigest()
-    digest = hashlib.sha256()
+    folder, digest = Path(source), hashlib.sha256()
     for file in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
         digest.update(file.name.encode())
         with file.open("rb") as stream:
@@ -136,20 +137,27 @@ def new_model(encoder: str, label_names: tuple[str, ...], seed: int, dropout: fl
 
 @lru_cache(maxsize=4)
 def _pristine(encoder: str, classes: int) -> PreTrainedModel:
-    folder = locate(encoder)
+    source, what = locate(encoder), f"encoder: {encoder!r}"
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # or it warns that the head is new, as it is meant to be
     try:
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-            folder, num_labels=classes, dtype=torch.float32, ignore_mismatched_sizes=True, use_safetensors=True
-        )
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"encoder: {encoder!r} cannot be loaded: {str(error).strip().splitlines()[0]}") from None
+        model, differences = load_classifier(source, what, num_labels=classes, ignore_mismatched_sizes=True)
     finally:
         logging.set_verbosity(verbosity)
+    inner = {id(p) for module in _inner(model) for p in module.parameters()}
+    if lacking := sorted(name for name, p in model.named_parameters() if name in differences.new and id(p) in inner):
+        raise ConfigError(
+            f"{what}: its weights are not those of its config.json: {len(lacking)} parameters are missing or of "
+            f"another shape, such as {lacking[0]}"
+        )
     if model.config.pad_token_id is None:
-        model.config.pad_token_id = AutoTokenizer.from_pretrained(folder).pad_token_id
+        model.config.pad_token_id = load_tokenizer(source).pad_token_id
     return model
+
+
+def _inner(model: PreTrainedModel) -> list[nn.Module]:
+    """What a pretrained encoder must bring along: embeddings and layers (a pooler may be new)."""
+    return [*(child for _, child in below_layers(model)), layers_of(model)]
 
 
 def head_names(model: PreTrainedModel) -> set[str]:
@@ -240,8 +248,7 @@ def trained_weights(encoder: str, frozen_layers: int) -> int:
     Raises:
         ConfigError: if the encoder has fewer layers.
     """
-    with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(locate(encoder)))
+    model = outline(locate(encoder))
     freeze(model, frozen_layers)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 

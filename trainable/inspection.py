@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import AutoConfig, PretrainedConfig
+from transformers import PretrainedConfig
 
 from trainable.config import Dataset
 from trainable.errors import ConfigError
-from trainable.prepare import load_tokenizer
+from trainable.pretrained import load_config, load_tokenizer
 from trainable.splits import groups
 from trainable.tables import Splits, Table, examine, overlap
 from trainable.tokens import tokenize
@@ -90,10 +90,7 @@ def inspect(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path
     tokenizer = load_tokenizer(encoder_folder)
     positions = tokenizer.model_max_length if tokenizer.model_max_length < _UNLIMITED else None
     lengths = tokenize(tokenizer, splits.train).lengths(_UNLIMITED)
-    try:
-        config = AutoConfig.from_pretrained(encoder_folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"encoder: no config can be loaded from {encoder_folder!r}: {str(error)[:200]}") from None
+    config = load_config(encoder_folder)
     return Inspection(
         name=splits.name,
         splits={split: _counts(table, splits.label_names) for split, table in splits.tables().items()},

@@ -15,11 +15,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from trainable.config import Dataset
 from trainable.errors import ConfigError
 from trainable.files import write_file
+from trainable.pretrained import load_tokenizer
 from trainable.reading import locate
 from trainable.seal import digest_of
 from trainable.tables import read_splits
@@ -95,19 +96,6 @@ def subset(labels: NDArray[np.int64], rows: int | None, seed: int) -> NDArray[np
         due[members[0]] = -1
     order = np.lexsort((rng.random(len(labels)), due))
     return np.sort(order[:rows])
-
-
-def load_tokenizer(encoder_folder: str) -> PreTrainedTokenizerBase:
-    """The tokenizer in a folder or of a hub name; code that comes with it is never run.
-
-    Raises:
-        ConfigError: where there is none.
-    """
-    try:
-        return AutoTokenizer.from_pretrained(encoder_folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ConfigError(f"encoder: no tokenizer can be loaded from {encoder_folder!r}: {reason:.200}") from None
 
 
 def _stamps(path: Path) -> list[tuple[str, int, int]]:

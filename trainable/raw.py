@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+
+from trainable.errors import ConfigError
+
+MAX_COLUMNS = 4096
+"""What has more is no table: a wrong separator, or names that are data."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,24 @@ class RawTable:
     def cells(self, column: str, named: bool = False) -> list[Any]:
         """The values of a column; class numbers as names if `named`."""
         stored = self.columns[column]
-        values = stored if isinstance(stored, list) else stored.to_pylist()
+        try:
+            values = stored if isinstance(stored, list) else stored.to_pylist()
+        except (ValueError, OverflowError) as error:  # such as a date beyond Python's calendar
+            raise ConfigError(f"{self.source}: column {column!r:.80} cannot be read: {error!s:.200}") from None
         names = self.class_names.get(column)
         if not named or names is None:
             return values
         return [names[v] if isinstance(v, int) and 0 <= v < len(names) else v for v in values]
+
+
+def check_columns(names: Sequence[str], where: str) -> None:
+    """Refuse names of columns that are repeated or far too many.
+
+    Raises:
+        ConfigError: whose sentence begins with `where`.
+    """
+    if len(names) > MAX_COLUMNS:
+        raise ConfigError(f"{where}: more than {MAX_COLUMNS} columns; is this a table, with the right separator?")
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ConfigError(f"{where}: the column {name!r:.80} stands there {count} times; rename or remove one")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainable.errors import ConfigError
-from trainable.raw import RawTable
+from trainable.raw import RawTable, check_columns
 
 if TYPE_CHECKING:
     from datasets import Dataset as Saved
 
 SPLITS = ("train", "validation", "test")
+_BROKEN = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
+"""What a damaged file or its metadata make the libraries raise."""
 
 
 def read_parquet(path: Path, name: str) -> RawTable:
@@ -24,19 +29,14 @@ def read_parquet(path: Path, name: str) -> RawTable:
     Raises:
         ConfigError: where it is none.
     """
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowException as error:
-        raise ConfigError(f"{name}: cannot be read as Parquet: {str(error).splitlines()[0]:.200}") from None
-    return _from_arrow(table, name)
+    with _readable(f"{name}: cannot be read as Parquet"), pq.ParquetFile(path) as file:
+        return _from_arrow(file.read(), name)
 
 
 def _from_arrow(table: pa.Table, name: str) -> RawTable:
     from datasets import ClassLabel, Features  # here, for it takes a second to import and CSV needs none of it
 
-    twice = sorted({column for column in table.column_names if table.column_names.count(column) > 1})
-    if twice:
-        raise ConfigError(f"{name}: there are several columns {twice[0]!r}")
+    check_columns(table.column_names, name)
     features = Features.from_arrow_schema(table.schema)
     classes = {column: list(f.names) for column, f in features.items() if isinstance(f, ClassLabel)}
     columns: dict[str, list[Any] | pa.ChunkedArray] = {column: table.column(column) for column in table.column_names}
@@ -51,11 +51,16 @@ def read_folder(path: Path, name: str) -> dict[str, RawTable]:
     """
     from datasets import load_from_disk
 
-    try:
+    for file in path.rglob("*"):
+        if not (file.is_file() or file.is_dir()):  # reading a pipe would never end
+            raise ConfigError(f"{name}: `datasets` cannot load it: {file.relative_to(path)} is no plain file")
+    with _readable(f"{name}: `datasets` cannot load it"):
         saved = load_from_disk(str(path))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{name}: `datasets` cannot load it: {_first_line(error)}") from None
-    return _by_split(saved, name)
+        for part in saved.values() if isinstance(saved, dict) else [saved]:
+            for table in part.cache_files:
+                if not os.path.abspath(table["filename"]).startswith(os.path.abspath(path) + os.sep):
+                    raise ValueError(f"it takes {table['filename']} from outside")
+        return _by_split(saved, name)
 
 
 def read_hub(name: str) -> dict[str, RawTable]:
@@ -77,7 +82,7 @@ def read_hub(name: str) -> dict[str, RawTable]:
 
     try:
         saved = load_dataset(name)
-    except (DatasetsError, OSError, ValueError, RuntimeError) as error:
+    except (DatasetsError, *_BROKEN) as error:
         raise ConfigError(
             f"{name}: cannot be loaded from the Hugging Face hub: {_first_line(error)}; "
             "without a network, save it once with `save_to_disk` and use `folder:`"
@@ -93,5 +98,16 @@ def _by_split(saved: Saved | dict[str, Saved], name: str) -> dict[str, RawTable]
     return {s: _from_arrow(saved[s].with_format("arrow")[:], f"{name} ({s})") for s in SPLITS if s in saved}
 
 
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """What the libraries raise for a damaged file as one sentence that begins with `what`."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except _BROKEN as error:
+        raise ConfigError(f"{what}: {_first_line(error)}") from None
+
+
 def _first_line(error: Exception) -> str:
-    return f"{str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__:.200}"
+    return f"{(str(error).strip().splitlines() or [type(error).__name__])[0]:.200}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trainable.errors import ConfigError
-from trainable.raw import RawTable
+from trainable.raw import RawTable, check_columns
 
 
 def _decoded(path: Path, name: str) -> str:
@@ -59,9 +60,7 @@ def read_csv(path: Path, name: str) -> RawTable:
 
 def _table_of(records: list[list[str]], lines: list[int], name: str, delimiter: str) -> RawTable:
     header, rows = records[0], records[1:]
-    twice = sorted({column for column in header if header.count(column) > 1})
-    if twice:
-        raise ConfigError(f"{name}: line {lines[0]}: the header names {twice[0]!r} {header.count(twice[0])} times")
+    check_columns(header, f"{name}: line {lines[0]}")
     ragged = [i for i, row in enumerate(rows) if len(row) != len(header)]
     if ragged:
         raise ConfigError(
@@ -88,9 +87,9 @@ def read_json(path: Path, name: str) -> RawTable:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = json.loads(line, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
-            wrong.append(f"line {number}: no JSON object ({error})")
+            wrong.append(f"line {number}: no JSON object ({error!s:.200})")
             continue
         if isinstance(record, dict):
             records.append(record)
@@ -102,8 +101,18 @@ def read_json(path: Path, name: str) -> RawTable:
             f"{name}: {wrong[0]}; {_count(wrong, 'such line')} in all; "
             'every line must hold one object such as {"text": "...", "label": "..."}'
         )
-    names = dict.fromkeys(key for record in records for key in record)
+    names = list(dict.fromkeys(key for record in records for key in record))
+    check_columns(names, name)
     return RawTable(name, {key: [r.get(key) for r in records] for key in names}, len(records), lines)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose names are all different; of two values one would be lost in silence."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"the name {twice!r:.80} stands there twice")
+    return record
 
 
 def _count(items: Sequence[object], noun: str) -> str:

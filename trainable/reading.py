@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -53,17 +54,13 @@ def locate(dataset: Dataset, roots: Sequence[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     problems: list[str] = []
     for split, name in _named(dataset).items():
-        places = [root / Path(name).expanduser() for root in roots]
-        path = next((place for place in places if place.exists()), None)
+        places = [root / os.path.expanduser(name) for root in roots]
+        path = next(filter(os.path.exists, places), None)
         if path is None:
             looked = ", ".join(dict.fromkeys(str(place.parent.absolute()) for place in places))
             problems.append(f"{name}: no such {'folder' if dataset.folder else 'file'}; looked in {looked}")
-        elif path.is_dir() != bool(dataset.folder):
-            problems.append(
-                f"{name}: is a folder; name a file, or use `folder:` for one that `datasets` saved"
-                if path.is_dir()
-                else f"{name}: is a file; `folder:` takes what `save_to_disk` wrote"
-            )
+        elif problem := _folder_problem(path) if dataset.folder else _file_problem(path):
+            problems.append(f"{name}: {problem}")
         else:
             found[split] = path
         if _kind(dataset, name) is None:
@@ -71,6 +68,22 @@ def locate(dataset: Dataset, roots: Sequence[Path]) -> dict[str, Path]:
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def _file_problem(path: Path) -> str | None:
+    if path.is_dir():
+        return "is a folder; name a file, or use `folder:` for one that `datasets` saved"
+    if not path.is_file():  # reading one might never end
+        return "is a pipe, a socket or a device; name a plain file"
+    return None
+
+
+def _folder_problem(path: Path) -> str | None:
+    if not path.is_dir():
+        return "is a file; `folder:` takes what `save_to_disk` wrote"
+    if not any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
+        return "holds neither dataset_info.json nor dataset_dict.json; `folder:` takes what `save_to_disk` wrote"
+    return None
 
 
 def _named(dataset: Dataset) -> dict[str, str]:

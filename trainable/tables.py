@@ -75,7 +75,8 @@ def examine(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> tuple[Splits
     notes = [note for split, part in parts.items() for note in checks.notes_on(split, part)]
     for is_error, sentence in checks.check_overlap(parts, dataset.max_overlap):
         (problems if is_error else notes).append(sentence)
-    absent = [name for i, name in enumerate(names) if not (parts["train"].table.labels == i).any()]
+    counts = np.bincount(parts["train"].table.labels, minlength=len(names))
+    absent = [names[i] for i in np.flatnonzero(counts == 0)]
     if absent and len(parts["train"].table):
         notes.append(f"train: no row has the label {', '.join(map(repr, absent[:5]))} ({len(absent)} such labels)")
     tables = {split: part.table for split, part in parts.items()}
@@ -152,7 +153,8 @@ def _in_order(values: set[str]) -> list[str]:
 def _origin(
     raw: RawTable, texts: list[list[Any]], labels: list[str | None], renamed: Mapping[str, str], names: tuple[str, ...]
 ) -> Origin:
-    number = {value: names.index(name) for value, name in renamed.items()}
+    place = {name: i for i, name in enumerate(names)}
+    number = {value: place[name] for value, name in renamed.items()}
     kept = [i for i, label in enumerate(labels) if label is not None and label in number]
     ids = np.array([number[str(labels[i])] for i in kept], dtype=np.int64)
     columns = [[column[i] for i in kept] for column in texts]

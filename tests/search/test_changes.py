@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from search.changes import changed_data, differences, why_taken
-from search.place import Place, change_facts, load_facts, save_facts
+from search.place import Place, change_facts, load_facts, make_folder
 from search.plan import Plan, build_plan
 
 
@@ -19,8 +19,7 @@ def plan_of(blocks: dict[str, Any], **sweep: Any) -> Plan:
 def place(blocks: dict[str, Any], tmp_path: Path) -> Place:
     """The blocks as a sweep that has begun."""
     place = Place(tmp_path / "runs", "tiny")
-    place.folder.mkdir(parents=True)
-    save_facts(place, plan_of(blocks).to_mapping() | {"id": "0", "data": {}})
+    make_folder(place, plan_of(blocks).to_mapping() | {"id": "0", "data": {}})
     return place
 
 

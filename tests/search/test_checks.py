@@ -9,8 +9,9 @@ import pytest
 
 from search.checks import batch_check, disk_check, nodes_check, storage_check, time_check
 from search.corner import random_draw
+from search.data import check_data
 from search.forecast import Forecast, Outlook
-from search.plan import Plan, build_plan, check_data
+from search.plan import Plan, build_plan
 from search.probe import Node, probe, versions
 from spaces import Point
 from trainable.encoder import trained_weights

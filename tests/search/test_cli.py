@@ -11,8 +11,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from search.__main__ import app
+from search.data import check_data
 from search.place import Place
-from search.plan import check_data, load_plan
+from search.plan import load_plan
 from spaces import dump_yaml
 
 

@@ -128,7 +128,7 @@ def test_a_taken_folder_is_left_alone(swept: Place, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="is not empty"):
         export_trial(swept.name, swept.storage, tmp_path)
-    with pytest.raises(ConfigError, match="is a file"):
+    with pytest.raises(ConfigError, match="Not a directory"):
         export_trial(swept.name, swept.storage, tmp_path / "mine.txt")
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from search.plan import PlanError, build_plan, check_data, find_experiment, load_plan
+from search.data import check_data
+from search.plan import PlanError, build_plan, find_experiment, load_plan
 from spaces import dump_yaml, shipped
 
 Change = Callable[[dict[str, Any]], Any]

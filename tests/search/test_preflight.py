@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 from search import cluster
 from search.__main__ import app
 from search.checks import Check
+from search.data import check_data
 from search.doctor import print_checks
 from search.place import Place
-from search.plan import Plan, build_plan, check_data
+from search.plan import Plan, build_plan
 from search.preflight import Preflight, check_storage, clear
 from search.sweep import start_sweep
 from spaces import dump_yaml

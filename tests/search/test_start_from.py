@@ -13,7 +13,7 @@ from search.budget import Budget
 from search.errors import PlanError
 from search.finish import summarise
 from search.ledger import START_FROM, Ledger
-from search.place import Place, save_facts
+from search.place import Place, make_folder
 from search.plan import Plan, build_plan
 from search.records import State
 from search.start_from import take_over
@@ -46,8 +46,7 @@ def make(blocks: dict[str, Any], storage: Path) -> Make:
         changed["trial"]["target"] |= target or {}
         changed["space"] = {"target.learning_rate": RATE} if space is None else space
         plan, place = build_plan(changed, (Path(),), name), Place(storage, name)
-        place.folder.mkdir(parents=True)
-        save_facts(place, plan.to_mapping() | {"id": name, "data": DATA})
+        make_folder(place, plan.to_mapping() | {"id": name, "data": DATA})
         ledger = Ledger(place.study, plan.settings, plan.space, 0)
         for _ in range(trials):
             record = ledger.begin()

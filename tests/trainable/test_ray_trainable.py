@@ -104,10 +104,10 @@ def test_a_slot_takes_the_next_trial_after_a_stop_and_after_an_error(
 
 @pytest.fixture
 def broken_encoder(tiny_bert: str, tmp_path: Path) -> str:
-    """An encoder whose configuration only the model's own code finds wrong."""
+    """An encoder whose configuration is found wrong only when a batch goes through."""
     folder = shutil.copytree(tiny_bert, tmp_path / "broken")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"hidden_act": "no_such"}))
+    (folder / "config.json").write_text(json.dumps(config | {"chunk_size_feed_forward": 7}))
     return str(folder)
 
 
@@ -116,8 +116,8 @@ def test_an_exception_of_any_kind_ends_its_trial_alone(
 ) -> None:
     trial = slot(_tune_config(_settings(base | {"encoder": broken_encoder})))
     (result,) = _to_end(trial)
-    assert result["error"].startswith("KeyError: ")
-    assert "no_such" in result["error"]
+    assert result["error"].startswith("ValueError: ")
+    assert "chunk" in result["error"]
     assert trial.reset(_tune_config(_settings(base)))
     assert _to_end(trial)[-1]["finished"]
 

@@ -210,7 +210,7 @@ def test_hub_takes_only_hub_names(tmp_path: Path, name: str) -> None:
         (b"", "the file is empty"),
         (b"\xef\xbb\xbf\n", "the file is empty"),
         (b"text,label\n", "no row below"),
-        (b"text,text\na,b\n", "names 'text' 2 times"),
+        (b"text,text\na,b\n", "the column 'text' stands there 2 times"),
         (b"text,label\na,b\nc,d,e\nf\n", "line 3: 3 cells where the header has 2 (text, label); 2 such rows"),
         (b'text,label\n"a\nb",x\nc\n', "line 4: 1 cells where"),
         (b'text,label\na,x\n"never closed,y\nc,d\n', "line 3: unexpected end of data"),
@@ -251,6 +251,6 @@ def test_other_broken_files(tmp_path: Path, kind: str, content: bytes, expected:
 def test_folder_that_datasets_did_not_write(tmp_path: Path) -> None:
     (tmp_path / "t").mkdir()
     (problem,) = _problems(Dataset(folder="t"), tmp_path)
-    assert problem.startswith("t: `datasets` cannot load it")
+    assert problem.startswith("t: holds neither dataset_info.json nor dataset_dict.json")
     (problem,) = _problems(Dataset(csv="t"), tmp_path)
     assert problem.startswith("t: is a folder")

@@ -1,0 +1,425 @@
+"""A sweep while something of it is killed every few seconds, against the same sweep undisturbed: what is lost?
+
+On this machine: a Ray head without slots, two worker nodes of one CPU each, an MLflow server, and the driver, each in
+processes of its own. Killed with SIGKILL, in a seeded order: a trial's process; the process that holds the lock of a
+cache (the one that trains the source that others wait for, for instance); a worker node with all its processes, which
+comes back; the MLflow server, which comes back; the driver, after which `transfersweep resume` goes on. Where a sweep
+ends before enough was killed, another one begins. Exits with 1 unless every count is 0.
+"""
+
+import argparse
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from common import ENCODER, ROOT, environment, write_experiment, write_json
+from rich.console import Console
+from rich.table import Table
+
+from search.place import Place, load_outcome
+from search.records import Outcome, State
+
+SAMPLES = ROOT / "spaces" / "samples"
+METRIC = "macro_f1"
+PATIENCE = 1800.0  # seconds that a disturbed sweep may take
+AWAY = {"node": 3.0, "MLflow": 12.0}  # seconds until what was killed comes back
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--every", type=float, default=5.0, help="mean seconds between two kills")
+    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--encoder", default=ENCODER)
+    parser.add_argument("--seed", type=int, default=0, help="decides who is killed when")
+    parser.add_argument("--out", type=Path, default=Path("faults.json"))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        parts = Parts(folder)
+        file = write_experiment(experiment(given.trials, given.encoder, parts.tracking_uri), folder)
+        try:
+            parts.start()
+            quiet = undisturbed(parts, file, folder / "undisturbed")
+            rounds = []
+            killer = Killer(random.Random(given.seed), parts, given.every)
+            while sum(killer.killed.values()) < given.kills:
+                rounds.append(disturbed(parts, killer, file, folder / f"disturbed-{len(rounds)}", given.kills))
+            counts = [compare(quiet, found) for found in rounds]
+        finally:
+            parts.end()
+    total = Counter({name: sum(count[name] for count in counts) for name in counts[0]})
+    report(given, killer, rounds, total)
+    write_json(
+        given.out,
+        {
+            "killed": killer.killed,
+            "sweeps": [{"drivers": r.drivers, "seconds": round(r.seconds, 1)} for r in rounds],
+            "undisturbed_seconds": round(quiet.seconds, 1),
+            "counts": total,
+        },
+    )
+    sys.exit(any(total.values()))
+
+
+def experiment(trials: int, encoder: str, tracking_uri: str) -> dict[str, Any]:
+    """So many given trials, with a source, a longer one, or none; nothing in it depends on who is first."""
+    points = [
+        {
+            "source.enabled": i % 3 != 2,
+            **({"source.epochs": 1 + i % 3} if i % 3 != 2 else {}),
+            "target.learning_rate": [5e-5, 1e-4, 2e-4, 4e-4][i % 4],
+            "target.batch_size": [8, 16][i // 2 % 2],
+            "target.epochs": 4 + i % 5,
+            "target.frozen_layers": i % 2,
+        }
+        for i in range(trials)
+    ]
+    tables = {split: str(SAMPLES / f"tweets_{split}.csv") for split in ("train", "validation", "test")}
+    source = {"csv": str(SAMPLES / "films.csv")}
+    return {
+        "sweep": {"name": "sweep", "metric": METRIC, "trials": trials, "start_with": points, "sampler": "random"}
+        | {"scheduler": "none", "confirm_seeds": 0, "checkpoint_seconds": 2}
+        | {"tracking_uri": tracking_uri},
+        "trial": {
+            "encoder": encoder,
+            "precision": "fp32",
+            "source": {"dataset": source, "train_rows": 400, "batch_size": 16, "padding_length": 32},
+            "target": {"dataset": tables, "padding_length": 48},
+        },
+        "space": {
+            "source.enabled": {"choice": [True, False]},
+            "source.epochs": {"int": [1, 2], "when": {"source.enabled": True}},
+            "target.learning_rate": {"float": [1e-5, 1e-3], "log": True},
+            "target.batch_size": {"choice": [8, 16]},
+            "target.epochs": {"int": [1, 16]},
+            "target.frozen_layers": {"int": [0, 1]},
+        },
+    }
+
+
+@dataclass
+class Found:
+    """What a sweep has come to, and what MLflow says of it."""
+
+    outcome: Outcome
+    runs: list[dict[str, Any]]
+    """Of each run of a trial: `trial`, `status`, `history` (steps and values)."""
+    status: str
+    """The sweep's own run's."""
+    drivers: int
+    """Processes that it took."""
+    seconds: float
+
+
+class Parts:
+    """The processes that a sweep needs, each of which can die and come back."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._due: dict[str, float] = {}
+        ray_port, mlflow_port = free_port(), free_port()
+        self.address, self.tracking_uri = f"127.0.0.1:{ray_port}", f"http://127.0.0.1:{mlflow_port}"
+        ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
+        ray += ["--node-ip-address=127.0.0.1"]
+        node = [*ray, f"--address={self.address}", "--num-cpus=1"]
+        mlflow = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port)]
+        mlflow += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+        self._commands = {
+            "head": [*ray, "--head", f"--port={ray_port}", "--num-cpus=0", "--include-dashboard=false"],
+            "node 1": node,
+            "node 2": node,
+            "MLflow": [*mlflow, "--artifacts-destination", str(folder / "artifacts")],
+        }
+
+    def start(self) -> None:
+        """All of them, until they answer."""
+        for name in self._commands:
+            self._start(name)
+            if name == "head":
+                wait_until(lambda: answers(self.address), "the head of the Ray cluster")
+        self.wait_for_mlflow()
+        nodes = f"import ray; ray.init('{self.address}', log_to_driver=False); print(ray.cluster_resources()['CPU'])"
+        told = [sys.executable, "-c", nodes]
+        wait_until(lambda: run_quietly(told) == "2.0", "the two worker nodes")
+
+    def wait_for_mlflow(self) -> None:
+        """Until the server is there."""
+        self.bring_back(True)
+        wait_until(lambda: answers(self.tracking_uri), "the MLflow server")
+
+    def _start(self, name: str) -> None:
+        self._processes[name] = start(self._commands[name], self._folder / f"{name}.log")
+
+    def kill(self, name: str) -> None:
+        """End it with all that it has started; it comes back when it is time."""
+        kill_tree(psutil.Process(self._processes[name].pid))
+        self._processes[name].wait()
+        self._due[name] = time.monotonic() + AWAY[name.split()[0]]
+
+    def bring_back(self, at_once: bool = False) -> None:
+        """Start again what was away long enough."""
+        for name, due in list(self._due.items()):
+            if at_once or time.monotonic() > due:
+                del self._due[name]
+                self._start(name)
+
+    def there(self, name: str) -> bool:
+        """Whether it is not away."""
+        return name not in self._due
+
+    def workers(self) -> list[psutil.Process]:
+        """Processes of the worker nodes that run a trial."""
+        found = []
+        for name in ("node 1", "node 2"):
+            with suppress(psutil.NoSuchProcess):
+                children = psutil.Process(self._processes[name].pid).children(recursive=True)
+                found += [child for child in children if is_trial(child)]
+        return found
+
+    def end(self) -> None:
+        """Everything that runs."""
+        for process in self._processes.values():
+            with suppress(psutil.NoSuchProcess):
+                kill_tree(psutil.Process(process.pid))
+            process.wait()
+
+
+class Killer:
+    """Kills one after another, in cycles of a random order."""
+
+    def __init__(self, draw: random.Random, parts: Parts, every: float) -> None:
+        self._draw, self._parts, self._every = draw, parts, every
+        self._ways: dict[str, Callable[[subprocess.Popen[bytes], Path], bool]] = {
+            "trial": lambda driver, storage: self._kill_one(parts.workers()),
+            "lock holder": lambda driver, storage: self._kill_one([p for p in parts.workers() if holds(p, storage)]),
+            "node": lambda driver, storage: self._kill_part(self._draw.choice(["node 1", "node 2"])),
+            "MLflow": lambda driver, storage: self._kill_part("MLflow"),
+            "driver": lambda driver, storage: self._kill_driver(driver),
+        }
+        self._next, self._queue = 0.0, list[str]()
+        self.killed: Counter[str] = Counter()
+
+    def tick(self, driver: subprocess.Popen[bytes], storage: Path) -> None:
+        """Kill somebody if it is time; who is not there now comes later."""
+        if time.monotonic() < self._next:
+            return
+        if not self._queue:
+            self._queue = self._draw.sample(sorted(self._ways), len(self._ways))
+        for who in self._queue:
+            with suppress(psutil.NoSuchProcess):
+                if self._ways[who](driver, storage):
+                    self._queue.remove(who)
+                    self.killed[who] += 1
+                    print(f"killed: {who}", flush=True)
+                    break
+        self._next = time.monotonic() + self._draw.uniform(0.5, 1.5) * self._every
+
+    def _kill_one(self, processes: list[psutil.Process]) -> bool:
+        if processes:
+            self._draw.choice(processes).kill()
+        return bool(processes)
+
+    def _kill_part(self, name: str) -> bool:
+        there = self._parts.there(name)
+        if there:
+            self._parts.kill(name)
+        return there
+
+    def _kill_driver(self, driver: subprocess.Popen[bytes]) -> bool:
+        kill_tree(psutil.Process(driver.pid))
+        return True
+
+
+def undisturbed(parts: Parts, file: Path, storage: Path) -> Found:
+    """The sweep as it should be."""
+    begin = time.monotonic()
+    driver = drive(parts, file, storage)
+    if driver.wait():
+        raise SystemExit(f"the undisturbed sweep ended with {driver.returncode}:\n{log_of(storage)}")
+    return found_of(parts, storage, 1, time.monotonic() - begin)
+
+
+def disturbed(parts: Parts, killer: Killer, file: Path, storage: Path, kills: int) -> Found:
+    """The sweep while things die, resumed until it says that it is complete and MLflow has heard everything."""
+    begin, drivers = time.monotonic(), 0
+    place = Place(storage, "sweep")
+    while not is_complete(place):
+        driver, drivers = drive(parts, file, storage), drivers + 1
+        while driver.poll() is None:
+            if time.monotonic() - begin > PATIENCE:
+                raise SystemExit(f"the sweep did not end in {PATIENCE:.0f} s:\n{log_of(storage)}")
+            parts.bring_back()
+            if sum(killer.killed.values()) < kills:
+                killer.tick(driver, storage)
+            time.sleep(0.1)
+        if driver.returncode == -signal.SIGKILL:
+            continue
+        if driver.returncode:  # it said why; what it lacked comes back
+            print(f"a driver ended with {driver.returncode}: {log_of(storage).splitlines()[-1:]}", flush=True)
+        parts.wait_for_mlflow()
+    return found_of(parts, storage, drivers, time.monotonic() - begin)
+
+
+def is_complete(place: Place) -> bool:
+    outcome = load_outcome(place) if place.folder.exists() else None
+    return outcome is not None and outcome.complete and not any("events wait" in note for note in outcome.notes)
+
+
+def drive(parts: Parts, file: Path, storage: Path) -> subprocess.Popen[bytes]:
+    """A driver that begins the sweep, or goes on with it."""
+    begun = (storage / "sweep" / "plan.json").exists()
+    what = ["resume", "sweep"] if begun else ["run", str(file)]
+    command = [sys.executable, "-m", "search", *what, "--storage", str(storage), "--address", parts.address]
+    return start(command, storage.with_suffix(".log"))
+
+
+def log_of(storage: Path) -> str:
+    return storage.with_suffix(".log").read_text()[-3000:]
+
+
+def found_of(parts: Parts, storage: Path, drivers: int, seconds: float) -> Found:
+    from mlflow import MlflowClient
+
+    parts.wait_for_mlflow()
+    outcome = load_outcome(Place(storage, "sweep"))
+    assert outcome is not None
+    assert outcome.run_id is not None
+    client = MlflowClient(parts.tracking_uri)
+    sweep = client.get_run(outcome.run_id)
+    nested = client.search_runs(
+        [sweep.info.experiment_id], f"tags.`mlflow.parentRunId` = '{outcome.run_id}'", max_results=1000
+    )
+    runs = [
+        {
+            "trial": int(run.data.tags["transfersweep.trial"]),
+            "status": run.info.status,
+            "history": [
+                (m.step, m.value) for m in client.get_metric_history(run.info.run_id, f"target.validation.{METRIC}")
+            ],
+        }
+        for run in nested
+    ]
+    return Found(outcome, runs, sweep.info.status, drivers, seconds)
+
+
+def compare(quiet: Found, found: Found) -> Counter[str]:
+    """How often each promise was broken."""
+    expected = {trial.number: trial for trial in quiet.outcome.trials}
+    numbers = Counter(trial.number for trial in found.outcome.trials)
+    ended = {trial.number: trial for trial in found.outcome.trials if trial.state is State.FINISHED}
+    histories = {run["trial"]: run["history"] for run in quiet.runs}
+    right = Counter(
+        run["trial"]
+        for run in found.runs
+        if run["status"] == "FINISHED" and run["history"] == histories.get(run["trial"])
+    )
+    wrong_runs = len(found.runs) - sum(right.values()) + sum(abs(right[number] - 1) for number in expected)
+    same = ("winner", "test", "validation")
+    return Counter(
+        {
+            "trials lost": len(expected.keys() - ended.keys()),
+            "trials duplicated": sum((numbers - Counter(expected.keys())).values()),
+            "MLflow runs wrong": wrong_runs + (found.status != "FINISHED"),
+            "trials different": sum(
+                (trial.params, trial.value, trial.metrics) != (ended[n].params, ended[n].value, ended[n].metrics)
+                for n, trial in expected.items()
+                if n in ended
+            ),
+            "winner or test score different": sum(
+                getattr(quiet.outcome, name) != getattr(found.outcome, name) for name in same
+            ),
+        }
+    )
+
+
+def report(given: argparse.Namespace, killer: Killer, rounds: list[Found], total: Counter[str]) -> None:
+    drivers, seconds = sum(found.drivers for found in rounds), sum(found.seconds for found in rounds)
+    table = Table(
+        "count", "", title=f"{len(rounds)} sweeps of {given.trials} trials, {drivers} drivers, {seconds:.0f} s"
+    )
+    for who, times in sorted(killer.killed.items()):
+        table.add_row(f"killed: {who}", str(times))
+    table.add_section()
+    for name, count in total.items():
+        table.add_row(name, str(count))
+    Console(width=100).print(table)
+
+
+def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment(), stdout=stream, stderr=stream, start_new_session=True
+        )
+
+
+def kill_tree(process: psutil.Process) -> None:
+    """A process and all that it has started, at once."""
+    for one in [process, *process.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+
+
+def is_trial(process: psutil.Process) -> bool:
+    """Whether a process of Ray runs a trial, by the title that Ray has given it."""
+    with suppress(psutil.NoSuchProcess):
+        return "TuneTrial" in " ".join(process.cmdline()[:1])
+    return False
+
+
+def holds(process: psutil.Process, storage: Path) -> bool:
+    """Whether a process has the lock of a cache open."""
+    cache = str(storage.resolve() / "cache")
+    with suppress(psutil.NoSuchProcess):
+        return any(file.path.startswith(cache) and file.path.endswith("lock") for file in process.open_files())
+    return False
+
+
+def answers(address: str) -> bool:
+    """Whether anybody listens there; by its health page, where it is a server of pages."""
+    if address.startswith("http"):
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=5).close()
+        except (urllib.error.URLError, OSError):
+            return False
+        return True
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+def run_quietly(command: list[str]) -> str:
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise SystemExit(f"{what} did not come within {seconds:.0f} s")
+        time.sleep(0.3)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Checks and tokenises every data set that a plan may use, before anything starts."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+from search.errors import PlanError
+from search.plan import Plan, collect
+from spaces import SpaceError
+from trainable.config import Stage, TrialConfig
+from trainable.prepare import Prepared
+from trainable.tables import read_splits
+from trainable.trial import stage_data
+
+Use = tuple[str, Stage, TrialConfig]
+"""A stage of a trial that may come: its name, itself, and the trial."""
+
+
+def check_data(plan: Plan, storage: Path) -> dict[str, Prepared]:
+    """Read, check and tokenise every data set that a trial may use, so that no trial has to.
+
+    Nothing is written, into the cache neither, before all of them have been read and found right.
+
+    Returns:
+        What was prepared, by `stage dataset-name`; the same data stand once for each encoder.
+
+    Raises:
+        PlanError: naming every mistake in the data.
+    """
+    workspace = plan.workspace(storage)
+    uses = list(_uses(plan))
+    problems = _data_problems(uses, workspace.roots)
+    prepared: dict[str, Prepared] = {}
+    for name, stage, config in uses if not problems else ():
+        made = collect(problems, partial(stage_data, config, stage, workspace))
+        if made is not None:
+            prepared[f"{name} {made.name} {made.fingerprint[:8]}"] = made
+    if problems:
+        raise PlanError(problems)
+    return prepared
+
+
+def _data_problems(uses: list[Use], roots: tuple[Path, ...]) -> list[str]:
+    problems: list[str] = []
+    rows: dict[str, int] = {}  # training rows of each data set; they alone are kept of it
+    for name, stage, config in uses:
+        dataset = config.dataset_of(stage)
+        key = dataset.model_dump_json()
+        if key not in rows:
+            splits = collect(problems, partial(read_splits, dataset, roots))
+            rows[key] = len(splits.train) if splits else 0
+        if rows[key] and stage.train_rows and stage.train_rows > rows[key]:
+            problems.append(
+                f"{name}.train_rows: {stage.train_rows} is more than the {rows[key]} training rows; lower it"
+            )
+    return problems
+
+
+def _uses(plan: Plan) -> Iterator[Use]:
+    """Stages that together name every encoder, data set and number of rows on offer."""
+    corners = [{name: value} for name, value in plan.space.corners()]
+    data = [c for c in corners for name in c if name in ("encoder", "source.enabled") or name.endswith(".dataset")]
+    rows = [c for c in corners for name in c if name.endswith(".train_rows")]
+    for whole, some in product([*data, {}], [*rows, {}]):
+        try:
+            config = plan.config(plan.space.complete(whole | some))
+        except SpaceError:  # no trial has both
+            continue
+        for name, stage in (("source", config.source), ("target", config.target)):
+            if stage is not None:
+                yield name, stage, config

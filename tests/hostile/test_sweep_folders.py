@@ -1,0 +1,236 @@
+"""Damaged sweeps through the real `show`, `resume` and `export`: what is broken is named, and nothing is changed."""
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from search.place import Place
+
+Refused = Callable[..., str]
+COMMANDS = ("show", "resume", "export")
+
+
+@pytest.fixture
+def place(swept: Place, tmp_path: Path) -> Place:
+    """A copy of a finished sweep to spoil."""
+    shutil.copytree(swept.folder, tmp_path / "runs" / swept.name)
+    return Place(tmp_path / "runs", swept.name)
+
+
+@pytest.fixture
+def refuses(refused: Refused, place: Place, tmp_path: Path, untouched: Callable[[Path], Any]) -> Callable[..., str]:
+    """What a command says of the sweep; it must leave it as it is."""
+
+    def check(command: str) -> str:
+        more = ("--to", tmp_path / "model") if command == "export" else ()
+        with untouched(tmp_path):
+            return refused(command, place.name, "--storage", place.storage, *more)
+
+    return check
+
+
+@pytest.fixture
+def unfinished(place: Place) -> Place:
+    """One whose outcome must be read from its study."""
+    place.outcome.unlink()
+    return place
+
+
+JSON: dict[str, str | bytes] = {
+    "empty": "",
+    "cut off": '{"sweep": {"name": "ti',
+    "nothing": "null",
+    "a list": "[]",
+    "an empty object": "{}",
+    "of other types": '{"sweep": 1, "trial": [], "space": "", "roots": {}, "id": 0, "trials": 3, "winner": []}',
+    "nested deeply": "[" * 100_000,
+    "in UTF-16": "{}".encode("utf-16"),
+    "binary": bytes(range(256)),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", JSON)
+@pytest.mark.parametrize("name", ["outcome.json", "plan.json"])
+def test_spoilt_json(name: str, kind: str, command: str, place: Place, refuses: Callable[..., str]) -> None:
+    if (name, command) == ("plan.json", "show"):
+        place.outcome.unlink()  # or the plan is not needed
+    content = JSON[kind]
+    (place.folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    message = refuses(command)
+    assert f"{place.folder / name}: " in message
+
+
+@pytest.mark.parametrize("command", ["show", "resume"])
+@pytest.mark.parametrize("name", ["outcome.json", "plan.json", "study.db"])
+def test_something_that_is_no_file(
+    name: str, command: str, no_file: Callable[[Path], None], place: Place, call: Callable[..., Any]
+) -> None:
+    if name != "outcome.json":
+        place.outcome.unlink()
+    (place.folder / name).unlink(missing_ok=True)
+    no_file(place.folder / name)
+    if os.path.exists(place.folder / name):  # a link to nothing is as if it were not there
+        result = call(command, place.name, "--storage", place.storage)
+        assert result.exit_code == 2, result.output
+        assert isinstance(result.exception, SystemExit), result.exception
+        assert name in result.stderr or "no such sweep" in result.stderr
+
+
+def other_study(file: Path) -> None:
+    file.unlink()
+    optuna.create_study(storage=f"sqlite:///{file}", study_name="another")
+
+
+def of_the_future(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE version_info SET schema_version = 99")
+        connection.execute("UPDATE alembic_version SET version_num = 'v9.9.9.z'")
+
+
+def overwritten(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[4096:12288] = os.urandom(8192)
+    file.write_bytes(content)
+
+
+STUDIES: dict[str, Callable[[Path], object]] = {
+    "no SQLite": lambda file: file.write_bytes(b"hello " * 1000),
+    "a pickle": lambda file: file.write_bytes(b"\x80\x04\x95" * 1000),
+    "cut off": lambda file: file.write_bytes(file.read_bytes()[:20_000]),
+    "cut off in the header": lambda file: file.write_bytes(file.read_bytes()[:50]),
+    "pages overwritten": overwritten,
+    "of another sweep": other_study,
+    "of a later Optuna": of_the_future,
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", STUDIES)
+def test_a_spoilt_study(
+    kind: str, command: str, unfinished: Place, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    STUDIES[kind](unfinished.study)
+    before = unfinished.study.read_bytes()
+    more = ("--to", tmp_path / "model") if command == "export" else ()
+    assert "study.db: " in refused(command, unfinished.name, "--storage", unfinished.storage, *more)
+    assert unfinished.study.read_bytes() == before
+    assert not (tmp_path / "model").exists()
+
+
+def test_looking_at_a_sweep_makes_no_study(unfinished: Place, refuses: Callable[..., str]) -> None:
+    unfinished.study.unlink()
+    assert "has no trial yet" in refuses("show")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "name", ["..", ".", "../runs/tiny", "/tmp", "", "tiny/", "tiny/../tiny", "ti ny", "x" * 5000, "-"]
+)
+def test_a_name_never_leads_out_of_the_storage(name: str, command: str, place: Place, refused: Refused) -> None:
+    more = ("--to", place.storage / "model") if command == "export" else ()
+    assert "no sweep can have that name" in refused(command, "--storage", place.storage, *more, "--", name)
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "..", "a/b", ".hidden", "", "x" * 5000, "a\nb"])
+def test_a_sweep_never_gets_a_name_that_leads_out(
+    name: str, experiment: Callable[..., Path], run_refused: Refused, tmp_path: Path
+) -> None:
+    assert "sweep.name: " in run_refused(experiment({"sweep.name": name}))
+
+
+@pytest.mark.parametrize("kind", ["link to itself", "link to nothing", "file"])
+def test_something_in_the_place_of_the_sweep(
+    kind: str, experiment: Callable[..., Path], refused: Refused, tmp_path: Path
+) -> None:
+    storage, file = tmp_path / "runs", experiment()
+    storage.mkdir()
+    if kind == "file":
+        (storage / "tiny").write_text("")
+    else:
+        (storage / "tiny").symlink_to("tiny" if kind == "link to itself" else "gone")
+    assert f"{storage / 'tiny'} exists" in refused("run", file, "--storage", storage)
+
+
+def test_a_storage_that_is_no_folder(experiment: Callable[..., Path], refused: Refused, tmp_path: Path) -> None:
+    file = tmp_path / "runs"
+    file.write_text("mine")
+    for command in ("show", "resume"):
+        assert "no such sweep" in refused(command, "tiny", "--storage", file)
+    assert "--storage" in refused("run", experiment(), "--storage", file)
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["link to itself", "link to nothing", "pipe", "long name", "below a file"])
+def test_an_export_has_a_folder_or_is_refused(kind: str, swept: Place, refused: Refused, tmp_path: Path) -> None:
+    to = tmp_path / ("x" * 5000 if kind == "long name" else "model")
+    if kind.startswith("link"):
+        to.symlink_to("model" if kind == "link to itself" else "gone")
+    elif kind == "pipe":
+        os.mkfifo(to)
+    elif kind == "below a file":
+        to.write_text("")
+        to = to / "below"
+    before = sorted(tmp_path.iterdir())
+    assert "--to" in refused("export", swept.name, "--storage", swept.storage, "--to", to)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def spoil_weights(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def drop_a_tensor(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("classifier.bias")
+    save_file(weights, folder / "model.safetensors")
+
+
+def add_a_tensor(folder: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    save_file(load_file(folder / "model.safetensors") | {"more": torch.ones(1)}, folder / "model.safetensors")
+
+
+def reshape_a_tensor(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    save_file(weights | {"classifier.bias": weights["classifier.bias"][:1].clone()}, folder / "model.safetensors")
+
+
+CHECKPOINTS: dict[str, Callable[[Path], object]] = {
+    "weights cut off": spoil_weights,
+    "a pickle as weights": lambda folder: (folder / "model.safetensors").write_bytes(b"\x80\x04\x95\x00"),
+    "a tensor missing": drop_a_tensor,
+    "a tensor too many": add_a_tensor,
+    "a tensor of another shape": reshape_a_tensor,
+    "facts that are no JSON": lambda folder: (folder / "trial.json").write_text("{"),
+    "facts that are a list": lambda folder: (folder / "trial.json").write_text("[]"),
+    "facts without settings": lambda folder: (folder / "trial.json").write_text('{"finished": true}'),
+    "facts of other settings": lambda folder: (folder / "trial.json").write_text(
+        json.dumps({"finished": True, "label_names": ["a", "b", "c"], "config": {"encoder": "x"}})
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_a_spoilt_checkpoint_is_not_exported(kind: str, place: Place, refused: Refused, tmp_path: Path) -> None:
+    outcome = json.loads(place.outcome.read_text())
+    outcome["trials"][0]["checkpoint"] = str(place.folder / "checkpoint")
+    place.outcome.write_text(json.dumps(outcome))
+    CHECKPOINTS[kind](place.folder / "checkpoint")
+    message = refused("export", place.name, "--storage", place.storage, "--to", tmp_path / "model")
+    assert str(place.folder / "checkpoint") in message
+    assert not (tmp_path / "model").exists()
