@@ -9,6 +9,7 @@ ends before enough was killed, another one begins. Exits with 1 unless every cou
 
 import argparse
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from search.records import Outcome, State
 
 SAMPLES = ROOT / "spaces" / "samples"
 METRIC = "macro_f1"
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 PATIENCE = 1800.0  # seconds that a disturbed sweep may take
 AWAY = {"node": 3.0, "MLflow": 12.0}  # seconds until what was killed comes back
 
@@ -148,14 +151,14 @@ class Parts:
 
     def start(self) -> None:
         """All of them, until they answer."""
-        for name in self._commands:
+        count = (
+            f"import ray; ray.init('{self.address}', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
+        )
+        self._start("MLflow")
+        for there, name in enumerate(("head", "node 1", "node 2"), start=1):
             self._start(name)
-            if name == "head":
-                wait_until(lambda: answers(self.address), "the head of the Ray cluster")
+            wait_until(partial(run_prints, [sys.executable, "-c", count], str(there)), f"Ray's {name}")
         self.wait_for_mlflow()
-        nodes = f"import ray; ray.init('{self.address}', log_to_driver=False); print(ray.cluster_resources()['CPU'])"
-        told = [sys.executable, "-c", nodes]
-        wait_until(lambda: run_quietly(told) == "2.0", "the two worker nodes")
 
     def wait_for_mlflow(self) -> None:
         """Until the server is there."""
@@ -363,7 +366,7 @@ def report(given: argparse.Namespace, killer: Killer, rounds: list[Found], total
 def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as stream:
         return subprocess.Popen(
-            command, cwd=ROOT, env=environment(), stdout=stream, stderr=stream, start_new_session=True
+            command, cwd=ROOT, env=environment() | TOKEN, stdout=stream, stderr=stream, start_new_session=True
         )
 
 
@@ -377,7 +380,8 @@ def kill_tree(process: psutil.Process) -> None:
 def is_trial(process: psutil.Process) -> bool:
     """Whether a process of Ray runs a trial, by the title that Ray has given it."""
     with suppress(psutil.NoSuchProcess):
-        return "TuneTrial" in " ".join(process.cmdline()[:1])
+        title = " ".join(process.cmdline()[:1])
+        return title.startswith("ray::") and ("TuneTrial" in title or "Trainable" in title)
     return False
 
 
@@ -389,22 +393,18 @@ def holds(process: psutil.Process, storage: Path) -> bool:
     return False
 
 
-def answers(address: str) -> bool:
-    """Whether anybody listens there; by its health page, where it is a server of pages."""
-    if address.startswith("http"):
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=5).close()
-        except (urllib.error.URLError, OSError):
-            return False
-        return True
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        return probe.connect_ex((host, int(port))) == 0
+def answers(uri: str) -> bool:
+    """Whether the MLflow server is there."""
+    try:
+        urllib.request.urlopen(f"{uri}/health", timeout=5).close()
+    except (urllib.error.URLError, OSError):
+        return False
+    return True
 
 
-def run_quietly(command: list[str]) -> str:
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+def run_prints(command: list[str], text: str) -> bool:
+    done = subprocess.run(command, env=environment() | TOKEN, capture_output=True, text=True, check=False)
+    return done.stdout.strip() == text
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
