@@ -11,7 +11,7 @@ from spaces import shipped
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 
-START = "{source.enabled: %s, target.epochs: 2}"
+START = "{source.enabled: %s, target.epochs: 4}"
 SMALL: dict[str, dict[str, str]] = {
     "quickstart": {
         "sweep.trials": "2",
