@@ -99,14 +99,21 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str) -> TestScore
     return TestScore(metrics, low, high, len(split.labels), per_class(counts, prepared.label_names))
 
 
-def open_tracker(plan: Plan, place: Place) -> Tracker:
-    """The tracker of a sweep.
+def opened_run(plan: Plan, place: Place, ledger: Ledger) -> str | None:
+    """The id of the sweep's MLflow run, if an earlier session has opened it where the plan has it."""
+    same = load_facts(place)["sweep"].get("tracking_uri") == plan.settings.tracking_uri
+    run_id: str | None = ledger.noted("run_id") if same else None
+    return run_id
+
+
+def open_tracker(plan: Plan, place: Place, run_id: str | None = None) -> Tracker:
+    """The tracker of a sweep; `run_id` as `opened_run` finds it.
 
     Raises:
-        ConfigError: if its URI cannot be opened.
+        ConfigError: if its URI cannot be opened, and no earlier session has opened it.
     """
     uri, facts = tracking_uri(plan, place.storage), load_facts(place)
-    return Tracker(uri, place.outbox, place.name, facts["id"], plan.settings.system_metrics)
+    return Tracker(uri, place.outbox, place.name, facts["id"], plan.settings.system_metrics, run_id)
 
 
 def write_down(outcome: Outcome, place: Place, tracker: Tracker, patience: float) -> Outcome:

@@ -43,18 +43,29 @@ class MlflowRuns:
         uri: the tracking URI; for an SQLite file the artifacts lie beside it, in `mlartifacts`.
         sweep: the sweep's name.
         sweep_id: tells it from others of the name.
-
-    Raises:
-        MlflowException: if the experiment can be neither found nor made.
     """
 
     def __init__(self, uri: str, sweep: str, sweep_id: str) -> None:
         self._uri, self._sweep, self._sweep_id = uri, sweep, sweep_id
         self._client = MlflowClient(uri)
-        self._experiment = self._open_experiment()
         self._ids: dict[int | None, str] = {}
         self._stale = True
         self._steps: dict[int | None, dict[str, int]] = {}  # run -> metric -> last step written
+
+    def open(self) -> None:
+        """Find the experiment, or make it; `apply` does so too.
+
+        Raises:
+            MlflowException: if it can be neither found nor made.
+        """
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            location = artifact_location(self._uri)
+            self._experiment = str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
+            return
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        self._experiment = str(found.experiment_id)
 
     def apply(self, events: Sequence[Event]) -> None:
         """Apply events in their order; neighbouring reports become one request for each run.
@@ -164,7 +175,7 @@ class MlflowRuns:
 
         Of two of a key, as a request that was given up too early may leave them, the emptier is deleted.
         """
-        self._experiment = self._open_experiment()
+        self.open()
         wanted = f"tags.`{SWEEP_ID}` = '{self._sweep_id}'"
         found: dict[int | None, list[Run]] = defaultdict(list)
         token: str | None = ""
@@ -181,14 +192,6 @@ class MlflowRuns:
         self._ids, self._steps = {key: run.info.run_id for key, run in kept.items()}, {}
         self._stale = False
         return kept
-
-    def _open_experiment(self) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        if found is None:
-            return str(self._client.create_experiment(EXPERIMENT, artifact_location=artifact_location(self._uri)))
-        if found.lifecycle_stage == "deleted":
-            self._client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
 
 
 def _dataset(given: Mapping[str, Any]) -> DatasetInput:

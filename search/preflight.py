@@ -6,7 +6,7 @@ every node, and on each kind of node that a trial can run on, one batch of the s
 
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ class Preflight:
         """Wait for the answers; every check, the ones that found nothing wrong too."""
         plan, slots = self.plan, self.slots
         try:
-            answers = {name: _answer(task, PROBE_SECONDS) for name, task in self._probes.items()}
+            answers = self._answers(self._probes, PROBE_SECONDS, str)
             nodes = {name: node for name, node in answers.items() if isinstance(node, Node)}
             silent = {name: str(why) for name, why in answers.items() if not isinstance(why, Node)}
             shared = storage_check(self.storage, self._folder, nodes, self._files)
@@ -104,12 +104,20 @@ class Preflight:
         found = [nodes_check(silent, nodes), shared, disk]
         if self.done:
             return found
-        batches = {name: _answer(task, BATCH_SECONDS, _broken) for name, task in self._batches.items()}
+        batches = self._answers(self._batches, BATCH_SECONDS, _broken)
         found.append(batch_check(batches, self._corner, self.gpus))
         return [*found, time_check(outlook, batches, slots)]
 
+    def _answers(self, tasks: Mapping[str, Any], seconds: float, died: Callable[[str], Any]) -> dict[str, Any]:
+        """What the tasks return, by the name of their node; a node that has left the cluster meanwhile is left out."""
+        answers = {name: _answer(task, seconds, died) for name, task in tasks.items()}
+        there = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        return {name: answer for name, answer in answers.items() if self._files[name] in there}
 
-def clear(plan: Plan, place: Place, room: tuple[float, int], done: int, console: Console) -> Tracker:
+
+def clear(
+    plan: Plan, place: Place, room: tuple[float, int], done: int, console: Console, run_id: str | None = None
+) -> Tracker:
     """Check all that can be checked, and open the tracking meanwhile.
 
     Args:
@@ -118,6 +126,7 @@ def clear(plan: Plan, place: Place, room: tuple[float, int], done: int, console:
         room: GPUs of each worker, and trials at a time.
         done: trials of the sweep that have run already.
         console: told the time it will take, and what deserves a warning.
+        run_id: of the sweep's MLflow run, where an earlier session has opened it.
 
     Returns:
         The sweep's tracker, to be closed by the caller.
@@ -129,7 +138,7 @@ def clear(plan: Plan, place: Place, room: tuple[float, int], done: int, console:
     with ExitStack() as closing:
         problems: list[str] = []
         try:
-            tracker = closing.enter_context(open_tracker(plan, place))
+            tracker = closing.enter_context(open_tracker(plan, place, run_id))
         except ConfigError as error:
             problems += error.problems
         checks = flight.checks()

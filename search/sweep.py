@@ -22,7 +22,7 @@ from search.data import check_data
 from search.disk import DiskWatch, full_disk_in_words, remove_unneeded
 from search.errors import HaltError, PlanError
 from search.events import SweepEvents
-from search.finish import deliver_rest, finish, summarise, tracking_uri, write_down
+from search.finish import deliver_rest, finish, opened_run, summarise, tracking_uri, write_down
 from search.halt import Halt, on_signals
 from search.hang import HangWatch
 from search.ledger import START_FROM, Ledger
@@ -112,20 +112,23 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
         if settings.start_from and ledger.noted(START_FROM) is None:
             ledger.note(START_FROM, take_over(plan, place.storage, _fingerprints(prepared)))
         budget = Budget(settings, ledger)
-        check_uri(tracking_uri(plan, place.storage))  # before Ray is started, which takes longer
+        run_id = opened_run(plan, place, ledger)
+        if run_id is None:
+            check_uri(tracking_uri(plan, place.storage))  # before Ray is started, which takes longer
         cluster.join(address, needs_dashboard=settings.workers_per_trial > 1)
         remove_unneeded(place.folder, plan, ledger.records)
         try:
             gpus = cluster.gpus_per_worker(settings)
             slots = cluster.slots(settings, gpus)
-            tracker = closing.enter_context(preflight.clear(plan, place, (gpus, slots), len(ledger.records), console))
+            room, done = (gpus, slots), len(ledger.records)
+            tracker = closing.enter_context(preflight.clear(plan, place, room, done, console, run_id))
             runs = TrialRuns(plan, ledger, tracker)
             ledger.note("run_id", _open_run(tracker, plan, prepared))
             ledger.note("slots", slots)
             change_facts(place, plan.to_mapping())
             phases = Phases(ledger)
             with phases.phase("search"):
-                _search(plan, place, ledger, budget, runs, halt, (gpus, slots), console)
+                _search(plan, place, ledger, budget, runs, halt, room, console)
         finally:
             ray.shutdown()
         remove_unneeded(place.folder, plan, ledger.records)

@@ -72,7 +72,15 @@ class Tracker:
     next tracker on the same outbox begins with it.
     """
 
-    def __init__(self, uri: str, outbox: Path, sweep: str, sweep_id: str, system_metrics: bool = False) -> None:
+    def __init__(
+        self,
+        uri: str,
+        outbox: Path,
+        sweep: str,
+        sweep_id: str,
+        system_metrics: bool = False,
+        run_id: str | None = None,
+    ) -> None:
         """Open the store, make its tables where it has none, and begin to deliver.
 
         Args:
@@ -81,6 +89,8 @@ class Tracker:
             sweep: the sweep's name.
             sweep_id: what tells it from others of the same name.
             system_metrics: record the driver machine's load in the sweep's run, every 10 s.
+            run_id: of the sweep's run, where an earlier session has opened it; then nothing here waits for MLflow, and
+                what it misses while it is away is delivered later.
 
         Raises:
             ConfigError: the URI cannot be opened; the message has no password in it.
@@ -88,9 +98,13 @@ class Tracker:
         self.uri = uri
         self._system_metrics = system_metrics
         self._load: MachineLoad | None = None
+        self._run_id = run_id
         with _opening(uri):
-            check_reachable(uri)
+            if run_id is None:
+                check_reachable(uri)
             self._runs = MlflowRuns(uri, sweep, sweep_id)
+            if run_id is None:
+                self._runs.open()
         self._outbox = Outbox(outbox)
         self._delivery = Delivery(self._outbox, self._runs.apply)
 
@@ -106,19 +120,21 @@ class Tracker:
     def start_sweep(self, params: Mapping[str, Any], datasets: Sequence[DatasetInfo]) -> str:
         """Open the sweep's run, the one of an earlier session where there is one, and return its id.
 
-        What earlier sessions left in the outbox is delivered first. The only call that waits: a sweep whose run cannot
-        be opened has not begun. Git commit and versions become tags.
+        What earlier sessions left in the outbox is delivered first. The only call that waits, and only in a sweep's
+        first session: a sweep whose run cannot be opened has not begun. Git commit and versions become tags.
 
         Raises:
             ConfigError: if MLflow does not take it.
         """
         self._put_start(None, params, provenance(), datasets)
-        delivered = self.wait()
-        if not delivered or self._runs.sweep_run is None:
+        if self._run_id is None:
+            self.wait()
+            self._run_id = self._runs.sweep_run
+        if self._run_id is None:
             raise _cannot_open(self.uri, self._delivery.trouble or " ".join(self._delivery.refused))
         if self._system_metrics:
             self._load = MachineLoad(self.uri, self._log_load)
-        return self._runs.sweep_run
+        return self._run_id
 
     def start_trial(self, number: int, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Open the trial's nested run, the one it has where it has one.

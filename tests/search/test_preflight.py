@@ -19,9 +19,10 @@ from search.__main__ import app
 from search.checks import Check
 from search.data import check_data
 from search.doctor import print_checks
-from search.place import Place
+from search.place import Place, make_folder
 from search.plan import Plan, build_plan
-from search.preflight import Preflight, check_storage, clear
+from search.preflight import Preflight, _on, check_storage, clear
+from search.probe import probe
 from search.sweep import start_sweep
 from spaces import dump_yaml
 from trainable.errors import ConfigError
@@ -85,6 +86,17 @@ def test_a_node_without_room_for_a_trial_is_not_tried(
     assert checks["time"].state == "warning"
 
 
+def test_a_node_that_leaves_meanwhile_is_left_out(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+    """As a spot instance does: a task for it can never run, and nothing is wrong with the others."""
+    flight, gone = Preflight(plan_of(), tmp_path, gpus=0, slots=2), "e" * 56
+    for tasks in (flight._probes, flight._batches):
+        tasks["gone"] = _on({"NodeID": gone}, probe).remote(str(tmp_path), gone)
+    flight._files["gone"] = gone
+    checks = {check.name: check for check in flight.checks()}
+    assert {checks[name].state for name in ("nodes", "batch")} == {"ok"}
+    assert checks["nodes"].sentences[0].startswith("1 node ")
+
+
 def test_several_workers_are_tried_as_parts_of_a_batch(
     running: None, plan_of: Callable[..., Plan], tmp_path: Path
 ) -> None:
@@ -96,8 +108,7 @@ def test_all_mistakes_come_at_once(
     running: None, spoilt: dict[str, Any], plan_of: Callable[..., Plan], tmp_path: Path
 ) -> None:
     plan, place = plan_of({"tracking_uri": "nonsense://x"}), Place(tmp_path, "tiny")
-    place.folder.mkdir()
-    place.plan.write_text(json.dumps({"id": "1"}))
+    make_folder(place, {**plan.to_mapping(), "id": "1", "data": {}})
     with pytest.raises(ConfigError) as caught:
         clear(plan, place, (0, 2), 0, Console())
     first, second = caught.value.problems

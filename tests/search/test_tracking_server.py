@@ -26,6 +26,7 @@ from search.records import State
 from search.show import current_outcome
 from search.sweep import resume_sweep, start_sweep
 from search.tracking import Tracker
+from trainable.errors import ConfigError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -128,7 +129,7 @@ def test_what_a_server_missed_is_delivered_by_the_next_tracker_and_no_password_i
     caplog.set_level(logging.DEBUG)
     uri = server.address.replace("//", "//bob:hunter2@")
     with Tracker(uri, tmp_path / "outbox", "sms", "one") as tracker:
-        tracker.start_sweep({}, [])
+        run_id = tracker.start_sweep({}, [])
         server.kill()
         tracker.start_trial(0, {}, {})
         tracker.log(0, {"loss": 0.5}, step=1)
@@ -137,8 +138,13 @@ def test_what_a_server_missed_is_delivered_by_the_next_tracker_and_no_password_i
         assert not tracker.wait(2)
     assert count_waiting(tmp_path / "outbox") == 4
     assert "events wait on disk: MlflowException: API request to http://***@127.0.0.1" in caplog.text
-    server.start()
-    with Tracker(uri, tmp_path / "outbox", "sms", "one") as tracker:
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        Tracker(uri, tmp_path / "outbox", "sms", "one")
+    with Tracker(uri, tmp_path / "outbox", "sms", "one", run_id=run_id) as tracker:
+        assert tracker.start_sweep({}, []) == run_id
+        tracker.end_sweep(State.FINISHED, {}, {})
+        assert count_waiting(tmp_path / "outbox") == 6
+        server.start()
         assert tracker.wait()
     assert count_waiting(tmp_path / "outbox") == 0
     assert trials(server)[0].info.status == "FAILED"
