@@ -117,13 +117,13 @@ def test_all_mistakes_come_at_once(
     assert "source.enabled=True" in second
 
 
-def test_weights_that_cannot_be_read_are_told(
+def test_weights_that_do_not_fit_are_told(
     running: None, plan_of: Callable[..., Plan], tiny_bert: str, tmp_path: Path
 ) -> None:
-    """The data need only the tokenizer, so that nothing before the batch reads the weights."""
+    """Nothing before the batch reads more of the weights than their headers."""
     encoder = shutil.copytree(tiny_bert, tmp_path / "encoder")
-    weights = encoder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:5000])
+    config = json.loads((encoder / "config.json").read_text())
+    (encoder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": config["num_hidden_layers"] + 1}))
     flight = Preflight(plan_of(encoder=str(encoder)), tmp_path, gpus=0, slots=1)
     (batch,) = (check for check in flight.checks() if check.name == "batch")
     assert batch.state == "error"
