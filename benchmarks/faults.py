@@ -9,25 +9,18 @@ ends before enough was killed, another one begins. Exits with 1 unless every cou
 
 import argparse
 import random
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-from common import ENCODER, ROOT, environment, write_experiment, write_json
+from common import ENCODER, ROOT, write_experiment, write_json
+from mortal import Killer, Parts, start
 from rich.console import Console
 from rich.table import Table
 
@@ -36,9 +29,7 @@ from search.records import Outcome, State
 
 SAMPLES = ROOT / "spaces" / "samples"
 METRIC = "macro_f1"
-TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 PATIENCE = 1800.0  # seconds that a disturbed sweep may take
-AWAY = {"node": 3.0, "MLflow": 12.0}  # seconds until what was killed comes back
 
 
 def main() -> None:
@@ -126,126 +117,6 @@ class Found:
     drivers: int
     """Processes that it took."""
     seconds: float
-
-
-class Parts:
-    """The processes that a sweep needs, each of which can die and come back."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._due: dict[str, float] = {}
-        ray_port, mlflow_port = free_port(), free_port()
-        self.address, self.tracking_uri = f"127.0.0.1:{ray_port}", f"http://127.0.0.1:{mlflow_port}"
-        ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
-        ray += ["--node-ip-address=127.0.0.1"]
-        node = [*ray, f"--address={self.address}", "--num-cpus=1"]
-        mlflow = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(mlflow_port)]
-        mlflow += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-        self._commands = {
-            "head": [*ray, "--head", f"--port={ray_port}", "--num-cpus=0", "--include-dashboard=false"],
-            "node 1": node,
-            "node 2": node,
-            "MLflow": [*mlflow, "--artifacts-destination", str(folder / "artifacts")],
-        }
-
-    def start(self) -> None:
-        """All of them, until they answer."""
-        count = (
-            f"import ray; ray.init('{self.address}', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
-        )
-        self._start("MLflow")
-        for there, name in enumerate(("head", "node 1", "node 2"), start=1):
-            self._start(name)
-            wait_until(partial(run_prints, [sys.executable, "-c", count], str(there)), f"Ray's {name}")
-        self.wait_for_mlflow()
-
-    def wait_for_mlflow(self) -> None:
-        """Until the server is there."""
-        self.bring_back(True)
-        wait_until(lambda: answers(self.tracking_uri), "the MLflow server")
-
-    def _start(self, name: str) -> None:
-        self._processes[name] = start(self._commands[name], self._folder / f"{name}.log")
-
-    def kill(self, name: str) -> None:
-        """End it with all that it has started; it comes back when it is time."""
-        kill_tree(psutil.Process(self._processes[name].pid))
-        self._processes[name].wait()
-        self._due[name] = time.monotonic() + AWAY[name.split()[0]]
-
-    def bring_back(self, at_once: bool = False) -> None:
-        """Start again what was away long enough."""
-        for name, due in list(self._due.items()):
-            if at_once or time.monotonic() > due:
-                del self._due[name]
-                self._start(name)
-
-    def there(self, name: str) -> bool:
-        """Whether it is not away."""
-        return name not in self._due
-
-    def workers(self) -> list[psutil.Process]:
-        """Processes of the worker nodes that run a trial."""
-        found = []
-        for name in ("node 1", "node 2"):
-            with suppress(psutil.NoSuchProcess):
-                children = psutil.Process(self._processes[name].pid).children(recursive=True)
-                found += [child for child in children if is_trial(child)]
-        return found
-
-    def end(self) -> None:
-        """Everything that runs."""
-        for process in self._processes.values():
-            with suppress(psutil.NoSuchProcess):
-                kill_tree(psutil.Process(process.pid))
-            process.wait()
-
-
-class Killer:
-    """Kills one after another, in cycles of a random order."""
-
-    def __init__(self, draw: random.Random, parts: Parts, every: float) -> None:
-        self._draw, self._parts, self._every = draw, parts, every
-        self._ways: dict[str, Callable[[subprocess.Popen[bytes], Path], bool]] = {
-            "trial": lambda driver, storage: self._kill_one(parts.workers()),
-            "lock holder": lambda driver, storage: self._kill_one([p for p in parts.workers() if holds(p, storage)]),
-            "node": lambda driver, storage: self._kill_part(self._draw.choice(["node 1", "node 2"])),
-            "MLflow": lambda driver, storage: self._kill_part("MLflow"),
-            "driver": lambda driver, storage: self._kill_driver(driver),
-        }
-        self._next, self._queue = 0.0, list[str]()
-        self.killed: Counter[str] = Counter()
-
-    def tick(self, driver: subprocess.Popen[bytes], storage: Path) -> None:
-        """Kill somebody if it is time; who is not there now comes later."""
-        if time.monotonic() < self._next:
-            return
-        if not self._queue:
-            self._queue = self._draw.sample(sorted(self._ways), len(self._ways))
-        for who in self._queue:
-            with suppress(psutil.NoSuchProcess):
-                if self._ways[who](driver, storage):
-                    self._queue.remove(who)
-                    self.killed[who] += 1
-                    print(f"killed: {who}", flush=True)
-                    break
-        self._next = time.monotonic() + self._draw.uniform(0.5, 1.5) * self._every
-
-    def _kill_one(self, processes: list[psutil.Process]) -> bool:
-        if processes:
-            self._draw.choice(processes).kill()
-        return bool(processes)
-
-    def _kill_part(self, name: str) -> bool:
-        there = self._parts.there(name)
-        if there:
-            self._parts.kill(name)
-        return there
-
-    def _kill_driver(self, driver: subprocess.Popen[bytes]) -> bool:
-        kill_tree(psutil.Process(driver.pid))
-        return True
 
 
 def undisturbed(parts: Parts, file: Path, storage: Path) -> Found:
@@ -361,64 +232,6 @@ def report(given: argparse.Namespace, killer: Killer, rounds: list[Found], total
     for name, count in total.items():
         table.add_row(name, str(count))
     Console(width=100).print(table)
-
-
-def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
-    with log.open("ab") as stream:
-        return subprocess.Popen(
-            command, cwd=ROOT, env=environment() | TOKEN, stdout=stream, stderr=stream, start_new_session=True
-        )
-
-
-def kill_tree(process: psutil.Process) -> None:
-    """A process and all that it has started, at once."""
-    for one in [process, *process.children(recursive=True)]:
-        with suppress(psutil.NoSuchProcess):
-            one.kill()
-
-
-def is_trial(process: psutil.Process) -> bool:
-    """Whether a process of Ray runs a trial, by the title that Ray has given it."""
-    with suppress(psutil.NoSuchProcess):
-        title = " ".join(process.cmdline()[:1])
-        return title.startswith("ray::") and ("TuneTrial" in title or "Trainable" in title)
-    return False
-
-
-def holds(process: psutil.Process, storage: Path) -> bool:
-    """Whether a process has the lock of a cache open."""
-    cache = str(storage.resolve() / "cache")
-    with suppress(psutil.NoSuchProcess):
-        return any(file.path.startswith(cache) and file.path.endswith("lock") for file in process.open_files())
-    return False
-
-
-def answers(uri: str) -> bool:
-    """Whether the MLflow server is there."""
-    try:
-        urllib.request.urlopen(f"{uri}/health", timeout=5).close()
-    except (urllib.error.URLError, OSError):
-        return False
-    return True
-
-
-def run_prints(command: list[str], text: str) -> bool:
-    done = subprocess.run(command, env=environment() | TOKEN, capture_output=True, text=True, check=False)
-    return done.stdout.strip() == text
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise SystemExit(f"{what} did not come within {seconds:.0f} s")
-        time.sleep(0.3)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":
