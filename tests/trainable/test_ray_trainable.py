@@ -213,7 +213,7 @@ def test_two_workers_are_one(cluster: None, base: dict[str, Any], tmp_path: Path
                 group.next_report()
 
     group.start(_settings(base | {"encoder": broken_encoder}), None)
-    with pytest.raises(TrialError, match="KeyError: .*no_such"):
+    with pytest.raises(TrialError, match="ValueError: .*chunk"):
         group.next_report()
 
     group.start(first, None)
