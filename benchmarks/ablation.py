@@ -108,7 +108,8 @@ def run(data: Path, folder: Path, on: set[str], trials: list[dict[str, Any]], se
     import torch
 
     from trainable.config import build_config
-    from trainable.trial import Workspace, run_trial
+    from trainable.trial import run_trial
+    from trainable.workspace import Workspace
 
     torch.set_num_threads(1)
     reports: list[list[Any]] = []

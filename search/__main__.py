@@ -47,7 +47,7 @@ def run(
     """Run a sweep to its end and print the winner."""
     with _readable_errors():
         from search.plan import find_experiment, load_plan
-        from search.sweep import start_sweep
+        from search.start import start_sweep
 
         plan = load_plan(find_experiment(experiment), _pairs(set_))
         _print(start_sweep(plan, storage, address), as_json)
@@ -82,7 +82,7 @@ def resume(
 ) -> None:
     """Go on with a sweep that was interrupted, or give a finished one more (--set sweep.trials=40)."""
     with _readable_errors():
-        from search.sweep import resume_sweep
+        from search.start import resume_sweep
 
         _print(resume_sweep(name, storage, address, _pairs(set_)), as_json)
 
@@ -97,7 +97,7 @@ def extend(
 ) -> None:
     """Go on with a sweep, finished or interrupted, with further trials and all that it has learnt."""
     with _readable_errors():
-        from search.sweep import extend_sweep
+        from search.start import extend_sweep
 
         _print(extend_sweep(name, storage, trials, address), as_json)
 

@@ -12,7 +12,7 @@ from search.records import Outcome, Score, TestScore, TrialRecord
 from search.tracking import provenance
 from search.view import score
 from trainable.config import TrialConfig
-from trainable.encoder import PACKAGE, locate
+from trainable.limits import PACKAGE, locate
 
 _PLACES = {"csv", "json_", "parquet", "folder", "hub", "train", "validation", "test"}
 # The hub's names of our metrics; it knows one F1, whatever it averages over.

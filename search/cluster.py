@@ -1,19 +1,45 @@
 """Joining Ray: a fresh cluster on this machine, or a running one."""
 
 import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray._private import ray_constants
 
 from search.settings import SweepSettings
 from trainable.errors import ConfigError
 
 TOKEN_FILE = Path("~/.ray/auth_token")
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+PRELOAD = "RAY_preload_python_modules"
+SLOT_MODULES = "trainable.ray_trainable,trainable.rehearsal"
+"""What the processes of slots import, some seconds long, while the driver is not ready for them yet."""
 
 
-def join(address: str | None, needs_dashboard: bool) -> None:
+_starter = ThreadPoolExecutor(1, thread_name_prefix="ray")
+"""What Ray starts is killed when the thread that started it ends, so that this one must live as long as the driver."""
+_started: list[Future[None]] = []
+
+
+@contextmanager
+def starting(address: str | None, settings: SweepSettings) -> Iterator[None]:
+    """Start Ray in the background, if it is to be started here; what is not joined is ended on the way out."""
+    if address is None:
+        _started.append(_starter.submit(_start, settings))
+    try:
+        yield
+    finally:
+        if _started:
+            _started.pop().result()
+            ray.shutdown()
+
+
+def join(address: str | None, settings: SweepSettings) -> None:
     """Start Ray on this machine, or join the cluster at an address (`auto`: the one of this machine).
 
     A cluster with token authentication is joined with the token of `RAY_AUTH_TOKEN`,
@@ -22,27 +48,42 @@ def join(address: str | None, needs_dashboard: bool) -> None:
     Raises:
         ConfigError: if there is no cluster at the address, or it refuses the token.
     """
-    # Ray's own switch for systems without clusters: without it every port of a cluster that is started here listens on
-    # all networks, and those of its metrics answer whoever asks. Ray turns an address of 127.0.0.1 into the outer one.
-    ray_constants.ENABLE_RAY_CLUSTER = address is not None
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
-        # The dashboard is needed only for worker groups: it lets Ray free their places (ray issue 54305).
-        ray.init(
-            address="local",
-            _node_ip_address="127.0.0.1",
-            include_dashboard=needs_dashboard,
-            dashboard_host="127.0.0.1",
-            **quiet,
-        )
+        (_started.pop() if _started else _starter.submit(_start, settings)).result()
         return
+    ray_constants.ENABLE_RAY_CLUSTER = True
     if TOKEN_FILE.expanduser().exists() or os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
-        ray.init(address=address, **quiet)
+        ray.init(address=address, **QUIET)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"--address {address}: cannot join that Ray cluster ({reason})") from None
+
+
+def _start(settings: SweepSettings) -> None:
+    # Ray's own switch for systems without clusters: without it every port of a cluster that is started here listens on
+    # all networks, and those of its metrics answer whoever asks. Ray turns an address of 127.0.0.1 into the outer one.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    if _all_are_slots(settings):
+        os.environ[PRELOAD] = SLOT_MODULES
+    try:
+        ray.init(
+            address="local",
+            _node_ip_address="127.0.0.1",
+            # The dashboard is needed only for worker groups: it lets Ray free their places (ray issue 54305).
+            include_dashboard=settings.workers_per_trial > 1,
+            dashboard_host="127.0.0.1",
+            **QUIET,
+        )
+    finally:
+        os.environ.pop(PRELOAD, None)
+
+
+def _all_are_slots(settings: SweepSettings) -> bool:
+    """Whether each of the processes that Ray starts at once, one for each CPU, will have a trial to run."""
+    alone = settings.workers_per_trial == 1 and settings.cpus_per_trial == 1 and settings.max_concurrent is None
+    return alone and not torch.cuda.device_count()
 
 
 def gpus_per_worker(settings: SweepSettings) -> float:

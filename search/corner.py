@@ -11,7 +11,8 @@ from spaces import Point, Scalar, SpaceError
 from trainable.config import TrialConfig
 from trainable.encoder import trained_weights
 from trainable.errors import ConfigError
-from trainable.trial import Workspace, stage_data
+from trainable.prepare import stage_data
+from trainable.workspace import Workspace
 
 LONGEST = 2**20
 """More tokens than any encoder takes."""

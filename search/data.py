@@ -9,9 +9,8 @@ from search.errors import PlanError
 from search.plan import Plan, collect
 from spaces import SpaceError
 from trainable.config import Stage, TrialConfig
-from trainable.prepare import Prepared
+from trainable.prepare import Prepared, stage_data
 from trainable.tables import read_splits
-from trainable.trial import stage_data
 
 Use = tuple[str, Stage, TrialConfig]
 """A stage of a trial that may come: its name, itself, and the trial."""
@@ -70,3 +69,8 @@ def _uses(plan: Plan) -> Iterator[Use]:
         for name, stage in (("source", config.source), ("target", config.target)):
             if stage is not None:
                 yield name, stage, config
+
+
+def fingerprints(prepared: dict[str, Prepared]) -> dict[str, str]:
+    """What each data set holds, as a hash, by its name."""
+    return {key: made.fingerprint for key, made in prepared.items()}

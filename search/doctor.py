@@ -12,8 +12,9 @@ from search.chatter import to_file
 from search.checks import Check
 from search.data import check_data
 from search.errors import PlanError
+from search.place import check_storage
 from search.plan import Plan
-from search.preflight import Preflight, check_storage, tracking_check
+from search.preflight import Preflight, tracking_check
 from trainable.errors import ConfigError
 
 MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
@@ -43,7 +44,7 @@ def examine(plan: Plan, storage: Path, address: str | None = None) -> list[Check
 
 
 def _on_cluster(plan: Plan, storage: Path, address: str | None) -> list[Check]:
-    cluster.join(address, needs_dashboard=False)
+    cluster.join(address, plan.settings)
     try:
         gpus = cluster.gpus_per_worker(plan.settings)
         flight = Preflight(plan, storage, gpus, cluster.slots(plan.settings, gpus))

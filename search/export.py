@@ -23,15 +23,17 @@ from search.selection import score_of
 from search.show import current_outcome
 from trainable.checks import choose_columns
 from trainable.config import TrialConfig
-from trainable.encoder import locate
 from trainable.errors import ConfigError, TrialError
 from trainable.evaluate import predict
 from trainable.files import write_folder
 from trainable.inputs import token_inputs
+from trainable.limits import locate
+from trainable.prepare import stage_data
 from trainable.pretrained import load_classifier, load_tokenizer
 from trainable.reading import read_raw
 from trainable.tables import Table, read_splits
-from trainable.trial import Workspace, load_trained, stage_data
+from trainable.trial import load_trained
+from trainable.workspace import Workspace
 
 TOLERANCE = 1e-4
 """Largest difference of a logit between checkpoint and export that rounding explains."""

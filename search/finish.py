@@ -23,7 +23,9 @@ from trainable.evaluate import predict, score
 from trainable.files import write_file
 from trainable.inputs import token_inputs
 from trainable.metrics import bootstrap_interval, mean_interval, per_class
-from trainable.trial import Workspace, load_trained, stage_data
+from trainable.prepare import stage_data
+from trainable.trial import load_trained
+from trainable.workspace import Workspace
 
 
 def finish(plan: Plan, storage: Path, ledger: Ledger, runs: TrialRuns, tracker: Tracker) -> Outcome:

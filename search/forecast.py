@@ -7,9 +7,11 @@ from search.disk import models_kept
 from search.plan import Plan
 from search.strategy import rungs
 from trainable.config import Stage, TrialConfig
-from trainable.encoder import limits, trained_weights
+from trainable.encoder import trained_weights
+from trainable.limits import limits
+from trainable.prepare import stage_data
 from trainable.rehearsal import Pace
-from trainable.trial import Workspace, stage_data
+from trainable.workspace import Workspace
 
 TRIAL_SECONDS = 1.0
 """What a trial takes beside its steps and evaluations: making the model, reporting, writing the checkpoint."""

@@ -13,9 +13,9 @@ from transformers.utils import logging as chatter
 
 from spaces import SpaceError, parse_yaml
 from trainable.config import Dataset, describe
-from trainable.encoder import locate
 from trainable.errors import ConfigError
 from trainable.inspection import Inspection, SplitCounts, inspect
+from trainable.limits import locate
 
 _KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
 _BAR = 30  # characters of the longest bar

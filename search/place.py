@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from search.errors import PlanError
 from search.outbox import count_waiting
 from search.records import Outcome
+from trainable.errors import ConfigError
 from trainable.files import write_file, write_folder
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -63,6 +65,22 @@ class Place:
     def log(self) -> Path:
         """What Ray and the libraries said."""
         return self.folder / "log.txt"
+
+
+def check_storage(storage: Path) -> None:
+    """See that this machine can write into the storage folder, which is made where it is missing.
+
+    Raises:
+        ConfigError: if it cannot.
+    """
+    file = storage / f".preflight-{uuid.uuid4().hex}"
+    try:
+        storage.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+        file.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"--storage {storage}: cannot be written ({reason}); give a folder of your own") from None
 
 
 def load_outcome(place: Place) -> Outcome | None:

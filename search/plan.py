@@ -19,9 +19,9 @@ from search.settings import CHANGEABLE, SweepSettings
 from spaces import Space, SpaceError, load_yaml, parse_space, parse_yaml, shipped
 from spaces.scalars import same
 from trainable.config import TrialConfig, build_config, describe, field_names, unknown
-from trainable.encoder import limit_problems
 from trainable.errors import ConfigError
-from trainable.trial import Workspace
+from trainable.limits import limit_problems
+from trainable.workspace import Workspace
 
 BLOCKS = ("sweep", "trial", "space")
 T = TypeVar("T")

@@ -34,22 +34,6 @@ PROBE_SECONDS, BATCH_SECONDS = 60.0, 300.0
 """How long a node may take to answer, and a batch to be trained, with the wait for a free slot."""
 
 
-def check_storage(storage: Path) -> None:
-    """See that this machine can write into the storage folder, which is made where it is missing.
-
-    Raises:
-        ConfigError: if it cannot.
-    """
-    file = storage / f".preflight-{uuid.uuid4().hex}"
-    try:
-        storage.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(b"")
-        file.unlink()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(f"--storage {storage}: cannot be written ({reason}); give a folder of your own") from None
-
-
 class Preflight:
     """The checks that need the cluster, begun when this is made.
 
@@ -71,15 +55,20 @@ class Preflight:
         self._folder = storage.resolve() / f".preflight-{uuid.uuid4().hex}"
         self._folder.mkdir()
         nodes = [node for node in ray.nodes() if node["Alive"]]
-        self._probes = {_name(n): _on(n, probe).remote(str(self._folder), n["NodeID"]) for n in nodes}
+        self._probes = {_name(n): self._probe(n["NodeID"]) for n in nodes}
         self._files = {_name(n): str(n["NodeID"]) for n in nodes}
         self._batches = {} if done else self._begin_batches([n for n in nodes if self._has_room(n)])
+
+    def _probe(self, node: str) -> Any:
+        if node == ray.get_runtime_context().get_node_id():
+            return ray.put(probe(str(self._folder), node))  # a task would take a process that could be a trial's
+        return _on(node, probe).remote(str(self._folder), node)
 
     def _begin_batches(self, nodes: list[dict[str, Any]]) -> dict[str, Any]:
         kinds = {_kind(node): node for node in reversed(nodes)}
         settings = self.plan.settings
         return {
-            _name(node): _on(node, rehearse, num_cpus=settings.cpus_per_trial, num_gpus=self.gpus).remote(
+            _name(node): _on(node["NodeID"], rehearse, num_cpus=settings.cpus_per_trial, num_gpus=self.gpus).remote(
                 self._config, self._workspace, settings.threads
             )
             for node in kinds.values()
@@ -162,9 +151,9 @@ def tracking_check(plan: Plan, storage: Path) -> Check:
     return Check("tracking", "ok", (f"{redact(uri)} answers",))
 
 
-def _on(node: dict[str, Any], function: Any, num_cpus: float = 0, num_gpus: float = 0) -> Any:
-    """The function as a task on that node and no other, tried once."""
-    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+def _on(node: str, function: Any, num_cpus: float = 0, num_gpus: float = 0) -> Any:
+    """The function as a task on the node of that id and no other, tried once."""
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
     task = ray.remote(function)
     return task.options(num_cpus=num_cpus, num_gpus=num_gpus, scheduling_strategy=there, max_retries=0)
 

@@ -1,9 +1,6 @@
 """The sweep itself: folder, Ray, Tune, and what remains at the end. Read `run_sweep` first."""
 
-import os
-import shutil
 import uuid
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,24 +8,24 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.stopper import CombinedStopper
 from rich.console import Console
 
 from search import cluster, preflight
 from search.budget import Budget, BudgetStopper
-from search.changes import changed_data, why_taken
 from search.chatter import to_file
-from search.data import check_data
+from search.data import fingerprints
 from search.disk import DiskWatch, full_disk_in_words, remove_unneeded
-from search.errors import HaltError, PlanError
+from search.errors import HaltError
 from search.events import SweepEvents
-from search.finish import deliver_rest, finish, opened_run, summarise, tracking_uri, write_down
+from search.finish import finish, opened_run, summarise, tracking_uri, write_down
 from search.halt import Halt, on_signals
 from search.hang import HangWatch
 from search.ledger import START_FROM, Ledger
 from search.phases import Phases
-from search.place import Place, change_facts, load_facts, load_outcome, make_folder
-from search.plan import Plan, load_sweep
+from search.place import Place, change_facts
+from search.plan import Plan
 from search.records import Outcome
 from search.redaction import redact
 from search.retries import RETRIES, Retries
@@ -38,68 +35,9 @@ from search.start_from import take_over
 from search.strategy import build_scheduler
 from search.tracking import PATIENCE, DatasetInfo, Tracker, check_uri
 from search.view import LiveView
-from trainable.errors import ConfigError
 from trainable.files import remove_leftovers
 from trainable.prepare import Prepared
 from trainable.ray_trainable import TuneTrial
-
-
-def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcome:
-    """Check the data, make the sweep's folder and run it to its end.
-
-    Raises:
-        PlanError: if the data have mistakes or a sweep of the name exists.
-        ConfigError: with every reason for which the preflight lets it not begin.
-        HaltError: if the disk is full.
-    """
-    place = Place(storage, plan.settings.name)
-    if os.path.lexists(place.folder):  # a broken link is in the way too
-        raise PlanError(why_taken(place, plan))
-    preflight.check_storage(storage)
-    prepared = check_data(plan, storage)
-    if plan.settings.start_from:
-        take_over(plan, storage, _fingerprints(prepared))  # only to be told now if that cannot be
-    make_folder(place, {**plan.to_mapping(), "id": uuid.uuid4().hex, "data": _fingerprints(prepared)})
-    try:
-        return run_sweep(plan, place, prepared, address)
-    except ConfigError:
-        # What could not begin leaves nothing behind, so that its name is free for the next try.
-        if not any(place.folder.glob("tune-*")):
-            shutil.rmtree(place.folder)
-        raise
-
-
-def resume_sweep(
-    name: str, storage: Path, address: str | None = None, overrides: Mapping[str, str] | None = None
-) -> Outcome:
-    """Go on with a sweep that was interrupted, or with a finished one that gets a larger budget.
-
-    A finished one whose budget stays as it is only tells MLflow what it has not heard yet, and its outcome again.
-    What `overrides` change stays changed.
-
-    Raises:
-        PlanError: if there is no such sweep, or its data have changed for the worse.
-    """
-    place = Place(storage, name)
-    outcome = load_outcome(place)
-    plan = load_sweep(place, overrides)
-    if outcome is not None and outcome.complete and not overrides:
-        return deliver_rest(outcome, plan, place)
-    preflight.check_storage(storage)
-    prepared, facts = check_data(plan, storage), load_facts(place)
-    if changed := changed_data(facts["data"], _fingerprints(prepared)):
-        raise PlanError([f"{name}: {problem}" for problem in changed])
-    return run_sweep(plan, place, prepared, address)
-
-
-def extend_sweep(name: str, storage: Path, trials: int, address: str | None = None) -> Outcome:
-    """Go on with a sweep, finished or not, that is to try so many settings on top of those it was to try.
-
-    Raises:
-        PlanError: as `resume_sweep`.
-    """
-    more = load_facts(Place(storage, name))["sweep"]["trials"] + trials
-    return resume_sweep(name, storage, address, {"sweep.trials": str(more)})
 
 
 def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: str | None) -> Outcome:
@@ -110,12 +48,12 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
     with full_disk_in_words(place.storage), to_file(place.log) as console, ExitStack() as closing:
         ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
         if settings.start_from and ledger.noted(START_FROM) is None:
-            ledger.note(START_FROM, take_over(plan, place.storage, _fingerprints(prepared)))
+            ledger.note(START_FROM, take_over(plan, place.storage, fingerprints(prepared)))
         budget = Budget(settings, ledger)
         run_id = opened_run(plan, place, ledger)
         if run_id is None:
             check_uri(tracking_uri(plan, place.storage))  # before Ray is started, which takes longer
-        cluster.join(address, needs_dashboard=settings.workers_per_trial > 1)
+        cluster.join(address, settings)
         remove_unneeded(place.folder, plan, ledger.records)
         try:
             gpus = cluster.gpus_per_worker(settings)
@@ -203,6 +141,8 @@ def _search(
 
 def _trainable(plan: Plan, storage: Path, gpus: float) -> Any:
     """The trainable with the resources of one trial."""
+    # Or Tune asks for processes with a variable that Lightning reads, and the ones that wait already are not taken.
+    class_cache.DEFAULT_ENV_VARS.clear()
     settings = plan.settings
     workers = {
         "count": settings.workers_per_trial,
@@ -215,10 +155,6 @@ def _trainable(plan: Plan, storage: Path, gpus: float) -> Any:
         # The worker group makes its own placement group; the actor that leads it costs nothing.
         return tune.with_resources(bound, tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}]))
     return tune.with_resources(bound, {"CPU": settings.cpus_per_trial, "GPU": gpus})
-
-
-def _fingerprints(prepared: dict[str, Prepared]) -> dict[str, str]:
-    return {key: made.fingerprint for key, made in prepared.items()}
 
 
 def _open_run(tracker: Tracker, plan: Plan, prepared: dict[str, Prepared]) -> str:

@@ -127,7 +127,7 @@ from pathlib import Path
 import psutil, ray
 from search import cluster
 from search.plan import load_plan
-from search.sweep import start_sweep
+from search.start import start_sweep
 join = cluster.join
 def watched(*arguments, **named):
     join(*arguments, **named)

@@ -11,7 +11,8 @@ import yaml
 from trainable.config import build_config
 from trainable.errors import ConfigError, TrialError
 from trainable.progress import Report
-from trainable.trial import Workspace, run_trial
+from trainable.trial import run_trial
+from trainable.workspace import Workspace
 
 
 def main() -> int:

@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
-from trainable.config import Dataset
+from trainable import limits
+from trainable.config import Dataset, Stage, TrialConfig
 from trainable.errors import ConfigError
 from trainable.files import write_file
 from trainable.pretrained import load_tokenizer
@@ -25,6 +26,7 @@ from trainable.reading import locate
 from trainable.seal import digest_of
 from trainable.tables import read_splits
 from trainable.tokens import Piece, Ragged, Template, Tokens, tokenize
+from trainable.workspace import Workspace
 
 _FORMAT = 1  # of the cache file; raise it when what stands in there changes
 
@@ -66,6 +68,15 @@ def prepare(dataset: Dataset, encoder_folder: str, roots: Sequence[Path], cache:
     files = [*locate(dataset, roots).values(), Path(encoder_folder)]
     stamps = tuple(stamp for path in files for stamp in _stamps(path))
     return _prepare(dataset.model_dump_json(by_alias=True), encoder_folder, tuple(roots), cache, stamps)
+
+
+def stage_data(config: TrialConfig, stage: Stage, workspace: Workspace) -> Prepared:
+    """A stage's data as token ids, from the cache where they have been prepared before.
+
+    Raises:
+        ConfigError: with everything that is wrong with the data.
+    """
+    return prepare(config.dataset_of(stage), limits.locate(config.encoder), workspace.roots, workspace.cache / "tokens")
 
 
 def subset(labels: NDArray[np.int64], rows: int | None, seed: int) -> NDArray[np.int64]:

@@ -1,27 +1,26 @@
 """What a model folder, or a hub model, gives: configuration, tokenizer, weights. Never code, and never a pickle.
 
 Every use of `from_pretrained` stands here. What is damaged or hostile in a folder becomes a sentence that names it.
+The code of models is imported where a model is made, for it takes seconds: who has a typo in a file need not wait.
 """
+
+from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from trainable.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -110,6 +109,8 @@ def load_classifier(source: str, what: str, **options: Any) -> tuple[PreTrainedM
     Raises:
         ConfigError: where there is none, or its weights are no safetensors.
     """
+    from transformers import AutoModelForSequenceClassification
+
     with readable(f"{what} cannot be loaded"):
         model, found = AutoModelForSequenceClassification.from_pretrained(
             source,
@@ -129,6 +130,8 @@ def outline(source: str) -> PreTrainedModel:
     Raises:
         ConfigError: where there is no configuration, or none of a classifier.
     """
+    from transformers import AutoModelForSequenceClassification
+
     config = load_config(source)
     with readable(f"encoder: no model can be made from {source!r}"), torch.device("meta"):
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)

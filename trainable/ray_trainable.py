@@ -32,7 +32,8 @@ from trainable.errors import ConfigError, PeerDiedError, TrialError, disk_is_ful
 from trainable.progress import Report
 from trainable.runner import LocalRunner, Runner
 from trainable.seal import intact
-from trainable.trial import Trial, Workspace
+from trainable.trial import Trial
+from trainable.workspace import Workspace
 
 IDLE_SECONDS = 7 * 24 * 3600
 """How long a worker group may wait for its next trial."""
@@ -113,8 +114,7 @@ class TuneTrial(tune.Trainable):
 
     def _best_in(self, folder: Path | None) -> float | None:
         """The best value so far of the trial that a checkpoint belongs to."""
-        file = folder / "trial.json" if folder else None
-        if file is None or not file.exists():
+        if folder is None or not (file := folder / "trial.json").exists():
             return None
         value: float | None = json.loads(file.read_text())["metrics"].get(f"target.validation.{self._metric}")
         return value

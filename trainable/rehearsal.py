@@ -22,7 +22,8 @@ from trainable.evaluate import TOKEN_BUDGET, Inputs, Split
 from trainable.memory import out_of_memory
 from trainable.source import TrainedSource
 from trainable.training import StageTraining
-from trainable.trial import Trial, Workspace, transfer
+from trainable.trial import Trial, transfer
+from trainable.workspace import Workspace
 
 
 @dataclass(frozen=True)

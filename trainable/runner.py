@@ -7,7 +7,8 @@ import torch
 
 from trainable.config import build_config
 from trainable.progress import Report
-from trainable.trial import Trial, Workspace
+from trainable.trial import Trial
+from trainable.workspace import Workspace
 
 
 class Runner(Protocol):

@@ -16,32 +16,22 @@ from transformers import PreTrainedModel
 from trainable.clock import Clock
 from trainable.config import Stage, TrialConfig, build_config
 from trainable.device import Ranks, pick_device, resolve_precision
-from trainable.encoder import fingerprint, head_names, limit_problems, locate, new_model
+from trainable.encoder import fingerprint, head_names, new_model
 from trainable.errors import ConfigError
 from trainable.evaluate import Split
 from trainable.inputs import token_inputs
+from trainable.limits import limit_problems
 from trainable.optim import STEADY
 from trainable.prefix import PrefixStore
-from trainable.prepare import Prepared, prepare, subset
+from trainable.prepare import Prepared, stage_data, subset
 from trainable.progress import Progress, Report, Setting
 from trainable.seal import check, seal
 from trainable.source import TrainedSource, is_done, load_source, source_key, train_once, trunk_key
 from trainable.training import StageTraining
+from trainable.workspace import Workspace
 
 FINISHED = "model.safetensors"
 """The file of a checkpoint that holds the model of a finished trial."""
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """Where a trial finds and keeps things that outlive it; deleting it costs time and nothing else."""
-
-    cache: Path
-    """Tokens, trained source stages and outputs of frozen layers, shared by all trials."""
-    roots: tuple[Path, ...] = (Path(),)
-    """Folders in which relative file names of data sets are looked up, in this order."""
-    reuse_frozen: bool = True
-    """Whether the output of frozen layers is kept and reused; the results agree either way."""
 
 
 @dataclass(frozen=True)
@@ -212,15 +202,6 @@ def run_trial(
         save_to.mkdir(parents=True, exist_ok=True)
         trial.save(save_to)
     return trial.result()
-
-
-def stage_data(config: TrialConfig, stage: Stage, workspace: Workspace) -> Prepared:
-    """A stage's data as token ids, from the cache where they have been prepared before.
-
-    Raises:
-        ConfigError: with everything that is wrong with the data.
-    """
-    return prepare(config.dataset_of(stage), locate(config.encoder), workspace.roots, workspace.cache / "tokens")
 
 
 def load_trained(folder: Path) -> tuple[PreTrainedModel, TrialConfig]:

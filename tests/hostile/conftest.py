@@ -4,7 +4,7 @@ import copy
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,12 @@ LONGEST = 2000  # characters of a message's line: what a terminal shows without 
 def contents(folder: Path) -> dict[str, int]:
     """Every path below a folder and when it was changed, so that any write shows."""
     return {str(path): path.lstat().st_mtime_ns for path in sorted(folder.rglob("*"))} if folder.exists() else {}
+
+
+@pytest.fixture(autouse=True)
+def ray_when_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray is not started ahead of its use: what is refused here would wait for it."""
+    monkeypatch.setattr("search.cluster.starting", lambda *_: nullcontext())
 
 
 @pytest.fixture
@@ -54,7 +60,7 @@ def run_refused(refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest
     def begun(*_: object, **__: object) -> None:
         raise AssertionError("the sweep was begun")
 
-    monkeypatch.setattr("search.cluster.join", begun)  # or a mistake that is not seen costs a whole sweep
+    monkeypatch.setattr("search.cluster.starting", begun)  # or a mistake that is not seen costs a whole sweep
 
     def run(file: Path, *arguments: object) -> str:
         storage = tmp_path / "storage"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ def refused(*arguments: object) -> str:
     assert "Traceback" not in result.stderr
     assert not ray.is_initialized()
     return result.stderr
+
+
+@pytest.fixture(autouse=True)
+def ray_when_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray is not started ahead of its use: what is refused here would wait for it."""
+    monkeypatch.setattr("search.cluster.starting", lambda *_: nullcontext())
 
 
 @pytest.fixture

@@ -19,11 +19,12 @@ from search.__main__ import app
 from search.checks import Check
 from search.data import check_data
 from search.doctor import print_checks
-from search.place import Place, make_folder
+from search.place import Place, check_storage, make_folder
 from search.plan import Plan, build_plan
-from search.preflight import Preflight, _on, check_storage, clear
+from search.preflight import Preflight, _on, clear
 from search.probe import probe
-from search.sweep import start_sweep
+from search.settings import SweepSettings
+from search.start import start_sweep
 from spaces import dump_yaml
 from trainable.errors import ConfigError
 
@@ -32,7 +33,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[None]:
-    cluster.join(None, needs_dashboard=False)
+    cluster.join(None, SweepSettings(name="tiny"))
     yield
     ray.shutdown()
 
@@ -90,7 +91,7 @@ def test_a_node_that_leaves_meanwhile_is_left_out(running: None, plan_of: Callab
     """As a spot instance does: a task for it can never run, and nothing is wrong with the others."""
     flight, gone = Preflight(plan_of(), tmp_path, gpus=0, slots=2), "e" * 56
     for tasks in (flight._probes, flight._batches):
-        tasks["gone"] = _on({"NodeID": gone}, probe).remote(str(tmp_path), gone)
+        tasks["gone"] = _on(gone, probe).remote(str(tmp_path), gone)
     flight._files["gone"] = gone
     checks = {check.name: check for check in flight.checks()}
     assert {checks[name].state for name in ("nodes", "batch")} == {"ok"}

@@ -6,7 +6,7 @@ import pytest
 
 from search.plan import find_experiment, load_plan
 from search.records import State
-from search.sweep import start_sweep
+from search.start import start_sweep
 from spaces import shipped
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]

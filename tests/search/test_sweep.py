@@ -25,7 +25,7 @@ from search.place import Place
 from search.plan import PlanError, build_plan
 from search.records import Outcome, State, TrialRecord
 from search.show import current_outcome
-from search.sweep import extend_sweep, resume_sweep, start_sweep
+from search.start import extend_sweep, resume_sweep, start_sweep
 from spaces import dump_yaml
 from trainable.errors import ConfigError
 from trainable.seal import check

@@ -24,7 +24,7 @@ from search.place import Place
 from search.plan import build_plan
 from search.records import State
 from search.show import current_outcome
-from search.sweep import resume_sweep, start_sweep
+from search.start import resume_sweep, start_sweep
 from search.tracking import Tracker
 from trainable.errors import ConfigError
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainable.trial import Workspace
+from trainable.workspace import Workspace
 
 
 @pytest.fixture(scope="session", autouse=True)

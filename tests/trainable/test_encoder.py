@@ -21,18 +21,9 @@ from transformers import (
 )
 
 from trainable.config import build_config
-from trainable.encoder import (
-    fingerprint,
-    freeze,
-    head_names,
-    layers_of,
-    limit_problems,
-    limits,
-    locate,
-    new_model,
-    train_mode,
-)
+from trainable.encoder import fingerprint, freeze, head_names, layers_of, new_model, train_mode
 from trainable.errors import ConfigError
+from trainable.limits import limit_problems, limits, locate
 
 DEPTH = 3
 LABELS = ("negative", "neutral", "positive")

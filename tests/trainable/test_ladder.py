@@ -15,7 +15,8 @@ from trainable.device import pick_device
 from trainable.prepare import prepare
 from trainable.progress import Report, Setting
 from trainable.source import TrainedSource, load_source, source_key, trunk_key
-from trainable.trial import Trial, Workspace
+from trainable.trial import Trial
+from trainable.workspace import Workspace
 
 Configure = Callable[..., TrialConfig]
 EPOCH = 4

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from trainable.config import build_config
-from trainable.encoder import fingerprint, layers_of, locate, new_model
+from trainable.encoder import fingerprint, layers_of, new_model
 from trainable.evaluate import predict
 from trainable.inputs import token_inputs
+from trainable.limits import locate
 from trainable.prefix import PrefixInputs, PrefixStore, layers_between
 from trainable.prepare import prepare
 from trainable.training import StageTraining
-from trainable.trial import Trial, Workspace
+from trainable.trial import Trial
+from trainable.workspace import Workspace
 
 DEPTH = 3
 

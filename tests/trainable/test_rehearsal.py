@@ -8,7 +8,7 @@ import torch
 
 from trainable.config import build_config
 from trainable.rehearsal import Line, rehearse
-from trainable.trial import Workspace
+from trainable.workspace import Workspace
 
 
 def test_a_line_goes_through_both_batches_and_never_falls_nor_begins_below_zero() -> None:

@@ -14,7 +14,8 @@ from trainable.prepare import _prepare
 from trainable.progress import Report
 from trainable.seal import SEAL, check, write_sealed
 from trainable.source import DONE
-from trainable.trial import Trial, Workspace, load_trained, run_trial
+from trainable.trial import Trial, load_trained, run_trial
+from trainable.workspace import Workspace
 
 
 def flip(file: Path) -> None:

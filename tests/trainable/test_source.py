@@ -18,7 +18,8 @@ from trainable.device import pick_device
 from trainable.prepare import prepare
 from trainable.progress import Report, Setting
 from trainable.source import DONE, source_key
-from trainable.trial import Trial, Workspace, run_trial
+from trainable.trial import Trial, run_trial
+from trainable.workspace import Workspace
 
 WITH_SOURCE = {"source.enabled": True}
 

@@ -17,7 +17,8 @@ from trainable.inputs import token_inputs
 from trainable.prepare import prepare
 from trainable.progress import Report
 from trainable.source import TrainedSource
-from trainable.trial import Trial, TrialResult, Workspace, load_trained, run_trial, transfer
+from trainable.trial import Trial, TrialResult, load_trained, run_trial, transfer
+from trainable.workspace import Workspace
 
 WITH_SOURCE = {"source.enabled": True}
 OTHER_NAMES = {"negative": "bad", "positive": "good"}

@@ -12,7 +12,8 @@ from trainable.encoder import new_model
 from trainable.optim import OPTIMIZERS
 from trainable.progress import Report
 from trainable.training import StageTraining
-from trainable.trial import Trial, Workspace
+from trainable.trial import Trial
+from trainable.workspace import Workspace
 
 
 def _train(base: dict[str, Any], folder: Path, **target: Any) -> tuple[list[Report], StageTraining]:

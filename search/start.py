@@ -1,0 +1,85 @@
+"""Starting a sweep, or going on with one: all that can be wrong is found before Ray and the models' code are loaded."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from search import cluster
+from search.changes import changed_data, why_taken
+from search.data import check_data, fingerprints
+from search.errors import PlanError
+from search.place import Place, check_storage, load_facts, load_outcome, make_folder
+from search.plan import Plan, load_sweep
+from search.records import Outcome
+from search.start_from import take_over
+from trainable.errors import ConfigError
+from trainable.prepare import Prepared
+
+
+def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcome:
+    """Check the data, make the sweep's folder and run it to its end.
+
+    Raises:
+        PlanError: if the data have mistakes or a sweep of the name exists.
+        ConfigError: with every reason for which the preflight lets it not begin.
+        HaltError: if the disk is full.
+    """
+    place = Place(storage, plan.settings.name)
+    if os.path.lexists(place.folder):  # a broken link is in the way too
+        raise PlanError(why_taken(place, plan))
+    check_storage(storage)
+    prepared = check_data(plan, storage)
+    if plan.settings.start_from:
+        take_over(plan, storage, fingerprints(prepared))  # only to be told now if that cannot be
+    make_folder(place, {**plan.to_mapping(), "id": uuid.uuid4().hex, "data": fingerprints(prepared)})
+    try:
+        return _run(plan, place, prepared, address)
+    except ConfigError:
+        # What could not begin leaves nothing behind, so that its name is free for the next try.
+        if not any(place.folder.glob("tune-*")):
+            shutil.rmtree(place.folder)
+        raise
+
+
+def resume_sweep(
+    name: str, storage: Path, address: str | None = None, overrides: Mapping[str, str] | None = None
+) -> Outcome:
+    """Go on with a sweep that was interrupted, or with a finished one that gets a larger budget.
+
+    A finished one whose budget stays as it is only tells MLflow what it has not heard yet, and its outcome again.
+    What `overrides` change stays changed.
+
+    Raises:
+        PlanError: if there is no such sweep, or its data have changed for the worse.
+    """
+    place = Place(storage, name)
+    outcome = load_outcome(place)
+    plan = load_sweep(place, overrides)
+    if outcome is not None and outcome.complete and not overrides:
+        from search.finish import deliver_rest
+
+        return deliver_rest(outcome, plan, place)
+    check_storage(storage)
+    prepared, facts = check_data(plan, storage), load_facts(place)
+    if changed := changed_data(facts["data"], fingerprints(prepared)):
+        raise PlanError([f"{name}: {problem}" for problem in changed])
+    return _run(plan, place, prepared, address)
+
+
+def extend_sweep(name: str, storage: Path, trials: int, address: str | None = None) -> Outcome:
+    """Go on with a sweep, finished or not, that is to try so many settings on top of those it was to try.
+
+    Raises:
+        PlanError: as `resume_sweep`.
+    """
+    more = load_facts(Place(storage, name))["sweep"]["trials"] + trials
+    return resume_sweep(name, storage, address, {"sweep.trials": str(more)})
+
+
+def _run(plan: Plan, place: Place, prepared: dict[str, Prepared], address: str | None) -> Outcome:
+    with cluster.starting(address, plan.settings):  # while the libraries are imported, which takes as long
+        from search.sweep import run_sweep
+
+        return run_sweep(plan, place, prepared, address)
