@@ -18,7 +18,7 @@ def print_times(outcome: Outcome, console: Console) -> None:
     console.print(phases)
     room = outcome.phases.get("search", 0.0) * outcome.slots
     parts = Table(title=f"the search's {outcome.slots} slots", title_justify="left")
-    for name in ("part", "seconds", "share", "tokens/s", "padding"):
+    for name in ("part", "seconds", "share", "tokens/s", "padding", "of peak"):
         parts.add_column(name, justify="left" if name == "part" else "right")
     total: dict[str, Counter[str]] = {}
     for record in outcome.trials:
@@ -28,7 +28,8 @@ def print_times(outcome: Outcome, console: Console) -> None:
         seconds, computed = sums["seconds"], sums["computed"]
         speed = f"{sums['tokens'] / seconds:,.0f}" if computed and seconds else ""
         padding = f"{1 - sums['tokens'] / computed:.1%}" if computed else ""
-        parts.add_row(name, f"{seconds:.1f}", f"{seconds / room:.1%}" if room else "", speed, padding)
+        peak = f"{sums['ideal'] / seconds:.0%}" if sums["ideal"] and seconds else ""
+        parts.add_row(name, f"{seconds:.1f}", f"{seconds / room:.1%}" if room else "", speed, padding, peak)
     idle = room - sum(sums["seconds"] for sums in total.values())
     parts.add_row("idle, or between trials", f"{idle:.1f}", f"{idle / room:.1%}" if room else "")
     console.print(parts)

@@ -17,11 +17,14 @@ class Part:
     """Real tokens that went through the network, each as often as it did."""
     computed: int = 0
     """The same with padding."""
+    ideal: float = 0.0
+    """Seconds that their products with the weights would take at the peak of the device."""
 
-    def count(self, mask: torch.Tensor) -> None:
-        """Count a batch by its attention mask of shape (B, T)."""
+    def count(self, mask: torch.Tensor, ideal: float) -> None:
+        """Count a batch by its attention mask of shape (B, T), and the ideal seconds of each of its tokens."""
         self.tokens += int(mask.sum())
         self.computed += mask.numel()
+        self.ideal += mask.numel() * ideal
 
 
 @dataclass

@@ -1,13 +1,18 @@
 """The device a trial computes on, its arithmetic, and the ranks that share one trial."""
 
+import math
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.distributed as dist
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainable.errors import PeerDiedError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,27 @@ def resolve_precision(precision: str, device: torch.device) -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     able = torch.cpu.get_capabilities()
     return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+
+
+@cache
+def matmul_peak(device: torch.device, precision: str) -> float:
+    """The most FLOP/s of a large matrix product in this process, as measured once, in a quarter of a second.
+
+    Args:
+        device: where; a CPU with the threads that this process has.
+        precision: `fp32` or `bf16`.
+    """
+    on_gpu = device.type == "cuda"
+    size, tries = (8192, 10) if on_gpu else (1024, 12)
+    one, other = torch.ones(2, size, size, device=device, dtype=PRECISIONS[precision])
+    seconds = math.inf
+    for _ in range(tries):
+        begin = time.perf_counter()
+        one @ other
+        if on_gpu:
+            torch.cuda.synchronize(device)
+        seconds = min(seconds, time.perf_counter() - begin)
+    return 2 * size**3 / seconds
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -165,6 +165,17 @@ def trained_weights(encoder: str, frozen_layers: int) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
+def flops_per_token(model: PreTrainedModel, trains: bool) -> float:
+    """Of the products with the weights of a model's layers; those between tokens, in the attention, are left out.
+
+    Two for each weight on the way up and, where the model `trains`, two for its own gradient and two for the gradient
+    of what lies below, counted for weights that train.
+    """
+    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    linear = {m.weight for stack in stacks for m in stack.modules() if isinstance(m, nn.Linear)}
+    return sum(weight.numel() * (6.0 if trains and weight.requires_grad else 2.0) for weight in linear)
+
+
 def train_mode(model: PreTrainedModel, frozen: list[nn.Module]) -> None:
     """Switch dropout on, except in the frozen modules."""
     model.train()

@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 
 from trainable.batches import evaluation_batches
 from trainable.clock import Part
-from trainable.device import Ranks, attention, autocast
+from trainable.device import Ranks, attention, autocast, matmul_peak
+from trainable.encoder import flops_per_token
 from trainable.errors import TrialError
 from trainable.memory import in_batches
 from trainable.metrics import confusion, scores
@@ -57,6 +58,11 @@ def forward(
     return logits.float()
 
 
+def ideal_seconds(model: PreTrainedModel, device: torch.device, precision: str, trains: bool) -> float:
+    """What a token's products with the weights of the layers would take at the device's measured peak."""
+    return flops_per_token(model, trains) / matmul_peak(device, precision)
+
+
 @torch.inference_mode()
 def predict(
     model: PreTrainedModel,
@@ -77,11 +83,12 @@ def predict(
     logits = torch.zeros(len(inputs.lengths), classes)
     batches = evaluation_batches(inputs.lengths, TOKEN_BUDGET[device.type])
     lacking = torch.zeros((), device=device)
+    ideal = 0.0 if spent is None else ideal_seconds(model, device, precision, trains=False)
 
     def compute(rows: NDArray[np.int64]) -> torch.Tensor:
         batch = inputs.batch(rows)
         if spent is not None:
-            spent.count(batch["attention_mask"])
+            spent.count(batch["attention_mask"], ideal)
         return forward(model, batch, device, precision).cpu()
 
     for rows, made in in_batches(batches[ranks.rank :: ranks.size], inputs.lengths, compute):

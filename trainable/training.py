@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from trainable.clock import Part
 from trainable.config import Stage
 from trainable.encoder import freeze, train_mode
 from trainable.errors import TrialError
-from trainable.evaluate import Split, forward, predict, score
+from trainable.evaluate import Split, forward, ideal_seconds, predict, score
 from trainable.memory import attempt, finer
 from trainable.metrics import is_better
 from trainable.optim import build_optimizer, class_weights, schedule_factor, set_learning_rate
@@ -159,7 +160,7 @@ class StageTraining:
             # it does not matter which worker computes which part.
             torch.manual_seed(seed_of("dropout", setting.seed, setting.name, step, index))
             batch = self.train.inputs.batch(part)
-            spent.count(batch["attention_mask"])
+            spent.count(batch["attention_mask"], self._ideal)
             logits = forward(self.network, batch, device, setting.precision)
             labels = torch.from_numpy(self.train.labels[part]).to(device)
             loss = functional.cross_entropy(
@@ -169,6 +170,11 @@ class StageTraining:
             loss.backward()
             total += loss.detach()
         return total
+
+    @cached_property
+    def _ideal(self) -> float:
+        """Seconds of a token in a step, if all went at the device's peak."""
+        return ideal_seconds(self.network, self.setting.device, self.setting.precision, trains=True)
 
     def _gradients(self) -> list[torch.Tensor]:
         """Gradients to exchange, the same list on every rank even where a rank had no part to compute."""

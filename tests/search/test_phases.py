@@ -26,13 +26,16 @@ def test_phases_add_up_over_sessions(swept: Place) -> None:
 def test_shares_are_of_all_slots_and_padding_of_all_tokens(swept: Place) -> None:
     outcome = load_outcome(swept)
     assert outcome is not None
-    times = {"target.train": {"seconds": 5.0, "tokens": 900, "computed": 1000}, "prepare": {"seconds": 1.0}}
+    times = {
+        "target.train": {"seconds": 5.0, "tokens": 900, "computed": 1000, "ideal": 1.5},
+        "prepare": {"seconds": 1.0},
+    }
     trials = tuple(replace(record, times=times) for record in outcome.trials[:2])
     console = Console(file=io.StringIO(), width=100)
     print_times(replace(outcome, trials=trials, phases={"start": 3.0, "search": 10.0}, slots=2), console)
     text = console.file.getvalue()
     lines = {line.split("\u2502")[1].strip(): line for line in text.splitlines() if "\u2502" in line}
     assert "3.0" in lines["start"]
-    assert all(words in lines["target.train"] for words in ("10.0", "50.0%", "180", "10.0%"))
+    assert all(words in lines["target.train"] for words in ("10.0", "50.0%", "180", "10.0%", "30%"))
     assert "2.0" in lines["prepare"]
     assert "40.0%" in lines["idle, or between trials"]

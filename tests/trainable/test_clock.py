@@ -41,7 +41,7 @@ def test_an_exception_ends_its_part(tick: list[float]) -> None:
 
 def test_padding_is_told_from_tokens() -> None:
     with Clock().part("a") as part:
-        part.count(torch.tensor([[1, 1, 0], [1, 0, 0]]))
-        part.count(torch.tensor([[1]]))
-    assert (part.tokens, part.computed) == (4, 7)
+        part.count(torch.tensor([[1, 1, 0], [1, 0, 0]]), 0.5)
+        part.count(torch.tensor([[1]]), 2.0)
+    assert (part.tokens, part.computed, part.ideal) == (4, 7, 5.0)
     assert part.seconds <= time.perf_counter()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     AlbertConfig,
     AutoModel,
@@ -21,7 +22,7 @@ from transformers import (
 )
 
 from trainable.config import build_config
-from trainable.encoder import fingerprint, freeze, head_names, layers_of, new_model, train_mode
+from trainable.encoder import fingerprint, flops_per_token, freeze, head_names, layers_of, new_model, train_mode
 from trainable.errors import ConfigError
 from trainable.limits import limit_problems, limits, locate
 
@@ -124,6 +125,28 @@ def test_counts_of_trained_parameters(tiny_bert: str) -> None:
         model = new_model(tiny_bert, LABELS, seed=0)
         freeze(model, count)
         assert sum(p.numel() for p in model.parameters() if p.requires_grad) == expected + top
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_flops_are_those_that_torch_counts(tiny_bert: str, trains: bool, batch: dict[str, torch.Tensor]) -> None:
+    model = new_model(tiny_bert, ("no", "yes"), 0)
+    rows, hidden = len(batch["input_ids"]), model.config.hidden_size
+    with FlopCounterMode(display=False) as counter:
+        loss = model(**batch).logits.sum()
+        if trains:
+            loss.backward()
+    counted = counter.get_flop_counts()["Global"]
+    above = (6 if trains else 2) * rows * (hidden**2 + 2 * hidden)  # pooler and classifier, once a row
+    products = sum(counted.get(operation, 0) for operation in (torch.ops.aten.addmm, torch.ops.aten.mm))
+    assert flops_per_token(model, trains) * batch["input_ids"].numel() + above == products
+
+
+def test_frozen_layers_count_once(tiny_bert: str) -> None:
+    model = new_model(tiny_bert, ("no", "yes"), 0)
+    whole = flops_per_token(model, trains=True)
+    freeze(model, 1)
+    assert flops_per_token(model, trains=True) == pytest.approx(whole * (1 - 2 / 3 / model.config.num_hidden_layers))
+    assert flops_per_token(model, trains=False) == pytest.approx(whole / 3)
 
 
 @pytest.mark.parametrize("count", [-1, DEPTH + 1])
