@@ -186,6 +186,8 @@ def machine() -> dict[str, Any]:
     """What the figures were taken on, with the matrix-product peak measured now."""
     import torch
 
+    from trainable.device import matmul_peak
+
     if (load := os.getloadavg()[0]) > 0.5:
         print(f"warning: load is {load:.1f} before the start; figures of a busy machine mean nothing", file=sys.stderr)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -196,24 +198,8 @@ def machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "load_before": load,
-        "matmul_gflops": {name: matmul_peak(getattr(torch, name), device) for name in ("float32", "bfloat16")},
+        "matmul_gflops": {name: round(matmul_peak(device, name) / 1e9, 1) for name in ("fp32", "bf16")},
     }
-
-
-def matmul_peak(dtype: Any, device: Any, seconds: float = 2.0) -> float:
-    """Best GFLOP/s of a square matrix product within this time."""
-    import torch
-
-    size = 8192 if device.type == "cuda" else 1536
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    best, end = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        begin = time.perf_counter()
-        a @ b
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - begin)
-    return round(2 * size**3 / best / 1e9, 1)
 
 
 def _cpu_model() -> str:

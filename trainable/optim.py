@@ -34,7 +34,7 @@ def build_optimizer(model: PreTrainedModel, stage: Stage) -> torch.optim.Optimiz
         if not parameter.requires_grad:
             continue
         decays = parameter.ndim > 1
-        key = (distance(name), decays)
+        key = (distance(name) if stage.layer_decay < 1 else 0, decays)  # few groups: each costs a call a step
         group = groups.setdefault(
             key,
             {

@@ -262,8 +262,8 @@ class StageTraining:
         save_file(_contiguous(self.trained), folder / "weights.safetensors")
         if self._best is not None and self.progress.best_step != self.progress.step:
             save_file(_contiguous(self._best), folder / "best.safetensors")
-        state = self.optimizer.state_dict()["state"]
-        flat = {f"{i}.{name}": t for i, values in state.items() for name, t in values.items() if t is not None}
+        state, names = self.optimizer.state_dict()["state"], self._optimized()
+        flat = {f"{names[i]}:{key}": t for i, values in state.items() for key, t in values.items() if t is not None}
         save_file(_contiguous(flat), folder / "optimizer.safetensors")
         self.progress.write(folder)
 
@@ -280,10 +280,16 @@ class StageTraining:
         elif self.progress.best_step == self.progress.step:
             self._best = {name: p.detach().clone() for name, p in self.trained.items()}
         state: dict[int, dict[str, Any]] = {}
-        for key, tensor in load_file(folder / "optimizer.safetensors", device=device).items():
-            index, _, name = key.partition(".")
-            state.setdefault(int(index), {})[name] = tensor
+        places = {name: place for place, name in enumerate(self._optimized())}
+        for entry, tensor in load_file(folder / "optimizer.safetensors", device=device).items():
+            name, _, key = entry.partition(":")
+            state.setdefault(places[name], {})[key] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+    def _optimized(self) -> list[str]:
+        """The parameters' names, in the order in which the optimiser numbers them."""
+        names = {id(parameter): name for name, parameter in self.trained.items()}
+        return [names[id(p)] for group in self.optimizer.param_groups for p in group["params"]]
 
 
 def _contiguous(tensors: dict[str, Any]) -> dict[str, torch.Tensor]:

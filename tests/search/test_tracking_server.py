@@ -1,11 +1,14 @@
-"""A real MLflow server that is killed, stays away, and comes back on the same store."""
+"""A real MLflow server, or PostgreSQL itself, that is killed, stays away, and comes back on the same store."""
 
+import getpass
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -15,9 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from sqlalchemy.exc import SQLAlchemyError
 
 from search.outbox import count_waiting
 from search.place import Place
@@ -25,10 +30,17 @@ from search.plan import build_plan
 from search.records import State
 from search.show import current_outcome
 from search.start import resume_sweep, start_sweep
+from search.store_uri import check_reachable
 from search.tracking import Tracker
 from trainable.errors import ConfigError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class Server:
@@ -37,9 +49,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -71,6 +81,67 @@ class Server:
             self.process = None
 
 
+class Database:
+    """PostgreSQL on a free port, as Debian installs it; it recovers what was written before a kill."""
+
+    def __init__(self) -> None:
+        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        if not programs:
+            pytest.skip("PostgreSQL is not installed")
+        self.programs = programs[-1]
+        self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # not in pytest's, which root alone may enter
+        self.user = "postgres" if os.geteuid() == 0 else getpass.getuser()  # it does not run as root
+        shutil.chown(self.folder, self.user)
+        self.run("initdb", "--auth=trust", "--username=me").wait()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self.address = f"postgresql://me@127.0.0.1:{self.port}/postgres"
+
+    def run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        with self.folder.with_suffix(".log").open("ab") as log:
+            return subprocess.Popen(
+                [self.programs / program, "-D", self.folder, *arguments],
+                user=self.user if os.geteuid() == 0 else None,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def start(self) -> None:
+        (self.folder / "postmaster.pid").unlink(missing_ok=True)  # a killed one leaves it
+        self.process = self.run("postgres", "-p", str(self.port), "-k", "", "-h", "127.0.0.1")
+        for _ in range(300):
+            try:
+                check_reachable(self.address)
+            except SQLAlchemyError:
+                time.sleep(0.2)
+            else:
+                return
+        raise AssertionError(self.folder.with_suffix(".log").read_text())
+
+    def kill(self) -> None:
+        """All its processes at once, which each are the leader of a session."""
+        if self.process:
+            for process in [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children()]:
+                process.kill()
+            self.process.wait()
+            self.process = None
+
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder)
+        self.folder.with_suffix(".log").unlink()
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    database = Database()
+    database.start()
+    yield database
+    database.remove()
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path)
@@ -79,7 +150,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
-def trials(server: Server) -> dict[int, Run]:
+def trials(server: Server | Database) -> dict[int, Run]:
     client = MlflowClient(server.address)
     found = client.search_runs(["1"], "tags.`transfersweep.kind` = 'trial'")
     numbers = [int(run.data.tags["transfersweep.trial"]) for run in found]
@@ -94,7 +165,12 @@ def report(tracker: Tracker, numbers: range, steps: range) -> None:
             time.sleep(0.002)  # so that the kill finds some of it delivered, and some under way
 
 
-def test_a_server_that_is_killed_twice_while_events_come_has_each_of_them_once(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["server", "database"])
+def test_what_is_killed_twice_while_events_come_has_each_of_them_once(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where MLflow puts the artifacts of a database
+    server: Server | Database = request.getfixturevalue(kind)
     with Tracker(server.address, tmp_path / "outbox", "sms", "one") as tracker:
         tracker.start_sweep({"sweep.trials": 4}, [])
         for numbers in (range(2), range(2, 4)):
