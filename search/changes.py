@@ -1,14 +1,12 @@
 """How an experiment differs from what a sweep's folder holds, each difference by its dotted path."""
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from search.place import Place, load_facts
 from search.plan import Plan
 from search.redaction import redact
-from search.report import DEFAULT_STORAGE
 from search.settings import CHANGEABLE, SweepSettings
 
 Difference = tuple[Any, Any]
@@ -22,13 +20,13 @@ def why_taken(place: Place, plan: Plan) -> list[str]:
         return [f"sweep.name: {place.folder} exists and holds no sweep; {another}"]
     found = differences(load_facts(place), plan.to_mapping())
     if not found:
-        go_on = [_command(place, "resume"), _command(place, "extend", "--trials", "20"), _command(place, "show")]
-        ways = "go on with {}, beyond its end with {}, look with {}".format(*go_on)
+        go_on = [place.command("resume"), place.command("extend", "--trials", "20"), place.command("show")]
+        ways = "go on with `{}`, beyond its end with `{}`, look with `{}`".format(*go_on)
         return [f"sweep.name: {place.folder} holds this very experiment; {ways}, {another}"]
     changes = [word for name, (_, here) in found.items() for word in ("--set", f"{name}={_shown(name, here)}")]
     way_out = another
     if all(name.removeprefix("sweep.") in CHANGEABLE for name in found):
-        way_out = f"change it there with {_command(place, 'resume', *changes)}, {another}"
+        way_out = f"change it there with `{place.command('resume', *changes)}`, {another}"
     listed = [describe(name, pair) for name, pair in found.items()]
     return [f"sweep.name: {place.folder} holds another experiment; {way_out}; it differs in", *listed]
 
@@ -80,8 +78,3 @@ def _text(value: Any) -> str:
 
 def _shown(name: str, value: Any) -> str:
     return redact(value) if name == "sweep.tracking_uri" and isinstance(value, str) else _text(value)
-
-
-def _command(place: Place, command: str, *further: str) -> str:
-    storage = [] if str(place.storage) == DEFAULT_STORAGE else ["--storage", str(place.storage)]
-    return f"`{shlex.join(['transfersweep', command, place.name, *further, *storage])}`"

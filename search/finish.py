@@ -71,7 +71,7 @@ def summarise(
         phases=ledger.noted(PHASES, {}),
         slots=ledger.noted("slots", 0),
         budget=plan.settings.model_dump(include={"trials", "minutes", "worker_hours"}),
-        notes=tuple(_notes(plan, ledger, complete)),
+        notes=tuple(_notes(plan, storage, ledger, complete)),
         complete=complete,
     )
 
@@ -163,7 +163,7 @@ def _close(outcome: Outcome, tracker: Tracker) -> None:
     tracker.log_text(None, json.dumps(outcome.to_json(), indent=2), "outcome.json")
 
 
-def _notes(plan: Plan, ledger: Ledger, complete: bool) -> list[str]:
+def _notes(plan: Plan, storage: Path, ledger: Ledger, complete: bool) -> list[str]:
     """What a reader of the outcome should know beside it."""
     searched = sum(r.role == "search" for r in ledger.records)
     notes = [ledger.noted(START_FROM)["note"]] if ledger.noted(START_FROM) else []
@@ -171,7 +171,7 @@ def _notes(plan: Plan, ledger: Ledger, complete: bool) -> list[str]:
         return [
             *notes,
             "the sweep is not at its end: the winner is the best so far, and no test score has been read; "
-            f"`transfersweep resume {plan.settings.name}` goes on",
+            f"`{Place(storage, plan.settings.name).command('resume')}` goes on",
         ]
     if searched == plan.settings.trials:
         return notes

@@ -15,6 +15,7 @@ from search.records import Outcome
 from trainable.errors import ConfigError
 from trainable.files import write_file, write_folder
 
+DEFAULT_STORAGE = "runs"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """What a sweep can be called: never a way out of the storage folder."""
 _FACTS = {"sweep": dict, "trial": dict, "space": dict, "roots": list, "id": str, "data": dict}
@@ -35,6 +36,11 @@ class Place:
     def __post_init__(self) -> None:
         if not re.fullmatch(NAME, self.name):
             raise PlanError([f"{self.name!r}: no sweep can have that name (letters, digits, dots, dashes)"])
+
+    def command(self, name: str, *further: str) -> str:
+        """What to type for a command on this sweep."""
+        storage = [] if str(self.storage) == DEFAULT_STORAGE else ["--storage", str(self.storage)]
+        return shlex.join(["transfersweep", name, self.name, *further, *storage])
 
     @property
     def folder(self) -> Path:
@@ -91,7 +97,7 @@ def load_outcome(place: Place) -> Outcome | None:
     """
     if not place.outcome.exists():
         return None
-    way_out = f"remove it; `transfersweep resume {place.name}` writes it anew"
+    way_out = f"remove it; `{place.command('resume')}` writes it anew"
     data = _read(place.outcome, way_out)
     try:
         outcome = Outcome.from_json(data)
@@ -106,8 +112,7 @@ def with_waiting(outcome: Outcome, place: Place) -> Outcome:
     waiting = count_waiting(place.outbox)
     if not waiting:
         return replace(outcome, notes=notes)
-    command = shlex.join(["transfersweep", "resume", place.name, "--storage", str(place.storage)])
-    note = f"{_AWAY}{waiting} events wait in {place.outbox}; `{command}` delivers them"
+    note = f"{_AWAY}{waiting} events wait in {place.outbox}; `{place.command('resume')}` delivers them"
     return replace(outcome, notes=(*notes, note))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -12,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 from scipy import stats
 
+from search.place import DEFAULT_STORAGE, Place
 from search.records import Comparison, Direction, Outcome, Role, Score, TestScore, TrialRecord, ranked
 from search.view import duration, number, one_line, score, settings, state_text, states_text
 
-DEFAULT_STORAGE = "runs"
 _UNBOUNDED = 10_000  # characters
 _REPEATS: dict[Role, str] = {"confirm": "", "no_source": " without its source"}
 
@@ -81,12 +82,13 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
 
 def next_commands(outcome: Outcome) -> list[str]:
     """What to type to look, to go on (or see this again) and to export; export needs a winner."""
+    place = Place(Path(outcome.storage), outcome.name)
     storage = [] if outcome.storage == DEFAULT_STORAGE else ["--storage", outcome.storage]
-    again = "show" if outcome.complete else "resume"
-    commands = [["ui"], [again, outcome.name]]
+    commands = [shlex.join(["transfersweep", "ui", *storage])]
+    commands.append(place.command("show" if outcome.complete else "resume"))
     if outcome.winner is not None:
-        commands.append(["export", outcome.name, "--to", f"{outcome.name}-model"])
-    return [shlex.join(["transfersweep", *command, *storage]) for command in commands]
+        commands.append(place.command("export", "--to", f"{outcome.name}-model"))
+    return commands
 
 
 def _say(console: Console, text: str, style: str = "") -> None:

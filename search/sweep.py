@@ -79,7 +79,7 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
         # Who interrupts a sweep does not want to wait, and a resume delivers what is left.
         outcome = write_down(outcome, place, tracker, PATIENCE / 10 if halt.wanted else PATIENCE)
     if halt.problem:
-        raise HaltError(f"{halt.problem}, then `transfersweep resume {place.name}`")
+        raise HaltError(f"{halt.problem}, then `{place.command('resume')}`")
     return outcome
 
 
@@ -97,6 +97,8 @@ def _search(
     settings, (gpus, slots) = plan.settings, room
     words = _budget_in_words(plan)
     log = str(place.log)
+    hint = f"Should this end before its time, whatever the cause: `{place.command('resume')}` goes on"
+    console.print(hint, markup=False, highlight=False, soft_wrap=True)
     with LiveView(settings.name, settings.metric, settings.direction, words, console, log) as view:
         events = SweepEvents(
             ledger,
