@@ -81,7 +81,7 @@ def matmul_peak(device: torch.device, precision: str) -> float:
         precision: `fp32` or `bf16`.
     """
     on_gpu = device.type == "cuda"
-    size, tries = (8192, 10) if on_gpu else (1024, 12)
+    size, tries = (4096, 30) if on_gpu else (1024, 12)
     one, other = torch.ones(2, size, size, device=device, dtype=PRECISIONS[precision])
     seconds = math.inf
     for _ in range(tries):
