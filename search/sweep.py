@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune.execution import class_cache
+from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.stopper import CombinedStopper
 from rich.console import Console
 
@@ -105,6 +106,7 @@ def _search(
             runs,
             lambda: view.update(ledger.records, budget.used(), budget.time_left(slots)),
         )
+        _unburden_tune()
         tuner = tune.Tuner(
             _trainable(plan, place.storage, gpus),
             tune_config=tune.TuneConfig(
@@ -141,10 +143,16 @@ def _search(
                 budget.save()
 
 
+def _unburden_tune() -> None:
+    """Switch off two things that Tune does for others and has no setting for (names of Ray 2.60, kept by a test)."""
+    # A variable that Lightning reads: for its sake Tune would take none of the processes that have imported already.
+    class_cache.DEFAULT_ENV_VARS.clear()
+    # A snapshot of all trials after each checkpoint, which nothing reads here: the study is the truth. Ten seconds do.
+    _ExperimentCheckpointManager.on_trial_checkpoint = lambda self, trial: None  # type: ignore[method-assign]
+
+
 def _trainable(plan: Plan, storage: Path, gpus: float) -> Any:
     """The trainable with the resources of one trial."""
-    # Or Tune asks for processes with a variable that Lightning reads, and the ones that wait already are not taken.
-    class_cache.DEFAULT_ENV_VARS.clear()
     settings = plan.settings
     workers = {
         "count": settings.workers_per_trial,

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 import ray
+from ray.tune.execution import class_cache
+from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 
 from search import cluster
 from search.settings import SweepSettings
@@ -36,6 +38,11 @@ def test_an_actor_finds_its_modules_imported() -> None:
         cluster.join(None, SETTINGS)
     assert ray.is_initialized()
     assert ray.get(Slot.remote().ready.remote())
+
+
+def test_tune_still_has_what_is_switched_off() -> None:
+    assert class_cache.DEFAULT_ENV_VARS.keys() <= {"PL_DISABLE_FORK"}
+    assert callable(_ExperimentCheckpointManager.on_trial_checkpoint)
 
 
 def test_processes_without_a_trial_import_nothing() -> None:
