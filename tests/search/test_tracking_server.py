@@ -137,9 +137,11 @@ class Database:
 @pytest.fixture
 def database() -> Iterator[Database]:
     database = Database()
-    database.start()
-    yield database
-    database.remove()
+    try:
+        database.start()
+        yield database
+    finally:
+        database.remove()
 
 
 @pytest.fixture
