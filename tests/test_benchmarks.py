@@ -66,7 +66,7 @@ def test_faults(tmp_path: Path, tiny_bert: str) -> None:
 def test_overhead(tmp_path: Path) -> None:
     results = _run("overhead", tmp_path, "--trials", 5)
     assert results["summary"]["trials"] == 5
-    assert set(results["machine"]["matmul_gflops"]) == {"float32", "bfloat16"}
+    assert set(results["machine"]["matmul_gflops"]) == {"fp32", "bf16"}
 
 
 def _run(script: str, folder: Path, *options: object) -> dict:
