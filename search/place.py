@@ -39,8 +39,12 @@ class Place:
 
     def command(self, name: str, *further: str) -> str:
         """What to type for a command on this sweep."""
-        storage = [] if str(self.storage) == DEFAULT_STORAGE else ["--storage", str(self.storage)]
-        return shlex.join(["transfersweep", name, self.name, *further, *storage])
+        return shlex.join(["transfersweep", name, self.name, *further, *self.storage_option])
+
+    @property
+    def storage_option(self) -> list[str]:
+        """How a command is told the storage folder: not at all where it is the default."""
+        return [] if str(self.storage) == DEFAULT_STORAGE else ["--storage", str(self.storage)]
 
     @property
     def folder(self) -> Path:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from scipy import stats
 
-from search.place import DEFAULT_STORAGE, Place
+from search.place import Place
 from search.records import Comparison, Direction, Outcome, Role, Score, TestScore, TrialRecord, ranked
 from search.view import duration, number, one_line, score, settings, state_text, states_text
 
@@ -83,8 +83,7 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
 def next_commands(outcome: Outcome) -> list[str]:
     """What to type to look, to go on (or see this again) and to export; export needs a winner."""
     place = Place(Path(outcome.storage), outcome.name)
-    storage = [] if outcome.storage == DEFAULT_STORAGE else ["--storage", outcome.storage]
-    commands = [shlex.join(["transfersweep", "ui", *storage])]
+    commands = [shlex.join(["transfersweep", "ui", *place.storage_option])]
     commands.append(place.command("show" if outcome.complete else "resume"))
     if outcome.winner is not None:
         commands.append(place.command("export", "--to", f"{outcome.name}-model"))

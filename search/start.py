@@ -1,4 +1,4 @@
-"""Starting a sweep, or going on with one: all that can be wrong is found before Ray and the models' code are loaded."""
+"""Starting a sweep, or going on with one: mistakes in files are found before Ray is started and models' code loaded."""
 
 import os
 import shutil

@@ -7,9 +7,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 
 import csv
 import json
+import socket
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,24 @@ settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
 SAMPLES = Path(__file__).parent.parent / "spaces" / "samples"
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Finds a port of this machine on which nobody listens."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
+
+
+@pytest.fixture
+def ray_when_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray is not started ahead of its use: what is refused would wait for it."""
+    monkeypatch.setattr("search.cluster.starting", lambda *_: nullcontext())
 
 
 @pytest.fixture(scope="session")

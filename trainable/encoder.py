@@ -166,10 +166,10 @@ def trained_weights(encoder: str, frozen_layers: int) -> int:
 
 
 def flops_per_token(model: PreTrainedModel, trains: bool) -> float:
-    """Of the products with the weights of a model's layers; those between tokens, in the attention, are left out.
+    """FLOPs of the products of one token with the weights of the layers; those between tokens are left out.
 
-    Two for each weight on the way up and, where the model `trains`, two for its own gradient and two for the gradient
-    of what lies below, counted for weights that train.
+    Two for each weight on the way up. Where the model `trains`, four more for each weight that does: two for its own
+    gradient and two for that of what lies below.
     """
     stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     linear = {m.weight for stack in stacks for m in stack.modules() if isinstance(m, nn.Linear)}

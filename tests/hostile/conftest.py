@@ -4,7 +4,7 @@ import copy
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,8 @@ def contents(folder: Path) -> dict[str, int]:
     return {str(path): path.lstat().st_mtime_ns for path in sorted(folder.rglob("*"))} if folder.exists() else {}
 
 
-@pytest.fixture(autouse=True)
-def ray_when_joined(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray is not started ahead of its use: what is refused here would wait for it."""
-    monkeypatch.setattr("search.cluster.starting", lambda *_: nullcontext())
-
-
 @pytest.fixture
-def call() -> Callable[..., Result]:
+def call(ray_when_joined: None) -> Callable[..., Result]:
     """Runs the real command line in this process."""
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 

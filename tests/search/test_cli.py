@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from search.data import check_data
 from search.place import Place
 from search.plan import load_plan
 from spaces import dump_yaml
+
+pytestmark = pytest.mark.usefixtures("ray_when_joined")
 
 
 def call(*arguments: object) -> Result:
@@ -31,12 +32,6 @@ def refused(*arguments: object) -> str:
     assert "Traceback" not in result.stderr
     assert not ray.is_initialized()
     return result.stderr
-
-
-@pytest.fixture(autouse=True)
-def ray_when_joined(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray is not started ahead of its use: what is refused here would wait for it."""
-    monkeypatch.setattr("search.cluster.starting", lambda *_: nullcontext())
 
 
 @pytest.fixture

@@ -2,14 +2,20 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
+import psutil
 import pytest
 import ray
-from ray.tune.execution import class_cache
-from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
+from ray import tune
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.result import SHOULD_CHECKPOINT
 
 from search import cluster
 from search.settings import SweepSettings
+from search.sweep import _unburden_tune
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -40,9 +46,25 @@ def test_an_actor_finds_its_modules_imported() -> None:
     assert ray.get(Slot.remote().ready.remote())
 
 
-def test_tune_still_has_what_is_switched_off() -> None:
-    assert class_cache.DEFAULT_ENV_VARS.keys() <= {"PL_DISABLE_FORK"}
-    assert callable(_ExperimentCheckpointManager.on_trial_checkpoint)
+def test_tune_takes_a_process_that_waits_and_writes_no_snapshot_for_a_checkpoint(tmp_path: Path) -> None:
+    class Slot(tune.Trainable):
+        def step(self) -> dict[str, Any]:
+            return {SHOULD_CHECKPOINT: True, "done": self.iteration == 2}
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            (Path(checkpoint_dir) / "file").touch()
+
+    cluster.join(None, SETTINGS)
+    ray.get(ray.remote(lambda: None).remote())  # so that the processes that Ray starts at once are there
+    waiting = {process.pid for process in psutil.Process().children(recursive=True)}
+    _unburden_tune()
+    kept = tune.CheckpointConfig(num_to_keep=1)
+    run = tune.RunConfig(name="tune", storage_path=str(tmp_path), checkpoint_config=kept, verbose=0)
+    with patch.object(TuneController, "save_to_dir", autospec=True, side_effect=TuneController.save_to_dir) as saved:
+        [result] = tune.Tuner(Slot, run_config=run).fit()
+    assert result.metrics is not None
+    assert result.metrics["pid"] in waiting
+    assert saved.call_count <= 2  # at the start and at the end
 
 
 def test_processes_without_a_trial_import_nothing() -> None:

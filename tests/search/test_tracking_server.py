@@ -5,7 +5,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,19 +36,12 @@ from trainable.errors import ConfigError
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Server:
     """`mlflow server` on a free port; what it keeps outlives it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder, self.port = folder, port
         self.process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -84,7 +76,7 @@ class Server:
 class Database:
     """PostgreSQL on a free port, as Debian installs it; it recovers what was written before a kill."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
         programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
         if not programs:
             pytest.skip("PostgreSQL is not installed")
@@ -94,7 +86,7 @@ class Database:
         shutil.chown(self.folder, self.user)
         self.run("initdb", "--auth=trust", "--username=me").wait()
         self.process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
+        self.port = port
         self.address = f"postgresql://me@127.0.0.1:{self.port}/postgres"
 
     def run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -135,8 +127,8 @@ class Database:
 
 
 @pytest.fixture
-def database() -> Iterator[Database]:
-    database = Database()
+def database(free_port: Callable[[], int]) -> Iterator[Database]:
+    database = Database(free_port())
     try:
         database.start()
         yield database
@@ -145,8 +137,8 @@ def database() -> Iterator[Database]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
+def server(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Server]:
+    server = Server(tmp_path, free_port())
     server.start()
     yield server
     server.kill()

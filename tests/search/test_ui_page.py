@@ -3,13 +3,12 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +50,11 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
 
 
 @pytest.fixture
-def page(blocks: dict[str, Any], tmp_path: Path) -> Iterator[str]:
+def page(blocks: dict[str, Any], tmp_path: Path, free_port: Callable[[], int]) -> Iterator[str]:
     """The address of the UI on the storage folder of a sweep that has just ended."""
     blocks["sweep"] |= {"name": "seen-in-a-browser", "trials": 2, "confirm_seeds": 0}
     start_sweep(build_plan(blocks, (Path(),), "tiny.yaml"), tmp_path / "runs")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "search", "ui", "--storage", str(tmp_path / "runs"), "--port", str(port)]
     with (tmp_path / "ui.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
