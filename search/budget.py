@@ -44,8 +44,13 @@ class Budget:
 
     def room_for_search(self, slots: int) -> bool:
         """Whether another search trial may begin and still leave what the confirmation will cost."""
-        settings, records = self.settings, self._ledger.records
-        if sum(r.role == "search" for r in records) >= settings.trials or self.spent():
+        begun = sum(r.role == "search" for r in self._ledger.records)
+        return begun < self.settings.trials and self.time_for_search(slots)
+
+    def time_for_search(self, slots: int) -> bool:
+        """The same for a trial that has begun before: its number does not count again."""
+        settings = self.settings
+        if self.spent():
             return False
         seconds = self.trial_seconds()
         if seconds is None:
@@ -65,7 +70,7 @@ class Budget:
     def time_left(self, slots: int) -> float | None:
         """Estimated seconds to the end of the sweep; None while nobody can tell."""
         settings, records = self.settings, self._ledger.records
-        ended = [r.seconds for r in records if r.state is not State.RUNNING]
+        ended = [r.seconds for r in records if r.ended]
         if not ended:
             return None
         to_search = max(0, settings.trials - sum(r.role == "search" for r in records))

@@ -47,8 +47,7 @@ def expendable(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     chosen = {record.number for record in finalists(plan, records)}
     kept = {r.number for r in [r for r in done if r.role == "search"][: plan.settings.keep_best]}
     kept |= {r.number for r in done if r.number in chosen or (r.role == "confirm" and r.of in chosen)}
-    ended = [r for r in records if r.state is not State.RUNNING]
-    return [r for r in ended if r.checkpoint is not None and r.number not in kept]
+    return [r for r in records if r.ended and r.checkpoint is not None and r.number not in kept]
 
 
 class DiskWatch(Callback):
@@ -84,9 +83,12 @@ class DiskWatch(Callback):
             self._halt.ask(no_room(self._storage), at_once=True)
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
-        """Learn how large checkpoints are."""
-        files = Path(checkpoint.path).glob("*")
-        self._largest = max(self._largest, sum(file.stat().st_size for file in files))
+        """Learn how large checkpoints are, and delete the one from which a paused trial went on."""
+        own = Path(checkpoint.path)
+        self._largest = max(self._largest, sum(file.stat().st_size for file in own.glob("*")))
+        for former in own.parent.parent.glob(f"trial-{trial.config['number']:03d}-*/checkpoint_*"):
+            if former.parent != own.parent:
+                shutil.rmtree(former, ignore_errors=True)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Hear of a checkpoint that could not be written."""

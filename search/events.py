@@ -45,8 +45,9 @@ class SweepEvents(Callback):
         self._ledger.keep(trial.config["number"], str(checkpoint.path))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Close the trial's run."""
+        """Close the trial's run, unless it is but paused."""
         self._runs.close(trial.config["number"])
+        self._runs.close_ended()
         self._show()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:

@@ -118,10 +118,13 @@ class Outlook:
         weight = 4 * _mean(trained_weights(c.encoder, min(s.frozen_layers for s in c.stages())) for c in self.draw)
         arms = {_arm(c): 4 * trained_weights(c.encoder, c.source.frozen_layers) for c in self._of_search() if c.source}
         models = max(0, min(self.models, models_kept(self.settings)) - done)
+        promotes = self.settings.scheduler == "promotion"
+        paused = min(self.settings.trials, self.settings.keep_paused) if promotes else 0
         sources = self._arms(len(arms)) + self.confirmed * bool(arms)
         return {
             f"{models} models": int(models * weight),
             f"{slots} running trials": int(2 * RESUME_WEIGHTS * slots * weight),
+            **({f"{paused} paused trials": int(RESUME_WEIGHTS * paused * weight)} if paused else {}),
             **({f"{sources} source stages": int(sources * _mean(arms.values()))} if arms else {}),
         }
 

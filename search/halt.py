@@ -46,7 +46,7 @@ class Halt(Stopper, Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Ask for a checkpoint, which Tune writes before it stops the trial."""
-        if self.wanted and not result["done"]:
+        if self.wanted and "stage" in result:  # or it has failed
             result[SHOULD_CHECKPOINT] = True
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:

@@ -4,7 +4,6 @@ Only the driver writes it. A trial's parameters, intermediate values and final s
 rest (role, seed, scores, checkpoint, error) stands in the trial's user attributes.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -114,7 +113,7 @@ class Ledger:
             metrics=metrics,
             progress=progress,
             seconds=max(record.seconds, result.get("seconds", 0.0)),
-            times=json.loads(result["times"]) if result.get("times") else record.times,
+            times=result.get("times") or record.times,
             error=result.get("error", record.error),
         )
         # What a resumed trial says again is known, and Optuna keeps one value a step.
@@ -147,17 +146,34 @@ class Ledger:
         record = self._records[number]
         names = ("value", "metrics", "progress", "seconds", "times", "error", "checkpoint")
         facts = {name: getattr(record, name) for name in names}
-        facts["lost"] = record.state is State.LOST
+        facts |= {"lost": record.state is State.LOST, "paused": record.state is State.PAUSED}
         self._trial(number).set_user_attr(_FACTS, facts)
 
-    def history(self) -> list[dict[int, float]]:
-        """Values by progress, in percent, of the search trials that have ended."""
-        ended = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        return [t.intermediate_values for t in ended if self._records[t.number].role == "search"]
+    def pause(self, number: int) -> None:
+        """Let a trial wait, with its checkpoint; to Optuna it runs on."""
+        self._change(number, State.PAUSED)
+
+    def go_on(self, number: int) -> TrialRecord:
+        """End a trial's pause."""
+        return self._change(number, State.RUNNING)
+
+    def _change(self, number: int, state: State) -> TrialRecord:
+        self._records[number] = replace(self._records[number], state=state)
+        self._write(number)
+        return self._records[number]
+
+    def history(self, *states: TrialState) -> dict[int, dict[int, float]]:
+        """Values by progress, in percent, of the search trials in these states of Optuna's, by number."""
+        trials = self._study.get_trials(deepcopy=False, states=states)
+        return {t.number: t.intermediate_values for t in trials if self._records[t.number].role == "search"}
 
     def running(self) -> Sequence[TrialRecord]:
-        """Trials that have begun and not ended."""
+        """Trials that run, or did when the last session ended."""
         return [record for record in self.records if record.state is State.RUNNING]
+
+    def paused(self) -> Sequence[TrialRecord]:
+        """Trials that wait."""
+        return [record for record in self.records if record.state is State.PAUSED]
 
     def note(self, name: str, value: Any) -> None:
         """Keep a fact about the sweep as a whole (JSON values only)."""
@@ -171,13 +187,13 @@ class Ledger:
 def _record(trial: FrozenTrial, base_seed: int) -> TrialRecord:
     facts = trial.user_attrs.get(_FACTS, {})
     states = {TrialState.COMPLETE: State.FINISHED, TrialState.PRUNED: State.STOPPED, TrialState.RUNNING: State.RUNNING}
-    failed = State.LOST if facts.get("lost") else State.FAILED
+    state = states.get(trial.state, State.LOST if facts.get("lost") else State.FAILED)
     return TrialRecord(
         number=trial.number,
-        state=states.get(trial.state, failed),
+        state=State.PAUSED if facts.get("paused") and not trial.state.is_finished() else state,
         params=dict(trial.params),
         seed=trial.user_attrs.get("seed", base_seed),
         role=trial.user_attrs.get("role", "search"),
         of=trial.user_attrs.get("of"),
-        **{name: facts[name] for name in facts if name != "lost"},
+        **{name: facts[name] for name in facts if name not in ("lost", "paused")},
     )

@@ -206,11 +206,12 @@ def _problems_of(base: Mapping[str, Any], params: Mapping[str, Any]) -> list[str
 
 
 def _start_problems(settings: SweepSettings, space: Space) -> Iterator[str]:
-    for index, point in enumerate(settings.start_with):
+    given = settings.start_with or []
+    for index, point in enumerate(given):
         for problem in space.check(point, partial=True):
             yield f"sweep.start_with[{index}]: {problem}"
-    if len(settings.start_with) > settings.trials:
-        yield f"sweep.trials: {settings.trials} is less than the {len(settings.start_with)} points of sweep.start_with"
+    if len(given) > settings.trials:
+        yield f"sweep.trials: {settings.trials} is less than the {len(given)} points of sweep.start_with"
     if settings.sampler == "grid":
         try:
             space.grid()

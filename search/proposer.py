@@ -8,6 +8,7 @@ import numpy as np
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search.first_points import first_points
 from search.knowledge import Knowledge, known_trial
 from search.settings import SweepSettings
 from search.strategy import BLOCKS, build_sampler
@@ -33,6 +34,7 @@ class Proposer:
 
     def __init__(self, settings: SweepSettings, space: Space, older: Sequence[FrozenTrial] = ()) -> None:
         self._settings, self._space = settings, space
+        self._first = first_points(settings, space)
         self._knowledge = Knowledge(settings.direction, older, BLOCKS.get(settings.sampler, 0))
         self._known = len(older)
         self._sequence: BaseSampler | None = None
@@ -48,7 +50,7 @@ class Proposer:
             searched: this search's trials, in the order in which they began.
         """
         begun = len(searched)
-        given = dict(self._settings.start_with[begun]) if begun < len(self._settings.start_with) else {}
+        given = dict(self._first[begun]) if begun < len(self._first) else {}
         if given and given in self._space:
             return running_trial(self._space, given)
         self._tried |= {_key(trial.params) for trial in searched[self._looked_at :]}

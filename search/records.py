@@ -25,6 +25,8 @@ class State(StrEnum):
     """How a trial stands; the same word in the study, in MLflow and in the report."""
 
     RUNNING = "running"
+    PAUSED = "paused"
+    """Waiting at a rung, to be promoted or stopped."""
     FINISHED = "finished"
     STOPPED = "stopped"
     """By the scheduler."""
@@ -56,9 +58,14 @@ class TrialRecord(_Json):
     seconds: float = 0.0
     times: dict[str, dict[str, float]] = field(default_factory=dict)
     """What it was spent on: `seconds`, `tokens` and `computed` (tokens with padding) by part, such as
-    `target.train`; of its last process where it went on in another one."""
+    `target.train`; without what a process that died had spent."""
     error: str | None = None
     checkpoint: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.state not in (State.RUNNING, State.PAUSED)
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,15 @@ class Outcome(_Json):
 _OUTCOME = TypeAdapter(Outcome)
 
 
+def added(times: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """The sums of several trials' `times`, part by part."""
+    total: dict[str, Counter[str]] = {}
+    for parts in times:
+        for name, numbers in parts.items():
+            total.setdefault(name, Counter()).update(numbers)
+    return {name: dict(sums) for name, sums in total.items()}
+
+
 def count_states(records: Iterable[TrialRecord]) -> dict[str, int]:
     """How many trials stand in each state, every state named."""
     counts = Counter(record.state for record in records)
@@ -196,8 +212,8 @@ def count_states(records: Iterable[TrialRecord]) -> dict[str, int]:
 
 
 def ranked(records: Iterable[TrialRecord], direction: Direction) -> list[TrialRecord]:
-    """Best first: finished before running before stopped, as a score cut short is not comparable."""
-    order = [State.FINISHED, State.RUNNING, State.STOPPED, State.LOST, State.FAILED]
+    """Best first: finished before running before paused before stopped, as a score cut short is not comparable."""
+    order = [State.FINISHED, State.RUNNING, State.PAUSED, State.STOPPED, State.LOST, State.FAILED]
 
     def key(record: TrialRecord) -> tuple[int, bool, float, int]:
         scored = record.value is not None and record.value == record.value  # a NaN is no score

@@ -5,7 +5,6 @@ from typing import Any
 
 from search.ledger import Ledger
 from search.plan import Plan
-from search.records import State
 from search.selection import trial_config
 from search.tracking import Tracker
 from trainable.config import Dataset
@@ -17,7 +16,7 @@ class TrialRuns:
 
     def __init__(self, plan: Plan, ledger: Ledger, tracker: Tracker) -> None:
         self._plan, self._ledger, self._tracker = plan, ledger, tracker
-        self._open: set[int] = set()
+        self._open: set[int] = set()  # in this session, and not closed
 
     def open(self, number: int) -> None:
         """Open the run of a trial that starts, or starts again."""
@@ -36,15 +35,21 @@ class TrialRuns:
     def close(self, number: int) -> None:
         """Close the run of a trial that has ended; one that never started gets its run too."""
         record = self._ledger.record(number)
-        if record.state is State.RUNNING:
+        if not record.ended:
             return
         if number not in self._open:
             self.open(number)
         self._tracker.end_trial(number, record.state, record.error)
+        self._open.remove(number)
+
+    def close_ended(self) -> None:
+        """Close the runs of trials that ended while they were paused."""
+        for number in sorted(self._open):
+            self.close(number)
 
     def reconcile(self) -> None:
         """Close what a killed driver left open: runs that still say running, of trials that have ended."""
-        ended = [record for record in self._ledger.records if record.state is not State.RUNNING]
+        ended = [record for record in self._ledger.records if record.ended]
         self._tracker.settle({record.number: (record.state, record.error) for record in ended})
 
 

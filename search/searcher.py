@@ -3,15 +3,18 @@
 Ray's own `OptunaSearch` tells Optuna that a stopped trial is complete and leaves a NaN running for ever.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search.budget import Budget
 from search.ledger import Ledger
 from search.plan import Plan
-from search.records import State, TrialRecord
+from search.promotion import Promotion
+from search.records import State, TrialRecord, added
 from search.selection import next_again, trial_config
 from search.strategy import rungs
 from trainable.ladder import trunk_of
@@ -34,16 +37,25 @@ class TruthfulSearcher(Searcher):
         budget: what may be spent.
         slots: trials that run at a time, for judging what is left of the budget.
         halted: whether the sweep is to end; trials that it cuts off stay running, for a resume.
+        scheduler: Tune's; where it promotes, trials that it ends wait, and go on when it lets them.
     """
 
     def __init__(
-        self, plan: Plan, ledger: Ledger, budget: Budget, slots: int, halted: Callable[[], bool] = lambda: False
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        budget: Budget,
+        slots: int,
+        halted: Callable[[], bool] = lambda: False,
+        scheduler: TrialScheduler | None = None,
     ) -> None:
         super().__init__(metric="value", mode=plan.settings.direction)
         self.plan, self.ledger, self.budget, self.slots = plan, ledger, budget, slots
         self._halted = halted
+        self._promotion = scheduler if isinstance(scheduler, Promotion) else None
         self._to_resume = list(ledger.running())
         self._numbers: dict[str, int] = {}  # Tune's trial id -> number in the study
+        self._before: dict[int, TrialRecord] = {}  # how trials stood when they began, or went on
         self._in_training: dict[int, _Need] = {}  # trial -> the source stage that it may be training now
         self._trained: set[str] = set()  # source stages that some trial has left behind
         self._put_off: list[TrialRecord] = []  # begun, but another trial is training their source
@@ -55,7 +67,7 @@ class TruthfulSearcher(Searcher):
         record = self._next()
         if record is None:
             return None if self.ledger.running() else Searcher.FINISHED
-        self._numbers[trial_id] = record.number
+        self._numbers[trial_id], self._before[record.number] = record.number, record
         if need := self._need_of(record):
             self._in_training[record.number] = need
         return self._tune_config(record)
@@ -96,12 +108,30 @@ class TruthfulSearcher(Searcher):
     def _begin(self) -> TrialRecord | None:
         if self._to_resume:
             return self._to_resume.pop(0)
+        if promoted := self._promoted():
+            return promoted
         if self.budget.room_for_search(self.slots) and (begun := self.ledger.begin()):
             return begun
         if any(r.role == "search" for r in self.ledger.running()):
             return None
+        for record in self.ledger.paused():  # nobody is left who could make room above them
+            self.ledger.end(record.number, State.STOPPED)
         again = next(iter(next_again(self.plan, self.ledger.records)), None)
         return self.ledger.begin_again(again.params, again.role, again.of, again.seed) if again else None
+
+    def _promoted(self) -> TrialRecord | None:
+        """The paused trial to go on with, if one may."""
+        if self._promotion is None or not self.budget.time_for_search(self.slots):
+            return None
+        number = self._promotion.most_promising(record.number for record in self.ledger.paused())
+        return None if number is None else self.ledger.go_on(number)
+
+    def _pause(self, promotion: Promotion, number: int) -> None:
+        """Let a trial wait; where too many do, that is the end of the least promising one."""
+        self.ledger.pause(number)
+        waiting = [record.number for record in self.ledger.paused()]
+        if len(waiting) > self.plan.settings.keep_paused:
+            self.ledger.end(promotion.least_promising(waiting), State.STOPPED)
 
     def _tune_config(self, record: TrialRecord) -> dict[str, Any]:
         compare = record.role == "search"
@@ -119,10 +149,13 @@ class TruthfulSearcher(Searcher):
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """An intermediate report, with its scores flattened by Tune to `metrics/...`."""
         metrics = {name.removeprefix("metrics/"): v for name, v in result.items() if name.startswith("metrics/")}
-        seconds = result.get("time_total_s", 0.0)
-        if result.get("source_ready") and (need := self._in_training.pop(self._numbers[trial_id], None)):
+        number = self._numbers[trial_id]
+        before = self._before[number]
+        seconds = before.seconds + result.get("time_total_s", 0.0)
+        times = added([before.times, json.loads(result["times"])]) if result.get("times") else None
+        if result.get("source_ready") and (need := self._in_training.pop(number, None)):
             self._trained.add(need.stage)
-        self.ledger.report(self._numbers[trial_id], {**result, "metrics": metrics, "seconds": seconds})
+        self.ledger.report(number, {**result, "metrics": metrics, "seconds": seconds, "times": times})
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """The end of a trial: finished, failed by its own word, stopped by the scheduler, or lost with its process."""
@@ -138,7 +171,11 @@ class TruthfulSearcher(Searcher):
             self.ledger.end(number, State.FAILED, result["error"])
         elif result.get("finished"):
             self.ledger.end(number, State.FINISHED)
-        elif not self._halted():
+        elif self._halted():
+            pass  # a resume goes on with it
+        elif self._promotion is not None and not self._promotion.goes_on(number):
+            self._pause(self._promotion, number)
+        else:
             self.ledger.end(number, State.STOPPED)
         self.budget.save()
 

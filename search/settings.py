@@ -22,6 +22,7 @@ CHANGEABLE = (
     "gpus_per_trial",
     "checkpoint_seconds",
     "keep_best",
+    "keep_paused",
     "hang_minutes",
     "finalists",
     "confirm_seeds",
@@ -47,12 +48,15 @@ class SweepSettings(Strict):
     """Budget in hours summed over all workers; none means no limit."""
     sampler: Literal["tpe", "random", "gp", "cmaes", "qmc", "grid"] = "tpe"
     """Who proposes settings: Optuna's samplers, or every point of the space in turn (`grid`)."""
-    scheduler: Literal["asha", "median", "none"] = "asha"
-    """Who stops poor trials early: successive halving, the median rule, or nobody."""
+    scheduler: Literal["asha", "promotion", "median", "none"] = "asha"
+    """Who stops poor trials early: successive halving, the same with pauses instead of ends, the median rule, or
+    nobody."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the sampler; trials train with `trial.seed`."""
-    start_with: list[dict[str, Any]] = []
-    """Points tried first and in this order, by dotted name; what a point leaves out is sampled."""
+    start_with: list[dict[str, Any]] | None = None
+    """Points tried first and in this order, by dotted name; what a point leaves out is sampled. None begins with
+    every setting at its default and learning rates in the middle of their ranges, once with a source and once
+    without where that is searched, if the sampler learns; an empty list with the sampler."""
     start_from: Name | None = None
     """Another sweep in the same storage folder, whose trials the sampler learns from before the first one here; they
     count as nothing else."""
@@ -73,6 +77,9 @@ class SweepSettings(Strict):
     """Least training time between two checkpoints of a running trial."""
     keep_best: Annotated[int, Field(ge=1, le=100_000)] = 3
     """Models of finished search trials that are kept, beside those of the finalists; all others are deleted."""
+    keep_paused: Annotated[int, Field(ge=1, le=100_000)] = 8
+    """Trials that may wait at a time, each with a checkpoint; beyond it the least promising one is stopped. Only
+    `promotion` reads it."""
     hang_minutes: Annotated[float, Field(gt=0)] = 30.0
     """Longest silence of a running trial before its process is ended and it counts as lost."""
     tracking_uri: str | None = None

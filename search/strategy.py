@@ -1,16 +1,18 @@
 """Two small tables: who proposes settings (Optuna's samplers) and who stops poor trials (Ray's schedulers)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
+from search.promotion import Promotion
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-RUNGS = (0.25, 0.5)
-"""Shares of its own horizon at which a trial is compared with others at the same share: equal phases of
+RUNGS = (25, 50)
+"""Percents of its own horizon at which a trial is compared with others at the same share: equal phases of
 their schedules, whatever their epochs. Warm-up lies before the first rung."""
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
@@ -27,14 +29,12 @@ BLOCKS = {"tpe": 1000, "gp": 100, "cmaes": 1000}
 """Samplers that learn from trials, and the block in which they forget (see `Knowledge`): so that a suggestion
 takes at most about 0.1 s, or some seconds for `gp`."""
 
-SCHEDULERS: dict[str, Callable[[], TrialScheduler]] = {
-    "asha": lambda: AsyncHyperBandScheduler(
-        time_attr="progress", grace_period=int(100 * RUNGS[0]), max_t=100, reduction_factor=2
-    ),
+STOPPING: dict[str, Callable[[], TrialScheduler]] = {
+    "asha": lambda: AsyncHyperBandScheduler(time_attr="progress", grace_period=RUNGS[0], max_t=100, reduction_factor=2),
     # Without an endless time slice the rule would pause trials while there are too few to compare.
     "median": lambda: MedianStoppingRule(
         time_attr="progress",
-        grace_period=int(100 * RUNGS[0]),
+        grace_period=RUNGS[0],
         min_samples_required=3,
         min_time_slice=float("inf"),  # type: ignore[arg-type]  # no int is as long as the wait it compares with
     ),
@@ -47,18 +47,23 @@ def build_sampler(name: str, seed: int) -> BaseSampler:
     return SAMPLERS[name](seed)
 
 
-def build_scheduler(name: str, direction: str, history: Iterable[Mapping[int, float]]) -> TrialScheduler:
+def build_scheduler(
+    name: str, direction: str, ended: Mapping[int, Mapping[int, float]], begun: Mapping[int, Mapping[int, float]]
+) -> TrialScheduler:
     """A scheduler of the table that compares trials' `value` at equal `progress`.
 
     Args:
-        name: in the table.
+        name: `promotion`, or in the table.
         direction: `max` or `min`.
-        history: values by progress, in percent, of the trials of earlier sessions; it begins with what it
+        ended: values by progress, in percent, of the trials of earlier sessions, by number; it begins with what it
             has learnt from them.
+        begun: the same of trials that go on.
     """
-    scheduler = SCHEDULERS[name]()
+    if name == "promotion":
+        return Promotion(RUNGS, direction, {**ended, **begun})
+    scheduler = STOPPING[name]()
     scheduler.set_search_properties("value", direction)
-    for number, values in enumerate(history):
+    for number, values in ended.items():
         trial = Trial("earlier", trial_id=f"earlier-{number}", stub=True)
         scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]  # neither rule asks the controller here
         for progress, value in sorted(values.items()):
@@ -69,4 +74,4 @@ def build_scheduler(name: str, direction: str, history: Iterable[Mapping[int, fl
 
 def rungs(scheduler: str) -> tuple[float, ...]:
     """Where trials must be evaluated for this scheduler, as shares of their target stage."""
-    return () if scheduler == "none" else RUNGS
+    return () if scheduler == "none" else tuple(rung / 100 for rung in RUNGS)

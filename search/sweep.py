@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from optuna.trial import TrialState
 from ray import tune
 from ray.tune.execution import class_cache
 from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
@@ -27,6 +28,7 @@ from search.ledger import START_FROM, Ledger
 from search.phases import Phases
 from search.place import Place, change_facts
 from search.plan import Plan
+from search.promotion import PausedWithCheckpoint, Promotion
 from search.records import Outcome
 from search.redaction import redact
 from search.retries import RETRIES, Retries
@@ -101,36 +103,39 @@ def _search(
     hint = f"Should this end before its time, whatever the cause: `{place.command('resume')}` goes on"
     console.print(hint, markup=False, highlight=False, soft_wrap=True)
     with LiveView(settings.name, settings.metric, settings.direction, words, console, log) as view:
-        events = SweepEvents(
-            ledger,
-            runs,
-            lambda: view.update(ledger.records, budget.used(), budget.time_left(slots)),
-        )
+
+        def show() -> None:
+            view.update(ledger.records, budget.used(), budget.time_left(slots))
+
         _unburden_tune()
+        ended, begun = ledger.history(TrialState.COMPLETE, TrialState.PRUNED), ledger.history(TrialState.RUNNING)
+        scheduler = build_scheduler(settings.scheduler, settings.direction, ended, begun)
         tuner = tune.Tuner(
             _trainable(plan, place.storage, gpus),
             tune_config=tune.TuneConfig(
-                search_alg=TruthfulSearcher(plan, ledger, budget, slots, lambda: halt.wanted),
-                scheduler=build_scheduler(settings.scheduler, settings.direction, ledger.history()),
+                search_alg=TruthfulSearcher(plan, ledger, budget, slots, lambda: halt.wanted, scheduler),
+                scheduler=scheduler,
                 num_samples=-1,
                 max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),
                 reuse_actors=True,
                 trial_name_creator=lambda trial: f"trial-{trial.config['number']:03d}",
-                trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:03d}",
+                # What was paused goes on as another trial of Tune's.
+                trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:03d}-{trial.trial_id}",
             ),
             run_config=tune.RunConfig(
                 name=f"tune-{uuid.uuid4().hex[:8]}",
                 storage_path=str(place.folder.resolve()),
                 callbacks=[
                     halt,
-                    events,
+                    SweepEvents(ledger, runs, show),
                     Retries(),
                     HangWatch(ledger, settings.hang_minutes),
                     DiskWatch(plan, ledger, halt, place.storage, slots),
+                    *([PausedWithCheckpoint()] if isinstance(scheduler, Promotion) else []),
                 ],
                 stop=CombinedStopper(BudgetStopper(budget), halt),
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
                 verbose=0,
             ),
         )
@@ -141,6 +146,7 @@ def _search(
                 halt.ask()
             finally:
                 budget.save()
+                show()  # trials that waited may have ended last
 
 
 def _unburden_tune() -> None:

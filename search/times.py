@@ -1,11 +1,9 @@
 """Prints where a sweep's time went: the driver's phases, and what its slots did while it searched."""
 
-from collections import Counter
-
 from rich.console import Console
 from rich.table import Table
 
-from search.records import Outcome
+from search.records import Outcome, added
 
 
 def print_times(outcome: Outcome, console: Console) -> None:
@@ -20,15 +18,12 @@ def print_times(outcome: Outcome, console: Console) -> None:
     parts = Table(title=f"the search's {outcome.slots} slots", title_justify="left")
     for name in ("part", "seconds", "share", "tokens/s", "padding", "of peak"):
         parts.add_column(name, justify="left" if name == "part" else "right")
-    total: dict[str, Counter[str]] = {}
-    for record in outcome.trials:
-        for name, numbers in record.times.items():
-            total.setdefault(name, Counter()).update(numbers)
+    total = added(record.times for record in outcome.trials)
     for name, sums in sorted(total.items(), key=lambda item: -item[1]["seconds"]):
-        seconds, computed = sums["seconds"], sums["computed"]
+        seconds, computed = sums["seconds"], sums.get("computed", 0)
         speed = f"{sums['tokens'] / seconds:,.0f}" if computed and seconds else ""
         padding = f"{1 - sums['tokens'] / computed:.1%}" if computed else ""
-        peak = f"{sums['ideal'] / seconds:.0%}" if sums["ideal"] and seconds else ""
+        peak = f"{sums['ideal'] / seconds:.0%}" if sums.get("ideal") and seconds else ""
         parts.add_row(name, f"{seconds:.1f}", f"{seconds / room:.1%}" if room else "", speed, padding, peak)
     idle = room - sum(sums["seconds"] for sums in total.values())
     parts.add_row("idle, or between trials", f"{idle:.1f}", f"{idle / room:.1%}" if room else "")

@@ -18,6 +18,7 @@ from search.records import Direction, State, TrialRecord, best_so_far, count_sta
 
 STYLES = {
     State.RUNNING: "cyan",
+    State.PAUSED: "blue",
     State.FINISHED: "green",
     State.STOPPED: "yellow",
     State.FAILED: "red",
@@ -75,7 +76,7 @@ class LiveView:
             self._live.update(self._panel(records, used, time_left))
             return
         for record in records:
-            if record.state is not State.RUNNING and record.number not in self._told:
+            if record.ended and record.number not in self._told:
                 self._told.add(record.number)
                 self._line(self._ended(record, records))
 
@@ -109,16 +110,16 @@ class LiveView:
         return Text(f"{self._metric} {score(best.value)} in trial {best.number}: {settings(best.params)}")
 
     def _recent(self, records: Sequence[TrialRecord]) -> Table:
-        """The running trials before those that ended last, so that both can be followed."""
+        """The running trials before those that began last, so that both can be followed."""
         running = [r for r in records if r.state is State.RUNNING]
-        ended = [r for r in records if r.state is not State.RUNNING]
+        others = [r for r in records if r.state is not State.RUNNING]
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("trial", justify="right", no_wrap=True)
         table.add_column("state", no_wrap=True)
         table.add_column(self._metric, justify="right", no_wrap=True)
         table.add_column("done", justify="right", no_wrap=True)
         table.add_column("settings")  # the only one that may shrink
-        for record in [*running, *reversed(ended)][:_LAST]:
+        for record in [*running, *reversed(others)][:_LAST]:
             what = one_line(record.error) if record.error else settings(record.params)
             cut = Text(what, no_wrap=True, overflow="ellipsis")
             state = state_text(record.state)

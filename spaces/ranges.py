@@ -68,6 +68,15 @@ class Int:
         """The extreme values, the lowest first."""
         return (self.low, self.high) if self.low < self.high else (self.low,)
 
+    def nearest(self, number: float) -> int:
+        """The value closest to a finite number, the lower one of two."""
+        steps = math.ceil((min(max(number, self.low), self.high) - self.low) / self.step - 0.5)
+        return self.low + steps * self.step
+
+    def middle(self) -> int:
+        """The value in the middle of the range: between the logarithms with `log`."""
+        return self.nearest(_middle(self.low, self.high, self.log))
+
     def values(self, limit: int = VALUES) -> tuple[int, ...]:
         """Every value, in order.
 
@@ -153,6 +162,18 @@ class Float:
         """The extreme values, the lowest first."""
         return (self.low, self.high) if self.low < self.high else (self.low,)
 
+    def nearest(self, number: float) -> float:
+        """The value closest to a finite number, the lower one of two."""
+        inside = min(max(float(number), self.low), self.high)
+        if self.step is None:
+            return inside
+        steps = math.ceil((inside - self.low) / self.step - 0.5)
+        return float(_exact(self.low) + steps * _exact(self.step))
+
+    def middle(self) -> float:
+        """The value in the middle of the range: between the logarithms with `log`."""
+        return self.nearest(_middle(self.low, self.high, self.log))
+
     def values(self, limit: int = VALUES) -> tuple[float, ...]:
         """Every value, in order.
 
@@ -173,6 +194,10 @@ class Float:
         """The mapping that stands for this domain in an experiment file."""
         step = {"step": self.step} if self.step is not None else {}
         return {"float": [self.low, self.high], **step, **_log(self.log)}
+
+
+def _middle(low: float, high: float, log: bool) -> float:
+    return math.sqrt(low) * math.sqrt(high) if log else low + (high - low) / 2
 
 
 def _order_problems(low: float, high: float, log: object) -> Iterator[str]:

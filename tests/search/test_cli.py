@@ -254,7 +254,15 @@ def test_json_is_all_there_is_on_stdout(command: str, swept: Place) -> None:
     outcome = json.loads(result.stdout)
     assert result.stdout.count("\n") == 1
     assert outcome["name"] == "tiny"
-    assert outcome["counts"] == {"total": 2, "running": 0, "finished": 1, "stopped": 1, "failed": 0, "lost": 0}
+    assert outcome["counts"] == {
+        "total": 2,
+        "running": 0,
+        "paused": 0,
+        "finished": 1,
+        "stopped": 1,
+        "failed": 0,
+        "lost": 0,
+    }
     assert outcome["winner"]["number"] == 0
     assert outcome["winner"]["params"] == {"target.epochs": 2}
     assert outcome["winner"]["config"]["target.padding_length"] == 24

@@ -150,7 +150,7 @@ def test_a_seed_decides_the_suggestions(sampler: Any, trials: int, tmp_path: Pat
     """With so many trials, every sampler has got past its random start."""
 
     def suggestions(name: str, seed: int, trials: int) -> list[dict[str, Any]]:
-        settings = SweepSettings(name="tiny", sampler=sampler, seed=seed)
+        settings = SweepSettings(name="tiny", sampler=sampler, seed=seed, start_with=[])
         ledger = Ledger(tmp_path / f"{name}.db", settings, CONTINUUM, 0)
         for number in range(trials):
             ledger.begin()

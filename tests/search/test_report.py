@@ -142,7 +142,15 @@ def test_the_outcome_survives_json() -> None:
 
 def test_what_scripts_read_from_the_json() -> None:
     data = OUTCOME.to_json()
-    assert data["counts"] == {"total": 4, "running": 0, "finished": 2, "stopped": 1, "failed": 1, "lost": 0}
+    assert data["counts"] == {
+        "total": 4,
+        "running": 0,
+        "paused": 0,
+        "finished": 2,
+        "stopped": 1,
+        "failed": 1,
+        "lost": 0,
+    }
     assert {trial["role"] for trial in data["trials"]} == {"search"}
     assert [trial["role"] for trial in data["repeats"]] == ["confirm", "no_source"]
     assert data["winner"] == {"number": 2, "params": TRIALS[2].params, "config": OUTCOME.winner_config}

@@ -83,7 +83,7 @@ def test_the_sampler_is_informed_and_nothing_else(make: Make, storage: Path) -> 
     assert [r.number for r in ledger.records] == list(range(6))
     study = optuna.load_study(storage=f"sqlite:///{Place(storage, 'new').study}", study_name="new")
     assert [t.number for t in study.trials] == list(range(6))
-    assert ledger.history() == []
+    assert ledger.history() == {}
     assert Budget(plan.settings, ledger).used().trials == 6
     outcome = summarise(plan, storage, ledger)
     assert outcome.winner is None

@@ -22,13 +22,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.export import export_trial
 from search.place import Place
-from search.plan import PlanError, build_plan
+from search.plan import PlanError, build_plan, load_sweep
 from search.records import Outcome, State, TrialRecord
 from search.show import current_outcome
 from search.start import extend_sweep, resume_sweep, start_sweep
 from spaces import dump_yaml
 from trainable.errors import ConfigError
+from trainable.progress import Report
 from trainable.seal import check
+from trainable.trial import run_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -157,6 +159,41 @@ def test_a_configuration_that_diverges_fails_alone(sweep: Run_, storage: Path) -
     assert "loss is" in str(failed.error)
     assert study(place)[1].user_attrs["facts"]["error"] == failed.error
     assert runs(place)[1][1].data.tags["transfersweep.error"] == failed.error
+
+
+@pytest.mark.slow
+def test_a_promoted_trial_comes_to_what_it_would_have_come_to(sweep: Run_, storage: Path) -> None:
+    rates = [1e-5, 1e-6, 1e-4, 5e-3, 1e-3, 3e-3, 2e-3, 4e-3]  # the second must wait for the worse ones
+    outcome = sweep(
+        "promoting",
+        {"target.learning_rate": {"choice": rates}, "source.enabled": {"choice": [False]}},
+        {"epochs": 4},
+        trials=len(rates),
+        scheduler="promotion",
+        metric="loss",
+        max_concurrent=1,
+        start_with=[{"target.learning_rate": rate} for rate in rates],
+        checkpoint_seconds=1e6,
+        confirm_seeds=0,
+    )
+    place = Place(storage, "promoting")
+    assert_all_agree(place, outcome)
+    folders = [path.name.split("-")[1] for path in place.folder.glob("tune-*/trial-*")]
+    promoted = [r for r in outcome.trials if folders.count(f"{r.number:03d}") > 1]
+    assert any(r.state is State.FINISHED for r in promoted)
+    assert any(r.state is State.STOPPED for r in outcome.trials)
+    plan = load_sweep(place)
+    for record in promoted:
+        config = plan.config(record.params, **{"target.evaluate_at": (0.25, 0.5)})
+        until = record.progress
+
+        def hear(report: Report, until: float = until) -> bool:
+            return report.progress < until
+
+        result = run_trial(config, hear, workspace=plan.workspace(storage))
+        assert (result.value, result.metrics) == (record.value, record.metrics)
+    left = {str(path) for path in place.folder.resolve().glob("tune-*/trial-*/checkpoint_*")}
+    assert left <= {record.checkpoint for record in outcome.trials if record.state is State.FINISHED}
 
 
 @pytest.mark.slow

@@ -51,6 +51,26 @@ def test_values_are_distinct_members_between_the_corners(domain: Domain) -> None
         assert list(values) == sorted(values)
 
 
+@given(domain=ints() | floats().filter(lambda domain: domain.step is not None), number=finite)
+def test_no_value_is_closer_than_the_nearest(domain: Int | Float, number: float) -> None:
+    nearest = domain.nearest(number)
+    assert nearest in domain
+    assert abs(nearest - number) <= min(abs(value - number) for value in domain.values()) * (1 + 1e-9) + 1e-9
+
+
+@given(domain=ints() | floats())
+def test_the_middle_lies_in_the_domain(domain: Int | Float) -> None:
+    assert domain.middle() in domain
+    assert domain.nearest(domain.middle()) == domain.middle()
+
+
+def test_the_middle_is_that_of_the_scale() -> None:
+    assert Float(1e-5, 1e-3, log=True).middle() == pytest.approx(1e-4)
+    assert Float(0, 0.3, step=0.1).middle() == 0.1
+    assert Float(-1, 3).middle() == 1
+    assert (Int(1, 100, log=True).middle(), Int(2, 4).middle(), Int(32, 96, step=16).middle()) == (10, 3, 64)
+
+
 def test_steps_are_counted_in_decimals() -> None:
     assert Float(0, 0.3, step=0.1).values() == (0.0, 0.1, 0.2, 0.3)
     assert 0.1 + 0.2 in Float(0, 0.4, step=0.1)
