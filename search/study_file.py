@@ -13,6 +13,9 @@ from search.records import Direction
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of each study that is opened
 
+LOCK_SECONDS = 120
+"""How long a write waits while somebody else, such as a dashboard or a backup, holds the file."""
+
 
 def open_study(file: Path, name: str, direction: Direction) -> optuna.Study:
     """The study of that name in an SQLite file, made where there is none yet.
@@ -23,7 +26,9 @@ def open_study(file: Path, name: str, direction: Direction) -> optuna.Study:
     if file.exists() and not file.is_file():  # opening a pipe would wait for ever
         raise PlanError([f"{file}: is no plain file; bring the study back from a copy"])
     with _readable(file):
-        storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}}
+        )
         names = [study.study_name for study in storage.get_all_studies()]
     if names and name not in names:
         raise PlanError(

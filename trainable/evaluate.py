@@ -52,6 +52,8 @@ def forward(
     model: PreTrainedModel, batch: dict[str, torch.Tensor], device: torch.device, precision: str
 ) -> torch.Tensor:
     """Logits of a batch in float32, shape (B, C)."""
+    if device.type == "cuda":  # from pinned memory a copy does not wait for what the GPU has to do before
+        batch = {name: t if t.is_cuda else t.pin_memory() for name, t in batch.items()}
     batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
     with autocast(precision, device), attention(device):
         logits: torch.Tensor = model(**batch).logits

@@ -29,10 +29,11 @@ from ray.util.queue import Empty, Queue
 from trainable.config import build_config
 from trainable.device import Ranks, is_poisoned
 from trainable.errors import ConfigError, PeerDiedError, TrialError, disk_is_full, in_words
+from trainable.files import flush_folder
 from trainable.progress import Report
 from trainable.runner import LocalRunner, Runner
 from trainable.seal import intact
-from trainable.trial import Trial
+from trainable.trial import Trial, best_value
 from trainable.workspace import Workspace
 
 IDLE_SECONDS = 7 * 24 * 3600
@@ -69,7 +70,7 @@ class TuneTrial(tune.Trainable):
         self._resume = intact(Path(config["resume"]), START_AGAIN) if config["resume"] else None
         self._started = False
         self._saved = 0.0
-        self._best = self._best_in(self._resume)
+        self._best = best_value(self._resume, self._metric)
 
     def step(self) -> dict[str, Any]:
         """Run to the next report. A trial that cannot go on ends here, with its `error`: only deaths are retried."""
@@ -112,24 +113,23 @@ class TuneTrial(tune.Trainable):
             result[SHOULD_CHECKPOINT] = True
         return result
 
-    def _best_in(self, folder: Path | None) -> float | None:
-        """The best value so far of the trial that a checkpoint belongs to."""
-        if folder is None or not (file := folder / "trial.json").exists():
-            return None
-        value: float | None = json.loads(file.read_text())["metrics"].get(f"target.validation.{self._metric}")
-        return value
-
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write what `Trial.save` writes."""
         if self._started:
             self._runner.save(Path(checkpoint_dir))
+
+    def save(self, checkpoint_dir: str | None = None) -> Any:
+        """Let Ray store a checkpoint; all of it is on the disk before the one before, of which there is one, goes."""
+        saved = super().save(checkpoint_dir)
+        flush_folder(Path(saved.checkpoint.path))  # type: ignore[union-attr]  # `save_checkpoint` writes one
+        return saved
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Go on from a checkpoint after a death; Ray's folder does not outlive this call."""
         if (Path(checkpoint) / "trial.json").exists():
             kept = Path(tempfile.mkdtemp(dir=self.logdir))
             self._resume = intact(Path(shutil.copytree(checkpoint, kept, dirs_exist_ok=True)), START_AGAIN)
-            self._saved, self._best = self._time_total, self._best_in(self._resume)
+            self._saved, self._best = self._time_total, best_value(self._resume, self._metric)
             self._started = False
 
     def cleanup(self) -> None:

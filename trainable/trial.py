@@ -204,6 +204,14 @@ def run_trial(
     return trial.result()
 
 
+def best_value(folder: Path | None, metric: str) -> float | None:
+    """The best validation value so far of the trial that a checkpoint belongs to; none without either."""
+    if folder is None or not (file := folder / "trial.json").exists():
+        return None
+    value: float | None = json.loads(file.read_text())["metrics"].get(f"target.validation.{metric}")
+    return value
+
+
 def load_trained(folder: Path) -> tuple[PreTrainedModel, TrialConfig]:
     """The model of a finished trial's checkpoint, on the CPU in evaluation mode, and its settings.
 

@@ -1,6 +1,9 @@
 """The study on disk says what happened, to us and to whoever opens it with plain Optuna."""
 
+import sqlite3
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +210,18 @@ def test_facts_of_the_sweep_outlive_the_session(open_ledger: Callable[..., Ledge
     assert ledger.noted("seconds_spent", 0.0) == 0.0
     ledger.note("seconds_spent", 1.5)
     assert open_ledger().noted("seconds_spent") == 1.5
+
+
+@pytest.mark.slow
+def test_a_study_that_somebody_else_holds_is_waited_for(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
+    """Six seconds, which is more than SQLite waits by itself."""
+    ledger = open_ledger()
+    ledger.begin()
+    (file,) = tmp_path.glob("*.db")
+    with closing(sqlite3.connect(file, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        end = threading.Timer(6.0, other.rollback)
+        end.start()
+        report(ledger, 0, 0.5, 0.25)
+        end.join()
+    assert open_ledger().record(0).value == 0.5

@@ -132,6 +132,19 @@ def test_checkpoints_are_asked_for_in_every_trial_of_a_slot(slot: type[TuneTrial
     assert [r.get(SHOULD_CHECKPOINT, False) for r in _to_end(trial)] == [False, False, True]
 
 
+def test_a_checkpoint_is_on_the_disk_when_it_is_heard_of(
+    slot: type[TuneTrial], base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: set[int] = set()
+    monkeypatch.setattr("trainable.files.os.fsync", lambda descriptor: flushed.add(os.fstat(descriptor).st_ino))
+    trial = slot(_tune_config(_settings(base)))
+    trial.train()
+    trial.save(str(tmp_path / "checkpoint"))
+    files = [*(tmp_path / "checkpoint").iterdir(), tmp_path / "checkpoint", tmp_path]
+    assert len(files) > 3
+    assert {path.stat().st_ino for path in files} <= flushed
+
+
 def test_a_dead_trial_goes_on_in_another_slot(slot: type[TuneTrial], base: dict[str, Any], tmp_path: Path) -> None:
     config = _tune_config(_settings(base, epochs=6, learning_rate=3e-3))
     whole = [(r["metrics"], r["value"]) for r in _to_end(slot(copy.deepcopy(config)))]
