@@ -3,8 +3,9 @@
 On this machine: a Ray head without slots, two worker nodes of one CPU each, an MLflow server, and the driver, each in
 processes of its own. Killed with SIGKILL, in a seeded order: a trial's process; the process that holds the lock of a
 cache (the one that trains the source that others wait for, for instance); a worker node with all its processes, which
-comes back; the MLflow server, which comes back; the driver, after which `transfersweep resume` goes on. Where a sweep
-ends before enough was killed, another one begins. Exits with 1 unless every count is 0.
+comes back; the MLflow server, which comes back; the driver, or the whole cluster, its head first to come back, after
+which `transfersweep resume` goes on. Where a sweep ends before enough was killed, another one begins. Exits with 1
+unless every count is 0.
 """
 
 import argparse
@@ -145,6 +146,7 @@ def disturbed(parts: Parts, killer: Killer, file: Path, storage: Path, kills: in
             continue
         if driver.returncode:  # it said why; what it lacked comes back
             print(f"a driver ended with {driver.returncode}: {log_of(storage).splitlines()[-1:]}", flush=True)
+        parts.start_cluster()
         parts.wait_for_mlflow()
     return found_of(parts, storage, drivers, time.monotonic() - begin)
 

@@ -18,6 +18,7 @@ import psutil
 from common import ROOT, environment
 
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+NODES = ("head", "node 1", "node 2")
 AWAY = {"node": 3.0, "MLflow": 12.0}  # seconds until what was killed comes back
 
 
@@ -44,14 +45,31 @@ class Parts:
 
     def start(self) -> None:
         """All of them, until they answer."""
+        self._start("MLflow")
+        self.start_cluster()
+        self.wait_for_mlflow()
+
+    def start_cluster(self) -> None:
+        """Ray's nodes, the head first, where they have not been started or have been killed together."""
         count = (
             f"import ray; ray.init('{self.address}', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
         )
-        self._start("MLflow")
-        for there, name in enumerate(("head", "node 1", "node 2"), start=1):
-            self._start(name)
-            wait_until(partial(run_prints, [sys.executable, "-c", count], str(there)), f"Ray's {name}")
-        self.wait_for_mlflow()
+        for there, name in enumerate(NODES, start=1):
+            if name not in self._processes:
+                self._start(name)
+                wait_until(partial(run_prints, [sys.executable, "-c", count], str(there)), f"Ray's {name}")
+
+    def kill_cluster(self) -> bool:
+        """End all of Ray's nodes at once, if they are there; only `start_cluster` brings them back."""
+        if "head" not in self._processes:
+            return False
+        for name in reversed(NODES):
+            self._due.pop(name, None)
+            process = self._processes.pop(name)
+            with suppress(psutil.NoSuchProcess):
+                kill_tree(psutil.Process(process.pid))
+            process.wait()
+        return True
 
     def wait_for_mlflow(self) -> None:
         """Until the server is there."""
@@ -76,12 +94,12 @@ class Parts:
 
     def there(self, name: str) -> bool:
         """Whether it is not away."""
-        return name not in self._due
+        return name in self._processes and name not in self._due
 
     def workers(self) -> list[psutil.Process]:
         """Processes of the worker nodes that run a trial."""
         found = []
-        for name in ("node 1", "node 2"):
+        for name in filter(self.there, ("node 1", "node 2")):
             with suppress(psutil.NoSuchProcess):
                 children = psutil.Process(self._processes[name].pid).children(recursive=True)
                 found += [child for child in children if is_trial(child)]
@@ -106,6 +124,7 @@ class Killer:
             "node": lambda driver, storage: self._kill_part(self._draw.choice(["node 1", "node 2"])),
             "MLflow": lambda driver, storage: self._kill_part("MLflow"),
             "driver": lambda driver, storage: self._kill_driver(driver),
+            "cluster": lambda driver, storage: parts.kill_cluster(),
         }
         self._next, self._queue = 0.0, list[str]()
         self.killed: Counter[str] = Counter()
