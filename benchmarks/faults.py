@@ -134,6 +134,7 @@ def disturbed(parts: Parts, killer: Killer, file: Path, storage: Path, kills: in
     begin, drivers = time.monotonic(), 0
     place = Place(storage, "sweep")
     while not is_complete(place):
+        parts.start_cluster()
         driver, drivers = drive(parts, file, storage), drivers + 1
         while driver.poll() is None:
             if time.monotonic() - begin > PATIENCE:
@@ -146,7 +147,6 @@ def disturbed(parts: Parts, killer: Killer, file: Path, storage: Path, kills: in
             continue
         if driver.returncode:  # it said why; what it lacked comes back
             print(f"a driver ended with {driver.returncode}: {log_of(storage).splitlines()[-1:]}", flush=True)
-        parts.start_cluster()
         parts.wait_for_mlflow()
     return found_of(parts, storage, drivers, time.monotonic() - begin)
 

@@ -1,6 +1,7 @@
 """Joining Ray: a fresh cluster on this machine, or a running one."""
 
 import os
+import socket
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 PRELOAD = "RAY_preload_python_modules"
 SLOT_MODULES = "trainable.ray_trainable,trainable.rehearsal"
 """What the processes of slots import, some seconds long, while the driver is not ready for them yet."""
+LISTEN_SECONDS = 10.0
+"""How long whoever listens at the address of a cluster may take to say so."""
 
 
 _starter = ThreadPoolExecutor(1, thread_name_prefix="ray")
@@ -51,6 +54,10 @@ def join(address: str | None, settings: SweepSettings) -> None:
     if address is None:
         (_started.pop() if _started else _starter.submit(_start, settings)).result()
         return
+    if not _listens(address):  # Ray would wait for it, many minutes, without a word
+        raise ConfigError(
+            f"--address {address}: nothing listens there; is the cluster up, and this its head's address?"
+        )
     ray_constants.ENABLE_RAY_CLUSTER = True
     if TOKEN_FILE.expanduser().exists() or os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -59,6 +66,18 @@ def join(address: str | None, settings: SweepSettings) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"--address {address}: cannot join that Ray cluster ({reason})") from None
+
+
+def _listens(address: str) -> bool:
+    """Whether somebody listens at `host:port`; other addresses, such as `auto`, are Ray's to look up."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not port.isdigit():
+        return True
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), LISTEN_SECONDS).close()
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def _start(settings: SweepSettings) -> None:

@@ -1,7 +1,7 @@
 """Ray as a sweep starts it: ahead of its use, with processes that have imported what slots need."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,6 +16,7 @@ from ray.tune.result import SHOULD_CHECKPOINT
 from search import cluster
 from search.settings import SweepSettings
 from search.sweep import _unburden_tune
+from trainable.errors import ConfigError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -32,6 +33,12 @@ def test_what_is_not_joined_is_ended() -> None:
     with pytest.raises(ZeroDivisionError), cluster.starting(None, SETTINGS):
         raise ZeroDivisionError
     assert not ray.is_initialized()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "no-such-host.invalid"])
+def test_a_cluster_that_is_not_there_is_told_at_once(host: str, free_port: Callable[[], int]) -> None:
+    with pytest.raises(ConfigError, match="nothing listens there"):
+        cluster.join(f"{host}:{free_port()}", SETTINGS)
 
 
 def test_an_actor_finds_its_modules_imported() -> None:
