@@ -65,10 +65,7 @@ class Parts:
             return False
         for name in reversed(NODES):
             self._due.pop(name, None)
-            process = self._processes.pop(name)
-            with suppress(psutil.NoSuchProcess):
-                kill_tree(psutil.Process(process.pid))
-            process.wait()
+            end(self._processes.pop(name))
         return True
 
     def wait_for_mlflow(self) -> None:
@@ -81,8 +78,7 @@ class Parts:
 
     def kill(self, name: str) -> None:
         """End it with all that it has started; it comes back when it is time."""
-        kill_tree(psutil.Process(self._processes[name].pid))
-        self._processes[name].wait()
+        end(self._processes[name])
         self._due[name] = time.monotonic() + AWAY[name.split()[0]]
 
     def bring_back(self, at_once: bool = False) -> None:
@@ -99,7 +95,7 @@ class Parts:
     def workers(self) -> list[psutil.Process]:
         """Processes of the worker nodes that run a trial."""
         found = []
-        for name in filter(self.there, ("node 1", "node 2")):
+        for name in filter(self.there, NODES[1:]):
             with suppress(psutil.NoSuchProcess):
                 children = psutil.Process(self._processes[name].pid).children(recursive=True)
                 found += [child for child in children if is_trial(child)]
@@ -108,9 +104,7 @@ class Parts:
     def end(self) -> None:
         """Everything that runs."""
         for process in self._processes.values():
-            with suppress(psutil.NoSuchProcess):
-                kill_tree(psutil.Process(process.pid))
-            process.wait()
+            end(process)
 
 
 class Killer:
@@ -121,7 +115,7 @@ class Killer:
         self._ways: dict[str, Callable[[subprocess.Popen[bytes], Path], bool]] = {
             "trial": lambda driver, storage: self._kill_one(parts.workers()),
             "lock holder": lambda driver, storage: self._kill_one([p for p in parts.workers() if holds(p, storage)]),
-            "node": lambda driver, storage: self._kill_part(self._draw.choice(["node 1", "node 2"])),
+            "node": lambda driver, storage: self._kill_part(self._draw.choice(NODES[1:])),
             "MLflow": lambda driver, storage: self._kill_part("MLflow"),
             "driver": lambda driver, storage: self._kill_driver(driver),
             "cluster": lambda driver, storage: parts.kill_cluster(),
@@ -165,6 +159,13 @@ def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command, cwd=ROOT, env=environment() | TOKEN, stdout=stream, stderr=stream, start_new_session=True
         )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """A process of ours and all that it has started, and wait for its end."""
+    with suppress(psutil.NoSuchProcess):
+        kill_tree(psutil.Process(process.pid))
+    process.wait()
 
 
 def kill_tree(process: psutil.Process) -> None:

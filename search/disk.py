@@ -17,7 +17,7 @@ from search.errors import HaltError
 from search.halt import Halt
 from search.ledger import Ledger
 from search.plan import Plan
-from search.records import State, TrialRecord, ranked
+from search.records import State, TrialRecord, ranked, trial_name
 from search.selection import finalists
 from search.settings import SweepSettings
 from trainable.errors import disk_is_full
@@ -86,7 +86,7 @@ class DiskWatch(Callback):
         """Learn how large checkpoints are, and delete the one from which a paused trial went on."""
         own = Path(checkpoint.path)
         self._largest = max(self._largest, sum(file.stat().st_size for file in own.glob("*")))
-        for former in own.parent.parent.glob(f"trial-{trial.config['number']:03d}-*/checkpoint_*"):
+        for former in own.parent.parent.glob(f"{trial_name(trial.config['number'])}-*/checkpoint_*"):
             if former.parent != own.parent:
                 shutil.rmtree(former, ignore_errors=True)
 

@@ -30,7 +30,7 @@ from trainable.workspace import Workspace
 
 def finish(plan: Plan, storage: Path, ledger: Ledger, runs: TrialRuns, tracker: Tracker) -> Outcome:
     """Close a sweep that has nothing left to do: end what the budget cut off, read the test split, record it all."""
-    for record in [*ledger.running(), *ledger.paused()]:
+    for record in [record for record in ledger.records if not record.ended]:
         ledger.end(record.number, State.STOPPED)
         runs.close(record.number)
     runs.reconcile()

@@ -190,7 +190,7 @@ def _record(trial: FrozenTrial, base_seed: int) -> TrialRecord:
     state = states.get(trial.state, State.LOST if facts.get("lost") else State.FAILED)
     return TrialRecord(
         number=trial.number,
-        state=State.PAUSED if facts.get("paused") and not trial.state.is_finished() else state,
+        state=State.PAUSED if facts.get("paused") else state,
         params=dict(trial.params),
         seed=trial.user_attrs.get("seed", base_seed),
         role=trial.user_attrs.get("role", "search"),

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from search.delivery import RefusedError
 from search.outbox import Event
-from search.records import State
+from search.records import State, trial_name
 from search.store_uri import artifact_location
 
 SWEEP = "transfersweep.sweep"
@@ -154,7 +154,7 @@ class MlflowRuns:
         tags = {SWEEP: self._sweep, SWEEP_ID: self._sweep_id, _KIND: "sweep" if key is None else "trial"}
         if key is not None:
             tags |= {TRIAL: str(key), _PARENT: self._run_id(None, time)}
-        name = self._sweep if key is None else f"trial-{key:03d}"
+        name = self._sweep if key is None else trial_name(key)
         run = self._client.create_run(self._experiment, start_time=time, tags=tags, run_name=name)
         self._ids[key], self._steps[key] = run.info.run_id, {}
         return run

@@ -4,7 +4,7 @@ Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020),
 it ends too early, while there is little to compare with, is lost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ray.tune import Callback
@@ -22,16 +22,12 @@ class Promotion(FIFOScheduler):
     Args:
         rungs: progress in percent, ascending, at which trials are compared.
         direction: which values are better.
-        history: values by progress of the search's trials so far, by their number in the study.
     """
 
-    def __init__(self, rungs: Sequence[int], direction: str, history: Mapping[int, Mapping[int, float]]) -> None:
+    def __init__(self, rungs: Sequence[int], direction: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._sign = -1 if direction == "max" else 1
         self._rungs: dict[int, dict[int, float]] = {rung: {} for rung in rungs}  # costs by number of the trial
-        for number, values in history.items():
-            for progress, value in sorted(values.items()):
-                self._arrive(number, progress, value)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Judge a trial that has come to a rung."""

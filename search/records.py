@@ -58,7 +58,7 @@ class TrialRecord(_Json):
     seconds: float = 0.0
     times: dict[str, dict[str, float]] = field(default_factory=dict)
     """What it was spent on: `seconds`, `tokens` and `computed` (tokens with padding) by part, such as
-    `target.train`; without what a process that died had spent."""
+    `target.train`; without what a process had spent that died in the middle of a session."""
     error: str | None = None
     checkpoint: str | None = None
 
@@ -203,6 +203,11 @@ def added(times: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[
         for name, numbers in parts.items():
             total.setdefault(name, Counter()).update(numbers)
     return {name: dict(sums) for name, sums in total.items()}
+
+
+def trial_name(number: int) -> str:
+    """What a trial is called where it has a name: its MLflow run, and the beginning of its folder."""
+    return f"trial-{number:03d}"
 
 
 def count_states(records: Iterable[TrialRecord]) -> dict[str, int]:

@@ -29,16 +29,21 @@ BLOCKS = {"tpe": 1000, "gp": 100, "cmaes": 1000}
 """Samplers that learn from trials, and the block in which they forget (see `Knowledge`): so that a suggestion
 takes at most about 0.1 s, or some seconds for `gp`."""
 
-STOPPING: dict[str, Callable[[], TrialScheduler]] = {
-    "asha": lambda: AsyncHyperBandScheduler(time_attr="progress", grace_period=RUNGS[0], max_t=100, reduction_factor=2),
+SCHEDULERS: dict[str, Callable[[str], TrialScheduler]] = {
+    "asha": lambda direction: AsyncHyperBandScheduler(
+        "progress", "value", direction, grace_period=RUNGS[0], max_t=100, reduction_factor=2
+    ),
+    "promotion": lambda direction: Promotion(RUNGS, direction),
     # Without an endless time slice the rule would pause trials while there are too few to compare.
-    "median": lambda: MedianStoppingRule(
-        time_attr="progress",
+    "median": lambda direction: MedianStoppingRule(
+        "progress",
+        "value",
+        direction,
         grace_period=RUNGS[0],
         min_samples_required=3,
         min_time_slice=float("inf"),  # type: ignore[arg-type]  # no int is as long as the wait it compares with
     ),
-    "none": FIFOScheduler,
+    "none": lambda direction: FIFOScheduler(),
 }
 
 
@@ -53,18 +58,16 @@ def build_scheduler(
     """A scheduler of the table that compares trials' `value` at equal `progress`.
 
     Args:
-        name: `promotion`, or in the table.
+        name: in the table.
         direction: `max` or `min`.
         ended: values by progress, in percent, of the trials of earlier sessions, by number; it begins with what it
             has learnt from them.
-        begun: the same of trials that go on.
+        begun: the same of trials that go on, for a scheduler that knows a trial again by its number.
     """
-    if name == "promotion":
-        return Promotion(RUNGS, direction, {**ended, **begun})
-    scheduler = STOPPING[name]()
-    scheduler.set_search_properties("value", direction)
-    for number, values in ended.items():
-        trial = Trial("earlier", trial_id=f"earlier-{number}", stub=True)
+    scheduler = SCHEDULERS[name](direction)
+    known = {**ended, **begun} if isinstance(scheduler, Promotion) else ended
+    for number, values in known.items():
+        trial = Trial("earlier", config={"number": number}, trial_id=f"earlier-{number}", stub=True)
         scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]  # neither rule asks the controller here
         for progress, value in sorted(values.items()):
             result = {"progress": progress, "value": value}

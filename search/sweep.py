@@ -29,7 +29,7 @@ from search.phases import Phases
 from search.place import Place, change_facts
 from search.plan import Plan
 from search.promotion import PausedWithCheckpoint, Promotion
-from search.records import Outcome
+from search.records import Outcome, trial_name
 from search.redaction import redact
 from search.retries import RETRIES, Retries
 from search.runs import TrialRuns
@@ -118,9 +118,9 @@ def _search(
                 num_samples=-1,
                 max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),
                 reuse_actors=True,
-                trial_name_creator=lambda trial: f"trial-{trial.config['number']:03d}",
+                trial_name_creator=lambda trial: trial_name(trial.config["number"]),
                 # What was paused goes on as another trial of Tune's.
-                trial_dirname_creator=lambda trial: f"trial-{trial.config['number']:03d}-{trial.trial_id}",
+                trial_dirname_creator=lambda trial: f"{trial_name(trial.config['number'])}-{trial.trial_id}",
             ),
             run_config=tune.RunConfig(
                 name=f"tune-{uuid.uuid4().hex[:8]}",

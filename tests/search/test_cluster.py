@@ -35,10 +35,10 @@ def test_what_is_not_joined_is_ended() -> None:
     assert not ray.is_initialized()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "no-such-host.invalid"])
-def test_a_cluster_that_is_not_there_is_told_at_once(host: str, free_port: Callable[[], int]) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "[::1]:{}", "no-such-host.invalid:{}", "127.0.0.1:99999"])
+def test_a_cluster_that_is_not_there_is_told_at_once(address: str, free_port: Callable[[], int]) -> None:
     with pytest.raises(ConfigError, match="nothing listens there"):
-        cluster.join(f"{host}:{free_port()}", SETTINGS)
+        cluster.join(address.format(free_port()), SETTINGS)
 
 
 def test_an_actor_finds_its_modules_imported() -> None:

@@ -8,8 +8,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from search.promotion import PausedWithCheckpoint, Promotion
-
-RUNGS = (25, 50)
+from search.strategy import RUNGS, build_scheduler
 
 
 def trial(number: int) -> Trial:
@@ -21,11 +20,18 @@ def report(promotion: Promotion, number: int, progress: float, value: float | No
     return promotion.on_trial_result(None, trial(number), said)
 
 
+def promotion_after(direction: str, history: dict[int, dict[int, float]]) -> Promotion:
+    """The scheduler of a session that begins with these values."""
+    scheduler = build_scheduler("promotion", direction, {}, history)
+    assert isinstance(scheduler, Promotion)
+    return scheduler
+
+
 class Search:
     """One slot: what is promoted goes first, then a new trial, until neither is left."""
 
     def __init__(self, values: list[float]) -> None:
-        self.values, self.promotion = values, Promotion(RUNGS, "max", {})
+        self.values, self.promotion = values, promotion_after("max", {})
         self.passed: dict[int, list[int]] = {rung: [] for rung in RUNGS}
         self.came: dict[int, list[int]] = {rung: [] for rung in RUNGS}
         self.paused: dict[int, int] = {}
@@ -60,7 +66,7 @@ def test_a_later_session_decides_as_this_one_would(values: list[float]) -> None:
     reached = {
         number: {rung: values[number] for rung in RUNGS if number in search.came[rung]} for number in search.came[25]
     }
-    later = Promotion(RUNGS, "max", reached)
+    later = promotion_after("max", reached)
     numbers = range(len(values))
     assert [later.goes_on(n) for n in numbers] == [search.promotion.goes_on(n) for n in numbers]
     if search.paused:
@@ -68,7 +74,7 @@ def test_a_later_session_decides_as_this_one_would(values: list[float]) -> None:
 
 
 def test_only_a_first_score_at_a_rung_is_judged() -> None:
-    promotion = Promotion(RUNGS, "min", {})
+    promotion = promotion_after("min", {})
     assert report(promotion, 0, 10.0, 0.9) == TrialScheduler.CONTINUE  # before the first rung
     assert report(promotion, 0, 25.0, 0.5) == TrialScheduler.CONTINUE  # alone, it is the best
     assert report(promotion, 1, 25.0, None) == TrialScheduler.CONTINUE  # a mere sign of life
@@ -84,9 +90,9 @@ def test_only_a_first_score_at_a_rung_is_judged() -> None:
 
 
 def test_who_came_further_goes_on_first() -> None:
-    promotion = Promotion(RUNGS, "max", {0: {25: 0.1}, 1: {25: 0.9, 50: 0.9}, 2: {25: 0.8, 50: 0.8}, 3: {25: 0.9}})
+    promotion = promotion_after("max", {0: {25: 0.1}, 1: {25: 0.9, 50: 0.9}, 2: {25: 0.8, 50: 0.8}, 3: {25: 0.9}})
     assert not promotion.goes_on(2)
-    promotion = Promotion(RUNGS, "max", {n: {25: 0.9} for n in range(4)} | {9: {25: 0.5, 50: 0.5}})
+    promotion = promotion_after("max", {n: {25: 0.9} for n in range(4)} | {9: {25: 0.5, 50: 0.5}})
     assert promotion.most_promising([0, 1, 9]) == 9
 
 

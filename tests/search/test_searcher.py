@@ -9,6 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search.budget import Budget
@@ -21,6 +22,7 @@ from search.strategy import build_scheduler
 
 Result = dict[str, Any]
 Open = Callable[..., TruthfulSearcher]
+Promoting = Callable[..., tuple[TruthfulSearcher, TrialScheduler]]
 
 
 @pytest.fixture
@@ -264,28 +266,30 @@ def test_what_a_halt_cuts_off_stays_running(open_searcher: Open) -> None:
 
 
 @pytest.fixture
-def promoting(open_searcher: Open) -> Open:
-    """A session of a search that promotes."""
+def promoting(open_searcher: Open) -> Promoting:
+    """A session of a search that promotes, and its scheduler."""
 
-    def open_(**sweep: Any) -> TruthfulSearcher:
+    def open_(**sweep: Any) -> tuple[TruthfulSearcher, TrialScheduler]:
         space = {"target.epochs": {"int": [1, 9]}}
         settings = {"scheduler": "promotion", "sampler": "grid", "start_with": [], "confirm_seeds": 0}
         plain = open_searcher(space, {"source": None}, **{**settings, **sweep})
-        history = plain.ledger.history(TrialState.RUNNING)
-        scheduler = build_scheduler("promotion", "max", {}, history)
-        return TruthfulSearcher(plain.plan, plain.ledger, plain.budget, 2, scheduler=scheduler)
+        scheduler = build_scheduler("promotion", "max", {}, plain.ledger.history(TrialState.RUNNING))
+        searcher = TruthfulSearcher(plain.plan, plain.ledger, plain.budget, 2, scheduler=scheduler)
+        return searcher, scheduler
 
     return open_
 
 
-def to_a_rung(searcher: TruthfulSearcher, name: str, value: float, share: float = 0.25) -> int:
+def to_a_rung(
+    searcher: TruthfulSearcher, scheduler: TrialScheduler, name: str, value: float, share: float = 0.25
+) -> int:
     """Let a trial begin or go on, and come to a rung; returns its number in the study."""
     config = searcher.suggest(name)
     assert isinstance(config, dict)
     number: int = config["number"]
     result = {**said(value, share), "progress": 100 * share}
-    verdict = searcher._promotion.on_trial_result(None, Trial("tiny", config=config, stub=True), result)  # type: ignore[union-attr]
-    if verdict == "STOP":
+    verdict = scheduler.on_trial_result(None, Trial("tiny", config=config, stub=True), result)
+    if verdict == TrialScheduler.STOP:
         searcher.ledger.keep(number, f"checkpoint of {number}")
         searcher.on_trial_complete(name, result)
     else:
@@ -293,12 +297,12 @@ def to_a_rung(searcher: TruthfulSearcher, name: str, value: float, share: float 
     return number
 
 
-def test_a_paused_trial_goes_on_once_it_is_in_the_better_half(promoting: Open, tmp_path: Path) -> None:
-    searcher = promoting(trials=5)
-    assert [to_a_rung(searcher, name, value) for name, value in (("a", 0.9), ("b", 0.8))] == [0, 1]
+def test_a_paused_trial_goes_on_once_it_is_in_the_better_half(promoting: Promoting, tmp_path: Path) -> None:
+    searcher, scheduler = promoting(trials=5)
+    assert [to_a_rung(searcher, scheduler, name, value) for name, value in (("a", 0.9), ("b", 0.8))] == [0, 1]
     assert [r.state for r in searcher.ledger.records] == [State.RUNNING, State.PAUSED]
-    assert to_a_rung(searcher, "c", 0.1) == 2
-    assert to_a_rung(searcher, "d", 0.2) == 3
+    assert to_a_rung(searcher, scheduler, "c", 0.1) == 2
+    assert to_a_rung(searcher, scheduler, "d", 0.2) == 3
     config = searcher.suggest("again")  # two of four pass
     assert isinstance(config, dict)
     assert (config["number"], config["resume"]) == (1, "checkpoint of 1")
@@ -317,21 +321,21 @@ def test_a_paused_trial_goes_on_once_it_is_in_the_better_half(promoting: Open, t
     assert set(states(tmp_path)) == {TrialState.COMPLETE, TrialState.PRUNED}
 
 
-def test_only_so_many_trials_wait(promoting: Open) -> None:
-    searcher = promoting(trials=9, keep_paused=2)
+def test_only_so_many_trials_wait(promoting: Promoting) -> None:
+    searcher, scheduler = promoting(trials=9, keep_paused=2)
     for name, value in zip("abcd", (0.9, 0.3, 0.1, 0.2), strict=True):
-        to_a_rung(searcher, name, value)
+        to_a_rung(searcher, scheduler, name, value)
     assert [r.state for r in searcher.ledger.records] == [State.RUNNING, State.PAUSED, State.STOPPED, State.PAUSED]
 
 
-def test_a_paused_trial_outlives_the_session(promoting: Open) -> None:
-    first = promoting(trials=4)
+def test_a_paused_trial_outlives_the_session(promoting: Promoting) -> None:
+    first, scheduler = promoting(trials=4)
     for name, value in (("a", 0.9), ("b", 0.8), ("c", 0.1)):
-        to_a_rung(first, name, value)
-    second = promoting(trials=4)
+        to_a_rung(first, scheduler, name, value)
+    second, later = promoting(trials=4)
     assert [r.state for r in second.ledger.records] == [State.RUNNING, State.PAUSED, State.PAUSED]
     assert second.suggest("a again")["number"] == 0  # it was running
-    assert to_a_rung(second, "d", 0.2) == 3
+    assert to_a_rung(second, later, "d", 0.2) == 3
     assert second.suggest("b again")["number"] == 1
 
 
