@@ -58,7 +58,7 @@ def test_a_shipped_experiment_runs_to_its_end(name: str, tiny_bert: str, storage
     searched = [r for r in outcome.trials if r.role == "search"]
     assert len(searched) == plan.settings.trials
     assert {r.state for r in outcome.trials} <= {State.FINISHED, State.STOPPED}
-    for record, point in zip(searched, plan.settings.start_with, strict=False):
+    for record, point in zip(searched, plan.settings.start_with or [], strict=False):
         assert record.params.items() >= point.items()
     assert outcome.winner is not None
     assert outcome.test is not None
