@@ -53,6 +53,7 @@ OFF: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "bf16": nullcontext,
     "dynamic padding": nullcontext,
     "batches of like lengths": lambda: patch("trainable.batches.POOL", 1),
+    "first token alone": lambda: patch("trainable.training.first_token_alone", lambda model: model),
     "vocabulary cut": lambda: patch("trainable.vocabulary.LARGEST_SHARE", 0.0),
     "evaluation in the caches": lambda: patch("trainable.evaluate.TOKEN_BUDGET", {"cpu": 4096, "cuda": 65536}),
     "plain attention": lambda: patch("trainable.evaluate.attention", lambda device: nullcontext()),

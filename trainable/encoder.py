@@ -165,17 +165,6 @@ def trained_weights(encoder: str, frozen_layers: int) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def flops_per_token(model: PreTrainedModel, trains: bool) -> float:
-    """FLOPs of the products of one token with the weights of the layers; those between tokens are left out.
-
-    Two for each weight on the way up. Where the model `trains`, four more for each weight that does: two for its own
-    gradient and two for that of what lies below.
-    """
-    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    linear = {m.weight for stack in stacks for m in stack.modules() if isinstance(m, nn.Linear)}
-    return sum(weight.numel() * (6.0 if trains and weight.requires_grad else 2.0) for weight in linear)
-
-
 def train_mode(model: PreTrainedModel, frozen: list[nn.Module]) -> None:
     """Switch dropout on, except in the frozen modules."""
     model.train()

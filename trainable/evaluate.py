@@ -12,10 +12,10 @@ from transformers import PreTrainedModel
 from trainable.batches import evaluation_batches
 from trainable.clock import Part
 from trainable.device import Ranks, attention, autocast, matmul_peak
-from trainable.encoder import flops_per_token
 from trainable.errors import TrialError
 from trainable.memory import in_batches
 from trainable.metrics import confusion, scores
+from trainable.network import flops_per_token
 
 TOKEN_BUDGET = {"cpu": 512, "cuda": 65536}
 """Tokens an evaluation batch holds at most, padding included, by kind of device: on a CPU, what its caches hold."""

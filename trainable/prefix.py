@@ -7,7 +7,6 @@ what of it stays in memory is the page cache's business. Before a file is writte
 against logits through the whole model; where they differ, nothing is cached.
 """
 
-import copy
 import hashlib
 import json
 import time
@@ -21,15 +20,15 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors import safe_open
-from torch import nn
 from transformers import PreTrainedModel
 
 from trainable.batches import evaluation_batches
 from trainable.device import autocast
-from trainable.encoder import below_layers, layers_of
+from trainable.encoder import layers_of
 from trainable.evaluate import TOKEN_BUDGET, Inputs, Split, forward
 from trainable.files import longest_unused, write_file
 from trainable.memory import attempt, in_batches
+from trainable.network import layers_between
 from trainable.seal import is_whole, save_tensors
 
 FORMAT = 1
@@ -193,42 +192,6 @@ class PrefixStore:
                 if (got - expected).abs().max() <= TOLERANCE[self.precision] * expected.abs().max():
                     return {"states": kept.contiguous()}
         return {}
-
-
-def layers_between(model: PreTrainedModel, start: int, stop: int | None = None) -> PreTrainedModel:
-    """The same model, weights shared, with the layers from `start` to below `stop` only.
-
-    From a `start` above 0 it takes the output of the layers below as `inputs_embeds`.
-    """
-    layers = layers_of(model)
-    below = {name for name, _ in below_layers(model)} if start else set()
-
-    def view(module: nn.Module) -> nn.Module:
-        """A copy of the module whose children are shared, but for those on the way to the layers."""
-        if module is layers:
-            return layers[start:stop]
-        twin = copy.copy(module)
-        twin._modules = dict(module._modules)
-        for name, child in module.named_children():
-            if any(part is layers for part in child.modules()):
-                twin._modules[name] = view(child)
-            elif module is model.base_model and name in below:
-                twin._modules[name] = _PassOn()
-        return twin
-
-    part: PreTrainedModel = view(model)  # type: ignore[assignment]  # a copy, of the same class
-    return part
-
-
-class _PassOn(nn.Module):
-    """Stands where the embeddings were: hands on what the layers below have made."""
-
-    def forward(
-        self, *given: torch.Tensor | None, inputs_embeds: torch.Tensor | None = None, **others: object
-    ) -> torch.Tensor:
-        states = inputs_embeds if inputs_embeds is not None else given[0]
-        assert states is not None
-        return states
 
 
 def _load(file: Path, lengths: NDArray[np.int64]) -> PrefixInputs | None:

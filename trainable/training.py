@@ -23,8 +23,9 @@ from trainable.errors import TrialError
 from trainable.evaluate import Split, forward, ideal_seconds, predict, score
 from trainable.memory import attempt, finer
 from trainable.metrics import is_better
+from trainable.network import first_token_alone, layers_between
 from trainable.optim import build_optimizer, class_weights, schedule_factor, set_learning_rate
-from trainable.prefix import PrefixStore, layers_between
+from trainable.prefix import PrefixStore
 from trainable.progress import Progress, Report, Setting
 from trainable.vocabulary import use_words
 
@@ -38,7 +39,7 @@ class StageTraining:
     def __init__(self, model: PreTrainedModel, train: Split, validation: Split, stage: Stage, setting: Setting) -> None:
         self.model, self.train, self.validation, self.stage, self.setting = model, train, validation, stage, setting
         torch.nn.Module.to(model, setting.device)
-        self.network = model  # what computes: the model, or the part of it behind the frozen layers
+        self.network = first_token_alone(model)  # what computes: of the model, what is read and not known
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         self.frozen = freeze(model, stage.frozen_layers)
         self._words = use_words(model, stage, train.inputs.words(), validation.inputs.words())
@@ -58,7 +59,7 @@ class StageTraining:
         validation = store.get(self.model, self.validation, count)
         if train is not None and validation is not None:
             self.train, self.validation = train, validation
-            self.network = layers_between(self.model, count)
+            self.network = layers_between(self.network, count)
 
     def reports(self) -> Iterator[Report]:
         """Train from where the progress stands to the end, with a report after each evaluation.

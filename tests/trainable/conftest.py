@@ -1,12 +1,41 @@
 """What the tests of trials share: settings that a tiny encoder trains in well under a second."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    CamembertConfig,
+    DistilBertConfig,
+    ElectraConfig,
+    ModernBertConfig,
+    PreTrainedConfig,
+    RobertaConfig,
+    XLMRobertaConfig,
+)
 
 from trainable.workspace import Workspace
+
+COMMON: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
+COMMON |= {"intermediate_size": 64, "max_position_embeddings": 64}
+KINDS: dict[str, Callable[[int], PreTrainedConfig]] = {
+    "bert": lambda words: BertConfig(vocab_size=words, **COMMON),
+    "roberta": lambda words: RobertaConfig(vocab_size=words, **COMMON),
+    "xlm-roberta": lambda words: XLMRobertaConfig(vocab_size=words, **COMMON),
+    "camembert": lambda words: CamembertConfig(vocab_size=words, **COMMON),
+    "electra": lambda words: ElectraConfig(vocab_size=words, embedding_size=16, **COMMON),
+    "distilbert": lambda words: DistilBertConfig(
+        vocab_size=words, dim=32, n_layers=3, n_heads=2, hidden_dim=64, max_position_embeddings=64
+    ),
+    "modernbert": lambda words: ModernBertConfig(
+        vocab_size=words, pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3, **COMMON
+    ),
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,3 +58,36 @@ def base(tiny_bert: str, films_csv: Path, tweets_csv: Path) -> dict[str, Any]:
         "source": {"enabled": False, "dataset": {"csv": str(films_csv)}, "batch_size": 32, **common},
         "target": {"dataset": {"csv": str(tweets_csv)}, "batch_size": 8, **common},
     }
+
+
+@pytest.fixture(scope="session")
+def encoders(tiny_bert: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A tiny random encoder of each kind, saved with the same tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    folders = {}
+    for kind, config in KINDS.items():
+        torch.manual_seed(0)
+        folders[kind] = str(tmp_path_factory.mktemp(kind))
+        AutoModel.from_config(config(len(tokenizer))).save_pretrained(folders[kind])
+        tokenizer.save_pretrained(folders[kind])
+    return folders
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of encoder in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def encoder(kind: str, encoders: dict[str, str]) -> str:
+    """A tiny encoder of that kind."""
+    return encoders[kind]
+
+
+@pytest.fixture
+def batch(tiny_bert: str) -> dict[str, torch.Tensor]:
+    """Two texts, the second one padded."""
+    encoded = AutoTokenizer.from_pretrained(tiny_bert)(["a film that is good", "no"], padding=True, return_tensors="pt")
+    return {name: encoded[name] for name in ("input_ids", "attention_mask")}

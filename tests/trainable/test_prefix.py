@@ -43,6 +43,14 @@ def test_each_step_has_the_same_loss_with_and_without(
     assert reused == computed
 
 
+def test_every_kind_of_encoder_has_the_same_losses(encoder: str, base: dict[str, Any], workspace: Workspace) -> None:
+    base = {**base, "encoder": encoder}
+    without = losses(base, replace(workspace, reuse_frozen=False), frozen_layers=2)
+    assert losses(base, workspace, frozen_layers=2) == pytest.approx(without, rel=1e-5)
+    stored = [file for file in (workspace.cache / "prefix").glob("*/*.safetensors") if file.stat().st_size > 1000]
+    assert len(stored) == 2  # both splits: no kind trains without
+
+
 def test_a_deeper_output_starts_from_a_shallower_one_and_is_the_same(
     base: dict[str, Any], workspace: Workspace
 ) -> None:
