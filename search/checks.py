@@ -103,7 +103,7 @@ def batch_check(rehearsals: Mapping[str, Rehearsal | str], corner: Point, gpus: 
     return Check.of("batch", fact, errors, warnings)
 
 
-def disk_check(storage: Path, outlook: Outlook, slots: int, done: int, answered: Mapping[str, Node]) -> Check:
+def disk_check(storage: Path, outlook: Outlook, slots: int, done: int) -> Check:
     """Whether the disks have room for what the sweep will keep.
 
     Args:
@@ -111,7 +111,6 @@ def disk_check(storage: Path, outlook: Outlook, slots: int, done: int, answered:
         outlook: of the sweep.
         slots: trials at a time.
         done: trials whose models lie there already.
-        answered: by name, what the nodes said.
     """
     free = shutil.disk_usage(storage).free
     needs = outlook.bytes(slots, done)
@@ -120,12 +119,6 @@ def disk_check(storage: Path, outlook: Outlook, slots: int, done: int, answered:
     errors = []
     if need > free:
         errors.append(f"--storage {storage.resolve()}: {said}; free some, lower sweep.trials, or give another folder")
-    errors += [
-        f"{name}: {node.scratch / GIB:.1f} GiB free in its folder for temporary files, and a checkpoint needs "
-        f"{outlook.checkpoint / GIB:.1f} GiB; free some, or set TMPDIR there"
-        for name, node in answered.items()
-        if node.scratch < outlook.checkpoint
-    ]
     caches = f"less than {CACHE_BYTES / GIB:.0f} GiB are left for the outputs of frozen layers, which may take so much"
     tight = [caches] if outlook.freezes and free - need < CACHE_BYTES else []
     return Check.of("disk", said, errors, tight)

@@ -108,11 +108,6 @@ class Outlook:
 
     # Disk --------------------------------------------------------------------------------------------------------
 
-    @property
-    def checkpoint(self) -> int:
-        """Bytes of the largest checkpoint that a running trial writes."""
-        return 4 * RESUME_WEIGHTS * trained_weights(self.corner.encoder, self.corner.target.frozen_layers)
-
     def bytes(self, slots: int, done: int = 0) -> dict[str, int]:
         """What the sweep will write beside what it has, by what it is; `done` trials have left their models."""
         weight = 4 * _mean(trained_weights(c.encoder, min(s.frozen_layers for s in c.stages())) for c in self.draw)

@@ -89,7 +89,7 @@ class Preflight:
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
         outlook = Outlook(plan, random_draw(plan, DRAWN), self._config, self._workspace)
-        disk = disk_check(self.storage, outlook, slots, self.done, nodes)
+        disk = disk_check(self.storage, outlook, slots, self.done)
         found = [nodes_check(silent, nodes), shared, disk]
         if self.done:
             return found

@@ -5,8 +5,6 @@ Runs as a Ray task on every node, so it imports nothing that takes long.
 
 import hashlib
 import platform
-import shutil
-import tempfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -23,8 +21,6 @@ class Node:
     versions: dict[str, str]
     storage: str
     """What is wrong with the storage folder there; empty if nothing."""
-    scratch: int
-    """Free bytes in its folder for temporary files, through which each checkpoint goes."""
 
 
 def probe(folder: str, name: str) -> Node:
@@ -34,7 +30,7 @@ def probe(folder: str, name: str) -> Node:
         folder: in the storage, made by the driver.
         name: of the file to write.
     """
-    return Node(versions(), _storage_trouble(Path(folder), name), shutil.disk_usage(tempfile.gettempdir()).free)
+    return Node(versions(), _storage_trouble(Path(folder), name))
 
 
 def _storage_trouble(folder: Path, name: str) -> str:

@@ -17,17 +17,12 @@ def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a folder under a temporary name, flush it to disk, then put it in place of `folder`."""
     with _temporary(folder) as temporary:
         write(temporary)
-        flush_folder(temporary)
+        for path in (*temporary.iterdir(), temporary):
+            _flush(path)
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)
         _flush(folder.parent)
-
-
-def flush_folder(folder: Path) -> None:
-    """See to it that a folder of files is on the disk, under its name, whatever happens to the machine."""
-    for path in (*folder.iterdir(), folder, folder.parent):
-        _flush(path)
 
 
 def write_file(file: Path, write: Callable[[Path], object]) -> None:

@@ -7,9 +7,7 @@ slot. With several, the actor keeps one `TorchTrainer` worker group alive over a
 
 import json
 import os
-import shutil
 import sys
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
@@ -29,7 +27,7 @@ from ray.util.queue import Empty, Queue
 from trainable.config import build_config
 from trainable.device import Ranks, is_poisoned
 from trainable.errors import ConfigError, PeerDiedError, TrialError, disk_is_full, in_words
-from trainable.files import flush_folder
+from trainable.files import write_folder
 from trainable.progress import Report
 from trainable.runner import LocalRunner, Runner
 from trainable.seal import intact
@@ -114,21 +112,19 @@ class TuneTrial(tune.Trainable):
         return result
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write what `Trial.save` writes."""
-        if self._started:
-            self._runner.save(Path(checkpoint_dir))
+        """Nothing: what is left here Ray copies, file by file, into a folder that others see grow."""
 
     def save(self, checkpoint_dir: str | None = None) -> Any:
-        """Let Ray store a checkpoint; all of it is on the disk before the one before, of which there is one, goes."""
+        """Write a checkpoint that appears whole, where Ray has made room for it, before the one before goes."""
         saved = super().save(checkpoint_dir)
-        flush_folder(Path(saved.checkpoint.path))  # type: ignore[union-attr]  # `save_checkpoint` writes one
+        if self._started:
+            write_folder(Path(saved.checkpoint.path), self._runner.save)  # type: ignore[union-attr]  # there is one
         return saved
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Go on from a checkpoint after a death; Ray's folder does not outlive this call."""
+        """Go on from a checkpoint after a death."""
         if (Path(checkpoint) / "trial.json").exists():
-            kept = Path(tempfile.mkdtemp(dir=self.logdir))
-            self._resume = intact(Path(shutil.copytree(checkpoint, kept, dirs_exist_ok=True)), START_AGAIN)
+            self._resume = intact(Path(checkpoint), START_AGAIN)
             self._saved, self._best = self._time_total, best_value(self._resume, self._metric)
             self._started = False
 
@@ -148,7 +144,6 @@ class GroupRunner:
 
     def __init__(self, workspace: Workspace, workers: dict[str, Any]) -> None:
         self._workspace, self._workers = workspace, workers
-        self._scratch = workspace.cache / "scratch"
         self._launch()
 
     def _launch(self) -> None:
@@ -170,7 +165,9 @@ class GroupRunner:
                 resources_per_worker={"CPU": workers["cpus"], **({"GPU": workers["gpus"]} if workers["gpus"] else {})},
             ),
             torch_config=TorchConfig(timeout_s=IDLE_SECONDS),
-            run_config=ray.train.RunConfig(storage_path=str(self._scratch), name=f"group-{uuid.uuid4().hex[:8]}"),
+            run_config=ray.train.RunConfig(
+                storage_path=str(self._workspace.cache / "scratch"), name=f"group-{uuid.uuid4().hex[:8]}"
+            ),
         )
         self._failure: ray.train.TrainingFailedError | None = None
         self._thread = threading.Thread(target=self._fit, args=(trainer,), daemon=True)
@@ -202,15 +199,9 @@ class GroupRunner:
         return content
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint, between two reports; the workers leave it in the shared cache, from where it is moved."""
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        shared = Path(tempfile.mkdtemp(dir=self._scratch))
-        self._commands.put(("save", shared))
-        try:
-            self._reply()
-            shutil.copytree(shared, folder, dirs_exist_ok=True)
-        finally:
-            shutil.rmtree(shared)
+        """Write a checkpoint, between two reports; the first worker writes it, into a folder that all nodes share."""
+        self._commands.put(("save", folder))
+        self._reply()
 
     def _reply(self) -> Any:
         """What the workers say next; raises what ended their trial."""

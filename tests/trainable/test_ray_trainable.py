@@ -132,17 +132,25 @@ def test_checkpoints_are_asked_for_in_every_trial_of_a_slot(slot: type[TuneTrial
     assert [r.get(SHOULD_CHECKPOINT, False) for r in _to_end(trial)] == [False, False, True]
 
 
-def test_a_checkpoint_is_on_the_disk_when_it_is_heard_of(
+def test_a_checkpoint_is_on_the_disk_when_it_appears(
     slot: type[TuneTrial], base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: set[int] = set()
+    before_it_appeared: set[int] = set()
+
+    def replace(source: Path, target: Path) -> None:
+        before_it_appeared.update(flushed)
+        os.rename(source, target)
+
     monkeypatch.setattr("trainable.files.os.fsync", lambda descriptor: flushed.add(os.fstat(descriptor).st_ino))
+    monkeypatch.setattr("trainable.files.os.replace", replace)
     trial = slot(_tune_config(_settings(base)))
     trial.train()
     trial.save(str(tmp_path / "checkpoint"))
-    files = [*(tmp_path / "checkpoint").iterdir(), tmp_path / "checkpoint", tmp_path]
+    files = [*(tmp_path / "checkpoint").iterdir(), tmp_path / "checkpoint"]
     assert len(files) > 3
-    assert {path.stat().st_ino for path in files} <= flushed
+    assert {path.stat().st_ino for path in files} <= before_it_appeared
+    assert tmp_path.stat().st_ino in flushed
 
 
 def test_a_dead_trial_goes_on_in_another_slot(slot: type[TuneTrial], base: dict[str, Any], tmp_path: Path) -> None:
