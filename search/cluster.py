@@ -11,7 +11,9 @@ from typing import Any
 import ray
 import torch
 from ray._private import ray_constants
+from ray.exceptions import RaySystemError
 
+from search.errors import HaltError
 from search.settings import SweepSettings
 from trainable.errors import ConfigError
 
@@ -66,6 +68,23 @@ def join(address: str | None, settings: SweepSettings) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"--address {address}: cannot join that Ray cluster ({reason})") from None
+
+
+@contextmanager
+def broken_off_in_words(resume: str) -> Iterator[None]:
+    """Turn what a call to a Ray that has just died raises into one sentence.
+
+    Later calls end the process: Ray's own code does that when it has found nobody for a minute.
+
+    Raises:
+        HaltError: if Ray is no longer there.
+    """
+    try:
+        yield
+    except (OSError, RaySystemError) as error:
+        if getattr(error, "errno", None) is not None:  # the operating system's: Ray's own have no number
+            raise
+        raise HaltError(f"the connection to Ray broke off ({error}); once it is there again: `{resume}`") from None
 
 
 def _listens(address: str) -> bool:

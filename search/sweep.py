@@ -48,7 +48,12 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
     settings = plan.settings
     remove_leftovers(place.storage)
     halt = Halt()
-    with full_disk_in_words(place.storage), to_file(place.log) as console, ExitStack() as closing:
+    with (
+        full_disk_in_words(place.storage),
+        cluster.broken_off_in_words(place.command("resume")),
+        to_file(place.log) as console,
+        ExitStack() as closing,
+    ):
         ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
         if settings.start_from and ledger.noted(START_FROM) is None:
             ledger.note(START_FROM, take_over(plan, place.storage, fingerprints(prepared)))

@@ -14,6 +14,8 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.result import SHOULD_CHECKPOINT
 
 from search import cluster
+from search.cluster import broken_off_in_words
+from search.errors import HaltError
 from search.settings import SweepSettings
 from search.sweep import _unburden_tune
 from trainable.errors import ConfigError
@@ -33,6 +35,13 @@ def test_what_is_not_joined_is_ended() -> None:
     with pytest.raises(ZeroDivisionError), cluster.starting(None, SETTINGS):
         raise ZeroDivisionError
     assert not ray.is_initialized()
+
+
+def test_a_ray_that_is_gone_is_told_and_a_file_that_is_gone_is_not() -> None:
+    with pytest.raises(HaltError, match=r"Ray broke off \(Broken pipe\); .*: `go on`"), broken_off_in_words("go on"):
+        raise OSError("Broken pipe")  # as Ray's check of its own states raises it
+    with pytest.raises(FileNotFoundError), broken_off_in_words("go on"):
+        Path("/no/such/file").read_bytes()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{}", "[::1]:{}", "no-such-host.invalid:{}", "127.0.0.1:99999"])
