@@ -51,9 +51,9 @@ def test_head_only(data: Path, tmp_path: Path) -> None:
 def test_ablation(data: Path, tmp_path: Path) -> None:
     """Levers that claim to change nothing are held to it, at any size."""
     runs = _run("ablation", tmp_path, "--data", data, "--rows", 24, "--trials", 2)["runs"]
-    for lever in ("source shared", "frozen layers kept", "dynamic padding", "vocabulary cut"):
+    for lever in ("source shared", "frozen layers kept", "dynamic padding", "first token alone", "vocabulary cut"):
         assert runs[f"only {lever}"]["losses"] == pytest.approx(runs["all off"]["losses"], rel=1e-3)
-    assert len(runs) == 2 + 2 * 9
+    assert len(runs) == 1 + 3 * 10
 
 
 def test_faults(tmp_path: Path, tiny_bert: str) -> None:

@@ -26,7 +26,7 @@ class Inputs(Protocol):
 
     @property
     def identity(self) -> str:
-        """What decides the content beside the data set: rows and truncation."""
+        """What tells these rows, as they are after truncation, from all others of the same tokenizer."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:

@@ -1,6 +1,5 @@
 """What a stage feeds its model: token ids of the chosen rows, truncated and padded as the stage says."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,9 +25,8 @@ class TokenInputs:
 
     @cached_property
     def identity(self) -> str:
-        """The rows, and the truncation where it cuts any."""
-        longest = int(self.lengths.max())
-        return f"{hashlib.sha256(self.rows.tobytes()).hexdigest()}:{longest}"
+        """The content: splits of one data set may have as many rows as each other, and as long ones."""
+        return self.tokens.digest(self.rows, self.padding_length)
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:

@@ -29,12 +29,10 @@ def first_token_alone(model: PreTrainedModel) -> PreTrainedModel:
     with n layers trained, 5/6 of an nth of their products. The logits are the same; dropout draws fewer numbers. Where
     the head reads other tokens, or the layer is of a kind unknown here, the model itself.
     """
-    layers = layers_of(model)
-    attends = model.config._attn_implementation == "sdpa"
-    if not attends or not len(layers) or type(model).__name__ not in _FIRST_TOKEN_HEADS:
-        return model
+    layers, config = layers_of(model), model.config
     kind = _KINDS.get(type(layers[-1]).__name__)
-    if kind is None:
+    sees_all = config._attn_implementation == "sdpa" and not getattr(config, "is_decoder", False)
+    if kind is None or not sees_all or type(model).__name__ not in _FIRST_TOKEN_HEADS:
         return model
     return _with(model, layers, nn.ModuleList([*layers[:-1], kind(layers[-1])]), {})
 

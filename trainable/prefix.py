@@ -31,7 +31,7 @@ from trainable.memory import attempt, in_batches
 from trainable.network import layers_between
 from trainable.seal import is_whole, save_tensors
 
-FORMAT = 1
+FORMAT = 2
 LARGEST_BYTES = 2 * 2**30
 """A split whose output would be larger than this is not stored."""
 CACHE_BYTES = 16 * 2**30
@@ -203,4 +203,5 @@ def _load(file: Path, lengths: NDArray[np.int64]) -> PrefixInputs | None:
             return None
         states = stored.get_tensor("states")
     widths = lengths if len(states) == lengths.sum() else np.ones_like(lengths)
+    assert len(states) == widths.sum(), f"{file}: holds other rows"
     return PrefixInputs(states, widths, lengths)

@@ -6,6 +6,7 @@ table, B rows of a batch, T tokens of the longest of these.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -119,6 +120,14 @@ class Tokens:
         texts = [self._slices(sequence, rows, length) for sequence, length in enumerate(cut)]
         frame = [piece.token for piece in self.template.pieces if piece.token is not None]
         return np.unique(np.concatenate([*texts, [self.template.pad_id, *frame]])).astype(np.int64)
+
+    def digest(self, rows: NDArray[np.int64], padding_length: int) -> str:
+        """SHA-256 (hex) over the ids of rows in their order, after truncation; the special tokens are left out."""
+        cut = self._cut(rows, padding_length)
+        digest = hashlib.sha256(cut.tobytes())
+        for sequence, length in enumerate(cut):
+            digest.update(self._slices(sequence, rows, length).tobytes())
+        return digest.hexdigest()
 
     def _slices(self, sequence: int, rows: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int32]:
         """The first (or, cutting left, last) `length` ids of each row's text, one after the other."""

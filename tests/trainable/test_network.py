@@ -71,6 +71,10 @@ def test_another_attention_is_left_alone(tiny_bert: str) -> None:
     model = new_model(tiny_bert, LABELS, seed=0)
     model.set_attn_implementation("eager")
     assert first_token_alone(model) is model
+    model.set_attn_implementation("sdpa")
+    assert first_token_alone(model) is not model
+    model.config.is_decoder = True  # then a token sees those before it, and no mask says so
+    assert first_token_alone(model) is model
 
 
 @pytest.mark.parametrize("frozen", [0, 1, 2])

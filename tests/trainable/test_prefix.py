@@ -23,11 +23,12 @@ DEPTH = 3
 
 
 def losses(base: dict[str, Any], workspace: Workspace, **sampled: Any) -> list[float]:
-    """The training loss of every optimiser step: one evaluation after each."""
+    """The losses of training and validation at every optimiser step: one evaluation after each."""
     names = {f"target.{name}": value for name, value in sampled.items()}
     config = build_config(base, {"target.epochs": 3, "target.evaluations_per_epoch": 100, **names})
     trial = Trial(config, workspace)
-    return [r.metrics["target.train.loss"] for r in trial.reports() if "target.train.loss" in r.metrics]
+    evaluated = [r.metrics for r in trial.reports() if "target.train.loss" in r.metrics]
+    return [metrics[f"target.{name}.loss"] for name in ("train", "validation") for metrics in evaluated]
 
 
 @pytest.mark.parametrize("count", range(1, DEPTH + 1))
@@ -38,7 +39,7 @@ def test_each_step_has_the_same_loss_with_and_without(
     without = losses(base, replace(workspace, reuse_frozen=False), frozen_layers=count, batch_size=batch_size)
     computed = losses(base, workspace, frozen_layers=count, batch_size=batch_size)
     reused = losses(base, workspace, frozen_layers=count, batch_size=batch_size)
-    assert len(without) > 6
+    assert len(without) > 12
     assert computed == pytest.approx(without, rel=1e-5)
     assert reused == computed
 
@@ -49,6 +50,22 @@ def test_every_kind_of_encoder_has_the_same_losses(encoder: str, base: dict[str,
     assert losses(base, workspace, frozen_layers=2) == pytest.approx(without, rel=1e-5)
     stored = [file for file in (workspace.cache / "prefix").glob("*/*.safetensors") if file.stat().st_size > 1000]
     assert len(stored) == 2  # both splits: no kind trains without
+
+
+@pytest.mark.parametrize("count", range(1, DEPTH + 1))
+def test_splits_of_one_shape_are_not_taken_for_each_other(
+    count: int, base: dict[str, Any], workspace: Workspace, films_csv: Path, tmp_path: Path
+) -> None:
+    head, *rows = films_csv.read_text().splitlines(keepends=True)
+    splits = {"train": rows[:40], "validation": rows[40:80]}
+    for name, part in splits.items():
+        (tmp_path / f"{name}.csv").write_text(head + "".join(part))
+    dataset = {name: str(tmp_path / f"{name}.csv") for name in splits}
+    base = {**base, "target": {**base["target"], "dataset": dataset}}
+    cut = {"frozen_layers": count, "padding_length": 8}  # all rows to the same length
+    without = losses(base, replace(workspace, reuse_frozen=False), **cut)
+    assert losses(base, workspace, **cut) == pytest.approx(without, rel=1e-5)
+    assert len(list((workspace.cache / "prefix").glob("*/*.safetensors"))) == 2
 
 
 def test_a_deeper_output_starts_from_a_shallower_one_and_is_the_same(

@@ -100,3 +100,23 @@ def test_another_framing_is_refused(tiny_bert: str) -> None:
 
 def test_an_empty_table_has_no_tokens(tiny_bert: str) -> None:
     assert len(tokenize(AutoTokenizer.from_pretrained(tiny_bert), _table([]))) == 0
+
+
+@QUIET
+@given(
+    rows=st.lists(st.integers(0, 5), min_size=1, max_size=6), others=st.lists(st.integers(0, 5), min_size=1, max_size=6)
+)
+def test_a_digest_tells_rows_apart_by_what_truncation_leaves(
+    tokenizer: PreTrainedTokenizerBase, rows: list[int], others: list[int]
+) -> None:
+    texts = ["good", "good film", "good film again", "a bad film", "", "good"]
+    for table in (_table(texts), _table(texts, texts[::-1])):
+        tokens = tokenize(tokenizer, table)
+        for length, other_length in ((3, 3), (4, 4), (5, 32)):
+            one, other = np.array(rows), np.array(others)
+            kept = [
+                [ids[mask == 1].tolist() for ids, mask in zip(b["input_ids"], b["attention_mask"], strict=True)]
+                for b in (tokens.batch(one, length), tokens.batch(other, other_length))
+            ]
+            same = tokens.digest(one, length) == tokens.digest(other, other_length)
+            assert same == (kept[0] == kept[1])
