@@ -1,5 +1,6 @@
 """Joining Ray: a fresh cluster on this machine, or a running one."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from typing import Any
 import ray
 import torch
 from ray._private import ray_constants
-from ray.exceptions import RaySystemError
 
 from search.errors import HaltError
 from search.settings import SweepSettings
@@ -22,6 +22,8 @@ QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 PRELOAD = "RAY_preload_python_modules"
 SLOT_MODULES = "trainable.ray_trainable,trainable.rehearsal"
 """What the processes of slots import, some seconds long, while the driver is not ready for them yet."""
+BROKEN_OFF = {os.strerror(number) for number in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED)}
+"""All that Ray's errors say where it has died; those of the operating system say their number too."""
 LISTEN_SECONDS = 10.0
 """How long whoever listens at the address of a cluster may take to say so."""
 
@@ -81,8 +83,8 @@ def broken_off_in_words(resume: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, RaySystemError) as error:
-        if getattr(error, "errno", None) is not None:  # the operating system's: Ray's own have no number
+    except OSError as error:
+        if str(error) not in BROKEN_OFF:
             raise
         raise HaltError(f"the connection to Ray broke off ({error}); once it is there again: `{resume}`") from None
 

@@ -5,7 +5,7 @@ The one place where `spaces` meets `trainable`. All mistakes are found before an
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -176,7 +176,7 @@ def _joint_problems(written: Mapping[str, Any], base: dict[str, Any], space: Spa
 
 def _fixed_problems(base: Mapping[str, Any], searched: Any) -> Iterator[str]:
     """Mistakes of `trial` alone, where `space` has its own; a setting that is searched is not missed here."""
-    names = set(searched) if isinstance(searched, Iterable) else set()
+    names = set(searched) if isinstance(searched, Mapping) else set()
     for problem in _problems_of(base, {}):
         if problem.partition(":")[0] not in names:
             yield f"trial.{problem}"

@@ -1,6 +1,7 @@
 """What of a model is computed: views that share its weights and leave out what would not be read or is known."""
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,7 +84,7 @@ class _PassOn(nn.Module):
         return next(states for states in (inputs_embeds, *given) if states is not None)
 
 
-class _FirstToken(nn.Module):
+class _FirstToken(nn.Module, ABC):
     """A layer that computes its output for the first token alone, which attends to all."""
 
     def __init__(self, layer: nn.Module) -> None:
@@ -104,13 +105,13 @@ class _FirstToken(nn.Module):
         mask = None if attention_mask is None else attention_mask[:, :, :1]
         return self.top(states[:, :1], states, mask)
 
+    @abstractmethod
     def top(self, first: torch.Tensor, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """The layer's own pieces in their own order, the first token in place of all but in keys and values."""
-        raise NotImplementedError
 
+    @abstractmethod
     def keys_and_values(self) -> tuple[nn.Linear, nn.Linear]:
         """The two products that are computed for every token."""
-        raise NotImplementedError
 
 
 class _Bert(_FirstToken):
@@ -129,6 +130,8 @@ class _Bert(_FirstToken):
 
 
 class _DistilBert(_FirstToken):
+    """The same layer under other names."""
+
     def top(self, first: torch.Tensor, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         layer, attention = self.layer, self.layer.attention
         seen = _attend(attention, attention.q_lin(first), attention.k_lin(states), attention.v_lin(states), mask)

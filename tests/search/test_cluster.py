@@ -1,5 +1,6 @@
 """Ray as a sweep starts it: ahead of its use, with processes that have imported what slots need."""
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,11 +38,13 @@ def test_what_is_not_joined_is_ended() -> None:
     assert not ray.is_initialized()
 
 
-def test_a_ray_that_is_gone_is_told_and_a_file_that_is_gone_is_not() -> None:
+def test_a_ray_that_is_gone_is_told_and_nothing_else_is_taken_for_it() -> None:
     with pytest.raises(HaltError, match=r"Ray broke off \(Broken pipe\); .*: `go on`"), broken_off_in_words("go on"):
         raise OSError("Broken pipe")  # as Ray's check of its own states raises it
-    with pytest.raises(FileNotFoundError), broken_off_in_words("go on"):
-        Path("/no/such/file").read_bytes()
+    for other in (BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError("no such model on the hub")):
+        with pytest.raises(type(other)) as caught, broken_off_in_words("go on"):
+            raise other
+        assert caught.value is other
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{}", "[::1]:{}", "no-such-host.invalid:{}", "127.0.0.1:99999"])

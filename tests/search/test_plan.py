@@ -57,6 +57,7 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     "sweep is a list": (put("sweep", [1]), "sweep: must be a mapping of settings, got [1]"),
     "trial is a text": (put("trial", "x"), "trial: must be a mapping of settings, got 'x'"),
     "space is a list": (put("space", []), "space: must map dotted names to domains"),
+    "space is a list of mappings": (put("space", [{"target.epochs": 2}]), "space: must map dotted names to domains"),
     "unknown sweep setting": (
         put("sweep", "trails", 3),
         "sweep.trails: no such setting: 'trails'; did you mean 'trials",
