@@ -58,6 +58,7 @@ OFF: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "evaluation in the caches": lambda: patch("trainable.evaluate.TOKEN_BUDGET", {"cpu": 4096, "cuda": 65536}),
     "plain attention": lambda: patch("trainable.evaluate.attention", lambda device: nullcontext()),
     "fused optimiser": _unfused,
+    "steps recorded": lambda: patch("trainable.steps.RECORDABLE", frozenset()),
 }
 """Levers by name, each with a context in which trials run without it."""
 
@@ -65,9 +66,10 @@ OFF: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 def main() -> None:
     parser = arguments(__doc__, rows=200, trials=len(TRIALS))
     parser.set_defaults(seeds=[0])
+    parser.add_argument("--levers", nargs="+", choices=OFF, default=list(OFF), help="these alone; the others stay off")
     given = parser.parse_args()
     facts = machine()
-    names = list(OFF)
+    names = given.levers if facts["device"] != "cpu" else [name for name in given.levers if name != "steps recorded"]
     choices = {"all off": set[str](), **{f"only {name}": {name} for name in names}}
     for name in names:  # the machine's pace drifts by more than some levers are worth: each has its own to compare with
         choices |= {f"beside {name}": set(names), f"without {name}": set(names) - {name}}

@@ -150,11 +150,17 @@ def experiment(
 
 
 def experiment_of(
-    trials: list[dict[str, Any]], data: Path, seed: int, precision: str, source: bool = True
+    trials: list[dict[str, Any]],
+    data: Path,
+    seed: int,
+    precision: str,
+    source: bool = True,
+    gpus_per_trial: float | None = None,
 ) -> dict[str, Any]:
     """Our experiment file that runs exactly these trials, each to its end."""
     points = [{f"target.{name}": value for name, value in trial.items()} for trial in trials]
-    sweep = {"trials": len(points), "start_with": points, "sampler": "random", "scheduler": "none"}
+    sweep: dict[str, Any] = {"trials": len(points), "start_with": points, "gpus_per_trial": gpus_per_trial}
+    sweep |= {"sampler": "random", "scheduler": "none"}
     space = {name: {"choice": sorted({trial[name] for trial in trials})} for name in trials[0]}
     return experiment(data, seed, precision, sweep, space, source)
 

@@ -38,20 +38,24 @@ PEERS = {
     "source_each": "(b) Trainer, source each",
     "ray_documented": "(c) Ray as documented",
 }
-OURS = {"ours fp32": "fp32", "ours bf16": "bf16"}
+PRECISIONS = ("fp32", "bf16")
 
 
 def main() -> None:
     parser = arguments(__doc__, trials=len(TRIALS))
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument(
+        "--gpus-per-trial", type=float, nargs="+", default=[None], help="ours with each of these: 0.25 is four a GPU"
+    )
     given = parser.parse_args()
     trials = TRIALS[: given.trials]
+    ours = {name_of(precision, gpus): (precision, gpus) for gpus in given.gpus_per_trial for precision in PRECISIONS}
     facts = machine()
     warm_file_cache()
     with tempfile.TemporaryDirectory() as scratch:
         data = write_subsets(given.data, given.rows, Path(scratch) / "data")
         contenders = [partial(peer, name, data, trials) for name in given.peers]
-        contenders += [partial(ours, name, data, trials) for name in OURS]
+        contenders += [partial(sweep, name, *setting, data, trials) for name, setting in ours.items()]
         runs = []
         for turn, seed in enumerate(given.seeds):
             first = turn % len(contenders)  # so that no contender always has the same place in the order
@@ -60,7 +64,7 @@ def main() -> None:
                 print(
                     f"seed {seed}, {runs[-1].contender}: {runs[-1].seconds:.1f} s, {runs[-1].accuracy:.4f}", flush=True
                 )
-    report(f"{len(trials)} given trials", facts, runs, list(OURS), given.out)
+    report(f"{len(trials)} given trials", facts, runs, list(ours), given.out)
 
 
 def peer(name: str, data: Path, trials: list[dict[str, Any]], seed: int, scratch: Path) -> Run:
@@ -69,9 +73,22 @@ def peer(name: str, data: Path, trials: list[dict[str, Any]], seed: int, scratch
     return Run(PEERS[name], seed, seconds, statistics.fmean(answer["accuracies"]), answer)
 
 
-def ours(name: str, data: Path, trials: list[dict[str, Any]], seed: int, scratch: Path) -> Run:
-    precision = OURS[name]
-    seconds, outcome = run_ours(experiment_of(trials, data, seed, precision), scratch / f"ours-{precision}-{seed}")
+def name_of(precision: str, gpus: float | None) -> str:
+    """What one of ours is called in the table."""
+    return f"ours {precision}" + ("" if gpus is None else f", {gpus:g} GPUs a trial")
+
+
+def sweep(
+    name: str,
+    precision: str,
+    gpus: float | None,
+    data: Path,
+    trials: list[dict[str, Any]],
+    seed: int,
+    scratch: Path,
+) -> Run:
+    given = experiment_of(trials, data, seed, precision, gpus_per_trial=gpus)
+    seconds, outcome = run_ours(given, scratch / f"{precision}-{gpus}-{seed}")
     accuracies = trial_accuracies(outcome, trials)
     return Run(name, seed, seconds, statistics.fmean(accuracies), {"accuracies": accuracies})
 

@@ -10,6 +10,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from common import (
@@ -51,6 +52,7 @@ def main() -> None:
     parser = arguments(__doc__, trials=24)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--ours-trials", type=int, help="most trials of ours; default: four times the peer's")
+    parser.add_argument("--gpus-per-trial", type=float, help="ours: 0.25 is four a GPU")
     given = parser.parse_args()
     facts = machine()
     warm_file_cache()
@@ -59,7 +61,8 @@ def main() -> None:
         data = write_subsets(given.data, given.rows, Path(scratch) / "data")
         for seed in given.seeds:
             most = given.ours_trials or 4 * given.trials
-            races.append(race(data, seed, given.trials, most, given.precision, Path(scratch) / str(seed)))
+            sweep = {"trials": most, "gpus_per_trial": given.gpus_per_trial}
+            races.append(race(data, seed, given.trials, sweep, given.precision, Path(scratch) / str(seed)))
             print(races[-1], flush=True)
     show(facts, races)
     results = [asdict(r) | {"ratio": r.ratio} for r in races]
@@ -68,12 +71,12 @@ def main() -> None:
     )
 
 
-def race(data: Path, seed: int, trials: int, most: int, precision: str, scratch: Path) -> Race:
+def race(data: Path, seed: int, trials: int, sweep: dict[str, Any], precision: str, scratch: Path) -> Race:
     spec = {"data": str(data), "seed": seed, "source": True, "number_of_trials": trials}
     peer_seconds, answer = run_peer("hyperparameter_search", spec, scratch / "peer")
     best = max(answer["accuracies"])
     began = time.time()
-    run_ours(experiment(data, seed, precision, {"trials": most}, SPACE), scratch / "ours")
+    run_ours(experiment(data, seed, precision, sweep, SPACE), scratch / "ours")
     ended = ended_trials(scratch / "ours" / "sweep" / "study.db")
     moments = [end - began for end, value in ended if value >= best]
     reached = min(moments, default=None)

@@ -20,7 +20,7 @@ from trainable.errors import ConfigError
 TOKEN_FILE = Path("~/.ray/auth_token")
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 PRELOAD = "RAY_preload_python_modules"
-SLOT_MODULES = "trainable.ray_trainable,trainable.rehearsal"
+SLOT_MODULES = "trainable.preload"
 """What the processes of slots import, some seconds long, while the driver is not ready for them yet."""
 BROKEN_OFF = {os.strerror(number) for number in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED)}
 """All that Ray's errors say where it has died; those of the operating system say their number too."""
@@ -105,11 +105,14 @@ def _start(settings: SweepSettings) -> None:
     # Ray's own switch for systems without clusters: without it every port of a cluster that is started here listens on
     # all networks, and those of its metrics answer whoever asks. Ray turns an address of 127.0.0.1 into the outer one.
     ray_constants.ENABLE_RAY_CLUSTER = False
-    if _all_are_slots(settings):
+    on_gpus = _slots_on_gpus(settings)
+    if on_gpus or _all_are_slots(settings):
         os.environ[PRELOAD] = SLOT_MODULES
     try:
         ray.init(
             address="local",
+            # Ray starts a process for each CPU at once; the one more is for the preflight's batch, and ends with it.
+            num_cpus=on_gpus + 1 if on_gpus else None,
             _node_ip_address="127.0.0.1",
             # The dashboard is needed only for worker groups: it lets Ray free their places (ray issue 54305).
             include_dashboard=settings.workers_per_trial > 1,
@@ -124,6 +127,15 @@ def _all_are_slots(settings: SweepSettings) -> bool:
     """Whether each of the processes that Ray starts at once, one for each CPU, will have a trial to run."""
     alone = settings.workers_per_trial == 1 and settings.cpus_per_trial == 1 and settings.max_concurrent is None
     return alone and not torch.cuda.device_count()
+
+
+def _slots_on_gpus(settings: SweepSettings) -> int:
+    """How many trials of one CPU each this machine's GPUs have room for; 0 where trials are of another kind."""
+    gpus = settings.gpus_per_trial
+    if settings.workers_per_trial > 1 or settings.cpus_per_trial != 1 or gpus == 0:
+        return 0
+    fit = int(torch.cuda.device_count() / (gpus or 1.0) + 1e-9)  # so that 0.1 is ten a GPU
+    return min(fit, settings.max_concurrent or fit, os.cpu_count() or 1)
 
 
 def gpus_per_worker(settings: SweepSettings) -> float:

@@ -50,6 +50,12 @@ def evaluation_batches(lengths: NDArray[np.int64], budget: int) -> list[NDArray[
     return batches
 
 
+def padded_width(lengths: NDArray[np.int64], multiple: int, most: int) -> int:
+    """To how many tokens a batch of rows of these lengths is padded: a multiple of `multiple`, but at most `most`."""
+    longest = int(lengths.max(initial=0))
+    return min(-(-longest // multiple) * multiple, most)
+
+
 def parts_of(rows: NDArray[np.int64], micro_batches: int) -> list[NDArray[np.int64]]:
     """Cut a batch into `micro_batches` parts of neighbouring rows; the last ones may be empty."""
     return list(np.array_split(rows, micro_batches))

@@ -99,6 +99,12 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 
 def attention(device: torch.device) -> AbstractContextManager[object]:
-    """Attention by plain products when training on a CPU, where the fused kernel takes longer on the way back."""
-    plain = device.type == "cpu" and torch.is_grad_enabled()
-    return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
+    """The kernels that attention may take.
+
+    When training on a CPU, plain products: the fused kernel takes longer on the way back. On a GPU, the
+    memory-efficient one, with a mask or without, so that the draws of dropout do not hang on whether a batch is padded;
+    cuDNN's, PyTorch's first choice on some, makes a plan for every shape it meets, which takes from 0.1 s to over 1 s.
+    """
+    if device.type == "cuda":
+        return sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
+    return sdpa_kernel(SDPBackend.MATH) if torch.is_grad_enabled() else nullcontext()

@@ -17,8 +17,9 @@ from trainable.memory import in_batches
 from trainable.metrics import confusion, scores
 from trainable.network import flops_per_token
 
-TOKEN_BUDGET = {"cpu": 512, "cuda": 65536}
-"""Tokens an evaluation batch holds at most, padding included, by kind of device: on a CPU, what its caches hold."""
+TOKEN_BUDGET = {"cpu": 512, "cuda": 8192}
+"""Tokens an evaluation batch holds at most, padding included, by kind of device: on a CPU, what its caches
+hold; on a GPU, what keeps it busy, and no more: a small split in one large batch is mostly padding."""
 
 
 class Inputs(Protocol):
@@ -35,8 +36,11 @@ class Inputs(Protocol):
     def words(self) -> NDArray[np.int64] | None:
         """The token ids that occur in the rows, ascending; none where the rows hold no ids."""
 
-    def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
-        """Keyword arguments of the model for these rows, tensors of shape (B, T, ...)."""
+    def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
+        """Keyword arguments of the model for these rows, tensors of shape (B, T, ...).
+
+        T is a multiple of `multiple`, or the most that any row may have.
+        """
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,16 @@ def forward(
     model: PreTrainedModel, batch: dict[str, torch.Tensor], device: torch.device, precision: str
 ) -> torch.Tensor:
     """Logits of a batch in float32, shape (B, C)."""
-    if device.type == "cuda":  # from pinned memory a copy does not wait for what the GPU has to do before
-        batch = {name: t if t.is_cuda else t.pin_memory() for name, t in batch.items()}
-    batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
     with autocast(precision, device), attention(device):
-        logits: torch.Tensor = model(**batch).logits
+        logits: torch.Tensor = model(**on_device(batch, device)).logits
     return logits.float()
+
+
+def on_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """The same tensors there; the copy does not wait for what a GPU has to do before."""
+    if device.type == "cuda":  # which takes pinned memory
+        batch = {name: tensor if tensor.is_cuda else tensor.pin_memory() for name, tensor in batch.items()}
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
 def ideal_seconds(model: PreTrainedModel, device: torch.device, precision: str, trains: bool) -> float:

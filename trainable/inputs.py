@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainable.batches import padded_width
 from trainable.config import Stage
 from trainable.evaluate import Split
 from trainable.prepare import Encoded
@@ -37,9 +38,10 @@ class TokenInputs:
         """The ids that occur in these rows, ascending."""
         return self.tokens.words(self.rows, self.padding_length)
 
-    def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+    def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
         """`input_ids`, `attention_mask` and, where the tokenizer has them, `token_type_ids`, shape (B, T)."""
-        return self.tokens.batch(self.rows[rows], self.padding_length, self.fixed)
+        width = self.padding_length if self.fixed else padded_width(self.lengths[rows], multiple, self.padding_length)
+        return self.tokens.batch(self.rows[rows], self.padding_length, width)
 
 
 def token_inputs(encoded: Encoded, stage: Stage, rows: NDArray[np.int64] | None = None) -> Split:

@@ -20,9 +20,14 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adafactor": lambda groups, lr: torch.optim.Adafactor(groups, lr=lr),
 }
 
+RECORDABLE = frozenset({"adamw", "adam"})
+"""Optimisers whose step can be recorded as part of a CUDA graph."""
 
-def build_optimizer(model: PreTrainedModel, stage: Stage) -> torch.optim.Optimizer:
+
+def build_optimizer(model: PreTrainedModel, stage: Stage, device: torch.device) -> torch.optim.Optimizer:
     """An optimiser over the parameters that train, and no others.
+
+    On a GPU, those that can be part of a CUDA graph keep their learning rates there, where a graph reads them.
 
     Groups carry `peak`, the highest learning rate of their members: `learning_rate` in the head, times
     `layer_decay` for each layer further down (Howard & Ruder 2018; Clark et al. 2020). Weight decay spares
@@ -44,13 +49,20 @@ def build_optimizer(model: PreTrainedModel, stage: Stage) -> torch.optim.Optimiz
             },
         )
         group["params"].append(parameter)
-    return OPTIMIZERS[stage.optimizer]([groups[key] for key in sorted(groups)], lr=stage.learning_rate)
+    optimizer = OPTIMIZERS[stage.optimizer]([groups[key] for key in sorted(groups)], lr=stage.learning_rate)
+    for group in optimizer.param_groups if device.type == "cuda" and stage.optimizer in RECORDABLE else ():
+        group |= {"capturable": True, "lr": torch.tensor(group["lr"], device=device)}
+    return optimizer
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Put every group at its peak times the schedule's factor."""
     for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * factor
+        rate = group["peak"] * factor
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 STEADY = frozenset({"constant", "warmup_stable_decay"})

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from trainable.batches import evaluation_batches
+from trainable.batches import evaluation_batches, padded_width
 from trainable.device import autocast
 from trainable.encoder import layers_of
 from trainable.evaluate import TOKEN_BUDGET, Inputs, Split, forward
@@ -60,13 +60,17 @@ class PrefixInputs:
         """Where each row begins in `states`, shape (N,)."""
         return np.cumsum(self.widths) - self.widths
 
+    @cached_property
+    def _widest(self) -> int:
+        return int(self.widths.max())
+
     def words(self) -> None:
         """None: the words' embeddings lie below."""
 
-    def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+    def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
         """`inputs_embeds` of shape (B, T, H) and `attention_mask` of shape (B, T)."""
         widths = self.widths[rows]
-        column = np.arange(widths.max())
+        column = np.arange(padded_width(widths, multiple, self._widest))
         real = column < widths[:, None]  # (B, T)
         index = np.where(real, self.starts[rows][:, None] + column, 0)  # padding points at any state: it is masked
         return {

@@ -156,8 +156,8 @@ class _Part:
         """Those of all rows, for they decide how many embeddings are trained."""
         return self.whole.words()
 
-    def batch(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
-        return self.whole.batch(self.rows[rows])
+    def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
+        return self.whole.batch(self.rows[rows], multiple)
 
 
 def _short(stage: Stage, epochs: int) -> Stage:

@@ -79,20 +79,20 @@ class Tokens:
         cut = self._cut(np.arange(len(self)), padding_length)  # (sequences, N)
         return np.asarray(cut.sum(axis=0) + self.template.specials, dtype=np.int64)
 
-    def batch(self, rows: NDArray[np.int64], padding_length: int, fixed: bool = False) -> dict[str, torch.Tensor]:
+    def batch(self, rows: NDArray[np.int64], padding_length: int, width: int | None = None) -> dict[str, torch.Tensor]:
         """Assemble rows as the encoder takes them.
 
         Args:
             rows: (B,) 0-based.
             padding_length: tokens to which a row is truncated.
-            fixed: pad to `padding_length` rather than to the longest row.
+            width: T, at least what the longest row has; that where none is given.
 
         Returns:
             `input_ids`, `attention_mask` and, where the tokenizer gives them, `token_type_ids`: int64, (B, T).
         """
         cut = self._cut(rows, padding_length)  # (sequences, B)
         totals = cut.sum(axis=0) + self.template.specials  # (B,)
-        width = padding_length if fixed else int(totals.max(initial=0))
+        width = int(totals.max(initial=0)) if width is None else width
         ids = np.full((len(rows), width), self.template.pad_id, dtype=np.int64)
         kinds = np.full_like(ids, self.template.pad_kind)
         column = np.arange(width)[None, :]  # (1, T)

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch.nn import functional
 from transformers import PreTrainedModel
 
-from trainable.batches import epoch_batches, evaluation_steps, parts_of, seed_of
-from trainable.clock import Part
+from trainable.batches import epoch_batches, evaluation_steps, seed_of
 from trainable.config import Stage
 from trainable.encoder import freeze, train_mode
 from trainable.errors import TrialError
-from trainable.evaluate import Split, forward, ideal_seconds, predict, score
-from trainable.memory import attempt, finer
+from trainable.evaluate import Split, predict, score
 from trainable.metrics import is_better
 from trainable.network import first_token_alone, layers_between
-from trainable.optim import build_optimizer, class_weights, schedule_factor, set_learning_rate
+from trainable.optim import build_optimizer, schedule_factor, set_learning_rate
 from trainable.prefix import PrefixStore
 from trainable.progress import Progress, Report, Setting
+from trainable.steps import Steps
 from trainable.vocabulary import use_words
 
 PULSE_SECONDS = 20.0
@@ -37,29 +34,28 @@ class StageTraining:
     """Trains a model in place on one stage; its best weights, by validation, are in the model at the end."""
 
     def __init__(self, model: PreTrainedModel, train: Split, validation: Split, stage: Stage, setting: Setting) -> None:
-        self.model, self.train, self.validation, self.stage, self.setting = model, train, validation, stage, setting
+        self.model, self.validation, self.stage, self.setting = model, validation, stage, setting
         torch.nn.Module.to(model, setting.device)
-        self.network = first_token_alone(model)  # what computes: of the model, what is read and not known
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         self.frozen = freeze(model, stage.frozen_layers)
         self._words = use_words(model, stage, train.inputs.words(), validation.inputs.words())
         self.trained: dict[str, torch.Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.optimizer = build_optimizer(model, stage)
+        self.optimizer = build_optimizer(model, stage, setting.device)
+        # What computes: of the model, what is read and not known.
+        self.steps = Steps(first_token_alone(model), train, self.trained, self.optimizer, stage, setting)
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
         self.progress = Progress(micro_batches=setting.micro_batches)
-        self._spoken, self._late = time.monotonic(), False  # when the last report was, and whether one is due
         self._best: dict[str, torch.Tensor] | None = None
-        self._class_weights = class_weights(train.labels, len(model.config.id2label or ()), stage).to(setting.device)
 
     def skip_frozen(self, store: PrefixStore) -> None:
         """Let the frozen layers' output be computed once and for all, where that can be had."""
         count = self.stage.frozen_layers
-        train = store.get(self.model, self.train, count)
+        train = store.get(self.model, self.steps.train, count)
         validation = store.get(self.model, self.validation, count)
         if train is not None and validation is not None:
-            self.train, self.validation = train, validation
-            self.network = layers_between(self.network, count)
+            self.steps.train, self.validation = train, validation
+            self.steps.network = layers_between(self.steps.network, count)
 
     def reports(self) -> Iterator[Report]:
         """Train from where the progress stands to the end, with a report after each evaluation.
@@ -94,97 +90,30 @@ class StageTraining:
 
     def _train_until(self, stop: int) -> Iterator[Report]:
         """Take optimiser steps up to and including number `stop`, with a sign of life where it takes long."""
-        train_mode(self.network, self.frozen)
+        clock, name = self.setting.clock, f"{self.setting.name}.train"
+        train_mode(self.steps.network, self.frozen)
         losses: list[torch.Tensor] = []
-        self._spoken, self._late = time.monotonic(), False
+        spoken = time.monotonic()
         for step in range(self.progress.step, stop):
-            with self.setting.clock.part(f"{self.setting.name}.train") as spent:
-                losses.append(self._step(step, self._batch(step), spent))
-            self.progress.step = step + 1
-            if self._late and self.progress.step < stop:
-                self._take_losses(losses)
+            with clock.part(name) as spent:
+                set_learning_rate(self.optimizer, schedule_factor(step, self.steps_per_epoch, self.stage))
+                late = time.monotonic() - spoken > PULSE_SECONDS
+                loss, late = self.steps.take(self.progress, self._batch(step), spent, late)
+                losses.append(loss)
+                self.progress.step = step + 1
+                if late or self.progress.step == stop:
+                    self._take_losses(losses)
+            if late and self.progress.step < stop:
                 yield self._report({})
-                train_mode(self.network, self.frozen)
-                self._spoken = time.monotonic()
-        self._take_losses(losses)
+                train_mode(self.steps.network, self.frozen)
+                spoken = time.monotonic()
 
     def _batch(self, step: int) -> NDArray[np.int64]:
         epoch, index = divmod(step, self.steps_per_epoch)
         if self._epoch[0] != epoch:
             seed = seed_of("batches", self.setting.seed, self.setting.name, epoch)
-            self._epoch = (epoch, epoch_batches(self.train.inputs.lengths, self.stage.batch_size, seed))
+            self._epoch = (epoch, epoch_batches(self.steps.train.inputs.lengths, self.stage.batch_size, seed))
         return self._epoch[1][index]
-
-    def _step(self, step: int, rows: NDArray[np.int64], spent: Part) -> torch.Tensor:
-        """One optimiser step over the batch, counted in `spent`; returns its loss, a scalar tensor."""
-        factor = schedule_factor(step, self.steps_per_epoch, self.stage)
-        set_learning_rate(self.optimizer, factor)
-        while (total := self._accumulate(step, rows, spent)) is None:
-            parts = self.progress.micro_batches
-            self.progress.micro_batches = finer(parts, len(rows), self.stage.batch_size, self.setting.name)
-        if self.stage.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.trained.values(), self.stage.gradient_clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return total
-
-    def _accumulate(self, step: int, rows: NDArray[np.int64], spent: Part) -> torch.Tensor | None:
-        """The batch's loss, its gradients left in the parameters; none of either where a rank's memory had no room."""
-        ranks = self.setting.ranks
-        total = attempt(lambda: self._backward(step, rows, spent))
-        if total is None:
-            self.optimizer.zero_grad()
-        late = time.monotonic() - self._spoken > PULSE_SECONDS
-        if ranks.size == 1:
-            self._late = late
-            return total
-        # Ranks stay in step: one that had no room takes part in the exchange, and tells the others by it. The
-        # first rank tells when to report.
-        flags = torch.tensor([total is None, late and ranks.rank == 0], dtype=torch.float32, device=self.setting.device)
-        total = torch.zeros((), device=self.setting.device) if total is None else total
-        ranks.sum_(total, flags, *self._gradients())
-        lacking, self._late = (bool(flag) for flag in flags.tolist())
-        if not lacking:
-            return total
-        self.optimizer.zero_grad()
-        return None
-
-    def _backward(self, step: int, rows: NDArray[np.int64], spent: Part) -> torch.Tensor:
-        """Add up the gradients of this rank's parts of the batch; returns their share of the mean loss."""
-        setting, device = self.setting, self.setting.device
-        weight = self._class_weights[torch.from_numpy(self.train.labels[rows])].sum()
-        total = torch.zeros((), device=device)
-        for index, part in enumerate(parts_of(rows, self.progress.micro_batches)):
-            if index % setting.ranks.size != setting.ranks.rank or not len(part):
-                continue
-            # Dropout draws follow from the step and the part alone: a resume needs no generator state, and
-            # it does not matter which worker computes which part.
-            torch.manual_seed(seed_of("dropout", setting.seed, setting.name, step, index))
-            batch = self.train.inputs.batch(part)
-            spent.count(batch["attention_mask"], self._ideal)
-            logits = forward(self.network, batch, device, setting.precision)
-            labels = torch.from_numpy(self.train.labels[part]).to(device)
-            loss = functional.cross_entropy(
-                logits, labels, self._class_weights, reduction="sum", label_smoothing=self.stage.label_smoothing
-            )
-            loss = loss / weight
-            loss.backward()
-            total += loss.detach()
-        return total
-
-    @cached_property
-    def _ideal(self) -> float:
-        """Seconds of a token in a step, if all went at the device's peak."""
-        return ideal_seconds(self.network, self.setting.device, self.setting.precision, trains=True)
-
-    def _gradients(self) -> list[torch.Tensor]:
-        """Gradients to exchange, the same list on every rank even where a rank had no part to compute."""
-        if self.setting.ranks.size == 1:
-            return []
-        for parameter in self.trained.values():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        return [parameter.grad for parameter in self.trained.values() if parameter.grad is not None]
 
     def _take_losses(self, losses: list[torch.Tensor]) -> None:
         """Add losses to the running mean and look whether all are numbers; one wait for the device."""
@@ -209,7 +138,7 @@ class StageTraining:
         setting = self.setting
         with setting.clock.part(f"{setting.name}.evaluate") as spent:
             inputs, device = self.validation.inputs, setting.device
-            logits = predict(self.network, inputs, device, setting.precision, setting.ranks, spent)
+            logits = predict(self.steps.network, inputs, device, setting.precision, setting.ranks, spent)
             return score(logits, self.validation.labels)[0]
 
     def _evaluate(self) -> Report:

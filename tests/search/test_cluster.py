@@ -92,3 +92,33 @@ def test_processes_without_a_trial_import_nothing() -> None:
     names = ray.get(ray.remote(lambda: set(sys.modules)).remote())
     assert "ray" in names
     assert "torch" not in names
+
+
+@pytest.mark.parametrize(
+    ("gpus", "settings", "fit"),
+    [
+        (0, {}, 0),
+        (1, {}, 1),
+        (1, {"gpus_per_trial": 0.5}, 2),
+        (3, {"gpus_per_trial": 0.5, "max_concurrent": 4}, 4),
+        (2, {"gpus_per_trial": 2}, 1),
+        (1, {"gpus_per_trial": 0}, 0),
+        (1, {"cpus_per_trial": 2}, 0),
+        (1, {"workers_per_trial": 2}, 0),
+    ],
+)
+def test_as_many_processes_import_as_the_gpus_have_slots(
+    gpus: int, settings: dict[str, Any], fit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster.torch.cuda, "device_count", lambda: gpus)  # type: ignore[attr-defined]
+    monkeypatch.setattr(cluster.os, "cpu_count", lambda: 64)  # type: ignore[attr-defined]
+    assert cluster._slots_on_gpus(SweepSettings(name="tiny", **settings)) == fit
+
+
+def test_a_machine_with_gpus_has_a_process_for_each_slot_and_one_for_the_preflight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster.torch.cuda, "device_count", lambda: 1)  # type: ignore[attr-defined]
+    cluster.join(None, SETTINGS)
+    assert ray.cluster_resources()["CPU"] == 2
+    assert "trainable.ray_trainable" in ray.get(ray.remote(lambda: set(sys.modules)).remote())

@@ -105,7 +105,7 @@ def test_not_one_row_fits(base: dict[str, Any]) -> None:
 
 def test_an_evaluation_in_pieces_is_the_same(base: dict[str, Any]) -> None:
     training = _training(base)
-    inputs = training.train.inputs
+    inputs = training.steps.train.inputs
     expected = predict(training.model, inputs, CPU)
     asked: list[int] = []
     layers_of(training.model)[0].register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
@@ -121,7 +121,9 @@ def test_frozen_layers_output_in_pieces_is_the_same(base: dict[str, Any], tmp_pa
         training = _training(base, frozen_layers=2)
         _no_room_for_more_than(rows, training)
         weights = fingerprint(locate(base["encoder"]))
-        return PrefixStore(tmp_path / str(rows), weights, "data", "fp32", CPU).get(training.model, training.train, 2)
+        return PrefixStore(tmp_path / str(rows), weights, "data", "fp32", CPU).get(
+            training.model, training.steps.train, 2
+        )
 
     whole, pieces = stored(1000), stored(PROBE_ROWS)
     assert whole is not None

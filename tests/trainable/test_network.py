@@ -89,9 +89,9 @@ def test_each_step_has_the_same_loss_with_the_first_token_alone(
         prepared = trial.prepared(config.target)
         model = new_model(config.encoder, prepared.label_names, 0, 0.0)
         training = StageTraining(model, *trial.splits(prepared, config.target), config.target, trial.setting("target"))
-        assert training.network is not model
+        assert training.steps.network is not model
         if whole:
-            training.network = model
+            training.steps.network = model
         return [report.metrics["target.train.loss"] for report in training.reports()]
 
     expected = losses(whole=True)

@@ -12,6 +12,8 @@ from trainable.config import Stage
 from trainable.encoder import freeze, head_names, layers_of, new_model
 from trainable.optim import OPTIMIZERS, STEADY, build_optimizer, schedule_factor, set_learning_rate, steady_steps
 
+CPU = torch.device("cpu")
+
 
 def _stage(**settings: Any) -> Stage:
     return Stage.model_validate({"dataset": "none", "warmup_fraction": 0.0, **settings})
@@ -24,7 +26,7 @@ SCHEDULES = get_args(Stage.model_fields["schedule"].annotation)
 def test_groups_hold_what_trains_once_and_decay_spares_biases_and_norms(tiny_bert: str, frozen: int) -> None:
     model = new_model(tiny_bert, ("a", "b"), 0)
     freeze(model, frozen)
-    optimizer = build_optimizer(model, _stage(weight_decay=0.3, layer_decay=0.9))
+    optimizer = build_optimizer(model, _stage(weight_decay=0.3, layer_decay=0.9), CPU)
     grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in model.parameters() if p.requires_grad)
     names = {id(p): name for name, p in model.named_parameters()}
@@ -35,7 +37,7 @@ def test_groups_hold_what_trains_once_and_decay_spares_biases_and_norms(tiny_ber
 
 def test_layer_decay_by_depth(tiny_bert: str) -> None:
     model = new_model(tiny_bert, ("a", "b"), 0)
-    optimizer = build_optimizer(model, _stage(learning_rate=1e-3, layer_decay=0.5))
+    optimizer = build_optimizer(model, _stage(learning_rate=1e-3, layer_decay=0.5), CPU)
     peak = {id(p): group["peak"] for group in optimizer.param_groups for p in group["params"]}
     parameters = dict(model.named_parameters())
     for name in head_names(model) | {name for name in parameters if "pooler" in name}:
@@ -48,7 +50,7 @@ def test_layer_decay_by_depth(tiny_bert: str) -> None:
 
 
 def test_without_layer_decay_all_peaks_are_the_learning_rate(tiny_bert: str) -> None:
-    optimizer = build_optimizer(new_model(tiny_bert, ("a", "b"), 0), _stage(learning_rate=2e-4))
+    optimizer = build_optimizer(new_model(tiny_bert, ("a", "b"), 0), _stage(learning_rate=2e-4), CPU)
     assert {group["peak"] for group in optimizer.param_groups} == {2e-4}
 
 
@@ -57,7 +59,7 @@ def test_every_optimizer_lowers_the_loss_and_leaves_the_frozen(tiny_bert: str, n
     model = new_model(tiny_bert, ("a", "b"), 0, dropout=0.0).train()
     freeze(model, 2)
     before = {key: p.detach().clone() for key, p in model.named_parameters()}
-    optimizer = build_optimizer(model, _stage(optimizer=name, learning_rate=1e-2 if name == "sgd" else 1e-3))
+    optimizer = build_optimizer(model, _stage(optimizer=name, learning_rate=1e-2 if name == "sgd" else 1e-3), CPU)
     ids, labels = torch.arange(5, 37).reshape(4, 8), torch.tensor([0, 1, 0, 1])
     losses = []
     for _ in range(4):

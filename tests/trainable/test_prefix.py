@@ -107,7 +107,7 @@ def store_of(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> Stor
         setting = Trial(config, workspace).setting("target")
         training = StageTraining(model, train, validation, config.target, replace(setting, precision=precision))
         weights = fingerprint(config.encoder)
-        return training, PrefixStore(tmp_path, weights, prepared.fingerprint, precision, torch.device("cpu"))
+        return training, PrefixStore(tmp_path, weights, prepared.fingerprint, precision, training.setting.device)
 
     return make
 
@@ -115,11 +115,11 @@ def store_of(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> Stor
 def test_only_first_tokens_are_stored_where_all_layers_are_frozen(store_of: Store) -> None:
     for count in (DEPTH - 1, DEPTH):
         training, store = store_of(count)
-        split = store.get(training.model, training.train, count)
+        split = store.get(training.model, training.steps.train, count)
         assert split is not None
         assert isinstance(split.inputs, PrefixInputs)
         assert (split.inputs.widths == 1).all() == (count == DEPTH)
-        assert (split.inputs.lengths == training.train.inputs.lengths).all()  # they decide the batches
+        assert (split.inputs.lengths == training.steps.train.inputs.lengths).all()  # they decide the batches
 
 
 def test_a_head_that_reads_all_tokens_gets_all_tokens(store_of: Store) -> None:
@@ -131,18 +131,18 @@ def test_a_head_that_reads_all_tokens_gets_all_tokens(store_of: Store) -> None:
             return torch.tanh(whole.dense(states.mean(1)))
 
     training.model.bert.pooler = MeanPooler()
-    split = store.get(training.model, training.train, DEPTH)
+    split = store.get(training.model, training.steps.train, DEPTH)
     # A mean over padding too is not the mean over a row's own tokens: either all tokens are kept, or nothing is.
-    assert split is None or (split.inputs.widths == training.train.inputs.lengths).all()
+    assert split is None or (split.inputs.widths == training.steps.train.inputs.lengths).all()
 
 
 @pytest.mark.parametrize("count", range(1, DEPTH + 1))
 def test_logits_are_those_of_the_whole_model(count: int, store_of: Store) -> None:
     training, store = store_of(count)
-    expected = predict(training.model, training.validation.inputs, torch.device("cpu"))
+    expected = predict(training.model, training.validation.inputs, training.setting.device)
     training.skip_frozen(store)
     assert isinstance(training.validation.inputs, PrefixInputs)
-    got = predict(training.network, training.validation.inputs, torch.device("cpu"))
+    got = predict(training.steps.network, training.validation.inputs, training.setting.device)
     assert torch.allclose(got, expected, atol=1e-6)
 
 
@@ -150,9 +150,9 @@ def test_other_arithmetic_truncation_or_weights_have_their_own_file(store_of: St
     keys = set()
     for precision, length in (("fp32", 32), ("bf16", 32), ("fp32", 8)):
         training, store = store_of(2, precision, length)
-        keys.add(store._key(training.train))
-        keys.add(replace(store, weights="others")._key(training.train))
-        keys.add(replace(store, data="others")._key(training.train))
+        keys.add(store._key(training.steps.train))
+        keys.add(replace(store, weights="others")._key(training.steps.train))
+        keys.add(replace(store, data="others")._key(training.steps.train))
     assert len(keys) == 9
 
 

@@ -32,7 +32,7 @@ def _agree(tokenizer: PreTrainedTokenizerBase, table: Table, length: int, fixed:
     columns = [[c[i] for i in rows] for c in (table.text, table.text_b) if c is not None]
     padding = "max_length" if fixed else "longest"
     theirs = tokenizer(*columns, truncation=True, max_length=length, padding=padding)
-    ours = tokens.batch(rows, length, fixed)
+    ours = tokens.batch(rows, length, length if fixed else None)
     assert set(ours) == set(theirs)
     for name, tensor in ours.items():
         assert tensor.tolist() == theirs[name], name

@@ -135,12 +135,12 @@ def test_the_loss_is_the_weighted_mean_over_the_batch(
     labels = np.array([0] * 48 + [1] * 52)
     settings = {"label_smoothing": smoothing, "class_weights": weights, "micro_batches": micro_batches}
     training = make(labels, batch_size=1000, epochs=1, dropout=0.0, **settings)
-    logits = predict(training.model, training.train.inputs, CPU)
-    counts = np.bincount(training.train.labels)
+    logits = predict(training.model, training.steps.train.inputs, CPU)
+    counts = np.bincount(training.steps.train.labels)
     assert counts[0] != counts[1]
-    of_class = len(training.train.labels) / (2 * counts) if weights == "balanced" else np.ones(2)
+    of_class = len(training.steps.train.labels) / (2 * counts) if weights == "balanced" else np.ones(2)
     expected = functional.cross_entropy(
-        logits, torch.from_numpy(training.train.labels), torch.tensor(of_class).float(), label_smoothing=smoothing
+        logits, torch.from_numpy(training.steps.train.labels), torch.tensor(of_class).float(), label_smoothing=smoothing
     )
     (report,) = training.reports()
     assert report.metrics["target.train.loss"] == pytest.approx(expected.item(), rel=1e-5)
@@ -153,16 +153,16 @@ def test_a_label_without_training_rows_weighs_nothing(make: Make, smoothing: flo
         labels, classes=3, class_weights="balanced", label_smoothing=smoothing, epochs=6, learning_rate=3e-3
     )
     list(training.reports())
-    logits = predict(training.model, training.train.inputs, CPU)
+    logits = predict(training.model, training.steps.train.inputs, CPU)
     assert 1 not in logits.argmax(-1)
 
 
 def test_padding_changes_no_logits(make: Make) -> None:
     one, other = make(padding="longest", padding_length=48), make(padding="fixed", padding_length=48)
-    rows = np.argsort(one.train.inputs.lengths)[:8]
-    assert other.train.inputs.batch(rows)["input_ids"].shape == (8, 48)
-    assert one.train.inputs.batch(rows)["input_ids"].shape[1] < 48
-    logits = [predict(training.model, training.train.inputs, CPU) for training in (one, other)]
+    rows = np.argsort(one.steps.train.inputs.lengths)[:8]
+    assert other.steps.train.inputs.batch(rows)["input_ids"].shape == (8, 48)
+    assert one.steps.train.inputs.batch(rows)["input_ids"].shape[1] < 48
+    logits = [predict(training.model, training.steps.train.inputs, CPU) for training in (one, other)]
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-5, atol=1e-6)
 
 
