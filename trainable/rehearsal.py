@@ -26,6 +26,11 @@ from trainable.trial import Trial, transfer
 from trainable.workspace import Workspace
 
 
+EPOCHS = {"cpu": (2, 1), "cuda": (3, 3)}
+"""Steps over a single row, then over a batch, by kind of device; the last is measured. What only first steps pay is
+left out: on a CPU the single row's pays it, on a GPU each size's, which is then recorded, then played."""
+
+
 @dataclass(frozen=True)
 class Line:
     """Seconds of a batch as a straight line over its tokens."""
@@ -113,10 +118,8 @@ def _both_stages(trial: Trial, made: Rehearsal) -> None:
         if source is not None:
             transfer(source, model, prepared.label_names, config.target.head)
         steps, evaluations = [], []
-        # The single row comes first and trains twice: what only first steps pay is left out.
-        for epochs, splits in zip(
-            (2, 1), _sizes(*trial.splits(prepared, stage), stage, TOKEN_BUDGET[trial.device.type]), strict=True
-        ):
+        sizes = _sizes(*trial.splits(prepared, stage), stage, TOKEN_BUDGET[trial.device.type])
+        for epochs, splits in zip(EPOCHS[trial.device.type], sizes, strict=True):
             setting = replace(trial.setting(name), clock=Clock())
             step, evaluation, parts = _run(StageTraining(model, *splits, _short(stage, epochs), setting))
             steps.append(step)
