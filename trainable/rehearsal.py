@@ -25,7 +25,6 @@ from trainable.training import StageTraining
 from trainable.trial import Trial, transfer
 from trainable.workspace import Workspace
 
-
 EPOCHS = {"cpu": (2, 1), "cuda": (3, 3)}
 """Steps over a single row, then over a batch, by kind of device; the last is measured. What only first steps pay is
 left out: on a CPU the single row's pays it, on a GPU each size's, which is then recorded, then played."""
