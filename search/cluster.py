@@ -125,17 +125,21 @@ def _start(settings: SweepSettings) -> None:
 
 def _all_are_slots(settings: SweepSettings) -> bool:
     """Whether each of the processes that Ray starts at once, one for each CPU, will have a trial to run."""
-    alone = settings.workers_per_trial == 1 and settings.cpus_per_trial == 1 and settings.max_concurrent is None
-    return alone and not torch.cuda.device_count()
+    return _takes_one_cpu(settings) and settings.max_concurrent is None and not torch.cuda.device_count()
 
 
 def _slots_on_gpus(settings: SweepSettings) -> int:
     """How many trials of one CPU each this machine's GPUs have room for; 0 where trials are of another kind."""
     gpus = settings.gpus_per_trial
-    if settings.workers_per_trial > 1 or settings.cpus_per_trial != 1 or gpus == 0:
+    if gpus == 0 or not _takes_one_cpu(settings):
         return 0
     fit = int(torch.cuda.device_count() / (gpus or 1.0) + 1e-9)  # so that 0.1 is ten a GPU
     return min(fit, settings.max_concurrent or fit, os.cpu_count() or 1)
+
+
+def _takes_one_cpu(settings: SweepSettings) -> bool:
+    """Whether a trial is one process, of one CPU."""
+    return settings.workers_per_trial == 1 and settings.cpus_per_trial == 1
 
 
 def gpus_per_worker(settings: SweepSettings) -> float:

@@ -87,7 +87,7 @@ class StepGraphs:
 
 @contextmanager
 def _no_garbage() -> Iterator[None]:
-    """Let nothing be collected: to end a graph of an earlier trial is not allowed while another is recorded."""
+    """Let nothing be collected: a graph of an earlier trial must not end while another is recorded."""
     collects = gc.isenabled()
     gc.disable()
     try:

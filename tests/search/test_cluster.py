@@ -1,6 +1,7 @@
 """Ray as a sweep starts it: ahead of its use, with processes that have imported what slots need."""
 
 import errno
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,15 +111,17 @@ def test_processes_without_a_trial_import_nothing() -> None:
 def test_as_many_processes_import_as_the_gpus_have_slots(
     gpus: int, settings: dict[str, Any], fit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster.torch.cuda, "device_count", lambda: gpus)  # type: ignore[attr-defined]
-    monkeypatch.setattr(cluster.os, "cpu_count", lambda: 64)  # type: ignore[attr-defined]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
     assert cluster._slots_on_gpus(SweepSettings(name="tiny", **settings)) == fit
 
 
 def test_a_machine_with_gpus_has_a_process_for_each_slot_and_one_for_the_preflight(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cluster.torch.cuda, "device_count", lambda: 1)  # type: ignore[attr-defined]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     cluster.join(None, SETTINGS)
     assert ray.cluster_resources()["CPU"] == 2
-    assert "trainable.ray_trainable" in ray.get(ray.remote(lambda: set(sys.modules)).remote())
+    modules, collects = ray.get(ray.remote(lambda: (set(sys.modules), gc.isenabled())).remote())
+    assert "trainable.ray_trainable" in modules
+    assert collects  # again, now that all is imported: cycles hold models

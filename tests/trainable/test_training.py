@@ -157,6 +157,18 @@ def test_a_label_without_training_rows_weighs_nothing(make: Make, smoothing: flo
     assert 1 not in logits.argmax(-1)
 
 
+@pytest.mark.parametrize("multiple", [4, 8, 1000])
+def test_batches_are_as_wide_as_a_multiple_and_no_wider_than_any_row_may_be(make: Make, multiple: int) -> None:
+    training = make(padding_length=46)
+    inputs = training.steps.train.inputs
+    rows = np.argsort(inputs.lengths)[:3]
+    narrow, wide = inputs.batch(rows), inputs.batch(rows, multiple)
+    widths = [batch["input_ids"].shape[1] for batch in (narrow, wide)]
+    assert widths[1] == min(46, -(-widths[0] // multiple) * multiple)
+    logits = [training.model.eval()(**batch).logits for batch in (narrow, wide)]
+    torch.testing.assert_close(logits[0], logits[1], rtol=1e-5, atol=1e-6)
+
+
 def test_padding_changes_no_logits(make: Make) -> None:
     one, other = make(padding="longest", padding_length=48), make(padding="fixed", padding_length=48)
     rows = np.argsort(one.steps.train.inputs.lengths)[:8]
