@@ -22,6 +22,9 @@ QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 PRELOAD = "RAY_preload_python_modules"
 SLOT_MODULES = "trainable.preload"
 """What the processes of slots import, some seconds long, while the driver is not ready for them yet."""
+TUNABLES = ("hugetlb=1", f"mmap_threshold={2**25}", f"trim_threshold={2**31}")
+"""How slots take memory, where glibc hands it out: in huge pages, which they keep. Else each step of training would
+wait for pages of 4 kB that the step before has given back."""
 BROKEN_OFF = {os.strerror(number) for number in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED)}
 """All that Ray's errors say where it has died; those of the operating system say their number too."""
 LISTEN_SECONDS = 10.0
@@ -106,9 +109,10 @@ def _start(settings: SweepSettings) -> None:
     # all networks, and those of its metrics answer whoever asks. Ray turns an address of 127.0.0.1 into the outer one.
     ray_constants.ENABLE_RAY_CLUSTER = False
     on_gpus = _slots_on_gpus(settings)
+    variables = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{name}" for name in TUNABLES)}
     if on_gpus or _all_are_slots(settings):
-        os.environ[PRELOAD] = SLOT_MODULES
-    try:
+        variables[PRELOAD] = SLOT_MODULES
+    with _inherited(variables):
         ray.init(
             address="local",
             # Ray starts a process for each CPU at once; the one more is for the preflight's batch, and ends with it.
@@ -119,8 +123,18 @@ def _start(settings: SweepSettings) -> None:
             dashboard_host="127.0.0.1",
             **QUIET,
         )
+
+
+@contextmanager
+def _inherited(variables: dict[str, str]) -> Iterator[None]:
+    """Let processes that are started meanwhile see variables, but for those that the user has set."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
     finally:
-        os.environ.pop(PRELOAD, None)
+        for name in added:
+            del os.environ[name]
 
 
 def _all_are_slots(settings: SweepSettings) -> bool:

@@ -2,13 +2,12 @@
 
 import math
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 
 import torch
 import torch.distributed as dist
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainable.errors import PeerDiedError
 
@@ -96,15 +95,3 @@ def matmul_peak(device: torch.device, precision: str) -> float:
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Matrix products in bfloat16 where `precision` says so; weights and sums stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-
-
-def attention(device: torch.device) -> AbstractContextManager[object]:
-    """The kernels that attention may take.
-
-    When training on a CPU, plain products: the fused kernel takes longer on the way back. On a GPU, the
-    memory-efficient one, with a mask or without, so that the draws of dropout do not hang on whether a batch is padded;
-    cuDNN's, PyTorch's first choice on some, makes a plan for every shape it meets, which takes from 0.1 s to over 1 s.
-    """
-    if device.type == "cuda":
-        return sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
-    return sdpa_kernel(SDPBackend.MATH) if torch.is_grad_enabled() else nullcontext()

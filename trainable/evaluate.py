@@ -11,13 +11,14 @@ from transformers import PreTrainedModel
 
 from trainable.batches import evaluation_batches
 from trainable.clock import Part
-from trainable.device import Ranks, attention, autocast, matmul_peak
+from trainable.device import Ranks, autocast, matmul_peak
 from trainable.errors import TrialError
+from trainable.kernels import kernels
 from trainable.memory import in_batches
 from trainable.metrics import confusion, scores
 from trainable.network import flops_per_token
 
-TOKEN_BUDGET = {"cpu": 512, "cuda": 8192}
+TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}
 """Tokens an evaluation batch holds at most, padding included, by kind of device: on a CPU, what its caches
 hold; on a GPU, what keeps it busy, and no more: a small split in one large batch is mostly padding."""
 
@@ -56,7 +57,7 @@ def forward(
     model: PreTrainedModel, batch: dict[str, torch.Tensor], device: torch.device, precision: str
 ) -> torch.Tensor:
     """Logits of a batch in float32, shape (B, C)."""
-    with autocast(precision, device), attention(device):
+    with autocast(precision, device), kernels(device):
         logits: torch.Tensor = model(**on_device(batch, device)).logits
     return logits.float()
 
@@ -101,11 +102,12 @@ def predict(
             spent.count(batch["attention_mask"], ideal)
         return forward(model, batch, device, precision).cpu()
 
-    for rows, made in in_batches(batches[ranks.rank :: ranks.size], inputs.lengths, compute):
-        if made is None:
-            lacking += 1  # told to the other ranks by the exchange, so that all end alike
-            break
-        logits[torch.from_numpy(rows)] = made
+    with autocast(precision, device):  # around all batches: the weights' copies in bfloat16 are made once
+        for rows, made in in_batches(batches[ranks.rank :: ranks.size], inputs.lengths, compute):
+            if made is None:
+                lacking += 1  # told to the other ranks by the exchange, so that all end alike
+                break
+            logits[torch.from_numpy(rows)] = made
     shared = logits.to(device)
     ranks.sum_(shared, lacking)  # every row was filled by one rank and is zero on the others
     if lacking.item():
