@@ -42,6 +42,9 @@ from trainable.files import remove_leftovers
 from trainable.prepare import Prepared
 from trainable.ray_trainable import TuneTrial
 
+_VARIABLES = class_cache.ENV_VARS_TO_PROPAGATE
+"""Those of the driver that Tune hands on to trials elsewhere."""
+
 
 def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: str | None) -> Outcome:
     """Search, confirm, choose, test and write it all down; what a former session did is taken as done."""
@@ -74,6 +77,7 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
             change_facts(place, plan.to_mapping())
             phases = Phases(ledger)
             with phases.phase("search"):
+                _unburden_tune(inherits=address is None)
                 _search(plan, place, ledger, budget, runs, halt, room, console)
         finally:
             ray.shutdown()
@@ -112,7 +116,6 @@ def _search(
         def show() -> None:
             view.update(ledger.records, budget.used(), budget.time_left(slots))
 
-        _unburden_tune()
         ended, begun = ledger.history(TrialState.COMPLETE, TrialState.PRUNED), ledger.history(TrialState.RUNNING)
         scheduler = build_scheduler(settings.scheduler, settings.direction, ended, begun)
         tuner = tune.Tuner(
@@ -154,10 +157,16 @@ def _search(
                 show()  # trials that waited may have ended last
 
 
-def _unburden_tune() -> None:
-    """Switch off two things that Tune does for others and has no setting for (names of Ray 2.60, kept by a test)."""
-    # A variable that Lightning reads: for its sake Tune would take none of the processes that have imported already.
+def _unburden_tune(inherits: bool) -> None:
+    """Switch off what Tune does for others and has no setting for (names of Ray 2.60, kept by a test).
+
+    Args:
+        inherits: whether the processes of slots have the driver's environment, as those have that are started here.
+    """
+    # Tune takes no process that has imported already if trials are to have variables: one that Lightning reads, and
+    # some of the driver's, those with keys for AWS among them, where they do not inherit them.
     class_cache.DEFAULT_ENV_VARS.clear()
+    class_cache.ENV_VARS_TO_PROPAGATE = set() if inherits else _VARIABLES
     # A snapshot of all trials after each checkpoint, which nothing reads here: the study is the truth. Ten seconds do.
     _ExperimentCheckpointManager.on_trial_checkpoint = lambda self, trial: None  # type: ignore[method-assign]
 

@@ -16,6 +16,7 @@ import pytest
 import ray
 import torch
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.result import SHOULD_CHECKPOINT
 
@@ -92,7 +93,11 @@ def test_settings_of_the_user_for_memory_are_left_alone(monkeypatch: pytest.Monk
     assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.check=0"
 
 
-def test_tune_takes_a_process_that_waits_and_writes_no_snapshot_for_a_checkpoint(tmp_path: Path) -> None:
+def test_tune_takes_a_process_that_waits_and_writes_no_snapshot_for_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "one of those that Tune hands on")
+
     class Slot(tune.Trainable):
         def step(self) -> dict[str, Any]:
             return {SHOULD_CHECKPOINT: True, "done": self.iteration == 2}
@@ -103,7 +108,7 @@ def test_tune_takes_a_process_that_waits_and_writes_no_snapshot_for_a_checkpoint
     cluster.join(None, SETTINGS)
     ray.get(ray.remote(lambda: None).remote())  # so that the processes that Ray starts at once are there
     waiting = {process.pid for process in psutil.Process().children(recursive=True)}
-    _unburden_tune()
+    _unburden_tune(inherits=True)
     kept = tune.CheckpointConfig(num_to_keep=1)
     run = tune.RunConfig(name="tune", storage_path=str(tmp_path), checkpoint_config=kept, verbose=0)
     with patch.object(TuneController, "save_to_dir", autospec=True, side_effect=TuneController.save_to_dir) as saved:
@@ -111,6 +116,8 @@ def test_tune_takes_a_process_that_waits_and_writes_no_snapshot_for_a_checkpoint
     assert result.metrics is not None
     assert result.metrics["pid"] in waiting
     assert saved.call_count <= 2  # at the start and at the end
+    _unburden_tune(inherits=False)
+    assert "AWS_ACCESS_KEY_ID" in class_cache.ENV_VARS_TO_PROPAGATE
 
 
 def test_processes_without_a_trial_import_nothing() -> None:
