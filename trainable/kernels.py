@@ -28,8 +28,8 @@ def kernels(device: torch.device) -> AbstractContextManager[object]:
 class CpuTraining(TorchFunctionMode):
     """Inside it, PyTorch's attention and dropout are replaced by what trains faster on a CPU.
 
-    The fused attention takes longer there than plain products, on the way back, and PyTorch's own plain products
-    spend as much on masks that hide everything, which there are none of. Dropout draws a number for each element.
+    The fused attention takes longer there than plain products, on the way back, and PyTorch's own plain products also
+    look for tokens that see nothing, in passes over all scores. Its dropout draws a number for each element.
     """
 
     def __torch_function__(
@@ -82,7 +82,7 @@ def _added(mask: torch.Tensor) -> torch.Tensor:
 
 
 def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
-    """`functional.dropout`, in a fifth of its time: 64 random bits are drawn for four elements.
+    """`functional.dropout` from fewer draws: 64 random bits are enough for four elements.
 
     The rate is rounded to a multiple of 1/65536, and what is kept is scaled by the rate as rounded.
     """

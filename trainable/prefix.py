@@ -27,6 +27,7 @@ from trainable.device import autocast
 from trainable.encoder import layers_of
 from trainable.evaluate import TOKEN_BUDGET, Inputs, Split, forward
 from trainable.files import longest_unused, write_file
+from trainable.kernels import kernels
 from trainable.memory import attempt, in_batches
 from trainable.network import layers_between
 from trainable.seal import is_whole, save_tensors
@@ -156,7 +157,7 @@ class PrefixStore:
             """Hidden states, shape (B, T, H), and which of their tokens are real, shape (B, T)."""
             caught.clear()
             batch = {name: tensor.to(self.device) for name, tensor in source.batch(rows).items()}
-            with torch.inference_mode(), autocast(self.precision, self.device):
+            with torch.inference_mode(), autocast(self.precision, self.device), kernels(self.device):
                 part(**batch)
             return caught.pop().cpu(), batch["attention_mask"].bool().cpu()
 
