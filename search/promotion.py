@@ -25,7 +25,7 @@ class Promotion(FIFOScheduler):
     """
 
     def __init__(self, rungs: Sequence[int], direction: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
         self._sign = -1 if direction == "max" else 1
         self._rungs: dict[int, dict[int, float]] = {rung: {} for rung in rungs}  # costs by number of the trial
 

@@ -68,7 +68,9 @@ def test_a_token_that_sees_nothing_spoils_no_gradient() -> None:
     seen = torch.tensor([[True, True, False], [True, True, False], [False, False, False]])[None, None]
     got = attend(query, key, value, seen)
     got[:, :, :2].sum().backward()
-    assert all(bool(torch.isfinite(t).all()) for t in (got, query.grad, key.grad, value.grad) if t is not None)
+    for tensor in (got, query.grad, key.grad, value.grad):
+        assert tensor is not None
+        assert bool(torch.isfinite(tensor).all())
 
 
 def test_every_encoder_learns_the_same(encoder: str, batch: Batch) -> None:
@@ -86,7 +88,7 @@ def test_every_encoder_learns_the_same(encoder: str, batch: Batch) -> None:
         torch.testing.assert_close(gradient, same[name], rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_every_encoder_draws_by_them(encoder: str, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_encoder_draws_by_them(encoder: str, batch: Batch) -> None:
     """No dropout of an encoder that trains on a CPU is drawn by PyTorch."""
     model = new_model(encoder, LABELS, seed=0, dropout=0.2).train()
     with kernels(CPU) as mode, torch.autograd.profiler.profile() as profile:
