@@ -82,7 +82,7 @@ def test_slots_keep_their_memory() -> None:
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin
 
     cluster.join(None, SETTINGS)
-    assert ray.get(ray.remote(faults).remote()) < 20
+    assert ray.get(ray.remote(faults).remote()) < 2_000  # 80,000 where each turn takes its pages anew
     assert "GLIBC_TUNABLES" not in os.environ
 
 
