@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from rich.console import Console
 
 from search.errors import HaltError, PlanError, shown
 from search.redaction import redact
+from search.rehearsal_process import RehearsalProcess
 from spaces import SpaceError, shipped
 from trainable.errors import ConfigError, TrialError
 
@@ -46,12 +47,12 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a sweep to its end and print the winner."""
-    with _readable_errors():
+    with _readable_errors(), nullcontext() if address else RehearsalProcess() as process:
         from search.plan import find_experiment, load_plan
         from search.start import start_sweep
 
         plan = load_plan(find_experiment(experiment), _pairs(set_))
-        _print(start_sweep(plan, storage, address), as_json)
+        _print(start_sweep(plan, storage, address, process), as_json)
 
 
 @app.command()

@@ -22,9 +22,12 @@ QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 PRELOAD = "RAY_preload_python_modules"
 SLOT_MODULES = "trainable.preload"
 """What the processes of slots import, some seconds long, while the driver is not ready for them yet."""
-TUNABLES = ("hugetlb=1", f"mmap_threshold={2**25}", f"trim_threshold={2**31}")
-"""How slots take memory, where glibc hands it out: in huge pages, which they keep. Else each step of training would
-wait for pages of 4 kB that the step before has given back."""
+ALLOCATOR = {
+    "RAY_LD_PRELOAD_ON_WORKERS": "1",
+    "MALLOC_CONF": "thp:always,metadata_thp:auto,dirty_decay_ms:-1,muzzy_decay_ms:-1,oversize_threshold:0",
+}
+"""Slots take memory as Ray's own processes do, from the jemalloc that Ray ships for some systems: in huge pages, which
+they keep. Else each step of training would wait for pages of 4 kB that the step before has given back."""
 BROKEN_OFF = {os.strerror(number) for number in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED)}
 """All that Ray's errors say where it has died; those of the operating system say their number too."""
 LISTEN_SECONDS = 10.0
@@ -108,15 +111,14 @@ def _start(settings: SweepSettings) -> None:
     # Ray's own switch for systems without clusters: without it every port of a cluster that is started here listens on
     # all networks, and those of its metrics answer whoever asks. Ray turns an address of 127.0.0.1 into the outer one.
     ray_constants.ENABLE_RAY_CLUSTER = False
-    on_gpus = _slots_on_gpus(settings)
-    variables = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{name}" for name in TUNABLES)}
-    if on_gpus or _all_are_slots(settings):
+    slots_on_gpus = _slots_on_gpus(settings)
+    variables = dict(ALLOCATOR)
+    if slots_on_gpus or _all_are_slots(settings):
         variables[PRELOAD] = SLOT_MODULES
     with _inherited(variables):
         ray.init(
             address="local",
-            # Ray starts a process for each CPU at once; the one more is for the preflight's batch, and ends with it.
-            num_cpus=on_gpus + 1 if on_gpus else None,
+            num_cpus=slots_on_gpus or None,  # Ray starts a process for each CPU at once
             _node_ip_address="127.0.0.1",
             # The dashboard is needed only for worker groups: it lets Ray free their places (ray issue 54305).
             include_dashboard=settings.workers_per_trial > 1,
@@ -142,12 +144,16 @@ def _all_are_slots(settings: SweepSettings) -> bool:
     return _takes_one_cpu(settings) and settings.max_concurrent is None and not torch.cuda.device_count()
 
 
+def on_gpus(settings: SweepSettings) -> bool:
+    """Whether trials on this machine have GPUs."""
+    return settings.gpus_per_trial != 0 and torch.cuda.device_count() > 0
+
+
 def _slots_on_gpus(settings: SweepSettings) -> int:
     """How many trials of one CPU each this machine's GPUs have room for; 0 where trials are of another kind."""
-    gpus = settings.gpus_per_trial
-    if gpus == 0 or not _takes_one_cpu(settings):
+    if not on_gpus(settings) or not _takes_one_cpu(settings):
         return 0
-    fit = int(torch.cuda.device_count() / (gpus or 1.0) + 1e-9)  # so that 0.1 is ten a GPU
+    fit = int(torch.cuda.device_count() / (settings.gpus_per_trial or 1.0) + 1e-9)  # so that 0.1 is ten a GPU
     return min(fit, settings.max_concurrent or fit, os.cpu_count() or 1)
 
 

@@ -52,6 +52,16 @@ def dearest_corner(plan: Plan, workspace: Workspace) -> Point:
     return plan.space.complete(given)
 
 
+def dearest_trial(plan: Plan, workspace: Workspace) -> tuple[Point, TrialConfig]:
+    """The most expensive corner, and its trial as one process can try it.
+
+    A trial of several workers cuts its batch into as many parts; one process computes them in turn.
+    """
+    corner = dearest_corner(plan, workspace)
+    parts = max(plan.config(corner).micro_batches, plan.settings.workers_per_trial)
+    return corner, plan.config(corner, micro_batches=parts)
+
+
 def _dearest_first(plan: Plan, workspace: Workspace, name: str, field: str, given: Point) -> Sequence[Scalar]:
     values = list(dict.fromkeys(value for corner, value in plan.space.corners() if corner == name))
     if field == "encoder":

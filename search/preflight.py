@@ -1,7 +1,8 @@
 """What is checked before a sweep spends anything: storage, tracking, every node, a batch, the disks, the time.
 
 What needs the cluster runs as Ray tasks, begun before the driver opens its tracking and awaited after it: one task on
-every node, and on each kind of node that a trial can run on, one batch of the space's most expensive corner.
+every node, and on each kind of node that a trial can run on, one batch of the space's most expensive corner; on this
+machine alone a process that has been started beforehand can take that.
 """
 
 import shutil
@@ -17,13 +18,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
 from search.checks import Check, batch_check, disk_check, nodes_check, storage_check, time_check
-from search.corner import dearest_corner, random_draw
+from search.corner import dearest_trial, random_draw
 from search.finish import open_tracker, tracking_uri
 from search.forecast import Outlook
 from search.place import Place
 from search.plan import Plan
 from search.probe import Node, probe
 from search.redaction import redact
+from search.rehearsal_process import RehearsalProcess
 from search.tracking import Tracker, check_uri
 from trainable.errors import ConfigError
 from trainable.rehearsal import Rehearsal, rehearse
@@ -43,21 +45,28 @@ class Preflight:
         gpus: of each worker.
         slots: trials at a time.
         done: trials that have run already; where there are some, no batch needs to be tried.
+        process: tries the batch on this machine, where it has begun to.
     """
 
-    def __init__(self, plan: Plan, storage: Path, gpus: float, slots: int, done: int = 0) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        storage: Path,
+        gpus: float,
+        slots: int,
+        done: int = 0,
+        process: RehearsalProcess | None = None,
+    ) -> None:
         self.plan, self.storage, self.gpus, self.slots, self.done = plan, storage, gpus, slots, done
+        self._process = process
         self._workspace = plan.workspace(storage)
-        self._corner = dearest_corner(plan, self._workspace)
-        # A trial of several workers cuts its batch into as many parts; here one process computes them in turn.
-        parts = max(plan.config(self._corner).micro_batches, plan.settings.workers_per_trial)
-        self._config = plan.config(self._corner, micro_batches=parts)
+        self._corner, self._config = dearest_trial(plan, self._workspace)
         self._folder = storage.resolve() / f".preflight-{uuid.uuid4().hex}"
         self._folder.mkdir()
         nodes = [node for node in ray.nodes() if node["Alive"]]
         self._probes = {_name(n): self._probe(n["NodeID"]) for n in nodes}
         self._files = {_name(n): str(n["NodeID"]) for n in nodes}
-        self._batches = {} if done else self._begin_batches([n for n in nodes if self._has_room(n)])
+        self._batches = {} if done or process else self._begin_batches([n for n in nodes if self._has_room(n)])
 
     def _probe(self, node: str) -> Any:
         if node == ray.get_runtime_context().get_node_id():
@@ -93,9 +102,16 @@ class Preflight:
         found = [nodes_check(silent, nodes), shared, disk]
         if self.done:
             return found
-        batches = self._answers(self._batches, BATCH_SECONDS, _broken)
+        batches = self._tried()
         found.append(batch_check(batches, self._corner, self.gpus))
         return [*found, time_check(outlook, batches, slots)]
+
+    def _tried(self) -> dict[str, Rehearsal | str]:
+        """What came of the batches, by the name of their node."""
+        if self._process is None:
+            return self._answers(self._batches, BATCH_SECONDS, _broken)
+        (here,) = self._files
+        return {here: self._process.answer(BATCH_SECONDS)}
 
     def _answers(self, tasks: Mapping[str, Any], seconds: float, died: Callable[[str], Any]) -> dict[str, Any]:
         """What the tasks return, by the name of their node; a node that has left the cluster meanwhile is left out."""
@@ -105,7 +121,13 @@ class Preflight:
 
 
 def clear(
-    plan: Plan, place: Place, room: tuple[float, int], done: int, console: Console, run_id: str | None = None
+    plan: Plan,
+    place: Place,
+    room: tuple[float, int],
+    done: int,
+    console: Console,
+    run_id: str | None = None,
+    process: RehearsalProcess | None = None,
 ) -> Tracker:
     """Check all that can be checked, and open the tracking meanwhile.
 
@@ -116,6 +138,7 @@ def clear(
         done: trials of the sweep that have run already.
         console: told the time it will take, and what deserves a warning.
         run_id: of the sweep's MLflow run, where an earlier session has opened it.
+        process: as `Preflight` takes it.
 
     Returns:
         The sweep's tracker, to be closed by the caller.
@@ -123,7 +146,7 @@ def clear(
     Raises:
         ConfigError: with every reason for which the sweep cannot run.
     """
-    flight = Preflight(plan, place.storage, *room, done)
+    flight = Preflight(plan, place.storage, *room, done, process)
     with ExitStack() as closing:
         problems: list[str] = []
         try:

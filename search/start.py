@@ -13,13 +13,22 @@ from search.errors import PlanError
 from search.place import Place, check_storage, load_facts, load_outcome, make_folder
 from search.plan import Plan, load_sweep
 from search.records import Outcome
+from search.rehearsal_process import RehearsalProcess
 from search.start_from import take_over
 from trainable.errors import ConfigError
 from trainable.prepare import Prepared
 
 
-def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcome:
+def start_sweep(
+    plan: Plan, storage: Path, address: str | None = None, process: RehearsalProcess | None = None
+) -> Outcome:
     """Check the data, make the sweep's folder and run it to its end.
+
+    Args:
+        plan: the experiment.
+        storage: the folder of all sweeps.
+        address: a running Ray cluster to join; none starts one here.
+        process: tries a batch beforehand where Ray is started here; without it a Ray task does, later.
 
     Raises:
         PlanError: if the data have mistakes or a sweep of the name exists.
@@ -35,7 +44,9 @@ def start_sweep(plan: Plan, storage: Path, address: str | None = None) -> Outcom
         take_over(plan, storage, fingerprints(prepared))  # only to be told now if that cannot be
     make_folder(place, {**plan.to_mapping(), "id": uuid.uuid4().hex, "data": fingerprints(prepared)})
     try:
-        return _run(plan, place, prepared, address)
+        if process:
+            process.begin(plan, storage, cluster.on_gpus(plan.settings))
+        return _run(plan, place, prepared, address, process)
     except ConfigError:
         # What could not begin leaves nothing behind, so that its name is free for the next try.
         if not any(place.folder.glob("tune-*")):
@@ -78,8 +89,14 @@ def extend_sweep(name: str, storage: Path, trials: int, address: str | None = No
     return resume_sweep(name, storage, address, {"sweep.trials": str(more)})
 
 
-def _run(plan: Plan, place: Place, prepared: dict[str, Prepared], address: str | None) -> Outcome:
+def _run(
+    plan: Plan,
+    place: Place,
+    prepared: dict[str, Prepared],
+    address: str | None,
+    process: RehearsalProcess | None = None,
+) -> Outcome:
     with cluster.starting(address, plan.settings):  # while the libraries are imported, which takes as long
         from search.sweep import run_sweep
 
-        return run_sweep(plan, place, prepared, address)
+        return run_sweep(plan, place, prepared, address, process)

@@ -31,6 +31,7 @@ from search.plan import Plan
 from search.promotion import PausedWithCheckpoint, Promotion
 from search.records import Outcome, trial_name
 from search.redaction import redact
+from search.rehearsal_process import RehearsalProcess
 from search.retries import RETRIES, Retries
 from search.runs import TrialRuns
 from search.searcher import TruthfulSearcher
@@ -46,7 +47,13 @@ _VARIABLES = class_cache.ENV_VARS_TO_PROPAGATE
 """Those of the driver that Tune hands on to trials elsewhere."""
 
 
-def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: str | None) -> Outcome:
+def run_sweep(
+    plan: Plan,
+    place: Place,
+    prepared: dict[str, Prepared],
+    address: str | None,
+    process: RehearsalProcess | None = None,
+) -> Outcome:
     """Search, confirm, choose, test and write it all down; what a former session did is taken as done."""
     settings = plan.settings
     remove_leftovers(place.storage)
@@ -70,7 +77,7 @@ def run_sweep(plan: Plan, place: Place, prepared: dict[str, Prepared], address: 
             gpus = cluster.gpus_per_worker(settings)
             slots = cluster.slots(settings, gpus)
             room, done = (gpus, slots), len(ledger.records)
-            tracker = closing.enter_context(preflight.clear(plan, place, room, done, console, run_id))
+            tracker = closing.enter_context(preflight.clear(plan, place, room, done, console, run_id, process))
             runs = TrialRuns(plan, ledger, tracker)
             ledger.note("run_id", _open_run(tracker, plan, prepared))
             ledger.note("slots", slots)

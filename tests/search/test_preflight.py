@@ -23,6 +23,7 @@ from search.place import Place, check_storage, make_folder
 from search.plan import Plan, build_plan
 from search.preflight import Preflight, _on, clear
 from search.probe import probe
+from search.rehearsal_process import RehearsalProcess
 from search.settings import SweepSettings
 from search.start import start_sweep
 from spaces import dump_yaml
@@ -70,6 +71,17 @@ def test_every_check_is_made(running: None, plan_of: Callable[..., Plan], tmp_pa
     assert "learning_rate" not in checks["batch"].sentences[0]
     assert checks["time"].sentences[0].endswith("on 2 slots")
     assert list(tmp_path.glob(".preflight*")) == []
+
+
+def test_a_process_that_was_begun_tries_the_batch(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+    plan = plan_of()
+    with RehearsalProcess() as process:
+        process.begin(plan, tmp_path, on_gpu=False)
+        flight = Preflight(plan, tmp_path, gpus=0, slots=2, process=process)
+        checks = {check.name: check for check in flight.checks()}
+    assert flight._batches == {}
+    assert checks["batch"].state == "ok"
+    assert checks["time"].sentences[0].endswith("on 2 slots")
 
 
 def test_where_trials_have_run_no_batch_is_tried(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:

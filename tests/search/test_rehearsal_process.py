@@ -1,0 +1,86 @@
+"""The process that tries the preflight's batch: what it answers, and what is said of it when it cannot."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.data import check_data
+from search.plan import Plan, build_plan
+from search.rehearsal_process import RehearsalProcess
+from trainable.rehearsal import Rehearsal
+
+SECONDS = 100.0
+
+
+@pytest.fixture
+def plan(blocks: dict[str, Any], tmp_path: Path) -> Plan:
+    plan = build_plan(blocks, (Path(),), "mine.yaml")
+    check_data(plan, tmp_path)
+    return plan
+
+
+@pytest.fixture
+def process() -> Iterator[RehearsalProcess]:
+    with RehearsalProcess() as process:
+        yield process
+    assert process._process.returncode is not None
+
+
+def test_it_rehearses_where_it_was_told_to(
+    process: RehearsalProcess, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    process.begin(plan, tmp_path, on_gpu=False)
+    made = process.answer(SECONDS)
+    assert isinstance(made, Rehearsal)
+    assert (made.device, made.problems) == ("cpu", ())
+    assert made.paces.keys() == {"source", "target"}
+
+
+def test_a_folder_with_modules_of_the_same_names_is_not_taken_for_ours(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine" / "trainable").mkdir(parents=True)
+    (tmp_path / "mine" / "trainable" / "__init__.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path / "mine")
+    with RehearsalProcess() as process:
+        process.begin(plan, tmp_path, on_gpu=False)
+        made = process.answer(SECONDS)
+    assert isinstance(made, Rehearsal)
+    assert made.problems == ()
+
+
+def test_a_process_that_is_killed_is_told(process: RehearsalProcess, plan: Plan, tmp_path: Path) -> None:
+    os.kill(process._process.pid, signal.SIGKILL)
+    process._process.wait(SECONDS)
+    process.begin(plan, tmp_path, on_gpu=False)
+    made = process.answer(SECONDS)
+    assert isinstance(made, Rehearsal)
+    (problem,) = made.problems
+    assert "ended by signal 9, as where memory runs out" in problem
+
+
+def test_an_error_is_told_in_its_last_line(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "trainable.py").write_text("raise ImportError('this installation\\nis broken')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with RehearsalProcess() as process:
+        process.begin(plan, tmp_path, on_gpu=False)
+        made = process.answer(SECONDS)
+    assert isinstance(made, Rehearsal)
+    assert made.problems == ("is broken",)
+
+
+def test_one_that_takes_too_long_is_not_waited_for(process: RehearsalProcess, plan: Plan, tmp_path: Path) -> None:
+    process.begin(plan, tmp_path, on_gpu=False)
+    assert process.answer(0.01) == "no answer in 0 s"
+
+
+def test_it_ends_with_its_driver(process: RehearsalProcess) -> None:
+    assert process._process.stdin is not None
+    process._process.stdin.close()
+    assert process._process.wait(SECONDS) == 0
