@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 from common import ROOT, environment, machine, ours_command, warm_file_cache, write_experiment, write_json
 from rich.console import Console
-from time_to_quality import ended_trials
+from time_to_quality import scored_trials
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "good", "bad"]
 
@@ -46,7 +46,7 @@ def main() -> None:
         folder = Path(scratch)
         file = write_experiment(empty_trials(folder, given.trials), folder)
         samples, begin = run_watched(ours_command(file, folder), folder / "log.txt")
-        ends = sorted(end for end, _ in ended_trials(folder / "sweep" / "study.db"))
+        ends = sorted(trial.ended for trial in scored_trials(folder / "mlflow.db"))
     results = summary(ends, begin, samples)
     Console(width=140).print(facts, results)
     write_json(given.out, {"machine": facts, "summary": results, "memory": [asdict(s) for s in samples]})

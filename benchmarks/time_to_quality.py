@@ -1,8 +1,8 @@
 """How long until our sweep has the best score that `Trainer.hyperparameter_search` has found by its end?
 
 Both search the same space, from the same source-trained weights, on the same rows, and both count a trial's best
-evaluation, whether it was pruned later or not. Ours counts a score from the moment at which its *trial ended* (or was
-stopped), which is later than the score itself. It may run more trials than the peer (`--ours-trials`).
+evaluation, whether it was pruned later or not. Ours counts a score from the moment at which MLflow shows it; when its
+trial ended, or was stopped, is told too. It may run more trials than the peer (`--ours-trials`).
 """
 
 import statistics
@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import optuna
 from common import (
     SPACE,
     arguments,
@@ -24,7 +23,7 @@ from common import (
     write_json,
     write_subsets,
 )
-from optuna.trial import FrozenTrial
+from mlflow import MlflowClient
 from rich.console import Console
 from rich.table import Table
 
@@ -37,10 +36,12 @@ class Race:
     peer_seconds: float
     peer_best: float
     ours_seconds: float | None
-    """From our cold start until the peer's best was reached; None where it never was."""
+    """From our cold start until a score as good as the peer's best was told; None where none ever was."""
+    ours_trial_ended: float | None
+    """From our cold start until the first trial with such a score had ended."""
     ours_best: float
     ours_trials: int
-    """Trials of ours that had ended by then, or by the end."""
+    """Trials of ours that had been scored by then, or by the end."""
 
     @property
     def ratio(self) -> float:
@@ -77,33 +78,52 @@ def race(data: Path, seed: int, trials: int, sweep: dict[str, Any], precision: s
     best = max(answer["accuracies"])
     began = time.time()
     run_ours(experiment(data, seed, precision, sweep, SPACE), scratch / "ours")
-    ended = ended_trials(scratch / "ours" / "sweep" / "study.db")
-    moments = [end - began for end, value in ended if value >= best]
-    reached = min(moments, default=None)
-    done = [end for end, _ in ended if reached is None or end - began <= reached]
-    return Race(seed, peer_seconds, best, reached, max(value for _, value in ended), len(done))
+    trials = scored_trials(scratch / "ours" / "mlflow.db", began)
+    reached = min((second for t in trials for second, value in t.scores if value >= best), default=None)
+    ended = min((t.ended for t in trials if max(value for _, value in t.scores) >= best), default=None)
+    by_then = [t for t in trials if reached is None or t.scores[0][0] <= reached]
+    ours_best = max(value for t in trials for _, value in t.scores)
+    return Race(seed, peer_seconds, best, reached, ended, ours_best, len(by_then))
 
 
-def ended_trials(study_file: Path) -> list[tuple[float, float]]:
-    """When each trial of ours ended (seconds since the epoch), and its best evaluation."""
-    storage = f"sqlite:///{study_file}"
-    (name,) = optuna.get_all_study_names(storage)
-    trials = optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
-    searched = [t for t in trials if t.user_attrs.get("role", "search") == "search"]
-    return [(t.datetime_complete.timestamp(), max(scores(t))) for t in searched if t.datetime_complete and scores(t)]
+@dataclass(frozen=True)
+class Scored:
+    """A trial of ours."""
+
+    scores: list[tuple[float, float]]
+    """When each evaluation was told, and its validation accuracy."""
+    ended: float
+    """Seconds from the same start as those of the scores."""
 
 
-def scores(trial: FrozenTrial) -> list[float]:
-    return [*trial.intermediate_values.values(), *([trial.value] if trial.value is not None else [])]
+def scored_trials(database: Path, began: float = 0.0) -> list[Scored]:
+    """The search's trials with a score, from MLflow; in seconds since `began`, in those of the epoch without."""
+    client = MlflowClient(f"sqlite:///{database}")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, "tags.`transfersweep.role` = 'search'", max_results=1000)
+    trials = []
+    for run in runs:
+        told = client.get_metric_history(run.info.run_id, "target.validation.accuracy")
+        scores = sorted((metric.timestamp / 1000 - began, metric.value) for metric in told)
+        trials += [Scored(scores, run.info.end_time / 1000 - began)] if scores else []
+    return trials
 
 
 def show(facts: dict[str, object], races: list[Race]) -> None:
     table = Table(
-        "seed", "peer's seconds", "peer's best", "ours, seconds to it", "our trials by then", "our best", "ratio"
+        "seed",
+        "peer's seconds",
+        "peer's best",
+        "ours, seconds to it",
+        "to its trial's end",
+        "our trials by then",
+        "our best",
+        "ratio",
     )
     for r in races:
-        reached = f"{r.ours_seconds:.1f}" if r.ours_seconds else "never"
-        row = (r.seed, f"{r.peer_seconds:.1f}", f"{r.peer_best:.4f}", reached, r.ours_trials, f"{r.ours_best:.4f}")
+        reached, ended = (f"{s:.1f}" if s else "never" for s in (r.ours_seconds, r.ours_trial_ended))
+        peer = (f"{r.peer_seconds:.1f}", f"{r.peer_best:.4f}")
+        row = (r.seed, *peer, reached, ended, r.ours_trials, f"{r.ours_best:.4f}")
         table.add_row(*map(str, row), f"{r.ratio:.2f}x")
     Console(width=140).print(facts, table, f"median ratio: {statistics.median(r.ratio for r in races):.2f}x")
 

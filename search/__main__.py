@@ -47,7 +47,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a sweep to its end and print the winner."""
-    with _readable_errors(), nullcontext() if address else RehearsalProcess() as process:
+    with _readable_errors(), RehearsalProcess() if address is None else nullcontext() as process:
         from search.plan import find_experiment, load_plan
         from search.start import start_sweep
 

@@ -5,14 +5,16 @@ for the imports of a slot's process, and would use that one up: Ray makes no act
 """
 
 import gc
+import json
 import os
-import pickle
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+
+from pydantic import TypeAdapter
 
 if TYPE_CHECKING:  # the driver makes the process before it imports what takes long
     from search.plan import Plan
@@ -46,12 +48,19 @@ class RehearsalProcess:
             on_gpu: whether trials have a GPU.
         """
         from search.corner import dearest_trial
+        from trainable.workspace import Workspace
 
         workspace = plan.workspace(storage)
         _, config = dearest_trial(plan, workspace)
+        task = {
+            "config": config.model_dump(mode="json", by_alias=True),
+            "workspace": TypeAdapter(Workspace).dump_python(workspace, mode="json"),
+            "threads": plan.settings.threads,
+            "on_gpu": on_gpu,
+        }
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # `answer` says what it died of
-            pickle.dump((config, workspace, plan.settings.threads, on_gpu), self._process.stdin)
+            self._process.stdin.write(json.dumps(task).encode() + b"\n")
             self._process.stdin.flush()
 
     def answer(self, seconds: float) -> "Rehearsal | str":
@@ -67,8 +76,7 @@ class RehearsalProcess:
             return Rehearsal("", problems=(f"{reason}, as where memory runs out",))
         if self._process.returncode:
             return Rehearsal("", problems=(errors.decode(errors="replace").strip().splitlines()[-1],))
-        made: Rehearsal = pickle.loads(answer)
-        return made
+        return TypeAdapter(Rehearsal).validate_json(answer)
 
 
 def _serve() -> None:
@@ -77,17 +85,21 @@ def _serve() -> None:
     with suppress(OSError):  # only Linux has it
         Path("/proc/self/oom_score_adj").write_text("1000")  # where memory runs out, this ends and not the driver
     gc.disable()  # imports make much, and nothing to collect
-    from trainable.rehearsal import rehearse
+    from trainable.config import build_config
+    from trainable.rehearsal import Rehearsal, rehearse
+    from trainable.workspace import Workspace
 
     gc.enable()
-    try:
-        config, workspace, threads, on_gpu = pickle.load(sys.stdin.buffer)
-    except EOFError:  # the driver has ended
+    line = sys.stdin.readline()
+    if not line:  # the driver has ended
         return
-    if not on_gpu:
+    task = json.loads(line)
+    if not task["on_gpu"]:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    workspace = TypeAdapter(Workspace).validate_python(task["workspace"])
+    made = rehearse(build_config(task["config"]), workspace, task["threads"])
     with answers:
-        pickle.dump(rehearse(config, workspace, threads), answers)
+        answers.write(TypeAdapter(Rehearsal).dump_json(made))
 
 
 if __name__ == "__main__":
