@@ -22,12 +22,9 @@ QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 PRELOAD = "RAY_preload_python_modules"
 SLOT_MODULES = "trainable.preload"
 """What the processes of slots import, some seconds long, while the driver is not ready for them yet."""
-ALLOCATOR = {
-    "RAY_LD_PRELOAD_ON_WORKERS": "1",
-    "MALLOC_CONF": "thp:always,metadata_thp:auto,dirty_decay_ms:-1,muzzy_decay_ms:-1,oversize_threshold:0",
-}
-"""Slots take memory as Ray's own processes do, from the jemalloc that Ray ships for some systems: in huge pages, which
-they keep. Else each step of training would wait for pages of 4 kB that the step before has given back."""
+TUNABLES = ("hugetlb=1", f"mmap_threshold={2**25}", f"trim_threshold={2**31}")
+"""How slots take memory, where glibc hands it out: in huge pages, which they keep. Else each step of training would
+wait for pages of 4 kB that the step before has given back."""
 BROKEN_OFF = {os.strerror(number) for number in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED)}
 """All that Ray's errors say where it has died; those of the operating system say their number too."""
 LISTEN_SECONDS = 10.0
@@ -112,7 +109,7 @@ def _start(settings: SweepSettings) -> None:
     # all networks, and those of its metrics answer whoever asks. Ray turns an address of 127.0.0.1 into the outer one.
     ray_constants.ENABLE_RAY_CLUSTER = False
     slots_on_gpus = _slots_on_gpus(settings)
-    variables = dict(ALLOCATOR)
+    variables = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{name}" for name in TUNABLES)}
     if slots_on_gpus or _all_are_slots(settings):
         variables[PRELOAD] = SLOT_MODULES
     with _inherited(variables):

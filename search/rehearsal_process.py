@@ -36,7 +36,7 @@ class RehearsalProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._process:
+        with suppress(BrokenPipeError), self._process:  # what it was told may still wait to be read
             self._process.kill()
 
     def begin(self, plan: "Plan", storage: Path, on_gpu: bool) -> None:

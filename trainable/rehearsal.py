@@ -175,14 +175,22 @@ def _run(training: StageTraining) -> tuple[tuple[int, float], tuple[int, float],
         Tokens, padding included, and seconds of a step; those of an evaluation; and the parts into which the batch
         had to be cut.
     """
-    name, began, evaluated = training.setting.name, time.monotonic(), 0.0
+    name, on_cpu = training.setting.name, training.setting.device.type == "cpu"
+    began, evaluated = _clocks(), 0.0
     for report in training.reports():
         evaluate, train = report.times[f"{name}.evaluate"], report.times[f"{name}.train"]
         evaluation, evaluated = evaluate["seconds"] - evaluated, evaluate["seconds"]
-        # Not the clock's own: it does not wait for the device.
-        step = time.monotonic() - began - evaluation
+        # Not the parts' own clock for the step: it does not wait for the device.
+        wall, computed = (now - before for now, before in zip(_clocks(), began, strict=True))
+        # Of its CPUs it has but a share while Ray and the driver start beside it.
+        share = min(1.0, computed / torch.get_num_threads() / wall) if on_cpu else 1.0
         parts = int(report.metrics.get(f"{name}.micro_batches", 0))
-        began = time.monotonic()
+        began = _clocks()
     epochs = training.stage.epochs
     tokens = [int(part["computed"]) // epochs for part in (train, evaluate)]
-    return (tokens[0], max(0.0, step)), (tokens[1], evaluation), parts
+    return (tokens[0], max(0.0, wall - evaluation) * share), (tokens[1], evaluation * share), parts
+
+
+def _clocks() -> tuple[float, float]:
+    """Seconds that have gone by, and those that this process has computed, all its threads together."""
+    return time.monotonic(), time.process_time()

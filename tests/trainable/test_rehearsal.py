@@ -1,5 +1,6 @@
 """One batch of a trial beforehand: it says what a trial would say, and leaves nothing behind."""
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,16 @@ def test_both_stages_are_paced(base: dict[str, Any], workspace: Workspace) -> No
     assert all(pace.step(1000, 10) > 0 for pace in made.paces.values())
     assert all(pace.evaluation(1000) > 0 for pace in made.paces.values())
     assert list(rehearse(build_config(base), workspace, threads=1).paces) == ["target"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU's seconds are those that go by")
+def test_what_others_take_of_the_cpus_does_not_count(
+    base: dict[str, Any], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = count()
+    monkeypatch.setattr("trainable.rehearsal._clocks", lambda: (1000.0 * (tick := next(ticks)), 100.0 * tick))
+    pace = rehearse(build_config(base), workspace, threads=1).paces["target"]
+    assert pace.step.fixed == pytest.approx(100, rel=0.05)
 
 
 def test_nothing_is_trained_for_good(base: dict[str, Any], workspace: Workspace) -> None:
