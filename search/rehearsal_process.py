@@ -75,7 +75,8 @@ class RehearsalProcess:
             reason = f"the process that tried a batch was ended by signal {-self._process.returncode}"
             return Rehearsal("", problems=(f"{reason}, as where memory runs out",))
         if self._process.returncode:
-            return Rehearsal("", problems=(errors.decode(errors="replace").strip().splitlines()[-1],))
+            said = errors.decode(errors="replace").strip() or f"its process ended with {self._process.returncode}"
+            return Rehearsal("", problems=(said.splitlines()[-1],))
         return TypeAdapter(Rehearsal).validate_json(answer)
 
 

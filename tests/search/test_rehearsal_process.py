@@ -31,10 +31,7 @@ def process() -> Iterator[RehearsalProcess]:
     assert process._process.returncode is not None
 
 
-def test_it_rehearses_where_it_was_told_to(
-    process: RehearsalProcess, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir("/")
+def test_it_rehearses_both_stages(process: RehearsalProcess, plan: Plan, tmp_path: Path) -> None:
     process.begin(plan, tmp_path, on_gpu=False)
     made = process.answer(SECONDS)
     assert isinstance(made, Rehearsal)
@@ -73,6 +70,16 @@ def test_an_error_is_told_in_its_last_line(plan: Plan, tmp_path: Path, monkeypat
         made = process.answer(SECONDS)
     assert isinstance(made, Rehearsal)
     assert made.problems == ("is broken",)
+
+
+def test_one_that_ends_without_a_word_is_told(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "trainable.py").write_text("raise SystemExit(3)")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with RehearsalProcess() as process:
+        process.begin(plan, tmp_path, on_gpu=False)
+        made = process.answer(SECONDS)
+    assert isinstance(made, Rehearsal)
+    assert made.problems == ("its process ended with 3",)
 
 
 def test_one_that_takes_too_long_is_not_waited_for(process: RehearsalProcess, plan: Plan, tmp_path: Path) -> None:
