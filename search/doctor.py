@@ -4,7 +4,6 @@ import json
 import os
 from pathlib import Path
 
-import ray
 from rich.console import Console
 
 from search import cluster
@@ -50,7 +49,7 @@ def _on_cluster(plan: Plan, storage: Path, address: str | None) -> list[Check]:
         flight = Preflight(plan, storage, gpus, cluster.slots(plan.settings, gpus))
         return [tracking_check(plan, storage), *flight.checks()]
     finally:
-        ray.shutdown()
+        cluster.leave()
 
 
 def print_checks(checks: list[Check], console: Console) -> None:

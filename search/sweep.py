@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import ray
 from optuna.trial import TrialState
 from ray import tune
 from ray.tune.execution import class_cache
@@ -87,7 +86,7 @@ def run_sweep(
                 _unburden_tune(inherits=address is None)
                 _search(plan, place, ledger, budget, runs, halt, room, console)
         finally:
-            ray.shutdown()
+            cluster.leave()
         remove_unneeded(place.folder, plan, ledger.records)
         if halt.wanted:
             outcome = summarise(plan, place.storage, ledger)

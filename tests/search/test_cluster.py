@@ -5,6 +5,7 @@ import gc
 import os
 import platform
 import resource
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,33 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(120)]
 
 SETTINGS = SweepSettings(name="tiny")
 
+COLLECTS_WHILE_RAY_ENDS = """
+import ctypes, functools, gc, threading
+import ray
+from search import cluster
+from search.settings import SweepSettings
+
+class Knot:  # is collected only as garbage, and for 20 ms, in which no other thread runs Python
+    def __init__(self, reference):
+        self.itself, self.reference = self, reference
+    __del__ = functools.partial(ctypes.PyDLL(None).usleep, 20_000)
+
+def litter():
+    while references:
+        Knot(references.pop())
+        [[] for _ in range(2000)]
+
+cluster.join(None, SweepSettings(name="tiny"))
+references = [ray.put(number) for number in range(300)]
+gc.set_threshold(50, 1, 1)
+thread = threading.Thread(target=litter)
+thread.start()
+cluster.leave()
+assert gc.isenabled()
+thread.join()
+print("went on")
+"""
+
 
 @pytest.fixture(autouse=True)
 def ended() -> Iterator[None]:
@@ -42,6 +70,11 @@ def test_what_is_not_joined_is_ended() -> None:
     with pytest.raises(ZeroDivisionError), cluster.starting(None, SETTINGS):
         raise ZeroDivisionError
     assert not ray.is_initialized()
+
+
+def test_garbage_that_another_thread_collects_ends_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", COLLECTS_WHILE_RAY_ENDS], stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout.decode().strip()) == (0, "went on")  # 1 and silent where Ray is ended bare
 
 
 def test_a_ray_that_is_gone_is_told_and_nothing_else_is_taken_for_it() -> None:
