@@ -1,14 +1,18 @@
-"""The preflight's batch in a process of its own on this machine.
+"""A process of its own on this machine that tries the preflight's batch, then trains the first source stage.
 
-It imports while the driver does, and trains while Ray starts. As a Ray task the batch would have to wait for Ray and
-for the imports of a slot's process, and would use that one up: Ray makes no actor of a process that has run a task.
+It imports while the driver does, and computes while Ray and slots start. As a Ray task the batch would have to wait
+for Ray and for the imports of a slot's process, and would use that one up: Ray makes no actor of a process that has
+run a task. The source stage goes to trials as every one does, by the cache, see `trainable/ahead.py`.
 """
 
 import gc
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +22,11 @@ from pydantic import TypeAdapter
 
 if TYPE_CHECKING:  # the driver makes the process before it imports what takes long
     from search.plan import Plan
+    from trainable.config import TrialConfig
     from trainable.rehearsal import Rehearsal
+
+AHEAD_SECONDS = 600
+"""When a source stage ends that takes longer than any short one could, as where it hangs: trials wait for it."""
 
 
 class RehearsalProcess:
@@ -40,7 +48,7 @@ class RehearsalProcess:
             self._process.kill()
 
     def begin(self, plan: "Plan", storage: Path, on_gpu: bool) -> None:
-        """Rehearse the plan's most expensive trial.
+        """Rehearse the plan's most expensive trial; on CPUs train the source stage of its first one then.
 
         Args:
             plan: its data are prepared.
@@ -51,9 +59,12 @@ class RehearsalProcess:
         from trainable.workspace import Workspace
 
         workspace = plan.workspace(storage)
-        _, config = dearest_trial(plan, workspace)
+        _, dearest = dearest_trial(plan, workspace)
+        # A GPU's memory is for its slots, and several workers train a source stage together.
+        first = None if on_gpu or plan.settings.workers_per_trial > 1 else _first_trial(plan)
         task = {
-            "config": config.model_dump(mode="json", by_alias=True),
+            "dearest": _as_json(dearest),
+            "first": _as_json(first) if first and first.source else None,
             "workspace": TypeAdapter(Workspace).dump_python(workspace, mode="json"),
             "threads": plan.settings.threads,
             "on_gpu": on_gpu,
@@ -64,20 +75,34 @@ class RehearsalProcess:
             self._process.stdin.flush()
 
     def answer(self, seconds: float) -> "Rehearsal | str":
-        """What came of it, or that it has not ended in so many seconds."""
+        """What came of the batch, or that it has not ended in so many seconds."""
         from trainable.rehearsal import Rehearsal
 
-        try:
-            answer, errors = self._process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
+        stdout, stderr = self._process.stdout, self._process.stderr
+        assert stdout is not None
+        assert stderr is not None
+        if not select.select([stdout], [], [], seconds)[0]:
             return f"no answer in {seconds:.0f} s"
-        if self._process.returncode < 0:
-            reason = f"the process that tried a batch was ended by signal {-self._process.returncode}"
+        if answer := stdout.readline():
+            return TypeAdapter(Rehearsal).validate_json(answer)
+        errors, code = stderr.read(), self._process.wait()
+        if code < 0:
+            reason = f"the process that tried a batch was ended by signal {-code}"
             return Rehearsal("", problems=(f"{reason}, as where memory runs out",))
-        if self._process.returncode:
-            said = errors.decode(errors="replace").strip() or f"its process ended with {self._process.returncode}"
-            return Rehearsal("", problems=(said.splitlines()[-1],))
-        return TypeAdapter(Rehearsal).validate_json(answer)
+        said = errors.decode(errors="replace").strip() or f"its process ended with {code}"
+        return Rehearsal("", problems=(said.splitlines()[-1],))
+
+
+def _first_trial(plan: "Plan") -> "TrialConfig | None":
+    """The trial that the search begins with; another one where it knows an older sweep and begins with its sampler."""
+    from search.proposer import Proposer
+
+    point = Proposer(plan.settings, plan.space).propose([])
+    return plan.config(point.params) if point else None
+
+
+def _as_json(config: "TrialConfig") -> object:
+    return config.model_dump(mode="json", by_alias=True)
 
 
 def _serve() -> None:
@@ -86,6 +111,7 @@ def _serve() -> None:
     with suppress(OSError):  # only Linux has it
         Path("/proc/self/oom_score_adj").write_text("1000")  # where memory runs out, this ends and not the driver
     gc.disable()  # imports make much, and nothing to collect
+    from trainable.ahead import train_ahead
     from trainable.config import build_config
     from trainable.rehearsal import Rehearsal, rehearse
     from trainable.workspace import Workspace
@@ -98,9 +124,26 @@ def _serve() -> None:
     if not task["on_gpu"]:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     workspace = TypeAdapter(Workspace).validate_python(task["workspace"])
-    made = rehearse(build_config(task["config"]), workspace, task["threads"])
+    made = rehearse(build_config(task["dearest"]), workspace, task["threads"])
     with answers:
-        answers.write(TypeAdapter(Rehearsal).dump_json(made))
+        answers.write(TypeAdapter(Rehearsal).dump_json(made) + b"\n")
+    if task["first"] and "source" in made.paces and not made.problems:
+        _go_on_unheard()
+        train_ahead(build_config(task["first"]), workspace, made.paces["source"])
+
+
+def _go_on_unheard() -> None:
+    """Write to nobody, as nobody reads any more; end with the driver, or once this takes far too long."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, sys.stderr.fileno())
+    signal.alarm(AHEAD_SECONDS)
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+
+
+def _end_with_driver() -> None:
+    sys.stdin.read()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -44,8 +44,6 @@ def start_sweep(
         take_over(plan, storage, fingerprints(prepared))  # only to be told now if that cannot be
     make_folder(place, {**plan.to_mapping(), "id": uuid.uuid4().hex, "data": fingerprints(prepared)})
     try:
-        if process:
-            process.begin(plan, storage, cluster.on_gpus(plan.settings))
         return _run(plan, place, prepared, address, process)
     except ConfigError:
         # What could not begin leaves nothing behind, so that its name is free for the next try.
@@ -97,6 +95,8 @@ def _run(
     process: RehearsalProcess | None = None,
 ) -> Outcome:
     with cluster.starting(address, plan.settings):  # while the libraries are imported, which takes as long
+        if process:
+            process.begin(plan, place.storage, cluster.on_gpus(plan.settings))
         from search.sweep import run_sweep
 
         return run_sweep(plan, place, prepared, address, process)

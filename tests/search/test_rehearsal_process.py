@@ -1,18 +1,22 @@
-"""The process that tries the preflight's batch: what it answers, and what is said of it when it cannot."""
+"""The process that tries the preflight's batch: what it answers, what is said when it cannot, what it does then."""
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from search.data import check_data
 from search.plan import Plan, build_plan
-from search.rehearsal_process import RehearsalProcess
+from search.rehearsal_process import RehearsalProcess, _first_trial
 from trainable.rehearsal import Rehearsal
+from trainable.source import DONE, trunk_key
+from trainable.trial import Trial
 
 SECONDS = 100.0
 
@@ -37,6 +41,46 @@ def test_it_rehearses_both_stages(process: RehearsalProcess, plan: Plan, tmp_pat
     assert isinstance(made, Rehearsal)
     assert (made.device, made.problems) == ("cpu", ())
     assert made.paces.keys() == {"source", "target"}
+
+
+def test_the_source_stage_of_the_first_trial_is_trained_then(
+    process: RehearsalProcess, plan: Plan, tmp_path: Path
+) -> None:
+    process.begin(plan, tmp_path, on_gpu=False)
+    process.answer(SECONDS)
+    assert process._process.wait(SECONDS) == 0
+    trial = Trial(_first_trial(plan), plan.workspace(tmp_path))
+    assert next(trial.reports()).last  # nothing is left to be trained
+
+
+@pytest.mark.parametrize("change", [{"on_gpu": True}, {"workers_per_trial": 2}], ids=str)
+def test_where_that_would_be_in_the_way_it_is_left_to_a_trial(
+    process: RehearsalProcess, blocks: dict[str, Any], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    on_gpu = change.pop("on_gpu", False)
+    blocks["sweep"] |= change
+    plan = build_plan(blocks, (Path(),), "mine.yaml")
+    check_data(plan, tmp_path)
+    process.begin(plan, tmp_path, on_gpu=on_gpu)
+    process.answer(SECONDS)
+    assert process._process.wait(SECONDS) == 0
+    assert not list(tmp_path.glob(f"cache/stages/*/{DONE}"))
+
+
+def test_it_ends_with_its_driver_then_too(process: RehearsalProcess, plan: Plan, tmp_path: Path) -> None:
+    trial = Trial(_first_trial(plan), plan.workspace(tmp_path))
+    assert trial.config.source is not None
+    key = trunk_key(trial.config, trial.prepared(trial.config.source), trial.setting("source"))
+    lease = tmp_path / "cache" / "ladders" / key / "lock"
+    lease.parent.mkdir(parents=True)
+    with FileLock(lease):  # as while another process trains it
+        process.begin(plan, tmp_path, on_gpu=False)
+        process.answer(SECONDS)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process._process.wait(2)
+        assert process._process.stdin is not None
+        process._process.stdin.close()
+        assert process._process.wait(SECONDS) == 0
 
 
 def test_a_folder_with_modules_of_the_same_names_is_not_taken_for_ours(

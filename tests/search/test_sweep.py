@@ -244,6 +244,22 @@ def test_a_finished_sweep_is_extended_again_and_again(sweep: Run_, storage: Path
 
 
 @pytest.mark.slow
+def test_the_command_trains_the_first_source_before_any_trial(blocks: dict[str, Any], tmp_path: Path) -> None:
+    """Trials come to what they come to where one of them trains it."""
+    points = [{"source.enabled": True, "target.learning_rate": rate} for rate in (1e-3, 1e-2)]
+    blocks["sweep"] |= {"name": "ahead", "trials": 2, "start_with": points, "confirm_seeds": 0, "scheduler": "none"}
+    file, storage = tmp_path / "ahead.yaml", tmp_path / "runs"
+    file.write_text(dump_yaml(blocks), encoding="utf-8")
+    command = [sys.executable, "-m", "search", "run", str(file), "--storage", str(storage)]
+    subprocess.run(command, check=True, capture_output=True)
+    ahead = current_outcome("ahead", storage)
+    alone = start_sweep(build_plan(blocks, (Path(),), "ahead"), tmp_path / "alone")
+    assert [numbers(record) for record in ahead.trials] == [numbers(record) for record in alone.trials]
+    assert not any("source.train" in record.times for record in ahead.trials)
+    assert any("source.train" in record.times for record in alone.trials)
+
+
+@pytest.mark.slow
 def test_a_new_sweep_starts_from_an_old_one(sweep: Run_, storage: Path) -> None:
     space = {"target.learning_rate": {"float": [1e-4, 1e-2], "log": True}}
     old = sweep("older", space, trials=3, confirm_seeds=0, scheduler="none", start_with=[])
