@@ -6,10 +6,9 @@ from typing import Any
 import optuna
 
 from search.plan import Plan
-from search.strategy import build_sampler
+from search.samplers import build_sampler
 from spaces import Point, Scalar, SpaceError
 from trainable.config import TrialConfig
-from trainable.encoder import trained_weights
 from trainable.errors import ConfigError
 from trainable.prepare import stage_data
 from trainable.workspace import Workspace
@@ -65,6 +64,8 @@ def dearest_trial(plan: Plan, workspace: Workspace) -> tuple[Point, TrialConfig]
 def _dearest_first(plan: Plan, workspace: Workspace, name: str, field: str, given: Point) -> Sequence[Scalar]:
     values = list(dict.fromkeys(value for corner, value in plan.space.corners() if corner == name))
     if field == "encoder":
+        from trainable.encoder import trained_weights  # loads all code of models, which is seldom needed here
+
         return sorted(values, key=lambda encoder: -trained_weights(str(encoder), 0))
     if field == "dataset":
         return sorted(values, key=lambda dataset: -_longest_row(plan, workspace, name, {**given, name: dataset}))

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from search.samplers import BLOCKS
 from search.settings import SweepSettings
-from search.strategy import BLOCKS
 from spaces import Choice, Domain, Point, Space
 from trainable.config import Source, Strict, Target, TrialConfig
 

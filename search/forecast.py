@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from search.disk import models_kept
 from search.plan import Plan
-from search.strategy import rungs
+from search.schedulers import rungs
 from trainable.config import Stage, TrialConfig
 from trainable.encoder import trained_weights
 from trainable.limits import limits

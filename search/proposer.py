@@ -10,8 +10,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.first_points import first_points
 from search.knowledge import Knowledge, known_trial
+from search.samplers import BLOCKS, build_sampler
 from search.settings import SweepSettings
-from search.strategy import BLOCKS, build_sampler
 from spaces import Point, Space, SpaceError
 
 ASKS = 8

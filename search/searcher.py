@@ -15,8 +15,8 @@ from search.ledger import Ledger
 from search.plan import Plan
 from search.promotion import Promotion
 from search.records import State, TrialRecord, added
+from search.schedulers import rungs
 from search.selection import next_again, trial_config
-from search.strategy import rungs
 from trainable.ladder import trunk_of
 
 

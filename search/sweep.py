@@ -33,9 +33,9 @@ from search.redaction import redact
 from search.rehearsal_process import RehearsalProcess
 from search.retries import RETRIES, Retries
 from search.runs import TrialRuns
+from search.schedulers import build_scheduler
 from search.searcher import TruthfulSearcher
 from search.start_from import take_over
-from search.strategy import build_scheduler
 from search.tracking import PATIENCE, DatasetInfo, Tracker, check_uri
 from search.view import LiveView
 from trainable.files import remove_leftovers

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from search.first_points import first_points
+from search.samplers import SAMPLERS
 from search.settings import SweepSettings
-from search.strategy import SAMPLERS
 from spaces import parse_space
 from trainable.config import field_names
 

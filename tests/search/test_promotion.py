@@ -8,7 +8,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from search.promotion import PausedWithCheckpoint, Promotion
-from search.strategy import RUNGS, build_scheduler
+from search.schedulers import RUNGS, build_scheduler
 
 
 def trial(number: int) -> Trial:

@@ -7,8 +7,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from search.proposer import Proposer
+from search.samplers import SAMPLERS
 from search.settings import SweepSettings
-from search.strategy import SAMPLERS
 from spaces import Space, parse_space
 
 FINITE = parse_space(

@@ -17,8 +17,8 @@ from search.finish import summarise
 from search.ledger import Ledger
 from search.plan import build_plan
 from search.records import State
+from search.schedulers import build_scheduler
 from search.searcher import TruthfulSearcher
-from search.strategy import build_scheduler
 
 Result = dict[str, Any]
 Open = Callable[..., TruthfulSearcher]

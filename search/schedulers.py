@@ -1,33 +1,15 @@
-"""Two small tables: who proposes settings (Optuna's samplers) and who stops poor trials (Ray's schedulers)."""
+"""Who stops poor trials: Ray's schedulers and one of our own, by name, and where they compare."""
 
 from collections.abc import Callable, Mapping
 
-import optuna
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from search.promotion import Promotion
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
 RUNGS = (25, 50)
 """Percents of its own horizon at which a trial is compared with others at the same share: equal phases of
 their schedules, whatever their epochs. Warm-up lies before the first rung."""
-
-SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
-    "tpe": lambda seed: TPESampler(seed=seed, n_startup_trials=8),
-    "random": lambda seed: RandomSampler(seed=seed),
-    "gp": lambda seed: GPSampler(seed=seed, n_startup_trials=8),
-    "cmaes": lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False),
-    "qmc": lambda seed: QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False),
-    # The points of a grid are listed by the space; what is left to sample is what a point to start with leaves out.
-    "grid": lambda seed: RandomSampler(seed=seed),
-}
-
-BLOCKS = {"tpe": 1000, "gp": 100, "cmaes": 1000}
-"""Samplers that learn from trials, and the block in which they forget (see `Knowledge`): so that a suggestion
-takes at most about 0.1 s, or some seconds for `gp`."""
 
 SCHEDULERS: dict[str, Callable[[str], TrialScheduler]] = {
     "asha": lambda direction: AsyncHyperBandScheduler(
@@ -45,11 +27,6 @@ SCHEDULERS: dict[str, Callable[[str], TrialScheduler]] = {
     ),
     "none": lambda direction: FIFOScheduler(),
 }
-
-
-def build_sampler(name: str, seed: int) -> BaseSampler:
-    """A sampler of the table, seeded."""
-    return SAMPLERS[name](seed)
 
 
 def build_scheduler(
