@@ -63,7 +63,7 @@ print("went on")
 @pytest.fixture(autouse=True)
 def ended() -> Iterator[None]:
     yield
-    ray.shutdown()
+    cluster.leave()
 
 
 def test_what_is_not_joined_is_ended() -> None:

@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 def running() -> Iterator[None]:
     cluster.join(None, SweepSettings(name="tiny"))
     yield
-    ray.shutdown()
+    cluster.leave()
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_storage_that_cannot_be_written_is_told(where: str, tmp_path: Path) ->
 
 
 def test_a_sweep_that_cannot_work_leaves_its_name_free(spoilt: dict[str, Any], tmp_path: Path) -> None:
-    ray.shutdown()
+    cluster.leave()
     with pytest.raises(ConfigError, match="needs the same labels"):
         start_sweep(build_plan(spoilt, (Path(),), "mine.yaml"), tmp_path / "runs")
     assert not (tmp_path / "runs" / "tiny").exists()
@@ -160,7 +160,7 @@ def test_a_sweep_that_cannot_work_leaves_its_name_free(spoilt: dict[str, Any], t
 
 
 def _doctor(blocks: dict[str, Any], folder: Path, *options: str) -> Result:
-    ray.shutdown()
+    cluster.leave()
     file = folder / "mine.yaml"
     file.write_text(dump_yaml(blocks), encoding="utf-8")
     return CliRunner().invoke(app, ["doctor", str(file), *options])
