@@ -1,4 +1,4 @@
-"""A short source stage, trained before the search begins: the machine has little else to do while slots start.
+"""A short source stage, trained while slots start: in a trial it would begin after that, and others wait for it.
 
 Trials find it under its content address like any other, and wait for its lease like for any other's; where this fails
 or is killed, the first of them trains it. A long stage is left to a trial, which tells how far it is.
