@@ -84,6 +84,8 @@ class RehearsalProcess:
         if not select.select([stdout], [], [], seconds)[0]:
             return f"no answer in {seconds:.0f} s"
         if answer := stdout.readline():
+            # Once it has ended: until somebody waits for it, the system keeps it as a zombie.
+            threading.Thread(target=self._process.wait, name="rehearsal", daemon=True).start()
             return TypeAdapter(Rehearsal).validate_json(answer)
         errors, code = stderr.read(), self._process.wait()
         if code < 0:

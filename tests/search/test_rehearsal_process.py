@@ -106,24 +106,21 @@ def test_a_process_that_is_killed_is_told(process: RehearsalProcess, plan: Plan,
     assert "ended by signal 9, as where memory runs out" in problem
 
 
-def test_an_error_is_told_in_its_last_line(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "trainable.py").write_text("raise ImportError('this installation\\nis broken')")
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [("ImportError('this installation\\nis broken')", "is broken"), ("SystemExit(3)", "its process ended with 3")],
+)
+def test_what_it_ends_with_is_told(
+    end: str, told: str, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last line of an error, or that there was no word."""
+    (tmp_path / "trainable.py").write_text(f"raise {end}")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with RehearsalProcess() as process:
         process.begin(plan, tmp_path, on_gpu=False)
         made = process.answer(SECONDS)
     assert isinstance(made, Rehearsal)
-    assert made.problems == ("is broken",)
-
-
-def test_one_that_ends_without_a_word_is_told(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "trainable.py").write_text("raise SystemExit(3)")
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    with RehearsalProcess() as process:
-        process.begin(plan, tmp_path, on_gpu=False)
-        made = process.answer(SECONDS)
-    assert isinstance(made, Rehearsal)
-    assert made.problems == ("its process ended with 3",)
+    assert made.problems == (told,)
 
 
 def test_one_that_takes_too_long_is_not_waited_for(process: RehearsalProcess, plan: Plan, tmp_path: Path) -> None:
