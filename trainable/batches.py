@@ -39,14 +39,28 @@ def epoch_batches(lengths: NDArray[np.int64], batch_size: int, seed: int) -> lis
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def evaluation_batches(lengths: NDArray[np.int64], budget: int) -> list[NDArray[np.int64]]:
-    """All rows sorted by length, longest first, in batches of at most `budget` tokens, padding included."""
+def evaluation_batches(lengths: NDArray[np.int64], budget: int, call: int) -> list[NDArray[np.int64]]:
+    """All rows sorted by length, longest first, cut into batches where that costs least.
+
+    Args:
+        lengths: shape (N,), tokens of each row after truncation.
+        budget: tokens a batch may hold, padding included, at least 1; a longer row is a batch by itself.
+        call: what a batch costs beside its tokens, in tokens: 0 leaves no padding at all, more makes fewer batches.
+    """
     order = np.argsort(-lengths, kind="stable")
+    widths, count = lengths[order], len(order)
+    least = np.zeros(count + 1, dtype=np.int64)  # cost of all rows from this one on
+    ends = np.zeros(count, dtype=np.int64)
+    rows = np.arange(1, budget + 1)
+    for start in range(count - 1, -1, -1):
+        most = min(max(1, budget // int(widths[start])), count - start)
+        costs = widths[start] * rows[:most] + least[start + 1 : start + 1 + most]
+        best = int(costs.argmin())
+        least[start], ends[start] = costs[best] + call, start + 1 + best
     batches, start = [], 0
-    while start < len(order):
-        width = max(1, budget // int(lengths[order[start]]))
-        batches.append(order[start : start + width])
-        start += width
+    while start < count:
+        batches.append(order[start : ends[start]])
+        start = int(ends[start])
     return batches
 
 

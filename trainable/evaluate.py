@@ -21,6 +21,9 @@ from trainable.network import flops_per_token
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}
 """Tokens an evaluation batch holds at most, padding included, by kind of device: on a CPU, what its caches
 hold; on a GPU, what keeps it busy, and no more: a small split in one large batch is mostly padding."""
+CALL = {"cpu": 128, "cuda": 8192}
+"""What a batch takes beside its tokens, as so many tokens: on a CPU measured with MiniLM (benchmarks/RESULTS.md); on a
+GPU, where launching the kernels of a batch takes longer than computing it, as much as the largest batch."""
 
 
 class Inputs(Protocol):
@@ -69,6 +72,11 @@ def on_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str,
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
+def batches_of(inputs: Inputs, device: torch.device) -> list[NDArray[np.int64]]:
+    """All rows in batches for a pass without gradients."""
+    return evaluation_batches(inputs.lengths, TOKEN_BUDGET[device.type], CALL[device.type])
+
+
 def ideal_seconds(model: PreTrainedModel, device: torch.device, precision: str, trains: bool) -> float:
     """What a token's products with the weights of the layers would take at the device's measured peak."""
     return flops_per_token(model, trains) / matmul_peak(device, precision)
@@ -92,7 +100,7 @@ def predict(
     model.eval()
     classes: int = model.config.num_labels  # type: ignore[assignment]  # always set in a classifier
     logits = torch.zeros(len(inputs.lengths), classes)
-    batches = evaluation_batches(inputs.lengths, TOKEN_BUDGET[device.type])
+    batches = batches_of(inputs, device)
     lacking = torch.zeros((), device=device)
     ideal = 0.0 if spent is None else ideal_seconds(model, device, precision, trains=False)
 

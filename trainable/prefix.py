@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from trainable.batches import evaluation_batches, padded_width
+from trainable.batches import padded_width
 from trainable.device import autocast
 from trainable.encoder import layers_of
-from trainable.evaluate import TOKEN_BUDGET, Inputs, Split, forward
+from trainable.evaluate import Inputs, Split, batches_of, forward
 from trainable.files import longest_unused, write_file
 from trainable.kernels import kernels
 from trainable.memory import attempt, in_batches
@@ -161,9 +161,8 @@ class PrefixStore:
                 part(**batch)
             return caught.pop().cpu(), batch["attention_mask"].bool().cpu()
 
-        batches = evaluation_batches(inputs.lengths, TOKEN_BUDGET[self.device.type])
         try:
-            for rows, made in in_batches(batches, inputs.lengths, compute):
+            for rows, made in in_batches(batches_of(inputs, self.device), inputs.lengths, compute):
                 if made is None:
                     return None
                 hidden, real = made

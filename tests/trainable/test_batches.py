@@ -1,5 +1,7 @@
 """Laws of the batches: every row once, the sizes asked for, seeded; evaluations where they should be."""
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,13 +35,27 @@ def test_rows_of_a_batch_are_of_like_length() -> None:
     assert padded < 0.7 * sum(int(lengths[batch].max()) * 8 for batch in plain)
 
 
-@given(LENGTHS, st.integers(1, 500))
-def test_evaluation_batches_are_complete_and_within_budget(lengths: np.ndarray, budget: int) -> None:
-    batches = evaluation_batches(lengths, budget)
+@given(LENGTHS, st.integers(1, 500), st.integers(0, 200))
+def test_evaluation_batches_are_complete_and_within_budget(lengths: np.ndarray, budget: int, call: int) -> None:
+    batches = evaluation_batches(lengths, budget, call)
     assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
     assert all(len(batch) == 1 or lengths[batch].max() * len(batch) <= budget for batch in batches)
     longest = [int(lengths[batch].max()) for batch in batches]
     assert longest == sorted(longest, reverse=True)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8).map(np.array), st.integers(1, 40), st.integers(0, 20))
+def test_no_other_cuts_of_an_evaluation_cost_less(lengths: np.ndarray, budget: int, call: int) -> None:
+    def cost(batches: list[np.ndarray]) -> int:
+        return sum(int(lengths[batch].max()) * len(batch) + call for batch in batches)
+
+    order, inner = np.argsort(-lengths, kind="stable"), range(1, len(lengths))
+    ways = (
+        np.split(order, [place for place, cut in zip(inner, cuts, strict=True) if cut])
+        for cuts in itertools.product((False, True), repeat=len(inner))
+    )
+    fitting = [way for way in ways if all(len(b) == 1 or lengths[b].max() * len(b) <= budget for b in way)]
+    assert cost(evaluation_batches(lengths, budget, call)) == min(map(cost, fitting))
 
 
 @given(st.integers(0, 50), st.integers(1, 8))
