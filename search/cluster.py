@@ -23,6 +23,10 @@ QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 PRELOAD = "RAY_preload_python_modules"
 SLOT_MODULES = "trainable.preload"
 """What the processes of slots import, some seconds long, while the driver is not ready for them yet."""
+PATIENCE = "RAY_idle_worker_killing_time_threshold_ms"
+PATIENCE_MS = 60_000
+"""How long a process may wait for its slot's first trial. When a trial takes a CPU, Ray has one process more than CPUs
+that are free, and by its own measure of a second it would end the next slot's, which is still importing."""
 TUNABLES = ("hugetlb=1", f"mmap_threshold={2**25}", f"trim_threshold={2**31}")
 """How slots take memory, where glibc hands it out: in huge pages, which they keep. Else each step of training would
 wait for pages of 4 kB that the step before has given back."""
@@ -127,7 +131,7 @@ def _start(settings: SweepSettings) -> None:
     slots_on_gpus = _slots_on_gpus(settings)
     variables = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{name}" for name in TUNABLES)}
     if slots_on_gpus or _all_are_slots(settings):
-        variables[PRELOAD] = SLOT_MODULES
+        variables |= {PRELOAD: SLOT_MODULES, PATIENCE: str(PATIENCE_MS)}
     with _inherited(variables):
         ray.init(
             address="local",

@@ -7,6 +7,7 @@ import platform
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from ray import tune
 from ray.tune.execution import class_cache
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.result import SHOULD_CHECKPOINT
+from ray.util import placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from search import cluster
 from search.cluster import broken_off_in_words
@@ -102,6 +105,23 @@ def test_an_actor_finds_its_modules_imported() -> None:
         cluster.join(None, SETTINGS)
     assert ray.is_initialized()
     assert ray.get(Slot.remote().ready.remote())
+
+
+def test_processes_wait_for_their_slots() -> None:
+    @ray.remote(num_cpus=1)
+    class Slot:
+        def born(self) -> float:
+            return psutil.Process().create_time()
+
+    cluster.join(None, SETTINGS)
+    # As Tune does it: a trial takes its CPU, and later a process. Ray ends one that is then too many after a second.
+    group = placement_group([{"CPU": 1}])
+    assert group.wait(10)
+    time.sleep(3)
+    place = PlacementGroupSchedulingStrategy(group)
+    slots = [Slot.options(scheduling_strategy=place).remote(), Slot.remote()]
+    first, second = ray.get([slot.born.remote() for slot in slots])
+    assert abs(second - first) < 1  # those that Ray has started at once
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another library hands out memory")
