@@ -23,7 +23,7 @@ TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}
 hold; on a GPU, what keeps it busy, and no more: a small split in one large batch is mostly padding."""
 CALL = {"cpu": 128, "cuda": 8192}
 """What a batch takes beside its tokens, as so many tokens: on a CPU measured with MiniLM (benchmarks/RESULTS.md); on a
-GPU, where launching the kernels of a batch takes longer than computing it, as much as the largest batch."""
+GPU not measured, but as much as the largest batch, as launching its kernels takes longer than computing it."""
 
 
 class Inputs(Protocol):
