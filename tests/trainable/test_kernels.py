@@ -1,4 +1,8 @@
-"""Attention and dropout as a CPU trains them: PyTorch's own results, and draws of the rate that was asked for."""
+"""What a CPU trains with: PyTorch's own results, draws of the rate that was asked for, products compiled once."""
+
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -141,3 +145,25 @@ def test_dropout_in_place_is_in_place() -> None:
     states = torch.ones(64)
     assert dropout(states, 0.5, inplace=True) is states
     assert int((states == 0).sum()) > 0
+
+
+PRODUCTS = """
+import trainable, torch
+weights = torch.zeros(16, 16, dtype=torch.bfloat16)
+for turn in range(2):
+    for rows in range(1, 1151):
+        torch.zeros(rows, 16, dtype=torch.bfloat16) @ weights
+    print("turn", flush=True)
+"""
+
+
+def test_products_of_many_shapes_are_compiled_once() -> None:
+    """More shapes than PyTorch's products on a CPU remember by themselves, 1,024."""
+    environment = {name: value for name, value in os.environ.items() if name != "ONEDNN_PRIMITIVE_CACHE_CAPACITY"}
+    environment["ONEDNN_VERBOSE"] = "profile_create"
+    done = subprocess.run([sys.executable, "-c", PRODUCTS], env=environment, capture_output=True, text=True, check=True)
+    first, second, _ = (turn.count("create:cache_miss") for turn in done.stdout.split("turn\n"))
+    if not first:
+        pytest.skip("this CPU computes products in bfloat16 without compiling any")
+    assert first > 1024
+    assert second == 0
