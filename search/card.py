@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 
+from search.licence import licence_of
 from search.records import Outcome, Score, TestScore, TrialRecord
 from search.tracking import provenance
 from search.view import score
 from trainable.config import TrialConfig
-from trainable.limits import PACKAGE, locate
+from trainable.limits import PACKAGE
 
 _PLACES = {"csv", "json_", "parquet", "folder", "hub", "train", "validation", "test"}
 # The hub's names of our metrics; it knows one F1, whatever it averages over.
@@ -138,7 +139,7 @@ def _front_matter(described: Described) -> ModelCardData:
         tags=["transfersweep", "text-classification", "transfer-learning"],
         metrics=[_HUB_METRICS[metric]],
         base_model=_base_model(described.encoder),
-        license=_license(described.encoder),
+        license=licence_of(described.encoder).name,
         model_name=described.outcome.name if results else None,
         eval_results=results or None,
     )
@@ -148,12 +149,6 @@ def _base_model(encoder: str) -> str | None:
     """The encoder if it is one of the hub's."""
     is_hub = not encoder.startswith(PACKAGE) and not Path(encoder).is_dir()
     return encoder if is_hub and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", encoder) else None
-
-
-def _license(encoder: str) -> str | None:
-    """What the card beside the encoder's files says, where there is one."""
-    card = Path(locate(encoder)) / "README.md"
-    return ModelCard.load(card).data.get("license") if card.is_file() else None
 
 
 def _what(described: Described) -> str:
@@ -204,6 +199,8 @@ def _scores(described: Described) -> str:
         columns = ("precision", "recall", "f1")
         lines = ((_cell(c["label"]), *(score(c[name]) for name in columns), str(c["rows"])) for c in test.per_class)
         parts.append(_table(("class (test)", *columns, "rows"), lines))
+        if test.never_predicted:
+            parts.append(f"On the test split it never predicts: {', '.join(map(_cell, test.never_predicted))}.")
     else:
         parts.append("There is no test score: only the winner of a sweep reads the test split, where there is one.")
     return "\n\n".join(parts)
@@ -224,11 +221,13 @@ def _usage(described: Described) -> str:
 
 def _limits(described: Described) -> str:
     length = described.settings["target.padding_length"]
+    reason = licence_of(described.encoder).reason
+    unlicensed = f"\n- Names no licence: {reason}." if reason else ""
     return (
         f"- Reads the first {length} tokens of a text, special ones included; what follows is not seen.\n"
         f"- Knows only its {len(described.labels)} labels and gives one of them to any text, in any language.\n"
         "- Its probabilities are not calibrated.\n"
-        "- The scores hold for texts like those of the target data; on others, measure first."
+        "- The scores hold for texts like those of the target data; on others, measure first." + unlicensed
     )
 
 

@@ -98,7 +98,10 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str) -> TestScore
         low, high = mean_interval(rows.double().numpy())
     else:
         low, high = bootstrap_interval(counts, metric)
-    return TestScore(metrics, low, high, len(split.labels), per_class(counts, prepared.label_names))
+    lines = per_class(counts, prepared.label_names)
+    predicted = set(logits.argmax(-1).tolist())
+    never = tuple(line["label"] for i, line in enumerate(lines) if line["rows"] and i not in predicted)
+    return TestScore(metrics, low, high, len(split.labels), lines, never)
 
 
 def opened_run(plan: Plan, place: Place, ledger: Ledger) -> str | None:

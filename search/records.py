@@ -98,6 +98,8 @@ class TestScore(_Json):
     rows: int
     per_class: list[dict[str, Any]]
     """A line a class: `label`; `precision`, `recall`, `f1` from 0 to 1; `rows`."""
+    never_predicted: tuple[str, ...] = ()
+    """Labels that the split has and the model gives to none of its rows."""
 
 
 @dataclass(frozen=True)

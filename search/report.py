@@ -190,3 +190,5 @@ def _print_test(test: TestScore, metric: str, console: Console) -> None:
         scores = [score(line[column]) for column in ("precision", "recall", "f1")]
         table.add_row(Text(str(line["label"])), *scores, str(line["rows"]))
     console.print(table)
+    if test.never_predicted:
+        _say(console, f"The winner never predicts: {', '.join(test.never_predicted)}", style="yellow")

@@ -104,6 +104,20 @@ def test_card_tells_every_setting_and_score(exported: export.Exported, swept: Pl
     assert card.data.get("base_model") is None  # a folder is none of the hub's
 
 
+def test_an_encoder_whose_card_cannot_be_read_is_exported_without_a_licence(
+    swept: Place, tiny_bert: str, tmp_path: Path
+) -> None:
+    card = Path(tiny_bert) / "README.md"
+    card.write_bytes(b"---\nlicense: apache-2.0\n---\nEncodeur de l'\xe9quipe\n")
+    try:
+        folder = export_trial(swept.name, swept.storage, tmp_path / "model").folder
+    finally:
+        card.unlink()
+    written = ModelCard.load(folder / "README.md")
+    assert written.data.get("license") is None
+    assert "Names no licence: the encoder's README.md is not UTF-8 text." in written.content
+
+
 def test_no_path_and_no_user_name_leaks(exported: export.Exported, swept: Place, tiny_bert: str) -> None:
     places = [str(swept.storage.parent), tiny_bert, str(Path(tiny_bert).parents[1]), str(Path.home())]
     for file in exported.folder.iterdir():

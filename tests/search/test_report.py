@@ -110,6 +110,14 @@ def test_winner_scores_comparison_errors_and_notes_are_said() -> None:
         assert words in text
 
 
+def test_a_winner_that_never_predicts_a_class_says_so() -> None:
+    assert OUTCOME.test
+    outcome = replace(OUTCOME, test=replace(OUTCOME.test, never_predicted=("[spam]", "scam")))
+    assert "The winner never predicts: [spam], scam" in printed(outcome)
+    assert outcome.to_json()["test"]["never_predicted"] == ["[spam]", "scam"]
+    assert "never predicts" not in printed(OUTCOME)
+
+
 def test_without_a_winner_there_is_nothing_to_export() -> None:
     outcome = replace(OUTCOME, winner=None, winner_config={}, validation=None, test=None, comparison=None, trials=())
     text = printed(outcome)
