@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from search.finish import test_score as read_test_split
 from search.place import Place, load_outcome
 from search.plan import load_sweep
-from trainable.seal import seal
+from trainable.seal import SEAL, seal
 
 
 def test_a_model_that_gives_one_label_to_everything_never_predicts_the_other(swept: Place, tmp_path: Path) -> None:
@@ -19,9 +19,8 @@ def test_a_model_that_gives_one_label_to_everything_never_predicts_the_other(swe
     weights = load_file(checkpoint / "model.safetensors")
     weights["classifier.bias"] += torch.tensor([100.0, 0.0])
     save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    (checkpoint / SEAL).unlink()
     seal(checkpoint)
     score = read_test_split(checkpoint, workspace, "macro_f1")
     assert score
     assert score.never_predicted == ("positive",)
-    assert outcome.test
-    assert outcome.test.never_predicted == ()
