@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from search.samplers import BLOCKS
 from search.settings import SweepSettings
 from spaces import Choice, Domain, Point, Space
-from trainable.config import Source, Strict, Target, TrialConfig
+from trainable.config import Source, Target, TrialConfig
+from trainable.dataset import Strict
 
 _OWNERS: dict[str, type[Strict]] = {"": TrialConfig, "source": Source, "target": Target}
 

@@ -12,7 +12,8 @@ from rich.text import Text
 from transformers.utils import logging as chatter
 
 from spaces import SpaceError, parse_yaml
-from trainable.config import Dataset, describe
+from trainable.config import describe
+from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.inspection import Inspection, SplitCounts, inspect
 from trainable.limits import locate

@@ -14,7 +14,7 @@ from transformers.utils import logging as chatter
 
 from search.labelled import Labelled, write_labelled
 from trainable.checks import check_texts
-from trainable.config import Dataset
+from trainable.dataset import Dataset
 from trainable.device import pick_device
 from trainable.errors import ConfigError
 from trainable.evaluate import predict

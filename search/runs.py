@@ -7,7 +7,7 @@ from search.ledger import Ledger
 from search.plan import Plan
 from search.selection import trial_config
 from search.tracking import Tracker
-from trainable.config import Dataset
+from trainable.dataset import Dataset
 from trainable.tables import short_name
 
 

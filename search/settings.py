@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from search.place import NAME
-from trainable.config import Strict
+from trainable.dataset import Strict
 from trainable.metrics import METRICS
 
 Name = Annotated[str, Field(pattern=NAME)]

@@ -17,7 +17,8 @@ from search.__main__ import app
 from search.plan import build_plan
 from search.settings import SweepSettings
 from spaces import parse_yaml
-from trainable.config import Dataset, Source, Stage, Strict, Target, TrialConfig
+from trainable.config import Source, Stage, Target, TrialConfig
+from trainable.dataset import Dataset, Strict
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trainable.config import Dataset
+from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.raw import RawTable
 from trainable.rows import Key, Origin, overlapping

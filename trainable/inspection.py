@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PretrainedConfig
 
-from trainable.config import Dataset
+from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.pretrained import load_config, load_tokenizer
 from trainable.splits import groups

@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
 from trainable import limits
-from trainable.config import Dataset, Stage, TrialConfig
+from trainable.config import Stage, TrialConfig
+from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.files import write_file
 from trainable.pretrained import load_tokenizer

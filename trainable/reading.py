@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from trainable.config import Dataset
+from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.raw import RawTable
 from trainable.raw_arrow import SPLITS, read_folder, read_hub, read_parquet

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from trainable import checks
-from trainable.config import Dataset
+from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.raw import RawTable
 from trainable.reading import read_raw

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from search.errors import PlanError, shown
 from search.plan import load_plan
 from spaces import shipped
-from trainable.config import Dataset
+from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.raw_text import read_csv
 from trainable.tables import examine

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainable.config import Dataset
+from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.tables import examine, read_splits
 

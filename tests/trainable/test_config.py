@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainable.config import Dataset, Source, Target, TrialConfig, build_config, field_names
+from trainable.config import Source, Target, TrialConfig, build_config, field_names
+from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 
 BASE: dict[str, Any] = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainable import prepare as module
-from trainable.config import Dataset
+from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.prepare import Prepared, prepare, subset
 
