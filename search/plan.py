@@ -95,6 +95,19 @@ def load_plan(file: Path, overrides: Mapping[str, str] | None = None) -> Plan:
     return build_plan(_override(blocks, overrides or {}), (file.parent.resolve(), Path.cwd()), str(file))
 
 
+def plan_of(blocks: Mapping[str, Any], overrides: Mapping[str, str] | None = None) -> Plan:
+    """Check an experiment that is given as values; relative data files are looked up in the working folder.
+
+    Args:
+        blocks: the blocks by name.
+        overrides: as `load_plan` takes them.
+
+    Raises:
+        PlanError: naming every mistake.
+    """
+    return build_plan(_override(blocks, overrides or {}), (Path.cwd(),), "experiment")
+
+
 def load_sweep(place: Place, overrides: Mapping[str, str] | None = None) -> Plan:
     """The plan of a sweep that exists, with other budgets or resources where that is asked for.
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGES = ("torch", "transformers", "ray")
-OWN = ("search", "spaces", "trainable")
+OWN = ("search", "spaces", "trainable", "transfersweep")
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,6 @@ def _code() -> str:
     for package in OWN:
         spec = find_spec(package)
         for folder in spec.submodule_search_locations or () if spec else ():
-            for file in sorted(Path(folder).glob("*.py")):
-                digest.update(file.name.encode() + file.read_bytes())
+            for file in sorted(Path(folder).rglob("*.py")):
+                digest.update(file.relative_to(folder).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()[:12]

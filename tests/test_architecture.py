@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("spaces", "trainable", "search")
+PACKAGES = ("spaces", "trainable", "search", "transfersweep")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 FORBIDDEN = {
-    "spaces": {"torch", "ray", "mlflow", "transformers", "datasets", "trainable", "search"},
-    "trainable": {"optuna", "mlflow", "spaces", "search", "ray"},
-    "search": set(),
+    "spaces": {"torch", "ray", "mlflow", "transformers", "datasets", "trainable", "search", "transfersweep"},
+    "trainable": {"optuna", "mlflow", "spaces", "search", "ray", "transfersweep"},
+    "search": {"transfersweep"},
+    "transfersweep": {"spaces", "torch", "ray", "mlflow", "transformers"},
 }
 EXCEPTIONS = {"trainable/ray_trainable.py": {"ray"}}
 MAX_LINES = 300

