@@ -182,9 +182,9 @@ def ui(
 ) -> None:
     """Open the MLflow UI on what the sweeps of a storage folder recorded."""
     with _readable_errors():
-        from search.store_uri import ui_command
+        from search.store_uri import default_uri, ui_command
 
-        address = uri or f"sqlite:///{storage.resolve() / 'mlflow.db'}"
+        address = uri or default_uri(storage)
         if uri is None and not (storage / "mlflow.db").is_file():
             raise ConfigError(f"{storage / 'mlflow.db'}: no such file; run a sweep first, or give --storage or --uri")
         command = ui_command(address, port)

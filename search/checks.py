@@ -68,8 +68,8 @@ def storage_check(storage: Path, folder: Path, answered: Mapping[str, Node], fil
         if not trouble and not (folder / files[name]).is_file():
             trouble = "writes there what is not seen here"
         if trouble:
-            errors.append(f"--storage {storage.resolve()}: {name} {trouble}; give a folder that every node shares")
-    return Check.of("storage", f"{storage.resolve()} is shared by {_count(len(answered), 'node')}", errors)
+            errors.append(f"--storage {storage.absolute()}: {name} {trouble}; give a folder that every node shares")
+    return Check.of("storage", f"{storage.absolute()} is shared by {_count(len(answered), 'node')}", errors)
 
 
 def batch_check(rehearsals: Mapping[str, Rehearsal | str], corner: Point, gpus: float) -> Check:
@@ -118,7 +118,7 @@ def disk_check(storage: Path, outlook: Outlook, slots: int, done: int) -> Check:
     said = f"{free / GIB:.1f} GiB free, about {need / GIB:.1f} GiB needed ({', '.join(needs)})"
     errors = []
     if need > free:
-        errors.append(f"--storage {storage.resolve()}: {said}; free some, lower sweep.trials, or give another folder")
+        errors.append(f"--storage {storage.absolute()}: {said}; free some, lower sweep.trials, or give another folder")
     caches = f"less than {CACHE_BYTES / GIB:.0f} GiB are left for the outputs of frozen layers, which may take so much"
     tight = [caches] if outlook.freezes and free - need < CACHE_BYTES else []
     return Check.of("disk", said, errors, tight)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from search.errors import HaltError
 from search.halt import Halt
 from search.ledger import Ledger
+from search.place import Place
 from search.plan import Plan
 from search.records import State, TrialRecord, ranked, trial_name
 from search.selection import finalists
@@ -57,13 +58,13 @@ class DiskWatch(Callback):
         plan: the experiment.
         ledger: the truth about the trials.
         halt: asked to end the sweep.
-        storage: the folder of all sweeps.
+        place: where the sweep lies.
         slots: trials at a time, each of which may write a checkpoint before the sweep has ended.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, halt: Halt, storage: Path, slots: int) -> None:
+    def __init__(self, plan: Plan, ledger: Ledger, halt: Halt, place: Place, slots: int) -> None:
         self._plan, self._ledger, self._halt = plan, ledger, halt
-        self._storage, self._slots, self._largest = storage, slots, 0
+        self._place, self._storage, self._slots, self._largest = place, place.storage, slots, 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks into a file that is never read here."""
@@ -88,7 +89,7 @@ class DiskWatch(Callback):
         self._largest = max(self._largest, sum(file.stat().st_size for file in own.glob("*")))
         for former in own.parent.parent.glob(f"{trial_name(trial.config['number'])}-*/checkpoint_*"):
             if former.parent != own.parent:
-                shutil.rmtree(former, ignore_errors=True)
+                _delete(former, self._place.folder)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Hear of a checkpoint that could not be written."""
@@ -98,16 +99,29 @@ class DiskWatch(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Delete what has become needless."""
         for record in expendable(self._plan, self._ledger.records):
-            shutil.rmtree(str(record.checkpoint), ignore_errors=True)
+            _delete(self._place.folder / str(record.checkpoint), self._place.folder)
 
 
-def remove_unneeded(folder: Path, plan: Plan, records: Sequence[TrialRecord]) -> None:
-    """Delete every checkpoint below a sweep's folder that no trial needs; only while no trial runs."""
-    gone = {record.number for record in expendable(plan, records)}
-    needed = {Path(r.checkpoint).resolve() for r in records if r.checkpoint is not None and r.number not in gone}
-    for checkpoint in folder.resolve().glob("tune-*/trial-*/checkpoint_*"):
-        if checkpoint not in needed:
-            shutil.rmtree(checkpoint, ignore_errors=True)
+def remove_unneeded(place: Place, plan: Plan, ledger: Ledger) -> None:
+    """Delete the checkpoints that sessions of this sweep wrote and no trial needs; only while no trial runs.
+
+    What the study does not know stays, and so does everything of a trial whose newest checkpoint is missing.
+    """
+    gone = {record.number for record in expendable(plan, ledger.records)}
+    for record in ledger.records:
+        newest = record.checkpoint_in(place.folder)
+        if newest is None or not (newest.is_dir() or record.number in gone):
+            continue
+        for session in ledger.sessions:
+            for checkpoint in (place.folder / session).glob(f"{trial_name(record.number)}-*/checkpoint_*"):
+                if record.number in gone or checkpoint != newest:
+                    _delete(checkpoint, place.folder)
+
+
+def _delete(checkpoint: Path, sweep: Path) -> None:
+    """Delete a checkpoint, unless a link leads out of the sweep's folder."""
+    if checkpoint.resolve().is_relative_to(sweep.resolve()):
+        shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def no_room(folder: Path) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -110,11 +110,11 @@ def export_trial(
     """
     _check_target(to)
     chatter.disable_progress_bar()
-    plan, outcome = load_sweep(Place(storage, name)), current_outcome(name, storage, overrides)
-    record = _choose(outcome, trial)
-    assert record.checkpoint is not None  # `_choose` has seen it
+    place = Place(storage, name)
+    plan, outcome = load_sweep(place), current_outcome(name, storage, overrides)
+    record, checkpoint = _choose(outcome, trial, place.folder)
     workspace = plan.workspace(storage)
-    model, config = load_trained(Path(record.checkpoint))
+    model, config = load_trained(checkpoint)
     tokenizer = _tokenizer(config)
     described = _describe(outcome, record, config, model, workspace)
     proofs: list[Proof] = []
@@ -195,38 +195,36 @@ def _check_target(to: Path) -> None:
         raise ConfigError(f"--to {to}: no folder can be made in {parent}; name another place")
 
 
-def _choose(outcome: Outcome, trial: int | None) -> TrialRecord:
-    """The winner's run, or the trial asked for, if it has a model.
+def _choose(outcome: Outcome, trial: int | None, sweep: Path) -> tuple[TrialRecord, Path]:
+    """The winner's run, or the trial asked for, if it has a model, and the checkpoint with that.
 
     Raises:
         ConfigError: if it has none, naming the trials that have.
     """
-    able = [record for record in outcome.trials if _has_model(record)]
-    there = f"trials that can be exported: {_listed(able)}"
+    models = {record.number: model for record in outcome.trials if (model := _model(record, sweep))}
+    there = f"trials that can be exported: {', '.join(map(str, models)) or 'none'}"
     number = outcome.exported if trial is None else trial
     if number is None:
         raise ConfigError(f"{outcome.name}: no trial has finished, so there is no winner to export; {there}")
     record = next((record for record in outcome.trials if record.number == number), None)
     if record is None:
         raise ConfigError(f"--trial {number}: {outcome.name} has no such trial; {there}")
-    if record in able:
-        return record
+    if number in models:
+        return record, models[number]
     if record.state is not State.FINISHED:
         raise ConfigError(f"--trial {number}: it is {record.state}, and only a finished trial has a model; {there}")
     raise ConfigError(
-        f"trial {number}: its model {record.checkpoint} is gone; a sweep keeps the models of its finalists and of the "
-        f"best sweep.keep_best trials (--set sweep.keep_best=...), and deletes the others as it goes on; {there}"
+        f"trial {number}: its model {record.checkpoint_in(sweep)} is gone; a sweep keeps the models of its finalists "
+        f"and of the best sweep.keep_best trials (--set sweep.keep_best=...), and deletes the others; {there}"
     )
 
 
-def _has_model(record: TrialRecord) -> bool:
-    if record.state is not State.FINISHED or record.checkpoint is None:
-        return False
-    return all((Path(record.checkpoint) / name).is_file() for name in ("trial.json", "model.safetensors"))
-
-
-def _listed(records: Sequence[TrialRecord]) -> str:
-    return ", ".join(str(record.number) for record in records) or "none"
+def _model(record: TrialRecord, sweep: Path) -> Path | None:
+    """The checkpoint of a finished trial, where its model lies there still."""
+    folder = record.checkpoint_in(sweep)
+    if record.state is not State.FINISHED or folder is None:
+        return None
+    return folder if all((folder / name).is_file() for name in ("trial.json", "model.safetensors")) else None
 
 
 def _tokenizer(config: TrialConfig) -> PreTrainedTokenizerBase:

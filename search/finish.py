@@ -17,6 +17,7 @@ from search.records import Outcome, State, TestScore, count_states
 from search.redaction import redact
 from search.runs import TrialRuns
 from search.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
+from search.store_uri import default_uri
 from search.tracking import PATIENCE, Tracker
 from trainable.device import pick_device, resolve_precision
 from trainable.evaluate import predict, score
@@ -37,9 +38,9 @@ def finish(plan: Plan, storage: Path, ledger: Ledger, runs: TrialRuns, tracker: 
     winner = pick_winner(plan, ledger.records)
     test = None
     if winner is not None:
-        run = pick_run(plan, ledger.records, winner)
-        assert run.checkpoint is not None  # it has finished
-        test = test_score(Path(run.checkpoint), plan.workspace(storage), plan.settings.metric)
+        checkpoint = pick_run(plan, ledger.records, winner).checkpoint_in(ledger.folder)
+        assert checkpoint is not None  # it has finished
+        test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric)
     outcome = summarise(plan, storage, ledger, test, complete=True)
     _close(outcome, tracker)
     return outcome
@@ -78,7 +79,7 @@ def summarise(
 
 def tracking_uri(plan: Plan, storage: Path) -> str:
     """Where MLflow records a sweep."""
-    return plan.settings.tracking_uri or f"sqlite:///{storage.resolve() / 'mlflow.db'}"
+    return plan.settings.tracking_uri or default_uri(storage)
 
 
 def test_score(checkpoint: Path, workspace: Workspace, metric: str) -> TestScore | None:

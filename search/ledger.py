@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.knowledge import trial_from_json
 from search.proposer import Proposer, running_trial
-from search.records import Role, State, TrialRecord
+from search.records import Role, State, TrialRecord, in_sweep
 from search.settings import SweepSettings
 from search.study_file import open_study
 from spaces import Point, Space
@@ -24,7 +24,7 @@ START_FROM = "start_from"
 """Under this name the study notes what its sampler knew beforehand: trials of an older sweep, and where from."""
 EXHAUSTED = "exhausted"
 """Under this name the study notes after how many trials of the search no point was left to be tried."""
-_FACTS = "facts"
+_FACTS, _SESSIONS = "facts", "sessions"
 _TO_OPTUNA = {
     State.FINISHED: TrialState.COMPLETE,
     State.STOPPED: TrialState.PRUNED,
@@ -48,6 +48,8 @@ class Ledger:
 
     def __init__(self, file: Path, settings: SweepSettings, space: Space, base_seed: int) -> None:
         self.settings, self.space, self.base_seed = settings, space, base_seed
+        self.folder = file.absolute().parent
+        """The sweep's folder, from which checkpoints are found."""
         self._exhausted = False
         self._study = open_study(file, settings.name, settings.direction)
         trials = self._study.get_trials(deepcopy=False)
@@ -122,8 +124,9 @@ class Ledger:
         self._write(number)
 
     def keep(self, number: int, checkpoint: str) -> None:
-        """Note where a trial's newest checkpoint lies."""
-        self._records[number] = replace(self._records[number], checkpoint=checkpoint)
+        """Note where a trial's newest checkpoint lies, in the sweep's folder."""
+        inside = checkpoint.removeprefix(f"{self.folder}/")
+        self._records[number] = replace(self._records[number], checkpoint=in_sweep(inside))
         self._write(number)
 
     def end(self, number: int, state: State, error: str | None = None) -> None:
@@ -167,6 +170,16 @@ class Ledger:
         trials = self._study.get_trials(deepcopy=False, states=states)
         return {t.number: t.intermediate_values for t in trials if self._records[t.number].role == "search"}
 
+    def begin_session(self, name: str) -> None:
+        """Note the folder, in the sweep's, to which this session writes checkpoints."""
+        self.note(_SESSIONS, [*self.noted(_SESSIONS, []), name])
+
+    @property
+    def sessions(self) -> list[str]:
+        """Folders with checkpoints that sessions of this sweep wrote; of older versions those that are not empty."""
+        found = [record.checkpoint.partition("/")[0] for record in self.records if record.checkpoint]
+        return list(dict.fromkeys([*self.noted(_SESSIONS, []), *found]))
+
     def running(self) -> Sequence[TrialRecord]:
         """Trials that run, or did when the last session ended."""
         return [record for record in self.records if record.state is State.RUNNING]
@@ -185,7 +198,8 @@ class Ledger:
 
 
 def _record(trial: FrozenTrial, base_seed: int) -> TrialRecord:
-    facts = trial.user_attrs.get(_FACTS, {})
+    facts = dict(trial.user_attrs.get(_FACTS, {}))
+    facts["checkpoint"] = in_sweep(facts.get("checkpoint"))
     states = {TrialState.COMPLETE: State.FINISHED, TrialState.PRUNED: State.STOPPED, TrialState.RUNNING: State.RUNNING}
     state = states.get(trial.state, State.LOST if facts.get("lost") else State.FAILED)
     return TrialRecord(

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from search.delivery import RefusedError
 from search.outbox import Event
 from search.records import State, trial_name
-from search.store_uri import artifact_location
+from search.store_uri import artifact_location, keep_artifacts_beside
 
 SWEEP = "transfersweep.sweep"
 """Tag with the sweep's name, on its run and on its trials'."""
@@ -58,6 +58,7 @@ class MlflowRuns:
         Raises:
             MlflowException: if it can be neither found nor made.
         """
+        keep_artifacts_beside(self._uri)
         found = self._client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             location = artifact_location(self._uri)

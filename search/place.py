@@ -1,6 +1,7 @@
 """Where a sweep lies on disk, and reading back what lies there."""
 
 import json
+import os
 import re
 import shlex
 import uuid
@@ -12,6 +13,7 @@ from typing import Any
 from search.errors import PlanError
 from search.outbox import count_waiting
 from search.records import Outcome
+from search.store_uri import default_uri
 from trainable.errors import ConfigError
 from trainable.files import write_file, write_folder
 
@@ -107,7 +109,9 @@ def load_outcome(place: Place) -> Outcome | None:
         outcome = Outcome.from_json(data)
     except (LookupError, TypeError, ValueError):
         raise PlanError([f"{place.outcome}: is damaged, or of another version; {way_out}"]) from None
-    return with_waiting(outcome, place)
+    # The sweep may have been moved since, and MLflow's file with it.
+    uri = outcome.tracking_uri if load_facts(place)["sweep"].get("tracking_uri") else default_uri(place.storage)
+    return with_waiting(replace(outcome, storage=str(place.storage), tracking_uri=uri), place)
 
 
 def with_waiting(outcome: Outcome, place: Place) -> Outcome:
@@ -123,6 +127,8 @@ def with_waiting(outcome: Outcome, place: Place) -> Outcome:
 def load_facts(place: Place) -> dict[str, Any]:
     """A sweep's plan as it lies on disk: the three blocks, `roots`, `id`, and the data's fingerprints as `data`.
 
+    Newer ones have `storage`, too: where the folder of all sweeps lay when the sweep began.
+
     Raises:
         PlanError: if there is no sweep of the name, or its plan is damaged.
     """
@@ -136,6 +142,21 @@ def load_facts(place: Place) -> dict[str, Any]:
     return facts
 
 
+def data_roots(facts: Mapping[str, Any], storage: Path) -> tuple[Path, ...]:
+    """The folders in which a sweep's relative data files are looked up.
+
+    Those around or below the storage folder may have been moved or copied together with it: then that is looked at
+    first, and afterwards where they were.
+    """
+    before = Path(facts["storage"]) if "storage" in facts else None
+    roots: list[Path] = []
+    for root in map(Path, facts["roots"]):
+        if before and (root.is_relative_to(before) or before.is_relative_to(root)):
+            roots.append(Path(os.path.normpath(storage.absolute() / os.path.relpath(root, before))))
+        roots.append(root)
+    return tuple(dict.fromkeys(roots))
+
+
 def make_folder(place: Place, facts: Mapping[str, Any]) -> None:
     """Make a sweep's folder with its plan in it, both or neither."""
     write_folder(place.folder, lambda into: (into / place.plan.name).write_text(json.dumps(facts, indent=1)))
@@ -144,7 +165,8 @@ def make_folder(place: Place, facts: Mapping[str, Any]) -> None:
 def change_facts(place: Place, experiment: Mapping[str, Any]) -> None:
     """Keep what a session has changed in the three blocks, and take back the outcome of the sweep as it was."""
     facts = load_facts(place)
-    changed = facts | json.loads(json.dumps(experiment))
+    blocks = {name: value for name, value in experiment.items() if name != "roots"}  # those of the first session stay
+    changed = facts | json.loads(json.dumps(blocks))
     if changed != facts:
         # In this order: a plan that asks for more never stands beside an outcome that says there is nothing to do.
         place.outcome.unlink(missing_ok=True)

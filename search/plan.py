@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from search.errors import PlanError
-from search.place import Place, load_facts
+from search.place import Place, data_roots, load_facts
 from search.settings import CHANGEABLE, SweepSettings
 from spaces import Space, SpaceError, load_yaml, parse_space, parse_yaml, shipped
 from spaces.scalars import same
@@ -48,7 +48,7 @@ class Plan:
 
     def workspace(self, storage: Path) -> Workspace:
         """Where trials keep what they share."""
-        return Workspace(storage.resolve() / "cache", tuple(root.resolve() for root in self.roots))
+        return Workspace(storage.absolute() / "cache", tuple(root.absolute() for root in self.roots))
 
     def searches_source(self) -> bool:
         """Whether some trials may train a source stage and others not."""
@@ -120,7 +120,7 @@ def load_sweep(place: Place, overrides: Mapping[str, str] | None = None) -> Plan
         reason = "cannot change in an existing sweep; run another one, or change one of"
         raise PlanError([f"--set {name}: {reason} {', '.join(allowed)}" for name in fixed])
     blocks = _override({name: facts[name] for name in BLOCKS}, overrides or {})
-    return build_plan(blocks, tuple(map(Path, facts["roots"])), str(place.plan))
+    return build_plan(blocks, data_roots(facts, place.storage), str(place.plan))
 
 
 def build_plan(blocks: Mapping[str, Any], roots: tuple[Path, ...], origin: str) -> Plan:

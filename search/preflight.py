@@ -61,7 +61,7 @@ class Preflight:
         self._process = process
         self._workspace = plan.workspace(storage)
         self._corner, self._config = dearest_trial(plan, self._workspace)
-        self._folder = storage.resolve() / f".preflight-{uuid.uuid4().hex}"
+        self._folder = storage.absolute() / f".preflight-{uuid.uuid4().hex}"
         self._folder.mkdir()
         nodes = [node for node in ray.nodes() if node["Alive"]]
         self._probes = {_name(n): self._probe(n["NodeID"]) for n in nodes}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
 Direction = Literal["max", "min"]
 Role = Literal["search", "confirm", "no_source"]
+_CHECKPOINT = re.compile(r"(?:.*/)?(tune-[^/]+/trial-[^/]+/checkpoint_[^/]+)")
 
 
 class _Json:
@@ -61,11 +64,16 @@ class TrialRecord(_Json):
     `target.train`; without what a process had spent that died in the middle of a session."""
     error: str | None = None
     checkpoint: str | None = None
+    """Where its newest checkpoint lies, from the sweep's folder on: a sweep can be moved and copied."""
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will come of it."""
         return self.state not in (State.RUNNING, State.PAUSED)
+
+    def checkpoint_in(self, folder: Path) -> Path | None:
+        """Its newest checkpoint, in a sweep's folder; it may have been deleted."""
+        return None if self.checkpoint is None else folder / self.checkpoint
 
 
 @dataclass(frozen=True)
@@ -191,11 +199,20 @@ class Outcome(_Json):
         """
         winner = data["winner"] or {"number": None, "config": {}}
         fields = {key: value for key, value in data.items() if key not in ("counts", "repeats")}
-        fields["trials"] = sorted([*data["trials"], *data["repeats"]], key=lambda trial: trial["number"])
+        trials = sorted([*data["trials"], *data["repeats"]], key=lambda trial: trial["number"])
+        fields["trials"] = [trial | {"checkpoint": in_sweep(trial["checkpoint"])} for trial in trials]
         return _OUTCOME.validate_python(fields | {"winner": winner["number"], "winner_config": winner["config"]})
 
 
 _OUTCOME = TypeAdapter(Outcome)
+
+
+def in_sweep(checkpoint: str | None) -> str | None:
+    """A checkpoint's path from the sweep's folder on, as it is kept; older versions kept where that folder lay, too."""
+    if checkpoint is None or not Path(checkpoint).is_absolute():
+        return None if checkpoint is None or ".." in Path(checkpoint).parts else checkpoint
+    match = _CHECKPOINT.fullmatch(checkpoint)
+    return match[1] if match else None
 
 
 def added(times: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:

@@ -138,11 +138,12 @@ class TruthfulSearcher(Searcher):
         settings = trial_config(self.plan, record).model_dump(mode="json", by_alias=True)
         settings["target"]["evaluate_at"] = rungs(self.plan.settings.scheduler) if compare else ()
         settings["micro_batches"] = max(settings["micro_batches"], self.plan.settings.workers_per_trial)
+        checkpoint = record.checkpoint_in(self.ledger.folder)
         return {
             "number": record.number,
             "trial": settings,
             "compare": compare,
-            "resume": record.checkpoint,
+            "resume": str(checkpoint) if checkpoint else None,
             "checkpoint_seconds": self.plan.settings.checkpoint_seconds,
         }
 

@@ -42,7 +42,8 @@ def start_sweep(
     prepared = check_data(plan, storage)
     if plan.settings.start_from:
         take_over(plan, storage, fingerprints(prepared))  # only to be told now if that cannot be
-    make_folder(place, {**plan.to_mapping(), "id": uuid.uuid4().hex, "data": fingerprints(prepared)})
+    origin = {"id": uuid.uuid4().hex, "storage": str(storage.absolute())}
+    make_folder(place, {**plan.to_mapping(), **origin, "data": fingerprints(prepared)})
     try:
         return _run(plan, place, prepared, address, process)
     except ConfigError:

@@ -9,6 +9,23 @@ from urllib.parse import urlsplit
 
 import sqlalchemy
 
+ARTIFACTS = "mlartifacts"
+_MOVE_EXPERIMENT = "update experiments set artifact_location = :here where experiment_id = :experiment"
+_MOVE_RUNS = """
+update runs set artifact_uri = :here || substr(artifact_uri, length(:there))
+where experiment_id = :experiment and substr(artifact_uri, 1, length(:there)) = :there
+"""
+
+
+def sqlite_uri(file: Path) -> str:
+    """The URI of an SQLite file, whatever characters stand in its path."""
+    return sqlalchemy.URL.create("sqlite", database=str(file)).render_as_string()
+
+
+def default_uri(storage: Path) -> str:
+    """Where MLflow records the sweeps of a storage folder, unless they name another place."""
+    return sqlite_uri(storage.absolute() / "mlflow.db")
+
 
 def ui_command(uri: str, port: int = 5000) -> list[str]:
     """The command that serves the MLflow UI on that store to this machine only.
@@ -26,7 +43,29 @@ def ui_command(uri: str, port: int = 5000) -> list[str]:
 def artifact_location(uri: str) -> str | None:
     """Where artifacts lie beside an SQLite file; None where the store itself decides."""
     file = _sqlite_file(uri)
-    return (file.parent / "mlartifacts").as_uri() if file else None
+    return (file.parent / ARTIFACTS).as_uri() if file else None
+
+
+def keep_artifacts_beside(uri: str) -> None:
+    """Where an SQLite file has been moved or copied with its artifacts, make MLflow look for them where they lie now.
+
+    MLflow keeps whole paths. It would go on to write to the old place, and the page would find nothing here.
+    """
+    file, here = _sqlite_file(uri), artifact_location(uri)
+    if file is None or here is None or not file.is_file():
+        return
+    engine = sqlalchemy.create_engine(uri)
+    folder = "/" + ARTIFACTS
+    with engine.begin() as connection:
+        if not sqlalchemy.inspect(connection).has_table("experiments"):
+            return
+        places = connection.execute(sqlalchemy.text("select experiment_id, artifact_location from experiments"))
+        for experiment, there in places.all():
+            if there != here and str(there).endswith(folder):
+                moved = {"here": here, "there": f"{there}/", "experiment": experiment}
+                connection.execute(sqlalchemy.text(_MOVE_EXPERIMENT), moved)
+                connection.execute(sqlalchemy.text(_MOVE_RUNS), moved)
+    engine.dispose()
 
 
 def check_reachable(uri: str) -> None:
@@ -61,4 +100,5 @@ def _is_address(uri: str) -> bool:
 
 
 def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
+    url = sqlalchemy.make_url(uri) if uri.startswith("sqlite:///") else None
+    return Path(url.database).absolute() if url and url.database else None

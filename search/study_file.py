@@ -10,6 +10,7 @@ from optuna.exceptions import OptunaError
 
 from search.errors import PlanError
 from search.records import Direction
+from search.store_uri import sqlite_uri
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of each study that is opened
 
@@ -27,7 +28,7 @@ def open_study(file: Path, name: str, direction: Direction) -> optuna.Study:
         raise PlanError([f"{file}: is no plain file; bring the study back from a copy"])
     with _readable(file):
         storage = optuna.storages.RDBStorage(
-            f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}}
+            sqlite_uri(file), engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}}
         )
         names = [study.study_name for study in storage.get_all_studies()]
     if names and name not in names:

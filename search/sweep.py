@@ -71,7 +71,7 @@ def run_sweep(
         if run_id is None:
             check_uri(tracking_uri(plan, place.storage))  # before Ray is started, which takes longer
         cluster.join(address, settings)
-        remove_unneeded(place.folder, plan, ledger.records)
+        remove_unneeded(place, plan, ledger)
         try:
             gpus = cluster.gpus_per_worker(settings)
             slots = cluster.slots(settings, gpus)
@@ -87,7 +87,7 @@ def run_sweep(
                 _search(plan, place, ledger, budget, runs, halt, room, console)
         finally:
             cluster.leave()
-        remove_unneeded(place.folder, plan, ledger.records)
+        remove_unneeded(place, plan, ledger)
         if halt.wanted:
             outcome = summarise(plan, place.storage, ledger)
         else:
@@ -112,7 +112,8 @@ def _search(
     console: Console,
 ) -> None:
     """Let Tune run until nothing is left to do, or until a halt is wanted."""
-    settings, (gpus, slots) = plan.settings, room
+    settings, (gpus, slots), session = plan.settings, room, f"tune-{uuid.uuid4().hex[:8]}"
+    ledger.begin_session(session)
     words = _budget_in_words(plan)
     log = str(place.log)
     hint = f"Should this end before its time, whatever the cause: `{place.command('resume')}` goes on"
@@ -137,14 +138,14 @@ def _search(
                 trial_dirname_creator=lambda trial: f"{trial_name(trial.config['number'])}-{trial.trial_id}",
             ),
             run_config=tune.RunConfig(
-                name=f"tune-{uuid.uuid4().hex[:8]}",
-                storage_path=str(place.folder.resolve()),
+                name=session,
+                storage_path=str(place.folder.absolute()),
                 callbacks=[
                     halt,
                     SweepEvents(ledger, runs, show),
                     Retries(),
                     HangWatch(ledger, settings.hang_minutes),
-                    DiskWatch(plan, ledger, halt, place.storage, slots),
+                    DiskWatch(plan, ledger, halt, place, slots),
                     *([PausedWithCheckpoint()] if isinstance(scheduler, Promotion) else []),
                 ],
                 stop=CombinedStopper(BudgetStopper(budget), halt),

@@ -123,7 +123,7 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "Place":
     data = {key: made.fingerprint for key, made in check_data(plan, storage).items()}
     place.plan.write_text(json.dumps(blocks | {"roots": ["."], "id": "0", "data": data}))
     ledger = Ledger(place.study, plan.settings, plan.space, 0)
-    first, checkpoint = ledger.begin().number, place.folder / "checkpoint"
+    first, checkpoint = ledger.begin().number, place.folder / "tune-0" / "trial-000-a" / "checkpoint_000000"
     config = trial_config(plan, ledger.record(first))
     result = run_trial(config, lambda said: True, workspace=plan.workspace(storage), save_to=checkpoint)
     said = {"value": result.value, "metrics": result.metrics, "improved": True, "share": 1.0, "seconds": 1.0}

@@ -227,10 +227,8 @@ CHECKPOINTS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("kind", CHECKPOINTS)
 def test_a_spoilt_checkpoint_is_not_exported(kind: str, place: Place, refused: Refused, tmp_path: Path) -> None:
-    outcome = json.loads(place.outcome.read_text())
-    outcome["trials"][0]["checkpoint"] = str(place.folder / "checkpoint")
-    place.outcome.write_text(json.dumps(outcome))
-    CHECKPOINTS[kind](place.folder / "checkpoint")
+    checkpoint = place.folder / json.loads(place.outcome.read_text())["trials"][0]["checkpoint"]
+    CHECKPOINTS[kind](checkpoint)
     message = refused("export", place.name, "--storage", place.storage, "--to", tmp_path / "model")
-    assert str(place.folder / "checkpoint") in message
+    assert str(checkpoint) in message
     assert not (tmp_path / "model").exists()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.exceptions import StorageInternalError
 
-from search.disk import expendable, full_disk_in_words, is_full, models_kept, remove_unneeded
+from search.disk import expendable, full_disk_in_words, is_full, models_kept
 from search.errors import HaltError
 from search.plan import Plan, build_plan
 from search.records import Role, State, TrialRecord
@@ -32,7 +32,7 @@ def record(
     of: int | None = None,
 ) -> TrialRecord:
     params = {"target.learning_rate": 1e-3, "target.epochs": 1, "source.enabled": source}
-    checkpoint = f"/somewhere/{number}"
+    checkpoint = f"tune-0/trial-{number}/checkpoint_000000"
     return TrialRecord(number, state, params, 0 if of is None else 1, role, of, value, checkpoint=checkpoint)
 
 
@@ -55,15 +55,6 @@ def test_the_best_the_finalists_and_their_runs_stay(plan: Plan) -> None:
     left = sum(r.state is not State.RUNNING for r in records) - 6
     assert left <= models_kept(plan.settings)
     assert expendable(plan, [record(0, None, state=State.RUNNING)]) == []
-
-
-def test_checkpoints_of_nobody_go(plan: Plan, tmp_path: Path) -> None:
-    folders = [tmp_path / f"tune-{session}" / "trial-000" / f"checkpoint_{n:06d}" for session in "ab" for n in range(2)]
-    for folder in folders:
-        folder.mkdir(parents=True)
-    running = TrialRecord(0, State.RUNNING, {}, 0, checkpoint=str(folders[1]))
-    remove_unneeded(tmp_path, plan, [running])
-    assert [folder.exists() for folder in folders] == [False, True, False, False]
 
 
 def test_a_full_database_is_a_full_disk(tiny_disk: Path) -> None:

@@ -64,7 +64,7 @@ def test_an_altered_weight_is_found(exported: export.Exported, swept: Place, tmp
     workspace = load_sweep(swept).workspace(swept.storage)
     outcome = load_outcome(swept)
     assert outcome
-    model, config = load_trained(Path(outcome.record(0).checkpoint or ""))
+    model, config = load_trained(outcome.record(0).checkpoint_in(swept.folder) or Path())
     copy = tmp_path / "copy"
     copy.mkdir()
     for file in exported.folder.iterdir():
@@ -161,7 +161,7 @@ def test_no_such_sweep(swept: Place, tmp_path: Path) -> None:
 def test_a_damaged_model_is_not_exported(swept: Place, tmp_path: Path) -> None:
     outcome = load_outcome(swept)
     assert outcome
-    weights = Path(outcome.record(0).checkpoint or "") / "model.safetensors"
+    weights = (outcome.record(0).checkpoint_in(swept.folder) or Path()) / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:

@@ -228,7 +228,7 @@ def test_what_an_earlier_session_left_unfinished_comes_first(open_searcher: Open
     resumed = [second.suggest(name) for name in "xy"]
     assert [c["number"] for c in resumed] == [0, 1]
     assert [c["trial"] for c in resumed] == [c["trial"] for c in given]
-    assert [c["resume"] for c in resumed] == [None, "checkpoint of b"]
+    assert [c["resume"] for c in resumed] == [None, str(tmp_path / "checkpoint of b")]
     second.on_trial_complete("x", said(0.5))
     second.on_trial_complete("y", said(0.5))
     run_all(second)
@@ -305,7 +305,7 @@ def test_a_paused_trial_goes_on_once_it_is_in_the_better_half(promoting: Promoti
     assert to_a_rung(searcher, scheduler, "d", 0.2) == 3
     config = searcher.suggest("again")  # two of four pass
     assert isinstance(config, dict)
-    assert (config["number"], config["resume"]) == (1, "checkpoint of 1")
+    assert (config["number"], config["resume"]) == (1, str(tmp_path / "checkpoint of 1"))
     assert searcher.ledger.record(1).state is State.RUNNING
     searcher.on_trial_complete("again", said(0.85, time_total_s=10))
     assert searcher.ledger.record(1).seconds == 15 + 10  # what it took before counts too

@@ -26,6 +26,7 @@ from search.plan import PlanError, build_plan, load_sweep
 from search.records import Outcome, State, TrialRecord
 from search.show import current_outcome
 from search.start import extend_sweep, resume_sweep, start_sweep
+from search.store_uri import default_uri, sqlite_uri
 from spaces import dump_yaml
 from trainable.errors import ConfigError
 from trainable.progress import Report
@@ -60,12 +61,12 @@ def sweep(blocks: dict[str, Any], storage: Path) -> Run_:
 
 
 def study(place: Place) -> list[FrozenTrial]:
-    return optuna.load_study(storage=f"sqlite:///{place.study}", study_name=place.name).trials
+    return optuna.load_study(storage=sqlite_uri(place.study), study_name=place.name).trials
 
 
 def runs(place: Place) -> tuple[list[Run], list[Run]]:
     """The sweep's runs in MLflow, and those of its trials by number."""
-    client = MlflowClient(f"sqlite:///{place.storage / 'mlflow.db'}")
+    client = MlflowClient(default_uri(place.storage))
     found = client.search_runs(["1"], f"tags.`transfersweep.sweep` = '{place.name}'", max_results=1000)
     nested = [run for run in found if "mlflow.parentRunId" in run.data.tags]
     parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
@@ -325,8 +326,8 @@ def assert_goes_on(place: Place) -> None:
     assert outcome.trials[1].progress >= before.trials[1].progress
     assert [run.info.run_id for run in runs(place)[1]] == [run.info.run_id for run in nested]
     assert resume_sweep(place.name, place.storage) == outcome
-    left = sorted(str(path) for path in place.folder.resolve().glob("tune-*/trial-*/checkpoint_*"))
-    assert left == sorted(str(record.checkpoint) for record in outcome.trials)
+    left = sorted(place.folder.glob("tune-*/trial-*/checkpoint_*"))
+    assert left == sorted(place.folder / str(record.checkpoint) for record in outcome.trials)
 
 
 @pytest.mark.slow
@@ -349,9 +350,13 @@ def test_an_interrupted_sweep_goes_on(
         assert json.loads(stdout)["complete"] is False
         assert "Stopping: trials that run write a checkpoint" in stderr
         assert f"transfersweep resume {sweep.place.name}" in stdout
-    checkpoint = Path(sweep.second_trial()["checkpoint"])
+    checkpoint = sweep.place.folder / sweep.second_trial()["checkpoint"]
     check(checkpoint)
     assert json.loads((checkpoint / "progress.json").read_text())["step"] > 0
+    if sign == signal.SIGKILL:  # first a copy, elsewhere, and then it itself
+        copied = Place(tmp_path / "copied? 50%25 #", sweep.place.name)
+        shutil.copytree(storage, copied.storage)
+        assert_goes_on(copied)
     assert_goes_on(sweep.place)
 
 

@@ -1,0 +1,196 @@
+"""A sweep that is moved, copied or mounted elsewhere is the same sweep there and leaves the other one alone."""
+
+import json
+import os
+import shlex
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
+
+from search.disk import remove_unneeded
+from search.export import export_trial
+from search.ledger import Ledger
+from search.mlflow_runs import EXPERIMENT, MlflowRuns
+from search.place import Place, data_roots
+from search.plan import build_plan
+from search.records import State
+from search.report import next_commands
+from search.show import current_outcome
+from search.store_uri import default_uri, sqlite_uri
+from search.study_file import open_study
+
+
+def as_older_versions_wrote_it(place: Place) -> None:
+    """With whole paths, in the study and in the outcome."""
+    outcome = json.loads(place.outcome.read_text())
+    for trial in outcome["trials"]:
+        if trial["checkpoint"]:
+            trial["checkpoint"] = str(place.folder.absolute() / trial["checkpoint"])
+    place.outcome.write_text(json.dumps(outcome))
+    with closing(sqlite3.connect(place.study)) as study, study:
+        for number, text in study.execute(
+            "select trial_user_attribute_id, value_json from trial_user_attributes where key = 'facts'"
+        ).fetchall():
+            facts = json.loads(text)
+            if facts.get("checkpoint"):
+                facts["checkpoint"] = str(place.folder.absolute() / facts["checkpoint"])
+            study.execute(
+                "update trial_user_attributes set value_json = ? where trial_user_attribute_id = ?",
+                (json.dumps(facts), number),
+            )
+
+
+def moved(place: Place, to: Path) -> Place:
+    shutil.move(place.storage, to)
+    return Place(to, place.name)
+
+
+def mounted(place: Place, to: Path) -> Place:
+    shutil.move(place.storage, to.with_name("mount"))
+    to.symlink_to(to.with_name("mount"))
+    return Place(to, place.name)
+
+
+def from_another_folder(place: Place, to: Path) -> Place:
+    shutil.move(place.storage, to)
+    os.chdir(to.parent)
+    return Place(Path(to.name), place.name)
+
+
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("to", ["b", "with blank? 50%25 # ü"])
+@pytest.mark.parametrize("carry", [moved, mounted, from_another_folder])
+def test_a_sweep_is_found_where_it_is_now(
+    older: bool,
+    to: str,
+    carry: Callable[[Place, Path], Place],
+    swept: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = Place(tmp_path / "a", swept.name)
+    shutil.copytree(swept.storage, first.storage)
+    if older:
+        as_older_versions_wrote_it(first)
+    place = carry(first, tmp_path / to)
+    assert not first.storage.exists()
+    for overrides in (None, {"sweep.keep_best": "1"}):  # from the outcome, and from the study
+        outcome = current_outcome(place.name, place.storage, overrides)
+        assert outcome.storage == str(place.storage)
+        assert outcome.tracking_uri == default_uri(place.storage)
+        for command in next_commands(outcome):
+            words = shlex.split(command)
+            assert words[words.index("--storage") + 1] == str(place.storage)
+        checkpoint = outcome.record(0).checkpoint_in(place.folder)
+        assert checkpoint is not None
+        assert checkpoint.is_dir()
+    exported = export_trial(place.name, place.storage, tmp_path / "model")
+    assert exported.proof.rows
+    assert not first.storage.exists()
+
+
+def test_a_copy_deletes_only_its_own(blocks: dict[str, Any], tmp_path: Path) -> None:
+    """And of that nothing which the study does not know."""
+    blocks["sweep"] |= {"finalists": 1, "confirm_seeds": 0, "keep_best": 1, "start_with": []}
+    del blocks["space"]["source.enabled"]
+    first = Place(tmp_path / "a", "tiny")
+    first.folder.mkdir(parents=True)
+    plan = build_plan(blocks, (), "test")
+    ledger = Ledger(first.study, plan.settings, plan.space, 0)
+    ledger.begin_session("tune-1")
+    made = {}
+    for number, value in enumerate([0.5, 0.9, 0.4]):
+        assert ledger.begin() is not None
+        for step in (1, 2):
+            made[number, step] = Path("tune-1") / f"trial-{number:03d}-x" / f"checkpoint_00000{step}"
+            (first.folder / made[number, step]).mkdir(parents=True)
+        ledger.report(number, {"value": value, "metrics": {}, "share": 1.0})
+        ledger.keep(number, str(first.folder / made[number, 2]))
+        if number < 2:
+            ledger.end(number, State.FINISHED)
+    others = [Path("tune-1/trial-009-x/checkpoint_000001"), Path("tune-mine/trial-000-x/checkpoint_000001")]
+    for other in others:
+        (first.folder / other).mkdir(parents=True)
+    as_older_versions_wrote_it_study_only(first)
+    second = Place(tmp_path / "b", "tiny")
+    shutil.copytree(first.storage, second.storage)
+    shutil.rmtree(second.folder / made[2, 2])  # then its last one may be of use
+
+    def lying(place: Place) -> set[Path]:
+        return {path.relative_to(place.folder) for path in place.folder.glob("tune-*/trial-*/checkpoint_*")}
+
+    before = lying(first)
+    remove_unneeded(second, plan, Ledger(second.study, plan.settings, plan.space, 0))
+    assert lying(second) == {made[1, 2], made[2, 1], *others}
+    assert lying(first) == before
+    remove_unneeded(first, plan, Ledger(first.study, plan.settings, plan.space, 0))
+    assert lying(first) == {made[1, 2], made[2, 2], *others}
+
+
+def as_older_versions_wrote_it_study_only(place: Place) -> None:
+    place.outcome.write_text('{"trials": []}')
+    as_older_versions_wrote_it(place)
+    place.outcome.unlink()
+
+
+def test_a_link_out_of_the_sweep_is_not_followed(blocks: dict[str, Any], tmp_path: Path) -> None:
+    blocks["sweep"] |= {"start_with": []}
+    plan, place = build_plan(blocks, (), "test"), Place(tmp_path / "a", "tiny")
+    outside = tmp_path / "outside" / "trial-000-x" / "checkpoint_000001"
+    outside.mkdir(parents=True)
+    place.folder.mkdir(parents=True)
+    (place.folder / "tune-1").symlink_to(tmp_path / "outside")
+    ledger = Ledger(place.study, plan.settings, plan.space, 0)
+    ledger.begin_session("tune-1")
+    assert ledger.begin() is not None
+    ledger.keep(0, str(place.folder / "tune-1" / "trial-000-x" / "checkpoint_000001"))
+    ledger.end(0, State.FAILED)
+    remove_unneeded(place, plan, ledger)
+    assert outside.is_dir()
+
+
+def test_data_that_moved_with_the_storage_are_found_there_first(tmp_path: Path) -> None:
+    facts = {"storage": "/work/project/runs", "roots": ["/work/project", "/work/project/runs/own", "/data"]}
+    assert data_roots(facts, Path("/work/project/runs")) == tuple(map(Path, facts["roots"]))
+    new = data_roots(facts, Path("/else/where/runs"))
+    assert new[:2] == (Path("/else/where"), Path("/work/project"))
+    assert new[2:] == (Path("/else/where/runs/own"), Path("/work/project/runs/own"), Path("/data"))
+    del facts["storage"]  # as older versions wrote it
+    assert data_roots(facts, Path("/else/where/runs")) == tuple(map(Path, facts["roots"]))
+
+
+@pytest.mark.parametrize("name", ["plain", "with blank? 50%25 # ü"])
+def test_artifacts_lie_beside_the_database_in_hand(name: str, tmp_path: Path) -> None:
+    event = {"trial": None, "time": 1, "what": "start", "params": {}, "tags": {}, "datasets": []}
+    text = {"trial": None, "time": 2, "what": "text", "text": "first", "name": "outcome.json"}
+    MlflowRuns(default_uri(tmp_path / "a"), "tiny", "1").apply([event, text])
+    shutil.copytree(tmp_path / "a", tmp_path / name)
+    shutil.move(tmp_path / "a", tmp_path / "c")
+    _artifact_repos_cache.clear()  # of another process than the first one's
+    MlflowRuns(default_uri(tmp_path / name), "tiny", "1").apply([text | {"text": "second"}])
+    client = MlflowClient(default_uri(tmp_path / name))
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert Path(client.download_artifacts(run.info.run_id, "outcome.json")).read_text() == "second"
+    assert [p.read_text() for p in (tmp_path / name).rglob("outcome.json")] == ["second"]
+    assert [p.read_text() for p in (tmp_path / "c").rglob("outcome.json")] == ["first"]
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("name", ["a?b", "a?mode=memory", "a#b", "a%3Fb", "a b", "ä&=+"])
+def test_a_study_lies_where_its_path_says(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    file = tmp_path / name / "study.db"
+    open_study(file, "tiny", "max")
+    assert file.is_file()
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+    assert sqlite_uri(file).startswith("sqlite:///")
