@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from search.driver_lock import driver_of
 from search.place import Place, load_facts
 from search.plan import Plan
 from search.redaction import redact
@@ -16,6 +17,9 @@ Difference = tuple[Any, Any]
 def why_taken(place: Place, plan: Plan) -> list[str]:
     """What to tell somebody who runs an experiment under the name of a sweep that exists."""
     another = "take another name (--set sweep.name=...), or remove the folder"
+    if driver := driver_of(place.folder):
+        look = f"`{place.command('show')}` shows how far it is"
+        return [f"sweep.name: {place.folder} is being run by {driver}; {look}, or {another}"]
     if not place.plan.is_file():
         return [f"sweep.name: {place.folder} exists and holds no sweep; {another}"]
     found = differences(load_facts(place), plan.to_mapping())

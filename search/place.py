@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from search.driver_lock import DriverLock
 from search.errors import PlanError
 from search.outbox import count_waiting
 from search.records import Outcome
@@ -157,9 +158,27 @@ def data_roots(facts: Mapping[str, Any], storage: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(roots))
 
 
-def make_folder(place: Place, facts: Mapping[str, Any]) -> None:
-    """Make a sweep's folder with its plan in it, both or neither."""
-    write_folder(place.folder, lambda into: (into / place.plan.name).write_text(json.dumps(facts, indent=1)))
+def make_folder(place: Place, facts: Mapping[str, Any]) -> DriverLock:
+    """Make a sweep's folder with its plan in it, both or neither; returns the right to run it.
+
+    Raises:
+        FileExistsError: if there is something of that name by now.
+    """
+    locks: list[DriverLock] = []
+
+    def fill(into: Path) -> None:
+        (into / place.plan.name).write_text(json.dumps(facts, indent=1))
+        locks.append(DriverLock(into))  # before anybody else can see the folder
+
+    try:
+        write_folder(place.folder, fill, replace=False)
+    except OSError as error:
+        for lock in locks:
+            lock.release()
+        if os.path.lexists(place.folder):
+            raise FileExistsError(str(place.folder)) from error
+        raise
+    return locks[0]
 
 
 def change_facts(place: Place, experiment: Mapping[str, Any]) -> None:

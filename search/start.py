@@ -9,13 +9,14 @@ from pathlib import Path
 from search import cluster
 from search.changes import changed_data, why_taken
 from search.data import check_data, fingerprints
-from search.errors import PlanError
+from search.driver_lock import driving
+from search.errors import HaltError, PlanError
+from search.false_start import free_name, has_trials
 from search.place import Place, check_storage, load_facts, load_outcome, make_folder
 from search.plan import Plan, load_sweep
 from search.records import Outcome
 from search.rehearsal_process import RehearsalProcess
 from search.start_from import take_over
-from trainable.errors import ConfigError
 from trainable.prepare import Prepared
 
 
@@ -36,21 +37,28 @@ def start_sweep(
         HaltError: if the disk is full.
     """
     place = Place(storage, plan.settings.name)
-    if os.path.lexists(place.folder):  # a broken link is in the way too
+    if os.path.lexists(place.folder) and not free_name(place):  # a broken link is in the way too
         raise PlanError(why_taken(place, plan))
     check_storage(storage)
     prepared = check_data(plan, storage)
     if plan.settings.start_from:
         take_over(plan, storage, fingerprints(prepared))  # only to be told now if that cannot be
     origin = {"id": uuid.uuid4().hex, "storage": str(storage.absolute())}
-    make_folder(place, {**plan.to_mapping(), **origin, "data": fingerprints(prepared)})
+    try:
+        lock = make_folder(place, {**plan.to_mapping(), **origin, "data": fingerprints(prepared)})
+    except FileExistsError:  # another one was quicker
+        raise PlanError(why_taken(place, plan)) from None
     try:
         return _run(plan, place, prepared, address, process)
-    except ConfigError:
+    except HaltError:  # says how to go on
+        raise
+    except BaseException:
         # What could not begin leaves nothing behind, so that its name is free for the next try.
-        if not any(place.folder.glob("tune-*")):
+        if not has_trials(place):
             shutil.rmtree(place.folder)
         raise
+    finally:
+        lock.release()
 
 
 def resume_sweep(
@@ -62,10 +70,16 @@ def resume_sweep(
     What `overrides` change stays changed.
 
     Raises:
-        PlanError: if there is no such sweep, or its data have changed for the worse.
+        PlanError: if there is no such sweep, if another process runs it, or if its data have changed for the worse.
     """
     place = Place(storage, name)
-    outcome = load_outcome(place)
+    load_facts(place)
+    with driving(place.folder):
+        return _resume(place, address, overrides)
+
+
+def _resume(place: Place, address: str | None, overrides: Mapping[str, str] | None) -> Outcome:
+    storage, outcome = place.storage, load_outcome(place)
     plan = load_sweep(place, overrides)
     if outcome is not None and outcome.complete and not overrides:
         from search.finish import deliver_rest
@@ -74,7 +88,7 @@ def resume_sweep(
     check_storage(storage)
     prepared, facts = check_data(plan, storage), load_facts(place)
     if changed := changed_data(facts["data"], fingerprints(prepared)):
-        raise PlanError([f"{name}: {problem}" for problem in changed])
+        raise PlanError([f"{place.name}: {problem}" for problem in changed])
     return _run(plan, place, prepared, address)
 
 

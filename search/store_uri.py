@@ -5,7 +5,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import sqlalchemy
 
@@ -20,6 +20,11 @@ where experiment_id = :experiment and substr(artifact_uri, 1, length(:there)) = 
 def sqlite_uri(file: Path) -> str:
     """The URI of an SQLite file, whatever characters stand in its path."""
     return sqlalchemy.URL.create("sqlite", database=str(file)).render_as_string()
+
+
+def read_only(file: Path) -> str:
+    """The same for Python's own `sqlite3`, which then makes and changes nothing."""
+    return f"file:{quote(str(file.absolute()))}?mode=ro"
 
 
 def default_uri(storage: Path) -> str:

@@ -13,13 +13,17 @@ _SUFFIX = ".tmp"
 _YOUNG_SECONDS = 10.0  # a temporary folder of less may not have been locked yet
 
 
-def write_folder(folder: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a folder under a temporary name, flush it to disk, then put it in place of `folder`."""
+def write_folder(folder: Path, write: Callable[[Path], object], replace: bool = True) -> None:
+    """Let `write` fill a folder under a temporary name, flush it to disk, then put it in place of `folder`.
+
+    Raises:
+        OSError: if it cannot be written, or, unless it may `replace`, if there is something at its place.
+    """
     with _temporary(folder) as temporary:
         write(temporary)
         for path in (*temporary.iterdir(), temporary):
             _flush(path)
-        if folder.exists():
+        if replace and folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)
         _flush(folder.parent)

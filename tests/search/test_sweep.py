@@ -425,7 +425,7 @@ def test_only_the_best_models_are_kept(sweep: Run_, storage: Path) -> None:
     outcome = sweep("kept", trials=6, keep_best=2, finalists=1, confirm_seeds=1, scheduler="none")
     place = Place(storage, "kept")
     assert_all_agree(place, outcome)
-    left = {r.number for r in outcome.trials if r.checkpoint and Path(r.checkpoint).exists()}
+    left = {r.number for r in outcome.trials if r.checkpoint and (place.folder / r.checkpoint).exists()}
     searched = sorted((r for r in outcome.trials if r.role == "search"), key=lambda r: -(r.value or 0.0))
     assert {r.number for r in searched[:2]} <= left
     assert outcome.exported in left
