@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 
 from search.errors import PlanError
-from search.plan import Plan, collect
+from search.plan import Plan, collect, encoder_problems
 from spaces import SpaceError
 from trainable.config import Stage, TrialConfig
 from trainable.prepare import Prepared, stage_data
@@ -29,7 +29,7 @@ def check_data(plan: Plan, storage: Path) -> dict[str, Prepared]:
     """
     workspace = plan.workspace(storage)
     uses = list(_uses(plan))
-    problems = _data_problems(uses, workspace.roots)
+    problems = [*encoder_problems(plan), *_data_problems(uses, workspace.roots)]
     prepared: dict[str, Prepared] = {}
     for name, stage, config in uses if not problems else ():
         made = collect(problems, partial(stage_data, config, stage, workspace))

@@ -6,7 +6,7 @@ from search.samplers import BLOCKS
 from search.settings import SweepSettings
 from spaces import Choice, Domain, Point, Space
 from trainable.config import Source, Target, TrialConfig
-from trainable.dataset import Strict
+from trainable.strict import Strict
 
 _OWNERS: dict[str, type[Strict]] = {"": TrialConfig, "source": Source, "target": Target}
 

@@ -12,11 +12,11 @@ from rich.text import Text
 from transformers.utils import logging as chatter
 
 from spaces import SpaceError, parse_yaml
-from trainable.config import describe
 from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.inspection import Inspection, SplitCounts, inspect
 from trainable.limits import locate
+from trainable.wording import describe
 
 _KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
 _BAR = 30  # characters of the longest bar

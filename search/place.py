@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shlex
 import uuid
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from search.driver_lock import DriverLock
 from search.errors import PlanError
+from search.names import checked_name
 from search.outbox import count_waiting
 from search.records import Outcome
 from search.store_uri import default_uri
@@ -19,8 +19,6 @@ from trainable.errors import ConfigError
 from trainable.files import write_file, write_folder
 
 DEFAULT_STORAGE = "runs"
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-"""What a sweep can be called: never a way out of the storage folder."""
 _FACTS = {"sweep": dict, "trial": dict, "space": dict, "roots": list, "id": str, "data": dict}
 _AWAY = "MLflow was away: "
 
@@ -37,8 +35,10 @@ class Place:
     name: str
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(NAME, self.name):
-            raise PlanError([f"{self.name!r}: no sweep can have that name (letters, digits, dots, dashes)"])
+        try:
+            checked_name(self.name)
+        except ValueError as error:
+            raise PlanError([f"no sweep can have that name: {error}"]) from None
 
     def command(self, name: str, *further: str) -> str:
         """What to type for a command on this sweep."""

@@ -5,22 +5,21 @@ The one place where `spaces` meets `trainable`. All mistakes are found before an
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
+from search.crosscheck import Blocks, joint_problems, read_settings, read_space
 from search.errors import PlanError
 from search.place import Place, data_roots, load_facts
 from search.settings import CHANGEABLE, SweepSettings
-from spaces import Space, SpaceError, load_yaml, parse_space, parse_yaml, shipped
-from spaces.scalars import same
-from trainable.config import TrialConfig, build_config, describe, field_names, unknown
+from spaces import Space, SpaceError, load_yaml, parse_yaml, shipped
+from trainable.config import TrialConfig, build_config
 from trainable.errors import ConfigError
-from trainable.limits import limit_problems
+from trainable.limits import limits, resolve, stated_limits
+from trainable.wording import shown, unknown
 from trainable.workspace import Workspace
 
 BLOCKS = ("sweep", "trial", "space")
@@ -36,15 +35,16 @@ class Plan:
     """The trial block, nested, as `build_config` takes it."""
     space: Space
     roots: tuple[Path, ...]
-    """Folders in which relative data files are looked up: the experiment file's, then the working folder."""
+    """Folders in which relative files and encoders are looked up: the experiment file's, then the working folder."""
 
     def config(self, params: Mapping[str, Any], **override: Any) -> TrialConfig:
-        """The settings of a trial with these sampled values.
+        """The settings of a trial with these sampled values, an encoder's folder with its whole path.
 
         Raises:
-            ConfigError: if they do not fit together.
+            ConfigError: if they do not fit together, or the folder is gone.
         """
-        return build_config(self.base, {**params, **override})
+        config = build_config(self.base, {**params, **override})
+        return config.model_copy(update={"encoder": resolve(config.encoder, self.roots)})
 
     def workspace(self, storage: Path) -> Workspace:
         """Where trials keep what they share."""
@@ -131,111 +131,23 @@ def build_plan(blocks: Mapping[str, Any], roots: tuple[Path, ...], origin: str) 
     """
     problems = [unknown(str(name), list(BLOCKS), what="block") for name in blocks if name not in BLOCKS]
     problems += [f"{name}: this block is missing" for name in ("sweep", "trial") if blocks.get(name) is None]
-    settings = collect(problems, lambda: _settings(blocks["sweep"])) if blocks.get("sweep") is not None else None
+    settings = read_settings(blocks.get("sweep"), problems)
     given = {} if blocks.get("space") is None else blocks["space"]
-    space = collect(problems, lambda: parse_space(given))
-    base = blocks.get("trial")
-    if base is not None and not isinstance(base, dict):
-        problems.append(f"trial: must be a mapping of settings, got {base!r:.80}")
-    elif base is not None:
-        base = dict(base) | ({"metric": settings.metric} if settings else {})
-        found = _fixed_problems(base, given) if space is None else _joint_problems(blocks["trial"], base, space)
-        problems += found
-    if settings and space and isinstance(base, dict):
-        problems += _start_problems(settings, space)
-    if problems or settings is None or space is None or base is None:
+    space, searched = read_space(given, problems), given if isinstance(given, Mapping) else {}
+    trial = blocks.get("trial")
+    if isinstance(trial, dict):
+        problems += joint_problems(Blocks(settings, trial, space, searched, roots), stated_limits)
+    elif trial is not None:
+        problems.append(f"trial: must be a mapping of settings, got {shown(trial)}")
+    if problems or trial is None:
         raise PlanError([f"{origin}: {problem}" for problem in problems])
-    return Plan(settings, base, space, roots)
+    return Plan(settings, {**trial, "metric": settings.metric}, space, roots)
 
 
-def _settings(block: Any) -> SweepSettings:
-    if not isinstance(block, dict):
-        raise ConfigError(f"sweep: must be a mapping of settings, got {block!r:.80}")
-    try:
-        return SweepSettings.model_validate(block)
-    except ValidationError as error:
-        sentences = describe(error, SweepSettings)
-        raise ConfigError([s if s.startswith("sweep.") else f"sweep.{s}" for s in sentences]) from None
-
-
-def _joint_problems(written: Mapping[str, Any], base: dict[str, Any], space: Space) -> Iterator[str]:
-    """Mistakes that show only where `trial` and `space` meet: names, types, and what each encoder can bear."""
-    known = list(field_names())
-    searched = [name for name in space.names if name in known and name != "metric"]
-    for name in space.names:
-        if name not in known:
-            yield f"space.{name}: {unknown(name, known)}"
-        elif _stands_in(written, name):
-            yield f"space.{name}: stands under trial too; a setting is either fixed or searched"
-    if "metric" in written or "metric" in space.names:
-        yield "trial.metric: is set by sweep.metric; leave it out here"
-    if len(searched) < len(space.names):
-        yield from _fixed_problems(base, space.names)
-        return
-    try:
-        points = [space.complete({}), *(space.complete({name: value}) for name, value in space.corners())]
-    except SpaceError as error:
-        yield from (f"space.{problem}" for problem in error.problems)
-        return
-    seen: set[str] = set()
-    for point in points:
-        for encoder in _encoders(base, space, point):
-            for problem in _problems_of(base, point | encoder):
-                if problem not in seen:
-                    seen.add(problem)
-                    where = "space" if problem.partition(":")[0] in space.names else "trial"
-                    yield f"{where}.{problem}"
-
-
-def _fixed_problems(base: Mapping[str, Any], searched: Any) -> Iterator[str]:
-    """Mistakes of `trial` alone, where `space` has its own; a setting that is searched is not missed here."""
-    names = set(searched) if isinstance(searched, Mapping) else set()
-    for problem in _problems_of(base, {}):
-        if problem.partition(":")[0] not in names:
-            yield f"trial.{problem}"
-
-
-def _encoders(base: Mapping[str, Any], space: Space, point: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The encoders with which a point may meet: all on offer, unless a condition ties the point to some."""
-    if "encoder" not in space.names:
-        return [{}]
-    options = [value for name, value in space.corners() if name == "encoder"]
-    return [{"encoder": option} for option in options if {**point, "encoder": option} in space]
-
-
-def _problems_of(base: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the settings of one point: as values, for the encoder, or as something else than they say."""
-    try:
-        config = build_config(base, params)
-        problems = limit_problems(config)
-    except ConfigError as error:
-        return list(error.problems)
-    taken = config.to_flat()
-    return problems + [
-        f"{name}: {value!r} is taken for {taken[name]!r}; write it so, as conditions and the study compare values"
-        for name, value in params.items()
-        if name in taken and not same(taken[name], value)
-    ]
-
-
-def _start_problems(settings: SweepSettings, space: Space) -> Iterator[str]:
-    given = settings.start_with or []
-    for index, point in enumerate(given):
-        for problem in space.check(point, partial=True):
-            yield f"sweep.start_with[{index}]: {problem}"
-    if len(given) > settings.trials:
-        yield f"sweep.trials: {settings.trials} is less than the {len(given)} points of sweep.start_with"
-    if settings.sampler == "grid":
-        try:
-            space.grid()
-        except SpaceError as error:
-            yield from (f"sweep.sampler: grid: {problem}" for problem in error.problems)
-
-
-def _stands_in(written: Mapping[str, Any], name: str) -> bool:
-    block, _, field = name.partition(".")
-    inner = written.get(block)
-    return field in inner if field and isinstance(inner, Mapping) else not field and block in written
+def encoder_problems(plan: Plan) -> list[str]:
+    """What an encoder cannot bear of a plan, as transformers reads its configuration; loads torch."""
+    trial = {name: value for name, value in plan.base.items() if name != "metric"}
+    return list(joint_problems(Blocks(plan.settings, trial, plan.space, plan.space.names, plan.roots), limits))
 
 
 def collect(problems: list[str], make: Callable[[], T]) -> T | None:
@@ -261,7 +173,9 @@ def _override(blocks: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[s
         for step in path[:-1]:
             inner = inner.setdefault(step, {}) if isinstance(inner, dict) else inner
         if not isinstance(inner, dict):
-            problems.append(f"--set {name}: {name.rpartition('.')[0]} is no mapping of settings, but {inner!r:.80}")
+            problems.append(
+                f"--set {name}: {name.rpartition('.')[0]} must be a mapping of settings, got {shown(inner)}"
+            )
             continue
         value = collect(problems, partial(parse_yaml, f"value: {text}", f"--set {name}"))
         if value is not None:

@@ -1,17 +1,16 @@
 """The `sweep` block of an experiment file: how to look, for how long, and with what."""
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
-from search.place import NAME
-from trainable.dataset import Strict
+from search.names import NAME, checked_name
+from trainable.config import Metric
 from trainable.metrics import METRICS
+from trainable.strict import Strict
 
-Name = Annotated[str, Field(pattern=NAME)]
-TAKEN = ("cache", "mlartifacts", "mlflow.db")
-"""What lies beside the sweeps' folders in a storage folder."""
-
+Name = Annotated[str, AfterValidator(checked_name), Field(json_schema_extra={"pattern": NAME})]
 
 CHANGEABLE = (
     "trials",
@@ -37,7 +36,7 @@ class SweepSettings(Strict):
 
     name: Name
     """Letters, digits, dots, dashes; names the folder of the sweep."""
-    metric: str = "macro_f1"
+    metric: Metric = "macro_f1"
     """The target's validation score that is searched: accuracy, macro_f1, weighted_f1, macro_precision,
     macro_recall, mcc (highest wins) or loss (lowest wins)."""
     trials: Annotated[int, Field(ge=1, le=100_000)] = 20
@@ -87,27 +86,14 @@ class SweepSettings(Strict):
     system_metrics: bool = False
     """Record CPU, memory and GPU use of the driver's machine in MLflow."""
 
-    @model_validator(mode="after")
-    def _metric_exists(self) -> Self:
-        if self.metric not in METRICS:
-            raise ValueError(f"sweep.metric: {self.metric!r} is not one of {', '.join(METRICS)}")
-        return self
-
-    @model_validator(mode="after")
-    def _name_is_free(self) -> Self:
-        if self.name in TAKEN:
-            raise ValueError(f"sweep.name: {self.name!r} is taken by the storage folder itself; take another")
-        return self
-
-    @model_validator(mode="after")
-    def _sampler_learns(self) -> Self:
-        if self.start_from is not None and self.sampler not in ("tpe", "gp"):
-            raise ValueError(
-                f"sweep.start_from: {self.sampler} learns nothing from another sweep; take tpe or gp, or leave it out"
-            )
-        if self.start_from == self.name:
-            raise ValueError(f"sweep.start_from: {self.name!r} is this sweep's own name; name another sweep")
-        return self
+    @classmethod
+    def clashes(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """An older sweep is another one, and goes to a sampler that learns."""
+        older, sampler = given.get("start_from"), given.get("sampler", cls.model_fields["sampler"].default)
+        if older is not None and sampler in ("random", "cmaes", "qmc", "grid"):
+            yield "start_from", f"{sampler} learns nothing from another sweep; take tpe or gp, or leave it out"
+        if older is not None and older == given.get("name"):
+            yield "start_from", f"{older!r} is this sweep's own name; name another sweep"
 
     @property
     def threads(self) -> int:

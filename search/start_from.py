@@ -78,7 +78,7 @@ def _agreeing(
     try:
         settings = build_config({**base, "metric": plan.settings.metric}, old.params).to_flat() | old.params
         point = _point(plan, settings)
-        there, here = dict(flat(settings)), dict(flat(plan.config(point).to_flat() | point))
+        there, here = dict(flat(settings)), dict(flat(build_config(plan.base, point).to_flat() | point))
     except ConfigError:  # settings that no trial could have today
         return None
     fixed = [name for name in {**there, **here} if name not in plan.space.names]

@@ -18,7 +18,8 @@ from search.plan import build_plan
 from search.settings import SweepSettings
 from spaces import parse_yaml
 from trainable.config import Source, Stage, Target, TrialConfig
-from trainable.dataset import Dataset, Strict
+from trainable.dataset import Dataset
+from trainable.strict import Strict
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

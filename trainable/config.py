@@ -6,18 +6,28 @@ Every setting is a field here, with its default, unit and range. The dotted name
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, ValidationError
 
-from trainable.dataset import Dataset, Fraction, Strict
+from trainable.dataset import Dataset, Fraction
 from trainable.errors import ConfigError
 from trainable.metrics import METRICS
+from trainable.strict import Strict
+from trainable.wording import describe, unknown
 
-_TAGS = {"<name>", "<table>"}  # of the union below; they stand in pydantic's paths, a user never wrote them
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(unknown(name, list(METRICS), what="metric"))
+    return name
+
+
+Metric = Annotated[str, AfterValidator(_known_metric), Field(json_schema_extra={"enum": list(METRICS)})]
+
+
 DatasetOrName = Annotated[
     Annotated[Dataset, Tag("<table>")] | Annotated[str, Tag("<name>")],
     Discriminator(lambda value: "<name>" if isinstance(value, str) else "<table>"),
@@ -95,7 +105,7 @@ class TrialConfig(Strict):
     """Named data sets, for stages that choose among several."""
     source: Source | None = None
     target: Target
-    metric: str = "macro_f1"
+    metric: Metric = "macro_f1"
     """The validation metric that selects the best evaluation of a stage, see `trainable.metrics`."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Decides the new heads, the order of the batches and the dropout."""
@@ -105,19 +115,15 @@ class TrialConfig(Strict):
     """Parts into which each batch is cut, each with its own dropout draws; the same result whether one
     worker computes them in turn or several at once. At least the number of workers."""
 
-    @model_validator(mode="after")
-    def _names_exist(self) -> TrialConfig:
-        problems = [
-            f"{'target' if stage is self.target else 'source'}.dataset: "
-            + unknown(stage.dataset, self.datasets, what="data set")
-            for stage in self.stages()
-            if isinstance(stage.dataset, str) and stage.dataset not in self.datasets
-        ]
-        if self.metric not in METRICS:
-            problems.append("metric: " + unknown(self.metric, METRICS, what="metric"))
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+    @classmethod
+    def clashes(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Every data set that a stage names is one of `datasets`."""
+        known = given.get("datasets") or {}
+        for name in ("source", "target"):
+            stage = given.get(name)
+            chosen = stage.get("dataset") if isinstance(stage, Mapping) else None
+            if isinstance(chosen, str) and isinstance(known, Mapping) and chosen not in known:
+                yield f"{name}.dataset", unknown(chosen, list(known), what="data set")
 
     def stages(self) -> list[Stage]:
         """The stages that run, in their order."""
@@ -141,13 +147,10 @@ def build_config(base: Mapping[str, Any], sampled: Mapping[str, Any] | None = No
     Raises:
         ConfigError: naming every field that is wrong.
     """
-    merged = _nest(base, sampled or {})
-    if isinstance(merged.get("source"), dict) and merged["source"].get("enabled") is False:
-        merged["source"] = None  # what a disabled stage lacks is no mistake
     try:
-        return TrialConfig.model_validate(merged)
+        return TrialConfig.model_validate(nested(base, sampled or {}))
     except ValidationError as error:
-        raise ConfigError(list(dict.fromkeys(describe(error, TrialConfig)))) from None
+        raise ConfigError(list(describe(error, TrialConfig))) from None
 
 
 def field_names(model: type[BaseModel] = TrialConfig, prefix: str = "") -> Iterator[str]:
@@ -158,43 +161,6 @@ def field_names(model: type[BaseModel] = TrialConfig, prefix: str = "") -> Itera
             yield from field_names(nested[0], f"{prefix}{name}.")
         elif prefix or name != "datasets":
             yield f"{prefix}{name}"
-
-
-def unknown(name: str, known: Mapping[str, Any] | list[str], what: str = "setting") -> str:
-    """A sentence for a name that is none of the known ones, with the likely intended one."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(map(str, known)) or 'none'}"
-    return f"no such {what}: {name!r}{hint}"
-
-
-def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
-    """Pydantic's errors as sentences: dotted path, what is wrong, the value, a suggestion."""
-    for item in error.errors():
-        path = [str(part) for part in item["loc"] if part not in _TAGS]
-        where = ".".join(path)
-        if item["type"] == "value_error" and not where:
-            yield from item["msg"].removeprefix("Value error, ").split("\n")  # each names its own setting
-            continue
-        if item["type"] == "extra_forbidden":
-            known = _known_fields(model, path[:-1])
-            message = unknown(path[-1], known)
-        elif item["type"] == "missing":
-            message = "is missing"
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            if item["type"] != "value_error" and not isinstance(item["input"], dict):
-                message += f", got {item['input']!r:.80}"
-        yield f"{where}: {message}" if where else message
-
-
-def _known_fields(model: type[BaseModel], loc: list[str]) -> list[str]:
-    for part in loc:
-        field = model.model_fields.get(part)
-        inner = (
-            [t for t in _leaves(field.annotation) if isinstance(t, type) and issubclass(t, BaseModel)] if field else []
-        )
-        model = inner[0] if inner else model
-    return [f.alias or n for n, f in model.model_fields.items()]
 
 
 def _leaves(annotation: Any) -> list[Any]:
@@ -213,7 +179,8 @@ def _flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield prefix + name, value
 
 
-def _nest(base: Mapping[str, Any], sampled: Mapping[str, Any]) -> dict[str, Any]:
+def nested(base: Mapping[str, Any], sampled: Mapping[str, Any]) -> dict[str, Any]:
+    """Fixed and sampled settings as they are, in one nested mapping; a disabled source is none."""
     merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in base.items()}
     for name, value in sampled.items():
         block, _, field = name.partition(".")
@@ -221,4 +188,6 @@ def _nest(base: Mapping[str, Any], sampled: Mapping[str, Any]) -> dict[str, Any]
             merged[block] = {**(merged.get(block) or {}), field: value}
         else:
             merged[name] = value  # a name below a plain setting stays whole, to be found unknown
+    if isinstance(merged.get("source"), dict) and merged["source"].get("enabled") is False:
+        merged["source"] = None  # what a disabled stage lacks is no mistake
     return merged

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
+
+from trainable.strict import Strict
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Strict(BaseModel):
-    """A frozen value that refuses unknown fields."""
-
-    # The docstrings below the fields become the descriptions of the JSON Schema.
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Dataset(Strict):
@@ -60,18 +56,18 @@ class Dataset(Strict):
     max_overlap: Fraction = 0.01
     """Highest share of a validation or test split whose texts may stand in training too; 1 allows all."""
 
-    @model_validator(mode="after")
-    def _one_origin(self) -> Dataset:
-        tables = [n for n in ("csv", "json", "parquet", "folder", "hub") if getattr(self, {"json": "json_"}.get(n, n))]
-        given = [n for n in ("train", "validation", "test") if getattr(self, n)]
-        if len(tables) + bool(given) != 1:
-            named = ", ".join(tables + given) or "nothing"
-            raise ValueError(
-                "give either one of csv, json, parquet, folder, hub, or train (with validation, test); "
-                f"there is {named}"
-            )
-        if given and not self.train:
-            raise ValueError(f"{' and '.join(given)} given without train")
-        if self.validation_fraction + (self.test_fraction or 0) >= 1:
-            raise ValueError("validation_fraction and test_fraction together leave nothing to train on")
-        return self
+    @classmethod
+    def clashes(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """There is one origin of the rows, and some are left to train on."""
+        tables = [name for name in ("csv", "json", "parquet", "folder", "hub") if given.get(name)]
+        splits = [name for name in ("train", "validation", "test") if given.get(name)]
+        if len(tables) + bool(splits) != 1:
+            named = ", ".join(tables + splits) or "nothing"
+            ways = "give either one of csv, json, parquet, folder, hub, or train (with validation, test)"
+            yield "", f"{ways}; there is {named}"
+        elif splits and "train" not in splits:
+            yield "", f"{' and '.join(splits)} given without train"
+        shares = [given.get("validation_fraction", cls.model_fields["validation_fraction"].default)]
+        shares += [given.get("test_fraction") or 0]
+        if all(isinstance(share, int | float) and 0 <= share < 1 for share in shares) and sum(shares) >= 1:
+            yield "", "validation_fraction and test_fraction together leave nothing to train on"

@@ -1,12 +1,15 @@
 """What an encoder can bear, read from its folder before any model is made: importing this takes no model code."""
 
 import importlib.util
+import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from trainable.config import TrialConfig
+from trainable.config import Stage
 from trainable.errors import ConfigError
 from trainable.pretrained import check_folder, check_weights, load_config
 
@@ -25,14 +28,35 @@ class Limits:
     """Longest sequence, in tokens, special ones included."""
 
 
+def resolve(encoder: str, roots: Sequence[Path] = (Path(),)) -> str:
+    """An encoder setting with a folder's whole path in place of its name; `package:` and hub names as they are.
+
+    Args:
+        encoder: the setting.
+        roots: where a relative folder is looked up, as data files are.
+
+    Raises:
+        ConfigError: if it can only be a folder, and there is none.
+    """
+    if encoder.startswith(PACKAGE):
+        return encoder
+    places = [os.path.abspath(root / os.path.expanduser(encoder)) for root in roots]
+    if folder := next(filter(os.path.isdir, places), None):
+        return folder
+    if encoder.startswith((".", "/", "~")) or encoder.count("/") > 1 or any(map(os.path.exists, places)):
+        looked = ", ".join(dict.fromkeys(os.path.dirname(place) for place in places))
+        raise ConfigError(f"encoder: {encoder!r}: no such folder; looked in {looked}")
+    return encoder
+
+
 def locate(encoder: str) -> str:
     """Turn a setting into what transformers loads: a folder, or a hub name as it is.
 
     Raises:
-        ConfigError: if a `package:` is not installed or carries no model folder.
+        ConfigError: if a `package:` is not installed or carries no model folder, or a folder is not there.
     """
     if not encoder.startswith(PACKAGE):
-        return encoder
+        return resolve(encoder)
     package = encoder.removeprefix(PACKAGE)
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or spec.origin is None:
@@ -73,25 +97,44 @@ def limits(encoder: str) -> Limits:
     return Limits(depth=depth, positions=positions)
 
 
-def limit_problems(config: TrialConfig) -> list[str]:
-    """What the encoder cannot honour of a trial's settings, one sentence each; empty if nothing.
+@lru_cache
+def stated_limits(encoder: str) -> Limits | None:
+    """What the config.json of an encoder's folder says in as many words, without importing transformers.
+
+    None where that takes transformers, which knows defaults, or the network.
 
     Raises:
         ConfigError: if there is no such encoder.
     """
-    bounds = limits(config.encoder)
+    folder = locate(encoder)
+    if not os.path.isdir(folder):
+        return None
+    check_folder(Path(folder), f"encoder: {encoder!r}")
+    try:
+        stated = json.loads((Path(folder) / "config.json").read_bytes())
+        depth = stated.get("num_hidden_layers", stated.get("n_layers"))
+        positions = stated.get("max_position_embeddings")
+        kind = stated.get("model_type")
+    except (OSError, ValueError, AttributeError, RecursionError):  # `limits` says what is wrong with it
+        return None
+    if "num_hidden_groups" in stated or type(depth) is not int or type(positions) is not int:
+        return None
+    if min(depth, positions) < 1:
+        return None
+    check_weights(Path(folder), f"encoder: {encoder!r}")
+    return Limits(depth, positions - 2 if kind in _OFFSET_POSITIONS else positions)
+
+
+def limit_problems(settings: Mapping[str, Any], bounds: Limits) -> list[str]:
+    """What an encoder cannot honour of a trial's nested settings, one sentence each; empty if nothing."""
     problems = []
-    for name, stage in (("source", config.source), ("target", config.target)):
-        if stage is None:
-            continue
-        if stage.frozen_layers > bounds.depth:
-            problems.append(
-                f"{name}.frozen_layers: {stage.frozen_layers} is more than the {bounds.depth} layers "
-                f"of {config.encoder}"
-            )
-        if stage.padding_length > bounds.positions:
-            problems.append(
-                f"{name}.padding_length: {stage.padding_length} is more than the {bounds.positions} positions "
-                f"of {config.encoder}"
-            )
+    for name in ("source", "target"):
+        stage = settings.get(name)
+        for field, most, what in (
+            ("frozen_layers", bounds.depth, "layers"),
+            ("padding_length", bounds.positions, "positions"),
+        ):
+            value = stage.get(field, Stage.model_fields[field].default) if isinstance(stage, Mapping) else 0
+            if isinstance(value, int) and value > most:
+                problems.append(f"{name}.{field}: {value} is more than the {most} {what} of {settings['encoder']}")
     return problems

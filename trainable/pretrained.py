@@ -1,7 +1,7 @@
 """What a model folder, or a hub model, gives: configuration, tokenizer, weights. Never code, and never a pickle.
 
 Every use of `from_pretrained` stands here. What is damaged or hostile in a folder becomes a sentence that names it.
-The code of models is imported where a model is made, for it takes seconds: who has a typo in a file need not wait.
+torch and transformers are imported where they are used: mistakes in files are told without waiting for them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import safe_open
-from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from trainable.errors import ConfigError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -60,7 +58,7 @@ def check_weights(folder: Path, what: str) -> None:
     if gone := sorted(parts - names):
         raise ConfigError(f"{what}: {index.name} names files that are not there: {', '.join(gone):.200}")
     for name in sorted(names):
-        with readable(f"{what}: {name}"), safe_open(folder / name, framework="pt"):
+        with readable(f"{what}: {name}"), safe_open(folder / name, framework="numpy"):
             pass
 
 
@@ -70,6 +68,8 @@ def load_config(source: str) -> PretrainedConfig:
     Raises:
         ConfigError: where there is none.
     """
+    from transformers import AutoConfig
+
     with readable(f"encoder: no configuration can be loaded from {source!r}"):
         config: PretrainedConfig = AutoConfig.from_pretrained(source, trust_remote_code=False)
     return config
@@ -81,6 +81,8 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     Raises:
         ConfigError: where there is none.
     """
+    from transformers import AutoTokenizer
+
     with readable(f"encoder: no tokenizer can be loaded from {source!r}"):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes one up where there are no files
@@ -109,6 +111,7 @@ def load_classifier(source: str, what: str, **options: Any) -> tuple[PreTrainedM
     Raises:
         ConfigError: where there is none, or its weights are no safetensors.
     """
+    import torch
     from transformers import AutoModelForSequenceClassification
 
     with readable(f"{what} cannot be loaded"):
@@ -130,6 +133,7 @@ def outline(source: str) -> PreTrainedModel:
     Raises:
         ConfigError: where there is no configuration, or none of a classifier.
     """
+    import torch
     from transformers import AutoModelForSequenceClassification
 
     config = load_config(source)

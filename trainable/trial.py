@@ -20,7 +20,7 @@ from trainable.encoder import fingerprint, head_names, new_model
 from trainable.errors import ConfigError
 from trainable.evaluate import Split
 from trainable.inputs import token_inputs
-from trainable.limits import limit_problems
+from trainable.limits import limit_problems, limits
 from trainable.optim import STEADY
 from trainable.prefix import PrefixStore
 from trainable.prepare import Prepared, stage_data, subset
@@ -56,7 +56,7 @@ class Trial:
     finished: bool = False
 
     def __post_init__(self) -> None:
-        if problems := limit_problems(self.config):
+        if problems := limit_problems(self.config.model_dump(), limits(self.config.encoder)):
             raise ConfigError(problems)
         self.device, self.clock = pick_device(), Clock()
         self._target: StageTraining | None = None

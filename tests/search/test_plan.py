@@ -95,13 +95,19 @@ MISTAKES: dict[str, tuple[Change, str]] = {
         put("space", "source.padding_length", {"int": [16, 128], "step": 16, "when": {"source.enabled": True}}),
         "128 is more than the 64 positions of",
     ),
-    "text for a number": (put("trial", "target", "batch_size", "many"), "trial.target.batch_size: Input should be"),
+    "text for a number": (
+        put("trial", "target", "batch_size", "many"),
+        "trial.target.batch_size: must be a whole number from 1 to 65536, got 'many'",
+    ),
     "number out of range": (put("trial", "target", "label_smoothing", 1.5), "trial.target.label_smoothing: "),
     "searched out of range": (
         put("space", "target.dropout", {"float": [0, 1]}),
-        "space.target.dropout: Input should be",
+        "space.target.dropout: must be a number of at least 0 and below 1, or null, got 1.0",
     ),
-    "unknown metric": (put("sweep", "metric", "f1"), "sweep.metric: 'f1' is not one of"),
+    "unknown metric": (
+        put("sweep", "metric", "f1"),
+        "sweep.metric: no such metric: 'f1'; there are: accuracy",
+    ),
     "metric under trial": (put("trial", "metric", "accuracy"), "trial.metric: is set by sweep.metric"),
     "metric under space": (put("space", "metric", {"choice": ["accuracy"]}), "metric: is set by sweep.metric"),
     "start outside the space": (
@@ -215,6 +221,90 @@ def test_mistakes_of_the_trial_are_told_beside_an_unknown_name(blocks: dict[str,
     found = "\n".join(problems(written(blocks, tmp_path)))
     assert "space.target.layers: no such setting" in found
     assert "trial.target.padding_length: 999 is more" in found
+
+
+BESIDE: dict[str, tuple[Change, str]] = {
+    "unknown metric": (put("sweep", "metric", "f1"), "sweep.metric: no such metric: 'f1'"),
+    "a name with a blank": (put("sweep", "name", "Müller Versuch"), "sweep.name: 'Müller Versuch' has"),
+    "text for a number": (put("sweep", "trials", "many"), "sweep.trials: must be a whole number"),
+    "an older sweep of its own name": (put("sweep", "start_from", "tiny"), "sweep.start_from: 'tiny' is this"),
+    "a sampler that learns nothing": (
+        lambda b: b["sweep"].update({"start_from": "old", "sampler": "random"}),
+        "sweep.start_from: random learns nothing",
+    ),
+    "a start outside the space": (put("sweep", "start_with", [{"target.epochs": 9}]), "sweep.start_with[0]: target.ep"),
+    "more starts than trials": (lambda b: b["sweep"].update(trials=1, start_with=[{}, {}]), "sweep.trials: 1 is less"),
+    "misspelt in the trial": (put("trial", "target", "epocs", 3), "trial.target.epocs: no such setting"),
+    "a wrong value in the trial": (put("trial", "source", "epochs", 0), "trial.source.epochs: must be a whole number"),
+    "an unknown data set": (put("trial", "source", "dataset", "flims"), "trial.source.dataset: no such data set"),
+    "two origins of data": (put("trial", "target", "dataset", "hub", "a/b"), "trial.target.dataset: give either one"),
+    "deeper than the encoder": (put("trial", "target", "frozen_layers", 4), "trial.target.frozen_layers: 4 is more"),
+    "longer than its positions": (
+        put("space", "target.padding_length", {"choice": [16, 65]}),
+        "space.target.padding_length: 65 is more",
+    ),
+    "misspelt in the space": (put("space", "target.layers", {"int": [0, 1]}), "space.target.layers: no such setting"),
+    "no domain": (put("space", "target.patience", [1, 2]), "space.target.patience: a list is not a domain"),
+    "out of range in the space": (put("space", "target.dropout", {"float": [0, 2]}), "space.target.dropout: must be"),
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize("mistake", BESIDE)
+def test_no_mistake_hides_another(mistake: str, beside: str, blocks: dict[str, Any], tmp_path: Path) -> None:
+    """Whatever else is wrong in the file: found in the same run, and once."""
+    blocks["trial"]["target"].pop("padding_length")
+    blocks["space"]["target.padding_length"] = {"choice": [16]}
+    for name in (mistake, beside):
+        BESIDE[name][0](blocks)
+    found = problems(written(blocks, tmp_path))
+    assert len(found) == len(set(found))
+    same_setting = {"more starts than trials", "a start outside the space", "text for a number"}
+    origins = {"an older sweep of its own name", "a sampler that learns nothing"}
+    if {mistake, beside} <= same_setting or {mistake, beside} <= origins:  # the second has written over the first
+        return
+    renamed = {mistake, beside} == {"a name with a blank", "an older sweep of its own name"}
+    for name in {mistake, beside} - ({"an older sweep of its own name"} if renamed else set()):
+        assert sum(BESIDE[name][1] in problem for problem in found) == 1, found
+
+
+def test_source_settings_need_a_source(blocks: dict[str, Any], tmp_path: Path) -> None:
+    del blocks["trial"]["source"], blocks["space"]["source.enabled"], blocks["sweep"]["start_with"]
+    blocks["space"] |= {"source.epochs": {"int": [1, 2]}, "source.padding_length": {"choice": [16]}}
+    blocks["sweep"]["metric"] = "f1"
+    metric, source = problems(written(blocks, tmp_path))
+    assert "sweep.metric: no such metric" in metric
+    assert source.endswith(
+        "trial.source.dataset: is missing; space has source.epochs, source.padding_length, which need a source"
+    )
+
+
+VALUES: list[tuple[str, str, Any, str]] = [
+    ("sweep", "trials", 0, "must be a whole number from 1 to 100000, got 0"),
+    ("sweep", "trials", 2.5, "must be a whole number from 1 to 100000, got 2.5"),
+    ("sweep", "minutes", 0, "must be a number above 0, or null, got 0"),
+    ("sweep", "minutes", float("inf"), "must be a finite number above 0, or null, got Infinity"),
+    ("sweep", "sampler", "tpee", "must be one of tpe, random, gp, cmaes, qmc, grid, got 'tpee'; did you mean 'tpe'?"),
+    ("sweep", "system_metrics", "maybe", "must be true or false, got 'maybe'"),
+    ("sweep", "tracking_uri", ["a"], 'must be text, or null, got ["a"]'),
+    ("sweep", "start_with", {"a": 1}, 'must be a list of which each is a mapping of settings, or null, got {"a": 1}'),
+    ("sweep", "start_with", [3], "must be a mapping of settings, got 3"),
+    ("trial", "seed", {"a": 1}, 'must be a whole number of at least 0 and below 2147483648, got {"a": 1}'),
+    ("trial", "encoder", None, "must be text, got null"),
+    ("trial", "precision", "fp16", "must be one of auto, fp32, bf16, got 'fp16'; did you mean 'bf16'?"),
+    ("trial", "datasets", ["a.csv"], 'must be a mapping of settings, got ["a.csv"]'),
+    ("trial", "target", [1], "must be a mapping of settings, got [1]"),
+]
+
+
+@pytest.mark.parametrize(("block", "name", "value", "sentence"), VALUES)
+def test_a_wrong_value_is_told_with_what_is_allowed(
+    block: str, name: str, value: Any, sentence: str, blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    blocks[block][name] = value
+    file = written(blocks, tmp_path)
+    where = f"{name}[0]" if value == [3] else name
+    assert f"{file}: {block}.{where}: {sentence}" in problems(file)
 
 
 def test_every_encoder_on_offer_must_bear_every_bound(

@@ -91,8 +91,8 @@ def test_every_mistake_at_once_with_path_value_and_suggestion() -> None:
     (rate,) = (p for p in problems if p.startswith("source.learning_rate: "))
     assert rate.endswith("got 11")
     (optimizer,) = (p for p in problems if p.startswith("target.optimizer: "))
-    assert "'adamw'" in optimizer
-    assert optimizer.endswith("got 'adamx'")
+    assert "must be one of adamw, adam, sgd" in optimizer
+    assert optimizer.endswith("got 'adamx'; did you mean 'adam'?")
     assert any(p.startswith("target.epochs: ") for p in problems)
     assert len(problems) == 7
 

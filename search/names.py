@@ -1,0 +1,47 @@
+"""What a sweep can be called: a folder of the storage folder, on every system, that needs no quotes in a shell."""
+
+import re
+import unicodedata
+
+from search.redaction import redact
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+TAKEN = ("cache", "mlartifacts", "mlflow.db")
+"""What lies beside the sweeps' folders in a storage folder."""
+_LONGEST = 100
+
+
+def checked_name(name: str) -> str:
+    """The name as it is.
+
+    Raises:
+        ValueError: if no sweep can have it, with what is wrong and a name that would do.
+    """
+    if name in TAKEN:
+        raise ValueError(f"{name!r} is taken by the storage folder itself; take another")
+    if problem := _problem(name):
+        rule = "a name has letters a to z, digits, dots, dashes and underscores"
+        raise ValueError(f"{name!r:.120} {problem}; {rule}, such as {_similar(redact(name))}")
+    return name
+
+
+def _problem(name: str) -> str | None:
+    if not name:
+        return "is empty"
+    if wrong := sorted({c for c in name if not re.match("[A-Za-z0-9._-]", c)}, key=name.index):
+        return f"has {', '.join(map(_character, wrong[:5]))} in it"
+    if not name[0].isalnum():
+        return f"begins with {name[0]!r}, not with a letter or digit"
+    return f"has {len(name)} characters, more than {_LONGEST}" if len(name) > _LONGEST else None
+
+
+def _character(character: str) -> str:
+    return "a space" if character == " " else repr(character)
+
+
+def _similar(name: str) -> str:
+    """A name that can be, as close to the other as it comes."""
+    spelt = name.replace("\u00df", "ss")
+    letters = "".join(c for c in unicodedata.normalize("NFKD", spelt) if not unicodedata.combining(c))
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", letters).strip("._-")
+    return plain[:_LONGEST].rstrip("._-") or "first-try"
