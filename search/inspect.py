@@ -16,9 +16,9 @@ from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.inspection import Inspection, SplitCounts, inspect
 from trainable.limits import locate
+from trainable.reading import KINDS
 from trainable.wording import describe
 
-_KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
 _BAR = 30  # characters of the longest bar
 _CLASSES = 12  # shown one by one; of more, the commonest and the rarest
 _RAREST = 3
@@ -80,11 +80,11 @@ def _kind(file: str, settings: Mapping[str, str]) -> str:
         return "folder"
     if {"validation", "test"} & set(settings):
         return "train"
-    if kind := _KINDS.get(path.suffix.lower()):
+    if kind := KINDS.get(path.suffix.lower()):
         return kind
     if not path.exists() and file.count("/") == 1 and not path.is_absolute():
         return "hub"
-    known = ", ".join(_KINDS)
+    known = ", ".join(KINDS)
     raise ConfigError(f"{file}: neither a file with a known suffix ({known}), nor a folder, nor a hub name owner/name")
 
 

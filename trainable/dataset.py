@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from trainable.strict import Strict
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+"""Separators by name: some of the characters mean something else in YAML and in a shell."""
+
+
+def _separator(value: str) -> str:
+    character = SEPARATORS.get(value, value)
+    if len(character) != 1 or character in '"\r\n\0\ufeff':
+        raise ValueError(f"must be {', '.join(SEPARATORS)} or another single character, got {value!r:.80}")
+    return character
+
+
+def _encoding(value: str) -> str:
+    try:
+        "".encode(value)  # refuses what is no encoding of text, such as base64
+        return codecs.lookup(value).name
+    except (LookupError, ValueError):
+        raise ValueError(f"no such encoding: {value!r:.80}; for instance utf-8, gb18030 or windows-1252") from None
 
 
 class Dataset(Strict):
@@ -20,9 +40,9 @@ class Dataset(Strict):
     """
 
     csv: str | None = None
-    """A CSV file (or TSV, by its suffix) with a header line, UTF-8."""
+    """A CSV file (or TSV, by its suffix) with a header line."""
     json_: str | None = Field(None, alias="json")
-    """A file with one JSON object a line."""
+    """A file with one JSON object a line, or with one JSON array of objects."""
     parquet: str | None = None
     """A Parquet file."""
     folder: str | None = None
@@ -35,6 +55,15 @@ class Dataset(Strict):
     """The validation file; without it, validation rows are taken from `train`."""
     test: str | None = None
     """The test file; without it there is no test score, unless `test_fraction` is set."""
+
+    separator: Annotated[str, AfterValidator(_separator)] | None = None
+    """What stands between two cells of a CSV file: `comma`, `semicolon`, `tab`, `pipe` or another single character;
+    default a tab for a name that ends in .tsv, a comma otherwise."""
+    quoting: Literal["double", "none"] | None = None
+    """What a double quote means in a CSV file. `double`: a cell between two of them may hold separators and line
+    breaks. `none`: it is a character like any other. Default `double`, but refused where quotes seem to join rows."""
+    encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
+    """The encoding of CSV and JSON files, such as `gb18030`, `windows-1252` or `utf-16`."""
 
     text: str | None = None
     """The column with the (first) text; default `text`, or `text_a` where there is a `text_b`."""
@@ -71,3 +100,8 @@ class Dataset(Strict):
         shares += [given.get("test_fraction") or 0]
         if all(isinstance(share, int | float) and 0 <= share < 1 for share in shares) and sum(shares) >= 1:
             yield "", "validation_fraction and test_fraction together leave nothing to train on"
+        if given.get("encoding", "utf-8") != "utf-8" and any(given.get(name) for name in ("parquet", "folder", "hub")):
+            yield "encoding", "only CSV and JSON files have one"
+        for name in ("separator", "quoting"):
+            if given.get(name) and tables not in ([], ["csv"]):
+                yield name, "only CSV files have one"

@@ -27,6 +27,8 @@ class RawTable:
     """1-based line on which each row begins, where the file has lines."""
     class_names: dict[str, list[str]] = field(default_factory=dict)
     """For columns that hold class numbers: the name of each."""
+    notes: tuple[str, ...] = ()
+    """What is worth knowing of the file and no error; each begins with the file's name."""
 
     def where(self, row: int) -> str:
         """Where a row (0-based) stands, as a user counts."""
@@ -56,3 +58,8 @@ def check_columns(names: Sequence[str], where: str) -> None:
     for name, count in Counter(names).items():
         if count > 1:
             raise ConfigError(f"{where}: the column {name!r:.80} stands there {count} times; rename or remove one")
+
+
+def counted(items: Sequence[object], noun: str) -> str:
+    """How many there are, such as `2 rows`."""
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"

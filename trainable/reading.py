@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from trainable.dataset import Dataset
+from trainable.encodings import decode
 from trainable.errors import ConfigError
 from trainable.raw import RawTable
 from trainable.raw_arrow import SPLITS, read_folder, read_hub, read_parquet
-from trainable.raw_text import read_csv, read_json
+from trainable.raw_csv import read_csv
+from trainable.raw_json import read_json
 
-_KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
-_READERS: dict[str | None, Callable[[Path, str], RawTable]] = {
-    "csv": read_csv,
-    "json": read_json,
-    "parquet": read_parquet,
-}
+KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
+"""The setting that takes a file, by the suffix of its name."""
 
 
 def read_raw(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
@@ -35,7 +33,7 @@ def read_raw(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
     problems: list[str] = []
     for split, name in _named(dataset).items():
         try:
-            tables[split] = _READERS[_kind(dataset, name)](found[split], name)
+            tables[split] = _read(dataset, found[split], name)
         except ConfigError as error:
             problems += error.problems
         except OSError as error:
@@ -43,6 +41,14 @@ def read_raw(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
     if problems:
         raise ConfigError(problems)
     return tables
+
+
+def _read(dataset: Dataset, path: Path, name: str) -> RawTable:
+    kind = _kind(dataset, name)
+    if kind == "parquet":
+        return read_parquet(path, name)
+    text = decode(path.read_bytes(), name, dataset.encoding)
+    return read_json(text, name) if kind == "json" else read_csv(text, name, dataset.separator, dataset.quoting)
 
 
 def locate(dataset: Dataset, roots: Sequence[Path]) -> dict[str, Path]:
@@ -64,7 +70,7 @@ def locate(dataset: Dataset, roots: Sequence[Path]) -> dict[str, Path]:
         else:
             found[split] = path
         if _kind(dataset, name) is None:
-            problems.append(f"{name}: the suffix tells no kind of file; known are {', '.join(_KINDS)}")
+            problems.append(f"{name}: the suffix tells no kind of file; known are {', '.join(KINDS)}")
     if problems:
         raise ConfigError(problems)
     return found
@@ -96,4 +102,4 @@ def _kind(dataset: Dataset, name: str) -> str | None:
     for kind, given in (("csv", dataset.csv), ("json", dataset.json_), ("parquet", dataset.parquet)):
         if given:
             return kind
-    return "folder" if dataset.folder else _KINDS.get(Path(name).suffix.lower())
+    return "folder" if dataset.folder else KINDS.get(Path(name).suffix.lower())

@@ -64,7 +64,12 @@ FILES: dict[str, tuple[str, str | bytes, str]] = {
     "JSON label of many digits": ("a.jsonl", LINES + f'{{"text": "a", "label": {"9" * 10_000}}}', "line 41: no JSON"),
     "JSON label that is no number": ("a.jsonl", LINES + '{"text": "a", "label": NaN}', "no possible label"),
     "JSON numbers as texts": ("a.jsonl", '{"text": 1e999, "label": 1}\n' * 9, "something else than text"),
-    "JSON list": ("a.jsonl", json.dumps([{"text": "a"}]), "a JSON list, not an object"),
+    "JSON lists": ("a.jsonl", '["a", "good"]\n["b", "bad"]', "line 1: a JSON str, not an object"),
+    "JSON list with a row and no label": ("a.jsonl", json.dumps([{"text": "a"}]), "no column 'label'"),
+    "JSON array cut off": ("a.json", f"[{','.join(LINES.splitlines())}", "no JSON array"),
+    "JSON array nested deeply": ("a.json", DEEP, "line 1: no JSON object"),
+    "empty JSON array": ("a.json", "[ ]", "the array is empty"),
+    "JSON by columns": ("a.json", json.dumps({"text": ["a"], "label": ["b"]}), "one JSON object ('text', 'label')"),
     "no Parquet": ("a.parquet", "PAR1", "cannot be read as Parquet"),
     "pickle as Parquet": ("a.parquet", b"\x80\x04\x95\x00", "cannot be read as Parquet"),
 }

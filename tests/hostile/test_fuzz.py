@@ -18,7 +18,7 @@ from search.plan import load_plan
 from spaces import shipped
 from trainable.dataset import Dataset
 from trainable.errors import ConfigError
-from trainable.raw_text import read_csv
+from trainable.raw_csv import read_csv
 from trainable.tables import examine
 
 QUICKSTART = shipped()["quickstart"].read_text(encoding="utf-8")
@@ -160,5 +160,5 @@ def test_what_the_csv_module_writes_is_read_back(rows: list[tuple[str, str]], ki
     file = tmp_path / f"a.{kind}"
     with file.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream, delimiter="\t" if kind == "tsv" else ",").writerows([("one", "two"), *rows])
-    raw = read_csv(file, file.name)
+    raw = read_csv(file.read_bytes().decode(), file.name)
     assert list(zip(raw.cells("one"), raw.cells("two"), strict=True)) == rows

@@ -198,6 +198,12 @@ def test_hub_without_a_network_is_one_sentence(tmp_path: Path) -> None:
     assert "\n" not in problem
 
 
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet", "folder", "hub", "train"])
+def test_settings_survive_being_written_down(kind: str) -> None:
+    dataset = Dataset(**{kind: "a"})
+    assert Dataset.model_validate_json(dataset.model_dump_json(by_alias=True)) == dataset
+
+
 @pytest.mark.parametrize("name", ["csv", "pandas", "../data", "a/b/c"])
 def test_hub_takes_only_hub_names(tmp_path: Path, name: str) -> None:
     (problem,) = _problems(Dataset(hub=name), tmp_path)
@@ -233,7 +239,7 @@ def test_broken_csv_gives_a_readable_sentence(tmp_path: Path, content: bytes, ex
     ("kind", "content", "expected"),
     [
         ("json", b'{"text": "a", "label": 1}\n{"text": \n', "line 2: no JSON object"),
-        ("json", b'[{"text": "a", "label": 1}]', "line 1: a JSON list, not an object"),
+        ("json", b'[1, {"text": "a", "label": 1}]', "line 1: a JSON int, not an object"),
         ("json", b'{"text": "caf\xe9"}', "line 1: byte 0xe9"),
         ("parquet", b"not parquet at all", "cannot be read as Parquet"),
         ("parquet", b"", "cannot be read as Parquet"),

@@ -1,0 +1,141 @@
+"""Decodes text files strictly; where one is in another encoding than expected, says which it seems to be."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Iterator
+
+from trainable.errors import ConfigError
+
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_SAMPLE = 100_000  # bytes from the first wrong line on, by which an encoding is judged
+_SHOWN = 24  # characters of the text that an encoding would give
+
+
+def decode(data: bytes, name: str, encoding: str = "utf-8") -> str:
+    """The text of a file, without a byte order mark.
+
+    Raises:
+        ConfigError: with the line of the first byte that is wrong, and the encoding that the file seems to be in.
+    """
+    try:
+        text = data.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise ConfigError(_undecodable(error, name, encoding)) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        likely = _by_zeros(data)
+        raise ConfigError(f"{name}: line {line}: a NUL byte; {_way_out([likely] if likely else [])}")
+    if not text.strip():
+        raise ConfigError(f"{name}: the file is empty")
+    return text
+
+
+def _undecodable(error: UnicodeDecodeError, name: str, encoding: str) -> str:
+    data, start = error.object, error.start
+    line = data[:start].decode(encoding, "ignore").count("\n") + 1
+    what = f"{name}: line {line}: byte 0x{data[start]:02x} is not {encoding.upper()}"
+    if encoding != "utf-8":
+        return f"{what}; name the file's encoding with `encoding:`, or save the file as UTF-8"
+    if _is_mostly_utf8(data):
+        return f"{what}, though most of the file is; was it joined from two files? repair this line"
+    return f"{what}; {_way_out(_likely(data, start))}"
+
+
+def _is_mostly_utf8(data: bytes) -> bool:
+    text = data.decode("utf-8", "replace")
+    beyond_ascii, wrong = len(text) - len(text.encode("ascii", "ignore")), text.count("\ufffd")
+    return beyond_ascii > 3 * wrong
+
+
+def _way_out(likely: list[tuple[str, str]]) -> str:
+    if not likely:
+        return "save the file as UTF-8, or name its encoding with `encoding:`"
+    seems = " or ".join(f"{encoding} ({sample!r})" for encoding, sample in likely)
+    return f"the file seems to be {seems}; set `encoding: {likely[0][0]}`, or save the file as UTF-8"
+
+
+def _likely(data: bytes, start: int) -> list[tuple[str, str]]:
+    """Up to two encodings that a file may be in, the likelier first, each with a piece of the text that it gives."""
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if data.startswith(mark):
+            return [(encoding, _shown(data[: 4 * _SHOWN].decode(encoding, "ignore")))]
+    if zeros := _by_zeros(data):
+        return [zeros]
+    begin = data.rfind(b"\n", 0, start) + 1
+    sample = data[begin : begin + _SAMPLE]
+    if len(data) > begin + _SAMPLE:
+        sample = sample[: sample.rfind(b"\n") + 1]
+    return list(_by_characters(sample))[:2]
+
+
+def _by_zeros(data: bytes) -> tuple[str, str] | None:
+    """UTF-16 without a mark: each second byte of ASCII text is zero."""
+    pairs = len(data[:_SAMPLE]) // 2
+    for encoding, first in (("utf-16-be", 0), ("utf-16-le", 1)):
+        if pairs and data[first:_SAMPLE:2].count(0) > pairs / 2 > 10 * data[1 - first : _SAMPLE : 2].count(0):
+            return encoding, _shown(data[: 2 * _SHOWN].decode(encoding, "ignore"))
+    return None
+
+
+def _by_characters(sample: bytes) -> Iterator[tuple[str, str]]:
+    """Encodings in which most characters beyond ASCII are those of a language that is written in it."""
+    runs = re.findall(rb"[\x80-\xff]+", sample)
+    # Accented letters stand alone among ASCII ones; letters of other scripts stand together.
+    wanted = _LATIN if len(b"".join(runs)) <= 2 * len(runs) else _OTHERS
+    for encoding, expected, share in wanted:
+        try:
+            text = sample.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        characters = re.findall(r"[^\x00-\x7f]", text)
+        if characters and sum(map(expected, characters)) >= share * len(characters):
+            place = text.index(characters[0])
+            yield encoding, _shown(text[max(0, text.rfind("\n", 0, place) + 1, place - _SHOWN // 2) :])
+
+
+def _shown(text: str) -> str:
+    return text.removeprefix("\ufeff").split("\n")[0][:_SHOWN].strip()
+
+
+def _within(characters: str) -> Callable[[str], bool]:
+    pattern = re.compile(f"[{characters}]")
+    return lambda character: pattern.fullmatch(character) is not None
+
+
+def _common(encoding: str, last: int) -> Callable[[str], bool]:
+    """Chinese characters in common use: an encoding has them up to this leading byte."""
+
+    def expected(character: str) -> bool:
+        try:
+            return character.encode(encoding)[0] <= last
+        except UnicodeEncodeError:
+            return False
+
+    return expected
+
+
+_KANA, _QUOTES = _within("ぁ-ヿ"), "‘’“”„–—…«»€£§°·•"
+_LATIN = (
+    ("windows-1252", _within(f"À-ÖØ-ïñ-öø-ýÿŒœŠšŽž¡¿ºª{_QUOTES}"), 0.95),
+    ("windows-1254", _within(f"ÀÂÇÉÎÖÛÜàâçéîöûüĞğİıŞş{_QUOTES}"), 0.95),
+    ("windows-1250", _within(f"Á-ÖØ-Ýá-öø-ýĀ-ž{_QUOTES}"), 0.9),
+)
+_OTHERS = (
+    ("euc-kr", _within("가-힣"), 0.8),
+    ("shift_jis", _KANA, 0.3),
+    ("euc_jp", _KANA, 0.3),
+    ("gb18030", _common("gb2312", 0xD7), 0.85),
+    ("big5", _common("big5", 0xC6), 0.85),
+    ("windows-1256", _within("ء-ي،؟"), 0.8),
+    ("windows-1255", _within("א-ת"), 0.8),
+    ("windows-1253", _within("ά-ώΆ-Ϋ"), 0.8),
+    ("windows-1251", _within("а-яё"), 0.6),
+)
+"""Encodings, the characters expected of each, and the least share of them; the more particular ones first."""
