@@ -3,6 +3,7 @@
 Definitions are scikit-learn's (`zero_division=0`); a test holds them against it.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,8 @@ METRICS: dict[str, Literal["max", "min"]] = {
     "loss": "min",
 }
 """Every metric that can select a model, with the direction that is better."""
+_VALUES = 2**20
+"""Values that the resampling of an interval holds at a time, 8 MiB of them."""
 
 
 def is_better(value: float, best: float | None, metric: str) -> bool:
@@ -75,16 +78,34 @@ def bootstrap_interval(counts: NDArray[np.int64], metric: str, seed: int = 0, dr
     Resampling rows with replacement is a multinomial draw over the cells of the confusion table.
     """
     total = int(counts.sum())
+    shares = (counts / total).ravel()
+    # An empty cell stays empty. The last one is drawn all the same: it gets what rounding leaves.
+    drawn = np.flatnonzero(np.append(shares[:-1] > 0, True))
     generator = np.random.default_rng(seed)
-    resampled = generator.multinomial(total, (counts / total).ravel(), size=draws).reshape(draws, *counts.shape)
-    low, high = np.quantile(scores(resampled)[metric], [0.025, 0.975])
-    return float(low), float(high)
+    values = []
+    for size in _portions(draws, counts.size):
+        resampled = np.zeros((size, counts.size), dtype=np.int64)
+        resampled[:, drawn] = generator.multinomial(total, shares[drawn], size=size)
+        values.append(scores(resampled.reshape(size, *counts.shape))[metric])
+    return _middle(values)
 
 
 def mean_interval(values: NDArray[np.float64], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
     """A 95 % percentile interval of the mean of values of shape (N,), such as rows' losses, over resampled rows."""
-    picks = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
-    low, high = np.quantile(values[picks].mean(1), [0.025, 0.975])
+    generator, count = np.random.default_rng(seed), len(values)
+    return _middle([values[generator.integers(count, size=(n, count))].mean(1) for n in _portions(draws, count)])
+
+
+def _portions(draws: int, width: int) -> Iterator[int]:
+    """The draws in portions that hold a bounded number of values, each draw so many."""
+    most = max(1, _VALUES // width)
+    for done in range(0, draws, most):
+        yield min(most, draws - done)
+
+
+def _middle(values: list[NDArray[np.float64]]) -> tuple[float, float]:
+    """The interval that holds the middle 95 % of all values."""
+    low, high = np.quantile(np.concatenate(values), [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -1,5 +1,7 @@
 """The scores are scikit-learn's, and the interval behaves like one."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -84,6 +86,36 @@ def test_interval_of_a_mean_covers_it_and_shrinks_with_rows() -> None:
 def test_interval_is_seeded() -> None:
     counts = np.random.default_rng(0).integers(1, 1000, (3, 3))
     assert bootstrap_interval(counts, "macro_f1") != bootstrap_interval(counts, "macro_f1", seed=1)
+
+
+@pytest.mark.parametrize("classes", [2, 30])
+@pytest.mark.parametrize("metric", ["accuracy", "mcc", "macro_f1"])
+def test_an_interval_is_that_of_all_draws_at_once(classes: int, metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most cells of the larger table are empty, among them the last."""
+    counts = np.random.default_rng(1).integers(0, 9, (classes, classes)) * np.eye(classes, k=1, dtype=np.int64)
+    counts[0, 0] = 5
+    draws = np.random.default_rng(0).multinomial(counts.sum(), (counts / counts.sum()).ravel(), size=2000)
+    expected = np.quantile(scores(draws.reshape(2000, classes, classes))[metric], [0.025, 0.975])
+    monkeypatch.setattr("trainable.metrics._VALUES", 7 * classes**2)
+    assert bootstrap_interval(counts, metric) == tuple(expected)
+
+
+def test_an_interval_of_a_mean_is_that_of_all_draws_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(1).gamma(2.0, size=301)
+    picks = np.random.default_rng(0).integers(301, size=(2000, 301))
+    monkeypatch.setattr("trainable.metrics._VALUES", 7 * 301)
+    assert mean_interval(values) == tuple(np.quantile(values[picks].mean(1), [0.025, 0.975]))
+
+
+def test_intervals_of_many_classes_and_rows_take_little_memory() -> None:
+    labels = np.random.default_rng(0).integers(151, size=100_000)
+    counts = confusion(labels, np.roll(labels, 1), 151)
+    tracemalloc.start()
+    bootstrap_interval(counts, "macro_f1", draws=400)
+    mean_interval(labels.astype(np.float64), draws=40)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * 2**20
 
 
 def test_better_knows_the_direction_and_refuses_what_is_no_number() -> None:
