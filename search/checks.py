@@ -103,6 +103,17 @@ def batch_check(rehearsals: Mapping[str, Rehearsal | str], corner: Point, gpus: 
     return Check.of("batch", fact, errors, warnings)
 
 
+def precision_check(rehearsals: Mapping[str, Rehearsal | str]) -> Check:
+    """What each kind of node computes in, and whether that costs more than it need."""
+    made = {n: r.arithmetic for n, r in rehearsals.items() if isinstance(r, Rehearsal) and r.arithmetic}
+    reasons = {computed.reason for computed in made.values()}
+    fact = reasons.pop() if len(reasons) == 1 else "; ".join(f"{n}: {c.reason}" for n, c in made.items())
+    warnings = [f"{name}: {computed.warning}" for name, computed in made.items() if computed.warning]
+    if len({computed.precision for computed in made.values()}) > 1:
+        warnings.append("a trial's score depends on its node, as nodes differ in precision; set precision: fp32")
+    return Check.of("precision", fact or "not known: no batch was tried", (), warnings)
+
+
 def disk_check(storage: Path, outlook: Outlook, slots: int, done: int) -> Check:
     """Whether the disks have room for what the sweep will keep.
 

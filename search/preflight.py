@@ -17,7 +17,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
-from search.checks import Check, batch_check, disk_check, nodes_check, storage_check, time_check
+from search.checks import Check, batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.corner import dearest_trial, random_draw
 from search.finish import open_tracker, tracking_uri
 from search.forecast import Outlook
@@ -103,7 +103,7 @@ class Preflight:
         if self.done:
             return found
         batches = self._tried()
-        found.append(batch_check(batches, self._corner, self.gpus))
+        found += [precision_check(batches), batch_check(batches, self._corner, self.gpus)]
         return [*found, time_check(outlook, batches, slots)]
 
     def _tried(self) -> dict[str, Rehearsal | str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from trainable.config import build_config
+from trainable.device import arithmetic, pick_device
 from trainable.errors import ConfigError, TrialError
 from trainable.progress import Report
 from trainable.trial import run_trial
@@ -33,6 +34,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as scratch:
             roots = (arguments.file.parent, Path())
             workspace = Workspace(arguments.cache or Path(scratch), roots)
+            if warning := arithmetic(config.precision, pick_device()).warning:
+                print(warning, file=sys.stderr)
             result = run_trial(config, _print_report, workspace=workspace, save_to=arguments.save)
     except (ConfigError, TrialError, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         print(error, file=sys.stderr)

@@ -1,10 +1,10 @@
 """The device a trial computes on, its arithmetic, and the ranks that share one trial."""
 
-import math
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import torch
 import torch.distributed as dist
@@ -12,6 +12,10 @@ import torch.distributed as dist
 from trainable.errors import PeerDiedError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_NATIVE = ("avx512_bf16", "amx_bf16")
+"""What a CPU computes in bfloat16 by."""
+_PEAK_SECONDS = 5.0
+"""The longest that the large products of a peak may take, by the pace of small ones, which is lower."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +65,68 @@ def pick_device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
+@dataclass(frozen=True)
+class Arithmetic:
+    """What matrix products are computed in on a device."""
+
+    precision: str
+    """`fp32` or `bf16`."""
+    reason: str
+    """Why, as a sentence."""
+    slowdown: float = 1.0
+    """How many times as long as float32 it takes, as measured, where the hardware has no bfloat16 arithmetic."""
+
+    @property
+    def warning(self) -> str:
+        """What to say where bfloat16 only costs time; else empty."""
+        if self.slowdown <= 1:
+            return ""
+        return (
+            f"precision: {self.precision}: this hardware has no bfloat16 arithmetic; a layer takes "
+            f"{self.slowdown:.2g} times as long as in fp32, as measured here; set precision: auto"
+        )
+
+
+def arithmetic(precision: str, device: torch.device) -> Arithmetic:
+    """What a trial with that setting computes in on this device, why, and at what cost."""
+    native, taken = native_bfloat16(device), resolve_precision(precision, device)
+    if precision != "auto":
+        slow = taken == "bf16" and not native
+        return Arithmetic(taken, f"{taken}, as precision says", _slowdown(device) if slow else 1.0)
+    lacks = "the GPU has no bfloat16 arithmetic" if device.type == "cuda" else f"the CPU has no {' or '.join(_NATIVE)}"
+    return Arithmetic(taken, f"auto took {taken}: {native or lacks}")
+
+
 def resolve_precision(precision: str, device: torch.device) -> str:
     """`fp32` or `bf16`: what `auto` means on this device."""
     if precision != "auto":
         return precision
+    return "bf16" if native_bfloat16(device) else "fp32"
+
+
+def native_bfloat16(device: torch.device) -> str:
+    """By what the device computes in bfloat16, such as `the CPU has avx512_bf16`; empty where it cannot."""
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        return "the GPU has it" if torch.cuda.is_bf16_supported(including_emulation=False) else ""
     able = torch.cpu.get_capabilities()
-    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+    found = [name for name in _NATIVE if able.get(name)]
+    return f"the CPU has {' and '.join(found)}" if found else ""
+
+
+@cache
+def _slowdown(device: torch.device) -> float:
+    """How many times as long a layer takes in bfloat16, forward and backward."""
+    seconds = []
+    rows, weight = torch.ones(256, 384, device=device), torch.ones(384, 384, device=device, requires_grad=True)
+
+    def layer() -> None:
+        torch.nn.functional.linear(rows, weight).sum().backward()
+
+    for precision in ("fp32", "bf16"):
+        with autocast(precision, device):
+            layer()  # what only a first time pays
+            seconds.append(min(_timed(layer, device) for _ in range(3)))
+    return max(1.0, seconds[1] / seconds[0])
 
 
 @cache
@@ -79,17 +137,24 @@ def matmul_peak(device: torch.device, precision: str) -> float:
         device: where; a CPU with the threads that this process has.
         precision: `fp32` or `bf16`.
     """
-    on_gpu = device.type == "cuda"
-    size, tries = (4096, 30) if on_gpu else (1024, 12)
-    one, other = torch.ones(2, size, size, device=device, dtype=PRECISIONS[precision])
-    seconds = math.inf
-    for _ in range(tries):
-        begin = time.perf_counter()
-        one @ other
-        if on_gpu:
-            torch.cuda.synchronize(device)
-        seconds = min(seconds, time.perf_counter() - begin)
-    return 2 * size**3 / seconds
+    sizes, tries = ((256, 4096), 30) if device.type == "cuda" else ((128, 1024), 12)
+    peak = 0.0
+    for size in sizes:
+        flops = 2 * size**3
+        if peak and flops * tries > peak * _PEAK_SECONDS:  # arithmetic that the hardware only emulates
+            break
+        one, other = torch.ones(2, size, size, device=device, dtype=PRECISIONS[precision])
+        peak = max(peak, *(flops / _timed(partial(torch.matmul, one, other), device) for _ in range(tries)))
+    return peak
+
+
+def _timed(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds that a call takes until the device is done with it."""
+    begin = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - begin
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trainable.clock import Clock
 from trainable.config import Stage, Target, TrialConfig
-from trainable.device import pick_device
+from trainable.device import Arithmetic, arithmetic, pick_device
 from trainable.encoder import new_model
 from trainable.errors import ConfigError, TrialError
 from trainable.evaluate import TOKEN_BUDGET, Inputs, Split
@@ -45,6 +45,10 @@ class Line:
         slope = max(0.0, large[1] - small[1]) / tokens if tokens else 0.0
         slope = min(slope, large[1] / large[0])
         return cls(large[1] - slope * large[0], slope)
+
+    def steeper(self, factor: float) -> "Line":
+        """Tokens that take so many times as long."""
+        return Line(self.fixed, self.per_token * factor)
 
     def __call__(self, tokens: float, batches: float = 1) -> float:
         """Seconds of so many batches with so many tokens together."""
@@ -77,10 +81,15 @@ class Rehearsal:
     """What the GPU has, in bytes; 0 on a CPU."""
     problems: tuple[str, ...] = ()
     """Why no trial of these settings can run here; empty if it can."""
+    arithmetic: Arithmetic | None = None
+    """What a trial of these settings computes in here; none where nothing was tried."""
 
 
 def rehearse(config: TrialConfig, workspace: Workspace, threads: int) -> Rehearsal:
     """Take one batch of the longest rows through each stage of a trial, and evaluate one batch.
+
+    Where bfloat16 is only emulated, the batch is computed in float32, and what it would take is told from that: in
+    bfloat16 it might not end in the time that a rehearsal has.
 
     Args:
         config: the settings of the trial.
@@ -91,9 +100,11 @@ def rehearse(config: TrialConfig, workspace: Workspace, threads: int) -> Rehears
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(threads)
     on_gpu = pick_device().type == "cuda"
-    made = Rehearsal(torch.cuda.get_device_name() if on_gpu else "cpu")
+    computed = arithmetic(config.precision, pick_device())
+    made = Rehearsal(torch.cuda.get_device_name() if on_gpu else "cpu", arithmetic=computed)
+    update = {"precision": "fp32"} if computed.slowdown > 1 else {}
     try:
-        _both_stages(Trial(config, workspace), made)
+        _both_stages(Trial(config.model_copy(update=update), workspace), made)
     except (ConfigError, TrialError) as error:
         return replace(made, problems=tuple(str(error).split("\n")))
     except (MemoryError, RuntimeError) as error:
@@ -124,7 +135,8 @@ def _both_stages(trial: Trial, made: Rehearsal) -> None:
             steps.append(step)
             evaluations.append(evaluation)
             made.cut.update({name: parts} if parts else {})
-        made.paces[name] = Pace(Line.through(*steps), Line.through(*evaluations))
+        slow = made.arithmetic.slowdown if made.arithmetic else 1.0
+        made.paces[name] = Pace(Line.through(*steps).steeper(slow), Line.through(*evaluations).steeper(slow))
         weights = {name: p.detach().cpu() for name, p in model.named_parameters() if p.requires_grad}
         source = TrainedSource(weights, prepared.label_names, {})
         del model  # or the next stage would find less memory than in a trial

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from search.checks import batch_check, disk_check, nodes_check, storage_check, time_check
+from search.checks import Check, batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.corner import random_draw
 from search.data import check_data
 from search.forecast import Forecast, Outlook
 from search.plan import Plan, build_plan
 from search.probe import Node, probe, versions
 from spaces import Point
+from trainable.device import Arithmetic
 from trainable.encoder import trained_weights
 from trainable.rehearsal import Line, Pace, Rehearsal
 
@@ -79,6 +80,20 @@ def test_a_batch_that_fails_is_an_error_and_one_in_parts_a_warning() -> None:
     assert "in 4 parts" in parts.sentences[1]
     assert batch_check({"node a": Rehearsal("cpu", PACES)}, corner, 0).state == "ok"
     assert batch_check({"node a": "no answer in 300 s"}, corner, 0).state == "warning"
+
+
+def test_what_nodes_compute_in_is_told_and_what_it_costs() -> None:
+    auto, slow = Arithmetic("bf16", "auto took bf16: it can"), Arithmetic("bf16", "bf16, as precision says", 26.2)
+    none, one = Rehearsal("cpu", PACES), Rehearsal("cpu", PACES, arithmetic=auto)
+    assert precision_check({"a": one, "b": one, "c": "no answer"}) == Check("precision", "ok", (auto.reason,))
+    assert precision_check({"a": none}).state == "ok"
+    emulated = precision_check({"a": Rehearsal("cpu", PACES, arithmetic=slow)})
+    assert emulated.state == "warning"
+    assert "26 times as long as in fp32" in emulated.sentences[1]
+    other = Rehearsal("cpu", PACES, arithmetic=Arithmetic("fp32", "auto took fp32: it cannot"))
+    mixed = precision_check({"a": one, "b": other})
+    assert mixed.sentences[0] == "a: auto took bf16: it can; b: auto took fp32: it cannot"
+    assert mixed.state == "warning"
 
 
 def test_trials_that_share_a_gpu_must_fit_together() -> None:

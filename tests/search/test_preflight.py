@@ -64,7 +64,7 @@ def spoilt(blocks: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
 
 def test_every_check_is_made(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
     checks = {check.name: check for check in Preflight(plan_of(), tmp_path, gpus=0, slots=2).checks()}
-    assert list(checks) == ["nodes", "storage", "disk", "batch", "time"]
+    assert list(checks) == ["nodes", "storage", "disk", "precision", "batch", "time"]
     assert {check.state for check in checks.values()} <= {"ok", "warning"}
     assert checks["batch"].state == "ok"
     assert "source.enabled=True" in checks["batch"].sentences[0]
@@ -172,7 +172,7 @@ def test_doctor_runs_nothing(blocks: dict[str, Any], tmp_path: Path) -> None:
     said = json.loads(done.stdout)
     assert said["ok"] is True
     names = [check["check"] for check in said["checks"]]
-    assert names == ["data", "tracking", "nodes", "storage", "disk", "batch", "time"]
+    assert names == ["data", "tracking", "nodes", "storage", "disk", "precision", "batch", "time"]
     assert not (tmp_path / "runs" / "tiny").exists()
     assert not ray.is_initialized()
 

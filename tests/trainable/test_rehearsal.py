@@ -1,5 +1,6 @@
 """One batch of a trial beforehand: it says what a trial would say, and leaves nothing behind."""
 
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from trainable.config import build_config
+from trainable.device import Arithmetic
 from trainable.rehearsal import Line, rehearse
 from trainable.workspace import Workspace
 
@@ -42,6 +44,27 @@ def test_what_others_take_of_the_cpus_does_not_count(
     monkeypatch.setattr("trainable.rehearsal._clocks", lambda: (1000.0 * (tick := next(ticks)), 100.0 * tick))
     pace = rehearse(build_config(base), workspace, threads=1).paces["target"]
     assert pace.step.fixed == pytest.approx(100, rel=0.05)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="about CPUs")
+def test_emulated_bfloat16_is_told_and_not_waited_for(
+    base: dict[str, Any], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = build_config(base, {"precision": "bf16"})
+    ticks = count()
+    monkeypatch.setattr("trainable.rehearsal._clocks", lambda: (1000.0 * (tick := next(ticks)), 1000.0 * tick))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    native = rehearse(config, workspace, threads=1)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
+    monkeypatch.setattr("trainable.device._slowdown", lambda device: 26.0)
+    computed: set[str] = set()
+    monkeypatch.setattr("trainable.evaluate.autocast", lambda precision, _: computed.add(precision) or nullcontext())
+    emulated = rehearse(config, workspace, threads=1)
+    assert computed == {"fp32"}
+    assert native.arithmetic == Arithmetic("bf16", "bf16, as precision says")
+    assert emulated.arithmetic == Arithmetic("bf16", "bf16, as precision says", 26.0)
+    assert emulated.paces["target"].step.fixed == pytest.approx(native.paces["target"].step.fixed, rel=0.05)
+    assert emulated.paces["target"].evaluation.per_token > native.paces["target"].evaluation.per_token
 
 
 def test_nothing_is_trained_for_good(base: dict[str, Any], workspace: Workspace) -> None:
