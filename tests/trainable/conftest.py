@@ -1,5 +1,6 @@
 """What the tests of trials share: settings that a tiny encoder trains in well under a second."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
+from trainable import training
 from trainable.workspace import Workspace
 
 COMMON: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
@@ -41,6 +43,12 @@ KINDS: dict[str, Callable[[int], PreTrainedConfig]] = {
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # more only stand in each other's way on models of this size
+
+
+@pytest.fixture(autouse=True)
+def _no_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage says something where it evaluates, and only there, however slow the machine is."""
+    monkeypatch.setattr(training, "PULSE_SECONDS", math.inf)
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ def test_another_process_without_ray_gives_the_same_numbers(
     here = run_trial(config, lambda report: True, workspace=workspace)
     assert json.loads(done.stdout) == {"value": here.value, "metrics": here.metrics}
     said = [line for line in done.stderr.splitlines() if line.startswith(("source epoch", "target epoch"))]
+    said = [line for line in said if not line.endswith(": training")]  # signs of life, on a slow machine
     assert [line.partition(":")[0] for line in said] == [
         "source epoch 1.00",
         "source epoch 2.00",

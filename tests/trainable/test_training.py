@@ -196,6 +196,15 @@ def test_a_seed_decides_all_numbers(make: Make) -> None:
     assert _train_losses(run(0)) != _train_losses(run(1))
 
 
+def test_signs_of_life_change_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = list(make(dropout=0.1).reports())
+    monkeypatch.setattr("trainable.training.PULSE_SECONDS", -1.0)
+    training = make(dropout=0.1)
+    loud = list(training.reports())
+    assert [report.step for report in loud] == list(range(1, training.total + 1))
+    assert [report for report in loud if report.metrics] == silent
+
+
 def test_bfloat16_is_close_to_float32_and_not_the_same(make: Make) -> None:
     losses = [_train_losses(list(make(precision=p, dropout=0.0).reports())) for p in ("fp32", "bf16")]
     assert losses[0] != losses[1]
