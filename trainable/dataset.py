@@ -16,6 +16,10 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 """Separators by name: some of the characters mean something else in YAML and in a shell."""
 
+Split = Literal["train", "validation", "test"]
+LEFT_OUT = "none"
+"""Stands in place of a split's name for one that shall not be used."""
+
 
 def _separator(value: str) -> str:
     character = SEPARATORS.get(value, value)
@@ -54,7 +58,11 @@ class Dataset(Strict):
     validation: str | None = None
     """The validation file; without it, validation rows are taken from `train`."""
     test: str | None = None
-    """The test file; without it there is no test score, unless `test_fraction` is set."""
+    """The test file; without it there is no test score, unless `test_fraction` is set. `none`: no test score,
+    whatever the data hold."""
+    splits: dict[Split, str] | None = None
+    """Which of the splits of a folder or hub data set is which, such as `{validation: dev}`; `none` leaves one out.
+    Default: those of these names, or of one common other name, such as `dev`."""
 
     separator: Annotated[str, AfterValidator(_separator)] | None = None
     """What stands between two cells of a CSV file: `comma`, `semicolon`, `tab`, `pipe` or another single character;
@@ -85,11 +93,24 @@ class Dataset(Strict):
     max_overlap: Fraction = 0.01
     """Highest share of a validation or test split whose texts may stand in training too; 1 allows all."""
 
+    def asks_for(self, split: Split) -> bool:
+        """Whether a setting names what is to be this split."""
+        return getattr(self, split) is not None or split in (self.splits or {})
+
+    def saved_splits(self) -> Mapping[Split, str]:
+        """Which splits of a folder or hub data set the settings name, or leave out."""
+        return dict(self.splits or {}) | ({"test": LEFT_OUT} if self.test == LEFT_OUT else {})
+
     @classmethod
     def clashes(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """There is one origin of the rows, and some are left to train on."""
         tables = [name for name in ("csv", "json", "parquet", "folder", "hub") if given.get(name)]
         splits = [name for name in ("train", "validation", "test") if given.get(name)]
+        splits = [name for name in splits if (name, given[name]) != ("test", LEFT_OUT)]
+        if given.get("splits") and not (given.get("folder") or given.get("hub")):
+            yield "splits", "only data sets with `folder` or `hub` have splits of their own"
+        if given.get("test") == LEFT_OUT and given.get("test_fraction"):
+            yield "test", f"{LEFT_OUT} and a test_fraction are given; remove one"
         if len(tables) + bool(splits) != 1:
             named = ", ".join(tables + splits) or "nothing"
             ways = "give either one of csv, json, parquet, folder, hub, or train (with validation, test)"

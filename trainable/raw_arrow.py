@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainable.dataset import LEFT_OUT, Split
 from trainable.errors import ConfigError
 from trainable.raw import RawTable, check_columns
+from trainable.saved_splits import assign
 
 if TYPE_CHECKING:
     from datasets import Dataset as Saved
 
-SPLITS = ("train", "validation", "test")
 _BROKEN = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 """What a damaged file or its metadata make the libraries raise."""
 
@@ -43,8 +45,13 @@ def _from_arrow(table: pa.Table, name: str) -> RawTable:
     return RawTable(name, columns, table.num_rows, class_names=classes)
 
 
-def read_folder(path: Path, name: str) -> dict[str, RawTable]:
+def read_folder(path: Path, name: str, splits: Mapping[Split, str]) -> dict[str, RawTable]:
     """Read what `save_to_disk` wrote, by split; a single table is `train`.
+
+    Args:
+        path: the folder.
+        name: as the user wrote it.
+        splits: which saved split is which, see `assign`.
 
     Raises:
         ConfigError: where `datasets` cannot load it, or there is no training split.
@@ -60,10 +67,10 @@ def read_folder(path: Path, name: str) -> dict[str, RawTable]:
             for table in part.cache_files:
                 if not os.path.abspath(table["filename"]).startswith(os.path.abspath(path) + os.sep):
                     raise ValueError(f"it takes {table['filename']} from outside")
-        return _by_split(saved, name)
+        return _by_split(saved, name, splits)
 
 
-def read_hub(name: str) -> dict[str, RawTable]:
+def read_hub(name: str, splits: Mapping[Split, str]) -> dict[str, RawTable]:
     """Load a data set from the hub (or its local cache), by split; scripts are never run.
 
     Raises:
@@ -87,15 +94,21 @@ def read_hub(name: str) -> dict[str, RawTable]:
             f"{name}: cannot be loaded from the Hugging Face hub: {_first_line(error)}; "
             "without a network, save it once with `save_to_disk` and use `folder:`"
         ) from None
-    return _by_split(saved, name)
+    return _by_split(saved, name, splits)
 
 
-def _by_split(saved: Saved | dict[str, Saved], name: str) -> dict[str, RawTable]:
+def _by_split(saved: Saved | dict[str, Saved], name: str, splits: Mapping[Split, str]) -> dict[str, RawTable]:
     if not isinstance(saved, dict):
+        if named := [f"{split}: {there}" for split, there in splits.items() if there != LEFT_OUT]:
+            raise ConfigError(
+                f"{name}: is one table without splits of its own; remove `splits: {{{', '.join(named)}}}`"
+            )
         return {"train": _from_arrow(saved.with_format("arrow")[:], name)}
-    if "train" not in saved:
-        raise ConfigError(f"{name}: there is no split 'train'; there are: {', '.join(saved) or 'none'}")
-    return {s: _from_arrow(saved[s].with_format("arrow")[:], f"{name} ({s})") for s in SPLITS if s in saved}
+    chosen, notes = assign({there: part.num_rows for there, part in saved.items()}, splits, name)
+    tables: dict[str, RawTable] = {
+        split: _from_arrow(saved[there].with_format("arrow")[:], f"{name} ({there})") for split, there in chosen.items()
+    }
+    return tables | {"train": replace(tables["train"], notes=tuple(notes))}
 
 
 @contextmanager

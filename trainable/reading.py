@@ -6,13 +6,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainable.dataset import Dataset
+from trainable.dataset import LEFT_OUT, Dataset
 from trainable.encodings import decode
 from trainable.errors import ConfigError
 from trainable.raw import RawTable
-from trainable.raw_arrow import SPLITS, read_folder, read_hub, read_parquet
+from trainable.raw_arrow import read_folder, read_hub, read_parquet
 from trainable.raw_csv import read_csv
 from trainable.raw_json import read_json
+from trainable.saved_splits import SPLITS
 
 KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
 """The setting that takes a file, by the suffix of its name."""
@@ -25,10 +26,10 @@ def read_raw(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
         ConfigError: with what cannot be read in each of the files.
     """
     if dataset.hub:
-        return read_hub(dataset.hub)
+        return read_hub(dataset.hub, dataset.saved_splits())
     found = locate(dataset, roots)
     if dataset.folder:
-        return read_folder(found["train"], dataset.folder)
+        return read_folder(found["train"], dataset.folder, dataset.saved_splits())
     tables: dict[str, RawTable] = {}
     problems: list[str] = []
     for split, name in _named(dataset).items():
@@ -95,7 +96,7 @@ def _folder_problem(path: Path) -> str | None:
 def _named(dataset: Dataset) -> dict[str, str]:
     table = dataset.csv or dataset.json_ or dataset.parquet or dataset.folder
     names = {"train": table} if table else {split: getattr(dataset, split) for split in SPLITS}
-    return {split: name for split, name in names.items() if name}
+    return {split: name for split, name in names.items() if name and (split, name) != ("test", LEFT_OUT)}
 
 
 def _kind(dataset: Dataset, name: str) -> str | None:

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from trainable import checks
-from trainable.dataset import Dataset
+from trainable.dataset import LEFT_OUT, Dataset
 from trainable.errors import ConfigError
 from trainable.raw import RawTable
 from trainable.reading import read_raw
 from trainable.rows import Origin, Table, overlap
 from trainable.splits import split_rows
+from trainable.unlabelled import without_unlabelled
 
 __all__ = ["Splits", "Table", "examine", "overlap", "read_splits"]
 
@@ -67,12 +68,14 @@ def examine(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> tuple[Splits
     Raises:
         ConfigError: where files or columns are missing, so that there are no rows at all.
     """
-    raws = read_raw(dataset, roots)
+    raws, notes, unlabelled = without_unlabelled(dataset, read_raw(dataset, roots))
     origins, names, problems = _checked(dataset, raws)
+    problems += unlabelled
     parts, alone = _split(dataset, origins, names)
     problems += alone
     problems += checks.check_splits(parts, names)
-    notes = [note for split, part in parts.items() for note in checks.notes_on(split, part)]
+    notes += [note for raw in raws.values() for note in raw.notes]
+    notes += [note for split, part in parts.items() for note in checks.notes_on(split, part)]
     for is_error, sentence in checks.check_overlap(parts, dataset.max_overlap):
         (problems if is_error else notes).append(sentence)
     counts = np.bincount(parts["train"].table.labels, minlength=len(names))
@@ -165,6 +168,7 @@ def _origin(
 def _split(dataset: Dataset, origins: dict[str, Origin], names: tuple[str, ...]) -> tuple[dict[str, Origin], list[str]]:
     """Take the splits that are not given from the training rows."""
     one_table = len(origins) == 1 and dataset.train is None
+    one_table &= dataset.saved_splits().get("test") != LEFT_OUT
     test_fraction = dataset.test_fraction if dataset.test_fraction is not None else 0.1 if one_table else 0.0
     fractions = {} if "validation" in origins else {"validation": dataset.validation_fraction}
     if "test" not in origins and test_fraction:

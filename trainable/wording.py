@@ -28,6 +28,8 @@ def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
     """Pydantic's errors as sentences: dotted path, what may stand there, the value, a suggestion."""
     for item in error.errors(include_url=False):
         path = [part for part in item["loc"] if part not in _TAGS]
+        of_key = path[-1:] == ["[key]"]  # pydantic's mark behind a key that may not stand in a mapping
+        path = path[:-1] if of_key else path
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
         if item["type"] in (CLASH, "value_error"):
             sentence = item["msg"].removeprefix("Value error, ")
@@ -35,6 +37,8 @@ def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
             sentence = unknown(str(path[-1]), _fields_at(model, path[:-1]))
         elif item["type"] == "missing":
             sentence = "is missing"
+        elif of_key:
+            sentence = f"the name {_refusal(_key_at(model, path[:-1]), (), item['input'])}"
         else:
             sentence = _refusal(*_type_at(model, path), item["input"])
         yield f"{where}: {sentence}" if where else sentence
@@ -100,6 +104,11 @@ def _type_at(model: type[BaseModel], path: Sequence[int | str]) -> tuple[Any, li
         steps = [step for one in _alternatives(found[0]) if (step := _step(one, part))]
         found = steps[0] if steps else (Any, [])
     return found
+
+
+def _key_at(model: type[BaseModel], path: Sequence[int | str]) -> Any:
+    """The type of the keys of the mapping at a path."""
+    return next(get_args(one)[0] for one in _alternatives(_type_at(model, path)[0]) if get_origin(one) is dict)
 
 
 def _step(annotation: Any, part: int | str) -> tuple[Any, list[object]] | None:
