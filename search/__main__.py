@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,12 +47,12 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a sweep to its end and print the winner."""
-    with _readable_errors(), RehearsalProcess() if address is None else nullcontext() as process:
+    with _readable_errors():
         from search.plan import find_experiment, load_plan
         from search.start import start_sweep
 
         plan = load_plan(find_experiment(experiment), _pairs(set_))
-        _print(start_sweep(plan, storage, address, process), as_json)
+        _print(start_sweep(plan, storage, address, RehearsalProcess if address is None else None), as_json)
 
 
 @app.command()
@@ -65,10 +65,12 @@ def doctor(
 ) -> None:
     """Check what a sweep needs, one batch of its most expensive corner included, and run nothing."""
     with _readable_errors():
-        from search.doctor import examine, print_checks, to_json
         from search.plan import find_experiment, load_plan
 
-        checks = examine(load_plan(find_experiment(experiment), _pairs(set_)), storage, address)
+        plan = load_plan(find_experiment(experiment), _pairs(set_))
+        from search.doctor import examine, print_checks, to_json  # with Ray: a mistake need not wait for it
+
+        checks = examine(plan, storage, address)
         print(to_json(checks)) if as_json else print_checks(checks, Console())
         if any(check.state == "error" for check in checks):
             raise typer.Exit(2)
@@ -135,9 +137,12 @@ def export(
 ) -> None:
     """Write the winning model to a folder that transformers loads, and prove that it is the same model."""
     with _readable_errors():
-        from search.export import export_trial
+        from search.exportable import choose
 
-        exported = export_trial(name, storage, to, trial, _pairs(set_))
+        chosen = choose(name, storage, to, trial, _pairs(set_))
+        from search.export import export_chosen  # with torch: a mistake need not wait for it
+
+        exported = export_chosen(chosen, to)
         if as_json:
             print(json.dumps(exported.to_json()))
         else:

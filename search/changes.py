@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from search.driver_lock import driver_of
+from search.errors import PlanError
 from search.place import Place, load_facts
 from search.plan import Plan
 from search.redaction import redact
@@ -33,6 +35,23 @@ def why_taken(place: Place, plan: Plan) -> list[str]:
         way_out = f"change it there with `{place.command('resume', *changes)}`, {another}"
     listed = [describe(name, pair) for name, pair in found.items()]
     return [f"sweep.name: {place.folder} holds another experiment; {way_out}; it differs in", *listed]
+
+
+def check_older(plan: Plan, storage: Path) -> Mapping[str, Any]:
+    """The plan, as it lies on disk, of the sweep that `sweep.start_from` names.
+
+    Raises:
+        PlanError: if there is no such sweep, or if it searched for another metric.
+    """
+    name, metric = str(plan.settings.start_from), plan.settings.metric
+    try:
+        facts = load_facts(Place(storage, name))
+    except PlanError as error:
+        raise PlanError([f"sweep.start_from: {problem}" for problem in error.problems]) from None
+    if facts["sweep"]["metric"] != metric:
+        there = f"{name} searched for {facts['sweep']['metric']}, not for {metric}"
+        raise PlanError([f"sweep.start_from: {there}; their scores cannot be compared, leave it out"])
+    return facts
 
 
 def describe(name: str, pair: Difference) -> str:

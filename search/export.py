@@ -1,7 +1,6 @@
 """A finished trial as a folder that transformers loads, proven to be the same model before it appears."""
 
 import json
-import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,11 +15,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as chatter
 
 from search.card import Described, Proof, StageData, model_card, public_settings
-from search.place import Place
-from search.plan import load_sweep
-from search.records import Outcome, Role, Score, State, TestScore, TrialRecord
+from search.exportable import Chosen, choose
+from search.records import Outcome, Role, Score, TestScore, TrialRecord
 from search.selection import score_of
-from search.show import current_outcome
 from trainable.checks import choose_columns
 from trainable.config import TrialConfig
 from trainable.errors import ConfigError, TrialError
@@ -108,13 +105,20 @@ def export_trial(
         ConfigError: if the trial has no model, its data cannot be read any more, or `to` is taken.
         TrialError: if the exported model is not the checkpoint's.
     """
-    _check_target(to)
+    return export_chosen(choose(name, storage, to, trial, overrides), to)
+
+
+def export_chosen(chosen: Chosen, to: Path) -> Exported:
+    """The same for a trial that has been chosen.
+
+    Raises:
+        ConfigError: if its data cannot be read any more.
+        TrialError: if the exported model is not the checkpoint's.
+    """
     chatter.disable_progress_bar()
-    place = Place(storage, name)
-    plan, outcome = load_sweep(place), current_outcome(name, storage, overrides)
-    record, checkpoint = _choose(outcome, trial, place.folder)
-    workspace = plan.workspace(storage)
-    model, config = load_trained(checkpoint)
+    outcome, record = chosen.outcome, chosen.record
+    workspace = chosen.plan.workspace(chosen.storage)
+    model, config = load_trained(chosen.checkpoint)
     tokenizer = _tokenizer(config)
     described = _describe(outcome, record, config, model, workspace)
     proofs: list[Proof] = []
@@ -127,7 +131,9 @@ def export_trial(
 
     write_folder(to.resolve(), write)
     size = sum(file.stat().st_size for file in to.iterdir())
-    return Exported(name, to, record.number, proofs[0], size, outcome.metric, described.validation, described.test)
+    return Exported(
+        outcome.name, to, record.number, proofs[0], size, outcome.metric, described.validation, described.test
+    )
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -177,54 +183,6 @@ def _of_all_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     order = np.argsort(lengths, kind="stable")
     places = np.linspace(0, len(order) - 1, min(PROOF_ROWS, len(order))).round().astype(np.int64)
     return np.sort(order[places])
-
-
-def _check_target(to: Path) -> None:
-    try:
-        there = list(to.iterdir())
-    except FileNotFoundError:
-        there = []
-    except OSError as error:
-        raise ConfigError(f"--to {to}: cannot become a folder ({error.strerror}); name a new one") from None
-    if there:
-        raise ConfigError(f"--to {to}: the folder is not empty; name a new one, or remove it")
-    if to.is_symlink() and not to.exists():
-        raise ConfigError(f"--to {to}: is a link to nothing; name a new folder")
-    parent = next(folder for folder in to.resolve().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise ConfigError(f"--to {to}: no folder can be made in {parent}; name another place")
-
-
-def _choose(outcome: Outcome, trial: int | None, sweep: Path) -> tuple[TrialRecord, Path]:
-    """The winner's run, or the trial asked for, if it has a model, and the checkpoint with that.
-
-    Raises:
-        ConfigError: if it has none, naming the trials that have.
-    """
-    models = {record.number: model for record in outcome.trials if (model := _model(record, sweep))}
-    there = f"trials that can be exported: {', '.join(map(str, models)) or 'none'}"
-    number = outcome.exported if trial is None else trial
-    if number is None:
-        raise ConfigError(f"{outcome.name}: no trial has finished, so there is no winner to export; {there}")
-    record = next((record for record in outcome.trials if record.number == number), None)
-    if record is None:
-        raise ConfigError(f"--trial {number}: {outcome.name} has no such trial; {there}")
-    if number in models:
-        return record, models[number]
-    if record.state is not State.FINISHED:
-        raise ConfigError(f"--trial {number}: it is {record.state}, and only a finished trial has a model; {there}")
-    raise ConfigError(
-        f"trial {number}: its model {record.checkpoint_in(sweep)} is gone; a sweep keeps the models of its finalists "
-        f"and of the best sweep.keep_best trials (--set sweep.keep_best=...), and deletes the others; {there}"
-    )
-
-
-def _model(record: TrialRecord, sweep: Path) -> Path | None:
-    """The checkpoint of a finished trial, where its model lies there still."""
-    folder = record.checkpoint_in(sweep)
-    if record.state is not State.FINISHED or folder is None:
-        return None
-    return folder if all((folder / name).is_file() for name in ("trial.json", "model.safetensors")) else None
 
 
 def _tokenizer(config: TrialConfig) -> PreTrainedTokenizerBase:

@@ -1,23 +1,27 @@
 """Shows a data set before anything is trained on it: `transfersweep inspect`."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from transformers.utils import logging as chatter
 
 from spaces import SpaceError, parse_yaml
 from trainable.dataset import Dataset
 from trainable.errors import ConfigError
-from trainable.inspection import Inspection, SplitCounts, inspect
 from trainable.limits import locate
 from trainable.reading import KINDS
+from trainable.reading import locate as locate_data
 from trainable.wording import describe
+
+if TYPE_CHECKING:
+    from trainable.inspection import Inspection, SplitCounts
 
 _BAR = 30  # characters of the longest bar
 _CLASSES = 12  # shown one by one; of more, the commonest and the rarest
@@ -37,8 +41,15 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     Raises:
         ConfigError: if the data cannot be read, or, after printing the rest, if a trial could not use them.
     """
+    dataset, source = _dataset(file, settings), locate(encoder)
+    if not dataset.hub:
+        locate_data(dataset, (Path(),))
+    from transformers.utils import logging as chatter  # only now, with torch: mistakes in names are told without it
+
+    from trainable.inspection import inspect
+
     chatter.set_verbosity_error()
-    seen = inspect(_dataset(file, settings), locate(encoder))
+    seen = inspect(dataset, source)
     console.print(Text(file, style="bold"))
     console.print(_splits(seen))
     console.print(_classes(seen.splits))

@@ -3,27 +3,23 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
-from transformers import PreTrainedModel
-from transformers.utils import logging as chatter
 
 from search.labelled import Labelled, write_labelled
 from trainable.checks import check_texts
 from trainable.dataset import Dataset
-from trainable.device import pick_device
 from trainable.errors import ConfigError
-from trainable.evaluate import predict
-from trainable.inputs import TokenInputs
 from trainable.pretrained import check_folder, check_weights, load_classifier, load_tokenizer
 from trainable.raw import RawTable
 from trainable.reading import read_raw
 from trainable.tables import Table
-from trainable.tokens import tokenize
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def predict_file(model: Path, file: Path, output: Path | None) -> None:
@@ -39,7 +35,6 @@ def predict_file(model: Path, file: Path, output: Path | None) -> None:
     Raises:
         ConfigError: if the folder is no export, a column is missing or taken, or a row has no text.
     """
-    chatter.disable_progress_bar()
     if output is not None and not output.absolute().parent.is_dir():
         raise ConfigError(f"--output {output}: there is no folder {output.absolute().parent}; make it first")
     if output is not None and os.path.lexists(output) and not output.is_file():
@@ -107,6 +102,16 @@ def _check_free(raw: RawTable, added: Sequence[str]) -> None:
 
 def _probabilities(folder: Path, texts: list[list[str]], facts: _Facts) -> NDArray[np.float32]:
     """Of each class, shape (N, C); batches hold rows of like lengths."""
+    # Only here: a mistake in the names of files is told without waiting for torch.
+    import torch
+    from transformers.utils import logging as chatter
+
+    from trainable.device import pick_device
+    from trainable.evaluate import predict
+    from trainable.inputs import TokenInputs
+    from trainable.tokens import tokenize
+
+    chatter.disable_progress_bar()
     model, tokenizer = _load(folder, len(facts.label_names)), load_tokenizer(str(folder))
     count = len(texts[0])
     table = Table(texts[0], texts[1] if len(texts) > 1 else None, np.zeros(count, dtype=np.int64))
@@ -116,7 +121,7 @@ def _probabilities(folder: Path, texts: list[list[str]], facts: _Facts) -> NDArr
     return torch.softmax(logits, dim=-1).numpy()
 
 
-def _load(folder: Path, classes: int) -> PreTrainedModel:
+def _load(folder: Path, classes: int) -> "PreTrainedModel":
     what = f"{folder}: the model"
     check_folder(folder, what)
     check_weights(folder, what)

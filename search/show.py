@@ -6,6 +6,7 @@ from pathlib import Path
 
 from search.errors import PlanError
 from search.place import Place, load_outcome
+from search.plan import load_sweep
 from search.records import Outcome
 
 
@@ -25,14 +26,13 @@ def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | Non
     outcome = load_outcome(place)
     if outcome is not None and outcome.complete and not overrides:
         return outcome
-    # Only now: a finished sweep is printed without waiting for torch.
-    from search.finish import summarise
-    from search.ledger import Ledger
-    from search.plan import load_sweep
-
     plan = load_sweep(place, overrides)
     if not place.study.exists():  # looking at a sweep must not make its study
         raise PlanError([f"{name}: has no trial yet; `transfersweep resume {name}` begins it"])
+    # Only now: a finished sweep is printed, and a mistake told, without waiting for torch.
+    from search.finish import summarise
+    from search.ledger import Ledger
+
     now = summarise(plan, storage, Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0)))
     if outcome is None or not outcome.complete:
         return now

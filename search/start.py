@@ -1,14 +1,17 @@
-"""Starting a sweep, or going on with one: mistakes in files are found before Ray is started and models' code loaded."""
+"""Starting a sweep, or going on with one.
+
+What is found without torch, Ray and Optuna is found before they are imported, which takes seconds.
+"""
 
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from search import cluster
-from search.changes import changed_data, why_taken
-from search.data import check_data, fingerprints
+from search.changes import changed_data, check_older, why_taken
 from search.driver_lock import driving
 from search.errors import HaltError, PlanError
 from search.false_start import free_name, has_trials
@@ -16,12 +19,16 @@ from search.place import Place, check_storage, load_facts, load_outcome, make_fo
 from search.plan import Plan, load_sweep
 from search.records import Outcome
 from search.rehearsal_process import RehearsalProcess
-from search.start_from import take_over
-from trainable.prepare import Prepared
+
+if TYPE_CHECKING:
+    from trainable.prepare import Prepared
 
 
 def start_sweep(
-    plan: Plan, storage: Path, address: str | None = None, process: RehearsalProcess | None = None
+    plan: Plan,
+    storage: Path,
+    address: str | None = None,
+    rehearsal: Callable[[], RehearsalProcess] | None = None,
 ) -> Outcome:
     """Check the data, make the sweep's folder and run it to its end.
 
@@ -29,7 +36,8 @@ def start_sweep(
         plan: the experiment.
         storage: the folder of all sweeps.
         address: a running Ray cluster to join; none starts one here.
-        process: tries a batch beforehand where Ray is started here; without it a Ray task does, later.
+        rehearsal: makes the process that tries a batch beforehand where Ray is started here, once nothing cheap speaks
+            against the sweep; without it a Ray task tries the batch, later.
 
     Raises:
         PlanError: if the data have mistakes or a sweep of the name exists.
@@ -40,6 +48,17 @@ def start_sweep(
     if os.path.lexists(place.folder) and not free_name(place):  # a broken link is in the way too
         raise PlanError(why_taken(place, plan))
     check_storage(storage)
+    if plan.settings.start_from:
+        check_older(plan, storage)
+    with rehearsal() if rehearsal else nullcontext() as process:
+        return _begin(plan, place, address, process)
+
+
+def _begin(plan: Plan, place: Place, address: str | None, process: RehearsalProcess | None) -> Outcome:
+    from search.data import check_data, fingerprints
+    from search.start_from import take_over
+
+    storage = place.storage
     prepared = check_data(plan, storage)
     if plan.settings.start_from:
         take_over(plan, storage, fingerprints(prepared))  # only to be told now if that cannot be
@@ -86,6 +105,8 @@ def _resume(place: Place, address: str | None, overrides: Mapping[str, str] | No
 
         return deliver_rest(outcome, plan, place)
     check_storage(storage)
+    from search.data import check_data, fingerprints
+
     prepared, facts = check_data(plan, storage), load_facts(place)
     if changed := changed_data(facts["data"], fingerprints(prepared)):
         raise PlanError([f"{place.name}: {problem}" for problem in changed])
@@ -105,10 +126,12 @@ def extend_sweep(name: str, storage: Path, trials: int, address: str | None = No
 def _run(
     plan: Plan,
     place: Place,
-    prepared: dict[str, Prepared],
+    prepared: "dict[str, Prepared]",
     address: str | None,
     process: RehearsalProcess | None = None,
 ) -> Outcome:
+    from search import cluster
+
     with cluster.starting(address, plan.settings):  # while the libraries are imported, which takes as long
         if process:
             process.begin(plan, place.storage, cluster.on_gpus(plan.settings))

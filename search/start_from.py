@@ -7,10 +7,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from search.changes import Difference, describe, flat
+from search.changes import Difference, check_older, describe, flat
 from search.errors import PlanError
 from search.knowledge import condensed, known_trial, trial_to_json
-from search.place import Place, load_facts
+from search.place import Place
 from search.plan import Plan
 from spaces import Point
 from trainable.config import build_config
@@ -38,16 +38,8 @@ def take_over(plan: Plan, storage: Path, data: Mapping[str, str]) -> dict[str, A
     Raises:
         PlanError: if there is no such sweep, if it searched for another metric, or if no trial agrees.
     """
-    name, metric = str(plan.settings.start_from), plan.settings.metric
-    place = Place(storage, name)
-    try:
-        facts = load_facts(place)
-    except PlanError as error:
-        raise PlanError([f"sweep.start_from: {problem}" for problem in error.problems]) from None
-    if facts["sweep"]["metric"] != metric:
-        there = f"{name} searched for {facts['sweep']['metric']}, not for {metric}"
-        raise PlanError([f"sweep.start_from: {there}; their scores cannot be compared, leave it out"])
-    ended = _ended(place)
+    facts, name = check_older(plan, storage), str(plan.settings.start_from)
+    ended = _ended(Place(storage, name))
     differing: dict[str, Difference] = {}
     agreeing = [trial for old in ended if (trial := _agreeing(plan, facts["trial"], old, differing))]
     if not agreeing:

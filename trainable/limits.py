@@ -40,7 +40,7 @@ def resolve(encoder: str, roots: Sequence[Path] = (Path(),)) -> str:
     """
     if encoder.startswith(PACKAGE):
         return encoder
-    places = [os.path.abspath(root / os.path.expanduser(encoder)) for root in roots]
+    places = [os.path.abspath(root / os.path.expanduser(encoder)) for root in roots or (Path(),)]
     if folder := next(filter(os.path.isdir, places), None):
         return folder
     if encoder.startswith((".", "/", "~")) or encoder.count("/") > 1 or any(map(os.path.exists, places)):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,18 +63,16 @@ def run(
         trainable.errors.ConfigError: with every reason for which the sweep cannot begin.
     """
     check_packages()
+    from search.plan import find_experiment, load_plan, plan_of
     from search.rehearsal_process import RehearsalProcess
+    from search.start import start_sweep
 
-    with RehearsalProcess() if address is None else nullcontext() as process:
-        from search.plan import find_experiment, load_plan, plan_of
-        from search.start import start_sweep
-
-        given = {name: json.dumps(value) for name, value in (settings or {}).items()}
-        if isinstance(experiment, Mapping):
-            plan = plan_of(experiment, given)
-        else:
-            plan = load_plan(find_experiment(str(experiment)), given)
-        return start_sweep(plan, Path(storage), address, process)
+    given = {name: json.dumps(value) for name, value in (settings or {}).items()}
+    if isinstance(experiment, Mapping):
+        plan = plan_of(experiment, given)
+    else:
+        plan = load_plan(find_experiment(str(experiment)), given)
+    return start_sweep(plan, Path(storage), address, RehearsalProcess if address is None else None)
 
 
 def load(name: str, *, storage: str | Path = "runs") -> Outcome:
