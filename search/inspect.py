@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spaces import SpaceError, parse_yaml
-from trainable.dataset import Dataset
+from search.data_settings import dataset_of
 from trainable.errors import ConfigError
 from trainable.limits import locate
 from trainable.reading import KINDS
 from trainable.reading import locate as locate_data
-from trainable.wording import describe
 
 if TYPE_CHECKING:
     from trainable.inspection import Inspection, SplitCounts
@@ -41,7 +38,7 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     Raises:
         ConfigError: if the data cannot be read, or, after printing the rest, if a trial could not use them.
     """
-    dataset, source = _dataset(file, settings), locate(encoder)
+    dataset, source = dataset_of({_kind(file, settings): file}, settings), locate(encoder)
     if not dataset.hub:
         locate_data(dataset, (Path(),))
     from transformers.utils import logging as chatter  # only now, with torch: mistakes in names are told without it
@@ -66,22 +63,6 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
         console.print(Text("A trial could not use these data:", style="bold red"))
         raise ConfigError(seen.problems)
     console.print(Text("No problem found.", style="green"))
-
-
-def _dataset(file: str, settings: Mapping[str, str]) -> Dataset:
-    fields: dict[str, Any] = {_kind(file, settings): file}
-    problems: list[str] = []
-    for name, text in settings.items():
-        try:
-            fields[name] = parse_yaml(f"value: {text}", f"--set {name}")["value"]
-        except SpaceError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    try:
-        return Dataset.model_validate(fields)
-    except ValidationError as error:
-        raise ConfigError([f"--set {sentence}" for sentence in describe(error, Dataset)]) from None
 
 
 def _kind(file: str, settings: Mapping[str, str]) -> str:

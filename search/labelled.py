@@ -1,7 +1,7 @@
-"""Writes rows with what a model made of them: CSV or TSV that a spreadsheet can open safely, or JSON lines.
+"""Writes rows with what a model made of them: CSV or TSV that a spreadsheet can open safely, or JSON.
 
 A spreadsheet runs a cell that begins like a formula, whoever wrote it, so that labelling somebody's texts could run
-their code. Such a cell gets an apostrophe before it in CSV and TSV; in JSON lines every cell stays as it is.
+their code. Such a cell gets an apostrophe before it in CSV and TSV; in JSON every cell stays as it is.
 """
 
 import csv
@@ -9,13 +9,14 @@ import io
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from trainable.errors import ConfigError
+from trainable.files import write_file
 
 _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are full-width forms of the first
 _DIGITS = 6  # of a probability, behind the point
@@ -31,6 +32,20 @@ class Labelled:
     """The file's cells, the label, the probabilities."""
 
 
+def check_output(output: Path) -> None:
+    """See that a file can be written under a name, and in the format that its suffix promises.
+
+    Raises:
+        ConfigError: if not.
+    """
+    if output.suffix.lower() not in _WRITERS:
+        raise ConfigError(f"--output {output}: the suffix tells no kind of file; known are {', '.join(_WRITERS)}")
+    if not output.absolute().parent.is_dir():
+        raise ConfigError(f"--output {output}: there is no folder {output.absolute().parent}; make it first")
+    if os.path.lexists(output) and not output.is_file():
+        raise ConfigError(f"--output {output}: is no plain file; leave --output out for stdout, or name a file")
+
+
 def write_labelled(labelled: Labelled, output: Path | None) -> None:
     """Write to a file that appears whole or not at all, by its suffix, or as CSV to stdout.
 
@@ -38,25 +53,20 @@ def write_labelled(labelled: Labelled, output: Path | None) -> None:
         ConfigError: if the file cannot be written.
     """
     if output is None:
-        _write_csv(sys.stdout, labelled, ",")
+        _write_csv(sys.stdout, labelled)
         return
+
+    def write(into: Path) -> None:
+        with into.open("w", encoding="utf-8", newline="") as stream:
+            _WRITERS[output.suffix.lower()](stream, labelled)
+
     try:
-        handle, partial = tempfile.mkstemp(dir=output.absolute().parent, prefix=".labelled-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-                if output.suffix.lower() in {".jsonl", ".ndjson"}:
-                    _write_json(stream, labelled)
-                else:
-                    _write_csv(stream, labelled, "\t" if output.suffix.lower() == ".tsv" else ",")
-            os.chmod(partial, 0o644)  # mkstemp makes files that only their owner may read
-            os.replace(partial, output)
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        write_file(output, write)
     except OSError as error:
         raise ConfigError(f"--output {output}: cannot be written: {error.strerror}") from None
 
 
-def _write_csv(stream: TextIO, labelled: Labelled, delimiter: str) -> None:
+def _write_csv(stream: TextIO, labelled: Labelled, delimiter: str = ",") -> None:
     def write(cells: Iterable[str]) -> None:
         line = io.StringIO()
         csv.writer(line, delimiter=delimiter).writerow(cells)  # ends in \r\n, for both of which it then quotes cells
@@ -67,10 +77,30 @@ def _write_csv(stream: TextIO, labelled: Labelled, delimiter: str) -> None:
         write([*map(_cell, [*cells, label]), *(f"{p:.{_DIGITS}f}" for p in probabilities)])
 
 
-def _write_json(stream: TextIO, labelled: Labelled) -> None:
+def _write_json_lines(stream: TextIO, labelled: Labelled) -> None:
+    stream.writelines(f"{record}\n" for record in _json_objects(labelled))
+
+
+def _write_json_array(stream: TextIO, labelled: Labelled) -> None:
+    stream.write("[")
+    stream.writelines(f"{',' if number else ''}\n{record}" for number, record in enumerate(_json_objects(labelled)))
+    stream.write("\n]\n")
+
+
+def _json_objects(labelled: Labelled) -> Iterator[str]:
     for cells, label, probabilities in labelled.rows:
         values = [*cells, label, *(round(p, _DIGITS) for p in probabilities)]
-        stream.write(json.dumps(dict(zip(labelled.header, values, strict=True)), default=str) + "\n")
+        yield json.dumps(dict(zip(labelled.header, values, strict=True)), default=str)
+
+
+_WRITERS: dict[str, Callable[[TextIO, Labelled], None]] = {
+    ".csv": _write_csv,
+    ".tsv": partial(_write_csv, delimiter="\t"),
+    ".json": _write_json_array,
+    ".jsonl": _write_json_lines,
+    ".ndjson": _write_json_lines,
+}
+"""How a file is written, by the suffix of its name."""
 
 
 def _cell(value: Any) -> str:

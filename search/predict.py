@@ -1,7 +1,7 @@
 """Labels the rows of a table with an exported model: `transfersweep predict`."""
 
-import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
-from search.labelled import Labelled, write_labelled
+from search.data_settings import dataset_of
+from search.labelled import Labelled, check_output, write_labelled
 from trainable.checks import check_texts
 from trainable.dataset import Dataset
 from trainable.errors import ConfigError
@@ -22,29 +23,36 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def predict_file(model: Path, file: Path, output: Path | None) -> None:
+def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping[str, str] | None = None) -> None:
     """Write the rows of a file, in their order, with a label and probabilities beside them.
 
     The columns `predicted`, `probability` (of that label) and `p_CLASS` for each class follow the file's own.
 
     Args:
         model: a folder that `export_trial` wrote.
-        file: CSV, TSV, JSON lines or Parquet with the text columns that the model was trained on; labels not needed.
-        output: the file to write, CSV, TSV or JSON lines by its suffix; none means CSV to stdout.
+        file: CSV, TSV, JSON or Parquet with the text columns that the model was trained on; labels not needed.
+        output: the file to write, CSV, TSV, JSON or JSON lines by its suffix; none means CSV to stdout.
+        settings: how the file is read, as YAML text: `separator`, `quoting` and `encoding`.
 
     Raises:
-        ConfigError: if the folder is no export, a column is missing or taken, or a row has no text.
+        ConfigError: if the folder is no export, the output's kind is not known, a column is missing or taken, or a
+            row has no text.
     """
-    if output is not None and not output.absolute().parent.is_dir():
-        raise ConfigError(f"--output {output}: there is no folder {output.absolute().parent}; make it first")
-    if output is not None and os.path.lexists(output) and not output.is_file():
-        raise ConfigError(f"--output {output}: is no plain file; leave --output out for stdout, or name a file")
+    if output is not None:
+        check_output(output)
+    dataset = _dataset(file, settings or {})
     facts = _facts(model)
-    raw = read_raw(Dataset.model_validate({"train": str(file)}), (Path(),))["train"]
+    raw = read_raw(dataset, (Path(),))["train"]
+    for note in raw.notes:
+        print(f"Note: {note}", file=sys.stderr)
     texts = _texts(raw, facts.text_columns)
     _check_free(raw, _added(facts.label_names))
     probabilities = _probabilities(model, texts, facts)
     write_labelled(_labelled(raw, probabilities, facts.label_names), output)
+
+
+_READING = ("separator", "quoting", "encoding")
+"""Settings of a data set that say how a file is read; the rest is the model's."""
 
 
 class _Settings(BaseModel):
@@ -70,6 +78,12 @@ def _facts(model: Path) -> _Facts:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{file}: is damaged: {wrong:.300}; export the model again") from None
+
+
+def _dataset(file: Path, settings: Mapping[str, str]) -> Dataset:
+    if strange := [name for name in settings if name not in _READING]:
+        raise ConfigError([f"--set {name}: `predict` takes only {', '.join(_READING)}" for name in strange])
+    return dataset_of({"train": str(file)}, settings)
 
 
 def _texts(raw: RawTable, columns: Sequence[str]) -> list[list[str]]:

@@ -16,6 +16,9 @@ from trainable.raw import RawTable
 from trainable.rows import Key, Origin, overlapping
 from trainable.splits import groups
 
+MAX_CHARACTERS = 1_000_000
+"""Of a text. No `padding_length` reads as many, and each further megabyte takes seconds and 60 MB to tokenise."""
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -68,6 +71,7 @@ def check_texts(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[i
     empty = [i for i, cell in enumerate(cells) if cell is None or (isinstance(cell, str) and not cell.strip())]
     other = [i for i, cell in enumerate(cells) if cell is not None and not isinstance(cell, str)]
     broken = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not _is_unicode(cell)]
+    long = [i for i, cell in enumerate(cells) if isinstance(cell, str) and len(cell) > MAX_CHARACTERS]
     problems = []
     if empty:
         problems.append(_at(raw, empty, f"no text in column {column!r}") + "; fill or remove such rows")
@@ -82,7 +86,12 @@ def check_texts(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[i
             _at(raw, broken, f"half a character (a lone surrogate) in column {column!r}")
             + "; such text cannot be encoded"
         )
-    return {*empty, *other, *broken}, problems
+    if long:
+        problems.append(
+            _at(raw, long, f"more than {MAX_CHARACTERS:,} characters in column {column!r}")
+            + f": {len(cells[long[0]]):,}; cut or divide such texts"
+        )
+    return {*empty, *other, *broken, *long}, problems
 
 
 def check_labels(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[int], list[str]]:

@@ -60,6 +60,59 @@ def test_other_kinds_of_files(model: Path, tmp_path: Path) -> None:
         assert [(r["text"], r["n"], r["tags"]) for r in found] == [("good", "1", '["a"]'), ("bad", "", "[]")]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".JSON"])
+def test_the_format_is_that_of_the_name(suffix: str, model: Path, tmp_path: Path) -> None:
+    rows = [{"text": 'one, "two"', "n": "1"}, {"text": "a\nb", "n": ""}]
+    (tmp_path / "some.json").write_text(json.dumps(rows))
+    output = tmp_path / f"out{suffix}"
+    predict_file(model, tmp_path / "some.json", output)
+    content = output.read_text()
+    if suffix.lower() == ".json":
+        found = json.loads(content)
+    elif "json" in suffix:
+        found = [json.loads(line) for line in content.splitlines()]
+    else:
+        found = read(content, "\t" if suffix == ".tsv" else ",")
+    assert [{"text": row["text"], "n": row["n"]} for row in found] == rows
+
+
+@pytest.mark.parametrize("name", ["out", "out.xlsx", "out.parquet", "out.csv.gz", ".csv", "out.txt"])
+def test_a_format_that_is_not_known_is_refused_before_anything_is_read(name: str, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the suffix tells no kind of file; known are .csv, .tsv, .json, .jsonl"):
+        predict_file(model, tmp_path / "there is none.csv", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_are_as_many_rows_as_were_read(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, output = tmp_path / "glue.tsv", tmp_path / "out.jsonl"
+    file.write_text('id\ttext\n0\t"Quite good\n1\tnot so good\n2\tthe end"\n3\tfine\n')
+    with pytest.raises(ConfigError, match="line 2: a quoted cell runs from here to line 4"):
+        predict_file(model, file, output)
+    predict_file(model, file, output, {"quoting": "none"})
+    found = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [row["text"] for row in found] == ['"Quite good', "not so good", 'the end"', "fine"]
+    assert capsys.readouterr().err == ""
+    file.write_text('text\n"two\nlines"\n\none\n')
+    predict_file(model, file, output)
+    assert len(output.read_text().splitlines()) == 2
+    notes = capsys.readouterr().err
+    assert "1 row with a quoted cell of several lines, the first on lines 2 to 3" in notes
+    assert "1 blank line left out, the first is line 4" in notes
+
+
+def test_how_a_file_is_read_can_be_set(model: Path, tmp_path: Path) -> None:
+    file, output = tmp_path / "some.csv", tmp_path / "out.jsonl"
+    file.write_bytes("id;text\n1;café\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match="set `encoding: windows-1252`"):
+        predict_file(model, file, output)
+    with pytest.raises(ConfigError, match="set `separator: semicolon`"):
+        predict_file(model, file, output, {"encoding": "windows-1252"})
+    predict_file(model, file, output, {"encoding": "windows-1252", "separator": "semicolon"})
+    assert json.loads(output.read_text())["text"] == "café"
+    with pytest.raises(ConfigError, match="--set label: `predict` takes only separator, quoting, encoding"):
+        predict_file(model, file, output, {"label": "kind"})
+
+
 def test_pairs(swept_pairs: Place, tmp_path: Path) -> None:
     model = export_trial(swept_pairs.name, swept_pairs.storage, tmp_path / "model").folder
     (tmp_path / "pairs.tsv").write_text("said\tanswer\nhow are you\tfine\n")
@@ -92,5 +145,6 @@ def test_mistakes_on_the_command_line_are_named(model: Path, tweets_csv: Path, t
         predict_file(model, tmp_path / "none.csv", None)
     with pytest.raises(ConfigError, match="make it first"):
         predict_file(model, tweets_csv, tmp_path / "none" / "out.csv")
+    (tmp_path / "folder.csv").mkdir()
     with pytest.raises(ConfigError, match="no plain file"):
-        predict_file(model, tweets_csv, tmp_path)
+        predict_file(model, tweets_csv, tmp_path / "folder.csv")
