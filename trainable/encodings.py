@@ -72,7 +72,10 @@ def _likely(data: bytes, start: int) -> list[tuple[str, str]]:
     sample = data[begin : begin + _SAMPLE]
     if len(data) > begin + _SAMPLE:
         sample = sample[: sample.rfind(b"\n") + 1]
-    return list(_by_characters(sample))[:2]
+    by_text: dict[str, str] = {}
+    for encoding, shown in _by_characters(sample):
+        by_text.setdefault(shown, encoding)
+    return [(encoding, shown) for shown, encoding in by_text.items()][:2]
 
 
 def _by_zeros(data: bytes) -> tuple[str, str] | None:

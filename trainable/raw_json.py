@@ -42,7 +42,9 @@ def read_json(text: str, name: str) -> RawTable:
     names = list(dict.fromkeys(key for _, record in records for key in record))
     check_columns(names, name)
     columns: dict[str, list[Any] | pa.ChunkedArray] = {key: [r.get(key) for _, r in records] for key in names}
-    return RawTable(name, columns, len(records), [line for line, _ in records])
+    lines = [line for line, _ in records]
+    own = len(set(lines)) == len(lines)  # otherwise a line does not say which row is meant
+    return RawTable(name, columns, len(records), lines if own else None)
 
 
 def _of_lines(text: str) -> Iterator[tuple[int, Any]]:

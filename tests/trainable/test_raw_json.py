@@ -22,7 +22,8 @@ def test_an_array_reads_like_lines(indent: int | None, around: str) -> None:
 
 
 def test_elements_of_an_array_know_their_lines() -> None:
-    assert read_json('\n[{"a": 1},\n\n {"a": 2}, {"a": 3}\n,{"a": 4}\n]', "t.json").lines == [2, 4, 4, 5]
+    assert read_json('\n[{"a": 1},\n\n {"a": 2}\n,{"a": 3}\n]', "t.json").lines == [2, 4, 5]
+    assert read_json('[{"a": 1}, {"a": 2}]', "t.json").where(1) == "row 2"
 
 
 def test_what_pandas_writes_for_each_row_is_read() -> None:
