@@ -9,11 +9,13 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from search.licence import licence_of
+from search.proof import Proof
 from search.records import Outcome, Score, TestScore, TrialRecord
 from search.tracking import provenance
 from search.view import score
 from trainable.config import TrialConfig
 from trainable.limits import PACKAGE
+from trainable.trained_on import StageData
 
 _PLACES = {"csv", "json_", "parquet", "folder", "hub", "train", "validation", "test"}
 # The hub's names of our metrics; it knows one F1, whatever it averages over.
@@ -29,28 +31,6 @@ _HUB_METRICS = {
 
 
 @dataclass(frozen=True)
-class Proof:
-    """How the exported folder compares with the checkpoint."""
-
-    rows: int
-    """Validation rows that went through both."""
-    max_difference: float
-    """Largest absolute difference of a logit."""
-
-
-@dataclass(frozen=True)
-class StageData:
-    """The data of one stage, without where they lie."""
-
-    name: str
-    fingerprint: str
-    rows: dict[str, int]
-    """By split."""
-    train_rows: int | None
-    """Training rows that were used; none means all."""
-
-
-@dataclass(frozen=True)
 class Described:
     """What a card and the export's trial.json tell; fit for the public: no paths, no addresses."""
 
@@ -62,7 +42,7 @@ class Described:
     """Every setting by dotted name, see `public_settings`."""
     labels: tuple[str, ...]
     text_columns: tuple[str, ...]
-    data: dict[str, StageData]
+    data: Mapping[str, StageData]
     """By stage, in the order of training."""
     validation: Score | None
     test: TestScore | None
@@ -105,7 +85,7 @@ def model_card(described: Described, proof: Proof) -> str:
         f"---\n{_front_matter(described).to_yaml()}\n---",
         f"# {outcome.name}\n\n{_what(described)}",
         "## Labels\n\n" + "\n".join(f"{i}. {_cell(name)}" for i, name in enumerate(described.labels)),
-        "## Data\n\n" + _data(described.data),
+        "## Data\n\n" + _data(described.data, described.settings),
         "## Scores\n\n" + _scores(described),
         "## Did the source help?\n\n"
         + (outcome.comparison.sentence if outcome.comparison else "The sweep has nothing to compare."),
@@ -163,14 +143,14 @@ def _what(described: Described) -> str:
     )
 
 
-def _data(data: Mapping[str, StageData]) -> str:
+def _data(data: Mapping[str, StageData], settings: Mapping[str, Any]) -> str:
     splits = ("train", "validation", "test")
     rows = [
         (
             name,
             _cell(one.name),
             *(str(one.rows.get(split, "-")) for split in splits),
-            str(one.train_rows or "all"),
+            str(settings.get(f"{name}.train_rows") or "all"),
             f"`{one.fingerprint}`",
         )
         for name, one in data.items()
@@ -242,7 +222,7 @@ def _origin(described: Described, proof: Proof) -> str:
     return (
         _table(("what", "value"), ((name, _cell(value)) for name, value in made.items()))
         + f"\n\nLoaded back before it was put here, this folder gave the checkpoint's logits on {proof.rows} "
-        f"validation rows (largest difference {proof.max_difference:.1e})." + notes
+        f"{proof.what} (largest difference {proof.max_difference:.1e})." + notes
     )
 
 

@@ -28,7 +28,7 @@ def check_data(plan: Plan, storage: Path) -> dict[str, Prepared]:
         PlanError: naming every mistake in the data.
     """
     workspace = plan.workspace(storage)
-    uses = list(_uses(plan))
+    uses = list(uses_of(plan))
     problems = [*encoder_problems(plan), *_data_problems(uses, workspace.roots)]
     prepared: dict[str, Prepared] = {}
     for name, stage, config in uses if not problems else ():
@@ -56,7 +56,7 @@ def _data_problems(uses: list[Use], roots: tuple[Path, ...]) -> list[str]:
     return problems
 
 
-def _uses(plan: Plan) -> Iterator[Use]:
+def uses_of(plan: Plan) -> Iterator[Use]:
     """Stages that together name every encoder, data set and number of rows on offer."""
     corners = [{name: value} for name, value in plan.space.corners()]
     data = [c for c in corners for name in c if name in ("encoder", "source.enabled") or name.endswith(".dataset")]

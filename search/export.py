@@ -7,37 +7,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as chatter
 
-from search.card import Described, Proof, StageData, model_card, public_settings
+from search.card import Described, model_card, public_settings
 from search.exportable import Chosen, choose
+from search.place import Place, load_facts
+from search.proof import TOLERANCE, Proof, proof_rows, prove
 from search.records import Outcome, Role, Score, TestScore, TrialRecord
 from search.selection import score_of
-from trainable.checks import choose_columns
 from trainable.config import TrialConfig
-from trainable.errors import ConfigError, TrialError
-from trainable.evaluate import predict
+from trainable.errors import ConfigError
 from trainable.files import write_folder
-from trainable.inputs import token_inputs
 from trainable.limits import locate
 from trainable.prepare import stage_data
-from trainable.pretrained import load_classifier, load_tokenizer
-from trainable.reading import read_raw
-from trainable.tables import Table, read_splits
+from trainable.pretrained import load_tokenizer
+from trainable.trained_on import StageData, trained_on
 from trainable.trial import load_trained
 from trainable.workspace import Workspace
-
-TOLERANCE = 1e-4
-"""Largest difference of a logit between checkpoint and export that rounding explains."""
-PROOF_ROWS = 256
-"""Validation rows that are compared at most: of all lengths, evenly, the shortest and the longest among them."""
-_BATCH = 32
-_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -72,7 +60,7 @@ class Exported:
         """Say what was written and proven, and what to type to use it."""
         lines = [
             f"Trial {self.trial} of {self.name} exported to {self.folder} ({self.bytes / 1e6:.1f} MB)",
-            f"Proven: loaded back, it gives the checkpoint's logits on {self.proof.rows} validation rows "
+            f"Proven: loaded back, it gives the checkpoint's logits on {self.proof.rows} {self.proof.what} "
             f"(largest difference {self.proof.max_difference:.1e}, allowed {TOLERANCE:.0e})",
             "",
             "In Python",
@@ -120,12 +108,15 @@ def export_chosen(chosen: Chosen, to: Path) -> Exported:
     workspace = chosen.plan.workspace(chosen.storage)
     model, config = load_trained(chosen.checkpoint)
     tokenizer = _tokenizer(config)
-    described = _describe(outcome, record, config, model, workspace)
+    known = load_facts(Place(chosen.storage, outcome.name))["data"]
+    stages = _stages(config, chosen.checkpoint, workspace, known)
+    rows = proof_rows(config, stages["target"], workspace)
+    described = _describe(outcome, record, config, model, stages)
     proofs: list[Proof] = []
 
     def write(folder: Path) -> None:
         save_model(model, tokenizer, folder)
-        proofs.append(prove(folder, model, config, workspace))
+        proofs.append(prove(folder, model, rows))
         (folder / "trial.json").write_text(json.dumps(described.to_json(), indent=1))
         (folder / "README.md").write_text(model_card(described, proofs[0]), encoding="utf-8")
 
@@ -144,47 +135,6 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
         file.chmod((folder / "config.json").stat().st_mode)
 
 
-def prove(folder: Path, model: PreTrainedModel, config: TrialConfig, workspace: Workspace) -> Proof:
-    """Load an exported folder and compare its logits, from raw validation texts, with those of the trained model.
-
-    Both in float32 on the CPU. The export tokenises with its own tokenizer, the model gets the trial's tokens.
-
-    Raises:
-        TrialError: if a logit differs by more than `TOLERANCE`.
-    """
-    encoded = stage_data(config, config.target, workspace)
-    whole = token_inputs(encoded.splits["validation"], config.target)
-    rows = _of_all_lengths(whole.inputs.lengths)
-    expected = predict(model, token_inputs(encoded.splits["validation"], config.target, rows).inputs, _CPU)
-    found = _logits(folder, read_splits(config.dataset_of(config.target), workspace.roots).validation.take(rows))
-    difference = float((found - expected).abs().max())
-    if not difference <= TOLERANCE:  # a NaN is no proof
-        raise TrialError(
-            f"the exported model is not the checkpoint's: a logit differs by {difference:.2g} on {len(rows)} "
-            f"validation rows, more than {TOLERANCE:g}; nothing was exported"
-        )
-    return Proof(len(rows), difference)
-
-
-@torch.inference_mode()
-def _logits(folder: Path, table: Table) -> torch.Tensor:
-    """Logits of texts by the folder alone, as any user of transformers would get them, shape (N, C)."""
-    tokenizer, (model, _) = load_tokenizer(str(folder)), load_classifier(str(folder), f"{folder}: the exported model")
-    model.eval()
-    columns = [table.text] if table.text_b is None else [table.text, table.text_b]
-    parts = []
-    for start in range(0, len(table), _BATCH):
-        texts = [column[start : start + _BATCH] for column in columns]
-        parts.append(model(**tokenizer(*texts, truncation=True, padding=True, return_tensors="pt")).logits)
-    return torch.cat(parts).float()
-
-
-def _of_all_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    order = np.argsort(lengths, kind="stable")
-    places = np.linspace(0, len(order) - 1, min(PROOF_ROWS, len(order))).round().astype(np.int64)
-    return np.sort(order[places])
-
-
 def _tokenizer(config: TrialConfig) -> PreTrainedTokenizerBase:
     """The encoder's tokenizer, set to cut as the target stage did, and without the place it came from."""
     tokenizer = load_tokenizer(locate(config.encoder))
@@ -199,26 +149,32 @@ def _tokenizer(config: TrialConfig) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _describe(
-    outcome: Outcome, record: TrialRecord, config: TrialConfig, model: PreTrainedModel, workspace: Workspace
-) -> Described:
-    """Everything the card and trial.json say; reads the data again for their fingerprints."""
-    data = {}
-    for name, stage in (("source", config.source), ("target", config.target)):
-        if stage is None or not getattr(stage, "enabled", True):
-            continue
-        dataset = config.dataset_of(stage)
-        made = stage_data(config, stage, workspace)
-        rows = {split: len(encoded.labels) for split, encoded in made.splits.items()}
-        data[name] = StageData(made.name, made.fingerprint, rows, stage.train_rows)
-    assert model.config.id2label is not None  # `load_trained` sets it
-    labels = tuple(str(name) for name in model.config.id2label.values())
-    if made.label_names != labels:
+def _stages(
+    config: TrialConfig, checkpoint: Path, workspace: Workspace, known: Mapping[str, str]
+) -> Mapping[str, StageData]:
+    """The data that a trial was trained on, by stage.
+
+    Raises:
+        ConfigError: if an older version wrote the checkpoint, which does not say, and the sweep's data have changed.
+    """
+    if trained := trained_on(checkpoint):
+        return trained.stages
+    names = ("source", "target")[-len(config.stages()) :]
+    used = zip(names, config.stages(), strict=True)
+    stages = {name: StageData.of(stage_data(config, stage, workspace)) for name, stage in used}
+    if not {stage.fingerprint for stage in stages.values()} <= set(known.values()):
         raise ConfigError(
-            f"trial {record.number}: the data have changed since it was trained: its labels are {list(labels)}, "
-            f"now they are {list(made.label_names)}; bring the old data back"
+            "the data or their tokenizer have changed since the sweep began, and this trial's checkpoint, of an older "
+            "version, does not say what it was trained on; bring the old data back"
         )
-    columns = choose_columns(dataset, read_raw(dataset, workspace.roots)["train"])
+    return stages
+
+
+def _describe(
+    outcome: Outcome, record: TrialRecord, config: TrialConfig, model: PreTrainedModel, data: Mapping[str, StageData]
+) -> Described:
+    """Everything the card and trial.json say."""
+    assert model.config.id2label is not None  # `load_trained` sets it
     own = record.of if record.of is not None else record.number
     role: Role = "no_source" if record.role == "no_source" else "confirm"
     return Described(
@@ -226,8 +182,8 @@ def _describe(
         record=record,
         encoder=config.encoder,
         settings=public_settings(config, data),
-        labels=labels,
-        text_columns=tuple(columns.texts()),
+        labels=tuple(str(name) for name in model.config.id2label.values()),
+        text_columns=data["target"].text_columns,
         data=data,
         validation=score_of(outcome.trials, own, role),
         test=outcome.test if record.number == outcome.exported else None,

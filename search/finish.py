@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from search.chatter import to_file
+from search.foundations import version_notes
 from search.ledger import EXHAUSTED, START_FROM, Ledger
 from search.outbox import count_waiting
 from search.phases import PHASES
@@ -171,6 +172,7 @@ def _notes(plan: Plan, storage: Path, ledger: Ledger, complete: bool) -> list[st
     """What a reader of the outcome should know beside it."""
     searched = sum(r.role == "search" for r in ledger.records)
     notes = [ledger.noted(START_FROM)["note"]] if ledger.noted(START_FROM) else []
+    notes += version_notes(ledger)
     if not complete:
         return [
             *notes,

@@ -189,7 +189,13 @@ def change_facts(place: Place, experiment: Mapping[str, Any]) -> None:
     if changed != facts:
         # In this order: a plan that asks for more never stands beside an outcome that says there is nothing to do.
         place.outcome.unlink(missing_ok=True)
-        write_file(place.plan, lambda into: into.write_text(json.dumps(changed, indent=1)))
+        keep_facts(place, changed)
+
+
+def keep_facts(place: Place, facts: Mapping[str, Any]) -> None:
+    """Write a sweep's plan anew, if it says something else."""
+    if facts != load_facts(place):
+        write_file(place.plan, lambda into: into.write_text(json.dumps(facts, indent=1)))
 
 
 def _read(file: Path, way_out: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from search.changes import changed_data, check_older, why_taken
 from search.driver_lock import driving
 from search.errors import HaltError, PlanError
 from search.false_start import free_name, has_trials
-from search.place import Place, check_storage, load_facts, load_outcome, make_folder
+from search.place import Place, check_storage, keep_facts, load_facts, load_outcome, make_folder
 from search.plan import Plan, load_sweep
 from search.records import Outcome
 from search.rehearsal_process import RehearsalProcess
@@ -56,15 +56,17 @@ def start_sweep(
 
 def _begin(plan: Plan, place: Place, address: str | None, process: RehearsalProcess | None) -> Outcome:
     from search.data import check_data, fingerprints
+    from search.foundations import foundations
     from search.start_from import take_over
 
     storage = place.storage
     prepared = check_data(plan, storage)
     if plan.settings.start_from:
         take_over(plan, storage, fingerprints(prepared))  # only to be told now if that cannot be
-    origin = {"id": uuid.uuid4().hex, "storage": str(storage.absolute())}
+    origin = {"id": uuid.uuid4().hex, "storage": str(storage.absolute()), "data": fingerprints(prepared)}
+    origin["foundations"] = foundations(plan, storage, prepared)
     try:
-        lock = make_folder(place, {**plan.to_mapping(), **origin, "data": fingerprints(prepared)})
+        lock = make_folder(place, {**plan.to_mapping(), **origin})
     except FileExistsError:  # another one was quicker
         raise PlanError(why_taken(place, plan)) from None
     try:
@@ -92,7 +94,8 @@ def resume_sweep(
         PlanError: if there is no such sweep, if another process runs it, or if its data have changed for the worse.
     """
     place = Place(storage, name)
-    load_facts(place)
+    load_facts(place)  # what is damaged is found before anything is written there
+    load_outcome(place)
     with driving(place.folder):
         return _resume(place, address, overrides)
 
@@ -106,10 +109,16 @@ def _resume(place: Place, address: str | None, overrides: Mapping[str, str] | No
         return deliver_rest(outcome, plan, place)
     check_storage(storage)
     from search.data import check_data, fingerprints
+    from search.foundations import changed, foundations
 
     prepared, facts = check_data(plan, storage), load_facts(place)
-    if changed := changed_data(facts["data"], fingerprints(prepared)):
-        raise PlanError([f"{place.name}: {problem}" for problem in changed])
+    stands_on = foundations(plan, storage, prepared)
+    problems = changed_data(facts["data"], fingerprints(prepared))
+    if "foundations" in facts:  # or a version began it that did not look at encoders
+        problems = changed(facts["foundations"], stands_on)
+    if problems:
+        raise PlanError([f"{place.name}: {problem}" for problem in problems])
+    keep_facts(place, facts | {"foundations": stands_on})
     return _run(plan, place, prepared, address)
 
 

@@ -3,7 +3,7 @@
 import uuid
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
+from itertools import chain
 from typing import Any
 
 from optuna.trial import TrialState
@@ -21,11 +21,12 @@ from search.disk import DiskWatch, full_disk_in_words, remove_unneeded
 from search.errors import HaltError
 from search.events import SweepEvents
 from search.finish import finish, opened_run, summarise, tracking_uri, write_down
+from search.foundations import note_versions
 from search.halt import Halt, on_signals
 from search.hang import HangWatch
 from search.ledger import START_FROM, Ledger
 from search.phases import Phases
-from search.place import Place, change_facts
+from search.place import Place, change_facts, load_facts
 from search.plan import Plan
 from search.promotion import PausedWithCheckpoint, Promotion
 from search.records import Outcome, trial_name
@@ -66,6 +67,7 @@ def run_sweep(
         ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
         if settings.start_from and ledger.noted(START_FROM) is None:
             ledger.note(START_FROM, take_over(plan, place.storage, fingerprints(prepared)))
+        note_versions(ledger)
         budget = Budget(settings, ledger)
         run_id = opened_run(plan, place, ledger)
         if run_id is None:
@@ -126,7 +128,7 @@ def _search(
         ended, begun = ledger.history(TrialState.COMPLETE, TrialState.PRUNED), ledger.history(TrialState.RUNNING)
         scheduler = build_scheduler(settings.scheduler, settings.direction, ended, begun)
         tuner = tune.Tuner(
-            _trainable(plan, place.storage, gpus),
+            _trainable(plan, place, gpus),
             tune_config=tune.TuneConfig(
                 search_alg=TruthfulSearcher(plan, ledger, budget, slots, lambda: halt.wanted, scheduler),
                 scheduler=scheduler,
@@ -178,7 +180,7 @@ def _unburden_tune(inherits: bool) -> None:
     _ExperimentCheckpointManager.on_trial_checkpoint = lambda self, trial: None  # type: ignore[method-assign]
 
 
-def _trainable(plan: Plan, storage: Path, gpus: float) -> Any:
+def _trainable(plan: Plan, place: Place, gpus: float) -> Any:
     """The trainable with the resources of one trial."""
     settings = plan.settings
     workers = {
@@ -187,7 +189,9 @@ def _trainable(plan: Plan, storage: Path, gpus: float) -> Any:
         "gpus": gpus,
         "threads": settings.threads,
     }
-    bound = tune.with_parameters(TuneTrial, workspace=plan.workspace(storage), workers=workers)
+    known = frozenset(chain.from_iterable(load_facts(place).get("foundations", {}).values()))
+    workspace = replace(plan.workspace(place.storage), known=known)
+    bound = tune.with_parameters(TuneTrial, workspace=workspace, workers=workers)
     if settings.workers_per_trial > 1:
         # The worker group makes its own placement group; the actor that leads it costs nothing.
         return tune.with_resources(bound, tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}]))

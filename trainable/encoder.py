@@ -17,15 +17,30 @@ from trainable.limits import locate
 from trainable.pretrained import load_classifier, load_config, load_tokenizer, outline
 
 
-@lru_cache
 def fingerprint(encoder: str) -> str:
-    """SHA-256 over the encoder's configuration and weights (a hub model's: its name and commit)."""
+    """SHA-256 over the encoder's configuration and weights (a hub model's: its name and commit).
+
+    Files are read once a process, and again where they were replaced.
+    """
     source = locate(encoder)
     if not os.path.isdir(source):
-        config = load_config(source)
-        return hashlib.sha256(f"{encoder}@{getattr(config, '_commit_hash', None)}".encode()).hexdigest()
-    folder, digest = Path(source), hashlib.sha256()
-    for file in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
+        return _hub_fingerprint(source)
+    files = sorted([Path(source, "config.json"), *Path(source).glob("*.safetensors")])
+    facts = [file.stat() for file in files]
+    stamps = tuple((s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in facts)
+    return _folder_fingerprint(tuple(files), stamps)
+
+
+@lru_cache
+def _hub_fingerprint(name: str) -> str:
+    commit = getattr(load_config(name), "_commit_hash", None)
+    return hashlib.sha256(f"{name}@{commit}".encode()).hexdigest()
+
+
+@lru_cache
+def _folder_fingerprint(files: tuple[Path, ...], stamps: tuple[object, ...]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
         digest.update(file.name.encode())
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
@@ -37,7 +52,7 @@ def new_model(encoder: str, label_names: tuple[str, ...], seed: int, dropout: fl
 
     The weights are read once a process; each call copies them.
     """
-    model = copy.deepcopy(_pristine(encoder, len(label_names)))
+    model = copy.deepcopy(_pristine(encoder, len(label_names), fingerprint(encoder)))
     model.config.id2label = dict(enumerate(label_names))
     model.config.label2id = {name: index for index, name in enumerate(label_names)}
     model.config.problem_type = "single_label_classification"
@@ -48,7 +63,7 @@ def new_model(encoder: str, label_names: tuple[str, ...], seed: int, dropout: fl
 
 
 @lru_cache(maxsize=4)
-def _pristine(encoder: str, classes: int) -> PreTrainedModel:
+def _pristine(encoder: str, classes: int, weights: str) -> PreTrainedModel:
     source, what = locate(encoder), f"encoder: {encoder!r}"
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # or it warns that the head is new, as it is meant to be

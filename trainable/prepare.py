@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tokenizers
@@ -50,7 +51,12 @@ class Prepared:
     label_names: tuple[str, ...]
     name: str
     fingerprint: str
-    """SHA-256 (hex) over data and tokenizer."""
+    """SHA-256 (hex) over data and tokenizer, and how this version keeps token ids."""
+    data_fingerprint: str
+    """The same over texts, labels, label names and the split alone."""
+    tokenizer_fingerprint: str
+    """The same over what decides the ids of a text alone."""
+    text_columns: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -124,23 +130,51 @@ def _prepare(
     tokenizer = load_tokenizer(encoder_folder)
     fingerprint = hashlib.sha256((splits.fingerprint + _fingerprint(tokenizer)).encode()).hexdigest()
     tables = splits.tables()
-    file = cache / f"tokens-{fingerprint}.safetensors" if cache else None
+    file = _file(cache, fingerprint) if cache else None
     tokens = _load(file, list(tables)) if file else None
     if tokens is None:
         tokens = {split: tokenize(tokenizer, table) for split, table in tables.items()}
         if file:
             _save(file, tokens)
     encoded = {split: Encoded(tokens[split], table.labels) for split, table in tables.items()}
-    return Prepared(encoded, splits.label_names, splits.name, fingerprint, splits.notes)
+    return Prepared(
+        encoded,
+        splits.label_names,
+        splits.name,
+        fingerprint,
+        splits.fingerprint,
+        tokenizer_fingerprint(tokenizer),
+        splits.text_columns,
+        splits.notes,
+    )
+
+
+def kept_tokens(workspace: Workspace, fingerprint: str, split: str) -> Tokens | None:
+    """The token ids of a data set of that fingerprint, if the cache has them still; its files need not be there."""
+    tokens = _load(_file(workspace.cache / "tokens", fingerprint), [split])
+    return tokens[split] if tokens else None
+
+
+def _file(cache: Path, fingerprint: str) -> Path:
+    return cache / f"tokens-{fingerprint}.safetensors"
 
 
 def _fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 (hex) over everything that decides the ids of a text."""
+    """SHA-256 (hex) over everything that decides the ids of a text, the library's version among it."""
+    known = [_FORMAT, tokenizers.__version__, *_state(tokenizer)]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 (hex) over what a tokenizer is, whatever version of the library runs it."""
+    return hashlib.sha256(json.dumps(_state(tokenizer), sort_keys=True).encode()).hexdigest()
+
+
+def _state(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
     content = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else {}
     state = {key: value for key, value in content.items() if key not in ("truncation", "padding")}  # set by each call
     sides = [tokenizer.padding_side, tokenizer.truncation_side, tokenizer.pad_token_id, tokenizer.pad_token_type_id]
-    known = [_FORMAT, tokenizers.__version__, sides, list(tokenizer.model_input_names), state]
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+    return [sides, list(tokenizer.model_input_names), state]
 
 
 def _save(file: Path, tokens: Mapping[str, Tokens]) -> None:

@@ -37,6 +37,8 @@ class Splits:
     """SHA-256 (hex) over texts, labels, label names and the split."""
     notes: tuple[str, ...]
     """What is worth knowing and no error."""
+    text_columns: tuple[str, ...]
+    """What the columns with the texts are called."""
 
     def tables(self) -> dict[str, Table]:
         """The splits there are, by name."""
@@ -69,7 +71,8 @@ def examine(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> tuple[Splits
         ConfigError: where files or columns are missing, so that there are no rows at all.
     """
     raws, notes, unlabelled = without_unlabelled(dataset, read_raw(dataset, roots))
-    origins, names, problems = _checked(dataset, raws)
+    chosen = _chosen(dataset, raws)
+    origins, names, problems = _checked(dataset, raws, chosen)
     problems += unlabelled
     parts, alone = _split(dataset, origins, names)
     problems += alone
@@ -86,12 +89,14 @@ def examine(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> tuple[Splits
     print_ = _fingerprint(tables, names)
     name = short_name(dataset)
     test = tables.get("test")
-    return Splits(name, tables["train"], tables["validation"], test, names, print_, tuple(notes)), problems
+    columns = tuple(chosen["train"].texts())
+    return Splits(name, tables["train"], tables["validation"], test, names, print_, tuple(notes), columns), problems
 
 
-def _checked(dataset: Dataset, raws: Mapping[str, RawTable]) -> tuple[dict[str, Origin], tuple[str, ...], list[str]]:
+def _checked(
+    dataset: Dataset, raws: Mapping[str, RawTable], chosen: Mapping[str, checks.Columns]
+) -> tuple[dict[str, Origin], tuple[str, ...], list[str]]:
     """Drop bad rows and number the labels: the rows by split, the label names, the problems."""
-    chosen = _chosen(dataset, raws)
     cells = {split: _cells(dataset, raw, chosen[split]) for split, raw in raws.items()}
     problems = [problem for *_, wrong in cells.values() for problem in wrong]
     labels = {split: column for split, (_, column, _) in cells.items()}

@@ -27,6 +27,7 @@ from trainable.prepare import Prepared, stage_data, subset
 from trainable.progress import Progress, Report, Setting
 from trainable.seal import check, seal
 from trainable.source import TrainedSource, is_done, load_source, source_key, train_once, trunk_key
+from trainable.trained_on import StageData, TrainedOn, to_json, trained_on
 from trainable.training import StageTraining
 from trainable.workspace import Workspace
 
@@ -58,10 +59,13 @@ class Trial:
     def __post_init__(self) -> None:
         if problems := limit_problems(self.config.model_dump(), limits(self.config.encoder)):
             raise ConfigError(problems)
+        if not self.workspace.knows(fingerprint(self.config.encoder)):
+            raise ConfigError(f"encoder: {self.config.encoder!r}: its weights were changed while the sweep ran")
         self.device, self.clock = pick_device(), Clock()
         self._target: StageTraining | None = None
         self._source: TrainedSource | None = None
         self._source_key = ""
+        self._encoder, self._data = fingerprint(self.config.encoder), dict[str, StageData]()
 
     def reports(self) -> Iterator[Report]:
         """Train the source stage (or take it from the cache), then the target stage."""
@@ -125,8 +129,17 @@ class Trial:
             training.skip_frozen(PrefixStore(folder, weights, prepared.fingerprint, precision, self.device))
 
     def prepared(self, stage: Stage) -> Prepared:
-        """A stage's data as token ids."""
-        return stage_data(self.config, stage, self.workspace)
+        """A stage's data as token ids.
+
+        Raises:
+            ConfigError: if they are wrong, or no longer those that the sweep began with.
+        """
+        made = stage_data(self.config, stage, self.workspace)
+        name = "source" if stage is self.config.source else "target"
+        self._data[name] = StageData.of(made)
+        if not self.workspace.knows(made.data_fingerprint, made.tokenizer_fingerprint):
+            raise ConfigError(f"{name}: the data set {made.name!r} or its tokenizer was changed while the sweep ran")
+        return made
 
     def splits(self, prepared: Prepared, stage: Stage) -> tuple[Split, Split]:
         """The training and validation splits of a stage as a model takes them."""
@@ -166,6 +179,7 @@ class Trial:
             "label_names": names,
             "metrics": self.result().metrics,
             "finished": self.finished,
+            "trained_on": to_json(TrainedOn(self._encoder, self._data)),
         }
         (folder / "trial.json").write_text(json.dumps(facts, indent=1))
         seal(folder)
@@ -217,13 +231,18 @@ def load_trained(folder: Path) -> tuple[PreTrainedModel, TrialConfig]:
 
     Raises:
         DamagedError: if the checkpoint is not what was written.
-        ConfigError: if the trial has not finished.
+        ConfigError: if the trial has not finished, or the encoder is no longer the one that it was trained on.
     """
     check(folder)
     facts = json.loads((folder / "trial.json").read_text())
     if not facts["finished"]:
         raise ConfigError(f"{folder}: the trial has not finished, so there is no model to load")
-    config = build_config(facts["config"])
+    config, trained = build_config(facts["config"]), trained_on(folder)
+    if trained and trained.encoder != fingerprint(config.encoder):
+        raise ConfigError(
+            f"encoder: {config.encoder!r}: its weights or its config.json have changed since {folder} was trained, "
+            "which keeps only what it changed in them; put back what was there"
+        )
     model = new_model(config.encoder, tuple(facts["label_names"]), config.seed, config.target.dropout)
     _copy_into(model, load_file(folder / FINISHED))
     return model.eval(), config

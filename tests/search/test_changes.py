@@ -19,7 +19,7 @@ def plan_of(blocks: dict[str, Any], **sweep: Any) -> Plan:
 def place(blocks: dict[str, Any], tmp_path: Path) -> Place:
     """The blocks as a sweep that has begun."""
     place = Place(tmp_path / "runs", "tiny")
-    make_folder(place, plan_of(blocks).to_mapping() | {"id": "0", "data": {}})
+    make_folder(place, plan_of(blocks).to_mapping() | {"id": "0", "data": {}}).release()
     return place
 
 

@@ -13,10 +13,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from search import export
 from search.errors import PlanError
-from search.export import export_trial, prove
+from search.export import export_trial
 from search.place import Place, load_outcome
 from search.plan import load_sweep
+from search.proof import TOLERANCE, proof_rows, prove
 from trainable.errors import ConfigError, TrialError
+from trainable.trained_on import trained_on
 from trainable.trial import load_trained
 
 SETTINGS = "target.learning_rate", "target.dataset", "source.frozen_layers", "seed", "encoder"
@@ -40,7 +42,7 @@ def test_winner_is_exported_with_its_label_names_and_length(exported: export.Exp
     assert AutoTokenizer.from_pretrained(exported.folder).model_max_length == 24
     assert exported.trial == 0
     assert exported.proof.rows == 6
-    assert exported.proof.max_difference <= export.TOLERANCE
+    assert exported.proof.max_difference <= TOLERANCE
 
 
 def test_a_pipeline_labels_short_and_very_long_texts(exported: export.Exported) -> None:
@@ -53,7 +55,7 @@ def test_a_pipeline_labels_short_and_very_long_texts(exported: export.Exported) 
 
 def test_pairs_are_proven_and_loaded(swept_pairs: Place, tmp_path: Path) -> None:
     pairs = export_trial(swept_pairs.name, swept_pairs.storage, tmp_path / "pairs")
-    assert pairs.proof.max_difference <= export.TOLERANCE
+    assert pairs.proof.max_difference <= TOLERANCE
     assert json.loads((pairs.folder / "trial.json").read_text())["text_columns"] == ["said", "answer"]
     classify = pipeline("text-classification", model=str(pairs.folder), truncation=True)
     assert classify({"text": "good " * 50, "text_pair": "bad " * 50})["label"] in {"negative", "positive"}
@@ -64,15 +66,19 @@ def test_an_altered_weight_is_found(exported: export.Exported, swept: Place, tmp
     workspace = load_sweep(swept).workspace(swept.storage)
     outcome = load_outcome(swept)
     assert outcome
-    model, config = load_trained(outcome.record(0).checkpoint_in(swept.folder) or Path())
+    checkpoint = outcome.record(0).checkpoint_in(swept.folder)
+    assert checkpoint
+    (model, config), trained = load_trained(checkpoint), trained_on(checkpoint)
+    assert trained
+    rows = proof_rows(config, trained.stages["target"], workspace)
     copy = tmp_path / "copy"
     copy.mkdir()
     for file in exported.folder.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
-    assert prove(copy, model, config, workspace) == exported.proof
+    assert prove(copy, model, rows) == exported.proof
     alter(copy)
     with pytest.raises(TrialError, match=r"a logit differs by 0.001 on 6 validation rows"):
-        prove(copy, model, config, workspace)
+        prove(copy, model, rows)
 
 
 def test_nothing_is_left_of_a_failed_export(swept: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +135,7 @@ def test_no_path_and_no_user_name_leaks(exported: export.Exported, swept: Place,
 
 def test_what_scripts_and_people_are_told(exported: export.Exported) -> None:
     told = json.loads(json.dumps(exported.to_json()))
-    names = {"name", "folder", "trial", "rows", "max_difference", "bytes", "metric", "validation", "test"}
+    names = {"name", "folder", "trial", "rows", "what", "max_difference", "bytes", "metric", "validation", "test"}
     assert set(told) == names
     assert told["test"]["rows"] == 6
     assert told["bytes"] == sum(file.stat().st_size for file in exported.folder.iterdir())
