@@ -16,7 +16,7 @@ from search.exportable import Chosen, choose
 from search.place import Place, load_facts
 from search.proof import TOLERANCE, Proof, proof_rows, prove
 from search.records import Outcome, Role, Score, TestScore, TrialRecord
-from search.selection import score_of
+from search.selection import score_of, trial_config
 from trainable.config import TrialConfig
 from trainable.errors import ConfigError
 from trainable.files import write_folder
@@ -106,7 +106,7 @@ def export_chosen(chosen: Chosen, to: Path) -> Exported:
     chatter.disable_progress_bar()
     outcome, record = chosen.outcome, chosen.record
     workspace = chosen.plan.workspace(chosen.storage)
-    model, config = load_trained(chosen.checkpoint)
+    model, config = load_trained(chosen.checkpoint, trial_config(chosen.plan, record).encoder)
     tokenizer = _tokenizer(config)
     known = load_facts(Place(chosen.storage, outcome.name))["data"]
     stages = _stages(config, chosen.checkpoint, workspace, known)

@@ -39,9 +39,11 @@ def finish(plan: Plan, storage: Path, ledger: Ledger, runs: TrialRuns, tracker: 
     winner = pick_winner(plan, ledger.records)
     test = None
     if winner is not None:
-        checkpoint = pick_run(plan, ledger.records, winner).checkpoint_in(ledger.folder)
+        run = pick_run(plan, ledger.records, winner)
+        checkpoint = run.checkpoint_in(ledger.folder)
         assert checkpoint is not None  # it has finished
-        test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric)
+        encoder = trial_config(plan, run).encoder
+        test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric, encoder)
     outcome = summarise(plan, storage, ledger, test, complete=True)
     _close(outcome, tracker)
     return outcome
@@ -83,9 +85,12 @@ def tracking_uri(plan: Plan, storage: Path) -> str:
     return plan.settings.tracking_uri or default_uri(storage)
 
 
-def test_score(checkpoint: Path, workspace: Workspace, metric: str) -> TestScore | None:
-    """Scores of a finished trial's model on the target's test split, or None where there is no such split."""
-    model, config = load_trained(checkpoint)
+def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str | None = None) -> TestScore | None:
+    """Scores of a finished trial's model on the target's test split, or None where there is no such split.
+
+    `encoder` is where that lies now, if not where it lay in training.
+    """
+    model, config = load_trained(checkpoint, encoder)
     prepared = stage_data(config, config.target, workspace)
     if "test" not in prepared.splits:
         return None

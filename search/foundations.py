@@ -9,6 +9,7 @@ from search.ledger import Ledger
 from search.plan import Plan
 from search.probe import versions
 from trainable.encoder import fingerprint
+from trainable.limits import resolve
 from trainable.prepare import Prepared, stage_data
 
 Foundations = dict[str, list[str]]
@@ -23,10 +24,14 @@ def foundations(plan: Plan, storage: Path, prepared: Mapping[str, Prepared]) -> 
     found: dict[str, set[str]] = {}
     for key, made in prepared.items():
         found.setdefault(key.rpartition(" ")[0], set()).add(made.data_fingerprint)
+    given = [value for name, value in plan.space.corners() if name == "encoder"] or [plan.base["encoder"]]
+    names = {
+        resolve(str(encoder), plan.roots): encoder for encoder in given
+    }  # as the experiment has them, wherever it lies
     for config, stage in {config.encoder: (config, stage) for _, stage, config in uses_of(plan)}.values():
-        tokenizer = stage_data(config, stage, plan.workspace(storage)).tokenizer_fingerprint
-        found[f"tokenizer {config.encoder}"] = {tokenizer}
-        found[f"encoder {config.encoder}"] = {fingerprint(config.encoder)}
+        name = names[config.encoder]
+        found[f"tokenizer {name}"] = {stage_data(config, stage, plan.workspace(storage)).tokenizer_fingerprint}
+        found[f"encoder {name}"] = {fingerprint(config.encoder)}
     return {name: sorted(prints) for name, prints in found.items()}
 
 

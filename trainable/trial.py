@@ -226,8 +226,12 @@ def best_value(folder: Path | None, metric: str) -> float | None:
     return value
 
 
-def load_trained(folder: Path) -> tuple[PreTrainedModel, TrialConfig]:
+def load_trained(folder: Path, encoder: str | None = None) -> tuple[PreTrainedModel, TrialConfig]:
     """The model of a finished trial's checkpoint, on the CPU in evaluation mode, and its settings.
+
+    Args:
+        folder: the checkpoint.
+        encoder: where its encoder lies now; none means where it lay in training.
 
     Raises:
         DamagedError: if the checkpoint is not what was written.
@@ -238,6 +242,7 @@ def load_trained(folder: Path) -> tuple[PreTrainedModel, TrialConfig]:
     if not facts["finished"]:
         raise ConfigError(f"{folder}: the trial has not finished, so there is no model to load")
     config, trained = build_config(facts["config"]), trained_on(folder)
+    config = config.model_copy(update={"encoder": encoder or config.encoder})
     if trained and trained.encoder != fingerprint(config.encoder):
         raise ConfigError(
             f"encoder: {config.encoder!r}: its weights or its config.json have changed since {folder} was trained, "

@@ -20,7 +20,7 @@ from search.records import Role, State, TrialRecord
 def plan(blocks: dict[str, Any]) -> Plan:
     changed = copy.deepcopy(blocks)
     changed["sweep"] |= {"finalists": 1, "confirm_seeds": 1, "keep_best": 2, "start_with": []}
-    return build_plan(changed, (), "test")
+    return build_plan(changed, (Path("/"),), "test")
 
 
 def record(

@@ -15,7 +15,7 @@ from trainable.seal import SEAL, seal
 def test_a_model_that_gives_one_label_to_everything_never_predicts_the_other(swept: Place, tmp_path: Path) -> None:
     outcome, workspace = load_outcome(swept), load_sweep(swept).workspace(swept.storage)
     assert outcome
-    checkpoint = shutil.copytree(str(outcome.record(0).checkpoint), tmp_path / "checkpoint")
+    checkpoint = shutil.copytree(swept.folder / str(outcome.record(0).checkpoint), tmp_path / "checkpoint")
     weights = load_file(checkpoint / "model.safetensors")
     weights["classifier.bias"] += torch.tensor([100.0, 0.0])
     save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})

@@ -14,17 +14,20 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
+from search.data import check_data
 from search.disk import remove_unneeded
 from search.export import export_trial
+from search.foundations import Foundations, foundations
 from search.ledger import Ledger
 from search.mlflow_runs import EXPERIMENT, MlflowRuns
-from search.place import Place, data_roots
-from search.plan import build_plan
+from search.place import Place, data_roots, load_facts
+from search.plan import build_plan, load_sweep
 from search.records import State
 from search.report import next_commands
 from search.show import current_outcome
 from search.store_uri import default_uri, sqlite_uri
 from search.study_file import open_study
+from tests.conftest import make_sweep
 
 
 def as_older_versions_wrote_it(place: Place) -> None:
@@ -97,13 +100,37 @@ def test_a_sweep_is_found_where_it_is_now(
     assert not first.storage.exists()
 
 
+def test_a_whole_project_is_moved(
+    tiny_bert: str, tweets_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With encoder, data and storage, all given relative to the experiment."""
+    project = tmp_path / "project"
+    shutil.copytree(tiny_bert, project / "encoder")
+    shutil.copy(tweets_csv, project / "tweets.csv")
+    monkeypatch.chdir(project)
+    target = {"dataset": {"csv": "tweets.csv"}, "padding_length": 24}
+    place = make_sweep(project / "runs", {"encoder": "./encoder", "target": target})
+    place.plan.write_text(json.dumps(load_facts(place) | {"roots": [str(project)], "storage": str(place.storage)}))
+    stands_on = stands_on_now(place)
+    monkeypatch.chdir(tmp_path)
+    shutil.move(project, tmp_path / "elsewhere")
+    now = Place(tmp_path / "elsewhere" / "runs", place.name)
+    assert stands_on_now(now) == stands_on
+    assert export_trial(now.name, now.storage, tmp_path / "model").proof.what == "validation rows"
+
+
+def stands_on_now(place: Place) -> Foundations:
+    plan = load_sweep(place)
+    return foundations(plan, place.storage, check_data(plan, place.storage))
+
+
 def test_a_copy_deletes_only_its_own(blocks: dict[str, Any], tmp_path: Path) -> None:
     """And of that nothing which the study does not know."""
     blocks["sweep"] |= {"finalists": 1, "confirm_seeds": 0, "keep_best": 1, "start_with": []}
     del blocks["space"]["source.enabled"]
     first = Place(tmp_path / "a", "tiny")
     first.folder.mkdir(parents=True)
-    plan = build_plan(blocks, (), "test")
+    plan = build_plan(blocks, (Path("/"),), "test")
     ledger = Ledger(first.study, plan.settings, plan.space, 0)
     ledger.begin_session("tune-1")
     made = {}
@@ -143,7 +170,7 @@ def as_older_versions_wrote_it_study_only(place: Place) -> None:
 
 def test_a_link_out_of_the_sweep_is_not_followed(blocks: dict[str, Any], tmp_path: Path) -> None:
     blocks["sweep"] |= {"start_with": []}
-    plan, place = build_plan(blocks, (), "test"), Place(tmp_path / "a", "tiny")
+    plan, place = build_plan(blocks, (Path("/"),), "test"), Place(tmp_path / "a", "tiny")
     outside = tmp_path / "outside" / "trial-000-x" / "checkpoint_000001"
     outside.mkdir(parents=True)
     place.folder.mkdir(parents=True)
