@@ -1,6 +1,5 @@
 """One batch of a trial beforehand: it says what a trial would say, and leaves nothing behind."""
 
-from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from trainable.config import build_config
 from trainable.device import Arithmetic
 from trainable.rehearsal import Line, rehearse
+from trainable.training import StageTraining
 from trainable.workspace import Workspace
 
 
@@ -50,21 +50,27 @@ def test_what_others_take_of_the_cpus_does_not_count(
 def test_emulated_bfloat16_is_told_and_not_waited_for(
     base: dict[str, Any], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = build_config(base, {"precision": "bf16"})
-    ticks = count()
-    monkeypatch.setattr("trainable.rehearsal._clocks", lambda: (1000.0 * (tick := next(ticks)), 1000.0 * tick))
+    config, computed = build_config(base, {"precision": "bf16"}), []
+
+    def run(training: StageTraining) -> tuple[tuple[int, float], tuple[int, float], int]:
+        """Seconds that are a straight line over tokens."""
+        computed.append(training.setting.precision)
+        tokens = int(training.steps.train.inputs.lengths.sum())
+        return (tokens, 1 + tokens), (tokens, 2 + tokens), 0
+
+    monkeypatch.setattr("trainable.rehearsal._run", run)
+    monkeypatch.setattr("trainable.device._slowdown", lambda device: 26.0)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     native = rehearse(config, workspace, threads=1)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
-    monkeypatch.setattr("trainable.device._slowdown", lambda device: 26.0)
-    computed: set[str] = set()
-    monkeypatch.setattr("trainable.evaluate.autocast", lambda precision, _: computed.add(precision) or nullcontext())
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     emulated = rehearse(config, workspace, threads=1)
-    assert computed == {"fp32"}
+    assert computed == ["bf16", "bf16", "fp32", "fp32"]
     assert native.arithmetic == Arithmetic("bf16", "bf16, as precision says")
     assert emulated.arithmetic == Arithmetic("bf16", "bf16, as precision says", 26.0)
-    assert emulated.paces["target"].step.fixed == pytest.approx(native.paces["target"].step.fixed, rel=0.05)
-    assert emulated.paces["target"].evaluation.per_token > native.paces["target"].evaluation.per_token
+    (slow,), (fast,) = emulated.paces.values(), native.paces.values()
+    assert slow.step.fixed == pytest.approx(fast.step.fixed)
+    assert slow.step.per_token == pytest.approx(26 * fast.step.per_token)
+    assert slow.evaluation.per_token == pytest.approx(26 * fast.evaluation.per_token)
 
 
 def test_nothing_is_trained_for_good(base: dict[str, Any], workspace: Workspace) -> None:
