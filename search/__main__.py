@@ -17,6 +17,7 @@ from rich.console import Console
 from search.errors import HaltError, PlanError, shown
 from search.redaction import redact
 from search.rehearsal_process import RehearsalProcess
+from search.streams import make_printable
 from spaces import SpaceError, shipped
 from trainable.errors import ConfigError, TrialError
 
@@ -247,6 +248,7 @@ def _readable_errors() -> Iterator[None]:
 def main() -> None:
     """The command. Its imports make a million objects, among which collections would find nothing, again and again."""
     gc.set_threshold(100_000, 50, 100)
+    make_printable()
     try:
         app()
     finally:

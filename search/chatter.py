@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 
@@ -19,7 +20,7 @@ def to_file(log: Path) -> Iterator[Console]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept_out, kept_err = os.dup(1), os.dup(2)
-    with log.open("a") as file, os.fdopen(os.dup(kept_err), "w") as terminal:
+    with log.open("a", encoding="utf-8") as file, _like_stderr(kept_err) as terminal:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
@@ -31,3 +32,8 @@ def to_file(log: Path) -> Iterator[Console]:
             os.dup2(kept_err, 2)
             os.close(kept_out)
             os.close(kept_err)
+
+
+def _like_stderr(descriptor: int) -> TextIO:
+    """A copy of the descriptor as a stream that encodes as stderr does."""
+    return os.fdopen(os.dup(descriptor), "w", encoding=sys.stderr.encoding, errors=sys.stderr.errors)

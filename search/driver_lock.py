@@ -175,7 +175,7 @@ def _this_process(inode: int) -> Driver:
 
 def _machine() -> str:
     with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return socket.gethostname()  # where there is no Linux
 
 

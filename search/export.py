@@ -117,7 +117,7 @@ def export_chosen(chosen: Chosen, to: Path) -> Exported:
     def write(folder: Path) -> None:
         save_model(model, tokenizer, folder)
         proofs.append(prove(folder, model, rows))
-        (folder / "trial.json").write_text(json.dumps(described.to_json(), indent=1))
+        (folder / "trial.json").write_text(json.dumps(described.to_json(), indent=1), encoding="utf-8")
         (folder / "README.md").write_text(model_card(described, proofs[0]), encoding="utf-8")
 
     write_folder(to.resolve(), write)

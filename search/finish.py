@@ -155,7 +155,7 @@ def deliver_rest(outcome: Outcome, plan: Plan, place: Place) -> Outcome:
 
 
 def _write(outcome: Outcome, place: Place) -> None:
-    write_file(place.outcome, lambda into: into.write_text(json.dumps(outcome.to_json(), indent=1)))
+    write_file(place.outcome, lambda into: into.write_text(json.dumps(outcome.to_json(), indent=1), encoding="utf-8"))
 
 
 def _close(outcome: Outcome, tracker: Tracker) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from search.streams import as_utf8
 from trainable.errors import ConfigError
 from trainable.files import write_file
 
@@ -47,12 +48,13 @@ def check_output(output: Path) -> None:
 
 
 def write_labelled(labelled: Labelled, output: Path | None) -> None:
-    """Write to a file that appears whole or not at all, by its suffix, or as CSV to stdout.
+    """Write to a file that appears whole or not at all, by its suffix, or as CSV to stdout; in UTF-8.
 
     Raises:
         ConfigError: if the file cannot be written.
     """
     if output is None:
+        as_utf8(sys.stdout)
         _write_csv(sys.stdout, labelled)
         return
 

@@ -167,7 +167,7 @@ def make_folder(place: Place, facts: Mapping[str, Any]) -> DriverLock:
     locks: list[DriverLock] = []
 
     def fill(into: Path) -> None:
-        (into / place.plan.name).write_text(json.dumps(facts, indent=1))
+        (into / place.plan.name).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         locks.append(DriverLock(into))  # before anybody else can see the folder
 
     try:
@@ -195,7 +195,7 @@ def change_facts(place: Place, experiment: Mapping[str, Any]) -> None:
 def keep_facts(place: Place, facts: Mapping[str, Any]) -> None:
     """Write a sweep's plan anew, if it says something else."""
     if facts != load_facts(place):
-        write_file(place.plan, lambda into: into.write_text(json.dumps(facts, indent=1)))
+        write_file(place.plan, lambda into: into.write_text(json.dumps(facts, indent=1), encoding="utf-8"))
 
 
 def _read(file: Path, way_out: str) -> dict[str, Any]:

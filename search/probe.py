@@ -37,7 +37,7 @@ def _storage_trouble(folder: Path, name: str) -> str:
     if not folder.is_dir():
         return "does not see what the driver writes there"
     try:
-        (folder / name).write_text(name)
+        (folder / name).write_text(name, encoding="utf-8")
     except OSError as error:
         return f"cannot write there ({error.strerror})"
     return ""

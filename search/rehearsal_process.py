@@ -111,7 +111,8 @@ def _serve() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
     with suppress(OSError):  # only Linux has it
-        Path("/proc/self/oom_score_adj").write_text("1000")  # where memory runs out, this ends and not the driver
+        # Where memory runs out, this ends and not the driver.
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     gc.disable()  # imports make much, and nothing to collect
     from trainable.ahead import train_ahead
     from trainable.config import build_config

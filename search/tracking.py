@@ -258,7 +258,8 @@ def provenance() -> dict[str, str]:
         except PackageNotFoundError:
             tags[f"version.{package}"] = "none"
     try:
-        git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False)
+        command = ["git", "rev-parse", "HEAD"]
+        git = subprocess.run(command, capture_output=True, encoding="ascii", timeout=10, check=False)
     except OSError:
         return tags
     return tags | ({"mlflow.source.git.commit": git.stdout.strip()} if git.returncode == 0 else {})

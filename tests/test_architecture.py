@@ -48,6 +48,32 @@ def test_imports_follow_the_design(path: Path) -> None:
     assert forbidden & set(imported(ast.parse(path.read_text()))) == set()
 
 
+def in_the_consoles_encoding(tree: ast.AST) -> Iterator[int]:
+    """Lines that open text without an encoding: they would read and write in that of the user's console."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or any(keyword.arg in {"encoding", None} for keyword in node.keywords):
+            continue
+        name = ast.unparse(node.func).rpartition(".")[2]
+        words = [a.value for a in [*node.args, *(k.value for k in node.keywords)] if isinstance(a, ast.Constant)]
+        modes = [word for word in words if isinstance(word, str) and set(word) <= set("rwaxbt+")]
+        opens = name in {"open", "fdopen", "NamedTemporaryFile"} and not any("b" in mode for mode in modes)
+        opens &= bool(modes) or isinstance(node.func, ast.Name)  # what has a method `open` may be no file
+        as_text = any(k.arg == "text" and ast.unparse(k.value) == "True" for k in node.keywords)
+        if name in {"read_text", "write_text"} or opens or as_text:
+            yield node.lineno
+
+
+def test_text_without_an_encoding_is_seen() -> None:
+    lines = ["open(p)", "p.open('w')", "p.read_text()", "os.fdopen(3, 'w')", "run(c, text=True)"]
+    fine = ["p.open('rb')", "open(p, encoding='utf-8')", "p.write_text(t, encoding='utf-8')", "os.open(p, flags)"]
+    assert list(in_the_consoles_encoding(ast.parse("\n".join(lines + fine)))) == [1, 2, 3, 4, 5]
+
+
+@each_module
+def test_text_is_read_and_written_in_a_named_encoding(path: Path) -> None:
+    assert list(in_the_consoles_encoding(ast.parse(path.read_text(encoding="utf-8")))) == []
+
+
 @each_module
 def test_modules_can_be_read_in_one_sitting(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES

@@ -64,8 +64,8 @@ class Progress:
     @staticmethod
     def read(folder: Path) -> "Progress":
         """From a folder that `write` wrote into."""
-        return Progress(**json.loads((folder / "progress.json").read_text()))
+        return Progress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
 
     def write(self, folder: Path) -> None:
         """As `progress.json`."""
-        (folder / "progress.json").write_text(json.dumps(asdict(self)))
+        (folder / "progress.json").write_text(json.dumps(asdict(self)), encoding="utf-8")

@@ -21,7 +21,7 @@ SEAL = "sha256.json"
 def seal(folder: Path) -> None:
     """Write the checksums of a folder's files into it."""
     digests = {file.name: _digest(file) for file in sorted(folder.iterdir()) if file.is_file()}
-    (folder / SEAL).write_text(json.dumps(digests, indent=1))
+    (folder / SEAL).write_text(json.dumps(digests, indent=1), encoding="utf-8")
 
 
 def write_sealed(folder: Path, write: Callable[[Path], object]) -> None:

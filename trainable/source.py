@@ -108,7 +108,7 @@ def is_done(folder: Path) -> bool:
 
 def load_source(folder: Path) -> TrainedSource:
     """Read a stage that `train_once` has made."""
-    facts = json.loads((folder / DONE).read_text())
+    facts = json.loads((folder / DONE).read_text(encoding="utf-8"))
     weights = load_file(folder / "weights.safetensors")
     return TrainedSource(weights, tuple(facts["label_names"]), facts["metrics"])
 
@@ -117,4 +117,4 @@ def _save(training: StageTraining, label_names: tuple[str, ...], folder: Path) -
     weights = {name: p.detach().cpu().contiguous() for name, p in training.trained.items()}
     save_file(weights, folder / "weights.safetensors")
     facts = {"label_names": label_names, "metrics": training.progress.best_metrics}
-    (folder / DONE).write_text(json.dumps(facts))
+    (folder / DONE).write_text(json.dumps(facts), encoding="utf-8")

@@ -45,7 +45,7 @@ class TrainedOn:
 
 def trained_on(checkpoint: Path) -> TrainedOn | None:
     """What the trial of a checkpoint was trained on; none where an older version wrote it."""
-    facts = json.loads((checkpoint / "trial.json").read_text()).get("trained_on")
+    facts = json.loads((checkpoint / "trial.json").read_text(encoding="utf-8")).get("trained_on")
     return _TRAINED_ON.validate_python(facts) if facts else None
 
 

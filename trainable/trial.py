@@ -181,7 +181,7 @@ class Trial:
             "finished": self.finished,
             "trained_on": to_json(TrainedOn(self._encoder, self._data)),
         }
-        (folder / "trial.json").write_text(json.dumps(facts, indent=1))
+        (folder / "trial.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         seal(folder)
 
 
@@ -222,7 +222,7 @@ def best_value(folder: Path | None, metric: str) -> float | None:
     """The best validation value so far of the trial that a checkpoint belongs to; none without either."""
     if folder is None or not (file := folder / "trial.json").exists():
         return None
-    value: float | None = json.loads(file.read_text())["metrics"].get(f"target.validation.{metric}")
+    value: float | None = json.loads(file.read_text(encoding="utf-8"))["metrics"].get(f"target.validation.{metric}")
     return value
 
 
@@ -238,7 +238,7 @@ def load_trained(folder: Path, encoder: str | None = None) -> tuple[PreTrainedMo
         ConfigError: if the trial has not finished, or the encoder is no longer the one that it was trained on.
     """
     check(folder)
-    facts = json.loads((folder / "trial.json").read_text())
+    facts = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
     if not facts["finished"]:
         raise ConfigError(f"{folder}: the trial has not finished, so there is no model to load")
     config, trained = build_config(facts["config"]), trained_on(folder)
