@@ -50,4 +50,6 @@ def _without_labels(raw: RawTable, train: RawTable, label: str) -> str:
 
 
 def _value(cell: object) -> str:
-    return "" if cell is None else str(cell).strip()
+    if cell is None or cell != cell:  # NaN stands for nothing in tables that pandas wrote
+        return ""
+    return str(cell).strip().removesuffix(".0")

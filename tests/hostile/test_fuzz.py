@@ -162,3 +162,14 @@ def test_what_the_csv_module_writes_is_read_back(rows: list[tuple[str, str]], ki
         csv.writer(stream, delimiter="\t" if kind == "tsv" else ",").writerows([("one", "two"), *rows])
     raw = read_csv(file.read_bytes().decode(), file.name)
     assert list(zip(raw.cells("one"), raw.cells("two"), strict=True)) == rows
+
+
+@quick
+@given(body=st.text('ab",;\n', min_size=1), quoting=st.sampled_from([None, "double", "none"]))
+def test_rows_are_not_fewer_than_lines_without_a_word(body: str, quoting: str | None) -> None:
+    lines = [line for line in f"one,two\n{body}".split("\n") if line]
+    try:
+        table = read_csv("\n".join(lines), "a.csv", ",", quoting)
+    except ConfigError:
+        return
+    assert table.rows == len(lines) - 1 or (quoting != "none" and "quoted cell of several lines" in table.notes[0])

@@ -112,7 +112,7 @@ def test_one_table_has_no_splits(tmp_path: Path) -> None:
     assert sizes(splits) == {"train": 18, "validation": 2}
 
 
-@pytest.mark.parametrize("labels", [[-1] * 8, [None] * 8, ["-1"] * 8, [""] * 8])
+@pytest.mark.parametrize("labels", [[-1] * 8, [None] * 8, [-1.0] * 8, [float("nan")] * 8, ["-1"] * 8, [""] * 8])
 def test_a_test_split_without_labels_is_left_out_with_a_note(labels: list[object], tmp_path: Path) -> None:
     saved(tmp_path, train=part("train"), validation=part("other", 10), test=part("hidden", 8, labels))
     splits = read_splits(Dataset(folder="saved"), [tmp_path])
