@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import safe_open
 
 from trainable.errors import ConfigError
+from trainable.hub import hub_options
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -70,8 +71,9 @@ def load_config(source: str) -> PretrainedConfig:
     """
     from transformers import AutoConfig
 
+    options = hub_options(source)
     with readable(f"encoder: no configuration can be loaded from {source!r}"):
-        config: PretrainedConfig = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        config: PretrainedConfig = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
     return config
 
 
@@ -83,8 +85,9 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
+    options = hub_options(source)
     with readable(f"encoder: no tokenizer can be loaded from {source!r}"):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
         if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes one up where there are no files
             raise ValueError("it has no vocabulary; a tokenizer.json is missing")
     return tokenizer
@@ -114,6 +117,7 @@ def load_classifier(source: str, what: str, **options: Any) -> tuple[PreTrainedM
     import torch
     from transformers import AutoModelForSequenceClassification
 
+    options |= hub_options(source)
     with readable(f"{what} cannot be loaded"):
         model, found = AutoModelForSequenceClassification.from_pretrained(
             source,
