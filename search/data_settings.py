@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from spaces import SpaceError, parse_yaml
 from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.wording import describe
+from trainable.yaml_file import parse_value
 
 
 def dataset_of(place: Mapping[str, str], settings: Mapping[str, str]) -> Dataset:
@@ -25,8 +25,8 @@ def dataset_of(place: Mapping[str, str], settings: Mapping[str, str]) -> Dataset
     problems: list[str] = []
     for name, text in settings.items():
         try:
-            fields[name] = parse_yaml(f"value: {text}", f"--set {name}")["value"]
-        except SpaceError as error:
+            fields[name] = parse_value(text, name)
+        except ConfigError as error:
             problems += error.problems
     if problems:
         raise ConfigError(problems)

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,12 +14,13 @@ from search.crosscheck import Blocks, joint_problems, read_settings, read_space
 from search.errors import PlanError
 from search.place import Place, data_roots, load_facts
 from search.settings import CHANGEABLE, SweepSettings
-from spaces import Space, SpaceError, load_yaml, parse_yaml, shipped
+from spaces import Space, SpaceError, shipped
 from trainable.config import TrialConfig, build_config
 from trainable.errors import ConfigError
 from trainable.limits import limits, resolve, stated_limits
 from trainable.wording import shown, unknown
 from trainable.workspace import Workspace
+from trainable.yaml_file import load_yaml, parse_value
 
 BLOCKS = ("sweep", "trial", "space")
 T = TypeVar("T")
@@ -90,7 +90,7 @@ def load_plan(file: Path, overrides: Mapping[str, str] | None = None) -> Plan:
     """
     try:
         blocks = load_yaml(file)
-    except SpaceError as error:
+    except ConfigError as error:
         raise PlanError(list(error.problems)) from None
     return build_plan(_override(blocks, overrides or {}), (file.parent.resolve(), Path.cwd()), str(file))
 
@@ -177,9 +177,10 @@ def _override(blocks: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[s
                 f"--set {name}: {name.rpartition('.')[0]} must be a mapping of settings, got {shown(inner)}"
             )
             continue
-        value = collect(problems, partial(parse_yaml, f"value: {text}", f"--set {name}"))
-        if value is not None:
-            inner[path[-1]] = value["value"]
+        try:
+            inner[path[-1]] = parse_value(text, name)
+        except ConfigError as error:
+            problems += error.problems
     if problems:
         raise PlanError(problems)
     return result

@@ -1,4 +1,4 @@
-"""What can vary in a sweep: domains, conditions, their YAML, and the experiment files that are shipped."""
+"""What can vary in a sweep: domains, conditions, and the experiment files that are shipped."""
 
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from spaces.ranges import Float, Int
 from spaces.scalars import Scalar
 from spaces.schema import space_schema
 from spaces.space import Point, Space
-from spaces.yaml_file import dump_yaml, load_yaml, parse_yaml
 
 __all__ = [
     "Choice",
@@ -22,10 +21,7 @@ __all__ = [
     "Scalar",
     "Space",
     "SpaceError",
-    "dump_yaml",
-    "load_yaml",
     "parse_space",
-    "parse_yaml",
     "shipped",
     "space_schema",
 ]

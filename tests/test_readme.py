@@ -16,10 +16,10 @@ from pydantic_core import to_jsonable_python
 from search.__main__ import app
 from search.plan import build_plan
 from search.settings import SweepSettings
-from spaces import parse_yaml
 from trainable.config import Source, Stage, Target, TrialConfig
 from trainable.dataset import Dataset
 from trainable.strict import Strict
+from trainable.yaml_file import parse_yaml
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from search.store_uri import ui_command
-from spaces import dump_yaml
+from trainable.yaml_file import dump_yaml
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(path for package in ("spaces", "trainable", "search") for path in (ROOT / package).rglob("*.py"))

@@ -1,47 +1,87 @@
-"""One trial without Ray: `python -m trainable FILE [--set NAME=VALUE ...]`, to debug or to look."""
+"""One trial without Ray: `python -m trainable FILE [--set NAME=VALUE ...]`, to debug or to look.
+
+The same settings and seed give the number that they give in a sweep. A search trial under a scheduler is evaluated
+at further places, which are settings too: `--set 'target.evaluate_at=[...]'`, as the sweep's MLflow run names them.
+"""
 
 import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import yaml
+import torch
 
-from trainable.config import build_config
-from trainable.device import arithmetic, pick_device
+from trainable.config import TrialConfig, build_config
 from trainable.errors import ConfigError, TrialError
+from trainable.limits import resolve
 from trainable.progress import Report
 from trainable.trial import run_trial
+from trainable.wording import shown
 from trainable.workspace import Workspace
+from trainable.yaml_file import load_yaml, parse_value
 
 
 def main() -> int:
     """Run the trial block of an experiment file; prints reports as they come and the result as JSON."""
     parser = argparse.ArgumentParser(prog="python -m trainable", description=__doc__)
-    parser.add_argument("file", type=Path, help="an experiment file (its trial block is read), or a trial block alone")
+    parser.add_argument("file", type=Path, help="an experiment file, or a trial block alone")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="such as target.epochs=1")
     parser.add_argument("--cache", type=Path, help="keep tokens and source stages here (default: thrown away)")
     parser.add_argument("--save", type=Path, help="write the trained model, as a checkpoint, to this folder")
     arguments = parser.parse_args()
     try:
-        with arguments.file.open(encoding="utf-8") as stream:  # from a stream, so that mistakes name the file
-            block = yaml.safe_load(stream)
-        if not isinstance(block, dict):
-            raise ConfigError(f"{arguments.file}: holds no mapping")
-        settings = {name: yaml.safe_load(value) for name, _, value in (s.partition("=") for s in arguments.set)}
-        config = build_config(block.get("trial", block), settings)
+        blocks, roots = load_yaml(arguments.file), (arguments.file.parent, Path())
+        sweep = _mapping(blocks, "sweep")
+        config = _config(blocks, sweep, _settings(arguments.set), roots)
+        torch.set_num_threads(_count(sweep, "cpus_per_trial"))  # sums depend on how they are split
         with tempfile.TemporaryDirectory() as scratch:
-            roots = (arguments.file.parent, Path())
             workspace = Workspace(arguments.cache or Path(scratch), roots)
-            if warning := arithmetic(config.precision, pick_device()).warning:
-                print(warning, file=sys.stderr)
             result = run_trial(config, _print_report, workspace=workspace, save_to=arguments.save)
-    except (ConfigError, TrialError, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ConfigError, TrialError, OSError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
     print(json.dumps({"value": result.value, "metrics": result.metrics}, indent=1))
     return 0
+
+
+def _config(
+    blocks: Mapping[str, Any], sweep: Mapping[str, Any], settings: Mapping[str, Any], roots: tuple[Path, ...]
+) -> TrialConfig:
+    """The trial that a sweep would make of these settings."""
+    base = {**(_mapping(blocks, "trial") if "trial" in blocks else blocks)}
+    if "metric" in sweep:
+        base["metric"] = sweep["metric"]
+    config = build_config(base, settings)
+    parts = max(config.micro_batches, _count(sweep, "workers_per_trial"))
+    return config.model_copy(update={"encoder": resolve(config.encoder, roots), "micro_batches": parts})
+
+
+def _mapping(blocks: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    block = blocks.get(name)
+    if block is not None and not isinstance(block, Mapping):
+        raise ConfigError(f"{name}: must be a mapping of settings, got {shown(block)}")
+    return block or {}
+
+
+def _count(sweep: Mapping[str, Any], name: str) -> int:
+    """How many of these a trial of the sweep has; one where the file does not say."""
+    value = sweep.get(name, 1)
+    if not isinstance(value, int | float) or not value > 0:
+        raise ConfigError(f"sweep.{name}: must be a number above 0, got {shown(value)}")
+    return max(1, int(value))
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    settings = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {text}: must be NAME=VALUE")
+        settings[name.strip()] = parse_value(value, name.strip())
+    return settings
 
 
 def _print_report(report: Report) -> bool:

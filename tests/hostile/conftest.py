@@ -13,7 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from search.__main__ import app
-from spaces import dump_yaml
+from trainable.yaml_file import dump_yaml
 
 LONGEST = 2000  # characters of a message's line: what a terminal shows without drowning its reader
 

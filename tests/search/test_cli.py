@@ -15,7 +15,7 @@ from search.data import check_data
 from search.place import Place
 from search.plan import load_plan
 from search.study_file import open_study
-from spaces import dump_yaml
+from trainable.yaml_file import dump_yaml
 
 pytestmark = pytest.mark.usefixtures("ray_when_joined")
 

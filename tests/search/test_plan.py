@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 from search.data import check_data
 from search.plan import PlanError, build_plan, find_experiment, load_plan
-from spaces import dump_yaml, shipped
+from spaces import shipped
+from trainable.yaml_file import dump_yaml
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -397,3 +399,32 @@ def test_a_relative_file_is_looked_up_beside_the_experiment(
     (tmp_path / "mine.csv").write_text(tweets_csv.read_text(encoding="utf-8"), encoding="utf-8")
     blocks["trial"]["target"]["dataset"] = {"csv": "mine.csv"}
     assert len(check_data(load_plan(written(blocks, tmp_path)), tmp_path / "runs")) == 2
+
+
+def test_an_encoder_is_looked_up_beside_the_experiment(
+    blocks: dict[str, Any], tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From whatever folder a command is given; the sweep keeps the names as they are written."""
+    for name in ("a", "b"):
+        shutil.copytree(tiny_bert, tmp_path / "encoders" / name)
+    del blocks["trial"]["encoder"]
+    blocks["space"]["encoder"] = {"choice": ["./encoders/a", "encoders/b"]}
+    file = written(blocks, tmp_path)
+    monkeypatch.chdir("/")
+    kept = json.loads(json.dumps(load_plan(file).to_mapping()))
+    file.unlink()
+    again = build_plan({n: kept[n] for n in ("sweep", "trial", "space")}, tuple(map(Path, kept["roots"])), "plan.json")
+    names = kept["space"]["encoder"]["choice"]
+    found = [again.config({"source.enabled": False, "encoder": name}).encoder for name in names]
+    assert found == [str(tmp_path / "encoders" / name) for name in ("a", "b")]
+    assert names == ["./encoders/a", "encoders/b"]
+    assert len(check_data(again, tmp_path / "runs")) == 2
+
+
+@pytest.mark.parametrize("name", ["./none", "../none", "/none", "~/none", "a/b/c"])
+def test_what_looks_like_a_path_is_never_looked_up_on_the_hub(
+    name: str, blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    blocks["trial"]["encoder"] = name
+    (problem,) = problems(written(blocks, tmp_path))
+    assert f"trial.encoder: {name!r}: no such folder; looked in " in problem

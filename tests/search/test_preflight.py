@@ -26,8 +26,8 @@ from search.probe import probe
 from search.rehearsal_process import RehearsalProcess
 from search.settings import SweepSettings
 from search.start import start_sweep
-from spaces import dump_yaml
 from trainable.errors import ConfigError
+from trainable.yaml_file import dump_yaml
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from search.place import Place
-from spaces import dump_yaml
+from trainable.yaml_file import dump_yaml
 
 HEAVY = {"torch", "ray", "transformers", "mlflow", "optuna", "datasets", "scipy", "pandas", "sklearn"}
 WATCHED = """

@@ -5,7 +5,8 @@ import jsonschema
 import pytest
 
 from search.schema import experiment_schema
-from spaces import load_yaml, shipped
+from spaces import shipped
+from trainable.yaml_file import load_yaml
 
 SCHEMA = experiment_schema()
 

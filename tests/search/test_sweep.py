@@ -27,11 +27,11 @@ from search.records import Outcome, State, TrialRecord
 from search.show import current_outcome
 from search.start import extend_sweep, resume_sweep, start_sweep
 from search.store_uri import default_uri, sqlite_uri
-from spaces import dump_yaml
 from trainable.errors import ConfigError
 from trainable.progress import Report
 from trainable.seal import check
 from trainable.trial import run_trial
+from trainable.yaml_file import dump_yaml
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 

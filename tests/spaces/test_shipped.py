@@ -8,7 +8,8 @@ import optuna
 import pytest
 
 import spaces
-from spaces import Space, SpaceError, load_yaml, parse_space, shipped
+from spaces import Space, SpaceError, parse_space, shipped
+from trainable.yaml_file import load_yaml
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

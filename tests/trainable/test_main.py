@@ -55,6 +55,9 @@ def test_another_process_without_ray_gives_the_same_numbers(
     [
         (["--set", "target.epoch=1"], "target.epoch: no such setting: 'epoch'; did you mean 'epochs'?"),
         (["--set", "target.frozen_layers=4"], "target.frozen_layers: 4 is more than the 3 layers"),
+        (["--set", "target.epochs"], "--set target.epochs: must be NAME=VALUE"),
+        (["--set", "target.epochs=["], "--set target.epochs:"),
+        (["--set", "encoder=./none"], "encoder: './none': no such folder; looked in"),
         (["--set", "target.dataset={csv: none.csv}"], "none.csv: no such file"),
         (["--set", "encoder=package:none_such"], "no installed Python package of the name 'none_such'"),
     ],
@@ -70,13 +73,41 @@ def test_mistakes_are_said_without_a_traceback(
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize(("text", "code"), [("- a list", 2), ("trial: [", 1), (None, 1)])
+@pytest.mark.parametrize(
+    ("sweep", "words"),
+    [
+        ([1], "sweep: must be"),
+        ({"cpus_per_trial": "many"}, "sweep.cpus_per_trial"),
+        ({"metric": "f1"}, "metric: no such metric: 'f1'"),
+    ],
+)
+def test_what_it_reads_of_the_sweep_is_checked(
+    sweep: Any, words: str, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text(encoding="utf-8")), "sweep": sweep}))
+    monkeypatch.setattr(sys, "argv", ["trainable", str(file)])
+    assert command.main() == 2
+    assert words in capsys.readouterr().err
+
+
+def test_an_encoder_beside_the_file_is_found_from_elsewhere(
+    file: Path, tiny_bert: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (file.parent / "encoder").symlink_to(tiny_bert)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr(sys, "argv", ["trainable", str(file), "--set", "encoder=./encoder", "--set", "target.epochs=1"])
+    assert command.main() == 0
+    assert json.loads(capsys.readouterr().out)["value"] > 0
+
+
+@pytest.mark.parametrize("text", ["- a list", "trial: [", "trial: {encoder: a, encoder: b}", None])
 def test_unreadable_files_are_said_too(
-    text: str | None, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "some.yaml"
     if text is not None:
         file.write_text(text, encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["trainable", str(file)])
-    assert command.main() == code
+    assert command.main() == 2
     assert "some.yaml" in capsys.readouterr().err

@@ -12,8 +12,10 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from spaces.errors import SpaceError, show
-from spaces.scalars import Scalar
+from trainable.errors import ConfigError
+from trainable.wording import shown
+
+Scalar = bool | int | float | str | None
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
@@ -37,7 +39,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     """Read a file that holds one mapping.
 
     Raises:
-        SpaceError: with file, line and column, if the file cannot be read, is longer than `MAX_BYTES`, is no
+        ConfigError: with file, line and column, if the file cannot be read, is longer than `MAX_BYTES`, is no
             UTF-8 or no YAML, nests deeper than `MAX_DEPTH`, holds more than `MAX_NODES` values, repeats a key,
             carries a tag other than YAML's own for scalars, lists and mappings, or is not a mapping.
     """
@@ -49,17 +51,24 @@ def parse_yaml(text: str, name: str) -> dict[str, Any]:
     try:
         node = _Composer(text).get_single_node()
         if node is None:
-            raise SpaceError(f"{name}: is empty; it must hold a mapping such as `sweep: {{name: first}}`")
+            raise ConfigError(f"{name}: is empty; it must hold a mapping such as `sweep: {{name: first}}`")
         if not isinstance(node, MappingNode):
             what = "a list" if isinstance(node, SequenceNode) else "a single value"
-            raise SpaceError(f"{name}: must hold a mapping (`name: value` lines), not {what}")
+            raise ConfigError(f"{name}: must hold a mapping (`name: value` lines), not {what}")
         mapping: dict[str, Any] = _Builder().build(node)
     except yaml.MarkedYAMLError as error:
-        raise SpaceError(_sentence(name, error)) from None
+        raise ConfigError(_sentence(name, error)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise SpaceError(f"{name}:{line}: the character {ascii(chr(error.character))} is not allowed in YAML") from None
+        raise ConfigError(
+            f"{name}:{line}: the character {ascii(chr(error.character))} is not allowed in YAML"
+        ) from None
     return mapping
+
+
+def parse_value(text: str, name: str) -> Any:
+    """Read what stands behind the equals sign of `--set NAME=VALUE`; the sentence of an error begins with its name."""
+    return parse_yaml(f"value: {text}", f"--set {name}")["value"]
 
 
 def dump_yaml(mapping: Mapping[str, Any]) -> str:
@@ -129,7 +138,7 @@ class _Builder:
             if not isinstance(key, ScalarNode) or not key.value or _UNUSABLE.search(key.value):
                 raise _error(mark, "a key must be text")
             if key.value in lines:
-                raise _error(mark, f"the key {show(key.value)} stands here again, after line {lines[key.value]}")
+                raise _error(mark, f"the key {shown(key.value)} stands here again, after line {lines[key.value]}")
             lines[key.value] = mark.line + 1
             mapping[key.value] = self.build(value, depth + 1)
         return mapping
@@ -146,7 +155,7 @@ def _scalar(node: ScalarNode) -> Scalar:
     if kind not in _RESOLVERS:
         raise _error(node.start_mark, f"the tag {node.tag.replace(_TAG, '!!')} is not allowed")
     if not re.match(_RESOLVERS[kind][0], text):
-        raise _error(node.start_mark, f"{show(text)} is no {kind}")
+        raise _error(node.start_mark, f"{shown(text)} is no {kind}")
     if kind == "null":
         return None
     if kind == "bool":
@@ -166,19 +175,19 @@ def _read(path: Path) -> str:
     """The text of a file of at most `MAX_BYTES`, without the byte-order mark that some editors write."""
     if not path.is_file():
         what = "is a folder or device, not a file" if path.exists() else "no such file"
-        raise SpaceError(f"{path}: {what}")
+        raise ConfigError(f"{path}: {what}")
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise SpaceError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     if len(raw) > MAX_BYTES:
-        raise SpaceError(f"{path}: is longer than {MAX_BYTES} bytes; an experiment file holds settings, not data")
+        raise ConfigError(f"{path}: is longer than {MAX_BYTES} bytes; an experiment file holds settings, not data")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise SpaceError(f"{path}:{line}: is not UTF-8 (byte 0x{raw[error.start]:02x}); save it as UTF-8") from None
+        raise ConfigError(f"{path}:{line}: is not UTF-8 (byte 0x{raw[error.start]:02x}); save it as UTF-8") from None
 
 
 def _check_limits(mark: yaml.Mark, depth: int, count: int) -> None:

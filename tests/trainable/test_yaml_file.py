@@ -4,15 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces import SpaceError, dump_yaml, load_yaml, parse_yaml
+from trainable.errors import ConfigError
+from trainable.yaml_file import dump_yaml, load_yaml, parse_yaml
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12)
 )
 
 HOSTILE = {
-    "duplicate key": ("a: 1\nb:\n  c: 1\n  c: 2\n", 'f.yaml:4:3: the key "c" stands here again, after line 3'),
-    "duplicate key in another form": ('a: 1\n"a": 2\n', 'f.yaml:2:1: the key "a" stands here again'),
+    "duplicate key": ("a: 1\nb:\n  c: 1\n  c: 2\n", "f.yaml:4:3: the key 'c' stands here again, after line 3"),
+    "duplicate key in another form": ('a: 1\n"a": 2\n', "f.yaml:2:1: the key 'a' stands here again"),
     "billion laughs": (LAUGHS, "more than 20000 values, aliases spelt out"),
     "alias of itself": ("a: &x [*x]", "nested deeper than 32 levels"),
     "many values": ("a: [" + "1," * 30_000 + "]", "more than 20000 values"),
@@ -21,7 +22,7 @@ HOSTILE = {
     "code": ("a: !!python/object/apply:os.system ['true']", "f.yaml:1:4: the tag !!python/object/apply:os.system"),
     "own tag": ("a: !secret x", "f.yaml:1:4: the tag !secret is not allowed"),
     "tagged mapping": ("a: !!set {x: null}", "f.yaml:1:4: the tag !!set is not allowed"),
-    "tag that lies": ("a: !!int abc", 'f.yaml:1:4: "abc" is no int'),
+    "tag that lies": ("a: !!int abc", "f.yaml:1:4: 'abc' is no int"),
     "unknown alias": ("a: *b", "f.yaml:1:4: found undefined alias"),
     "empty": ("", "f.yaml: is empty"),
     "comments only": ("# nothing\n", "f.yaml: is empty"),
@@ -44,7 +45,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize(("content", "words"), HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_is_refused_in_one_sentence(content: str, words: str) -> None:
-    with pytest.raises(SpaceError) as caught:
+    with pytest.raises(ConfigError) as caught:
         parse_yaml(content, "f.yaml")
     (problem,) = caught.value.problems
     assert problem.startswith("f.yaml:")
@@ -104,7 +105,7 @@ def test_what_is_dumped_reads_back_the_same(mapping: dict[str, object]) -> None:
 def test_any_text_is_a_mapping_or_one_sentence(content: str) -> None:
     try:
         assert isinstance(parse_yaml(content, "f"), dict)
-    except SpaceError as error:
+    except ConfigError as error:
         assert len(error.problems) == 1
 
 
@@ -120,16 +121,16 @@ FILES = {
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path, raw: bytes, words: str) -> None:
     path = tmp_path / "f.yaml"
     path.write_bytes(raw)
-    with pytest.raises(SpaceError) as caught:
+    with pytest.raises(ConfigError) as caught:
         load_yaml(path)
     assert words in caught.value.problems[0]
 
 
 def test_a_missing_file_a_folder_and_a_device_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpaceError, match="no such file"):
+    with pytest.raises(ConfigError, match="no such file"):
         load_yaml(tmp_path / "none.yaml")
     for path in (tmp_path, "/dev/zero"):
-        with pytest.raises(SpaceError, match="is a folder or device, not a file"):
+        with pytest.raises(ConfigError, match="is a folder or device, not a file"):
             load_yaml(path)
 
 
