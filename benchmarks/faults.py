@@ -112,7 +112,7 @@ class Found:
 
     outcome: Outcome
     runs: list[dict[str, Any]]
-    """Of each run of a trial: `trial`, `status`, `history` (steps and values)."""
+    """Of each run of a trial: `trial` (its key as text), `status`, `history` (steps and values)."""
     status: str
     """The sweep's own run's."""
     drivers: int
@@ -182,7 +182,7 @@ def found_of(parts: Parts, storage: Path, drivers: int, seconds: float) -> Found
     )
     runs = [
         {
-            "trial": int(run.data.tags["transfersweep.trial"]),
+            "trial": run.data.tags["transfersweep.trial"],
             "status": run.info.status,
             "history": [
                 (m.step, m.value) for m in client.get_metric_history(run.info.run_id, f"target.validation.{METRIC}")
@@ -195,9 +195,9 @@ def found_of(parts: Parts, storage: Path, drivers: int, seconds: float) -> Found
 
 def compare(quiet: Found, found: Found) -> Counter[str]:
     """How often each promise was broken."""
-    expected = {trial.number: trial for trial in quiet.outcome.trials}
-    numbers = Counter(trial.number for trial in found.outcome.trials)
-    ended = {trial.number: trial for trial in found.outcome.trials if trial.state is State.FINISHED}
+    expected = {str(trial.key): trial for trial in quiet.outcome.trials}
+    numbers = Counter(str(trial.key) for trial in found.outcome.trials)
+    ended = {str(trial.key): trial for trial in found.outcome.trials if trial.state is State.FINISHED}
     histories = {run["trial"]: run["history"] for run in quiet.runs}
     right = Counter(
         run["trial"]

@@ -132,6 +132,7 @@ def export(
     name: SweepName,
     to: Annotated[Path, typer.Option(help="A new folder for the model.")],
     trial: Annotated[int | None, typer.Option(help="Another trial than the winner.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another of its seeds than the best on validation.")] = None,
     storage: Storage = Path("runs"),
     set_: Set = None,
     as_json: AsJson = False,
@@ -140,7 +141,7 @@ def export(
     with _readable_errors():
         from search.exportable import choose
 
-        chosen = choose(name, storage, to, trial, _pairs(set_))
+        chosen = choose(name, storage, to, trial, _pairs(set_), seed)
         from search.export import export_chosen  # with torch: a mistake need not wait for it
 
         exported = export_chosen(chosen, to)

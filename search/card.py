@@ -54,6 +54,7 @@ class Described:
         return {
             "sweep": self.outcome.name,
             "trial": self.record.number,
+            "seed": self.record.seed,
             "settings": self.settings,
             "label_names": list(self.labels),
             "text_columns": list(self.text_columns),
@@ -135,11 +136,13 @@ def _what(described: Described) -> str:
     outcome, record = described.outcome, described.record
     stages = " and then ".join(f"on {_cell(data.name)} ({name})" for name, data in described.data.items())
     many = "pairs of texts" if len(described.text_columns) > 1 else "texts"
-    chosen = "the winner" if record.number == outcome.exported else "not the winner"
+    chosen = "the winner" if record.number == outcome.winner else "not the winner"
+    repeats = f" (and {len(outcome.repeats)} repeats of finalists on other seeds)" if outcome.repeats else ""
     return (
         f"Sorts {many} into {len(described.labels)} classes. `{public_encoder(described.encoder)}` fine-tuned {stages} "
-        f"with [Transformers](https://github.com/huggingface/transformers). Trial {record.number} of the sweep "
-        f"`{outcome.name}`, {chosen} among {len(outcome.trials)} trials, by {outcome.metric} on the validation split."
+        f"with [Transformers](https://github.com/huggingface/transformers). Trial {record.number}, seed {record.seed}, "
+        f"of the sweep `{outcome.name}`: {chosen} among {len(outcome.searched)} trials{repeats}, by {outcome.metric} "
+        "on the validation split."
     )
 
 

@@ -18,9 +18,10 @@ from search.halt import Halt
 from search.ledger import Ledger
 from search.place import Place
 from search.plan import Plan
-from search.records import State, TrialRecord, ranked, trial_name
+from search.records import State, TrialRecord, ranked
 from search.selection import finalists
 from search.settings import SweepSettings
+from search.trial_names import trial_name
 from trainable.errors import disk_is_full
 
 MARGIN_BYTES = 32 * 2**20
@@ -46,9 +47,9 @@ def expendable(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """
     done = [r for r in ranked(records, plan.settings.direction) if r.state is State.FINISHED]
     chosen = {record.number for record in finalists(plan, records)}
-    kept = {r.number for r in [r for r in done if r.role == "search"][: plan.settings.keep_best]}
-    kept |= {r.number for r in done if r.number in chosen or (r.role == "confirm" and r.of in chosen)}
-    return [r for r in records if r.ended and r.checkpoint is not None and r.number not in kept]
+    kept = {r.key for r in [r for r in done if r.role == "search"][: plan.settings.keep_best]}
+    kept |= {r.key for r in done if r.number in chosen and r.role != "no_source"}
+    return [r for r in records if r.ended and r.checkpoint is not None and r.key not in kept]
 
 
 class DiskWatch(Callback):
@@ -87,7 +88,7 @@ class DiskWatch(Callback):
         """Learn how large checkpoints are, and delete the one from which a paused trial went on."""
         own = Path(checkpoint.path)
         self._largest = max(self._largest, sum(file.stat().st_size for file in own.glob("*")))
-        for former in own.parent.parent.glob(f"{trial_name(trial.config['number'])}-*/checkpoint_*"):
+        for former in own.parent.parent.glob(f"{trial_name(trial.config['key'])}-*/checkpoint_*"):
             if former.parent != own.parent:
                 _delete(former, self._place.folder)
 
@@ -107,14 +108,15 @@ def remove_unneeded(place: Place, plan: Plan, ledger: Ledger) -> None:
 
     What the study does not know stays, and so does everything of a trial whose newest checkpoint is missing.
     """
-    gone = {record.number for record in expendable(plan, ledger.records)}
+    gone = {record.key for record in expendable(plan, ledger.records)}
     for record in ledger.records:
         newest = record.checkpoint_in(place.folder)
-        if newest is None or not (newest.is_dir() or record.number in gone):
+        if newest is None or not (newest.is_dir() or record.key in gone):
             continue
+        trial, _, _ = newest.parent.name.rpartition("-")  # without Tune's id, of which a paused trial gets several
         for session in ledger.sessions:
-            for checkpoint in (place.folder / session).glob(f"{trial_name(record.number)}-*/checkpoint_*"):
-                if record.number in gone or checkpoint != newest:
+            for checkpoint in (place.folder / session).glob(f"{trial}-*/checkpoint_*"):
+                if record.key in gone or checkpoint != newest:
                     _delete(checkpoint, place.folder)
 
 

@@ -32,21 +32,21 @@ class SweepEvents(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Open the trial's run."""
-        self._runs.open(trial.config["number"])
+        self._runs.open(trial.config["key"])
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Write the report's scores."""
-        self._runs.log(trial.config["number"], result)
+        self._runs.log(trial.config["key"], result)
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
         """Note where the newest checkpoint lies."""
-        self._ledger.keep(trial.config["number"], str(checkpoint.path))
+        self._ledger.keep(trial.config["key"], str(checkpoint.path))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Close the trial's run, unless it is but paused."""
-        self._runs.close(trial.config["number"])
+        self._runs.close(trial.config["key"])
         self._runs.close_ended()
         self._show()
 

@@ -15,8 +15,9 @@ from search.card import Described, model_card, public_settings
 from search.exportable import Chosen, choose
 from search.place import Place, load_facts
 from search.proof import TOLERANCE, Proof, proof_rows, prove
-from search.records import Outcome, Role, Score, TestScore, TrialRecord
+from search.records import Outcome, Score, TestScore, TrialRecord
 from search.selection import score_of, trial_config
+from search.trial_names import Role
 from trainable.config import TrialConfig
 from trainable.errors import ConfigError
 from trainable.files import write_folder
@@ -35,6 +36,7 @@ class Exported:
     name: str
     folder: Path
     trial: int
+    seed: int
     proof: Proof
     bytes: int
     metric: str
@@ -49,6 +51,7 @@ class Exported:
             "name": self.name,
             "folder": str(self.folder),
             "trial": self.trial,
+            "seed": self.seed,
             **asdict(self.proof),
             "bytes": self.bytes,
             "metric": self.metric,
@@ -58,8 +61,9 @@ class Exported:
 
     def print(self, console: Console) -> None:
         """Say what was written and proven, and what to type to use it."""
+        size = f"{self.bytes / 1e6:.1f} MB"
         lines = [
-            f"Trial {self.trial} of {self.name} exported to {self.folder} ({self.bytes / 1e6:.1f} MB)",
+            f"Trial {self.trial}, seed {self.seed}, of {self.name} exported to {self.folder} ({size})",
             f"Proven: loaded back, it gives the checkpoint's logits on {self.proof.rows} {self.proof.what} "
             f"(largest difference {self.proof.max_difference:.1e}, allowed {TOLERANCE:.0e})",
             "",
@@ -77,7 +81,12 @@ class Exported:
 
 
 def export_trial(
-    name: str, storage: Path, to: Path, trial: int | None = None, overrides: Mapping[str, str] | None = None
+    name: str,
+    storage: Path,
+    to: Path,
+    trial: int | None = None,
+    overrides: Mapping[str, str] | None = None,
+    seed: int | None = None,
 ) -> Exported:
     """Write the model of a finished trial to a new folder; it appears whole and proven, or not at all.
 
@@ -85,15 +94,16 @@ def export_trial(
         name: the sweep.
         storage: the folder of all sweeps.
         to: a folder that does not exist yet, or is empty.
-        trial: the trial's number; none means the winner, by the best of its seeds on validation.
+        trial: the trial's number; none means the winner.
         overrides: settings of the sweep that are to hold for the choice, as `current_outcome` takes them.
+        seed: of the run to take, where finalists ran on several; none means the best on validation.
 
     Raises:
         PlanError: if there is no such sweep.
         ConfigError: if the trial has no model, its data cannot be read any more, or `to` is taken.
         TrialError: if the exported model is not the checkpoint's.
     """
-    return export_chosen(choose(name, storage, to, trial, overrides), to)
+    return export_chosen(choose(name, storage, to, trial, overrides, seed), to)
 
 
 def export_chosen(chosen: Chosen, to: Path) -> Exported:
@@ -123,7 +133,15 @@ def export_chosen(chosen: Chosen, to: Path) -> Exported:
     write_folder(to.resolve(), write)
     size = sum(file.stat().st_size for file in to.iterdir())
     return Exported(
-        outcome.name, to, record.number, proofs[0], size, outcome.metric, described.validation, described.test
+        outcome.name,
+        to,
+        record.number,
+        record.seed,
+        proofs[0],
+        size,
+        outcome.metric,
+        described.validation,
+        described.test,
     )
 
 
@@ -175,7 +193,6 @@ def _describe(
 ) -> Described:
     """Everything the card and trial.json say."""
     assert model.config.id2label is not None  # `load_trained` sets it
-    own = record.of if record.of is not None else record.number
     role: Role = "no_source" if record.role == "no_source" else "confirm"
     return Described(
         outcome=outcome,
@@ -185,6 +202,6 @@ def _describe(
         labels=tuple(str(name) for name in model.config.id2label.values()),
         text_columns=data["target"].text_columns,
         data=data,
-        validation=score_of(outcome.trials, own, role),
-        test=outcome.test if record.number == outcome.exported else None,
+        validation=score_of(outcome.trials, record.number, role),
+        test=outcome.test if record.key == outcome.exported else None,
     )

@@ -1,13 +1,14 @@
 """Which trial is to be exported, and whether that can be: from the sweep's files, without torch."""
 
 import os
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from search.place import Place
 from search.plan import Plan, load_sweep
-from search.records import Outcome, State, TrialRecord
+from search.records import Outcome, State, TrialRecord, ranked
 from search.show import current_outcome
 from trainable.errors import ConfigError
 
@@ -24,7 +25,12 @@ class Chosen:
 
 
 def choose(
-    name: str, storage: Path, to: Path, trial: int | None = None, overrides: Mapping[str, str] | None = None
+    name: str,
+    storage: Path,
+    to: Path,
+    trial: int | None = None,
+    overrides: Mapping[str, str] | None = None,
+    seed: int | None = None,
 ) -> Chosen:
     """Find a sweep's trial with its model, and see that it can be exported to that folder.
 
@@ -32,8 +38,9 @@ def choose(
         name: the sweep.
         storage: the folder of all sweeps.
         to: a folder that does not exist yet, or is empty.
-        trial: the trial's number; none means the winner, by the best of its seeds on validation.
+        trial: the trial's number; none means the winner.
         overrides: settings of the sweep that are to hold for the choice, as `current_outcome` takes them.
+        seed: of the run to take, where finalists ran on several; none means the best on validation.
 
     Raises:
         PlanError: if there is no such sweep.
@@ -42,7 +49,7 @@ def choose(
     _check_target(to)
     place = Place(storage, name)
     plan, outcome = load_sweep(place), current_outcome(name, storage, overrides)
-    return Chosen(plan, storage, outcome, *_choose(outcome, trial, place.folder))
+    return Chosen(plan, storage, outcome, *_choose(outcome, trial, seed, place.folder))
 
 
 def _check_target(to: Path) -> None:
@@ -61,26 +68,31 @@ def _check_target(to: Path) -> None:
         raise ConfigError(f"--to {to}: no folder can be made in {parent}; name another place")
 
 
-def _choose(outcome: Outcome, trial: int | None, sweep: Path) -> tuple[TrialRecord, Path]:
-    """The winner's run, or the trial asked for, if it has a model, and the checkpoint with that.
+def _choose(outcome: Outcome, trial: int | None, seed: int | None, sweep: Path) -> tuple[TrialRecord, Path]:
+    """The run asked for and the checkpoint with its model: of a trial, or the winner, the best of its seeds.
 
     Raises:
         ConfigError: if it has none, naming the trials that have.
     """
-    models = {record.number: model for record in outcome.trials if (model := _model(record, sweep))}
-    there = f"trials that can be exported: {', '.join(map(str, models)) or 'none'}"
-    number = outcome.exported if trial is None else trial
+    offered = [record for record in outcome.trials if record.role != "no_source"]
+    models = {record.key: model for record in offered if (model := _model(record, sweep))}
+    there = f"trials that can be exported: {_listed([record for record in offered if record.key in models])}"
+    number = outcome.winner if trial is None else trial
     if number is None:
         raise ConfigError(f"{outcome.name}: no trial has finished, so there is no winner to export; {there}")
-    record = next((record for record in outcome.trials if record.number == number), None)
-    if record is None:
-        raise ConfigError(f"--trial {number}: {outcome.name} has no such trial; {there}")
-    if number in models:
-        return record, models[number]
-    if record.state is not State.FINISHED:
-        raise ConfigError(f"--trial {number}: it is {record.state}, and only a finished trial has a model; {there}")
+    runs = [record for record in offered if record.number == number and seed in (None, record.seed)]
+    if not runs:
+        asked = f"--trial {number}" + ("" if seed is None else f" --seed {seed}")
+        raise ConfigError(f"{asked}: {outcome.name} has no such trial; {there}")
+    # The model of the winner is that of its best seed or none: no other has its test score.
+    with_model = [run for run in runs if run.key in models and (trial, seed) != (None, None)]
+    best = ranked(with_model or runs, outcome.direction)[0]
+    if best.key in models:
+        return best, models[best.key]
+    if best.state is not State.FINISHED:
+        raise ConfigError(f"{best.title}: it is {best.state}, and only a finished trial has a model; {there}")
     raise ConfigError(
-        f"trial {number}: its model {record.checkpoint_in(sweep)} is gone; a sweep keeps the models of its finalists "
+        f"{best.title}: its model {best.checkpoint_in(sweep)} is gone; a sweep keeps the models of its finalists "
         f"and of the best sweep.keep_best trials (--set sweep.keep_best=...), and deletes the others; {there}"
     )
 
@@ -91,3 +103,12 @@ def _model(record: TrialRecord, sweep: Path) -> Path | None:
     if record.state is not State.FINISHED or folder is None:
         return None
     return folder if all((folder / name).is_file() for name in ("trial.json", "model.safetensors")) else None
+
+
+def _listed(records: Sequence[TrialRecord]) -> str:
+    """Numbers of trials, with their seeds where there is a choice."""
+    seeds: dict[int, list[int]] = defaultdict(list)
+    for record in records:
+        seeds[record.number].append(record.seed)
+    shown = (f"{n}" + (f" (seeds {', '.join(map(str, of))})" if len(of) > 1 else "") for n, of in seeds.items())
+    return ", ".join(shown) or "none"

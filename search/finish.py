@@ -16,7 +16,7 @@ from search.place import Place, load_facts, with_waiting
 from search.plan import Plan
 from search.records import Outcome, State, TestScore, count_states
 from search.redaction import redact
-from search.runs import TrialRuns
+from search.runs import SCORE, TrialRuns
 from search.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
 from search.store_uri import default_uri
 from search.tracking import PATIENCE, Tracker
@@ -33,8 +33,8 @@ from trainable.workspace import Workspace
 def finish(plan: Plan, storage: Path, ledger: Ledger, runs: TrialRuns, tracker: Tracker) -> Outcome:
     """Close a sweep that has nothing left to do: end what the budget cut off, read the test split, record it all."""
     for record in [record for record in ledger.records if not record.ended]:
-        ledger.end(record.number, State.STOPPED)
-        runs.close(record.number)
+        ledger.end(record.key, State.STOPPED)
+        runs.close(record.key)
     runs.reconcile()
     winner = pick_winner(plan, ledger.records)
     test = None
@@ -65,7 +65,7 @@ def summarise(
         direction=plan.settings.direction,
         trials=tuple(records),
         winner=winner.number if winner else None,
-        exported=run.number if run else None,
+        exported=run.key if run else None,
         winner_config=trial_config(plan, run).to_flat() if run else {},
         validation=score_of(records, winner.number) if winner else None,
         test=test,
@@ -159,8 +159,11 @@ def _write(outcome: Outcome, place: Place) -> None:
 
 
 def _close(outcome: Outcome, tracker: Tracker) -> None:
-    metrics = {"trials": float(len(outcome.trials)), "worker_hours": outcome.worker_hours}
-    metrics |= {f"trials.{state}": float(count) for state, count in count_states(outcome.trials).items()}
+    metrics = {"trials": float(len(outcome.searched)), "repeats": float(len(outcome.repeats))}
+    metrics |= {f"trials.{state}": float(count) for state, count in count_states(outcome.searched).items()}
+    metrics["worker_hours"] = outcome.worker_hours
+    if outcome.winner is not None and (value := outcome.record(outcome.winner).value) is not None:
+        metrics[SCORE] = value
     if outcome.validation:
         metrics[f"winner.validation.{outcome.metric}"] = outcome.validation.mean
     if outcome.test:

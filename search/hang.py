@@ -52,7 +52,7 @@ class HangWatch(Callback):
         if actor is None:  # its death is being dealt with
             return
         sentence = f"no sign of life in {self._minutes:g} minutes (sweep.hang_minutes): its process was ended"
-        self._ledger.report(trial.config["number"], {"error": sentence, "metrics": {}})
+        self._ledger.report(trial.config["key"], {"error": sentence, "metrics": {}})
         trial.max_failures = 0  # what hangs once would hang again
         self._heard[trial.trial_id] = self._clock()  # Tune hears of the death in a moment
         ray.kill(actor)

@@ -1,7 +1,8 @@
-"""The truth about a sweep's trials: the Optuna study on disk, and the same in memory.
+"""The truth about a sweep's trials: its Optuna studies on disk, and the same in memory.
 
 Only the driver writes it. A trial's parameters, intermediate values and final state are Optuna's own; the
-rest (role, seed, scores, checkpoint, error) stands in the trial's user attributes.
+rest (role, seed, scores, checkpoint, error) stands in the trial's user attributes. Finalists that run again stand in a
+study beside the search's; in sweeps of earlier versions they stand in the search's own, among its trials.
 """
 
 import math
@@ -11,13 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.knowledge import trial_from_json
 from search.proposer import Proposer, running_trial
-from search.records import Role, State, TrialRecord, in_sweep
+from search.records import State, TrialRecord, in_sweep
 from search.settings import SweepSettings
-from search.study_file import open_study
+from search.study_file import StudyFile
+from search.trial_names import Key, Role
 from spaces import Point, Space
 
 START_FROM = "start_from"
@@ -34,7 +37,7 @@ _TO_OPTUNA = {
 
 
 class Ledger:
-    """The study of one sweep.
+    """The studies of one sweep.
 
     Args:
         file: the SQLite file; made where it is missing.
@@ -51,20 +54,23 @@ class Ledger:
         self.folder = file.absolute().parent
         """The sweep's folder, from which checkpoints are found."""
         self._exhausted = False
-        self._study = open_study(file, settings.name, settings.direction)
-        trials = self._study.get_trials(deepcopy=False)
-        self._records = {t.number: _record(t, base_seed) for t in trials if t.state is not TrialState.WAITING}
-        self._ids = {t.number: t._trial_id for t in trials if t.state is TrialState.RUNNING}
-        self._live: dict[int, Trial] = {}
+        self._file = StudyFile(file, settings.name, settings.direction)
+        self._study = self._file.search
+        self._records: dict[Key, TrialRecord] = {}  # in the order in which they began
+        self._live: dict[Key, Trial] = {}  # Optuna's handles of those that have not ended
+        for study in self._file.studies:
+            for trial in study.get_trials(deepcopy=False):
+                if trial.state is not TrialState.WAITING:
+                    self._take_in(study, trial)
 
     @property
     def records(self) -> list[TrialRecord]:
-        """All trials that have begun, by number."""
-        return [self._records[number] for number in sorted(self._records)]
+        """All trials, in the order in which they began: first those of the search, then those beside it."""
+        return sorted(self._records.values(), key=lambda record: record.role != "search")
 
-    def record(self, number: int) -> TrialRecord:
+    def record(self, key: Key) -> TrialRecord:
         """One trial as it stands."""
-        return self._records[number]
+        return self._records[key]
 
     @cached_property
     def _proposer(self) -> Proposer:
@@ -75,33 +81,41 @@ class Ledger:
         """Start the next trial of the search: a point that was not tried before; None where there is none left."""
         if self._exhausted:
             return None
-        searched = [t for t in self._study.get_trials(deepcopy=False) if self._role(t.number) == "search"]
+        searched = self._searched()
         trial = self._proposer.propose(searched)
         if trial is None:
             self._exhausted = True
             self.note(EXHAUSTED, len(searched))
             return None
-        return self._begin(trial, {"role": "search"})
+        return self._begin(self._study, trial, {"role": "search"})
 
     def begin_again(self, params: Point, role: Role, of: int, seed: int) -> TrialRecord:
         """Start a trial beside the search: a finalist on a further seed, or the comparison without a source."""
-        return self._begin(running_trial(self.space, params), {"role": role, "of": of, "seed": seed})
+        trial = running_trial(self.space, params)
+        return self._begin(self._file.repeats, trial, {"role": role, "of": of, "seed": seed})
 
-    def _begin(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> TrialRecord:
+    def _begin(self, study: optuna.Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> TrialRecord:
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
-        self._study.add_trial(trial)  # one transaction: a killed driver leaves the whole trial behind, or nothing
-        written = self._study.get_trials(deepcopy=False)[-1]
-        self._ids[written.number] = written._trial_id
-        self._records[written.number] = _record(written, self.base_seed)
-        return self._records[written.number]
+        study.add_trial(trial)  # one transaction: a killed driver leaves the whole trial behind, or nothing
+        return self._take_in(study, study.get_trials(deepcopy=False)[-1])
 
-    def _role(self, number: int) -> Role | None:
-        return self._records[number].role if number in self._records else None
+    def _take_in(self, study: optuna.Study, trial: FrozenTrial) -> TrialRecord:
+        """Keep in memory what a study has."""
+        record = _record(trial, self.base_seed)
+        self._records[record.key] = record
+        if trial.state is TrialState.RUNNING:
+            self._live[record.key] = Trial(study, trial._trial_id)
+        return record
 
-    def report(self, number: int, result: Mapping[str, Any]) -> None:
+    def _searched(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
+        """The search's trials as its study has them, all or those in the given states."""
+        trials = self._study.get_trials(deepcopy=False, states=states)
+        return [trial for trial in trials if trial.number in self._records and _role(trial) == "search"]
+
+    def report(self, key: Key, result: Mapping[str, Any]) -> None:
         """Take in what a trial says: its share of the target stage, its best value so far, its scores."""
-        record = self._records[number]
+        record = self._records[key]
         value = result.get("value")
         metrics = record.metrics
         if result.get("improved") or result.get("stage") == "source":
@@ -109,7 +123,7 @@ class Ledger:
         elif value is None:
             metrics = metrics | {n: v for n, v in result["metrics"].items() if ".zero_shot." in n}
         progress = max(record.progress, result.get("share", 0.0))
-        self._records[number] = replace(
+        self._records[key] = replace(
             record,
             value=record.value if value is None else value,
             metrics=metrics,
@@ -120,55 +134,47 @@ class Ledger:
         )
         # What a resumed trial says again is known, and Optuna keeps one value a step.
         if value is not None and math.isfinite(value) and progress > record.progress:
-            self._trial(number).report(value, step=round(100 * progress))
-        self._write(number)
+            self._live[key].report(value, step=round(100 * progress))
+        self._write(key)
 
-    def keep(self, number: int, checkpoint: str) -> None:
+    def keep(self, key: Key, checkpoint: str) -> None:
         """Note where a trial's newest checkpoint lies, in the sweep's folder."""
         inside = checkpoint.removeprefix(f"{self.folder}/")
-        self._records[number] = replace(self._records[number], checkpoint=in_sweep(inside))
-        self._write(number)
+        self._records[key] = replace(self._records[key], checkpoint=in_sweep(inside))
+        self._write(key)
 
-    def end(self, number: int, state: State, error: str | None = None) -> None:
+    def end(self, key: Key, state: State, error: str | None = None) -> None:
         """Close a trial and tell Optuna the truth: stopped is pruned, failed and lost are failures."""
-        record = replace(self._records[number], state=state, error=error or self._records[number].error)
-        self._records[number] = record
-        self._write(number)
-        trial = self._trial(number)
-        del self._live[number]
+        record = replace(self._records[key], state=state, error=error or self._records[key].error)
+        self._records[key] = record
+        self._write(key)
+        trial = self._live.pop(key)
         value = record.value if state is State.FINISHED else None
-        self._study.tell(trial, value, state=_TO_OPTUNA[state])
+        trial.study.tell(trial, value, state=_TO_OPTUNA[state])
 
-    def _trial(self, number: int) -> Trial:
-        """Optuna's handle of a running trial, made anew for one of an earlier session."""
-        if number not in self._live:
-            self._live[number] = Trial(self._study, self._ids[number])
-        return self._live[number]
-
-    def _write(self, number: int) -> None:
-        record = self._records[number]
+    def _write(self, key: Key) -> None:
+        record = self._records[key]
         names = ("value", "metrics", "progress", "seconds", "times", "error", "checkpoint")
         facts = {name: getattr(record, name) for name in names}
         facts |= {"lost": record.state is State.LOST, "paused": record.state is State.PAUSED}
-        self._trial(number).set_user_attr(_FACTS, facts)
+        self._live[key].set_user_attr(_FACTS, facts)
 
-    def pause(self, number: int) -> None:
+    def pause(self, key: Key) -> None:
         """Let a trial wait, with its checkpoint; to Optuna it runs on."""
-        self._change(number, State.PAUSED)
+        self._change(key, State.PAUSED)
 
-    def go_on(self, number: int) -> TrialRecord:
+    def go_on(self, key: Key) -> TrialRecord:
         """End a trial's pause."""
-        return self._change(number, State.RUNNING)
+        return self._change(key, State.RUNNING)
 
-    def _change(self, number: int, state: State) -> TrialRecord:
-        self._records[number] = replace(self._records[number], state=state)
-        self._write(number)
-        return self._records[number]
+    def _change(self, key: Key, state: State) -> TrialRecord:
+        self._records[key] = replace(self._records[key], state=state)
+        self._write(key)
+        return self._records[key]
 
     def history(self, *states: TrialState) -> dict[int, dict[int, float]]:
         """Values by progress, in percent, of the search trials in these states of Optuna's, by number."""
-        trials = self._study.get_trials(deepcopy=False, states=states)
-        return {t.number: t.intermediate_values for t in trials if self._records[t.number].role == "search"}
+        return {trial.number: trial.intermediate_values for trial in self._searched(states)}
 
     def begin_session(self, name: str) -> None:
         """Note the folder, in the sweep's, to which this session writes checkpoints."""
@@ -197,17 +203,21 @@ class Ledger:
         return self._study.user_attrs.get(name, default)
 
 
+def _role(trial: FrozenTrial) -> Role:
+    role: Role = trial.user_attrs.get("role", "search")
+    return role
+
+
 def _record(trial: FrozenTrial, base_seed: int) -> TrialRecord:
     facts = dict(trial.user_attrs.get(_FACTS, {}))
     facts["checkpoint"] = in_sweep(facts.get("checkpoint"))
     states = {TrialState.COMPLETE: State.FINISHED, TrialState.PRUNED: State.STOPPED, TrialState.RUNNING: State.RUNNING}
     state = states.get(trial.state, State.LOST if facts.get("lost") else State.FAILED)
     return TrialRecord(
-        number=trial.number,
+        number=trial.user_attrs.get("of", trial.number),
         state=State.PAUSED if facts.get("paused") else state,
         params=dict(trial.params),
         seed=trial.user_attrs.get("seed", base_seed),
-        role=trial.user_attrs.get("role", "search"),
-        of=trial.user_attrs.get("of"),
+        role=_role(trial),
         **{name: facts[name] for name in facts if name not in ("lost", "paused")},
     )

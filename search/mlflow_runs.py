@@ -5,6 +5,7 @@ Only `MlflowClient` is used: no active run, no autologging, nothing global.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -16,15 +17,20 @@ from mlflow.exceptions import MlflowException
 
 from search.delivery import RefusedError
 from search.outbox import Event
-from search.records import State, trial_name
+from search.records import State
 from search.store_uri import artifact_location, keep_artifacts_beside
+from search.trial_names import Key, key_of, trial_name
 
 SWEEP = "transfersweep.sweep"
 """Tag with the sweep's name, on its run and on its trials'."""
 SWEEP_ID = "transfersweep.sweep_id"
 """Tag that tells this sweep from all others, of the same name too."""
 TRIAL = "transfersweep.trial"
-"""Tag with a trial's number."""
+"""Tag with a trial's key: its number, and of a repeat its seed as well."""
+ROLE = "transfersweep.role"
+"""Tag with what a trial is for: `search`, or else it repeats one of these."""
+OF = "transfersweep.of"
+"""Tag with the number of the trial that is repeated."""
 EXPERIMENT = "transfersweep"
 """The MLflow experiment; made where it is missing, restored where it was deleted."""
 _KIND, _STATE, _ERROR = "transfersweep.kind", "transfersweep.state", "transfersweep.error"
@@ -34,7 +40,10 @@ _SEARCH, _PARAMS, _METRICS = 10_000, 100, 1000  # runs of one page, parameters a
 
 
 class MlflowRuns:
-    """The runs of one sweep: its own, of the key None, and one for each trial, by number.
+    """The runs of one sweep: its own, of the key None, and one for each trial, by its key.
+
+    MLflow shows the last value of a metric. What is written when a run ends is therefore shown instead of what was
+    reported last; the reports keep their steps, and the charts their curves.
 
     They are found by tag, and made where they are missing. What is known of them is forgotten whenever MLflow
     fails, since nobody can tell how much of a failed request has arrived.
@@ -48,9 +57,9 @@ class MlflowRuns:
     def __init__(self, uri: str, sweep: str, sweep_id: str) -> None:
         self._uri, self._sweep, self._sweep_id = uri, sweep, sweep_id
         self._client = MlflowClient(uri)
-        self._ids: dict[int | None, str] = {}
+        self._ids: dict[Key | None, str] = {}
         self._stale = True
-        self._steps: dict[int | None, dict[str, int]] = {}  # run -> metric -> last step written
+        self._steps: dict[Key | None, dict[str, int]] = {}  # run -> metric -> last step written
 
     def open(self) -> None:
         """Find the experiment, or make it; `apply` does so too.
@@ -109,7 +118,7 @@ class MlflowRuns:
             case "text":
                 self._client.log_text(self._run_id(key, time), event["text"], event["name"])
 
-    def _start(self, key: int | None, time: int, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+    def _start(self, key: Key | None, time: int, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Open a run, again where it has ended; parameters and tags that it already has are left as they are."""
         run = self._client.get_run(self._ids[key]) if key in self._ids else self._create(key, time)
         run_id = run.info.run_id
@@ -136,22 +145,24 @@ class MlflowRuns:
                 self._client.log_batch(run_id, metrics=batch[start : start + _METRICS])
 
     def _end(
-        self, key: int | None, time: int, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]
+        self, key: Key | None, time: int, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
         run_id = self._run_id(key, time)
-        last = [Metric(name, value, time, 0) for name, value in metrics.items()]
+        shown, steps = (self._client.get_run(run_id).data.metrics, self._last_steps(key)) if metrics else ({}, {})
+        # Of two values at the same step, the later is shown.
+        last = [Metric(n, v, time + 1, steps.get(n, 0)) for n, v in metrics.items() if not _same(v, shown.get(n))]
         run_tags = [RunTag(name, value) for name, value in {_STATE: state.value, **tags}.items()]
         self._client.log_batch(run_id, metrics=last, tags=run_tags)
         self._client.set_terminated(run_id, status=_STATUS[state], end_time=time)
 
-    def _settle(self, time: int, states: Sequence[tuple[int, str, dict[str, str]]]) -> None:
+    def _settle(self, time: int, states: Sequence[Sequence[Any]]) -> None:
         """End the runs of ended trials that a killed driver left open, or never opened."""
         found = self._load()
-        for number, state, tags in states:
-            if number not in found or found[number].info.status == "RUNNING":
-                self._end(number, time, State(state), {}, tags)
+        for key, state, tags, *metrics in states:  # which an outbox of an earlier version lacks
+            if key not in found or found[key].info.status == "RUNNING":
+                self._end(key, time, State(state), metrics[0] if metrics else {}, tags)
 
-    def _create(self, key: int | None, time: int) -> Run:
+    def _create(self, key: Key | None, time: int) -> Run:
         tags = {SWEEP: self._sweep, SWEEP_ID: self._sweep_id, _KIND: "sweep" if key is None else "trial"}
         if key is not None:
             tags |= {TRIAL: str(key), _PARENT: self._run_id(None, time)}
@@ -160,30 +171,30 @@ class MlflowRuns:
         self._ids[key], self._steps[key] = run.info.run_id, {}
         return run
 
-    def _last_steps(self, key: int | None) -> dict[str, int]:
+    def _last_steps(self, key: Key | None) -> dict[str, int]:
         if key not in self._steps:
             run_id, history = self._ids[key], self._client.get_metric_history
             names = self._client.get_run(run_id).data.metrics
             self._steps[key] = {name: max(metric.step for metric in history(run_id, name)) for name in names}
         return self._steps[key]
 
-    def _run_id(self, key: int | None, time: int) -> str:
+    def _run_id(self, key: Key | None, time: int) -> str:
         """The run of that key, made where there is none."""
         return self._ids[key] if key in self._ids else str(self._create(key, time).info.run_id)
 
-    def _load(self) -> dict[int | None, Run]:
+    def _load(self) -> dict[Key | None, Run]:
         """Learn again which runs there are, and return them.
 
         Of two of a key, as a request that was given up too early may leave them, the emptier is deleted.
         """
         self.open()
         wanted = f"tags.`{SWEEP_ID}` = '{self._sweep_id}'"
-        found: dict[int | None, list[Run]] = defaultdict(list)
+        found: dict[Key | None, list[Run]] = defaultdict(list)
         token: str | None = ""
         while token is not None:
             page = self._client.search_runs([self._experiment], wanted, max_results=_SEARCH, page_token=token or None)
             for run in page:
-                found[int(run.data.tags[TRIAL]) if TRIAL in run.data.tags else None].append(run)
+                found[_key_of(run)].append(run)
             token = page.token or None
         for runs in found.values():
             runs.sort(key=lambda run: (len(run.data.metrics), len(run.data.params), run.info.run_id))
@@ -193,6 +204,22 @@ class MlflowRuns:
         self._ids, self._steps = {key: run.info.run_id for key, run in kept.items()}, {}
         self._stale = False
         return kept
+
+
+def _key_of(run: Run) -> Key | None:
+    """Whose run it is: that of a trial, or the sweep's own."""
+    tags = run.data.tags
+    tag, of = tags.get(TRIAL), tags.get(OF)
+    if tag is None or not tag.isdigit():
+        return tag
+    if of is None:
+        return int(tag)
+    # Of a version that numbered repeats as it did the search's trials.
+    return key_of(int(of), "no_source" if tags[ROLE] == "no_source" else "confirm", int(run.data.params["seed"]))
+
+
+def _same(value: float, shown: float | None) -> bool:
+    return value == shown or (shown is not None and math.isnan(value) and math.isnan(shown))
 
 
 def _dataset(given: Mapping[str, Any]) -> DatasetInput:

@@ -31,7 +31,7 @@ class Promotion(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Judge a trial that has come to a rung."""
-        number = trial.config["number"]
+        number = trial.config["key"]  # repeats never come to a rung
         arrived = "value" in result and self._arrive(number, result["progress"], result["value"])
         return TrialScheduler.STOP if arrived and not self.goes_on(number) else TrialScheduler.CONTINUE
 

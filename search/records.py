@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
+from search.trial_names import Key, Role, key_of
+
 Direction = Literal["max", "min"]
-Role = Literal["search", "confirm", "no_source"]
 _CHECKPOINT = re.compile(r"(?:.*/)?(tune-[^/]+/trial-[^/]+/checkpoint_[^/]+)")
 
 
@@ -44,14 +45,13 @@ class TrialRecord(_Json):
     """One trial as it stands now."""
 
     number: int
+    """Of the search's trial; a repeat has that of the trial it repeats."""
     state: State
     params: dict[str, Any]
     """The sampled settings, by dotted name."""
     seed: int
     role: Role = "search"
     """`confirm` is a finalist again on a further seed, `no_source` the comparison without a source."""
-    of: int | None = None
-    """The search trial that a `confirm` or `no_source` trial belongs to."""
     value: float | None = None
     """Best validation score so far, of the sweep's metric."""
     metrics: dict[str, float] = field(default_factory=dict)
@@ -65,6 +65,17 @@ class TrialRecord(_Json):
     error: str | None = None
     checkpoint: str | None = None
     """Where its newest checkpoint lies, from the sweep's folder on: a sweep can be moved and copied."""
+
+    @property
+    def key(self) -> Key:
+        """What tells it from all other trials of its sweep."""
+        return key_of(self.number, self.role, self.seed)
+
+    @property
+    def title(self) -> str:
+        """What it is called in a text: `trial 6`, and its repeats `trial 6, seed 2`."""
+        without = " without its source" if self.role == "no_source" else ""
+        return f"trial {self.number}{without}" + ("" if self.role == "search" else f", seed {self.seed}")
 
     @property
     def ended(self) -> bool:
@@ -141,7 +152,7 @@ class Outcome(_Json):
     trials: tuple[TrialRecord, ...]
     winner: int | None
     """The search trial whose settings won."""
-    exported: int | None
+    exported: Key | None
     """Its run whose model is exported: the best of its seeds on validation."""
     winner_config: dict[str, Any]
     """Every setting of that run, by dotted name."""
@@ -159,33 +170,45 @@ class Outcome(_Json):
     complete: bool = True
     """Whether nothing is left for `resume` to do."""
 
-    def record(self, number: int) -> TrialRecord:
-        """The trial of that number.
+    def record(self, key: Key) -> TrialRecord:
+        """The trial of that key.
 
         Raises:
             KeyError: where there is none.
         """
         for record in self.trials:
-            if record.number == number:
+            if record.key == key:
                 return record
-        raise KeyError(number)
+        raise KeyError(key)
+
+    @property
+    def searched(self) -> tuple[TrialRecord, ...]:
+        """The trials of the search."""
+        return tuple(record for record in self.trials if record.role == "search")
+
+    @property
+    def repeats(self) -> tuple[TrialRecord, ...]:
+        """The trials beside the search: finalists again."""
+        return tuple(record for record in self.trials if record.role != "search")
 
     def to_json(self) -> dict[str, Any]:
         """Only what `json.dumps` takes; the winner stands under one key with its settings.
 
-        `trials` and `counts` are the search's own; what was run beside it stands under `repeats`.
+        `trials` and `counts` are the search's own; what was run beside it stands under `repeats`. `exported` names one
+        of both by number, role and seed.
         """
         fields: dict[str, Any] = json.loads(_OUTCOME.dump_json(self))
+        run = None if self.exported is None else self.record(self.exported)
         number, config = fields.pop("winner"), fields.pop("winner_config")
         winner = None
         if number is not None:
             params = next(trial["params"] for trial in fields["trials"] if trial["number"] == number)
             winner = {"number": number, "params": params, "config": config}
-        searched = [record for record in self.trials if record.role == "search"]
         everything = fields.pop("trials")
         return fields | {
             "winner": winner,
-            "counts": {"total": len(searched), **count_states(searched)},
+            "exported": run and {"number": run.number, "role": run.role, "seed": run.seed},
+            "counts": {"total": len(self.searched), **count_states(self.searched)},
             "trials": [trial for trial in everything if trial["role"] == "search"],
             "repeats": [trial for trial in everything if trial["role"] != "search"],
         }
@@ -199,8 +222,13 @@ class Outcome(_Json):
         """
         winner = data["winner"] or {"number": None, "config": {}}
         fields = {key: value for key, value in data.items() if key not in ("counts", "repeats")}
-        trials = sorted([*data["trials"], *data["repeats"]], key=lambda trial: trial["number"])
-        fields["trials"] = [trial | {"checkpoint": in_sweep(trial["checkpoint"])} for trial in trials]
+        trials, run = [*data["trials"], *data["repeats"]], data["exported"]
+        if isinstance(run, int):
+            run = [trial for trial in trials if trial["number"] == run][0]
+        fields["trials"] = [
+            trial | {"number": _number(trial), "checkpoint": in_sweep(trial["checkpoint"])} for trial in trials
+        ]
+        fields["exported"] = run and key_of(_number(run), run["role"], run["seed"])
         return _OUTCOME.validate_python(fields | {"winner": winner["number"], "winner_config": winner["config"]})
 
 
@@ -224,9 +252,10 @@ def added(times: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[
     return {name: dict(sums) for name, sums in total.items()}
 
 
-def trial_name(number: int) -> str:
-    """What a trial is called where it has a name: its MLflow run, and the beginning of its folder."""
-    return f"trial-{number:03d}"
+def _number(trial: Mapping[str, Any]) -> int:
+    """The number of the trial that this is or repeats, which older versions call `of`: there repeats were numbered."""
+    number: int = trial["number"] if trial.get("of") is None else trial["of"]
+    return number
 
 
 def count_states(records: Iterable[TrialRecord]) -> dict[str, int]:

@@ -14,11 +14,10 @@ from rich.text import Text
 from scipy import stats
 
 from search.place import Place
-from search.records import Comparison, Direction, Outcome, Role, Score, TestScore, TrialRecord, ranked
-from search.view import duration, number, one_line, score, settings, state_text, states_text
+from search.records import Comparison, Direction, Outcome, Score, TestScore, TrialRecord, ranked
+from search.view import counts_text, duration, number, one_line, score, settings, state_text
 
 _UNBOUNDED = 10_000  # characters
-_REPEATS: dict[Role, str] = {"confirm": "", "no_source": " without its source"}
 
 
 def compare(
@@ -59,13 +58,13 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     """Print the whole outcome: trials, winner, test score, comparison, notes, next commands."""
     _say(console, f"Sweep {outcome.name}", style="bold")
     hours = f"{duration(outcome.seconds)}, {outcome.worker_hours:.2f} worker-hours"
-    console.print(Text.assemble(states_text(outcome.trials), f"; {hours}"))
+    console.print(Text.assemble(counts_text(outcome.trials), f"; {hours}"))
     console.print(_searched(outcome, console))
-    if repeated := [trial for trial in outcome.trials if trial.role != "search"]:
-        console.print(_repeated(repeated, outcome.metric))
+    if outcome.repeats:
+        console.print(_repeated(outcome.repeats, outcome.metric))
     for record in outcome.trials:
         if record.error:
-            _say(console, f"trial {record.number} {record.state}: {one_line(record.error)}", style="red")
+            _say(console, f"{record.title} {record.state}: {one_line(record.error)}", style="red")
     _print_winner(outcome, console)
     if outcome.test:
         _print_test(outcome.test, outcome.metric, console)
@@ -125,7 +124,7 @@ def _searched(outcome: Outcome, console: Console) -> Table:
 
 
 def _searched_table(outcome: Outcome, in_columns: bool) -> Table:
-    trials = ranked([trial for trial in outcome.trials if trial.role == "search"], outcome.direction)
+    trials = ranked(outcome.searched, outcome.direction)
     names = _varying(trials)
     table = _table("#", "state", _stacked(outcome.metric), "sec")
     for name in names if in_columns else ["settings"]:
@@ -134,23 +133,26 @@ def _searched_table(outcome: Outcome, in_columns: bool) -> Table:
         shown = {name: trial.params.get(name) for name in names}
         cells = [number(value) for value in shown.values()] if in_columns else [settings(shown)]
         style = "bold" if trial.number == outcome.winner else None
-        table.add_row(*_standing(trial), *(Text(cell) for cell in cells), style=style)
+        table.add_row(str(trial.number), *_standing(trial), *(Text(cell) for cell in cells), style=style)
     return table
 
 
 def _repeated(trials: Sequence[TrialRecord], metric: str) -> Table:
     """The trials that train a finalist again, on a further seed or without its source."""
-    table = _table("#", "state", metric, "sec", "seed")
-    table.add_column("repeats")
+    table = _table("repeat", "state", _stacked(metric), "sec")
     for trial in trials:
-        table.add_row(*_standing(trial), str(trial.seed), f"trial {trial.of}{_REPEATS[trial.role]}")
+        table.add_row(trial.title, *_standing(trial))
     return table
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
-        table.add_column(column, justify="left" if column in {"state", "class"} else "right", no_wrap=column != "class")
+        table.add_column(
+            column,
+            justify="left" if column in {"repeat", "state", "class"} else "right",
+            no_wrap=column not in {"repeat", "class"},
+        )
     return table
 
 
@@ -160,7 +162,7 @@ def _stacked(name: str) -> str:
 
 
 def _standing(trial: TrialRecord) -> list[str | Text]:
-    return [str(trial.number), state_text(trial.state), score(trial.value), f"{trial.seconds:.0f}"]
+    return [state_text(trial.state), score(trial.value), f"{trial.seconds:.0f}"]
 
 
 def _print_winner(outcome: Outcome, console: Console) -> None:
@@ -173,7 +175,9 @@ def _print_winner(outcome: Outcome, console: Console) -> None:
         spread = "" if outcome.validation.sd is None else f" ± {outcome.validation.sd:.4f}"
         seeds = "1 seed" if len(values) == 1 else f"mean ± sd of {len(values)} seeds"
         _say(console, f"validation {outcome.metric} {score(outcome.validation.mean)}{spread} ({seeds})")
-    winner = next(trial for trial in outcome.trials if trial.number == outcome.winner)
+    if outcome.exported is not None and outcome.validation and len(outcome.validation.values) > 1:
+        _say(console, f"its model: that of seed {outcome.record(outcome.exported).seed}, the best on validation")
+    winner = outcome.record(outcome.winner)
     for name, value in winner.params.items():
         _say(console, f"  {name}: {value}")
 

@@ -44,7 +44,7 @@ def build_scheduler(
     scheduler = SCHEDULERS[name](direction)
     known = {**ended, **begun} if isinstance(scheduler, Promotion) else ended
     for number, values in known.items():
-        trial = Trial("earlier", config={"number": number}, trial_id=f"earlier-{number}", stub=True)
+        trial = Trial("earlier", config={"key": number}, trial_id=f"earlier-{number}", stub=True)
         scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]  # neither rule asks the controller here
         for progress, value in sorted(values.items()):
             result = {"progress": progress, "value": value}

@@ -17,6 +17,7 @@ from search.promotion import Promotion
 from search.records import State, TrialRecord, added
 from search.schedulers import rungs
 from search.selection import next_again, trial_config
+from search.trial_names import Key
 from trainable.ladder import trunk_of
 
 
@@ -54,9 +55,9 @@ class TruthfulSearcher(Searcher):
         self._halted = halted
         self._promotion = scheduler if isinstance(scheduler, Promotion) else None
         self._to_resume = list(ledger.running())
-        self._numbers: dict[str, int] = {}  # Tune's trial id -> number in the study
-        self._before: dict[int, TrialRecord] = {}  # how trials stood when they began, or went on
-        self._in_training: dict[int, _Need] = {}  # trial -> the source stage that it may be training now
+        self._keys: dict[str, Key] = {}  # of the trials, by Tune's ids
+        self._before: dict[Key, TrialRecord] = {}  # how trials stood when they began, or went on
+        self._in_training: dict[Key, _Need] = {}  # trial -> the source stage that it may be training now
         self._trained: set[str] = set()  # source stages that some trial has left behind
         self._put_off: list[TrialRecord] = []  # begun, but another trial is training their source
 
@@ -67,9 +68,9 @@ class TruthfulSearcher(Searcher):
         record = self._next()
         if record is None:
             return None if self.ledger.running() else Searcher.FINISHED
-        self._numbers[trial_id], self._before[record.number] = record.number, record
+        self._keys[trial_id], self._before[record.key] = record.key, record
         if need := self._need_of(record):
-            self._in_training[record.number] = need
+            self._in_training[record.key] = need
         return self._tune_config(record)
 
     def _next(self) -> TrialRecord | None:
@@ -117,7 +118,7 @@ class TruthfulSearcher(Searcher):
         for record in self.ledger.paused():  # nobody is left who could make room above them
             self.ledger.end(record.number, State.STOPPED)
         again = next(iter(next_again(self.plan, self.ledger.records)), None)
-        return self.ledger.begin_again(again.params, again.role, again.of, again.seed) if again else None
+        return self.ledger.begin_again(again.params, again.role, again.number, again.seed) if again else None
 
     def _promoted(self) -> TrialRecord | None:
         """The paused trial to go on with, if one may."""
@@ -140,7 +141,7 @@ class TruthfulSearcher(Searcher):
         settings["micro_batches"] = max(settings["micro_batches"], self.plan.settings.workers_per_trial)
         checkpoint = record.checkpoint_in(self.ledger.folder)
         return {
-            "number": record.number,
+            "key": record.key,
             "trial": settings,
             "compare": compare,
             "resume": str(checkpoint) if checkpoint else None,
@@ -150,34 +151,34 @@ class TruthfulSearcher(Searcher):
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """An intermediate report, with its scores flattened by Tune to `metrics/...`."""
         metrics = {name.removeprefix("metrics/"): v for name, v in result.items() if name.startswith("metrics/")}
-        number = self._numbers[trial_id]
-        before = self._before[number]
+        key = self._keys[trial_id]
+        before = self._before[key]
         seconds = before.seconds + result.get("time_total_s", 0.0)
         times = added([before.times, json.loads(result["times"])]) if result.get("times") else None
-        if result.get("source_ready") and (need := self._in_training.pop(number, None)):
+        if result.get("source_ready") and (need := self._in_training.pop(key, None)):
             self._trained.add(need.stage)
-        self.ledger.report(number, {**result, "metrics": metrics, "seconds": seconds, "times": times})
+        self.ledger.report(key, {**result, "metrics": metrics, "seconds": seconds, "times": times})
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """The end of a trial: finished, failed by its own word, stopped by the scheduler, or lost with its process."""
-        number = self._numbers[trial_id]
-        self._in_training.pop(number, None)
+        key = self._keys[trial_id]
+        self._in_training.pop(key, None)
         result = result or {}
         if result and not error:
             self.on_trial_result(trial_id, result)
         if error:
-            known = self.ledger.record(number).error
-            self.ledger.end(number, State.LOST, known or "its process died, again and again; see the log")
+            known = self.ledger.record(key).error
+            self.ledger.end(key, State.LOST, known or "its process died, again and again; see the log")
         elif result.get("error"):
-            self.ledger.end(number, State.FAILED, result["error"])
+            self.ledger.end(key, State.FAILED, result["error"])
         elif result.get("finished"):
-            self.ledger.end(number, State.FINISHED)
+            self.ledger.end(key, State.FINISHED)
         elif self._halted():
             pass  # a resume goes on with it
-        elif self._promotion is not None and not self._promotion.goes_on(number):
-            self._pause(self._promotion, number)
+        elif isinstance(key, int) and self._promotion is not None and not self._promotion.goes_on(key):
+            self._pause(self._promotion, key)
         else:
-            self.ledger.end(number, State.STOPPED)
+            self.ledger.end(key, State.STOPPED)
         self.budget.save()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.plan import Plan
-from search.records import Comparison, Role, Score, State, TrialRecord, ranked
+from search.records import Comparison, Score, State, TrialRecord, ranked
 from search.report import compare
+from search.trial_names import Role
 from spaces import Point
 from trainable.config import TrialConfig
 from trainable.tables import short_name
@@ -16,7 +17,8 @@ class Again:
     """A trial to run beside the search."""
 
     role: Role
-    of: int
+    number: int
+    """The search's trial that is repeated."""
     seed: int
     params: Point
 
@@ -83,13 +85,14 @@ def next_again(plan: Plan, records: Sequence[TrialRecord]) -> list[Again]:
 
 
 def _has(records: Sequence[TrialRecord], again: Again) -> bool:
-    return any((r.role, r.of, r.seed) == (again.role, again.of, again.seed) for r in records)
+    return any((r.role, r.number, r.seed) == (again.role, again.number, again.seed) for r in records)
 
 
 def runs_of(records: Sequence[TrialRecord], number: int, role: Role = "confirm") -> list[TrialRecord]:
     """The finished runs of a setting, one a seed, the search's own first (for the role `confirm`)."""
-    own = [r for r in records if r.number == number and role == "confirm"]
-    return [r for r in [*own, *(r for r in records if r.of == number and r.role == role)] if r.state is State.FINISHED]
+    own = [r for r in records if r.role == "search" and role == "confirm"]
+    runs = [*own, *(r for r in records if r.role == role)]
+    return [r for r in runs if r.number == number and r.state is State.FINISHED]
 
 
 def score_of(records: Sequence[TrialRecord], number: int, role: Role = "confirm") -> Score | None:

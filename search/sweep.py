@@ -29,7 +29,7 @@ from search.phases import Phases
 from search.place import Place, change_facts, load_facts
 from search.plan import Plan
 from search.promotion import PausedWithCheckpoint, Promotion
-from search.records import Outcome, trial_name
+from search.records import Outcome
 from search.redaction import redact
 from search.rehearsal_process import RehearsalProcess
 from search.retries import RETRIES, Retries
@@ -38,6 +38,7 @@ from search.schedulers import build_scheduler
 from search.searcher import TruthfulSearcher
 from search.start_from import take_over
 from search.tracking import PATIENCE, DatasetInfo, Tracker, check_uri
+from search.trial_names import trial_name
 from search.view import LiveView
 from trainable.files import remove_leftovers
 from trainable.prepare import Prepared
@@ -135,9 +136,9 @@ def _search(
                 num_samples=-1,
                 max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),
                 reuse_actors=True,
-                trial_name_creator=lambda trial: trial_name(trial.config["number"]),
+                trial_name_creator=lambda trial: trial_name(trial.config["key"]),
                 # What was paused goes on as another trial of Tune's.
-                trial_dirname_creator=lambda trial: f"{trial_name(trial.config['number'])}-{trial.trial_id}",
+                trial_dirname_creator=lambda trial: f"{trial_name(trial.config['key'])}-{trial.trial_id}",
             ),
             run_config=tune.RunConfig(
                 name=session,

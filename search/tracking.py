@@ -28,6 +28,7 @@ from search.outbox import Outbox
 from search.records import State
 from search.redaction import redact
 from search.store_uri import check_reachable
+from search.trial_names import Key
 from trainable.errors import ConfigError
 
 PATIENCE = 60.0
@@ -136,28 +137,37 @@ class Tracker:
             self._load = MachineLoad(self.uri, self._log_load)
         return self._run_id
 
-    def start_trial(self, number: int, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    def start_trial(self, key: Key, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         """Open the trial's nested run, the one it has where it has one.
 
         Parameters that the run already has are left as they are: MLflow can't change them.
         """
-        self._put_start(number, params, tags, [])
+        self._put_start(key, params, tags, [])
 
-    def log(self, number: int, metrics: Mapping[str, float], step: int) -> None:
+    def log(self, key: Key, metrics: Mapping[str, float], step: int) -> None:
         """Write one report of a trial; steps of a metric only grow, what a resumed trial reports again is left out."""
-        self._put("report", number, metrics=_numbers(metrics), step=step)
+        self._put("report", key, metrics=_numbers(metrics), step=step)
 
-    def end_trial(self, number: int, state: State, error: str | None = None) -> None:
-        """Close a trial's run: a stopped one as KILLED, a failed or lost one as FAILED with its error."""
-        self._put("end", number, sync=True, state=state.value, metrics={}, tags=_end_tags(error))
+    def end_trial(
+        self, key: Key, state: State, error: str | None = None, metrics: Mapping[str, float] | None = None
+    ) -> None:
+        """Close a trial's run: a stopped one as KILLED, a failed or lost one as FAILED with its error.
 
-    def settle(self, ended: Mapping[int, tuple[State, str | None]]) -> None:
+        Args:
+            key: the trial's.
+            state: in which it ended.
+            error: why, if it failed or was lost.
+            metrics: what it is remembered by, see `MlflowRuns`: the values that its run shows from now on.
+        """
+        self._put("end", key, sync=True, state=state.value, metrics=_numbers(metrics or {}), tags=_end_tags(error))
+
+    def settle(self, ended: Mapping[Key, tuple[State, str | None, Mapping[str, float]]]) -> None:
         """Close the runs of ended trials that still say RUNNING, as a killed driver leaves them.
 
         Args:
-            ended: state and error by the trial's number.
+            ended: state, error and metrics, as `end_trial` takes them, by the trial's key.
         """
-        states = [[number, state.value, _end_tags(error)] for number, (state, error) in ended.items()]
+        states = [[k, state.value, _end_tags(error), _numbers(metrics)] for k, (state, error, metrics) in ended.items()]
         self._put("settle", None, states=states)
 
     def end_sweep(self, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
@@ -166,9 +176,9 @@ class Tracker:
         tags = _texts(tags, _TAG_LENGTH)
         self._put("end", None, sync=True, state=state.value, metrics=_numbers(metrics), tags=tags)
 
-    def log_text(self, number: int | None, text: str, name: str) -> None:
-        """Store a text as the file `name` of a trial's run, or of the sweep's where there is no number."""
-        self._put("text", number, sync=True, text=text, name=name)
+    def log_text(self, key: Key | None, text: str, name: str) -> None:
+        """Store a text as the file `name` of a trial's run, or of the sweep's where there is no key."""
+        self._put("text", key, sync=True, text=text, name=name)
 
     def wait(self, patience: float = PATIENCE) -> bool:
         """Wait for the delivery, as long as something arrives in each `patience` seconds; whether all has arrived."""
@@ -179,13 +189,13 @@ class Tracker:
         """Why MLflow refused events, which are left out; without secrets."""
         return tuple(self._delivery.refused)
 
-    def _put(self, what: str, trial: int | None, sync: bool = False, **facts: Any) -> None:
+    def _put(self, what: str, trial: Key | None, sync: bool = False, **facts: Any) -> None:
         event = {"what": what, "trial": trial, "time": int(time.time() * 1000), **facts}
         self._delivery.put(event, sync)
 
     def _put_start(
         self,
-        trial: int | None,
+        trial: Key | None,
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         datasets: Sequence[DatasetInfo],

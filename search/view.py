@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.records import Direction, State, TrialRecord, best_so_far, count_states
+from search.trial_names import Key
 
 STYLES = {
     State.RUNNING: "cyan",
@@ -54,7 +55,7 @@ class LiveView:
         """
         self._name, self._metric, self._direction = name, metric, direction
         self._budget, self._console, self._log_file = budget_text, console, log_file
-        self._told: set[int] = set()
+        self._told: set[Key] = set()
         # stdout may carry the JSON of --json, so it stays as it is.
         self._live = Live(console=console, redirect_stdout=False, transient=True, refresh_per_second=4)
 
@@ -76,16 +77,16 @@ class LiveView:
             self._live.update(self._panel(records, used, time_left))
             return
         for record in records:
-            if record.ended and record.number not in self._told:
-                self._told.add(record.number)
+            if record.ended and record.key not in self._told:
+                self._told.add(record.key)
                 self._line(self._ended(record, records))
 
     def _ended(self, record: TrialRecord, records: Sequence[TrialRecord]) -> str:
         best = best_so_far(records, self._direction)
-        mark = " (best so far)" if best and best.number == record.number else ""
+        mark = " (best so far)" if best and best.key == record.key else ""
         what = one_line(record.error) if record.error else settings(record.params)
         reached = f"{self._metric} {score(record.value)}{mark}"
-        return f"trial {record.number:03d} {record.state}: {reached}, {duration(record.seconds)}; {what}"
+        return f"{record.title} {record.state}: {reached}, {duration(record.seconds)}; {what}"
 
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -94,7 +95,7 @@ class LiveView:
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")
-        facts.add_row("trials", states_text(records))
+        facts.add_row("trials", counts_text(records))
         facts.add_row("best so far", self._best(records))
         spent = f"{used.trials} trials, {used.minutes:.1f} min, {used.worker_hours:.2f} worker-hours"
         facts.add_row("used", f"{spent} of {self._budget}")
@@ -114,7 +115,7 @@ class LiveView:
         running = [r for r in records if r.state is State.RUNNING]
         others = [r for r in records if r.state is not State.RUNNING]
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("trial", justify="right", no_wrap=True)
+        table.add_column("trial", no_wrap=True)
         table.add_column("state", no_wrap=True)
         table.add_column(self._metric, justify="right", no_wrap=True)
         table.add_column("done", justify="right", no_wrap=True)
@@ -123,7 +124,9 @@ class LiveView:
             what = one_line(record.error) if record.error else settings(record.params)
             cut = Text(what, no_wrap=True, overflow="ellipsis")
             state = state_text(record.state)
-            table.add_row(str(record.number), state, score(record.value), f"{record.progress:.0%}", cut)
+            table.add_row(
+                record.title.removeprefix("trial "), state, score(record.value), f"{record.progress:.0%}", cut
+            )
         return table
 
 
@@ -138,6 +141,13 @@ def states_text(records: Sequence[TrialRecord]) -> Text:
         Text(f"{count} {state}", style=STYLES[State(state)]) for state, count in count_states(records).items() if count
     ]
     return Text(", ").join(parts) if parts else Text("none yet")
+
+
+def counts_text(records: Sequence[TrialRecord]) -> Text:
+    """The search's trials by state and, beside them, the repeats of finalists, if there are any."""
+    repeats = [record for record in records if record.role != "search"]
+    text = states_text([record for record in records if record.role == "search"])
+    return Text.assemble(text, "; repeats of finalists: ", states_text(repeats)) if repeats else text
 
 
 def number(value: Any) -> str:

@@ -13,7 +13,8 @@ from optuna.exceptions import StorageInternalError
 from search.disk import expendable, full_disk_in_words, is_full, models_kept
 from search.errors import HaltError
 from search.plan import Plan, build_plan
-from search.records import Role, State, TrialRecord
+from search.records import State, TrialRecord
+from search.trial_names import Role, key_of, trial_name
 
 
 @pytest.fixture
@@ -29,11 +30,10 @@ def record(
     source: bool = True,
     state: State = State.FINISHED,
     role: Role = "search",
-    of: int | None = None,
 ) -> TrialRecord:
     params = {"target.learning_rate": 1e-3, "target.epochs": 1, "source.enabled": source}
-    checkpoint = f"tune-0/trial-{number}/checkpoint_000000"
-    return TrialRecord(number, state, params, 0 if of is None else 1, role, of, value, checkpoint=checkpoint)
+    checkpoint = f"tune-0/{trial_name(key_of(number, role, 1))}-0/checkpoint_000000"
+    return TrialRecord(number, state, params, 0 if role == "search" else 1, role, value, checkpoint=checkpoint)
 
 
 def test_the_best_the_finalists_and_their_runs_stay(plan: Plan) -> None:
@@ -46,12 +46,12 @@ def test_the_best_the_finalists_and_their_runs_stay(plan: Plan) -> None:
         record(5, 0.6, state=State.STOPPED),
         record(6, None, state=State.FAILED),
         record(7, 0.1, state=State.RUNNING),
-        record(8, 0.85, role="confirm", of=0),
-        record(9, 0.3, source=False, role="confirm", of=3),
-        record(10, 0.65, role="confirm", of=2),  # of a former finalist
-        record(11, 0.3, source=False, role="no_source", of=0),
+        record(0, 0.85, role="confirm"),
+        record(3, 0.3, source=False, role="confirm"),
+        record(2, 0.65, role="confirm"),  # of a former finalist
+        record(0, 0.3, source=False, role="no_source"),
     ]
-    assert [r.number for r in expendable(plan, records)] == [2, 4, 5, 6, 10, 11]
+    assert [r.key for r in expendable(plan, records)] == [2, 4, 5, 6, "2.seed-1", "0.no-source.seed-1"]
     left = sum(r.state is not State.RUNNING for r in records) - 6
     assert left <= models_kept(plan.settings)
     assert expendable(plan, [record(0, None, state=State.RUNNING)]) == []

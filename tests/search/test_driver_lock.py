@@ -25,7 +25,7 @@ from search.errors import HaltError, PlanError
 from search.place import Place
 from search.plan import Plan, build_plan
 from search.store_uri import read_only
-from search.study_file import open_study
+from search.study_file import StudyFile
 from trainable.errors import ConfigError
 
 HOLDER = """
@@ -168,7 +168,7 @@ def test_a_start_that_fails_leaves_no_name_taken(
     failure: BaseException, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Plan, place: Place, *__: object) -> None:
-        open_study(place.study, place.name, "max")
+        StudyFile(place.study, place.name, "max")
         (place.folder / "tune-1").mkdir()
         raise failure
 
@@ -183,7 +183,7 @@ def test_a_start_that_was_killed_or_halted_leaves_no_name_taken(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def halt(_: Plan, place: Place, *__: object) -> None:
-        open_study(place.study, place.name, "max")
+        StudyFile(place.study, place.name, "max")
         raise HaltError("the disk is full; make room, then resume")
 
     monkeypatch.setattr(start, "_run", halt)
@@ -228,7 +228,7 @@ def test_of_two_that_begin_at_once_one_is_refused(plan: Plan, tmp_path: Path, mo
 def test_a_study_can_be_read_without_being_changed(tmp_path: Path) -> None:
     folder = tmp_path / "a? 50%25 #"
     folder.mkdir()
-    open_study(folder / "study.db", "tiny", "max")
+    StudyFile(folder / "study.db", "tiny", "max")
     with closing(sqlite3.connect(read_only(folder / "study.db"), uri=True)) as study:
         assert study.execute("select count(*) from trials").fetchone() == (0,)
         with pytest.raises(sqlite3.OperationalError, match="readonly"):

@@ -135,8 +135,8 @@ def test_no_path_and_no_user_name_leaks(exported: export.Exported, swept: Place,
 
 def test_what_scripts_and_people_are_told(exported: export.Exported) -> None:
     told = json.loads(json.dumps(exported.to_json()))
-    names = {"name", "folder", "trial", "rows", "what", "max_difference", "bytes", "metric", "validation", "test"}
-    assert set(told) == names
+    names = {"name", "folder", "trial", "seed", "rows", "what", "max_difference", "bytes", "metric", "validation"}
+    assert set(told) == names | {"test"}
     assert told["test"]["rows"] == 6
     assert told["bytes"] == sum(file.stat().st_size for file in exported.folder.iterdir())
     console = Console(width=80, record=True, file=io.StringIO())

@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from search.ledger import EXHAUSTED, Ledger
+from search.proposer import running_trial
 from search.records import State
 from search.settings import SweepSettings
 from spaces import Space, parse_space
@@ -41,9 +42,9 @@ def open_ledger(tmp_path: Path) -> Callable[..., Ledger]:
     return open_
 
 
-def study(folder: Path) -> list[FrozenTrial]:
+def study(folder: Path, name: str = "tiny") -> list[FrozenTrial]:
     """The trials as plain Optuna reads them."""
-    return optuna.load_study(storage=f"sqlite:///{folder / 'study.db'}", study_name="tiny").trials
+    return optuna.load_study(storage=f"sqlite:///{folder / 'study.db'}", study_name=name).trials
 
 
 def begin_all(ledger: Ledger) -> list[dict[str, Any]]:
@@ -184,9 +185,61 @@ def test_a_trial_of_an_earlier_session_is_ended_by_this_one(open_ledger: Callabl
 def test_a_trial_beside_the_search_keeps_its_role_and_seed(open_ledger: Callable[..., Ledger]) -> None:
     params = {"source.enabled": False, "target.epochs": 2}
     record = open_ledger().begin_again(params, "confirm", 7, 11)
-    assert (record.params, record.role, record.of, record.seed) == (params, "confirm", 7, 11)
+    assert (record.params, record.role, record.number, record.seed) == (params, "confirm", 7, 11)
     assert open_ledger().records == [record]
     assert open_ledger().begin().seed == 5
+
+
+def test_repeats_stand_in_a_study_of_their_own(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
+    """Importances and history of the search are of the search alone, also once it is extended."""
+    ledger = open_ledger()
+    first = ledger.begin()
+    assert first is not None
+    report(ledger, 0, 0.5, 1.0)
+    ledger.end(0, State.FINISHED)
+    for seed in (6, 7):
+        again = ledger.begin_again(first.params, "confirm", 0, seed)
+        ledger.report(again.key, {"value": 0.9, "metrics": {}, "improved": True, "share": 1.0})
+    ledger.end("0.seed-6", State.FINISHED)
+    extended = open_ledger()
+    assert [record.title for record in extended.running()] == ["trial 0, seed 7"]
+    extended.end("0.seed-7", State.STOPPED)
+    second = extended.begin()
+    assert second is not None
+    assert (second.number, second.key) == (1, 1)
+    assert [record.key for record in extended.records] == [0, 1, "0.seed-6", "0.seed-7"]
+    assert [(t.number, t.value) for t in study(tmp_path)] == [(0, 0.5), (1, None)]
+    assert [t.state for t in study(tmp_path, "tiny: repeats")] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert extended.history(TrialState.COMPLETE, TrialState.PRUNED) == {0: {100: 0.5}}
+    assert open_ledger().records == extended.records
+
+
+def test_a_sweep_whose_repeats_stand_among_its_trials_goes_on(
+    open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    """So they did in versions before repeats had a study of their own."""
+    ledger = open_ledger()
+    for number in (0, 1):
+        ledger.begin()
+        report(ledger, number, 0.5 + number / 4, 1.0)
+        ledger.end(number, State.FINISHED)
+    old = optuna.load_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="tiny")
+    for seed in (6, 7):
+        trial = running_trial(SPACE, ledger.record(1).params)
+        for name, value in {"role": "confirm", "of": 1, "seed": seed}.items():
+            trial.set_user_attr(name, value)
+        old.add_trial(trial)
+
+    ledger = open_ledger()
+    assert [record.key for record in ledger.records] == [0, 1, "1.seed-6", "1.seed-7"]
+    ledger.end("1.seed-6", State.STOPPED)
+    third = ledger.begin()
+    assert third is not None
+    assert third.number == 4  # as Optuna counts
+    ledger.begin_again(third.params, "no_source", 1, 5)
+    assert [record.key for record in open_ledger().records] == [0, 1, 4, "1.seed-6", "1.seed-7", "1.no-source.seed-5"]
+    assert len(study(tmp_path)) == 5
+    assert len(study(tmp_path, "tiny: repeats")) == 1
 
 
 def test_the_end_of_a_space_is_noted(open_ledger: Callable[..., Ledger]) -> None:
@@ -199,7 +252,7 @@ def test_the_end_of_a_space_is_noted(open_ledger: Callable[..., Ledger]) -> None
     ledger.begin_again(other, "confirm", 0, 7)
     last = open_ledger(space).begin()
     assert last is not None
-    assert (last.number, last.params) == (2, other)
+    assert (last.number, last.params) == (1, other)
     assert open_ledger(space).noted(EXHAUSTED) is None
     assert open_ledger(space).begin() is None
     assert open_ledger(space).noted(EXHAUSTED) == 2

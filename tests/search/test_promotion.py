@@ -12,7 +12,7 @@ from search.schedulers import RUNGS, build_scheduler
 
 
 def trial(number: int) -> Trial:
-    return Trial("tiny", config={"number": number}, stub=True)
+    return Trial("tiny", config={"key": number}, stub=True)
 
 
 def report(promotion: Promotion, number: int, progress: float, value: float | None) -> str:

@@ -14,7 +14,7 @@ from search.records import Outcome, Score, State, TestScore, TrialRecord, best_s
 from search.report import compare, next_commands, print_outcome
 
 
-def trial(number: int, state: State, value: float | None, **fields: Any) -> TrialRecord:
+def trial(number: int, state: State, value: float | None, seed: int = 0, **fields: Any) -> TrialRecord:
     params = {
         "target.learning_rate": 1e-05 * (number + 1),
         "target.batch_size": 16,
@@ -23,7 +23,7 @@ def trial(number: int, state: State, value: float | None, **fields: Any) -> Tria
         "target.frozen_layers": number,
         "source.enabled": number % 2 == 0,
     }
-    return TrialRecord(number, state, params, seed=0, value=value, seconds=12.0, **fields)
+    return TrialRecord(number, state, params, seed, value=value, seconds=12.0, **fields)
 
 
 TRIALS = (
@@ -31,8 +31,8 @@ TRIALS = (
     trial(1, State.STOPPED, 0.99),
     trial(2, State.FINISHED, 0.87),
     trial(3, State.FAILED, None, error="Traceback\n  File [x]\nTrialError: the loss is [nan] at step 12"),
-    trial(2, State.FINISHED, 0.86, role="confirm", of=2),
-    trial(2, State.FINISHED, 0.8, role="no_source", of=2),
+    trial(2, State.FINISHED, 0.86, role="confirm", seed=1),
+    trial(2, State.FINISHED, 0.8, role="no_source"),
 )
 OUTCOME = Outcome(
     name="sms",
@@ -41,9 +41,9 @@ OUTCOME = Outcome(
     run_id="abc",
     metric="macro_f1",
     direction="max",
-    trials=(*TRIALS[:4], replace(TRIALS[4], number=4), replace(TRIALS[5], number=5)),
+    trials=TRIALS,
     winner=2,
-    exported=4,
+    exported="2.seed-1",
     winner_config={"encoder": "minilm", "target.epochs": 3, "target.evaluate_at": [0.5], "target.patience": None},
     validation=Score.over([0.87, 0.86]),
     test=TestScore(
@@ -74,7 +74,7 @@ def rows(text: str) -> list[list[str]]:
 
 def test_trials_stand_best_first_and_finished_before_stopped() -> None:
     numbers = [row[0] for row in rows(printed(OUTCOME)) if row[0].isdigit()]
-    assert numbers == ["2", "0", "1", "3", "4", "5"]
+    assert numbers == ["2", "0", "1", "3"]
 
 
 def test_settings_stand_in_columns_where_they_fit() -> None:
@@ -95,7 +95,7 @@ def test_nothing_is_cut_or_wider_than_the_console(width: int) -> None:
 def test_winner_scores_comparison_errors_and_notes_are_said() -> None:
     text = printed(OUTCOME, width=120)
     for words in (
-        "4 finished, 1 stopped, 1 failed; 1 h 1 min, 1.25 worker-hours",
+        "2 finished, 1 stopped, 1 failed; repeats of finalists: 2 finished; 1 h 1 min, 1.25 worker-hours",
         "trial 3 failed: TrialError: the loss is [nan] at step 12",
         "Winner: trial 2, chosen on validation",
         "validation macro_f1 0.8650 ± 0.0071 (mean ± sd of 2 seeds)",
@@ -105,7 +105,9 @@ def test_winner_scores_comparison_errors_and_notes_are_said() -> None:
         "[ham]     0.9100  0.9200  0.9300   400",
         "The source 'reviews' helped: macro_f1 0.8650 with it, 0.7950 without",
         "2 texts stand in two splits",
-        "trial 2 without its source",
+        "trial 2, seed 1 ",
+        "trial 2 without its source, seed 0 ",
+        "its model: that of seed 1, the best on validation",
     ):
         assert words in text
 
@@ -148,6 +150,15 @@ def test_the_outcome_survives_json() -> None:
     assert replace(again, trials=again.trials[1:]) == replace(OUTCOME, trials=OUTCOME.trials[1:])
 
 
+def test_an_outcome_of_a_version_that_numbered_repeats_is_read() -> None:
+    data = OUTCOME.to_json()
+    for trial, of, number in zip(data["repeats"], (2, 2), (4, 5), strict=True):
+        trial |= {"number": number, "of": of}
+    old = data | {"exported": 4, "trials": [trial | {"of": None} for trial in data["trials"]]}
+    again = Outcome.from_json(json.loads(json.dumps(old)))
+    assert (again.exported, again.repeats) == (OUTCOME.exported, OUTCOME.repeats)
+
+
 def test_what_scripts_read_from_the_json() -> None:
     data = OUTCOME.to_json()
     assert data["counts"] == {
@@ -160,7 +171,8 @@ def test_what_scripts_read_from_the_json() -> None:
         "lost": 0,
     }
     assert {trial["role"] for trial in data["trials"]} == {"search"}
-    assert [trial["role"] for trial in data["repeats"]] == ["confirm", "no_source"]
+    assert [(t["number"], t["role"], t["seed"]) for t in data["repeats"]] == [(2, "confirm", 1), (2, "no_source", 0)]
+    assert data["exported"] == {"number": 2, "role": "confirm", "seed": 1}
     assert data["winner"] == {"number": 2, "params": TRIALS[2].params, "config": OUTCOME.winner_config}
     assert data["validation"]["values"] == [0.87, 0.86]
     assert replace(OUTCOME, winner=None).to_json()["winner"] is None

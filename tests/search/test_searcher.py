@@ -66,14 +66,16 @@ def run_all(searcher: TruthfulSearcher, value: Callable[[int], float] = lambda n
     configs = []
     while (config := searcher.suggest(f"id{len(configs)}")) != Searcher.FINISHED:
         assert isinstance(config, dict)
-        searcher.on_trial_complete(f"id{len(configs)}", said(value(config["number"])))
+        searcher.on_trial_complete(f"id{len(configs)}", said(value(config["key"])))
         configs.append(config)
     return configs
 
 
 def states(folder: Path) -> list[TrialState]:
-    study = optuna.load_study(storage=f"sqlite:///{folder / 'study.db'}", study_name="tiny")
-    return [trial.state for trial in study.trials]
+    """As Optuna has them: of the search's trials, then of the repeats."""
+    storage = f"sqlite:///{folder / 'study.db'}"
+    names = sorted(optuna.get_all_study_names(storage))
+    return [t.state for name in names for t in optuna.load_study(storage=storage, study_name=name).trials]
 
 
 def test_each_end_is_told_truly(open_searcher: Open, tmp_path: Path) -> None:
@@ -101,13 +103,13 @@ def test_no_slot_waits_for_a_source_that_another_trial_is_training(open_searcher
         for source, rate in ((True, 1e-3), (True, 5e-3), (False, 1e-4))
     ]
     searcher = open_searcher(trials=3, confirm_seeds=0, start_with=points)
-    assert searcher.suggest("a")["number"] == 0
-    assert searcher.suggest("b")["number"] == 2  # the one that needs no source goes first
+    assert searcher.suggest("a")["key"] == 0
+    assert searcher.suggest("b")["key"] == 2  # the one that needs no source goes first
     assert searcher.suggest("c") is None
     searcher.on_trial_result("a", {**SOURCE_READY, "source_ready": False})  # an evaluation on the way
     assert searcher.suggest("c") is None
     searcher.on_trial_result("a", SOURCE_READY)
-    assert searcher.suggest("c")["number"] == 1
+    assert searcher.suggest("c")["key"] == 1
 
 
 @pytest.mark.parametrize(("schedule", "waits"), [("linear", False), ("constant", True), ("warmup_stable_decay", True)])
@@ -123,21 +125,21 @@ def test_a_source_that_shares_epochs_with_one_in_training_is_waited_for(
     trial = {"source": source | {"schedule": schedule}}
     space = {**blocks["space"], "source.epochs": {"int": [1, 3], "when": {"source.enabled": True}}}
     searcher = open_searcher(space, trial, trials=3, confirm_seeds=0, start_with=points)
-    assert searcher.suggest("a")["number"] == 0
+    assert searcher.suggest("a")["key"] == 0
     if waits:
         assert searcher.suggest("b") is None
         searcher.on_trial_result("a", SOURCE_READY)
-    assert searcher.suggest("b")["number"] == 1
+    assert searcher.suggest("b")["key"] == 1
     assert (searcher.suggest("c") is not None) is waits  # the third needs the very stage of the first
 
 
 def test_a_source_whose_trial_failed_is_trained_by_the_next(open_searcher: Open) -> None:
     points = [{"source.enabled": True, "target.learning_rate": rate, "target.epochs": 1} for rate in (1e-3, 5e-3)]
     searcher = open_searcher(trials=2, confirm_seeds=0, start_with=points)
-    assert searcher.suggest("a")["number"] == 0
+    assert searcher.suggest("a")["key"] == 0
     assert searcher.suggest("b") is None
     searcher.on_trial_complete("a", None, error=True)
-    assert searcher.suggest("b")["number"] == 1
+    assert searcher.suggest("b")["key"] == 1
 
 
 def test_exactly_the_points_given_run_where_there_are_no_more_trials(open_searcher: Open, tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_finalists_run_again_on_further_seeds_when_the_search_is_over(open_searc
         trial={"seed": 4},
     )
     configs = run_all(searcher, lambda number: {0: 0.25, 1: 0.75, 2: 0.5}.get(number, 0.5))
-    again = [(r.role, r.of, r.seed) for r in searcher.ledger.records[3:]]
+    again = [(r.role, r.number, r.seed) for r in searcher.ledger.records[3:]]
     assert again == [
         ("confirm", 1, 5),
         ("confirm", 1, 6),
@@ -207,7 +209,7 @@ def test_nothing_is_confirmed_while_search_trials_run(open_searcher: Open) -> No
     assert searcher.suggest("c") is None
     searcher.on_trial_complete("b", said(0.25))
     assert isinstance(searcher.suggest("c"), dict)
-    assert searcher.ledger.record(2).role == "confirm"
+    assert searcher.ledger.records[2].role == "confirm"
 
 
 def test_a_sweep_without_a_finished_trial_ends(open_searcher: Open, tmp_path: Path) -> None:
@@ -226,7 +228,7 @@ def test_what_an_earlier_session_left_unfinished_comes_first(open_searcher: Open
     first.ledger.keep(1, "checkpoint of b")
     second = open_searcher(trials=3, start_with=WITHOUT_SOURCE)
     resumed = [second.suggest(name) for name in "xy"]
-    assert [c["number"] for c in resumed] == [0, 1]
+    assert [c["key"] for c in resumed] == [0, 1]
     assert [c["trial"] for c in resumed] == [c["trial"] for c in given]
     assert [c["resume"] for c in resumed] == [None, str(tmp_path / "checkpoint of b")]
     second.on_trial_complete("x", said(0.5))
@@ -286,7 +288,7 @@ def to_a_rung(
     """Let a trial begin or go on, and come to a rung; returns its number in the study."""
     config = searcher.suggest(name)
     assert isinstance(config, dict)
-    number: int = config["number"]
+    number: int = config["key"]
     result = {**said(value, share), "progress": 100 * share}
     verdict = scheduler.on_trial_result(None, Trial("tiny", config=config, stub=True), result)
     if verdict == TrialScheduler.STOP:
@@ -305,7 +307,7 @@ def test_a_paused_trial_goes_on_once_it_is_in_the_better_half(promoting: Promoti
     assert to_a_rung(searcher, scheduler, "d", 0.2) == 3
     config = searcher.suggest("again")  # two of four pass
     assert isinstance(config, dict)
-    assert (config["number"], config["resume"]) == (1, str(tmp_path / "checkpoint of 1"))
+    assert (config["key"], config["resume"]) == (1, str(tmp_path / "checkpoint of 1"))
     assert searcher.ledger.record(1).state is State.RUNNING
     searcher.on_trial_complete("again", said(0.85, time_total_s=10))
     assert searcher.ledger.record(1).seconds == 15 + 10  # what it took before counts too
@@ -334,9 +336,9 @@ def test_a_paused_trial_outlives_the_session(promoting: Promoting) -> None:
         to_a_rung(first, scheduler, name, value)
     second, later = promoting(trials=4)
     assert [r.state for r in second.ledger.records] == [State.RUNNING, State.PAUSED, State.PAUSED]
-    assert second.suggest("a again")["number"] == 0  # it was running
+    assert second.suggest("a again")["key"] == 0  # it was running
     assert to_a_rung(second, later, "d", 0.2) == 3
-    assert second.suggest("b again")["number"] == 1
+    assert second.suggest("b again")["key"] == 1
 
 
 def test_a_search_ends_where_every_point_has_been_tried(open_searcher: Open, tmp_path: Path) -> None:

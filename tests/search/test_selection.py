@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from search.plan import Plan, build_plan
-from search.records import Role, State, TrialRecord
+from search.records import State, TrialRecord
 from search.selection import (
     compare_sources,
     finalists,
@@ -17,6 +17,7 @@ from search.selection import (
     trial_config,
     uses_source,
 )
+from search.trial_names import Role
 
 FINISHED = State.FINISHED
 
@@ -48,12 +49,11 @@ def record(
     source: bool | None = True,
     state: State = FINISHED,
     role: Role = "search",
-    of: int | None = None,
     seed: int = 0,
 ) -> TrialRecord:
     params = {"target.learning_rate": 1e-3, "target.epochs": 1}
     params |= {} if source is None else {"source.enabled": source}
-    return TrialRecord(number, state, params, seed, role, of, value)
+    return TrialRecord(number, state, params, seed, role, value)
 
 
 def test_finalists_are_the_best_of_the_finished_search_trials(blocks: dict[str, Any]) -> None:
@@ -64,7 +64,7 @@ def test_finalists_are_the_best_of_the_finished_search_trials(blocks: dict[str, 
         record(2, 0.7, None),
         record(3, None, None, State.FAILED),
         record(4, 0.6, None),
-        record(5, 0.95, None, role="confirm", of=0, seed=1),
+        record(0, 0.95, None, role="confirm", seed=1),
         record(6, 0.8, None, State.RUNNING),
     ]
     assert [r.number for r in finalists(plan, records)] == [2, 4]
@@ -95,10 +95,8 @@ def test_a_kind_of_which_none_finished_is_stood_for_by_its_best_stopped_trial(pl
     ]
     assert [r.number for r in finalists(plan, records)] == [0, 3, 2]
     again = next_again(plan, records)
-    assert [(a.of, a.seed) for a in again] == [(0, 1), (3, 1), (2, 0), (2, 1)]
-    records += [
-        record(4 + i, 0.7, a.params.get("source.enabled"), FINISHED, a.role, a.of, a.seed) for i, a in enumerate(again)
-    ]
+    assert [(a.number, a.seed) for a in again] == [(0, 1), (3, 1), (2, 0), (2, 1)]
+    records += [record(a.number, 0.7, a.params.get("source.enabled"), FINISHED, a.role, a.seed) for a in again]
     assert next_again(plan, records) == []
     winner = pick_winner(plan, records)
     assert winner is not None
@@ -118,7 +116,7 @@ def test_a_kind_is_stood_for_by_its_best_trial_even_if_another_was_left_to_finis
         record(4, 0.6),
     ]
     assert [r.number for r in finalists(plan, records)] == [0, 4, 2]
-    assert [(a.of, a.seed) for a in next_again(plan, records)] == [(0, 1), (4, 1), (2, 0), (2, 1)]
+    assert [(a.number, a.seed) for a in next_again(plan, records)] == [(0, 1), (4, 1), (2, 0), (2, 1)]
 
 
 def test_the_winner_is_chosen_by_the_mean_over_seeds_and_its_best_run_is_exported(plan: Plan) -> None:
@@ -126,13 +124,13 @@ def test_the_winner_is_chosen_by_the_mean_over_seeds_and_its_best_run_is_exporte
         record(0, 0.9),
         record(1, 0.8),
         record(2, 0.1, source=False),
-        record(3, 0.5, role="confirm", of=0, seed=1),
-        record(4, 0.86, role="confirm", of=1, seed=1),
+        record(0, 0.5, role="confirm", seed=1),
+        record(1, 0.86, role="confirm", seed=1),
     ]
     winner = pick_winner(plan, records)
     assert winner is not None
     assert winner.number == 1
-    assert pick_run(plan, records, winner).number == 4
+    assert pick_run(plan, records, winner).title == "trial 1, seed 1"
     score = score_of(records, 1)
     assert score is not None
     assert score.mean == pytest.approx(0.83)
@@ -149,7 +147,7 @@ def test_the_earlier_of_two_equals_wins_and_nobody_where_nothing_finished(plan: 
 
 def test_a_confirmation_that_did_not_finish_counts_for_nothing_and_is_not_tried_again(blocks: dict[str, Any]) -> None:
     plan = without_source(blocks)
-    records = [record(0, 0.5, None), record(1, 0.1, None, State.FAILED, "confirm", 0, 1)]
+    records = [record(0, 0.5, None), record(0, 0.1, None, State.FAILED, "confirm", 1)]
     score = score_of(records, 0)
     assert score is not None
     assert score.values == (0.5,)
@@ -158,7 +156,7 @@ def test_a_confirmation_that_did_not_finish_counts_for_nothing_and_is_not_tried_
 
 def test_without_a_source_there_is_nothing_to_compare(blocks: dict[str, Any]) -> None:
     plan = without_source(blocks)
-    records = [record(0, 0.5, None), record(1, 0.4, None, role="confirm", of=0, seed=1)]
+    records = [record(0, 0.5, None), record(0, 0.4, None, role="confirm", seed=1)]
     assert not uses_source(plan, records[0])
     assert next_again(plan, records) == []
     assert compare_sources(plan, records) is None
@@ -168,12 +166,12 @@ def test_a_fixed_source_is_compared_with_the_winner_without_it(blocks: dict[str,
     plan = fixed_source(blocks)
     records = [
         record(0, 0.9, None),
-        record(1, 0.7, None, role="confirm", of=0, seed=1),
+        record(0, 0.7, None, role="confirm", seed=1),
     ]
     twins = next_again(plan, records)
-    assert [(a.role, a.of, a.seed) for a in twins] == [("no_source", 0, 0), ("no_source", 0, 1)]
+    assert [(a.role, a.number, a.seed) for a in twins] == [("no_source", 0, 0), ("no_source", 0, 1)]
     assert compare_sources(plan, records) is None
-    records += [record(2 + i, 0.5 + i / 10, None, role="no_source", of=0, seed=i) for i in (0, 1)]
+    records += [record(0, 0.5 + i / 10, None, role="no_source", seed=i) for i in (0, 1)]
     assert not uses_source(plan, records[2])
     assert trial_config(plan, records[3]).seed == 1
     assert next_again(plan, records) == []
@@ -189,8 +187,8 @@ def test_a_searched_source_is_compared_by_the_best_finalist_of_either_kind(plan:
     records = [
         record(0, 0.9, source=False),
         record(1, 0.8),
-        record(2, 0.7, source=False, role="confirm", of=0, seed=1),
-        record(3, 0.6, role="confirm", of=1, seed=1),
+        record(0, 0.7, source=False, role="confirm", seed=1),
+        record(1, 0.6, role="confirm", seed=1),
     ]
     assert next_again(plan, records) == []
     found = compare_sources(plan, records)
@@ -200,7 +198,7 @@ def test_a_searched_source_is_compared_by_the_best_finalist_of_either_kind(plan:
 
 
 def test_a_search_that_never_left_the_source_out_makes_up_for_it(plan: Plan) -> None:
-    records = [record(0, 0.9), record(1, 0.8, role="confirm", of=0, seed=1)]
+    records = [record(0, 0.9), record(0, 0.8, role="confirm", seed=1)]
     twins = next_again(plan, records)
     assert [(a.role, a.seed, a.params["source.enabled"]) for a in twins] == [
         ("no_source", 0, False),
@@ -209,5 +207,5 @@ def test_a_search_that_never_left_the_source_out_makes_up_for_it(plan: Plan) -> 
 
 
 def test_no_comparison_begins_while_a_confirmation_runs(plan: Plan) -> None:
-    records = [record(0, 0.9), record(1, 0.5, state=State.RUNNING, role="confirm", of=0, seed=1)]
+    records = [record(0, 0.9), record(0, 0.5, state=State.RUNNING, role="confirm", seed=1)]
     assert next_again(plan, records) == []

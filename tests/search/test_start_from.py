@@ -160,8 +160,8 @@ def test_only_search_trials_that_ended_with_a_value_are_taken(make: Make, storag
     _, old = make("old", {"target.epochs": {"int": [1, 9]}}, trials=2)
     first = old.record(0).params
     again = old.begin_again(first, "confirm", 0, 1)
-    old.report(again.number, {"value": 0.5, "metrics": {}, "improved": True, "share": 1.0})
-    old.end(again.number, State.FINISHED)
+    old.report(again.key, {"value": 0.5, "metrics": {}, "improved": True, "share": 1.0})
+    old.end(again.key, State.FINISHED)
     for state in (State.STOPPED, State.FAILED, State.LOST):
         record = old.begin()
         assert record is not None

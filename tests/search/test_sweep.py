@@ -27,6 +27,7 @@ from search.records import Outcome, State, TrialRecord
 from search.show import current_outcome
 from search.start import extend_sweep, resume_sweep, start_sweep
 from search.store_uri import default_uri, sqlite_uri
+from search.trial_names import trial_name
 from trainable.errors import ConfigError
 from trainable.progress import Report
 from trainable.seal import check
@@ -61,16 +62,27 @@ def sweep(blocks: dict[str, Any], storage: Path) -> Run_:
 
 
 def study(place: Place) -> list[FrozenTrial]:
+    """The search's trials."""
     return optuna.load_study(storage=sqlite_uri(place.study), study_name=place.name).trials
 
 
+def repeats(place: Place) -> list[FrozenTrial]:
+    """The finalists that ran again, which stand in a study of their own."""
+    storage, name = sqlite_uri(place.study), f"{place.name}: repeats"
+    there = name in optuna.get_all_study_names(storage)
+    return optuna.load_study(storage=storage, study_name=name).trials if there else []
+
+
 def runs(place: Place) -> tuple[list[Run], list[Run]]:
-    """The sweep's runs in MLflow, and those of its trials by number."""
+    """The sweep's runs in MLflow, and those of its trials: the search's by number, then the others as they began."""
     client = MlflowClient(default_uri(place.storage))
     found = client.search_runs(["1"], f"tags.`transfersweep.sweep` = '{place.name}'", max_results=1000)
     nested = [run for run in found if "mlflow.parentRunId" in run.data.tags]
     parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
-    return parents, sorted(nested, key=lambda run: int(run.data.tags["transfersweep.trial"]))
+    searched = [run for run in nested if run.data.tags["transfersweep.role"] == "search"]
+    again = [run for run in nested if run.data.tags["transfersweep.role"] != "search"]
+    searched.sort(key=lambda run: int(run.data.tags["transfersweep.trial"]))
+    return parents, [*searched, *sorted(again, key=lambda run: run.info.start_time)]
 
 
 STATUS = {State.FINISHED: "FINISHED", State.STOPPED: "KILLED", State.FAILED: "FAILED", State.LOST: "FAILED"}
@@ -85,8 +97,8 @@ IN_STUDY = {
 def assert_all_agree(place: Place, outcome: Outcome) -> None:
     """Outcome, study and MLflow tell the same, with nothing twice and nothing left running."""
     assert outcome.complete
-    trials = study(place)
-    assert [t.number for t in trials] == [r.number for r in outcome.trials]
+    assert [t.number for t in study(place)] == [r.number for r in outcome.searched]
+    trials = study(place) + repeats(place)
     assert [t.state for t in trials] == [IN_STUDY[r.state] for r in outcome.trials]
     assert [t.params for t in trials] == [r.params for r in outcome.trials]
     (parent,), nested = runs(place)
@@ -94,12 +106,16 @@ def assert_all_agree(place: Place, outcome: Outcome) -> None:
     assert parent.info.run_id == outcome.run_id
     assert [run.info.status for run in nested] == [STATUS[r.state] for r in outcome.trials]
     assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {outcome.run_id}
+    assert [run.info.run_name for run in nested] == [trial_name(r.key) for r in outcome.trials]
+    for run, record in zip(nested, outcome.trials, strict=True):
+        said = {"score": record.value, **record.metrics}
+        assert {name: run.data.metrics.get(name) for name in said} == said
 
 
 def numbers(record: TrialRecord) -> tuple[Any, ...]:
     """What must be the same for the same settings; the source's own scores stand where it was trained."""
     scores = {name: value for name, value in record.metrics.items() if name.startswith("target.")}
-    return record.params, record.role, record.of, record.seed, record.state, record.value, scores
+    return record.params, record.role, record.number, record.seed, record.state, record.value, scores
 
 
 def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
@@ -425,7 +441,7 @@ def test_only_the_best_models_are_kept(sweep: Run_, storage: Path) -> None:
     outcome = sweep("kept", trials=6, keep_best=2, finalists=1, confirm_seeds=1, scheduler="none")
     place = Place(storage, "kept")
     assert_all_agree(place, outcome)
-    left = {r.number for r in outcome.trials if r.checkpoint and (place.folder / r.checkpoint).exists()}
+    left = {r.key for r in outcome.trials if r.checkpoint and (place.folder / r.checkpoint).exists()}
     searched = sorted((r for r in outcome.trials if r.role == "search"), key=lambda r: -(r.value or 0.0))
     assert {r.number for r in searched[:2]} <= left
     assert outcome.exported in left

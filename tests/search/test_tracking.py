@@ -255,7 +255,7 @@ def test_settling_ends_what_a_killed_driver_left_open_and_removes_what_is_there_
     delivered(tracker)
     client, twice = MlflowClient(uri), runs(uri)["trial-000"]
     client.create_run(twice.info.experiment_id, tags=twice.data.tags)
-    tracker.settle({0: (State.FAILED, "a NaN"), 1: (State.FINISHED, None), 2: (State.LOST, None)})
+    tracker.settle({0: (State.FAILED, "a NaN", {}), 1: (State.FINISHED, None, {}), 2: (State.LOST, None, {})})
     delivered(tracker)
     assert {name: run.info.status for name, run in runs(uri).items()} == {
         "sms": "RUNNING",
@@ -274,7 +274,7 @@ def test_another_sweep_of_the_same_name_has_its_own_runs(
     delivered(tracker)
     second = open_tracker("two", "another.jsonl")
     own = second.start_sweep({}, [])
-    second.settle({0: (State.LOST, None)})
+    second.settle({0: (State.LOST, None, {})})
     delivered(second)
     client = MlflowClient(uri)
     assert own != tracker.start_sweep({}, [])
@@ -296,6 +296,46 @@ def test_a_trial_ends_in_its_state(uri: str, tracker: Tracker, state: State, sta
     assert trial.info.status == status
     assert trial.data.tags["transfersweep.state"] == state.value
     assert trial.data.tags.get("transfersweep.error") == error
+
+
+def test_a_run_shows_what_its_trial_is_remembered_by_and_keeps_its_curve(uri: str, tracker: Tracker) -> None:
+    """Whichever way is better, and whatever came last."""
+    best = {"score": 0.9, "target.validation.macro_f1": 0.9, "target.validation.loss": 0.2}
+    with sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None) as lock:
+        lock.execute("BEGIN IMMEDIATE")  # all is told in the same moment
+        for number in (0, 1):
+            tracker.start_trial(number, {}, {})
+            for step, (f1, loss) in enumerate([(0.4, 0.7), (0.9, 0.2), (0.6, 0.5)]):
+                said = {
+                    "target.validation.macro_f1": f1,
+                    "target.validation.loss": loss,
+                    "score": max(f1, 0.9 * (step > 0)),
+                }
+                tracker.log(number, said, step)
+        tracker.end_trial(0, State.FINISHED, metrics=best)
+        tracker.settle({1: (State.FINISHED, None, best)})
+    delivered(tracker)
+    for name in ("trial-000", "trial-001"):
+        assert runs(uri)[name].data.metrics == best
+        assert history(uri, name, "target.validation.loss") == [(0, 0.7), (1, 0.2), (2, 0.5), (2, 0.2)]
+        assert history(uri, name, "score") == [(0, 0.4), (1, 0.9), (2, 0.9)]
+
+
+def test_a_repeat_is_a_run_of_its_own_also_one_of_an_earlier_version(
+    uri: str, open_tracker: Callable[..., Tracker]
+) -> None:
+    first = open_tracker()
+    first.start_sweep({}, [])
+    first.start_trial("6.seed-2", {"seed": 2}, {"transfersweep.role": "confirm", "transfersweep.of": "6"})
+    first.start_trial(19, {"seed": 3}, {"transfersweep.role": "no_source", "transfersweep.of": "6"})  # as it was called
+    killed(delivered(first))
+    second = open_tracker()
+    second.start_sweep({}, [])
+    second.end_trial("6.seed-2", State.FINISHED)
+    second.end_trial("6.no-source.seed-3", State.FINISHED)
+    delivered(second)
+    states = {name: run.info.status for name, run in runs(uri).items()}
+    assert states == {"sms": "RUNNING", "trial-006.seed-2": "FINISHED", "trial-019": "FINISHED"}
 
 
 def test_more_parameters_and_metrics_than_one_request_takes(uri: str, tracker: Tracker) -> None:
@@ -420,7 +460,7 @@ def test_passwords_reach_neither_parameters_nor_tags_nor_the_outbox(uri: str, tr
         lock.execute("BEGIN EXCLUSIVE")
         tracker.start_trial(0, {"source": "postgresql://bob:hunter2@db/x"}, {"from": "http://bob:hunter2@h"})
         tracker.end_trial(0, State.FAILED, "no answer from http://bob:hunter2@h")
-        tracker.settle({0: (State.FAILED, "no answer from http://bob:hunter2@h")})
+        tracker.settle({0: (State.FAILED, "no answer from http://bob:hunter2@h", {})})
         tracker.end_sweep(State.FINISHED, {}, {"from": "http://bob:hunter2@h"})
         waiting = (tmp_path / "outbox.jsonl").read_text()
     assert waiting.count('"what"') == 4

@@ -72,7 +72,7 @@ def test_no_terminal_gets_one_line_a_trial_without_control_codes() -> None:
         live.update(TRIALS, USED)
     head, *lines = output(console).splitlines()
     assert head == "sweep sms: 40 trials, 60 min; log: runs/sms/sweep.log"
-    assert [line.split(":")[0] for line in lines] == ["trial 000 finished", "trial 001 stopped", "trial 002 failed"]
+    assert [line.split(":")[0] for line in lines] == ["trial 0 finished", "trial 1 stopped", "trial 2 failed"]
     assert lines[0].endswith("1 min 1 s; target.learning_rate=3e-05 target.batch_size=16 source.enabled=True")
     assert lines[2].endswith("TrialError: the loss is [nan]")
     assert "\x1b" not in output(console)
