@@ -39,7 +39,7 @@ def why_suspicious(records: Sequence[Record], lines: Sequence[str], separator: s
     long = [record for record in records if record.last > record.first]
     if not long:
         return None
-    columns = [_column([row.cells[i : i + 1] for row in records[1:]]) for i in range(len(records[0].cells))]
+    columns = [_column(records[1:], place) for place in range(len(records[0].cells))]
     for record in long:
         for line in _like_rows(record, lines, separator, columns):
             return record, f"line {line} reads like a row of its own"
@@ -47,8 +47,9 @@ def why_suspicious(records: Sequence[Record], lines: Sequence[str], separator: s
     return (long[0], f"line {stray} has a quote inside a cell that is not quoted") if stray else None
 
 
-def _column(cells: Sequence[list[str]]) -> _Column:
-    values = {cell for there in cells for cell in there if cell and not _is_long(cell)}
+def _column(rows: Sequence[Record], place: int) -> _Column:
+    cells = (row.cells[place] for row in rows if len(row.cells) > place)
+    values = {cell for cell in cells if cell and not _is_long(cell)}
     return _Column(values, bool(values) and all(map(_NUMBER.fullmatch, values)))
 
 

@@ -46,7 +46,7 @@ def read_csv(text: str, name: str, separator: str | None = None, quoting: str | 
     check_columns(header.cells, f"{name}: line {header.first}")
     if quoting is None and (found := why_suspicious(records, lines, used)):
         raise ConfigError(_joined(name, *found))
-    _check_ragged(header, rows, name, used)
+    _check_ragged(header, rows, name, used, quoting)
     if not rows:
         raise ConfigError(f"{name}: there is a header ({', '.join(header.cells):.80}) and no row below it")
     cells = [list(column) for column in zip(*(row.cells for row in rows), strict=True)]
@@ -66,7 +66,7 @@ def _records(lines: Sequence[str], name: str, separator: str, quoting: str | Non
         over = f" (the row runs over lines {first} to {reader.line_num})" if reader.line_num > first else ""
         raise ConfigError(
             f'{name}: line {first}: {error}{over}; is a quote not closed, or not doubled inside a quoted cell ("")? '
-            "`quoting: none` reads quotes as characters like any other"
+            "`quoting: none` reads quotes as characters"
         ) from None
 
 
@@ -88,17 +88,19 @@ def _check_line_ends(records: Sequence[Record], lines: Sequence[str], name: str)
         )
 
 
-def _check_ragged(header: Record, rows: Sequence[Record], name: str, separator: str) -> None:
+def _check_ragged(header: Record, rows: Sequence[Record], name: str, separator: str, quoting: str | None) -> None:
     width = len(header.cells)
     ragged = [row for row in rows if len(row.cells) != width]
     if not ragged:
         return
     first, what = ragged[0], {",": "a comma", "\t": "a tab"}.get(separator, repr(separator))
     over = f" in a row that runs on to line {first.last}" if first.last > first.first else ""
+    way_out = f"with `quoting: none` no cell can hold {what} or a line break"
+    if quoting != "none":
+        way_out = f"a cell that holds {what} or a line break needs quotes; `quoting: none` reads quotes as characters"
     raise ConfigError(
         f"{name}: line {first.first}: {len(first.cells)} cells{over} where the header has {width} "
-        f"({', '.join(header.cells):.80}); {counted(ragged, 'such row')} in all; a cell that holds {what} or a line "
-        "break needs quotes; where quotes are characters like any other, set `quoting: none`"
+        f"({', '.join(header.cells):.80}); {counted(ragged, 'such row')} in all; {way_out}"
     )
 
 

@@ -45,7 +45,7 @@ def _without_labels(raw: RawTable, train: RawTable, label: str) -> str:
     if values == {""}:
         return f"column {label!r} is empty"
     if values <= {"", "-1"} and "-1" not in map(_value, train.cells(label)):
-        return f"column {label!r} holds -1 throughout"
+        return f"column {label!r} holds nothing but -1"
     return ""
 
 

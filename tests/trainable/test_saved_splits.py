@@ -134,7 +134,7 @@ def test_what_is_asked_for_must_have_labels(tmp_path: Path) -> None:
     saved(tmp_path, train=part("train"), validation=part("other", 8, [-1] * 8), test=part("hidden", 8, [-1] * 8))
     _, problems = examine(Dataset(folder="saved", splits={"test": "test"}), [tmp_path])
     assert problems == [
-        f"saved ({split}): none of the 8 rows of the {split} split has a label: column 'label' holds -1 throughout; "
+        f"saved ({split}): none of the 8 rows of the {split} split has a label: column 'label' holds nothing but -1; "
         f"name another with `splits`, or leave it out: `splits: {{{split}: none}}`"
         for split in ("validation", "test")
     ]
