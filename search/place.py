@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from search.outbox import count_waiting
 from search.records import Outcome
 from search.store_uri import default_uri
 from trainable.errors import ConfigError
-from trainable.files import write_file, write_folder
+from trainable.files import temporary_folder, write_file, write_folder
 
 DEFAULT_STORAGE = "runs"
 _FACTS = {"sweep": dict, "trial": dict, "space": dict, "roots": list, "id": str, "data": dict}
@@ -86,11 +85,10 @@ def check_storage(storage: Path) -> None:
     Raises:
         ConfigError: if it cannot.
     """
-    file = storage / f".preflight-{uuid.uuid4().hex}"
     try:
         storage.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(b"")
-        file.unlink()
+        with temporary_folder(storage) as folder:
+            (folder / "file").write_bytes(b"")
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(f"--storage {storage}: cannot be written ({reason}); give a folder of your own") from None

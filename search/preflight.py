@@ -5,8 +5,6 @@ every node, and on each kind of node that a trial can run on, one batch of the s
 machine alone a process that has been started beforehand can take that.
 """
 
-import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +26,7 @@ from search.redaction import redact
 from search.rehearsal_process import RehearsalProcess
 from search.tracking import Tracker, check_uri
 from trainable.errors import ConfigError
+from trainable.files import temporary_folder
 from trainable.rehearsal import Rehearsal, rehearse
 
 DRAWN = 128
@@ -61,8 +60,8 @@ class Preflight:
         self._process = process
         self._workspace = plan.workspace(storage)
         self._corner, self._config = dearest_trial(plan, self._workspace)
-        self._folder = storage.absolute() / f".preflight-{uuid.uuid4().hex}"
-        self._folder.mkdir()
+        self._closing = ExitStack()
+        self._folder = self._closing.enter_context(temporary_folder(storage.absolute()))
         nodes = [node for node in ray.nodes() if node["Alive"]]
         self._probes = {_name(n): self._probe(n["NodeID"]) for n in nodes}
         self._files = {_name(n): str(n["NodeID"]) for n in nodes}
@@ -96,7 +95,7 @@ class Preflight:
             silent = {name: str(why) for name, why in answers.items() if not isinstance(why, Node)}
             shared = storage_check(self.storage, self._folder, nodes, self._files)
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._closing.close()
         outlook = Outlook(plan, random_draw(plan, DRAWN), self._config, self._workspace)
         disk = disk_check(self.storage, outlook, slots, self.done)
         found = [nodes_check(silent, nodes), shared, disk]

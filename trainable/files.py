@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import time
 import uuid
@@ -9,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_SUFFIX = ".tmp"
+_MARK = ".transfersweep-"  # and a number: of temporary folders that only we make
+_MARKED = re.compile(re.escape(_MARK) + "[0-9a-f]{32}")
 _YOUNG_SECONDS = 10.0  # a temporary folder of less may not have been locked yet
 
 
@@ -19,7 +21,8 @@ def write_folder(folder: Path, write: Callable[[Path], object], replace: bool = 
     Raises:
         OSError: if it cannot be written, or, unless it may `replace`, if there is something at its place.
     """
-    with _temporary(folder) as temporary:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(folder.parent) as temporary:
         write(temporary)
         for path in (*temporary.iterdir(), temporary):
             _flush(path)
@@ -31,7 +34,8 @@ def write_folder(folder: Path, write: Callable[[Path], object], replace: bool = 
 
 def write_file(file: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file under a temporary name, flush it to disk, then put it in place of `file`."""
-    with _temporary(file) as temporary:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(file.parent) as temporary:
         write(temporary / file.name)
         _flush(temporary / file.name)
         os.replace(temporary / file.name, file)
@@ -39,8 +43,13 @@ def write_file(file: Path, write: Callable[[Path], object]) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Delete what writers that were killed have left below a folder; those at work are known by their locks."""
-    for folder in root.rglob(f".*{_SUFFIX}"):
+    """Delete what writers that were killed have left below a folder; those at work are known by their locks.
+
+    Only what `temporary_folder` has made, by its name.
+    """
+    for folder in root.rglob(f"{_MARK}*"):
+        if not _MARKED.fullmatch(folder.name):
+            continue
         with suppress(OSError):  # gone meanwhile, or its file system has no locks: then nobody can tell
             if time.time() - folder.stat().st_mtime < _YOUNG_SECONDS:
                 continue
@@ -50,10 +59,9 @@ def remove_leftovers(root: Path) -> None:
 
 
 @contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """A folder beside the target, locked while its writer lives, and gone afterwards."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_SUFFIX}")
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in another one, locked while its writer lives, and gone afterwards."""
+    folder = parent / f"{_MARK}{uuid.uuid4().hex}"
     folder.mkdir()
     try:
         with _opened(folder) as descriptor:

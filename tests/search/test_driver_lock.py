@@ -220,7 +220,7 @@ def test_of_two_that_begin_at_once_one_is_refused(plan: Plan, tmp_path: Path, mo
             held.append(True)
         return {}
 
-    monkeypatch.setattr(start, "check_data", check_data)
+    monkeypatch.setattr("search.data.check_data", check_data)
     with pytest.raises(PlanError, match=f"is being run by process {os.getpid()}"):
         start.start_sweep(plan, storage)
 

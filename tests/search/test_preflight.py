@@ -70,7 +70,7 @@ def test_every_check_is_made(running: None, plan_of: Callable[..., Plan], tmp_pa
     assert "source.enabled=True" in checks["batch"].sentences[0]
     assert "learning_rate" not in checks["batch"].sentences[0]
     assert checks["time"].sentences[0].endswith("on 2 slots")
-    assert list(tmp_path.glob(".preflight*")) == []
+    assert list(tmp_path.glob(".transfersweep-*")) == []
 
 
 def test_a_process_that_was_begun_tries_the_batch(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:

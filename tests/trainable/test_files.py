@@ -45,6 +45,21 @@ def test_a_killed_writer_leaves_what_the_next_start_removes(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_not_ours_stays(tmp_path: Path) -> None:
+    names = [
+        ".mydraft.tmp",
+        f".mine.{'0' * 32}.tmp",
+        ".transfersweep-mine",
+        f".transfersweep-{'0' * 31}z",
+        ".preflight-1",
+    ]
+    for name in names:
+        (tmp_path / "below" / name).mkdir(parents=True)
+    _age(tmp_path / "below")
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "below").iterdir()) == sorted(names)
+
+
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     write_file(tmp_path / "file", lambda into: into.write_text("old"))
     write_folder(tmp_path / "folder", lambda into: (into / "file").write_text("old"))
