@@ -11,8 +11,12 @@ from rich.console import Console
 
 
 @contextmanager
-def to_file(log: Path) -> Iterator[Console]:
+def to_file(log: Path, private: bool = False) -> Iterator[Console]:
     """Redirect stdout and stderr, file descriptors and all, to the end of a file.
+
+    Args:
+        log: the file, made where it is missing.
+        private: whether nobody but its owner may read it.
 
     Yields:
         A console on the stderr there was.
@@ -20,7 +24,7 @@ def to_file(log: Path) -> Iterator[Console]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept_out, kept_err = os.dup(1), os.dup(2)
-    with log.open("a", encoding="utf-8") as file, _like_stderr(kept_err) as terminal:
+    with _appended(log, private) as file, _like_stderr(kept_err) as terminal:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
@@ -32,6 +36,14 @@ def to_file(log: Path) -> Iterator[Console]:
             os.dup2(kept_err, 2)
             os.close(kept_out)
             os.close(kept_err)
+
+
+def _appended(log: Path, private: bool) -> TextIO:
+    mode = 0o600 if private else 0o666
+    file = open(log, "a", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, mode))  # noqa: SIM115
+    if private:  # or it was made when no password was in the plan
+        os.fchmod(file.fileno(), mode)
+    return file
 
 
 def _like_stderr(descriptor: int) -> TextIO:

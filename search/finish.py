@@ -150,7 +150,7 @@ def deliver_rest(outcome: Outcome, plan: Plan, place: Place) -> Outcome:
     """Tell MLflow what it has not heard of a complete sweep, if anything; returns the outcome as `write_down` does."""
     if not count_waiting(place.outbox):
         return outcome
-    with to_file(place.log), open_tracker(plan, place) as tracker:
+    with to_file(place.log, private=plan.settings.has_secret), open_tracker(plan, place) as tracker:
         return write_down(outcome, place, tracker, PATIENCE)
 
 

@@ -10,6 +10,9 @@ from ray.tune.experiment import Trial
 
 from search.ledger import Ledger
 
+STANDSTILL_SECONDS = 20.0
+"""Longer than Tune takes from one step to the next."""
+
 
 class HangWatch(Callback):
     """Kills the actor of a trial that has made no report, not even a sign of life, in a given time.
@@ -23,6 +26,7 @@ class HangWatch(Callback):
     def __init__(self, ledger: Ledger, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger, self._minutes, self._clock = ledger, minutes, clock
         self._heard: dict[str, float] = {}  # Tune's trial id -> when it last said something
+        self._last = clock()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks into a file that is never read here."""
@@ -41,6 +45,10 @@ class HangWatch(Callback):
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Look for silence."""
         now = self._clock()
+        stood = now - self._last  # this process itself, as where it waited for its study: nobody was heard meanwhile
+        if stood > STANDSTILL_SECONDS:
+            self._heard = {trial_id: heard + stood for trial_id, heard in self._heard.items()}
+        self._last = now
         for trial in trials:
             if trial.status != Trial.RUNNING:
                 self._heard.pop(trial.trial_id, None)

@@ -13,6 +13,7 @@ from search.errors import PlanError
 from search.names import checked_name
 from search.outbox import count_waiting
 from search.records import Outcome
+from search.redaction import redact
 from search.store_uri import default_uri
 from trainable.errors import ConfigError
 from trainable.files import temporary_folder, write_file, write_folder
@@ -165,7 +166,7 @@ def make_folder(place: Place, facts: Mapping[str, Any]) -> DriverLock:
     locks: list[DriverLock] = []
 
     def fill(into: Path) -> None:
-        (into / place.plan.name).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        _write_plan(into / place.plan.name, facts)
         locks.append(DriverLock(into))  # before anybody else can see the folder
 
     try:
@@ -193,7 +194,15 @@ def change_facts(place: Place, experiment: Mapping[str, Any]) -> None:
 def keep_facts(place: Place, facts: Mapping[str, Any]) -> None:
     """Write a sweep's plan anew, if it says something else."""
     if facts != load_facts(place):
-        write_file(place.plan, lambda into: into.write_text(json.dumps(facts, indent=1), encoding="utf-8"))
+        write_file(place.plan, lambda into: _write_plan(into, facts))
+
+
+def _write_plan(into: Path, facts: Mapping[str, Any]) -> None:
+    """Write a plan, readable by its owner alone where a password stands in it."""
+    text = json.dumps(facts, indent=1)
+    mode = 0o600 if redact(text) != text else 0o666
+    with open(into, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, mode)) as file:
+        file.write(text)
 
 
 def _read(file: Path, way_out: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from search.names import NAME, checked_name
+from search.redaction import redact
 from trainable.config import Metric
 from trainable.metrics import METRICS
 from trainable.strict import Strict
@@ -99,6 +100,11 @@ class SweepSettings(Strict):
     def threads(self) -> int:
         """Threads of each worker."""
         return max(1, int(self.cpus_per_trial))
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether a password stands in the settings."""
+        return self.tracking_uri is not None and redact(self.tracking_uri) != self.tracking_uri
 
     @property
     def direction(self) -> Literal["max", "min"]:

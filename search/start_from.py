@@ -10,8 +10,10 @@ from optuna.trial import FrozenTrial, TrialState
 from search.changes import Difference, check_older, describe, flat
 from search.errors import PlanError
 from search.knowledge import condensed, known_trial, trial_to_json
+from search.patience import check_free
 from search.place import Place
 from search.plan import Plan
+from search.store_uri import sqlite_uri
 from spaces import Point
 from trainable.config import build_config
 from trainable.errors import ConfigError
@@ -58,7 +60,8 @@ def _ended(place: Place) -> list[FrozenTrial]:
     """The older search's trials that ended with a value, in their order."""
     if not place.study.is_file():
         return []
-    study = optuna.load_study(study_name=place.name, storage=f"sqlite:///{place.study}")
+    check_free(place.study)
+    study = optuna.load_study(study_name=place.name, storage=sqlite_uri(place.study))
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     return [trial for trial in trials if trial.user_attrs.get("role", "search") == "search" and trial.value is not None]
 

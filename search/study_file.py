@@ -10,13 +10,11 @@ from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
 
 from search.errors import PlanError
+from search.patience import PATIENT, check_free
 from search.records import Direction
 from search.store_uri import sqlite_uri
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of each study that is opened
-
-LOCK_SECONDS = 120
-"""How long a write waits while somebody else, such as a dashboard or a backup, holds the file."""
 
 
 class StudyFile:
@@ -30,15 +28,16 @@ class StudyFile:
         direction: which values are better.
 
     Raises:
-        PlanError: if the file cannot be read, is no study, or one of another sweep.
+        PlanError: if the file cannot be read, is no study, or one of another sweep, or if somebody holds it.
     """
 
     def __init__(self, file: Path, name: str, direction: Direction) -> None:
         if file.exists() and not file.is_file():  # opening a pipe would wait for ever
             raise PlanError([f"{file}: is no plain file; bring the study back from a copy"])
         self._direction, self._repeats_name = direction, repeats_name(name)
+        check_free(file)
         with _readable(file):
-            self._storage = RDBStorage(sqlite_uri(file), engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}})
+            self._storage = RDBStorage(sqlite_uri(file), engine_kwargs={"connect_args": PATIENT})
             names = [study.study_name for study in self._storage.get_all_studies()]
         if names and name not in names:
             raise PlanError(

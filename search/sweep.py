@@ -25,6 +25,7 @@ from search.foundations import note_versions
 from search.halt import Halt, on_signals
 from search.hang import HangWatch
 from search.ledger import START_FROM, Ledger
+from search.patience import locked_study_in_words
 from search.phases import Phases
 from search.place import Place, change_facts, load_facts
 from search.plan import Plan
@@ -61,8 +62,9 @@ def run_sweep(
     halt = Halt()
     with (
         full_disk_in_words(place.storage),
+        locked_study_in_words(place.study, place.command("resume")),
         cluster.broken_off_in_words(place.command("resume")),
-        to_file(place.log) as console,
+        to_file(place.log, private=settings.has_secret) as console,
         ExitStack() as closing,
     ):
         ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))

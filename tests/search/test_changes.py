@@ -1,12 +1,14 @@
 """What somebody is told who runs another experiment under an old name, or goes on with other data."""
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from search.changes import changed_data, differences, why_taken
+from search.chatter import to_file
 from search.place import Place, change_facts, load_facts, make_folder
 from search.plan import Plan, build_plan
 
@@ -71,6 +73,29 @@ def test_passwords_are_not_shown(blocks: dict[str, Any], place: Place) -> None:
     assert "sweep.tracking_uri: null there, " in told
     assert "example.org" in told
     assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("umask", "uri", "mode"),
+    [(0o022, "https://me:secret@example.org", 0o600), (0o022, None, 0o644), (0o002, None, 0o664), (0o077, None, 0o600)],
+)
+def test_a_plan_with_a_password_is_its_owners_alone(
+    umask: int, uri: str | None, mode: int, blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    """From when it is made, and when it is written anew; else the umask decides."""
+    before = os.umask(umask)
+    try:
+        place = Place(tmp_path / "runs", "tiny")
+        make_folder(place, plan_of(blocks, tracking_uri=uri).to_mapping() | {"id": "0", "data": {}}).release()
+        assert place.plan.stat().st_mode & 0o777 == mode
+        change_facts(place, plan_of(blocks, tracking_uri=uri, trials=9).to_mapping())
+        assert load_facts(place)["sweep"]["trials"] == 9
+        assert place.plan.stat().st_mode & 0o777 == mode
+        with to_file(place.log, plan_of(blocks, tracking_uri=uri).settings.has_secret):
+            pass
+        assert place.log.stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
 
 
 def test_a_setting_newer_than_the_sweep_stands_at_its_default(blocks: dict[str, Any]) -> None:
