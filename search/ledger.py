@@ -130,6 +130,7 @@ class Ledger:
             progress=progress,
             seconds=max(record.seconds, result.get("seconds", 0.0)),
             times=result.get("times") or record.times,
+            notes=list(dict.fromkeys([*record.notes, *result.get("notes", ())])),
             error=result.get("error", record.error),
         )
         # What a resumed trial says again is known, and Optuna keeps one value a step.
@@ -154,7 +155,7 @@ class Ledger:
 
     def _write(self, key: Key) -> None:
         record = self._records[key]
-        names = ("value", "metrics", "progress", "seconds", "times", "error", "checkpoint")
+        names = ("value", "metrics", "progress", "seconds", "times", "notes", "error", "checkpoint")
         facts = {name: getattr(record, name) for name in names}
         facts |= {"lost": record.state is State.LOST, "paused": record.state is State.PAUSED}
         self._live[key].set_user_attr(_FACTS, facts)

@@ -62,6 +62,8 @@ class TrialRecord(_Json):
     times: dict[str, dict[str, float]] = field(default_factory=dict)
     """What it was spent on: `seconds`, `tokens` and `computed` (tokens with padding) by part, such as
     `target.train`; without what a process had spent that died in the middle of a session."""
+    notes: list[str] = field(default_factory=list)
+    """Why it spent time that could have been saved, one sentence each."""
     error: str | None = None
     checkpoint: str | None = None
     """Where its newest checkpoint lies, from the sweep's folder on: a sweep can be moved and copied."""

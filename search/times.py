@@ -1,7 +1,10 @@
 """Prints where a sweep's time went: the driver's phases, and what its slots did while it searched."""
 
+from collections import Counter
+
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from search.records import Outcome, added
 
@@ -28,3 +31,5 @@ def print_times(outcome: Outcome, console: Console) -> None:
     idle = room - sum(sums["seconds"] for sums in total.values())
     parts.add_row("idle, or between trials", f"{idle:.1f}", f"{idle / room:.1%}" if room else "")
     console.print(parts)
+    for note, count in Counter(note for record in outcome.trials for note in record.notes).items():
+        console.print(Text(f"{note} ({count} {'trial' if count == 1 else 'trials'})"))

@@ -32,6 +32,8 @@ class Clock:
     """Adds up parts by name. Each moment counts once: what is measured inside another part is not that part's."""
 
     parts: dict[str, Part] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """Why time was spent that could have been saved, one sentence each."""
     _open: list[str] = field(default_factory=list)
     _since: float = 0.0
 
@@ -45,6 +47,11 @@ class Clock:
         finally:
             self._lap()
             self._open.pop()
+
+    def note(self, sentence: str) -> None:
+        """Say why time is spent that could have been saved; once is enough."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def _lap(self) -> None:
         now = time.perf_counter()

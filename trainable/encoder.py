@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from trainable.batches import seed_of
 from trainable.errors import ConfigError
+from trainable.layers import anatomy, layers_of
 from trainable.limits import locate
 from trainable.pretrained import load_classifier, load_config, load_tokenizer, outline
 
@@ -48,22 +50,27 @@ def _folder_fingerprint(files: tuple[Path, ...], stamps: tuple[object, ...]) -> 
 
 
 def new_model(encoder: str, label_names: tuple[str, ...], seed: int, dropout: float | None = None) -> PreTrainedModel:
-    """The pretrained encoder with a new, seeded head, on the CPU, in float32.
+    """The pretrained encoder with a new head, on the CPU, in float32.
 
-    The weights are read once a process; each call copies them.
+    The head is drawn from the seed, and so is what else the folder's weights lack: a pooler, where they come from a
+    masked-language model. The weights are read once a process; each call copies them.
     """
-    model = copy.deepcopy(_pristine(encoder, len(label_names), fingerprint(encoder)))
+    pristine, missing = _pristine(encoder, len(label_names), fingerprint(encoder))
+    model = copy.deepcopy(pristine)
     model.config.id2label = dict(enumerate(label_names))
     model.config.label2id = {name: index for index, name in enumerate(label_names)}
     model.config.problem_type = "single_label_classification"
     reset_head(model, seed)
+    for name in missing:
+        _draw(model, [name], torch.Generator().manual_seed(seed_of("weight", seed, name)))
     if dropout is not None:
         set_dropout(model, dropout)
     return model
 
 
 @lru_cache(maxsize=4)
-def _pristine(encoder: str, classes: int, weights: str) -> PreTrainedModel:
+def _pristine(encoder: str, classes: int, weights: str) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """The model as it was stored, and the names of its parameters outside the head that the stored weights lack."""
     source, what = locate(encoder), f"encoder: {encoder!r}"
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # or it warns that the head is new, as it is meant to be
@@ -71,20 +78,20 @@ def _pristine(encoder: str, classes: int, weights: str) -> PreTrainedModel:
         model, differences = load_classifier(source, what, num_labels=classes, ignore_mismatched_sizes=True)
     finally:
         logging.set_verbosity(verbosity)
-    inner = {id(p) for module in _inner(model) for p in module.parameters()}
-    if lacking := sorted(name for name, p in model.named_parameters() if name in differences.new and id(p) in inner):
-        raise ConfigError(
-            f"{what}: its weights are not those of its config.json: {len(lacking)} parameters are missing or of "
-            f"another shape, such as {lacking[0]}"
-        )
     if model.config.pad_token_id is None:
         model.config.pad_token_id = load_tokenizer(source).pad_token_id
-    return model
-
-
-def _inner(model: PreTrainedModel) -> list[nn.Module]:
-    """What a pretrained encoder must bring along: embeddings and layers (a pooler may be new)."""
-    return [*(child for _, child in below_layers(model)), layers_of(model)]
+    missing = {name: p for name, p in model.named_parameters() if name in differences.new}
+    in_head = head_names(model)
+    drawn = tuple(sorted(missing.keys() - in_head))
+    if drawn:  # a pooler may be new; embeddings and layers must be pretrained
+        parts = anatomy(model)
+        needed = {id(p) for p in parts.weights_below(len(parts.layers))}
+        if lacking := [name for name in drawn if id(missing[name]) in needed]:
+            raise ConfigError(
+                f"{what}: its weights are not those of its config.json: {len(lacking)} parameters are missing or of "
+                f"another shape, such as {lacking[0]}"
+            )
+    return model, drawn
 
 
 def head_names(model: PreTrainedModel) -> set[str]:
@@ -94,19 +101,23 @@ def head_names(model: PreTrainedModel) -> set[str]:
 
 
 def reset_head(model: PreTrainedModel, seed: int) -> None:
-    """Draw the head anew: normal weights of the encoder's `initializer_range`, zero biases (BERT, section A.2)."""
-    generator = torch.Generator().manual_seed(seed)
+    """Draw the head anew from a seed."""
+    _draw(model, sorted(head_names(model)), torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def _draw(model: PreTrainedModel, names: Iterable[str], generator: torch.Generator) -> None:
+    """Draw normal weights of the encoder's `initializer_range` and zero biases (BERT, section A.2)."""
     spread = getattr(model.config, "initializer_range", 0.02)
     parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for name in sorted(head_names(model)):
-            weight = parameters[name]
-            if weight.ndim > 1:
-                weight.normal_(0.0, spread, generator=generator)
-            elif name.endswith("bias"):
-                weight.zero_()
-            else:
-                weight.fill_(1.0)
+    for name in names:
+        weight = parameters[name]
+        if weight.ndim > 1:
+            weight.normal_(0.0, spread, generator=generator)
+        elif name.endswith("bias"):
+            weight.zero_()
+        else:
+            weight.fill_(1.0)
 
 
 def set_dropout(model: PreTrainedModel, rate: float) -> None:
@@ -126,46 +137,26 @@ def set_dropout(model: PreTrainedModel, rate: float) -> None:
             setattr(model.config, name, rate)
 
 
-def layers_of(model: PreTrainedModel) -> nn.ModuleList:
-    """The encoder's layers, lowest first: the one list of modules that is as long as the configuration says.
-
-    Raises:
-        ConfigError: if there is none, or more than one.
-    """
-    depth = model.config.num_hidden_layers
-    found = [m for m in model.base_model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
-    if len(found) != 1:
-        raise ConfigError(
-            f"encoder: {model.config.model_type} has {len(found)} lists of {depth} layers; cannot tell its layers"
-        )
-    return found[0]
-
-
-def below_layers(model: PreTrainedModel) -> Iterator[tuple[str, nn.Module]]:
-    """The encoder's children that come before its layers, by name: the embeddings and what belongs to them."""
-    layers = layers_of(model)
-    for name, child in model.base_model.named_children():
-        if any(module is layers for module in child.modules()):
-            return
-        yield name, child
-
-
 def freeze(model: PreTrainedModel, count: int) -> list[nn.Module]:
-    """Stop the gradient in the lowest `count` layers and, above 0, in the embeddings.
+    """Stop the gradient in the lowest `count` layers and, above 0, in all that lies below the layers.
+
+    That is the embeddings, and tables that the layers share. What lies above the layers trains, such as a pooler.
 
     Returns:
         The frozen modules; they must be kept in evaluation mode (see `train_mode`).
 
     Raises:
-        ConfigError: if the encoder has fewer layers.
+        ConfigError: if the encoder has fewer layers, or they cannot be told apart.
     """
-    layers = layers_of(model)
-    if not 0 <= count <= len(layers):
-        raise ConfigError(f"frozen_layers: must be 0 to {len(layers)} for {model.config.model_type}, got {count}")
-    frozen = [*(child for _, child in below_layers(model)), *layers[:count]] if count else []
-    for module in frozen:
-        module.requires_grad_(False)
-    return frozen
+    depth = len(layers_of(model))
+    if not 0 <= count <= depth:
+        raise ConfigError(f"frozen_layers: must be 0 to {depth} for {model.config.model_type}, got {count}")
+    if not count:
+        return []
+    parts = anatomy(model)
+    for parameter in parts.weights_below(count):
+        parameter.requires_grad_(False)
+    return [*parts.below(), *parts.layers[:count]]
 
 
 @lru_cache
@@ -176,7 +167,12 @@ def trained_weights(encoder: str, frozen_layers: int) -> int:
         ConfigError: if the encoder has fewer layers.
     """
     model = outline(locate(encoder))
-    freeze(model, frozen_layers)
+    if frozen_layers:
+        try:
+            freeze(model, frozen_layers)
+        except ConfigError:  # a model without weights cannot always run, as where code branches on a value
+            model = outline(locate(encoder), device="cpu")
+            freeze(model, frozen_layers)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 

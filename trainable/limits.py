@@ -14,6 +14,8 @@ from trainable.errors import ConfigError
 from trainable.pretrained import check_folder, check_weights, load_config
 
 PACKAGE = "package:"
+UNBOUNDED = 131072
+"""Positions of an encoder that takes texts of any length: as many as `padding_length` may ask for."""
 # Position tables of these begin behind the padding index, so that two entries are never used.
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "data2vec-text", "xlm-roberta-xl"}
 
@@ -88,6 +90,7 @@ def limits(encoder: str) -> Limits:
         )
     depth = getattr(config, "num_hidden_layers", None)
     positions = getattr(config, "max_position_embeddings", None)
+    positions = UNBOUNDED if positions == -1 else positions  # XLNet's way to say that there is no bound
     if not depth or not positions or min(depth, positions) < 1:
         raise ConfigError(f"encoder: {encoder!r} ({config.model_type}) does not say its number of layers and positions")
     if config.model_type in _OFFSET_POSITIONS:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from trainable.config import Stage
-from trainable.encoder import below_layers, layers_of
+from trainable.layers import anatomy, layers_of
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": lambda groups, lr: torch.optim.AdamW(groups, lr=lr, fused=True),
@@ -33,13 +33,13 @@ def build_optimizer(model: PreTrainedModel, stage: Stage, device: torch.device) 
     `layer_decay` for each layer further down (Howard & Ruder 2018; Clark et al. 2020). Weight decay spares
     biases and normalisation weights, that is, everything of fewer than two dimensions.
     """
-    distance = _distance_from_head(model)
+    distance = _distance_from_head(model) if stage.layer_decay < 1 else lambda name: 0  # few groups: each costs a call
     groups: dict[tuple[int, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         decays = parameter.ndim > 1
-        key = (distance(name) if stage.layer_decay < 1 else 0, decays)  # few groups: each costs a call a step
+        key = (distance(name), decays)
         group = groups.setdefault(
             key,
             {
@@ -126,9 +126,9 @@ def class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> torc
 
 
 def _distance_from_head(model: PreTrainedModel) -> Callable[[str], int]:
-    """How many layers lie between a parameter and the head: 0 in the head, depth + 1 in the embeddings."""
-    layers, depth = layers_of(model), model.config.num_hidden_layers
-    of_module = {id(p): depth - index for index, layer in enumerate(layers) for p in layer.parameters()}
-    of_module |= {id(p): depth + 1 for _, child in below_layers(model) for p in child.parameters()}
+    """How many layers lie between a parameter and the head: 0 in the head, depth + 1 below all layers."""
+    parts, depth = anatomy(model), len(layers_of(model))
+    of_parameter = {id(p): depth + 1 for p in parts.weights_below(0)}
+    of_parameter |= {id(p): depth - index for index, layer in enumerate(parts.layers) for p in layer.parameters()}
     parameters = dict(model.named_parameters())
-    return lambda name: of_module.get(id(parameters[name]), 0)
+    return lambda name: of_parameter.get(id(parameters[name]), 0)

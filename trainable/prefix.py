@@ -24,11 +24,11 @@ from transformers import PreTrainedModel
 
 from trainable.batches import padded_width
 from trainable.device import autocast
-from trainable.encoder import layers_of
 from trainable.evaluate import Inputs, Split, batches_of, forward
 from trainable.files import longest_unused, write_file
 from trainable.kernels import kernels
-from trainable.memory import attempt, in_batches
+from trainable.layers import anatomy, layers_of
+from trainable.memory import attempt, in_batches, out_of_memory
 from trainable.network import layers_between
 from trainable.seal import is_whole, save_tensors
 
@@ -98,8 +98,8 @@ class PrefixStore:
     precision: str
     device: torch.device
 
-    def get(self, model: PreTrainedModel, split: Split, count: int) -> Split | None:
-        """The split as the output of the lowest `count` layers; None where that cannot be had or does not pay.
+    def get(self, model: PreTrainedModel, split: Split, count: int) -> Split | str:
+        """The split as the output of the lowest `count` layers, or the reason why that is not possible.
 
         Args:
             model: the whole model, its lowest layers frozen.
@@ -108,7 +108,7 @@ class PrefixStore:
         """
         lengths = split.inputs.lengths
         if lengths.sum() * model.config.hidden_size * 4 > LARGEST_BYTES:
-            return None
+            return f"it would take more than {LARGEST_BYTES / 2**30:.0f} GiB"
         folder = self.folder / self._key(split)
         file = folder / f"{count}.safetensors"
         if not is_whole(file):
@@ -116,13 +116,15 @@ class PrefixStore:
             with FileLock(folder / f"{count}.lock"):
                 if not is_whole(file):
                     tensors = attempt(lambda: self._tensors(model, split.inputs, count, folder))
-                    if tensors is None:  # memory has no room for it: the stage trains without
-                        return None
+                    if tensors is None:
+                        return "memory has no room for it"
                     for unused in longest_unused(self.folder.glob("*/*.safetensors"), CACHE_BYTES):
                         unused.unlink(missing_ok=True)
                     write_file(file, lambda into: save_tensors(tensors, into))
         stored = _load(file, lengths)
-        return None if stored is None else Split(stored, split.labels)
+        return (
+            "through it the logits are not those of the whole model" if stored is None else Split(stored, split.labels)
+        )
 
     def _key(self, split: Split) -> str:
         facts = [FORMAT, version("torch"), version("transformers"), self.weights, self.data, self.precision]
@@ -133,8 +135,13 @@ class PrefixStore:
         self, model: PreTrainedModel, inputs: Inputs, count: int, folder: Path
     ) -> dict[str, torch.Tensor] | None:
         """What to store; nothing in it where the output cannot be reused, None where memory has no room."""
-        states = self._compute(model, inputs, count, folder)
-        return None if states is None else self._narrowed(model, inputs, states, count)
+        try:
+            states = self._compute(model, inputs, count, folder)
+            return None if states is None else self._narrowed(model, inputs, states, count)
+        except Exception as error:  # the code of an encoder that cannot go on from a layer's output raises anything
+            if out_of_memory(error):
+                raise
+            return {}
 
     def _compute(self, model: PreTrainedModel, inputs: Inputs, count: int, folder: Path) -> torch.Tensor | None:
         """Output of layer `count`, shape (sum of lengths, H), from the deepest shallower output there is.
@@ -166,6 +173,8 @@ class PrefixStore:
                 if made is None:
                     return None
                 hidden, real = made
+                if hidden.shape[:2] != real.shape:
+                    raise ValueError(f"layers of {type(model).__name__} give states of another shape than (B, T, H)")
                 if states is None:
                     states = torch.empty(int(inputs.lengths.sum()), hidden.shape[-1], dtype=hidden.dtype)
                 index = np.concatenate([starts[row] + np.arange(inputs.lengths[row]) for row in rows])
@@ -184,7 +193,7 @@ class PrefixStore:
         """
         lengths = inputs.lengths
         all_frozen = count == len(layers_of(model))
-        rows = np.arange(min(PROBE_ROWS, len(lengths)))
+        rows = probe_rows(lengths)
         upper = layers_between(model, count).eval()
         with torch.inference_mode():
             expected = forward(model.eval(), inputs.batch(rows), self.device, self.precision)
@@ -196,6 +205,18 @@ class PrefixStore:
                 if (got - expected).abs().max() <= TOLERANCE[self.precision] * expected.abs().max():
                     return {"states": kept.contiguous()}
         return {}
+
+
+def probe_rows(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows that stand for all: `PROBE_ROWS` at most, the shortest and the longest among them."""
+    order = np.argsort(lengths, kind="stable")
+    return order[np.linspace(0, len(order) - 1, min(PROBE_ROWS, len(order))).astype(np.int64)]
+
+
+def trained_below(model: PreTrainedModel, count: int) -> list[str]:
+    """Names of the weights that train and that the output of the lowest `count` layers depends on."""
+    below = {id(p) for p in anatomy(model).weights_below(count)}
+    return [name for name, p in model.named_parameters() if p.requires_grad and id(p) in below]
 
 
 def _load(file: Path, lengths: NDArray[np.int64]) -> PrefixInputs | None:

@@ -131,8 +131,8 @@ def load_classifier(source: str, what: str, **options: Any) -> tuple[PreTrainedM
     return model, Differences(new, frozenset(found["unexpected_keys"]))
 
 
-def outline(source: str) -> PreTrainedModel:
-    """The model that a configuration describes, without weights or memory for them (on the `meta` device).
+def outline(source: str, device: str = "meta") -> PreTrainedModel:
+    """The model that a configuration describes, with random weights; on the `meta` device without any.
 
     Raises:
         ConfigError: where there is no configuration, or none of a classifier.
@@ -141,7 +141,7 @@ def outline(source: str) -> PreTrainedModel:
     from transformers import AutoModelForSequenceClassification
 
     config = load_config(source)
-    with readable(f"encoder: no model can be made from {source!r}"), torch.device("meta"):
+    with readable(f"encoder: no model can be made from {source!r}"), torch.device(device):
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
     return model
 

@@ -43,6 +43,8 @@ class Report:
     """Whether the stage ends here, with its best weights in the model."""
     times: dict[str, dict[str, float]] = field(default_factory=dict, compare=False)
     """What the trial has spent so far in this process, see `trainable.clock`."""
+    notes: tuple[str, ...] = ()
+    """Why time was spent that could have been saved, one sentence each."""
 
 
 @dataclass

@@ -97,6 +97,7 @@ class TuneTrial(tune.Trainable):
             "progress": 100 * report.progress if in_target and self._compare else 0.0,
             "metrics": report.metrics,
             "times": json.dumps(report.times),  # as text: Tune flattens what is nested
+            "notes": list(report.notes),
             "improved": report.improved and in_target,
             "source_ready": report.stage == "source" and report.last,
             "finished": finished,

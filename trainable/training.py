@@ -17,15 +17,17 @@ from trainable.batches import epoch_batches, evaluation_steps, seed_of
 from trainable.config import Stage
 from trainable.encoder import freeze, train_mode
 from trainable.errors import TrialError
-from trainable.evaluate import Split, predict, score
+from trainable.evaluate import Split, forward, predict, score
 from trainable.metrics import is_better
 from trainable.network import first_token_alone, layers_between
 from trainable.optim import build_optimizer, schedule_factor, set_learning_rate
-from trainable.prefix import PrefixStore
+from trainable.prefix import TOLERANCE, PrefixStore, probe_rows, trained_below
 from trainable.progress import Progress, Report, Setting
 from trainable.steps import Steps
 from trainable.vocabulary import use_words
 
+PROVING_STEPS = 3
+"""Optimiser steps after which the stored output of frozen layers is compared with the model's own."""
 PULSE_SECONDS = 20.0
 """Longest silence between two reports of a stage on one worker."""
 
@@ -47,15 +49,49 @@ class StageTraining:
         self.total = self.steps_per_epoch * stage.epochs
         self.progress = Progress(micro_batches=setting.micro_batches)
         self._best: dict[str, torch.Tensor] | None = None
+        self._whole: tuple[PreTrainedModel, Split, Split] | None = None
+        self._unproven = 0
 
     def skip_frozen(self, store: PrefixStore) -> None:
-        """Let the frozen layers' output be computed once and for all, where that can be had."""
+        """Let the frozen layers' output be computed once; where that is not exact, the clock notes why."""
         count = self.stage.frozen_layers
+        if trained := trained_below(self.model, count):
+            self._compute_frozen(f"weights that train lie below it: {', '.join(trained):.200}")
+            return
+        whole = self.steps.network, self.steps.train, self.validation
         train = store.get(self.model, self.steps.train, count)
-        validation = store.get(self.model, self.validation, count)
-        if train is not None and validation is not None:
-            self.steps.train, self.validation = train, validation
-            self.steps.network = layers_between(self.steps.network, count)
+        validation = store.get(self.model, self.validation, count) if isinstance(train, Split) else train
+        if not isinstance(train, Split) or not isinstance(validation, Split):
+            self._compute_frozen(str(validation))
+            return
+        self.steps.train, self.validation = train, validation
+        self.steps.network = layers_between(self.steps.network, count)
+        self._whole, self._unproven = whole, PROVING_STEPS
+
+    def _compute_frozen(self, reason: str) -> None:
+        self.setting.clock.note(f"{self.setting.name}: the frozen layers' output is not reused: {reason}")
+
+    def _prove_frozen(self) -> None:
+        """Compare the logits through the stored output with those of the whole model; go on without it if they differ.
+
+        In the first steps a weight or a state that should be frozen would move. All steps so far were exact, because
+        they began from the state that was stored.
+        """
+        assert self._whole is not None
+        network, train, validation = self._whole
+        rows, setting = probe_rows(train.inputs.lengths), self.setting
+        with torch.inference_mode():
+            pairs = ((network, train), (self.steps.network, self.steps.train))
+            expected, found = (
+                forward(model.eval(), split.inputs.batch(rows), setting.device, setting.precision)
+                for model, split in pairs
+            )
+        if (found - expected).abs().max() <= TOLERANCE[setting.precision] * expected.abs().max():
+            self._unproven -= 1
+            return
+        self._unproven = 0
+        self.steps.network, self.steps.train, self.validation = self._whole
+        self._compute_frozen("it changes while the stage trains")
 
     def reports(self) -> Iterator[Report]:
         """Train from where the progress stands to the end, with a report after each evaluation.
@@ -101,6 +137,9 @@ class StageTraining:
                 loss, late = self.steps.take(self.progress, self._batch(step), spent, late)
                 losses.append(loss)
                 self.progress.step = step + 1
+                if self._unproven:
+                    self._prove_frozen()
+                    train_mode(self.steps.network, self.frozen)
                 if late or self.progress.step == stop:
                     self._take_losses(losses)
             if late and self.progress.step < stop:
@@ -165,8 +204,8 @@ class StageTraining:
 
     def _report(self, metrics: dict[str, float], improved: bool = False) -> Report:
         step = self.progress.step
-        shares = step / self.total, step / self.steps_per_epoch
-        return Report(self.setting.name, step, *shares, metrics, improved, times=self.setting.clock.read())
+        shares, clock = (step / self.total, step / self.steps_per_epoch), self.setting.clock
+        return Report(self.setting.name, step, *shares, metrics, improved, times=clock.read(), notes=tuple(clock.notes))
 
     def finish(self) -> None:
         """Leave the best weights in the model, the whole vocabulary among them."""

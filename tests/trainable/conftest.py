@@ -1,43 +1,16 @@
 """What the tests of trials share: settings that a tiny encoder trains in well under a second."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import (
-    AutoModel,
-    AutoTokenizer,
-    BertConfig,
-    CamembertConfig,
-    DistilBertConfig,
-    ElectraConfig,
-    ModernBertConfig,
-    PreTrainedConfig,
-    RobertaConfig,
-    XLMRobertaConfig,
-)
+from encoder_kinds import KINDS
+from transformers import AutoModel, AutoTokenizer
 
 from trainable import training
 from trainable.workspace import Workspace
-
-COMMON: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
-COMMON |= {"intermediate_size": 64, "max_position_embeddings": 64}
-KINDS: dict[str, Callable[[int], PreTrainedConfig]] = {
-    "bert": lambda words: BertConfig(vocab_size=words, **COMMON),
-    "roberta": lambda words: RobertaConfig(vocab_size=words, **COMMON),
-    "xlm-roberta": lambda words: XLMRobertaConfig(vocab_size=words, **COMMON),
-    "camembert": lambda words: CamembertConfig(vocab_size=words, **COMMON),
-    "electra": lambda words: ElectraConfig(vocab_size=words, embedding_size=16, **COMMON),
-    "distilbert": lambda words: DistilBertConfig(
-        vocab_size=words, dim=32, n_layers=3, n_heads=2, hidden_dim=64, max_position_embeddings=64
-    ),
-    "modernbert": lambda words: ModernBertConfig(
-        vocab_size=words, pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3, **COMMON
-    ),
-}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,8 +9,9 @@ from torch import nn
 from transformers import AlbertConfig, AutoModel, PreTrainedModel
 
 from trainable.config import build_config
-from trainable.encoder import fingerprint, freeze, head_names, layers_of, new_model, train_mode
+from trainable.encoder import fingerprint, freeze, head_names, new_model, train_mode
 from trainable.errors import ConfigError
+from trainable.layers import layers_of
 from trainable.limits import limit_problems, limits, locate
 
 DEPTH = 3
@@ -94,9 +95,14 @@ def test_limits_of_every_kind(encoders: dict[str, str], batch: dict[str, torch.T
         new_model(encoders["roberta"], LABELS, seed=0).eval()(input_ids=torch.full((1, 63), 7))
 
 
+def _limit_problems(base: dict[str, Any], sampled: dict[str, Any]) -> list[str]:
+    config = build_config(base, sampled)
+    return limit_problems(config.model_dump(), limits(config.encoder))
+
+
 def test_limit_problems_names_both_stages(base: dict[str, Any]) -> None:
     wrong = {"source.enabled": True, "source.frozen_layers": 4, "target.padding_length": 65, "target.frozen_layers": 9}
-    problems = limit_problems(build_config(base, wrong))
+    problems = _limit_problems(base, wrong)
     assert [p.partition(":")[0] for p in problems] == [
         "source.frozen_layers",
         "target.frozen_layers",
@@ -104,7 +110,7 @@ def test_limit_problems_names_both_stages(base: dict[str, Any]) -> None:
     ]
     assert all("64" in p if "padding" in p else "the 3 layers" in p for p in problems)
     fine = {"source.enabled": True, "source.frozen_layers": 3, "target.padding_length": 64}
-    assert limit_problems(build_config(base, fine)) == []
+    assert _limit_problems(base, fine) == []
 
 
 def test_shared_layers_are_one_readable_error(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from trainable.config import build_config
-from trainable.encoder import layers_of, new_model
+from trainable.encoder import new_model
+from trainable.layers import layers_of
 from trainable.training import StageTraining
 from trainable.trial import Trial
 from trainable.workspace import Workspace

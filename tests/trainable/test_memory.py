@@ -14,10 +14,11 @@ from torch import nn
 
 from trainable.config import build_config
 from trainable.device import Ranks
-from trainable.encoder import fingerprint, layers_of, new_model
+from trainable.encoder import fingerprint, new_model
 from trainable.errors import TrialError
 from trainable.evaluate import Split, predict
 from trainable.inputs import token_inputs
+from trainable.layers import layers_of
 from trainable.limits import locate
 from trainable.memory import attempt, out_of_memory
 from trainable.prefix import PROBE_ROWS, PrefixStore

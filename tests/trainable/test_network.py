@@ -9,7 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
 from trainable.config import build_config
-from trainable.encoder import freeze, layers_of, new_model
+from trainable.encoder import freeze, new_model
+from trainable.layers import layers_of
 from trainable.network import first_token_alone, flops_per_token, layers_between
 from trainable.training import StageTraining
 from trainable.trial import Trial

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from trainable.config import Stage
-from trainable.encoder import freeze, head_names, layers_of, new_model
+from trainable.encoder import freeze, head_names, new_model
+from trainable.layers import layers_of
 from trainable.optim import OPTIMIZERS, STEADY, build_optimizer, schedule_factor, set_learning_rate, steady_steps
 
 CPU = torch.device("cpu")

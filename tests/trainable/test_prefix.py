@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from trainable.config import build_config
-from trainable.encoder import fingerprint, layers_of, new_model
-from trainable.evaluate import predict
+from trainable.encoder import fingerprint, new_model
+from trainable.evaluate import Split, predict
 from trainable.inputs import token_inputs
+from trainable.layers import layers_of
 from trainable.limits import locate
 from trainable.prefix import PrefixInputs, PrefixStore, layers_between
 from trainable.prepare import prepare
@@ -116,7 +117,7 @@ def test_only_first_tokens_are_stored_where_all_layers_are_frozen(store_of: Stor
     for count in (DEPTH - 1, DEPTH):
         training, store = store_of(count)
         split = store.get(training.model, training.steps.train, count)
-        assert split is not None
+        assert isinstance(split, Split)
         assert isinstance(split.inputs, PrefixInputs)
         assert (split.inputs.widths == 1).all() == (count == DEPTH)
         assert (split.inputs.lengths == training.steps.train.inputs.lengths).all()  # they decide the batches
@@ -133,7 +134,7 @@ def test_a_head_that_reads_all_tokens_gets_all_tokens(store_of: Store) -> None:
     training.model.bert.pooler = MeanPooler()
     split = store.get(training.model, training.steps.train, DEPTH)
     # A mean over padding too is not the mean over a row's own tokens: either all tokens are kept, or nothing is.
-    assert split is None or (split.inputs.widths == training.steps.train.inputs.lengths).all()
+    assert not isinstance(split, Split) or (split.inputs.widths == training.steps.train.inputs.lengths).all()
 
 
 @pytest.mark.parametrize("count", range(1, DEPTH + 1))

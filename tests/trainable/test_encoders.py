@@ -1,0 +1,242 @@
+"""Every kind of encoder that people fine-tune: what freezes, and that no shortcut changes a number."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+import transformers
+from encoder_kinds import COMMON, DEPTH, KINDS, MORE
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel
+
+from trainable.config import build_config
+from trainable.encoder import freeze, head_names, new_model, trained_weights
+from trainable.errors import ConfigError
+from trainable.layers import anatomy, layers_of
+from trainable.limits import limits
+from trainable.trial import Trial, load_trained
+from trainable.workspace import Workspace
+
+EVERY_STEP = {"target.evaluations_per_epoch": 100}
+PAIR_OF_STACKS = {f"{part}_layers": 2 for part in ("encoder", "decoder")} | {
+    f"{part}_{what}": n for part in ("encoder", "decoder") for what, n in (("attention_heads", 2), ("ffn_dim", 64))
+}
+LABELS = ("negative", "neutral", "positive")
+ABOVE = {
+    "modernbert": "final_norm",
+    "megatron-bert": "encoder.ln",
+    "xlm-roberta-xl": "encoder.LayerNorm",
+    "esm": "encoder.emb_layer_norm_after",
+    "gpt2": "ln_f",
+    "opt": "decoder.final_layer_norm",
+    "llama": "norm",
+    "qwen2": "norm",
+}
+"""What of the base model runs after the layers, beside a pooler."""
+
+
+@pytest.fixture(scope="module")
+def folders(tiny_bert: str, encoders: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A tiny random encoder of each kind."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    made = dict(encoders)
+    for kind, config in MORE.items():
+        torch.manual_seed(0)
+        made[kind] = str(tmp_path_factory.mktemp(kind))
+        AutoModel.from_config(config(len(tokenizer))).save_pretrained(made[kind])
+        tokenizer.save_pretrained(made[kind])
+    return made
+
+
+@pytest.fixture(params=[*KINDS, *MORE])
+def folder(request: pytest.FixtureRequest, folders: dict[str, str]) -> str:
+    return folders[request.param]
+
+
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.node.callspec.params["folder"]
+    return name
+
+
+def names_that_train(model: PreTrainedModel, kind: str, count: int) -> set[str]:
+    """What should train: everything, or the upper layers, what runs after them and the head."""
+    names = {name for name, _ in model.named_parameters()}
+    if not count:
+        return names
+    upper = {id(p) for layer in layers_of(model)[count:] for p in layer.parameters()}
+    above = tuple(f"{model.base_model_prefix}.{name}." for name in ("pooler", ABOVE.get(kind, "pooler")))
+    return head_names(model) | {
+        name for name, p in model.named_parameters() if id(p) in upper or name.startswith(above)
+    }
+
+
+@pytest.mark.parametrize("count", range(DEPTH + 1))
+def test_exactly_what_lies_above_trains(folder: str, kind: str, count: int) -> None:
+    model = new_model(folder, LABELS, seed=0)
+    freeze(model, count)
+    assert {n for n, p in model.named_parameters() if p.requires_grad} == names_that_train(model, kind, count)
+    if count:  # nothing is read for this, not even a weight
+        assert trained_weights(folder, count) == trained_weights_of(folder, count)
+
+
+def trained_weights_of(folder: str, count: int) -> int:
+    model = new_model(folder, ("a", "b"), seed=0)
+    freeze(model, count)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def test_looking_at_an_encoder_leaves_it_and_all_draws_as_they_were(folder: str) -> None:
+    model = new_model(folder, LABELS, seed=0).train()
+    state, modes = torch.get_rng_state(), {name: module.training for name, module in model.named_modules()}
+    anatomy(model)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert {name: module.training for name, module in model.named_modules()} == modes
+
+
+def trial_of(base: dict[str, Any], folder: str, workspace: Workspace, **sampled: Any) -> Trial:
+    names = {f"target.{name}": value for name, value in sampled.items()}
+    config = build_config(
+        {**base, "encoder": folder}, {"target.epochs": 2, "target.evaluations_per_epoch": 100, **names}
+    )
+    return Trial(config, workspace)
+
+
+def losses(trial: Trial) -> list[float]:
+    """The losses of training and validation at every optimiser step."""
+    seen = [r.metrics for r in trial.reports() if "target.train.loss" in r.metrics]
+    return [metrics[f"target.{name}.loss"] for name in ("train", "validation") for metrics in seen]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", range(DEPTH + 1))
+def test_no_shortcut_changes_a_loss_and_the_frozen_weights_stay(
+    folder: str, kind: str, count: int, base: dict[str, Any], workspace: Workspace, tmp_path: Path
+) -> None:
+    settings = {"frozen_layers": count, "dropout": 0.0, "padding_length": 16}
+    plain_workspace = replace(workspace, reuse_frozen=False)
+    with patch("trainable.vocabulary.LARGEST_SHARE", 0.0), patch("trainable.training.first_token_alone", lambda m: m):
+        plain = losses(trial_of(base, folder, plain_workspace, **settings))
+    fast = trial_of(base, folder, workspace, **settings)
+    assert losses(fast) == pytest.approx(plain, rel=2e-5, abs=2e-6)
+    assert fast._target is not None
+    trained, before = fast._target.model, dict(new_model(folder, LABELS, 0, 0.0).named_parameters())
+    moved = {name for name, p in trained.named_parameters() if not torch.equal(p.cpu(), before[name])}
+    assert moved <= names_that_train(trained, kind, count)
+    assert any(name in moved for name in head_names(trained))
+
+    # What was saved is the model that was scored.
+    (tmp_path / "saved").mkdir()
+    fast.save(tmp_path / "saved")
+    loaded, _ = load_trained(tmp_path / "saved")
+    assert all(torch.equal(p, dict(loaded.named_parameters())[name]) for name, p in trained.named_parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_resumed_trial_ends_as_one_that_was_not_interrupted(
+    folder: str, count: int, base: dict[str, Any], workspace: Workspace, tmp_path: Path
+) -> None:
+    settings = {"frozen_layers": count, "padding_length": 16, "evaluations_per_epoch": 1}
+    whole = losses(trial_of(base, folder, workspace, **settings))
+    begun = trial_of(base, folder, workspace, **settings)
+    next(r for r in begun.reports() if "target.train.loss" in r.metrics)
+    begun.save(tmp_path)
+    resumed = Trial(begun.config, workspace, tmp_path)
+    assert losses(resumed) == pytest.approx([whole[1], whole[3]], rel=1e-6)
+
+
+def test_one_seed_gives_one_number_where_a_pooler_is_missing(
+    tiny_bert: str, base: dict[str, Any], workspace: Workspace, tmp_path: Path
+) -> None:
+    AutoModel.from_pretrained(tiny_bert, add_pooling_layer=False).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(tmp_path)
+    torch.manual_seed(1)
+    first = losses(trial_of(base, str(tmp_path), workspace))
+    torch.manual_seed(2)
+    new_model.__globals__["_pristine"].cache_clear()  # as in another process
+    assert losses(trial_of(base, str(tmp_path), workspace)) == first
+    poolers = [new_model(str(tmp_path), LABELS, seed).bert.pooler.dense.weight for seed in (0, 0, 1)]
+    assert torch.equal(poolers[0], poolers[1])
+    assert not torch.equal(poolers[0], poolers[2])
+
+
+def test_a_weight_that_trains_below_turns_the_cache_off_and_says_so(base: dict[str, Any], workspace: Workspace) -> None:
+    plain = losses(trial_of(base, base["encoder"], replace(workspace, reuse_frozen=False), frozen_layers=2))
+
+    def leaky(model: PreTrainedModel, count: int) -> list[torch.nn.Module]:
+        frozen = freeze(model, count)
+        model.base_model.embeddings.LayerNorm.requires_grad_(True)
+        return frozen
+
+    with patch("trainable.training.freeze", leaky):
+        leaking = losses(trial_of(base, base["encoder"], replace(workspace, reuse_frozen=False), frozen_layers=2))
+        trial = trial_of(base, base["encoder"], workspace, frozen_layers=2)
+        reports = list(trial.reports())
+    assert leaking != plain
+    assert [r.metrics["target.train.loss"] for r in reports if r.metrics] == leaking[: len(leaking) // 2]
+    assert "LayerNorm" in reports[-1].notes[0]
+
+
+def test_an_output_that_changes_while_training_turns_the_cache_off_and_says_so(
+    base: dict[str, Any], workspace: Workspace
+) -> None:
+    """A state that is no weight, such as a running mean, moves in the first training step."""
+
+    class Drifting(torch.nn.Module):
+        def __init__(self, inner: torch.nn.Module) -> None:
+            super().__init__()
+            self.inner, self.moved = inner, False
+
+        def forward(self, states: torch.Tensor, *others: Any, **more: Any) -> Any:
+            return self.inner(states.flip(-1) if self.moved else states, *others, **more)
+
+    def drift(model: PreTrainedModel, count: int) -> list[torch.nn.Module]:
+        frozen = freeze(model, count)
+        layers = layers_of(model)
+        layers[0] = Drifting(layers[0])
+        head = model.classifier
+        head.register_full_backward_hook(lambda *_: setattr(layers[0], "moved", True))
+        return frozen
+
+    def run(reuse: bool) -> Trial:
+        return trial_of(base, base["encoder"], replace(workspace, reuse_frozen=reuse), frozen_layers=2, dropout=0.0)
+
+    with patch("trainable.training.freeze", drift):
+        plain = losses(run(False))
+        trial = run(True)
+        assert losses(trial) == pytest.approx(plain, rel=1e-5)
+    assert "changes while the stage trains" in trial.clock.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (transformers.AlbertModel(transformers.AlbertConfig(vocab_size=99, **COMMON)), "shares weights between layers"),
+        (
+            transformers.FunnelBaseModel(
+                transformers.FunnelConfig(vocab_size=99, d_model=32, n_head=2, d_head=16, d_inner=64)
+            ),
+            "does not say its number of layers and positions",
+        ),
+        (
+            transformers.BartModel(
+                transformers.BartConfig(vocab_size=99, d_model=32, **PAIR_OF_STACKS, max_position_embeddings=64)
+            ),
+            "2 lists of 2 modules",
+        ),
+    ],
+    ids=["albert", "funnel", "bart"],
+)
+def test_what_cannot_be_told_apart_is_one_sentence_that_names_the_encoder(
+    model: PreTrainedModel, reason: str, tmp_path: Path, tiny_bert: str
+) -> None:
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=reason) as caught:
+        limits(str(tmp_path))
+        freeze(new_model(str(tmp_path), LABELS, 0), 1)
+    (problem,) = caught.value.problems
+    assert str(tmp_path) in problem
