@@ -12,6 +12,8 @@ from transformers import PretrainedConfig
 
 from trainable.dataset import Dataset
 from trainable.errors import ConfigError
+from trainable.fit import check_fit
+from trainable.limits import limits
 from trainable.pretrained import load_config, load_tokenizer
 from trainable.splits import groups
 from trainable.tables import Splits, Table, examine, overlap
@@ -88,9 +90,14 @@ def inspect(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path
     if not len(splits.train):
         raise ConfigError(problems or f"{splits.name}: there is no training row")
     tokenizer = load_tokenizer(encoder_folder)
-    positions = tokenizer.model_max_length if tokenizer.model_max_length < _UNLIMITED else None
-    lengths = tokenize(tokenizer, splits.train).lengths(_UNLIMITED)
     config = load_config(encoder_folder)
+    try:
+        check_fit(tokenizer, config, len(splits.text_columns))
+        bounds = [tokenizer.model_max_length, limits(encoder_folder).positions]
+    except ConfigError as error:
+        problems, bounds = [*problems, *error.problems], [tokenizer.model_max_length]
+    positions = min(bounds) if min(bounds) < _UNLIMITED else None
+    lengths = tokenize(tokenizer, splits.train).lengths(_UNLIMITED)
     return Inspection(
         name=splits.name,
         splits={split: _counts(table, splits.label_names) for split, table in splits.tables().items()},

@@ -23,7 +23,8 @@ from trainable.config import Stage, TrialConfig
 from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.files import write_file
-from trainable.pretrained import load_tokenizer
+from trainable.fit import check_fit
+from trainable.pretrained import load_config, load_tokenizer
 from trainable.reading import locate
 from trainable.seal import digest_of
 from trainable.tables import read_splits
@@ -128,6 +129,7 @@ def _prepare(
 ) -> Prepared:
     splits = read_splits(Dataset.model_validate_json(dataset), roots)
     tokenizer = load_tokenizer(encoder_folder)
+    check_fit(tokenizer, load_config(encoder_folder), len(splits.text_columns))
     fingerprint = hashlib.sha256((splits.fingerprint + _fingerprint(tokenizer)).encode()).hexdigest()
     tables = splits.tables()
     file = _file(cache, fingerprint) if cache else None
