@@ -6,6 +6,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 
 import csv
+import gc
 import json
 import socket
 import subprocess
@@ -29,6 +30,11 @@ settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
 SAMPLES = Path(__file__).parent.parent / "spaces" / "samples"
+
+
+def pytest_collection_finish() -> None:
+    """Leave out what imports made when garbage is collected, as a slot does: out of memory collects each time."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
