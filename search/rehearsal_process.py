@@ -55,20 +55,7 @@ class RehearsalProcess:
             storage: the folder of all sweeps.
             on_gpu: whether trials have a GPU.
         """
-        from search.corner import dearest_trial
-        from trainable.workspace import Workspace
-
-        workspace = plan.workspace(storage)
-        _, dearest = dearest_trial(plan, workspace)
-        # A GPU's memory is for its slots, and several workers train a source stage together.
-        first = None if on_gpu or plan.settings.workers_per_trial > 1 else _first_trial(plan)
-        task = {
-            "dearest": _as_json(dearest),
-            "first": _as_json(first) if first and first.source else None,
-            "workspace": TypeAdapter(Workspace).dump_python(workspace, mode="json"),
-            "threads": plan.settings.threads,
-            "on_gpu": on_gpu,
-        }
+        task = _task(plan, storage, on_gpu)
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # `answer` says what it died of
             self._process.stdin.write(json.dumps(task).encode() + b"\n")
@@ -93,6 +80,24 @@ class RehearsalProcess:
             return Rehearsal("", problems=(f"{reason}, as where memory runs out",))
         said = errors.decode(errors="replace").strip() or f"its process ended with {code}"
         return Rehearsal("", problems=(said.splitlines()[-1],))
+
+
+def _task(plan: "Plan", storage: Path, on_gpu: bool) -> dict[str, object]:
+    """What the process is to do, as JSON."""
+    from search.corner import dearest_trial
+    from trainable.workspace import Workspace
+
+    workspace = plan.workspace(storage)
+    _, dearest = dearest_trial(plan, workspace)
+    # A GPU's memory is for its slots, and several workers train a source stage together.
+    first = None if on_gpu or plan.settings.workers_per_trial > 1 else _first_trial(plan)
+    return {
+        "dearest": _as_json(dearest),
+        "first": _as_json(first) if first and first.source else None,
+        "workspace": TypeAdapter(Workspace).dump_python(workspace, mode="json"),
+        "threads": plan.settings.threads,
+        "on_gpu": on_gpu,
+    }
 
 
 def _first_trial(plan: "Plan") -> "TrialConfig | None":

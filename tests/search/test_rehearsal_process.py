@@ -13,12 +13,14 @@ from filelock import FileLock
 
 from search.data import check_data
 from search.plan import Plan, build_plan
-from search.rehearsal_process import RehearsalProcess, _first_trial
+from search.rehearsal_process import RehearsalProcess, _first_trial, _task
 from trainable.rehearsal import Rehearsal
 from trainable.source import DONE, trunk_key
 from trainable.trial import Trial
 
-SECONDS = 100.0
+SECONDS = 250.0
+
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -35,33 +37,38 @@ def process() -> Iterator[RehearsalProcess]:
     assert process._process.returncode is not None
 
 
-def test_it_rehearses_both_stages(process: RehearsalProcess, plan: Plan, tmp_path: Path) -> None:
-    process.begin(plan, tmp_path, on_gpu=False)
-    made = process.answer(SECONDS)
+def test_it_rehearses_both_stages_and_trains_the_source_of_the_first_trial(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started in a folder with modules of the same names, which are not taken for ours."""
+    (tmp_path / "mine" / "trainable").mkdir(parents=True)
+    (tmp_path / "mine" / "trainable" / "__init__.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path / "mine")
+    with RehearsalProcess() as process:
+        process.begin(plan, tmp_path, on_gpu=False)
+        made = process.answer(SECONDS)
+        assert process._process.wait(SECONDS) == 0
     assert isinstance(made, Rehearsal)
     assert (made.device, made.problems) == ("cpu", ())
     assert made.paces.keys() == {"source", "target"}
-
-
-def test_the_source_stage_of_the_first_trial_is_trained_then(
-    process: RehearsalProcess, plan: Plan, tmp_path: Path
-) -> None:
-    process.begin(plan, tmp_path, on_gpu=False)
-    process.answer(SECONDS)
-    assert process._process.wait(SECONDS) == 0
     trial = Trial(_first_trial(plan), plan.workspace(tmp_path))
     assert next(trial.reports()).last  # nothing is left to be trained
 
 
-@pytest.mark.parametrize("change", [{"on_gpu": True}, {"workers_per_trial": 2}], ids=str)
-def test_where_that_would_be_in_the_way_it_is_left_to_a_trial(
-    process: RehearsalProcess, blocks: dict[str, Any], tmp_path: Path, change: dict[str, Any]
+@pytest.mark.parametrize(("on_gpu", "workers", "ahead"), [(False, 1, True), (True, 1, False), (False, 2, False)])
+def test_the_source_is_trained_ahead_where_that_is_in_nobodys_way(
+    on_gpu: bool, workers: int, ahead: bool, blocks: dict[str, Any], tmp_path: Path
 ) -> None:
-    on_gpu = change.pop("on_gpu", False)
-    blocks["sweep"] |= change
+    blocks["sweep"] |= {"workers_per_trial": workers}
     plan = build_plan(blocks, (Path(),), "mine.yaml")
     check_data(plan, tmp_path)
-    process.begin(plan, tmp_path, on_gpu=on_gpu)
+    assert (_task(plan, tmp_path, on_gpu)["first"] is not None) == ahead
+
+
+def test_where_it_would_be_in_the_way_it_is_left_to_a_trial(
+    process: RehearsalProcess, plan: Plan, tmp_path: Path
+) -> None:
+    process.begin(plan, tmp_path, on_gpu=True)
     process.answer(SECONDS)
     assert process._process.wait(SECONDS) == 0
     assert not list(tmp_path.glob(f"cache/stages/*/{DONE}"))
@@ -81,19 +88,6 @@ def test_it_ends_with_its_driver_then_too(process: RehearsalProcess, plan: Plan,
         assert process._process.stdin is not None
         process._process.stdin.close()
         assert process._process.wait(SECONDS) == 0
-
-
-def test_a_folder_with_modules_of_the_same_names_is_not_taken_for_ours(
-    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mine" / "trainable").mkdir(parents=True)
-    (tmp_path / "mine" / "trainable" / "__init__.py").write_text("raise SystemExit(3)")
-    monkeypatch.chdir(tmp_path / "mine")
-    with RehearsalProcess() as process:
-        process.begin(plan, tmp_path, on_gpu=False)
-        made = process.answer(SECONDS)
-    assert isinstance(made, Rehearsal)
-    assert made.problems == ()
 
 
 def test_a_process_that_is_killed_is_told(process: RehearsalProcess, plan: Plan, tmp_path: Path) -> None:
