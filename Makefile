@@ -19,7 +19,7 @@ quickstart: .venv/.quickstart
 	.venv/bin/transfersweep run quickstart
 
 test: .venv/.dev
-	.venv/bin/pytest -m "not slow" --numprocesses 2 --dist loadfile
+	.venv/bin/pytest -m "not slow" --numprocesses 2 --dist loadfile --durations 15
 
 test-all: .venv/.dev
 	.venv/bin/pytest
