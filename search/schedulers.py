@@ -6,8 +6,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from search.promotion import Promotion
+from trainable.config import COMPARED_AT
 
-RUNGS = (25, 50)
+RUNGS = tuple(round(100 * share) for share in COMPARED_AT)
 """Percents of its own horizon at which a trial is compared with others at the same share: equal phases of
 their schedules, whatever their epochs. Warm-up lies before the first rung."""
 
@@ -54,4 +55,4 @@ def build_scheduler(
 
 def rungs(scheduler: str) -> tuple[float, ...]:
     """Where trials must be evaluated for this scheduler, as shares of their target stage."""
-    return () if scheduler == "none" else tuple(rung / 100 for rung in RUNGS)
+    return () if scheduler == "none" else COMPARED_AT

@@ -1,7 +1,6 @@
 """One trial without Ray: `python -m trainable FILE [--set NAME=VALUE ...]`, to debug or to look.
 
-The same settings and seed give the number that they give in a sweep. A search trial under a scheduler is evaluated
-at further places, which are settings too: `--set 'target.evaluate_at=[...]'`, as the sweep's MLflow run names them.
+The same settings and seed give the number that a trial of the sweep's search has.
 """
 
 import argparse
@@ -14,7 +13,7 @@ from typing import Any
 
 import torch
 
-from trainable.config import TrialConfig, build_config
+from trainable.config import COMPARED_AT, TrialConfig, build_config
 from trainable.errors import ConfigError, TrialError
 from trainable.limits import resolve
 from trainable.progress import Report
@@ -55,6 +54,9 @@ def _config(
     if "metric" in sweep:
         base["metric"] = sweep["metric"]
     config = build_config(base, settings)
+    if sweep and sweep.get("scheduler") != "none" and "target.evaluate_at" not in settings:
+        target = config.target.model_copy(update={"evaluate_at": COMPARED_AT})
+        config = config.model_copy(update={"target": target})
     parts = max(config.micro_batches, _count(sweep, "workers_per_trial"))
     return config.model_copy(update={"encoder": resolve(config.encoder, roots), "micro_batches": parts})
 

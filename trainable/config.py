@@ -87,6 +87,10 @@ class Source(Stage):
     """Whether the source stage runs at all."""
 
 
+COMPARED_AT = (0.25, 0.5)
+"""Shares of its target stage at which a trial of a sweep is evaluated and compared with others."""
+
+
 class Target(Stage):
     """The second stage: the task with few labels, whose validation score is searched."""
 

@@ -15,11 +15,19 @@ from trainable.yaml_file import dump_yaml
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize("metric", ["loss", "accuracy"])
-def test_a_trial_alone_gives_what_the_sweep_gave(metric: str, blocks: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("metric", "scheduler"), [("loss", "asha"), ("accuracy", "none")])
+def test_a_trial_alone_gives_what_the_sweep_gave(
+    metric: str, scheduler: str, blocks: dict[str, Any], tmp_path: Path
+) -> None:
     """The file says what YAML 1.1 would read otherwise, and the sweep's metric selects another evaluation."""
     point = {"source.enabled": True, "target.learning_rate": 1e-2, "target.epochs": 3}
-    blocks["sweep"] |= {"metric": metric, "trials": 1, "confirm_seeds": 0, "scheduler": "none", "start_with": [point]}
+    blocks["sweep"] |= {
+        "metric": metric,
+        "trials": 1,
+        "confirm_seeds": 0,
+        "scheduler": scheduler,
+        "start_with": [point],
+    }
     blocks["trial"]["seed"] = 3
     file = tmp_path / "mine.yaml"
     file.write_text(dump_yaml(blocks).replace("0.001", "1e-3"), encoding="utf-8")

@@ -20,9 +20,9 @@ WITHOUT = "import runpy, sys; sys.modules.update(dict.fromkeys(['ray', 'optuna',
 
 @pytest.fixture
 def file(base: dict[str, Any], tmp_path: Path) -> Path:
-    """An experiment file; of its blocks only `trial` is read."""
+    """An experiment file without a search."""
     path = tmp_path / "experiment.yaml"
-    path.write_text(yaml.safe_dump({"sweep": {"name": "x"}, "trial": base, "space": {}}), encoding="utf-8")
+    path.write_text(yaml.safe_dump({"sweep": {"name": "x", "scheduler": "none"}, "trial": base}), encoding="utf-8")
     return path
 
 
