@@ -12,8 +12,10 @@ import numpy as np
 
 from trainable.dataset import Dataset
 from trainable.errors import ConfigError
+from trainable.labels import UNCLEAR
 from trainable.raw import RawTable
 from trainable.rows import Key, Origin, overlapping
+from trainable.sentences import at, plural, short, some
 from trainable.splits import groups
 
 MAX_CHARACTERS = 1_000_000
@@ -74,63 +76,36 @@ def check_texts(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[i
     long = [i for i, cell in enumerate(cells) if isinstance(cell, str) and len(cell) > MAX_CHARACTERS]
     problems = []
     if empty:
-        problems.append(_at(raw, empty, f"no text in column {column!r}") + "; fill or remove such rows")
+        problems.append(at(raw, empty, f"no text in column {column!r}") + "; fill or remove such rows")
     if other:
         kind = type(cells[other[0]]).__name__
         problems.append(
-            _at(raw, other, f"something else than text in column {column!r}")
-            + f": {_short(cells[other[0]])} ({kind}); quote it, or name another column"
+            at(raw, other, f"something else than text in column {column!r}")
+            + f": {short(cells[other[0]])} ({kind}); quote it, or name another column"
         )
     if broken:
         problems.append(
-            _at(raw, broken, f"half a character (a lone surrogate) in column {column!r}")
+            at(raw, broken, f"half a character (a lone surrogate) in column {column!r}")
             + "; such text cannot be encoded"
         )
     if long:
         problems.append(
-            _at(raw, long, f"more than {MAX_CHARACTERS:,} characters in column {column!r}")
+            at(raw, long, f"more than {MAX_CHARACTERS:,} characters in column {column!r}")
             + f": {len(cells[long[0]]):,}; cut or divide such texts"
         )
     return {*empty, *other, *broken, *long}, problems
-
-
-def check_labels(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[int], list[str]]:
-    """Find the cells that hold no label; returns as `check_texts` does."""
-    empty = [i for i, cell in enumerate(cells) if cell is None or (isinstance(cell, str) and not cell.strip())]
-    other = [i for i, cell in enumerate(cells) if cell is not None and not isinstance(cell, (str, int))]
-    problems = []
-    if empty:
-        problems.append(_at(raw, empty, f"no label in column {column!r}") + "; fill or remove such rows")
-    if other:
-        kind = type(cells[other[0]]).__name__
-        problems.append(
-            _at(raw, other, f"no possible label in column {column!r}")
-            + f": {_short(cells[other[0]])} ({kind}); labels are strings, whole numbers or booleans"
-        )
-    return {*empty, *other}, problems
-
-
-def check_known(raw: RawTable, labels: Sequence[str | None], known: Mapping[str, str]) -> Iterator[str]:
-    """Complain of labels that the setting `labels` does not name."""
-    strange = [i for i, label in enumerate(labels) if label is not None and label not in known]
-    if strange:
-        values = Counter(str(labels[i]) for i in strange)
-        yield (
-            f"{_at(raw, strange, 'a label that `labels` does not name')}: {_short(labels[strange[0]])} "
-            f"({_some(values)}); `labels` names {_some(known)}"
-        )
 
 
 def check_alone(source: str, keys: Sequence[Key], origin: Origin, names: Sequence[str], parts: int) -> Iterator[str]:
     """Complain of labels with too few different texts to stand in each of `parts` splits."""
     _, first = groups(keys)
     counts = np.bincount(origin.table.labels[first], minlength=len(names))
-    few = np.flatnonzero((counts > 0) & (counts < parts)).tolist()
+    few = [n for n in np.flatnonzero((counts > 0) & (counts < parts)).tolist() if not _may_lack(origin, n)]
     if few:
         row = int(np.flatnonzero(origin.table.labels == few[0])[0])
         yield (
-            f"{source}: {_plural(len(few), 'label')} with fewer than {parts} different texts, too few for "
-            f"{parts} splits: {_some({names[i]: None for i in few})}, the first on {origin.where(row)}; add rows, "
+            f"{source}: {plural(len(few), 'label')} with fewer than {parts} different texts, too few for "
+            f"{parts} splits: {some({names[i]: None for i in few})}, the first on {origin.where(row)}; add rows, "
             "join labels with `labels:`, or remove them"
         )
 
@@ -139,22 +114,28 @@ def check_splits(parts: Mapping[str, Origin], names: Sequence[str]) -> Iterator[
     """Complain of empty splits, of a single class, and of labels unseen in training."""
     train = parts["train"]
     for split, part in parts.items():
-        if not len(part.table):
+        if not len(part.table) and not part.lacks:
             yield f"{part.raw.source}: the {split} split is empty; add rows, or change the fractions"
     seen = set(train.table.labels.tolist())
-    if len(seen) == 1:
+    if len(seen) == 1 and not train.lacks - seen:
         yield (
             f"{train.raw.source}: all {len(train.table)} training rows have the label "
             f"{names[min(seen)]!r}; there is nothing to tell apart"
         )
+    known = [n for n in range(len(names)) if n in seen or _may_lack(train, n)]
     for split, part in parts.items():
-        unseen = np.flatnonzero(~np.isin(part.table.labels, list(seen))).tolist()
+        unseen = np.flatnonzero(~np.isin(part.table.labels, known)).tolist()
         if unseen and seen:
             strange = Counter(names[part.table.labels[i]] for i in unseen)
             yield (
-                f"{part.raw.source}: {_plural(len(unseen), f'{split} row')} with labels unseen in training: "
-                f"{_some(strange)}, the first on {part.where(unseen[0])}; add training rows or remove these"
+                f"{part.raw.source}: {plural(len(unseen), f'{split} row')} with labels unseen in training: "
+                f"{some(strange)}, the first on {part.where(unseen[0])}; add training rows or remove these"
             )
+
+
+def _may_lack(origin: Origin, number: int) -> bool:
+    """Whether rows of a class may be among those that were refused, so that their want is no second mistake."""
+    return not origin.lacks.isdisjoint({number, UNCLEAR})
 
 
 def check_overlap(parts: Mapping[str, Origin], highest: float) -> Iterator[tuple[bool, str]]:
@@ -177,7 +158,7 @@ def check_overlap(parts: Mapping[str, Origin], highest: float) -> Iterator[tuple
                 f"too, the first on {b.where(row)}"
             )
             if share > highest:
-                quoted = _short(b.table.text[row])
+                quoted = short(b.table.text[row])
                 way_out = f"remove them, or allow it with max_overlap: {_rounded_up(share)}"
                 yield True, f"{b.raw.source}: {sentence}: {quoted}; {way_out}"
             else:
@@ -189,31 +170,11 @@ def notes_on(split: str, origin: Origin) -> Iterator[str]:
     table = origin.table
     of_row, first = groups(list(table.keys()))
     if len(first) < len(table):
-        yield f"{split}: {_plural(len(table) - len(first), 'row')} with a text that stands in an earlier row"
+        yield f"{split}: {plural(len(table) - len(first), 'row')} with a text that stands in an earlier row"
     conflicts = np.unique(of_row[table.labels != table.labels[first][of_row]])
     if len(conflicts):
         row = int(first[conflicts[0]])
-        yield f"{split}: {_plural(len(conflicts), 'text')} with more than one label, the first on {origin.where(row)}"
-
-
-def _at(raw: RawTable, rows: Sequence[int], what: str) -> str:
-    return f"{raw.source}: {_plural(len(rows), 'row')} with {what}, the first on {raw.where(rows[0])}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _some(values: Mapping[str, int | str | None], most: int = 5) -> str:
-    """The first few names, with their counts where there are any."""
-    shown = [_short(name) + (f" {n}x" if isinstance(n, int) else "") for name, n in list(values.items())[:most]]
-    return ", ".join(shown) + (f" and {len(values) - most} more" if len(values) > most else "")
-
-
-def _short(value: object, most: int = 60) -> str:
-    """A value as it would be typed, cut where it is long."""
-    shown = repr(value)
-    return shown if len(shown) <= most else f"{shown[: most - 4]}...{shown[0] if isinstance(value, str) else ''}"
+        yield f"{split}: {plural(len(conflicts), 'text')} with more than one label, the first on {origin.where(row)}"
 
 
 def _rounded_up(share: float) -> str:

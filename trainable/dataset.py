@@ -6,8 +6,9 @@ import codecs
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from trainable.class_names import class_names
 from trainable.strict import Strict
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -79,7 +80,7 @@ class Dataset(Strict):
     """The column with the second text of a pair; default `text_b` where the table has `text_a`."""
     label: str = "label"
     """The column with the label."""
-    labels: dict[str, str] | list[str] | None = None
+    labels: Annotated[dict[str, str] | list[str] | None, BeforeValidator(class_names)] = None
     """Label names: a mapping from the cell's value to the name shown, or a list that names 0, 1, 2...
     Their order is the order of the classes; without it, the values as they are, sorted."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,8 @@ class Origin:
     raw: RawTable
     kept: NDArray[np.int64]
     """(N,), 0-based row of the file."""
+    lacks: frozenset[int] = frozenset()
+    """Classes of the rows that were refused; `EMPTY` or `UNCLEAR` among them where a row has none that is known."""
 
     def where(self, row: int) -> str:
         """The line or row of the file behind a row of the table."""
@@ -54,7 +56,7 @@ class Origin:
 
     def take(self, rows: NDArray[np.int64]) -> Origin:
         """The given rows, still knowing where they came from."""
-        return Origin(self.table.take(rows), self.raw, self.kept[rows])
+        return replace(self, table=self.table.take(rows), kept=self.kept[rows])
 
 
 def overlapping(a: Table, b: Table) -> NDArray[np.int64]:

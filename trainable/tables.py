@@ -7,16 +7,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainable import checks
 from trainable.dataset import LEFT_OUT, Dataset
 from trainable.errors import ConfigError
+from trainable.findings import Findings
+from trainable.labels import read_labels
 from trainable.raw import RawTable
 from trainable.reading import read_raw
 from trainable.rows import Origin, Table, overlap
+from trainable.sentences import short
 from trainable.splits import split_rows
 from trainable.unlabelled import without_unlabelled
 
@@ -72,8 +75,10 @@ def examine(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> tuple[Splits
     """
     raws, notes, unlabelled = without_unlabelled(dataset, read_raw(dataset, roots))
     chosen = _chosen(dataset, raws)
-    origins, names, problems = _checked(dataset, raws, chosen)
-    problems += unlabelled
+    found = Findings(unlabelled, notes)
+    labels = read_labels(dataset, raws, found)
+    names, problems = labels.names, found.problems
+    origins = {split: _checked(raw, chosen[split], labels.of_rows[split], found) for split, raw in raws.items()}
     parts, alone = _split(dataset, origins, names)
     problems += alone
     problems += checks.check_splits(parts, names)
@@ -84,7 +89,7 @@ def examine(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> tuple[Splits
     counts = np.bincount(parts["train"].table.labels, minlength=len(names))
     absent = [names[i] for i in np.flatnonzero(counts == 0)]
     if absent and len(parts["train"].table):
-        notes.append(f"train: no row has the label {', '.join(map(repr, absent[:5]))} ({len(absent)} such labels)")
+        notes.append(f"train: no row has the label {', '.join(map(short, absent[:5]))} ({len(absent)} such labels)")
     tables = {split: part.table for split, part in parts.items()}
     print_ = _fingerprint(tables, names)
     name = short_name(dataset)
@@ -93,20 +98,18 @@ def examine(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> tuple[Splits
     return Splits(name, tables["train"], tables["validation"], test, names, print_, tuple(notes), columns), problems
 
 
-def _checked(
-    dataset: Dataset, raws: Mapping[str, RawTable], chosen: Mapping[str, checks.Columns]
-) -> tuple[dict[str, Origin], tuple[str, ...], list[str]]:
-    """Drop bad rows and number the labels: the rows by split, the label names, the problems."""
-    cells = {split: _cells(dataset, raw, chosen[split]) for split, raw in raws.items()}
-    problems = [problem for *_, wrong in cells.values() for problem in wrong]
-    labels = {split: column for split, (_, column, _) in cells.items()}
-    renamed = _renaming(dataset, raws["train"].class_names.get(dataset.label), labels)
-    names = tuple(dict.fromkeys(renamed.values()))
-    origins = {}
-    for split, raw in raws.items():
-        problems += checks.check_known(raw, labels[split], renamed)
-        origins[split] = _origin(raw, cells[split][0], labels[split], renamed, names)
-    return origins, names, problems
+def _checked(raw: RawTable, columns: checks.Columns, numbers: NDArray[np.int64], found: Findings) -> Origin:
+    """The rows of a split that a trial can use; `numbers` are the classes of all."""
+    texts = [raw.cells(column) for column in columns.texts()]
+    usable = numbers >= 0
+    for column, cells in zip(columns.texts(), texts, strict=True):
+        bad, problems = checks.check_texts(raw, column, cells)
+        usable[list(bad)] = False
+        found.problems += problems
+    kept = np.flatnonzero(usable)
+    chosen = [[cells[row] for row in kept.tolist()] for cells in texts]
+    table = Table(chosen[0], chosen[1] if len(chosen) > 1 else None, numbers[kept])
+    return Origin(table, raw, kept, frozenset(numbers[~usable].tolist()))
 
 
 def _chosen(dataset: Dataset, raws: Mapping[str, RawTable]) -> dict[str, checks.Columns]:
@@ -120,54 +123,6 @@ def _chosen(dataset: Dataset, raws: Mapping[str, RawTable]) -> dict[str, checks.
     if problems:
         raise ConfigError(problems)
     return chosen
-
-
-def _cells(
-    dataset: Dataset, raw: RawTable, columns: checks.Columns
-) -> tuple[list[list[Any]], list[str | None], list[str]]:
-    """The text columns, the labels (none for a row that is wrong), and what is wrong."""
-    texts = [raw.cells(column) for column in columns.texts()]
-    bad: set[int] = set()
-    problems: list[str] = []
-    for column, values in zip(columns.texts(), texts, strict=True):
-        rows, wrong = checks.check_texts(raw, column, values)
-        bad |= rows
-        problems += wrong
-    labels = raw.cells(columns.label, named=not isinstance(dataset.labels, list))
-    rows, wrong = checks.check_labels(raw, columns.label, labels)
-    bad |= rows
-    return texts, [None if i in bad else str(label) for i, label in enumerate(labels)], problems + wrong
-
-
-def _renaming(dataset: Dataset, classes: list[str] | None, labels: Mapping[str, list[str | None]]) -> Mapping[str, str]:
-    """From the label in the cell to the name of its class, in the order of the classes."""
-    if isinstance(dataset.labels, dict):
-        return dataset.labels
-    if dataset.labels is not None:
-        return {str(i): name for i, name in enumerate(dataset.labels)}
-    if classes is not None:
-        return {name: name for name in classes}
-    values = {label for column in labels.values() for label in column if label is not None}
-    return {value: value for value in _in_order(values)}
-
-
-def _in_order(values: set[str]) -> list[str]:
-    try:
-        return sorted(values, key=lambda value: (int(value), value))
-    except ValueError:
-        return sorted(values)
-
-
-def _origin(
-    raw: RawTable, texts: list[list[Any]], labels: list[str | None], renamed: Mapping[str, str], names: tuple[str, ...]
-) -> Origin:
-    place = {name: i for i, name in enumerate(names)}
-    number = {value: place[name] for value, name in renamed.items()}
-    kept = [i for i, label in enumerate(labels) if label is not None and label in number]
-    ids = np.array([number[str(labels[i])] for i in kept], dtype=np.int64)
-    columns = [[column[i] for i in kept] for column in texts]
-    table = Table(columns[0], columns[1] if len(columns) > 1 else None, ids)
-    return Origin(table, raw, np.array(kept, dtype=np.int64))
 
 
 def _split(dataset: Dataset, origins: dict[str, Origin], names: tuple[str, ...]) -> tuple[dict[str, Origin], list[str]]:
