@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -244,12 +245,16 @@ def _readable_errors() -> Iterator[None]:
     except (TrialError, HaltError) as error:
         print(redact(str(error)), file=sys.stderr)
         raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print("Interrupted", file=sys.stderr)
+        raise typer.Exit(130) from None  # as shells count a command that SIGINT has ended
 
 
 def main() -> None:
     """The command. Its imports make a million objects, among which collections would find nothing, again and again."""
     gc.set_threshold(100_000, 50, 100)
     make_printable()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what has been started is ended too
     try:
         app()
     finally:

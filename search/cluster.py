@@ -1,25 +1,20 @@
 """Joining Ray: a fresh cluster on this machine, or a running one."""
 
-import errno
 import gc
 import os
 import socket
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import ray
 import torch
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 
-from search.errors import HaltError
+from search.authentication import MODE, environment, mode_of, refresh
+from search.local_ray import QUIET, LocalRay, shut_down
 from search.settings import SweepSettings
 from trainable.errors import ConfigError
 
-TOKEN_FILE = Path("~/.ray/auth_token")
-QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 PRELOAD = "RAY_preload_python_modules"
 SLOT_MODULES = "trainable.preload"
 """What the processes of slots import, some seconds long, while the driver is not ready for them yet."""
@@ -30,51 +25,56 @@ that are free, and by its own measure of a second it would end the next slot's, 
 TUNABLES = ("hugetlb=1", f"mmap_threshold={2**25}", f"trim_threshold={2**31}")
 """How slots take memory, where glibc hands it out: in huge pages, which they keep. Else each step of training would
 wait for pages of 4 kB that the step before has given back."""
-BROKEN_OFF = {os.strerror(number) for number in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED)}
-"""All that Ray's errors say where it has died; those of the operating system say their number too."""
 LISTEN_SECONDS = 10.0
 """How long whoever listens at the address of a cluster may take to say so."""
 
 
-_starter = ThreadPoolExecutor(1, thread_name_prefix="ray")
-"""What Ray starts is killed when the thread that started it ends, so that this one must live as long as the driver."""
-_started: list[Future[None]] = []
+_started: list[LocalRay] = []
 
 
 @contextmanager
 def starting(address: str | None, settings: SweepSettings) -> Iterator[None]:
-    """Start Ray in the background, if it is to be started here; what is not joined is ended on the way out."""
+    """Start Ray in the background, if it is to be started here; it is ended on the way out."""
     if address is None:
-        _started.append(_starter.submit(_start, settings))
+        _started.append(_start(settings))
     try:
         yield
-    finally:
+    except KeyboardInterrupt:
         if _started:
-            _started.pop().result()
-            leave()
+            _started[-1].abandon()
+        raise
+    finally:
+        leave()
 
 
-def join(address: str | None, settings: SweepSettings) -> None:
+def join(address: str | None, settings: SweepSettings, say: Callable[[str], None] = lambda sentence: None) -> None:
     """Start Ray on this machine, or join the cluster at an address (`auto`: the one of this machine).
 
-    A cluster with token authentication is joined with the token of `RAY_AUTH_TOKEN`,
-    `RAY_AUTH_TOKEN_PATH` or `~/.ray/auth_token`.
+    Args:
+        address: a running cluster; None starts one here, or waits for the one that `starting` has begun.
+        settings: of the sweep.
+        say: told when Ray is slow to start.
 
     Raises:
-        ConfigError: if there is no cluster at the address, or it refuses the token.
+        ConfigError: if Ray cannot be started, or there is no cluster at the address, or it cannot be joined.
     """
     if address is None:
-        (_started.pop() if _started else _starter.submit(_start, settings)).result()
+        if not _started:
+            _started.append(_start(settings))
+        _started[-1].wait(say)
         return
     if not _listens(address):  # Ray would wait for it, many minutes, without a word
         raise ConfigError(
             f"--address {address}: nothing listens there; is the cluster up, and this its head's address?"
         )
     ray_constants.ENABLE_RAY_CLUSTER = True
-    if TOKEN_FILE.expanduser().exists() or os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
-        ray.init(address=address, **QUIET)
+        head = address if "://" in address else services.canonicalize_bootstrap_address_or_die(address)
+        with environment({MODE: mode_of(address, head)}):
+            refresh()
+            ray.init(address=address, **QUIET)
+    except ConfigError:
+        raise
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"--address {address}: cannot join that Ray cluster ({reason})") from None
@@ -89,27 +89,14 @@ def leave() -> None:
     collects = gc.isenabled()
     gc.disable()
     try:
-        ray.shutdown()
+        if _started:
+            _started.pop().end()
+        else:
+            shut_down()
+        refresh()
     finally:
         if collects:
             gc.enable()
-
-
-@contextmanager
-def broken_off_in_words(resume: str) -> Iterator[None]:
-    """Turn what a call to a Ray that has just died raises into one sentence.
-
-    Later calls end the process: Ray's own code does that when it has found nobody for a minute.
-
-    Raises:
-        HaltError: if Ray is no longer there.
-    """
-    try:
-        yield
-    except OSError as error:
-        if str(error) not in BROKEN_OFF:
-            raise
-        raise HaltError(f"the connection to Ray broke off ({error}); once it is there again: `{resume}`") from None
 
 
 def _listens(address: str) -> bool:
@@ -124,36 +111,14 @@ def _listens(address: str) -> bool:
     return True
 
 
-def _start(settings: SweepSettings) -> None:
-    # Ray's own switch for systems without clusters: without it every port of a cluster that is started here listens on
-    # all networks, and those of its metrics answer whoever asks. Ray turns an address of 127.0.0.1 into the outer one.
-    ray_constants.ENABLE_RAY_CLUSTER = False
+def _start(settings: SweepSettings) -> LocalRay:
     slots_on_gpus = _slots_on_gpus(settings)
     variables = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{name}" for name in TUNABLES)}
     if slots_on_gpus or _all_are_slots(settings):
         variables |= {PRELOAD: SLOT_MODULES, PATIENCE: str(PATIENCE_MS)}
-    with _inherited(variables):
-        ray.init(
-            address="local",
-            num_cpus=slots_on_gpus or None,  # Ray starts a process for each CPU at once
-            _node_ip_address="127.0.0.1",
-            # The dashboard is needed only for worker groups: it lets Ray free their places (ray issue 54305).
-            include_dashboard=settings.workers_per_trial > 1,
-            dashboard_host="127.0.0.1",
-            **QUIET,
-        )
-
-
-@contextmanager
-def _inherited(variables: dict[str, str]) -> Iterator[None]:
-    """Let processes that are started meanwhile see variables, but for those that the user has set."""
-    added = {name: value for name, value in variables.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
+    arguments = {"num_cpus": slots_on_gpus or None}  # Ray starts a process for each CPU at once
+    # Worker groups alone need the dashboard: it lets Ray free their places (ray issue 54305).
+    return LocalRay(arguments, variables, dashboard=settings.workers_per_trial > 1)
 
 
 def _all_are_slots(settings: SweepSettings) -> bool:

@@ -30,21 +30,21 @@ def examine(plan: Plan, storage: Path, address: str | None = None) -> list[Check
     found: list[Check] = []
     try:
         check_storage(storage)
-        with to_file(Path(os.devnull)):
+        with to_file(Path(os.devnull)) as console:
             prepared = check_data(plan, storage)
             rows = [
                 f"{name.rpartition(' ')[0]} ({len(made.splits['train'].labels)})" for name, made in prepared.items()
             ]
             found.append(Check("data", "ok", (f"training rows: {', '.join(rows)}",)))
-            found += _on_cluster(plan, storage, address)
+            found += _on_cluster(plan, storage, address, console)
     except (ConfigError, PlanError) as error:
         found.append(Check("data" if isinstance(error, PlanError) else "start", "error", error.problems))
     return found
 
 
-def _on_cluster(plan: Plan, storage: Path, address: str | None) -> list[Check]:
-    cluster.join(address, plan.settings)
+def _on_cluster(plan: Plan, storage: Path, address: str | None, console: Console) -> list[Check]:
     try:
+        cluster.join(address, plan.settings, lambda said: console.print(said, markup=False, soft_wrap=True))
         gpus = cluster.gpus_per_worker(plan.settings)
         flight = Preflight(plan, storage, gpus, cluster.slots(plan.settings, gpus))
         return [tracking_check(plan, storage), *flight.checks()]

@@ -30,6 +30,7 @@ from search.phases import Phases
 from search.place import Place, change_facts, load_facts
 from search.plan import Plan
 from search.promotion import PausedWithCheckpoint, Promotion
+from search.ray_watch import HEAD_SECONDS, death_in_words
 from search.records import Outcome
 from search.redaction import redact
 from search.rehearsal_process import RehearsalProcess
@@ -63,7 +64,6 @@ def run_sweep(
     with (
         full_disk_in_words(place.storage),
         locked_study_in_words(place.study, place.command("resume")),
-        cluster.broken_off_in_words(place.command("resume")),
         to_file(place.log, private=settings.has_secret) as console,
         ExitStack() as closing,
     ):
@@ -75,21 +75,22 @@ def run_sweep(
         run_id = opened_run(plan, place, ledger)
         if run_id is None:
             check_uri(tracking_uri(plan, place.storage))  # before Ray is started, which takes longer
-        cluster.join(address, settings)
-        remove_unneeded(place, plan, ledger)
         try:
-            gpus = cluster.gpus_per_worker(settings)
-            slots = cluster.slots(settings, gpus)
-            room, done = (gpus, slots), len(ledger.records)
-            tracker = closing.enter_context(preflight.clear(plan, place, room, done, console, run_id, process))
-            runs = TrialRuns(plan, ledger, tracker)
-            ledger.note("run_id", _open_run(tracker, plan, prepared))
-            ledger.note("slots", slots)
-            change_facts(place, plan.to_mapping())
-            phases = Phases(ledger)
-            with phases.phase("search"):
-                _unburden_tune(inherits=address is None)
-                _search(plan, place, ledger, budget, runs, halt, room, console)
+            cluster.join(address, settings, lambda said: console.print(said, markup=False, soft_wrap=True))
+            remove_unneeded(place, plan, ledger)
+            with death_in_words(halt, HEAD_SECONDS if address else 0, place.command("resume")):
+                gpus = cluster.gpus_per_worker(settings)
+                slots = cluster.slots(settings, gpus)
+                room, done = (gpus, slots), len(ledger.records)
+                tracker = closing.enter_context(preflight.clear(plan, place, room, done, console, run_id, process))
+                runs = TrialRuns(plan, ledger, tracker)
+                ledger.note("run_id", _open_run(tracker, plan, prepared))
+                ledger.note("slots", slots)
+                change_facts(place, plan.to_mapping())
+                phases = Phases(ledger)
+                with phases.phase("search"):
+                    _unburden_tune(inherits=address is None)
+                    _search(plan, place, ledger, budget, runs, halt, room, console)
         finally:
             cluster.leave()
         remove_unneeded(place, plan, ledger)

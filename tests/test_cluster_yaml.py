@@ -1,6 +1,8 @@
 """`ray up` must accept cluster.yaml, and the cluster must be the one that its comments promise."""
 
 import json
+import re
+import shlex
 import subprocess
 import tomllib
 from pathlib import Path
@@ -63,8 +65,29 @@ def test_the_token_is_mounted_and_asked_for(cluster: dict[str, Any]) -> None:
         assert any("RAY_AUTH_MODE=token" in c and ".bashrc" in c for c in cluster[f"{role}_setup_commands"])
 
 
+def test_no_node_reports_its_usage(cluster: dict[str, Any]) -> None:
+    """Neither what `ray up` starts there, nor what is typed in the shells that it opens."""
+    for role in ("head", "worker"):
+        starts = [c for c in cluster[f"{role}_start_ray_commands"] if "ray start" in c]
+        assert starts
+        assert all("--disable-usage-stats" in shlex.split(c) for c in starts)
+        assert any("RAY_USAGE_STATS_ENABLED=0" in c and ".bashrc" in c for c in cluster[f"{role}_setup_commands"])
+
+
+def test_the_documented_launch_reports_nothing() -> None:
+    """`ray up` itself asks on the terminal, and takes no answer for a yes, unless it is told before."""
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    told = lines.index("export RAY_USAGE_STATS_ENABLED=0" + " " * 34 + "# Ray sends no reports")
+    assert told < min(i for i, line in enumerate(lines) if line.startswith("ray up"))
+    starts = [line for line in lines if "ray start" in line]
+    assert starts
+    assert all("--disable-usage-stats" in line for line in starts)
+
+
 def test_the_dashboard_listens_on_the_head_only(cluster: dict[str, Any]) -> None:
-    assert "--dashboard-host=127.0.0.1" in cluster["head_start_ray_commands"][-1]
+    assert "--dashboard-host=127.0.0.1" in shlex.split(cluster["head_start_ray_commands"][-1])
 
 
 def test_everything_that_the_install_reads_is_mounted(cluster: dict[str, Any]) -> None:

@@ -25,8 +25,8 @@ from ray.util import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from search import cluster
-from search.cluster import broken_off_in_words
 from search.errors import HaltError
+from search.ray_watch import broken_off_in_words
 from search.settings import SweepSettings
 from search.sweep import _unburden_tune
 from trainable.errors import ConfigError
@@ -103,8 +103,8 @@ def test_an_actor_finds_its_modules_imported() -> None:
 
     with cluster.starting(None, SETTINGS):
         cluster.join(None, SETTINGS)
-    assert ray.is_initialized()
-    assert ray.get(Slot.remote().ready.remote())
+        assert ray.get(Slot.remote().ready.remote())
+    assert not ray.is_initialized()
 
 
 def test_processes_wait_for_their_slots() -> None:

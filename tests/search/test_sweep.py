@@ -449,3 +449,22 @@ def test_only_the_best_models_are_kept(sweep: Run_, storage: Path) -> None:
     gone = next(r.number for r in searched if r.number not in left)
     with pytest.raises(ConfigError, match=r"model .* is gone; a sweep keeps .* sweep.keep_best"):
         export_trial("kept", storage, storage / "model", gone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("process", ["raylet", "gcs_server"])
+def test_a_ray_that_dies_ends_the_sweep_in_a_sentence(
+    process: str, blocks: dict[str, Any], storage: Path, tmp_path: Path
+) -> None:
+    sweep = Started(f"without-{process.partition('_')[0]}", blocks, storage, tmp_path, checkpoint_seconds=0.2)
+    try:
+        sweep.wait_for(lambda: bool(sweep.second_trial().get("checkpoint")))
+        (victim,) = (p for p in psutil.Process(sweep.process.pid).children() if p.name() == process)
+        victim.kill()
+    finally:
+        _, stderr = sweep.end()
+    assert sweep.process.returncode == 1
+    assert "Traceback" not in stderr
+    assert "has died" in stderr
+    assert f"`{sweep.place.command('resume')}`" in stderr
+    assert_goes_on(sweep.place)
