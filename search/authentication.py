@@ -91,7 +91,7 @@ def _token() -> tuple[str, str] | None:
         return token.strip(), TOKEN
     file = Path(os.environ.get(TOKEN_PATH) or TOKEN_FILE).expanduser()
     try:
-        status, token = file.stat(), file.read_text().strip()
+        status, token = file.stat(), file.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
