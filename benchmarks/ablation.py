@@ -55,8 +55,8 @@ OFF: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "batches of like lengths": lambda: patch("trainable.batches.POOL", 1),
     "first token alone": lambda: patch("trainable.training.first_token_alone", lambda model: model),
     "vocabulary cut": lambda: patch("trainable.vocabulary.LARGEST_SHARE", 0.0),
-    "evaluation in the caches": lambda: patch("trainable.evaluate.TOKEN_BUDGET", {"cpu": 4096, "cuda": 65536}),
-    "plain attention": lambda: patch("trainable.evaluate.kernels", lambda device: nullcontext()),
+    "evaluation in the caches": lambda: patch("trainable.split.TOKEN_BUDGET", {"cpu": 4096, "cuda": 65536}),
+    "plain attention": lambda: patch("trainable.forward.kernels", lambda device: nullcontext()),
     "fused optimiser": _unfused,
     "steps recorded": lambda: patch("trainable.steps.RECORDABLE", frozenset()),
 }

@@ -10,11 +10,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trainable.config import TrialConfig
 from trainable.errors import ConfigError, TrialError
-from trainable.evaluate import Inputs, predict
+from trainable.evaluate import predict
 from trainable.inputs import token_inputs
 from trainable.limits import locate
 from trainable.prepare import Encoded, kept_tokens, stage_data, tokenizer_fingerprint
 from trainable.pretrained import load_classifier, load_tokenizer
+from trainable.split import Inputs
 from trainable.tables import Table, read_splits
 from trainable.tokens import Tokens, tokenize
 from trainable.trained_on import StageData

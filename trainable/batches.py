@@ -1,17 +1,10 @@
 """Which rows stand in which batch: seeded, resumable, and of like lengths so that little is padding."""
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 
 POOL = 32
 """Batches whose rows are sorted by length together."""
-
-
-def seed_of(*parts: object) -> int:
-    """A 63-bit seed from any parts, stable over processes and versions."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
 def epoch_batches(lengths: NDArray[np.int64], batch_size: int, seed: int) -> list[NDArray[np.int64]]:

@@ -12,11 +12,11 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from trainable.batches import seed_of
 from trainable.errors import ConfigError
 from trainable.layers import anatomy, layers_of
 from trainable.limits import locate
 from trainable.pretrained import load_classifier, load_config, load_tokenizer, outline
+from trainable.seeds import seed_of
 
 
 def fingerprint(encoder: str) -> str:

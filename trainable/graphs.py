@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from trainable.evaluate import on_device
+from trainable.forward import on_device
 from trainable.memory import out_of_memory
 
 LONGEST = 0.02

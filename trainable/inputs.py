@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from trainable.batches import padded_width
 from trainable.config import Stage
-from trainable.evaluate import Split
 from trainable.prepare import Encoded
+from trainable.split import Split
 from trainable.tokens import Tokens
 
 

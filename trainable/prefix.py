@@ -24,13 +24,14 @@ from transformers import PreTrainedModel
 
 from trainable.batches import padded_width
 from trainable.device import autocast
-from trainable.evaluate import Inputs, Split, batches_of, forward
 from trainable.files import longest_unused, write_file
+from trainable.forward import forward
 from trainable.kernels import kernels
 from trainable.layers import anatomy, layers_of
 from trainable.memory import attempt, in_batches, out_of_memory
 from trainable.network import layers_between
 from trainable.seal import is_whole, save_tensors
+from trainable.split import Inputs, Split, batches_of
 
 FORMAT = 2
 LARGEST_BYTES = 2 * 2**30

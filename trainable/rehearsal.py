@@ -18,9 +18,9 @@ from trainable.config import Stage, Target, TrialConfig
 from trainable.device import Arithmetic, arithmetic, pick_device
 from trainable.encoder import new_model
 from trainable.errors import ConfigError, TrialError
-from trainable.evaluate import TOKEN_BUDGET, Inputs, Split
 from trainable.memory import out_of_memory
 from trainable.source import TrainedSource
+from trainable.split import TOKEN_BUDGET, Inputs, Split
 from trainable.training import StageTraining
 from trainable.trial import Trial, transfer
 from trainable.workspace import Workspace

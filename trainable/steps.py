@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from trainable.batches import parts_of, seed_of
+from trainable.batches import parts_of
 from trainable.clock import Part
 from trainable.config import Stage
-from trainable.evaluate import Split, forward, ideal_seconds, on_device
+from trainable.evaluate import ideal_seconds
+from trainable.forward import forward, on_device
 from trainable.graphs import LONGEST, Feed, StepGraphs
 from trainable.memory import attempt, finer
 from trainable.optim import RECORDABLE, class_weights
 from trainable.progress import Progress, Setting
+from trainable.seeds import seed_of
+from trainable.split import Split
 
 PADDED_TO = {"cpu": 1, "cuda": 4}
 """Batches are as wide as a multiple of this many tokens, by kind of device: graphs are for shapes that come again."""

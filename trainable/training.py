@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from trainable.batches import epoch_batches, evaluation_steps, seed_of
+from trainable.batches import epoch_batches, evaluation_steps
 from trainable.config import Stage
 from trainable.encoder import freeze, train_mode
 from trainable.errors import TrialError
-from trainable.evaluate import Split, forward, predict, score
+from trainable.evaluate import predict, score
+from trainable.forward import forward
 from trainable.metrics import is_better
 from trainable.network import first_token_alone, layers_between
 from trainable.optim import build_optimizer, schedule_factor, set_learning_rate
 from trainable.prefix import TOLERANCE, PrefixStore, probe_rows, trained_below
 from trainable.progress import Progress, Report, Setting
+from trainable.seeds import seed_of
+from trainable.split import Split
 from trainable.steps import Steps
 from trainable.vocabulary import use_words
 

@@ -18,7 +18,6 @@ from trainable.config import Stage, TrialConfig, build_config
 from trainable.device import Ranks, pick_device, resolve_precision
 from trainable.encoder import fingerprint, head_names, new_model
 from trainable.errors import ConfigError
-from trainable.evaluate import Split
 from trainable.inputs import token_inputs
 from trainable.limits import limit_problems, limits
 from trainable.optim import STEADY
@@ -27,6 +26,7 @@ from trainable.prepare import Prepared, stage_data, subset
 from trainable.progress import Progress, Report, Setting
 from trainable.seal import check, seal
 from trainable.source import TrainedSource, is_done, load_source, source_key, train_once, trunk_key
+from trainable.split import Split
 from trainable.trained_on import StageData, TrainedOn, to_json, trained_on
 from trainable.training import StageTraining
 from trainable.workspace import Workspace

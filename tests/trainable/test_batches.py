@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainable.batches import POOL, epoch_batches, evaluation_batches, evaluation_steps, parts_of, seed_of
+from trainable.batches import POOL, epoch_batches, evaluation_batches, evaluation_steps, parts_of
+from trainable.seeds import seed_of
 
 LENGTHS = st.lists(st.integers(1, 64), min_size=1, max_size=300).map(np.array)
 

@@ -16,7 +16,7 @@ from trainable.config import build_config
 from trainable.device import Ranks
 from trainable.encoder import fingerprint, new_model
 from trainable.errors import TrialError
-from trainable.evaluate import Split, predict
+from trainable.evaluate import predict
 from trainable.inputs import token_inputs
 from trainable.layers import layers_of
 from trainable.limits import locate
@@ -24,6 +24,7 @@ from trainable.memory import attempt, out_of_memory
 from trainable.prefix import PROBE_ROWS, PrefixStore
 from trainable.prepare import prepare
 from trainable.progress import Report, Setting
+from trainable.split import Split
 from trainable.training import StageTraining
 
 CPU = torch.device("cpu")

@@ -10,12 +10,13 @@ import torch
 
 from trainable.config import build_config
 from trainable.encoder import fingerprint, new_model
-from trainable.evaluate import Split, predict
+from trainable.evaluate import predict
 from trainable.inputs import token_inputs
 from trainable.layers import layers_of
 from trainable.limits import locate
 from trainable.prefix import PrefixInputs, PrefixStore, layers_between
 from trainable.prepare import prepare
+from trainable.split import Split
 from trainable.training import StageTraining
 from trainable.trial import Trial
 from trainable.workspace import Workspace

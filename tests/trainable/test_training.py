@@ -13,11 +13,12 @@ from torch.nn import functional
 from trainable.config import TrialConfig, build_config
 from trainable.encoder import new_model
 from trainable.errors import TrialError
-from trainable.evaluate import Split, predict, score
+from trainable.evaluate import predict, score
 from trainable.inputs import token_inputs
 from trainable.optim import OPTIMIZERS
 from trainable.prepare import prepare
 from trainable.progress import Report, Setting
+from trainable.split import Split
 from trainable.training import StageTraining
 
 CPU = torch.device("cpu")
