@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from search.driver_lock import driver_of
 from search.errors import PlanError
 from search.place import Place, load_outcome
 from search.plan import load_sweep
@@ -26,16 +27,17 @@ def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | Non
     outcome = load_outcome(place)
     if outcome is not None and outcome.complete and not overrides:
         return outcome
-    plan = load_sweep(place, overrides)
+    plan, driver = load_sweep(place, overrides), driver_of(place.folder)
     if not place.study.exists():  # looking at a sweep must not make its study
-        raise PlanError([f"{name}: has no trial yet; `transfersweep resume {name}` begins it"])
+        begins = f"is being run by {driver}" if driver else f"`{place.command('resume')}` begins it"
+        raise PlanError([f"{name}: has no trial yet; {begins}"])
     # Only now: a finished sweep is printed, and a mistake told, without waiting for torch.
     from search.finish import summarise
     from search.ledger import Ledger
 
     now = summarise(plan, storage, Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0)))
     if outcome is None or not outcome.complete:
-        return now
+        return replace(now, notes=(f"it is being run by {driver}", *now.notes)) if driver else now
     # The test split was read once, for one run: its score stands for no other.
     test = outcome.test if outcome.exported == now.exported else None
     return replace(now, test=test, notes=outcome.notes, complete=True)

@@ -150,6 +150,8 @@ def test_commands_are_refused_and_looking_is_not(
         assert result.exit_code == 2
         assert f"is being run by process {os.getpid()}" in result.stderr
         assert call("show", place.name, *options).exit_code == 0
+        place.outcome.unlink()  # as while the sweep runs
+        assert f"it is being run by process {os.getpid()}" in call("show", place.name, *options, "--json").stdout
 
 
 BLOCKS = ("sweep", "trial", "space")
