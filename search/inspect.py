@@ -16,6 +16,7 @@ from trainable.errors import ConfigError
 from trainable.limits import locate
 from trainable.reading import KINDS
 from trainable.reading import locate as locate_data
+from trainable.sentences import shown_name
 
 if TYPE_CHECKING:
     from trainable.inspection import Inspection, SplitCounts
@@ -58,7 +59,7 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     console.print("What truncation costs; compute is a share of what the same texts take uncut", highlight=False)
     console.print(_costs(seen))
     for note in seen.notes:
-        console.print(Text(f"Note: {note}", style="yellow"))
+        console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)  # it may hold settings to copy
     if seen.problems:
         console.print(Text("A trial could not use these data:", style="bold red"))
         raise ConfigError(seen.problems)
@@ -150,4 +151,5 @@ def _bar(value: int, most: int, width: int) -> str:
 
 
 def _cut(name: str, most: int = 32) -> Text:
+    name = shown_name(name)
     return Text(name if len(name) <= most else f"{name[: most - 1]}…")

@@ -120,7 +120,7 @@ def check_splits(parts: Mapping[str, Origin], names: Sequence[str]) -> Iterator[
     if len(seen) == 1 and not train.lacks - seen:
         yield (
             f"{train.raw.source}: all {len(train.table)} training rows have the label "
-            f"{names[min(seen)]!r}; there is nothing to tell apart"
+            f"{short(names[min(seen)])}; there is nothing to tell apart"
         )
     known = [n for n in range(len(names)) if n in seen or _may_lack(train, n)]
     for split, part in parts.items():

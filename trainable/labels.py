@@ -54,7 +54,7 @@ def read_labels(dataset: Dataset, raws: Mapping[str, RawTable], found: Findings)
     respelled = sorted(_respelled(cells.values()).intersection(number).difference(names))
     if respelled:
         found.notes.append(
-            f"labels: {quoted(respelled[0])} is read as {_plain(respelled[0])}: whole numbers and truth values are the "
+            f"labels: {quoted(respelled[0])} is read as {plain(respelled[0])}: whole numbers and truth values are the "
             "same label in every spelling"
         )
     return Labels(tuple(place), of_rows)
@@ -78,7 +78,7 @@ def _text(cell: Any) -> str | None:
     return str(cell) if isinstance(cell, int) else None
 
 
-def _plain(value: str) -> str:
+def plain(value: str) -> str:
     """The one spelling that stands for all of a value: 1 for 1.0, true for True; other text as it is."""
     whole = _WHOLE.fullmatch(value)
     if whole:
@@ -94,16 +94,14 @@ def _names(dataset: Dataset, classes: Sequence[str] | None, values: Iterable[str
         return {str(i): name for i, name in enumerate(dataset.labels)}
     if classes is None:
         whole = all(_WHOLE.fullmatch(value) for value in values)
-        classes = _in_order({_plain(value) for value in values} if whole else set(values))
+        classes = _in_order({plain(value) for value in values} if whole else set(values))
     return {name: name for name in classes}
 
 
 def _by_spelling(values: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
     """The name of each value that has one."""
-    plainly = {
-        _plain(value): name for value, name in reversed(list(names.items()))
-    }  # of two spellings the first counts
-    named = {value: names.get(value, plainly.get(_plain(value))) for value in values}
+    plainly = {plain(value): name for value, name in reversed(list(names.items()))}  # of two spellings the first counts
+    named = {value: names.get(value, plainly.get(plain(value))) for value in values}
     return {value: name for value, name in named.items() if name is not None}
 
 

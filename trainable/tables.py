@@ -22,6 +22,7 @@ from trainable.rows import Origin, Table, overlap
 from trainable.sentences import short
 from trainable.splits import split_rows
 from trainable.unlabelled import without_unlabelled
+from trainable.variants import variants_note
 
 __all__ = ["Splits", "Table", "examine", "overlap", "read_splits"]
 
@@ -83,6 +84,8 @@ def examine(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> tuple[Splits
     problems += alone
     problems += checks.check_splits(parts, names)
     notes += [note for raw in raws.values() for note in raw.notes]
+    counts = np.bincount(np.concatenate([part.table.labels for part in parts.values()]), minlength=len(names))
+    notes += variants_note(dict(zip(names, counts.tolist(), strict=True)), named=dataset.labels is not None)
     notes += [note for split, part in parts.items() for note in checks.notes_on(split, part)]
     for is_error, sentence in checks.check_overlap(parts, dataset.max_overlap):
         (problems if is_error else notes).append(sentence)
