@@ -59,7 +59,7 @@ def print_checks(checks: list[Check], console: Console) -> None:
         mark, style = MARKS[check.state]
         mark = check.state if plain else mark
         for index, sentence in enumerate(check.sentences):
-            head = f"{mark} {check.name:<9}" if index == 0 else " " * (len(mark) + 10)
+            head = f"{mark} {check.name:<10}" if index == 0 else " " * (len(mark) + 11)
             console.print(head, style=style, end="", markup=False, highlight=False)
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 

@@ -189,7 +189,7 @@ def test_doctor_says_what_is_wrong(spoilt: dict[str, Any], tmp_path: Path) -> No
 def test_the_checklist_has_a_mark_for_each_check(encoding: str, marks: Sequence[str]) -> None:
     written = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     checks = [
-        Check.of("data", "as it should be"),
+        Check.of("precision", "as it should be"),
         Check.of("disk", "enough", warnings=["but tight"]),
         Check.of("batch", "", errors=["too large"]),
     ]
