@@ -75,8 +75,9 @@ def public_settings(config: TrialConfig, data: Mapping[str, StageData]) -> dict[
 
 
 def public_encoder(encoder: str) -> str:
-    """A hub or package name as it is, a folder by its last part."""
-    return Path(encoder).resolve().name if Path(encoder).is_dir() else encoder
+    """A hub or package name as it is, a folder by its last part, also one that is gone."""
+    is_name = encoder.count("/") < 2 and not encoder.startswith((".", "/", "~")) and not Path(encoder).is_dir()
+    return encoder if is_name else Path(encoder).resolve().name
 
 
 def model_card(described: Described, proof: Proof) -> str:

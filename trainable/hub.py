@@ -5,6 +5,7 @@ import ssl
 import urllib.error
 import urllib.request
 from functools import cache
+from typing import Any
 
 from trainable.errors import ConfigError
 
@@ -27,6 +28,26 @@ def hub_options(encoder: str) -> dict[str, bool]:
             f"its cache {constants.HF_HUB_CACHE} has no such encoder; name a folder, or load it once with a network"
         )
     return {"local_files_only": True}
+
+
+def load_from_hub(name: str) -> Any:
+    """The data set of that name as `datasets` gives it; from its cache where the hub does not answer.
+
+    Raises:
+        ConnectionError: if the hub does not answer and the cache on this machine lacks the data set.
+    """
+    import datasets
+    import huggingface_hub
+
+    reason = _why_silent()
+    if reason is None:
+        return datasets.load_dataset(name)
+    # The libraries' own switches; they would try for half a minute.
+    datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True
+    try:
+        return datasets.load_dataset(name)
+    except ConnectionError:
+        raise ConnectionError(f"{reason}, and its cache {datasets.config.HF_DATASETS_CACHE} has no such data") from None
 
 
 @cache

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from trainable.dataset import LEFT_OUT, Split
 from trainable.errors import ConfigError
+from trainable.hub import load_from_hub
 from trainable.raw import RawTable, check_columns
 from trainable.saved_splits import assign
 
@@ -84,11 +85,10 @@ def read_hub(name: str, splits: Mapping[Split, str]) -> dict[str, RawTable]:
             f"{name}: stands for a data set on the hub, yet there is a folder of that name; "
             "use `folder:`, or start elsewhere"
         )
-    from datasets import load_dataset
     from datasets.exceptions import DatasetsError
 
     try:
-        saved = load_dataset(name)
+        saved = load_from_hub(name)
     except (DatasetsError, *_BROKEN) as error:
         raise ConfigError(
             f"{name}: cannot be loaded from the Hugging Face hub: {_first_line(error)}; "
