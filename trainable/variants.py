@@ -43,8 +43,8 @@ def variants_note(names: Mapping[str, int], named: bool) -> Iterator[str]:
         "give them one name in `labels`" if named else f"clean the column or set `labels: {_joined(names, groups)}`"
     )
     yield (
-        f"labels: {sum(map(len, groups))} classes differ only in blanks, case, Unicode form or the spelling of a number, and may be meant as "
-        f"{len(groups)}: {listed}{more}; to join them, {way_out}"
+        f"labels: {sum(map(len, groups))} classes differ only in blanks, case, Unicode form or the spelling of a "
+        f"number, and may be meant as {len(groups)}: {listed}{more}; to join them, {way_out}"
     )
 
 
