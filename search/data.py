@@ -5,6 +5,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
+from search.checks import Check
 from search.errors import PlanError
 from search.plan import Plan, collect, encoder_problems
 from spaces import SpaceError
@@ -69,6 +70,18 @@ def uses_of(plan: Plan) -> Iterator[Use]:
         for name, stage in (("source", config.source), ("target", config.target)):
             if stage is not None:
                 yield name, stage, config
+
+
+def data_check(prepared: dict[str, Prepared]) -> Check:
+    """The data that were prepared as a line of the checklist; notes and warnings name the data set."""
+    rows = [f"{name.rpartition(' ')[0]} ({len(made.splits['train'].labels)})" for name, made in prepared.items()]
+    notes = [f"{made.name}: {said}" for made in prepared.values() for said in (*made.warnings, *made.notes)]
+    warned = any(made.warnings for made in prepared.values())
+    said = (
+        f"training rows: {', '.join(rows)}",
+        *dict.fromkeys(notes),
+    )  # several stages or encoders may share a data set
+    return Check("data", "warning" if warned else "ok", said)
 
 
 def fingerprints(prepared: dict[str, Prepared]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from search import cluster
 from search.chatter import to_file
 from search.checks import Check
-from search.data import check_data
+from search.data import check_data, data_check
 from search.errors import PlanError
 from search.place import check_storage
 from search.plan import Plan
@@ -32,10 +32,7 @@ def examine(plan: Plan, storage: Path, address: str | None = None) -> list[Check
         check_storage(storage)
         with to_file(Path(os.devnull)) as console:
             prepared = check_data(plan, storage)
-            rows = [
-                f"{name.rpartition(' ')[0]} ({len(made.splits['train'].labels)})" for name, made in prepared.items()
-            ]
-            found.append(Check("data", "ok", (f"training rows: {', '.join(rows)}",)))
+            found.append(data_check(prepared))
             found += _on_cluster(plan, storage, address, console)
     except (ConfigError, PlanError) as error:
         found.append(Check("data" if isinstance(error, PlanError) else "start", "error", error.problems))

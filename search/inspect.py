@@ -58,6 +58,13 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     console.print(_lengths(seen))
     console.print("What truncation costs; compute is a share of what the same texts take uncut", highlight=False)
     console.print(_costs(seen))
+    legible = seen.legible
+    console.print(
+        f"Unknown tokens: {legible.unknown:.1%}; rows that become the same tokens: {legible.merged:.1%}",
+        highlight=False,
+    )
+    if warning := legible.warning():
+        console.print(Text(f"Warning: {warning}", style="bold yellow"), soft_wrap=True)
     for note in seen.notes:
         console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)  # it may hold settings to copy
     if seen.problems:

@@ -16,7 +16,7 @@ from rich.console import Console
 from search import cluster, preflight
 from search.budget import Budget, BudgetStopper
 from search.chatter import to_file
-from search.data import fingerprints
+from search.data import data_check, fingerprints
 from search.disk import DiskWatch, full_disk_in_words, remove_unneeded
 from search.errors import HaltError
 from search.events import SweepEvents
@@ -75,6 +75,8 @@ def run_sweep(
         run_id = opened_run(plan, place, ledger)
         if run_id is None:
             check_uri(tracking_uri(plan, place.storage))  # before Ray is started, which takes longer
+        for said in data_check(prepared).sentences[1:]:
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
         try:
             cluster.join(address, settings, lambda said: console.print(said, markup=False, soft_wrap=True))
             remove_unneeded(place, plan, ledger)

@@ -13,6 +13,7 @@ from transformers import PretrainedConfig
 from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.fit import check_fit
+from trainable.legible import Legibility, legibility
 from trainable.limits import limits
 from trainable.pretrained import load_config, load_tokenizer
 from trainable.splits import groups
@@ -68,6 +69,8 @@ class Inspection:
     positions: int | None
     """Most tokens the tokenizer's encoder takes; none if it names no limit."""
     costs: list[PaddingCost]
+    legible: Legibility
+    """What the tokenizer leaves of the texts of all splits."""
     notes: tuple[str, ...]
     problems: tuple[str, ...]
 
@@ -97,7 +100,8 @@ def inspect(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path
     except ConfigError as error:
         problems, bounds = [*problems, *error.problems], [tokenizer.model_max_length]
     positions = min(bounds) if min(bounds) < _UNLIMITED else None
-    lengths = tokenize(tokenizer, splits.train).lengths(_UNLIMITED)
+    tokens = {split: tokenize(tokenizer, table) for split, table in splits.tables().items()}
+    lengths = tokens["train"].lengths(_UNLIMITED)
     return Inspection(
         name=splits.name,
         splits={split: _counts(table, splits.label_names) for split, table in splits.tables().items()},
@@ -106,6 +110,7 @@ def inspect(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path
         histogram=_histogram(lengths),
         positions=positions,
         costs=[_cost(lengths, share, positions, config) for share in (0.95, 0.99)],
+        legible=legibility(tokenizer, splits.tables(), tokens),
         notes=splits.notes,
         problems=tuple(problems),
     )

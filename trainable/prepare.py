@@ -24,6 +24,7 @@ from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.files import write_file
 from trainable.fit import check_fit
+from trainable.legible import legibility
 from trainable.pretrained import load_config, load_tokenizer
 from trainable.reading import locate
 from trainable.seal import digest_of
@@ -59,6 +60,9 @@ class Prepared:
     """The same over what decides the ids of a text alone."""
     text_columns: tuple[str, ...]
     notes: tuple[str, ...]
+    """What is worth knowing of the data and no error."""
+    warnings: tuple[str, ...]
+    """What a person should look at before a sweep is run on them."""
 
 
 def prepare(dataset: Dataset, encoder_folder: str, roots: Sequence[Path], cache: Path | None = None) -> Prepared:
@@ -148,6 +152,7 @@ def _prepare(
         tokenizer_fingerprint(tokenizer),
         splits.text_columns,
         splits.notes,
+        tuple(filter(None, [legibility(tokenizer, tables, tokens).warning()])),
     )
 
 

@@ -48,6 +48,17 @@ def test_columns_and_given_splits_by_settings(tweets_csv: Path, films_csv: Path,
     assert re.search(r"^ train +64 ", text, re.M) and re.search(r"^ validation +160 ", text, re.M)
 
 
+def test_unknown_words_and_labels_that_look_alike_are_named(tmp_path: Path, tiny_bert: str) -> None:
+    words = ["ጥሩ", "መጥፎ", "ፊልም"]
+    rows = [f"{words[i % 3]} {words[i // 3 % 3]} {i},{('spam', 'spam ', 'ham')[i % 3]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    text = printed(tmp_path / "t.csv", tiny_bert)
+    assert re.search(r"^Unknown tokens: \d\d\.\d%; rows that become the same tokens: \d+\.\d%$", text, re.M)
+    assert re.search(r"^Warning: tokenizer: \d\d\.\d% of the tokens are unknown to it \(most often '", text, re.M)
+    assert "Note: labels: 2 classes differ only in blanks" in text
+    assert re.search(r"^ 'spam ' +16 ", text, re.M)
+
+
 def test_problems_are_raised_after_the_numbers(tweets_csv: Path, tmp_path: Path, tiny_bert: str) -> None:
     file = tmp_path / "bad.csv"
     file.write_text(tweets_csv.read_text() + ",negative\n")
