@@ -5,9 +5,8 @@ import time
 from ray.tune import Stopper
 
 from search.ledger import Ledger
-from search.records import State
+from search.records import State, Used
 from search.settings import SweepSettings
-from search.view import Used
 
 _SPENT = "seconds_spent"
 

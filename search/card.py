@@ -12,7 +12,7 @@ from search.licence import licence_of
 from search.proof import Proof
 from search.records import Outcome, Score, TestScore, TrialRecord
 from search.tracking import provenance
-from search.view import score
+from search.wording import format_score
 from trainable.config import TrialConfig
 from trainable.limits import PACKAGE
 from trainable.trained_on import StageData
@@ -166,22 +166,24 @@ def _data(data: Mapping[str, StageData], settings: Mapping[str, Any]) -> str:
 def _scores(described: Described) -> str:
     metric, prefix = described.outcome.metric, "target.validation."
     own = {n.removeprefix(prefix): v for n, v in described.record.metrics.items() if n.startswith(prefix)}
-    rows = [("validation", name, score(value)) for name, value in own.items()]
+    rows = [("validation", name, format_score(value)) for name, value in own.items()]
     parts = ["This model's own scores, each with its split; validation chose it, so those scores flatter it."]
     if described.test:
-        rows += [("test", name, score(value)) for name, value in described.test.metrics.items()]
+        rows += [("test", name, format_score(value)) for name, value in described.test.metrics.items()]
     parts.append(_table(("split", "metric", "value"), rows))
     if described.validation:
         over, many = described.validation, len(described.validation.values)
         spread = " (one seed)" if over.sd is None else f" ± {over.sd:.4f} (mean ± sd of {many} seeds)"
-        parts.append(f"These settings over seeds: validation {metric} {score(over.mean)}{spread}.")
+        parts.append(f"These settings over seeds: validation {metric} {format_score(over.mean)}{spread}.")
     if test := described.test:
         parts.append(
-            f"Test {metric} {score(test.metrics[metric])}, 95 % bootstrap interval {score(test.low)} to "
-            f"{score(test.high)}, {test.rows} rows. The test split was read once, after the choice. By class:"
+            f"Test {metric} {format_score(test.metrics[metric])}, 95 % bootstrap interval {format_score(test.low)} to "
+            f"{format_score(test.high)}, {test.rows} rows. The test split was read once, after the choice. By class:"
         )
         columns = ("precision", "recall", "f1")
-        lines = ((_cell(c["label"]), *(score(c[name]) for name in columns), str(c["rows"])) for c in test.per_class)
+        lines = (
+            (_cell(c["label"]), *(format_score(c[name]) for name in columns), str(c["rows"])) for c in test.per_class
+        )
         parts.append(_table(("class (test)", *columns, "rows"), lines))
         if test.never_predicted:
             parts.append(f"On the test split it never predicts: {', '.join(map(_cell, test.never_predicted))}.")

@@ -20,19 +20,12 @@ from search.place import Place
 from search.plan import Plan
 from search.records import State, TrialRecord, ranked
 from search.selection import finalists
-from search.settings import SweepSettings
 from search.trial_names import trial_name
 from trainable.errors import disk_is_full
 
 MARGIN_BYTES = 32 * 2**20
 """What must stay free beside room for a checkpoint of each running trial: databases and logs grow."""
 _SIGNS = ("No space left on device", "Disk quota exceeded", "database or disk is full")
-
-
-def models_kept(settings: SweepSettings) -> int:
-    """The most models of ended trials that lie on disk at a time."""
-    finalists = settings.finalists + 1  # with and without a source, the best of either kind is among them
-    return settings.keep_best + finalists * (1 + settings.confirm_seeds)
 
 
 def in_units(size: float) -> str:

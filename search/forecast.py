@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from search.disk import models_kept
 from search.plan import Plan
-from search.schedulers import rungs
 from trainable.config import Stage, TrialConfig
 from trainable.encoder import trained_weights
 from trainable.limits import limits
@@ -101,7 +99,7 @@ class Outlook:
         was_frozen = measured.frozen_layers / limits(self.corner.encoder).depth
         share /= (1 - was_frozen) + was_frozen / 3
         share *= trained_weights(config.encoder, 0) / trained_weights(self.corner.encoder, 0)  # of a smaller encoder
-        shares = len(rungs(self.settings.scheduler)) if name == "target" else 0
+        shares = len(self.settings.compared_at) if name == "target" else 0
         evaluations = stage.epochs * stage.evaluations_per_epoch + shares
         steps = stage.epochs * share * pace.step(tokens, -(-rows // stage.batch_size))
         return steps + evaluations * (1 - frozen * reused) * pace.evaluation(checked)
@@ -112,7 +110,7 @@ class Outlook:
         """What the sweep will write beside what it has, by what it is; `done` trials have left their models."""
         weight = 4 * _mean(trained_weights(c.encoder, min(s.frozen_layers for s in c.stages())) for c in self.draw)
         arms = {_arm(c): 4 * trained_weights(c.encoder, c.source.frozen_layers) for c in self._of_search() if c.source}
-        models = max(0, min(self.models, models_kept(self.settings)) - done)
+        models = max(0, min(self.models, self.settings.models_kept) - done)
         promotes = self.settings.scheduler == "promotion"
         paused = min(self.settings.trials, self.settings.keep_paused) if promotes else 0
         sources = self._arms(len(arms)) + self.confirmed * bool(arms)

@@ -140,6 +140,15 @@ class Comparison(_Json):
 
 
 @dataclass(frozen=True)
+class Used:
+    """What a sweep has spent of its budget so far."""
+
+    trials: int
+    minutes: float
+    worker_hours: float
+
+
+@dataclass(frozen=True)
 class Outcome(_Json):
     """All that is known of a sweep: what `show` prints and what `--json` ends with."""
 

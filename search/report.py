@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,47 +10,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from scipy import stats
 
 from search.place import Place
-from search.records import Comparison, Direction, Outcome, Score, TestScore, TrialRecord, ranked
-from search.view import counts_text, duration, number, one_line, score, settings, state_text
+from search.records import Outcome, TestScore, TrialRecord, ranked
+from search.view import counts_text, state_text
+from search.wording import duration, format_score, format_settings, number, one_line
 
 _UNBOUNDED = 10_000  # characters
-
-
-def compare(
-    with_values: Sequence[float],
-    without_values: Sequence[float],
-    metric: str,
-    direction: Direction,
-    source_name: str,
-) -> Comparison:
-    """Say whether the source stage helped, from one validation score a seed with it and without it.
-
-    The interval is Welch's, for the difference of two means: it takes two seeds on both sides, and
-    some spread between seeds.
-    """
-    with_source, without = Score.over(with_values), Score.over(without_values)
-    difference = with_source.mean - without.mean
-    gain = difference if direction == "max" else -difference
-    seeds = _seeds(len(with_values), len(without_values))
-    scores = f"{metric} {score(with_source.mean)} with it, {score(without.mean)} without ({difference:+.4f}"
-    reach = _welch_reach(with_source, without)
-    if reach is None:
-        reason = "too few" if min(len(with_values), len(without_values)) < 2 else "no spread between them"
-        sentence = (
-            f"What the source {source_name!r} is worth cannot be told from these seeds: {scores}; {seeds}, {reason} "
-            "for an interval). The difference may be chance."
-        )
-        return Comparison(source_name, with_source, without, difference, None, None, sentence)
-    low, high = difference - reach, difference + reach
-    if low <= 0 <= high:
-        verdict = f"No clear difference with the source {source_name!r}"
-    else:
-        verdict = f"The source {source_name!r} {'helped' if gain > 0 else 'hurt'}"
-    sentence = f"{verdict}: {scores}, 95 % interval {low:+.4f} to {high:+.4f}; {seeds})."
-    return Comparison(source_name, with_source, without, difference, low, high, sentence)
 
 
 def print_outcome(outcome: Outcome, console: Console) -> None:
@@ -93,23 +58,6 @@ def _say(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style=style))
 
 
-def _welch_reach(first: Score, second: Score) -> float | None:
-    """Half the width of Welch's 95 % interval; none where the seeds cannot give one."""
-    if first.sd is None or second.sd is None or first.sd == second.sd == 0:
-        return None
-    freedom = [len(first.values) - 1, len(second.values) - 1]
-    variances = [first.sd**2 / len(first.values), second.sd**2 / len(second.values)]
-    variance = sum(variances)
-    degrees = variance**2 / sum(v**2 / f for v, f in zip(variances, freedom, strict=True))
-    return float(stats.t.ppf(0.975, degrees)) * math.sqrt(variance)
-
-
-def _seeds(with_source: int, without: int) -> str:
-    if with_source == without:
-        return "one seed each" if without == 1 else f"{without} seeds each"
-    return f"{with_source} and {without} seeds"
-
-
 def _varying(trials: Sequence[TrialRecord]) -> list[str]:
     """Names of the settings that are not the same in all trials; a setting that one lacks varies."""
     names = dict.fromkeys(name for trial in trials for name in trial.params)
@@ -131,7 +79,7 @@ def _searched_table(outcome: Outcome, in_columns: bool) -> Table:
         table.add_column(_stacked(name), justify="right" if in_columns else "left", vertical="bottom")
     for trial in trials:
         shown = {name: trial.params.get(name) for name in names}
-        cells = [number(value) for value in shown.values()] if in_columns else [settings(shown)]
+        cells = [number(value) for value in shown.values()] if in_columns else [format_settings(shown)]
         style = "bold" if trial.number == outcome.winner else None
         table.add_row(str(trial.number), *_standing(trial), *(Text(cell) for cell in cells), style=style)
     return table
@@ -162,7 +110,7 @@ def _stacked(name: str) -> str:
 
 
 def _standing(trial: TrialRecord) -> list[str | Text]:
-    return [state_text(trial.state), score(trial.value), f"{trial.seconds:.0f}"]
+    return [state_text(trial.state), format_score(trial.value), f"{trial.seconds:.0f}"]
 
 
 def _print_winner(outcome: Outcome, console: Console) -> None:
@@ -174,7 +122,7 @@ def _print_winner(outcome: Outcome, console: Console) -> None:
         values = outcome.validation.values
         spread = "" if outcome.validation.sd is None else f" ± {outcome.validation.sd:.4f}"
         seeds = "1 seed" if len(values) == 1 else f"mean ± sd of {len(values)} seeds"
-        _say(console, f"validation {outcome.metric} {score(outcome.validation.mean)}{spread} ({seeds})")
+        _say(console, f"validation {outcome.metric} {format_score(outcome.validation.mean)}{spread} ({seeds})")
     if outcome.exported is not None and outcome.validation and len(outcome.validation.values) > 1:
         _say(console, f"its model: that of seed {outcome.record(outcome.exported).seed}, the best on validation")
     winner = outcome.record(outcome.winner)
@@ -184,14 +132,14 @@ def _print_winner(outcome: Outcome, console: Console) -> None:
 
 def _print_test(test: TestScore, metric: str, console: Console) -> None:
     _say(console, "\nTest split, read once", style="bold")
-    interval = f"95 % interval {score(test.low)} to {score(test.high)}"
-    _say(console, f"{metric} {score(test.metrics[metric])}, {interval}, {test.rows} rows")
+    interval = f"95 % interval {format_score(test.low)} to {format_score(test.high)}"
+    _say(console, f"{metric} {format_score(test.metrics[metric])}, {interval}, {test.rows} rows")
     others = {name: value for name, value in test.metrics.items() if name != metric}
     if others:
-        _say(console, ", ".join(f"{name} {score(value)}" for name, value in others.items()))
+        _say(console, ", ".join(f"{name} {format_score(value)}" for name, value in others.items()))
     table = _table("class", "precision", "recall", "f1", "rows")
     for line in test.per_class:
-        scores = [score(line[column]) for column in ("precision", "recall", "f1")]
+        scores = [format_score(line[column]) for column in ("precision", "recall", "f1")]
         table.add_row(Text(str(line["label"])), *scores, str(line["rows"]))
     console.print(table)
     if test.never_predicted:

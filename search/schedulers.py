@@ -51,8 +51,3 @@ def build_scheduler(
             result = {"progress": progress, "value": value}
             scheduler.on_trial_result(None, trial, result)  # type: ignore[arg-type]  # nor here
     return scheduler
-
-
-def rungs(scheduler: str) -> tuple[float, ...]:
-    """Where trials must be evaluated for this scheduler, as shares of their target stage."""
-    return () if scheduler == "none" else COMPARED_AT

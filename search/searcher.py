@@ -15,7 +15,6 @@ from search.ledger import Ledger
 from search.plan import Plan
 from search.promotion import Promotion
 from search.records import State, TrialRecord, added
-from search.schedulers import rungs
 from search.selection import next_again, trial_config
 from search.trial_names import Key
 from trainable.ladder import trunk_of
@@ -137,7 +136,7 @@ class TruthfulSearcher(Searcher):
     def _tune_config(self, record: TrialRecord) -> dict[str, Any]:
         compare = record.role == "search"
         settings = trial_config(self.plan, record).model_dump(mode="json", by_alias=True)
-        settings["target"]["evaluate_at"] = rungs(self.plan.settings.scheduler) if compare else ()
+        settings["target"]["evaluate_at"] = self.plan.settings.compared_at if compare else ()
         settings["micro_batches"] = max(settings["micro_batches"], self.plan.settings.workers_per_trial)
         checkpoint = record.checkpoint_in(self.ledger.folder)
         return {

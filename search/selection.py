@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from search.comparison import compare
 from search.plan import Plan
 from search.records import Comparison, Score, State, TrialRecord, ranked
-from search.report import compare
 from search.trial_names import Role
 from spaces import Point
 from trainable.config import TrialConfig

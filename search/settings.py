@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from search.names import NAME, checked_name
 from search.redaction import redact
-from trainable.config import Metric
+from trainable.config import COMPARED_AT, Metric
 from trainable.metrics import METRICS
 from trainable.strict import Strict
 
@@ -100,6 +100,17 @@ class SweepSettings(Strict):
     def threads(self) -> int:
         """Threads of each worker."""
         return max(1, int(self.cpus_per_trial))
+
+    @property
+    def compared_at(self) -> tuple[float, ...]:
+        """Shares of its target stage at which a trial is evaluated for the scheduler."""
+        return () if self.scheduler == "none" else COMPARED_AT
+
+    @property
+    def models_kept(self) -> int:
+        """The most models of ended trials that lie on disk at a time."""
+        finalists = self.finalists + 1  # with and without a source, the best of either kind is among them
+        return self.keep_best + finalists * (1 + self.confirm_seeds)
 
     @property
     def has_secret(self) -> bool:

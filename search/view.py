@@ -1,11 +1,9 @@
-"""The sweep while it runs: a live panel in a terminal, plain lines anywhere else; and how values are worded."""
+"""The sweep while it runs: a live panel in a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -14,8 +12,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from search.records import Direction, State, TrialRecord, best_so_far, count_states
+from search.records import Direction, State, TrialRecord, Used, best_so_far, count_states
 from search.trial_names import Key
+from search.wording import duration, format_score, format_settings, one_line
 
 STYLES = {
     State.RUNNING: "cyan",
@@ -26,15 +25,6 @@ STYLES = {
     State.LOST: "magenta",
 }
 _LAST = 5  # trials named in the panel
-
-
-@dataclass(frozen=True)
-class Used:
-    """What a sweep has spent of its budget so far."""
-
-    trials: int
-    minutes: float
-    worker_hours: float
 
 
 class LiveView:
@@ -84,8 +74,8 @@ class LiveView:
     def _ended(self, record: TrialRecord, records: Sequence[TrialRecord]) -> str:
         best = best_so_far(records, self._direction)
         mark = " (best so far)" if best and best.key == record.key else ""
-        what = one_line(record.error) if record.error else settings(record.params)
-        reached = f"{self._metric} {score(record.value)}{mark}"
+        what = one_line(record.error) if record.error else format_settings(record.params)
+        reached = f"{self._metric} {format_score(record.value)}{mark}"
         return f"{record.title} {record.state}: {reached}, {duration(record.seconds)}; {what}"
 
     def _line(self, text: str) -> None:
@@ -108,7 +98,7 @@ class LiveView:
         best = best_so_far(records, self._direction)
         if best is None:
             return Text("none yet")
-        return Text(f"{self._metric} {score(best.value)} in trial {best.number}: {settings(best.params)}")
+        return Text(f"{self._metric} {format_score(best.value)} in trial {best.number}: {format_settings(best.params)}")
 
     def _recent(self, records: Sequence[TrialRecord]) -> Table:
         """The running trials before those that began last, so that both can be followed."""
@@ -121,11 +111,11 @@ class LiveView:
         table.add_column("done", justify="right", no_wrap=True)
         table.add_column("settings")  # the only one that may shrink
         for record in [*running, *reversed(others)][:_LAST]:
-            what = one_line(record.error) if record.error else settings(record.params)
+            what = one_line(record.error) if record.error else format_settings(record.params)
             cut = Text(what, no_wrap=True, overflow="ellipsis")
             state = state_text(record.state)
             table.add_row(
-                record.title.removeprefix("trial "), state, score(record.value), f"{record.progress:.0%}", cut
+                record.title.removeprefix("trial "), state, format_score(record.value), f"{record.progress:.0%}", cut
             )
         return table
 
@@ -148,36 +138,3 @@ def counts_text(records: Sequence[TrialRecord]) -> Text:
     repeats = [record for record in records if record.role != "search"]
     text = states_text([record for record in records if record.role == "search"])
     return Text.assemble(text, "; repeats of finalists: ", states_text(repeats)) if repeats else text
-
-
-def number(value: Any) -> str:
-    """A setting or score in few characters: 4 significant digits, `-` for none."""
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def score(value: float | None) -> str:
-    """A score with 4 decimals, so that a column of them lines up; `-` for none."""
-    return "-" if value is None else f"{value:.4f}"
-
-
-def settings(params: Mapping[str, Any]) -> str:
-    """Settings as `name=value`, by their dotted names."""
-    return " ".join(f"{name}={number(value)}" for name, value in params.items()) or "no settings vary"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that reads best: `42 s`, `3 min 5 s`, `2 h 10 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def one_line(text: str) -> str:
-    """The line of an error that says what went wrong: the last one that is not empty."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""

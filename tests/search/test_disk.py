@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.exceptions import StorageInternalError
 
-from search.disk import expendable, full_disk_in_words, is_full, models_kept
+from search.disk import expendable, full_disk_in_words, is_full
 from search.errors import HaltError
 from search.plan import Plan, build_plan
 from search.records import State, TrialRecord
@@ -53,7 +53,7 @@ def test_the_best_the_finalists_and_their_runs_stay(plan: Plan) -> None:
     ]
     assert [r.key for r in expendable(plan, records)] == [2, 4, 5, 6, "2.seed-1", "0.no-source.seed-1"]
     left = sum(r.state is not State.RUNNING for r in records) - 6
-    assert left <= models_kept(plan.settings)
+    assert left <= plan.settings.models_kept
     assert expendable(plan, [record(0, None, state=State.RUNNING)]) == []
 
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
+from search.comparison import compare
 from search.records import Outcome, Score, State, TestScore, TrialRecord, best_so_far, ranked
-from search.report import compare, next_commands, print_outcome
+from search.report import next_commands, print_outcome
 
 
 def trial(number: int, state: State, value: float | None, seed: int = 0, **fields: Any) -> TrialRecord:

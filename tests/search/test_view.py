@@ -3,8 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
-from search.records import State, TrialRecord
-from search.view import LiveView, Used, duration, number, one_line, settings
+from search.records import State, TrialRecord, Used
+from search.view import LiveView
+from search.wording import duration, format_settings, number, one_line
 
 USED = Used(trials=3, minutes=4.25, worker_hours=0.14)
 
@@ -112,5 +113,5 @@ def test_values_in_words() -> None:
         "True",
         "adamw",
     ]
-    assert settings({}) == "no settings vary"
+    assert format_settings({}) == "no settings vary"
     assert one_line("Traceback\n  File\nValueError: no\n\n") == "ValueError: no"
