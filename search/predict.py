@@ -13,10 +13,12 @@ from search.data_settings import dataset_of
 from search.labelled import Labelled, check_output, write_labelled
 from trainable.checks import check_texts
 from trainable.dataset import Dataset
+from trainable.empty import empty_rows
 from trainable.errors import ConfigError
 from trainable.pretrained import check_folder, check_weights, load_classifier, load_tokenizer
 from trainable.raw import RawTable
 from trainable.reading import read_raw
+from trainable.sentences import at
 from trainable.tables import Table
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
         model: a folder that `export_trial` wrote.
         file: CSV, TSV, JSON or Parquet with the text columns that the model was trained on; labels not needed.
         output: the file to write, CSV, TSV, JSON or JSON lines by its suffix; none means CSV to stdout.
-        settings: how the file is read, as YAML text: `separator`, `quoting` and `encoding`.
+        settings: how the file is read, as YAML text: `separator`, `quoting`, `encoding` and `empty`.
 
     Raises:
         ConfigError: if the folder is no export, the output's kind is not known, a column is missing or taken, or a
@@ -45,13 +47,13 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
     raw = read_raw(dataset, (Path(),))["train"]
     for note in raw.notes:
         print(f"Note: {note}", file=sys.stderr)
-    texts = _texts(raw, facts.text_columns)
+    texts = _texts(raw, facts.text_columns, dataset.empty == "keep")
     _check_free(raw, _added(facts.label_names))
     probabilities = _probabilities(model, texts, facts)
     write_labelled(_labelled(raw, probabilities, facts.label_names), output)
 
 
-_READING = ("separator", "quoting", "encoding")
+_READING = ("separator", "quoting", "encoding", "empty")
 """Settings of a data set that say how a file is read; the rest is the model's."""
 
 
@@ -83,10 +85,13 @@ def _facts(model: Path) -> _Facts:
 def _dataset(file: Path, settings: Mapping[str, str]) -> Dataset:
     if strange := [name for name in settings if name not in _READING]:
         raise ConfigError([f"--set {name}: `predict` takes only {', '.join(_READING)}" for name in strange])
-    return dataset_of({"train": str(file)}, settings)
+    dataset = dataset_of({"train": str(file)}, settings)
+    if dataset.empty == "drop":
+        raise ConfigError("--set empty: `predict` writes every row that it reads; use keep, or leave it out")
+    return dataset
 
 
-def _texts(raw: RawTable, columns: Sequence[str]) -> list[list[str]]:
+def _texts(raw: RawTable, columns: Sequence[str], keeps_empty: bool) -> list[list[str]]:
     """The texts, by column."""
     there = ", ".join(map(repr, raw.columns))
     problems = [
@@ -97,9 +102,12 @@ def _texts(raw: RawTable, columns: Sequence[str]) -> list[list[str]]:
     texts = [raw.cells(column) for column in columns if column in raw.columns]
     for column, cells in zip([c for c in columns if c in raw.columns], texts, strict=True):
         problems += check_texts(raw, column, cells)[1]
+        empty = empty_rows(cells)
+        if empty and not keeps_empty:
+            problems.append(f"{at(raw, empty, f'no text in column {column!r}')}; fill such rows, or `--set empty=keep`")
     if problems:
         raise ConfigError(problems)
-    return texts
+    return [["" if cell is None else cell for cell in cells] for cells in texts]
 
 
 def _added(labels: Sequence[str]) -> list[str]:

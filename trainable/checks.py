@@ -65,18 +65,15 @@ def _missing(source: str, role: str, name: str, there: list[str]) -> str:
 
 
 def check_texts(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[int], list[str]]:
-    """Find the cells that hold no text.
+    """Find the cells that hold something else than usable text; empty ones are left to `trainable.empty`.
 
     Returns:
         the rows (0-based), and a sentence for each kind of mistake.
     """
-    empty = [i for i, cell in enumerate(cells) if cell is None or (isinstance(cell, str) and not cell.strip())]
     other = [i for i, cell in enumerate(cells) if cell is not None and not isinstance(cell, str)]
     broken = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not _is_unicode(cell)]
     long = [i for i, cell in enumerate(cells) if isinstance(cell, str) and len(cell) > MAX_CHARACTERS]
     problems = []
-    if empty:
-        problems.append(at(raw, empty, f"no text in column {column!r}") + "; fill or remove such rows")
     if other:
         kind = type(cells[other[0]]).__name__
         problems.append(
@@ -93,7 +90,7 @@ def check_texts(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[i
             at(raw, long, f"more than {MAX_CHARACTERS:,} characters in column {column!r}")
             + f": {len(cells[long[0]]):,}; cut or divide such texts"
         )
-    return {*empty, *other, *broken, *long}, problems
+    return {*other, *broken, *long}, problems
 
 
 def check_alone(source: str, keys: Sequence[Key], origin: Origin, names: Sequence[str], parts: int) -> Iterator[str]:
@@ -114,7 +111,8 @@ def check_splits(parts: Mapping[str, Origin], names: Sequence[str]) -> Iterator[
     """Complain of empty splits, of a single class, and of labels unseen in training."""
     train = parts["train"]
     for split, part in parts.items():
-        if not len(part.table) and not part.lacks:
+        of_nothing = split != "train" and part.raw is train.raw and not len(train.table)
+        if not len(part.table) and not part.lacks and not of_nothing:
             yield f"{part.raw.source}: the {split} split is empty; add rows, or change the fractions"
     seen = set(train.table.labels.tolist())
     if len(seen) == 1 and not train.lacks - seen:

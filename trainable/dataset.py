@@ -17,6 +17,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 """Separators by name: some of the characters mean something else in YAML and in a shell."""
 
+Empty = Literal["keep", "drop", "error"]
 Split = Literal["train", "validation", "test"]
 LEFT_OUT = "none"
 """Stands in place of a split's name for one that shall not be used."""
@@ -83,6 +84,9 @@ class Dataset(Strict):
     labels: Annotated[dict[str, str] | list[str] | None, BeforeValidator(class_names)] = None
     """Label names: a mapping from the cell's value to the name shown, or a list that names 0, 1, 2...
     Their order is the order of the classes; without it, the values as they are, sorted."""
+    empty: Empty = "error"
+    """What becomes of a row with an empty text, of a pair too: it is used as it is, left out, or refused. The first two
+    are counted in a note."""
 
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the rows that becomes the validation split where none is given."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from trainable.errors import ConfigError
 
@@ -29,10 +31,21 @@ class RawTable:
     """For columns that hold class numbers: the name of each."""
     notes: tuple[str, ...] = ()
     """What is worth knowing of the file and no error; each begins with the file's name."""
+    kept: NDArray[np.int64] | None = None
+    """(rows,), 0-based number in the file of each row, where others have been left out."""
 
     def where(self, row: int) -> str:
         """Where a row (0-based) stands, as a user counts."""
+        row = row if self.kept is None else int(self.kept[row])
         return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
+
+    def take(self, rows: NDArray[np.int64]) -> RawTable:
+        """The given rows (0-based, of a table that is whole), still knowing where they stood."""
+        columns = {
+            name: [cells[row] for row in rows] if isinstance(cells, list) else cells.take(pa.array(rows))
+            for name, cells in self.columns.items()
+        }
+        return replace(self, columns=columns, rows=len(rows), kept=rows)
 
     def cells(self, column: str, named: bool = False) -> list[Any]:
         """The values of a column; class numbers as names if `named`."""

@@ -60,8 +60,8 @@ class Origin:
 
 
 def overlapping(a: Table, b: Table) -> NDArray[np.int64]:
-    """The rows of `b` whose texts stand in `a` too, in order."""
-    seen = set(a.keys())
+    """The rows of `b` whose texts stand in `a` too, in order; rows without any text give nothing away."""
+    seen = {key for key in a.keys() if any(text and text.strip() for text in key)}  # noqa: SIM118 (no mapping)
     return np.array([row for row, key in enumerate(b.keys()) if key in seen], dtype=np.int64)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from trainable import checks
 from trainable.dataset import LEFT_OUT, Dataset
+from trainable.empty import empty_rows, without_empty
 from trainable.errors import ConfigError
 from trainable.findings import Findings
 from trainable.labels import read_labels
@@ -77,9 +78,12 @@ def examine(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> tuple[Splits
     raws, notes, unlabelled = without_unlabelled(dataset, read_raw(dataset, roots))
     chosen = _chosen(dataset, raws)
     found = Findings(unlabelled, notes)
+    raws = without_empty(dataset, raws, {split: columns.texts() for split, columns in chosen.items()}, found)
     labels = read_labels(dataset, raws, found)
     names, problems = labels.names, found.problems
-    origins = {split: _checked(raw, chosen[split], labels.of_rows[split], found) for split, raw in raws.items()}
+    origins = {
+        split: _checked(dataset, raw, chosen[split], labels.of_rows[split], found) for split, raw in raws.items()
+    }
     parts, alone = _split(dataset, origins, names)
     problems += alone
     problems += checks.check_splits(parts, names)
@@ -101,7 +105,9 @@ def examine(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> tuple[Splits
     return Splits(name, tables["train"], tables["validation"], test, names, print_, tuple(notes), columns), problems
 
 
-def _checked(raw: RawTable, columns: checks.Columns, numbers: NDArray[np.int64], found: Findings) -> Origin:
+def _checked(
+    dataset: Dataset, raw: RawTable, columns: checks.Columns, numbers: NDArray[np.int64], found: Findings
+) -> Origin:
     """The rows of a split that a trial can use; `numbers` are the classes of all."""
     texts = [raw.cells(column) for column in columns.texts()]
     usable = numbers >= 0
@@ -109,8 +115,10 @@ def _checked(raw: RawTable, columns: checks.Columns, numbers: NDArray[np.int64],
         bad, problems = checks.check_texts(raw, column, cells)
         usable[list(bad)] = False
         found.problems += problems
+        if dataset.empty == "error":
+            usable[empty_rows(cells)] = False
     kept = np.flatnonzero(usable)
-    chosen = [[cells[row] for row in kept.tolist()] for cells in texts]
+    chosen = [["" if cells[row] is None else cells[row] for row in kept.tolist()] for cells in texts]
     table = Table(chosen[0], chosen[1] if len(chosen) > 1 else None, numbers[kept])
     return Origin(table, raw, kept, frozenset(numbers[~usable].tolist()))
 

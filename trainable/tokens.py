@@ -20,6 +20,7 @@ from trainable.errors import ConfigError
 from trainable.rows import Table
 
 _CHUNK = 4096  # texts tokenised at a time, so that their ids never stand in Python lists all at once
+_ALL = 2**40  # tokens, more than any row has
 _PROBED = 24  # rows on which the assembly is compared with the tokenizer's own
 
 
@@ -168,8 +169,18 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, table: Table) -> Tokens:
     columns = [table.text] if table.text_b is None else [table.text, table.text_b]
     template = _template(tokenizer, len(columns))
     tokens = Tokens(tuple(_ids(tokenizer, column) for column in columns), template)
+    _check_some(tokens)
     _compare(tokenizer, table, tokens)
     return tokens
+
+
+def _check_some(tokens: Tokens) -> None:
+    """Refuse rows of which nothing is left: attention over no token at all is not a number."""
+    if bare := int((tokens.lengths(_ALL) == 0).sum()):
+        raise ConfigError(
+            f"encoder: its tokenizer makes no token of {bare} row{'' if bare == 1 else 's'} and adds no special ones; "
+            "remove them (`empty: drop` where the text is empty), or choose another encoder"
+        )
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:

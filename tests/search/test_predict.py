@@ -113,6 +113,19 @@ def test_how_a_file_is_read_can_be_set(model: Path, tmp_path: Path) -> None:
         predict_file(model, file, output, {"label": "kind"})
 
 
+def test_rows_without_a_text_are_refused_or_labelled_and_never_left_out(model: Path, tmp_path: Path) -> None:
+    file, output = tmp_path / "some.csv", tmp_path / "out.jsonl"
+    file.write_text("id,text\n1,\n2,fine\n3, \n")
+    with pytest.raises(
+        ConfigError, match="2 rows with no text in column 'text', the first on line 2; fill such rows, or"
+    ):
+        predict_file(model, file, output)
+    with pytest.raises(ConfigError, match="`predict` writes every row that it reads"):
+        predict_file(model, file, output, {"empty": "drop"})
+    predict_file(model, file, output, {"empty": "keep"})
+    assert [json.loads(line)["id"] for line in output.read_text().splitlines()] == ["1", "2", "3"]
+
+
 def test_pairs(swept_pairs: Place, tmp_path: Path) -> None:
     model = export_trial(swept_pairs.name, swept_pairs.storage, tmp_path / "model").folder
     (tmp_path / "pairs.tsv").write_text("said\tanswer\nhow are you\tfine\n")
