@@ -14,6 +14,8 @@ from trainable.prefix import CACHE_BYTES
 from trainable.rehearsal import Rehearsal
 
 GIB = 2**30
+LEAST_LOAD = 0.4
+"""Processes of others that compute, a core, from which on they are worth a word."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,28 @@ def disk_check(storage: Path, outlook: Outlook, slots: int, done: int) -> Check:
     return Check.of("disk", said, errors, tight)
 
 
-def time_check(outlook: Outlook, rehearsals: Mapping[str, Rehearsal | str], slots: int) -> Check:
-    """How long the sweep will take, at the pace of the slowest node that was tried."""
+def time_check(
+    outlook: Outlook, rehearsals: Mapping[str, Rehearsal | str], slots: int, load: tuple[float, int] | None = None
+) -> Check:
+    """How long the sweep will take, at the pace of the slowest node that was tried.
+
+    Args:
+        outlook: of the sweep.
+        rehearsals: by the name of a node, what came of its batch, or why nothing did.
+        slots: trials at a time.
+        load: processes of others that compute, on the one node there is, and its cores.
+    """
     made = [r for r in rehearsals.values() if isinstance(r, Rehearsal) and not r.problems]
     if not made:
         return Check("time", "warning", ("nobody can tell before a batch was tried",))
-    return Check("time", "ok", (str(max((outlook.forecast(r.paces, slots) for r in made), key=lambda f: f.high)),))
+    said = str(max((outlook.forecast(r.paces, slots) for r in made), key=lambda f: f.high))
+    busy = []
+    if load and load[0] >= LEAST_LOAD * load[1]:
+        others, cores = load
+        busy.append(
+            f"about {others:.1f} other processes compute on this machine's {cores} cores: more or fewer change that"
+        )
+    return Check.of("time", said, warnings=busy)
 
 
 def _count(number: int, what: str) -> str:

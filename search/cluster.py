@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
 import torch
@@ -97,6 +98,12 @@ def leave() -> None:
     finally:
         if collects:
             gc.enable()
+
+
+def keep_logs(into: Path) -> None:
+    """Copy the logs of a Ray that was started here; those of a cluster stay on its nodes."""
+    if _started:
+        _started[-1].keep_logs(into)
 
 
 def _listens(address: str) -> bool:

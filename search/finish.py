@@ -29,6 +29,11 @@ from trainable.prepare import stage_data
 from trainable.trial import load_trained
 from trainable.workspace import Workspace
 
+ALL_LOST = (
+    "every trial was lost: their processes died, again and again; {logs} holds what they said last. See to what ends "
+    "them, then let further trials run: `{extend}`"
+)
+
 
 def finish(plan: Plan, storage: Path, ledger: Ledger, runs: TrialRuns, tracker: Tracker) -> Outcome:
     """Close a sweep that has nothing left to do: end what the budget cut off, read the test split, record it all."""
@@ -44,7 +49,9 @@ def finish(plan: Plan, storage: Path, ledger: Ledger, runs: TrialRuns, tracker: 
         assert checkpoint is not None  # it has finished
         encoder = trial_config(plan, run).encoder
         test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric, encoder)
-    outcome = summarise(plan, storage, ledger, test, complete=True)
+    records = ledger.records
+    lost = bool(records) and all(record.state is State.LOST for record in records)
+    outcome = summarise(plan, storage, ledger, test, complete=not lost)
     _close(outcome, tracker)
     return outcome
 
@@ -171,7 +178,7 @@ def _close(outcome: Outcome, tracker: Tracker) -> None:
     tags = {"transfersweep.winner": str(outcome.winner)} if outcome.winner is not None else {}
     if outcome.comparison:
         tags["transfersweep.source"] = outcome.comparison.sentence
-    tracker.end_sweep(State.FINISHED, metrics, tags)
+    tracker.end_sweep(State.FINISHED if outcome.complete else State.LOST, metrics, tags)
     # Last: an artifact store that is away holds up nothing else.
     tracker.log_text(None, json.dumps(outcome.to_json(), indent=2), "outcome.json")
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,8 @@ class LocalRay:
         """Copy Ray's own logs to a folder, where they outlive it."""
         if self._folder is not None:
             logs = self._folder / "ray" / "session_latest" / "logs"
-            shutil.copytree(logs, into, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+            with suppress(OSError):  # such as a full disk, which others tell
+                shutil.copytree(logs, into, dirs_exist_ok=True, ignore_dangling_symlinks=True)
 
     def _run(self) -> None:
         try:

@@ -79,6 +79,11 @@ class Place:
         """What Ray and the libraries said."""
         return self.folder / "log.txt"
 
+    @property
+    def ray_logs(self) -> Path:
+        """What Ray's processes said, the trials' among them, kept where one of them died."""
+        return self.folder / "ray-logs"
+
 
 def check_storage(storage: Path) -> None:
     """See that this machine can write into the storage folder, which is made where it is missing.

@@ -5,6 +5,7 @@ every node, and on each kind of node that a trial can run on, one batch of the s
 machine alone a process that has been started beforehand can take that.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -103,7 +104,7 @@ class Preflight:
             return found
         batches = self._tried()
         found += [precision_check(batches), batch_check(batches, self._corner, self.gpus)]
-        return [*found, time_check(outlook, batches, slots)]
+        return [*found, time_check(outlook, batches, slots, _load() if len(self._files) == 1 else None)]
 
     def _tried(self) -> dict[str, Rehearsal | str]:
         """What came of the batches, by the name of their node."""
@@ -171,6 +172,12 @@ def tracking_check(plan: Plan, storage: Path) -> Check:
     except ConfigError as error:
         return Check("tracking", "error", error.problems)
     return Check("tracking", "ok", (f"{redact(uri)} answers",))
+
+
+def _load() -> tuple[float, int]:
+    """How many processes compute on this machine, and its cores; a sweep that has just begun hardly counts."""
+    minute, five, _ = os.getloadavg()
+    return min(minute, five), os.cpu_count() or 1
 
 
 def _on(node: str, function: Any, num_cpus: float = 0, num_gpus: float = 0) -> Any:

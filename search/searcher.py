@@ -167,7 +167,7 @@ class TruthfulSearcher(Searcher):
             self.on_trial_result(trial_id, result)
         if error:
             known = self.ledger.record(key).error
-            self.ledger.end(key, State.LOST, known or "its process died, again and again; see the log")
+            self.ledger.end(key, State.LOST, known or "its process died, again and again; see `ray-logs`")
         elif result.get("error"):
             self.ledger.end(key, State.FAILED, result["error"])
         elif result.get("finished"):

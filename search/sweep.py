@@ -16,11 +16,12 @@ from rich.console import Console
 from search import cluster, preflight
 from search.budget import Budget, BudgetStopper
 from search.chatter import to_file
+from search.collapse import Collapse
 from search.data import data_check, fingerprints
 from search.disk import DiskWatch, full_disk_in_words, remove_unneeded
 from search.errors import HaltError
 from search.events import SweepEvents
-from search.finish import finish, opened_run, summarise, tracking_uri, write_down
+from search.finish import ALL_LOST, finish, opened_run, summarise, tracking_uri, write_down
 from search.foundations import note_versions
 from search.halt import Halt, on_signals
 from search.hang import HangWatch
@@ -31,7 +32,7 @@ from search.place import Place, change_facts, load_facts
 from search.plan import Plan
 from search.promotion import PausedWithCheckpoint, Promotion
 from search.ray_watch import HEAD_SECONDS, death_in_words
-from search.records import Outcome
+from search.records import Outcome, State
 from search.redaction import redact
 from search.rehearsal_process import RehearsalProcess
 from search.retries import RETRIES, Retries
@@ -94,6 +95,8 @@ def run_sweep(
                     _unburden_tune(inherits=address is None)
                     _search(plan, place, ledger, budget, runs, halt, room, console)
         finally:
+            if halt.problem or any(record.state is State.LOST for record in ledger.records):
+                cluster.keep_logs(place.ray_logs)
             cluster.leave()
         remove_unneeded(place, plan, ledger)
         if halt.wanted:
@@ -106,6 +109,8 @@ def run_sweep(
         outcome = write_down(outcome, place, tracker, PATIENCE / 10 if halt.wanted else PATIENCE)
     if halt.problem:
         raise HaltError(f"{halt.problem}, then `{place.command('resume')}`")
+    if not halt.wanted and not outcome.complete:
+        raise HaltError(ALL_LOST.format(logs=place.ray_logs, extend=place.command("extend", "--trials", "1")))
     return outcome
 
 
@@ -152,6 +157,7 @@ def _search(
                     halt,
                     SweepEvents(ledger, runs, show),
                     Retries(),
+                    Collapse(ledger, halt, slots),
                     HangWatch(ledger, settings.hang_minutes),
                     DiskWatch(plan, ledger, halt, place, slots),
                     *([PausedWithCheckpoint()] if isinstance(scheduler, Promotion) else []),

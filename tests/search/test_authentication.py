@@ -19,8 +19,8 @@ import ray
 from search import cluster
 from search.authentication import MODE, TOKEN, TOKEN_PATH, mode_of
 from search.settings import SweepSettings
-from spaces import dump_yaml
 from trainable.errors import ConfigError
+from trainable.yaml_file import dump_yaml
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 

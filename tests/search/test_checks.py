@@ -164,3 +164,7 @@ def test_the_slowest_node_decides(outlook: Callable[..., Outlook]) -> None:
     both = time_check(made, {"a": Rehearsal("cpu", PACES), "b": Rehearsal("cpu", slow), "c": "no answer"}, 2)
     assert both == time_check(made, {"b": Rehearsal("cpu", slow)}, 2)
     assert time_check(made, {"c": "no answer"}, 2).state == "warning"
+    assert time_check(made, {"b": Rehearsal("cpu", slow)}, 2, load=(0.3, 2)) == both
+    busy = time_check(made, {"b": Rehearsal("cpu", slow)}, 2, load=(9.8, 2))
+    assert busy.sentences[0] == both.sentences[0]
+    assert "about 9.8 other processes compute on this machine's 2 cores" in busy.sentences[1]
