@@ -6,6 +6,7 @@ Runs as a Ray task on every node, so it imports nothing that takes long.
 import hashlib
 import platform
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,6 +55,7 @@ def versions() -> dict[str, str]:
     return found | {"transfersweep": f"code {_code()}"}
 
 
+@cache
 def _code() -> str:
     """A hash of this project's code: its version number stands still between two changes."""
     digest = hashlib.sha256()
