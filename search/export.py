@@ -18,6 +18,7 @@ from search.proof import TOLERANCE, Proof, proof_rows, prove
 from search.records import Outcome, Score, TestScore, TrialRecord
 from search.selection import score_of, trial_config
 from search.trial_names import Role
+from trainable.checkpoint import load_trained
 from trainable.config import TrialConfig
 from trainable.errors import ConfigError
 from trainable.files import write_folder
@@ -25,7 +26,6 @@ from trainable.limits import locate
 from trainable.prepare import stage_data
 from trainable.pretrained import load_tokenizer
 from trainable.trained_on import StageData, trained_on
-from trainable.trial import load_trained
 from trainable.workspace import Workspace
 
 

@@ -20,13 +20,13 @@ from search.runs import SCORE, TrialRuns
 from search.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
 from search.store_uri import default_uri
 from search.tracking import PATIENCE, Tracker
+from trainable.checkpoint import load_trained
 from trainable.device import pick_device, resolve_precision
 from trainable.evaluate import predict, score
 from trainable.files import write_file
 from trainable.inputs import token_inputs
 from trainable.metrics import bootstrap_interval, mean_interval, per_class
 from trainable.prepare import stage_data
-from trainable.trial import load_trained
 from trainable.workspace import Workspace
 
 ALL_LOST = (

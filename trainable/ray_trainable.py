@@ -24,6 +24,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.tune.result import SHOULD_CHECKPOINT
 from ray.util.queue import Empty, Queue
 
+from trainable.checkpoint import best_value
 from trainable.config import build_config
 from trainable.device import Ranks, is_poisoned
 from trainable.errors import ConfigError, PeerDiedError, TrialError, disk_is_full, in_words
@@ -31,7 +32,7 @@ from trainable.files import write_folder
 from trainable.progress import Report
 from trainable.runner import LocalRunner, Runner
 from trainable.seal import intact
-from trainable.trial import Trial, best_value
+from trainable.trial import Trial
 from trainable.workspace import Workspace
 
 IDLE_SECONDS = 7 * 24 * 3600

@@ -22,7 +22,8 @@ from trainable.memory import out_of_memory
 from trainable.source import TrainedSource
 from trainable.split import TOKEN_BUDGET, Inputs, Split
 from trainable.training import StageTraining
-from trainable.trial import Trial, transfer
+from trainable.transfer import transfer
+from trainable.trial import Trial
 from trainable.workspace import Workspace
 
 EPOCHS = {"cpu": (2, 1), "cuda": (3, 3)}

@@ -4,35 +4,29 @@
 by report, for callers that decide in between.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file, save_file
-from transformers import PreTrainedModel
-
+from trainable.checkpoint import resume_target, write_checkpoint
 from trainable.clock import Clock
-from trainable.config import Stage, TrialConfig, build_config
+from trainable.config import Stage, TrialConfig
 from trainable.device import Ranks, pick_device, resolve_precision
-from trainable.encoder import fingerprint, head_names, new_model
+from trainable.encoder import fingerprint, new_model
 from trainable.errors import ConfigError
 from trainable.inputs import token_inputs
 from trainable.limits import limit_problems, limits
 from trainable.optim import STEADY
 from trainable.prefix import PrefixStore
 from trainable.prepare import Prepared, stage_data, subset
-from trainable.progress import Progress, Report, Setting
-from trainable.seal import check, seal
+from trainable.progress import Report, Setting
+from trainable.seal import check
 from trainable.source import TrainedSource, is_done, load_source, source_key, train_once, trunk_key
 from trainable.split import Split
-from trainable.trained_on import StageData, TrainedOn, to_json, trained_on
+from trainable.trained_on import StageData, TrainedOn
 from trainable.training import StageTraining
+from trainable.transfer import transfer
 from trainable.workspace import Workspace
-
-FINISHED = "model.safetensors"
-"""The file of a checkpoint that holds the model of a finished trial."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +97,8 @@ class Trial:
             kept = source is not None and transfer(source, model, prepared.label_names, head)
             self._target = StageTraining(model, *self.splits(prepared, stage), stage, setting)
         self._skip_frozen(self._target, prepared)
-        if self.resume is not None and (self.resume / FINISHED).exists():
-            self._target.finish()  # with the whole vocabulary, as it was stored
-            _copy_into(model, load_file(self.resume / FINISHED))
-            self._target.progress = Progress.read(self.resume)  # at its end: there is nothing to train
-        elif self.resume is not None and (self.resume / "progress.json").exists():
-            self._target.load(self.resume)
-        elif kept:
+        resumed = self.resume is not None and resume_target(self._target, self.resume)
+        if kept and not resumed:
             metrics = self._target.scores()
             yield Report("target", 0, 0.0, 0.0, {f"target.zero_shot.{name}": value for name, value in metrics.items()})
         yield from self._target.reports()
@@ -160,29 +149,10 @@ class Trial:
         return TrialResult(best.best if best else None, source | (best.best_metrics if best else {}), self.finished)
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint, between two reports: the finished model, or what a resume needs.
-
-        A finished model is stored as the tensors that differ from the pretrained encoder. During the source
-        stage there is nothing to write: it keeps its own state in the cache.
-        """
-        if self._target is not None and self.finished:
-            model = self._target.model
-            changed = set(self._target.trained) | set(self._source.weights if self._source else ())
-            tensors = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters() if n in changed}
-            save_file(tensors, folder / FINISHED)
-            self._target.progress.write(folder)
-        elif self._target is not None and self._target.progress.step:
-            self._target.save(folder)
-        names = list((self._target.model.config.id2label or {}).values()) if self._target else []
-        facts = {
-            "config": self.config.model_dump(mode="json", by_alias=True),
-            "label_names": names,
-            "metrics": self.result().metrics,
-            "finished": self.finished,
-            "trained_on": to_json(TrainedOn(self._encoder, self._data)),
-        }
-        (folder / "trial.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        seal(folder)
+        """Write a checkpoint, between two reports: the finished model, or what a resume needs."""
+        used = TrainedOn(self._encoder, self._data)
+        source = self._source.weights if self._source else ()
+        write_checkpoint(folder, self.config, self._target, source, self.result().metrics, self.finished, used)
 
 
 def run_trial(
@@ -216,74 +186,3 @@ def run_trial(
         save_to.mkdir(parents=True, exist_ok=True)
         trial.save(save_to)
     return trial.result()
-
-
-def best_value(folder: Path | None, metric: str) -> float | None:
-    """The best validation value so far of the trial that a checkpoint belongs to; none without either."""
-    if folder is None or not (file := folder / "trial.json").exists():
-        return None
-    value: float | None = json.loads(file.read_text(encoding="utf-8"))["metrics"].get(f"target.validation.{metric}")
-    return value
-
-
-def load_trained(folder: Path, encoder: str | None = None) -> tuple[PreTrainedModel, TrialConfig]:
-    """The model of a finished trial's checkpoint, on the CPU in evaluation mode, and its settings.
-
-    Args:
-        folder: the checkpoint.
-        encoder: where its encoder lies now; none means where it lay in training.
-
-    Raises:
-        DamagedError: if the checkpoint is not what was written.
-        ConfigError: if the trial has not finished, or the encoder is no longer the one that it was trained on.
-    """
-    check(folder)
-    facts = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
-    if not facts["finished"]:
-        raise ConfigError(f"{folder}: the trial has not finished, so there is no model to load")
-    config, trained = build_config(facts["config"]), trained_on(folder)
-    config = config.model_copy(update={"encoder": encoder or config.encoder})
-    if trained and trained.encoder != fingerprint(config.encoder):
-        raise ConfigError(
-            f"encoder: {config.encoder!r}: its weights or its config.json have changed since {folder} was trained, "
-            "which keeps only what it changed in them; put back what was there"
-        )
-    model = new_model(config.encoder, tuple(facts["label_names"]), config.seed, config.target.dropout)
-    _copy_into(model, load_file(folder / FINISHED))
-    return model.eval(), config
-
-
-def transfer(source: TrainedSource, model: PreTrainedModel, label_names: tuple[str, ...], head: str) -> bool:
-    """Put the source's weights into a model for the target; returns whether its head was kept.
-
-    Raises:
-        ConfigError: if the head is to be kept and the label names differ.
-    """
-    same = set(source.label_names) == set(label_names)
-    if head == "keep" and not same:
-        raise ConfigError(
-            f"target.head: 'keep' needs the same labels in source and target, got {list(source.label_names)} "
-            f"and {list(label_names)}"
-        )
-    keep = same and head != "new"
-    in_head = head_names(model)
-    weights = {name: tensor for name, tensor in source.weights.items() if keep or name not in in_head}
-    if keep and source.label_names != label_names:
-        order = torch.tensor([source.label_names.index(name) for name in label_names])
-        classes = len(label_names)
-        weights |= {n: t[order] for n, t in weights.items() if n in _output_names(model) and len(t) == classes}
-    _copy_into(model, weights)
-    return keep
-
-
-def _output_names(model: PreTrainedModel) -> set[str]:
-    """The parameters of the last linear layer, whose rows are the classes."""
-    linear = [name for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
-    return {f"{linear[-1]}.weight", f"{linear[-1]}.bias"}
-
-
-def _copy_into(model: PreTrainedModel, weights: dict[str, torch.Tensor]) -> None:
-    parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, tensor in weights.items():
-            parameters[name].copy_(tensor)

@@ -17,9 +17,9 @@ from search.export import export_trial
 from search.place import Place, load_outcome
 from search.plan import load_sweep
 from search.proof import TOLERANCE, proof_rows, prove
+from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError, TrialError
 from trainable.trained_on import trained_on
-from trainable.trial import load_trained
 
 SETTINGS = "target.learning_rate", "target.dataset", "source.frozen_layers", "seed", "encoder"
 

@@ -11,12 +11,13 @@ import transformers
 from encoder_kinds import COMMON, DEPTH, KINDS, MORE
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
+from trainable.checkpoint import load_trained
 from trainable.config import build_config
 from trainable.encoder import freeze, head_names, new_model, trained_weights
 from trainable.errors import ConfigError
 from trainable.layers import anatomy, layers_of
 from trainable.limits import limits
-from trainable.trial import Trial, load_trained
+from trainable.trial import Trial
 from trainable.workspace import Workspace
 
 EVERY_STEP = {"target.evaluations_per_epoch": 100}

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from trainable import __main__ as command
+from trainable.checkpoint import load_trained
 from trainable.config import build_config
-from trainable.trial import load_trained, run_trial
+from trainable.trial import run_trial
 from trainable.workspace import Workspace
 
 WITHOUT = "import runpy, sys; sys.modules.update(dict.fromkeys(['ray', 'optuna', 'mlflow', 'search', 'spaces'])); "

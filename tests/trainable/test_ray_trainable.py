@@ -14,11 +14,12 @@ import torch
 from ray import tune
 from ray.tune.result import SHOULD_CHECKPOINT
 
+from trainable.checkpoint import load_trained
 from trainable.config import build_config
 from trainable.errors import TrialError
 from trainable.progress import Report
 from trainable.ray_trainable import GroupRunner, TuneTrial
-from trainable.trial import load_trained, run_trial
+from trainable.trial import run_trial
 from trainable.workspace import Workspace
 
 ONE = {"count": 1, "cpus": 1, "gpus": 0, "threads": 1}

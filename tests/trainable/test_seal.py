@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from trainable import ladder
+from trainable.checkpoint import load_trained
 from trainable.config import build_config
 from trainable.errors import DamagedError
 from trainable.prepare import _prepare
 from trainable.progress import Report
 from trainable.seal import SEAL, check, write_sealed
 from trainable.source import DONE
-from trainable.trial import Trial, load_trained, run_trial
+from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from trainable.checkpoint import load_trained
 from trainable.config import build_config
 from trainable.encoder import head_names, new_model
 from trainable.errors import ConfigError, TrialError
@@ -17,7 +18,8 @@ from trainable.inputs import token_inputs
 from trainable.prepare import prepare
 from trainable.progress import Report
 from trainable.source import TrainedSource
-from trainable.trial import Trial, TrialResult, load_trained, run_trial, transfer
+from trainable.transfer import transfer
+from trainable.trial import Trial, TrialResult, run_trial
 from trainable.workspace import Workspace
 
 WITH_SOURCE = {"source.enabled": True}
