@@ -53,9 +53,9 @@ def read_labels(dataset: Dataset, raws: Mapping[str, RawTable], found: Findings)
         found.problems += _problems(dataset, raw, cells[split], of_rows[split], names)
     respelled = sorted(_respelled(cells.values()).intersection(number).difference(names))
     if respelled:
+        kind = "a whole number" if _WHOLE.fullmatch(respelled[0]) else "a truth value"
         found.notes.append(
-            f"labels: {quoted(respelled[0])} is read as {plain(respelled[0])}: whole numbers and truth values are the "
-            "same label in every spelling"
+            f"labels: {quoted(respelled[0])} is read as {plain(respelled[0])}: {kind} is one label in all its spellings"
         )
     return Labels(tuple(place), of_rows)
 

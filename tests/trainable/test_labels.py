@@ -34,7 +34,7 @@ def test_whole_numbers_are_one_label_in_every_spelling_which_is_said_once(tmp_pa
     assert not problems
     assert splits.label_names == (("bad", "good") if labels else ("0", "1"))
     assert splits.validation.labels.tolist() == [0, 1] * 3
-    assert len([note for note in splits.notes if "whole numbers" in note]) == 1
+    assert len([note for note in splits.notes if "a whole number is one label" in note]) == 1
 
 
 def test_what_is_no_whole_number_keeps_all_labels_as_they_are(tmp_path: Path) -> None:
