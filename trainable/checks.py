@@ -17,6 +17,7 @@ from trainable.raw import RawTable
 from trainable.rows import Key, Origin, overlapping
 from trainable.sentences import at, plural, short, some
 from trainable.splits import groups
+from trainable.variants import fold
 
 MAX_CHARACTERS = 1_000_000
 """Of a text. No `padding_length` reads as many, and each further megabyte takes seconds and 60 MB to tokenise."""
@@ -125,9 +126,13 @@ def check_splits(parts: Mapping[str, Origin], names: Sequence[str]) -> Iterator[
         unseen = np.flatnonzero(~np.isin(part.table.labels, known)).tolist()
         if unseen and seen:
             strange = Counter(names[part.table.labels[i]] for i in unseen)
+            trained = {fold(names[n]) for n in seen}
+            alike = any(fold(name) in trained for name in strange)
+            way_out = "which differ from training's in blanks, case or Unicode form; join them with `labels:`"
             yield (
                 f"{part.raw.source}: {plural(len(unseen), f'{split} row')} with labels unseen in training: "
-                f"{some(strange)}, the first on {part.where(unseen[0])}; add training rows or remove these"
+                f"{some(strange)}, the first on {part.where(unseen[0])}"
+                f"{f', {way_out}' if alike else '; add training rows or remove these'}"
             )
 
 

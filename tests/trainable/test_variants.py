@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from trainable.dataset import Dataset
+from trainable.errors import ConfigError
 from trainable.sentences import quoted, shown_name
 from trainable.tables import read_splits
 from trainable.variants import variants
@@ -49,6 +50,16 @@ def test_labels_that_look_alike_are_named_apart_and_can_be_joined_as_the_note_sa
     joined = read_splits(Dataset(json="t.jsonl", labels=labels), [tmp_path])
     assert len(joined.label_names) == 2
     assert not joined.notes
+
+
+def test_a_label_unseen_in_training_that_looks_like_one_there_is_said_to(tmp_path: Path) -> None:
+    for name, labels in (("t.csv", ["spam", "ham"]), ("v.csv", ["Spam ", "ham"])):
+        rows = [f"{name} {i},{labels[i % 2]}" for i in range(20)]
+        (tmp_path / name).write_text("\n".join(["text,label", *rows]))
+    with pytest.raises(
+        ConfigError, match="'Spam ' 10x, the first on line 2, which differ .* join them with `labels:`$"
+    ):
+        read_splits(Dataset(train="t.csv", validation="v.csv"), [tmp_path])
 
 
 def test_labels_that_differ_otherwise_are_left_alone() -> None:
