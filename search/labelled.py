@@ -29,8 +29,8 @@ class Labelled:
 
     header: Sequence[str]
     """The file's columns, then the label's and the probabilities'."""
-    rows: Iterator[tuple[list[Any], str, list[float]]]
-    """The file's cells, the label, the probabilities."""
+    rows: Iterator[tuple[list[Any], str | None, list[float | None]]]
+    """The file's cells, the label, the probabilities; none for a row that has no label."""
 
 
 def check_output(output: Path) -> None:
@@ -76,7 +76,7 @@ def _write_csv(stream: TextIO, labelled: Labelled, delimiter: str = ",") -> None
 
     write(map(_cell, labelled.header))
     for cells, label, probabilities in labelled.rows:
-        write([*map(_cell, [*cells, label]), *(f"{p:.{_DIGITS}f}" for p in probabilities)])
+        write([*map(_cell, [*cells, label]), *("" if p is None else f"{p:.{_DIGITS}f}" for p in probabilities)])
 
 
 def _write_json_lines(stream: TextIO, labelled: Labelled) -> None:
@@ -91,7 +91,7 @@ def _write_json_array(stream: TextIO, labelled: Labelled) -> None:
 
 def _json_objects(labelled: Labelled) -> Iterator[str]:
     for cells, label, probabilities in labelled.rows:
-        values = [*cells, label, *(round(p, _DIGITS) for p in probabilities)]
+        values = [*cells, label, *(None if p is None else round(p, _DIGITS) for p in probabilities)]
         yield json.dumps(dict(zip(labelled.header, values, strict=True)), default=str)
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from search.data_settings import dataset_of
 from search.labelled import Labelled, check_output, write_labelled
 from trainable.checks import check_texts
-from trainable.dataset import Dataset
+from trainable.dataset import Dataset, Empty
 from trainable.empty import empty_rows
 from trainable.errors import ConfigError
 from trainable.pretrained import check_folder, check_weights, load_classifier, load_tokenizer
@@ -28,37 +28,46 @@ if TYPE_CHECKING:
 def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping[str, str] | None = None) -> None:
     """Write the rows of a file, in their order, with a label and probabilities beside them.
 
-    The columns `predicted`, `probability` (of that label) and `p_CLASS` for each class follow the file's own.
+    The columns `predicted`, `probability` (of that label) and `p_CLASS` for each class follow the file's own. They
+    stay empty for a row without a text where the model's data left such rows out (`empty: drop`).
 
     Args:
         model: a folder that `export_trial` wrote.
         file: CSV, TSV, JSON or Parquet with the text columns that the model was trained on; labels not needed.
         output: the file to write, CSV, TSV, JSON or JSON lines by its suffix; none means CSV to stdout.
-        settings: how the file is read, as YAML text: `separator`, `quoting`, `encoding` and `empty`.
+        settings: how the file is read, as YAML text: `separator`, `quoting`, `encoding` and `empty`; the last one is
+            the model's where it is not given.
 
     Raises:
         ConfigError: if the folder is no export, the output's kind is not known, a column is missing or taken, or a
-            row has no text.
+            row has no text and `empty` does not allow that.
     """
     if output is not None:
         check_output(output)
     dataset = _dataset(file, settings or {})
     facts = _facts(model)
     raw = read_raw(dataset, (Path(),))["train"]
-    for note in raw.notes:
+    empty = dataset.empty if "empty" in dataset.model_fields_set else facts.settings.dataset.empty
+    texts, rows, notes = _texts(raw, facts.text_columns, empty)
+    for note in [*raw.notes, *notes]:
         print(f"Note: {note}", file=sys.stderr)
-    texts = _texts(raw, facts.text_columns, dataset.empty == "keep")
     _check_free(raw, _added(facts.label_names))
-    probabilities = _probabilities(model, texts, facts)
-    write_labelled(_labelled(raw, probabilities, facts.label_names), output)
+    chosen = [[cells[row] for row in rows] for cells in texts]
+    probabilities = _probabilities(model, chosen, facts).tolist() if rows else []
+    write_labelled(_labelled(raw, dict(zip(rows, probabilities, strict=True)), facts.label_names), output)
 
 
 _READING = ("separator", "quoting", "encoding", "empty")
 """Settings of a data set that say how a file is read; the rest is the model's."""
 
 
+class _Data(BaseModel):
+    empty: Empty = "error"  # as in every export from before there was the setting
+
+
 class _Settings(BaseModel):
     padding_length: Annotated[int, Field(alias="target.padding_length", ge=4)]
+    dataset: Annotated[_Data, Field(alias="target.dataset")] = _Data()
 
 
 class _Facts(BaseModel):
@@ -85,14 +94,11 @@ def _facts(model: Path) -> _Facts:
 def _dataset(file: Path, settings: Mapping[str, str]) -> Dataset:
     if strange := [name for name in settings if name not in _READING]:
         raise ConfigError([f"--set {name}: `predict` takes only {', '.join(_READING)}" for name in strange])
-    dataset = dataset_of({"train": str(file)}, settings)
-    if dataset.empty == "drop":
-        raise ConfigError("--set empty: `predict` writes every row that it reads; use keep, or leave it out")
-    return dataset
+    return dataset_of({"train": str(file)}, settings)
 
 
-def _texts(raw: RawTable, columns: Sequence[str], keeps_empty: bool) -> list[list[str]]:
-    """The texts, by column."""
+def _texts(raw: RawTable, columns: Sequence[str], empty: Empty) -> tuple[list[list[str]], list[int], list[str]]:
+    """The texts by column, the rows (0-based) to be labelled, and notes on empty texts."""
     there = ", ".join(map(repr, raw.columns))
     problems = [
         f"{raw.source}: no column {column!r}, which this model reads; there are {there:.300}; rename one in the file"
@@ -100,14 +106,26 @@ def _texts(raw: RawTable, columns: Sequence[str], keeps_empty: bool) -> list[lis
         if column not in raw.columns
     ]
     texts = [raw.cells(column) for column in columns if column in raw.columns]
+    labelled, notes = np.ones(raw.rows, dtype=bool), []
+    done = "labelled" if empty == "keep" else "written without a label"
     for column, cells in zip([c for c in columns if c in raw.columns], texts, strict=True):
         problems += check_texts(raw, column, cells)[1]
-        empty = empty_rows(cells)
-        if empty and not keeps_empty:
-            problems.append(f"{at(raw, empty, f'no text in column {column!r}')}; fill such rows, or `--set empty=keep`")
+        without = empty_rows(cells)
+        if without and empty == "error":
+            ways = (
+                "fill such rows, or `--set empty=keep` to label them, `--set empty=drop` to write them without a label"
+            )
+            problems.append(f"{at(raw, without, f'no text in column {column!r}')}; {ways}")
+        elif without:
+            notes.append(f"{at(raw, without, f'no text in column {column!r}')}; {done} (`empty: {empty}`)")
+            labelled[without] = empty == "keep"
     if problems:
         raise ConfigError(problems)
-    return [["" if cell is None else cell for cell in cells] for cells in texts]
+    return (
+        [["" if cell is None else cell for cell in cells] for cells in texts],
+        np.flatnonzero(labelled).tolist(),
+        notes,
+    )
 
 
 def _added(labels: Sequence[str]) -> list[str]:
@@ -160,12 +178,17 @@ def _load(folder: Path, classes: int) -> "PreTrainedModel":
     return model
 
 
-def _labelled(raw: RawTable, probabilities: NDArray[np.float32], labels: Sequence[str]) -> Labelled:
+def _labelled(raw: RawTable, probabilities: Mapping[int, list[float]], labels: Sequence[str]) -> Labelled:
+    """Every row of the file; one without probabilities gets no label."""
     columns = [raw.cells(column, named=True) for column in raw.columns]
 
-    def rows() -> Iterator[tuple[list[Any], str, list[float]]]:
-        for row, chances in enumerate(probabilities.tolist()):
-            best = int(np.argmax(chances))
-            yield [column[row] for column in columns], labels[best], [chances[best], *chances]
+    def rows() -> Iterator[tuple[list[Any], str | None, list[float | None]]]:
+        for row in range(raw.rows):
+            cells, chances = [column[row] for column in columns], probabilities.get(row)
+            if chances is None:
+                yield cells, None, [None] * (1 + len(labels))
+            else:
+                best = int(np.argmax(chances))
+                yield cells, labels[best], [chances[best], *chances]
 
     return Labelled([*raw.columns, *_added(labels)], rows())

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -120,10 +121,32 @@ def test_rows_without_a_text_are_refused_or_labelled_and_never_left_out(model: P
         ConfigError, match="2 rows with no text in column 'text', the first on line 2; fill such rows, or"
     ):
         predict_file(model, file, output)
-    with pytest.raises(ConfigError, match="`predict` writes every row that it reads"):
-        predict_file(model, file, output, {"empty": "drop"})
     predict_file(model, file, output, {"empty": "keep"})
-    assert [json.loads(line)["id"] for line in output.read_text().splitlines()] == ["1", "2", "3"]
+    assert all(row["predicted"] in {"negative", "positive"} for row in map(json.loads, output.open()))
+    predict_file(model, file, output, {"empty": "drop"})
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["1", "2", "3"]
+    assert [row["predicted"] is None for row in rows] == [True, False, True]
+    assert rows[0]["p_negative"] is None and 0 < rows[1]["p_negative"] < 1
+
+
+def test_rows_without_a_text_are_taken_as_the_model_has_learnt_them(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = Path(shutil.copytree(model, tmp_path / "model"))
+    facts = json.loads((copied / "trial.json").read_text())
+    assert facts["settings"]["target.dataset"]["empty"] == "error"
+    file = tmp_path / "some.csv"
+    file.write_text("id,text\n1,\n2, \n")
+    for empty, labelled, said in (("keep", True, "labelled"), ("drop", False, "written without a label")):
+        facts["settings"]["target.dataset"]["empty"] = empty
+        (copied / "trial.json").write_text(json.dumps(facts))
+        predict_file(copied, file, None)
+        out, notes = capsys.readouterr()
+        assert [bool(row["predicted"]) for row in read(out)] == [labelled, labelled]
+        assert f"2 rows with no text in column 'text', the first on line 2; {said} (`empty: {empty}`)" in notes
+    with pytest.raises(ConfigError, match="no text"):
+        predict_file(copied, file, None, {"empty": "error"})
 
 
 def test_pairs(swept_pairs: Place, tmp_path: Path) -> None:
