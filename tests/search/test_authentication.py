@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -117,7 +118,8 @@ def head(
     environment |= {TOKEN: TOKEN_OF_CLUSTER} if mode == "token" else {}
     command = [str(Path(sys.executable).parent / "ray"), "start", "--head", f"--port={port}", "--num-cpus=1", "--block"]
     command += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"]
-    command += [f"--temp-dir=/tmp/tsweep-{secrets.token_hex(4)}"]
+    folder = f"/tmp/tsweep-{secrets.token_hex(4)}"  # a short path, for its sockets
+    command += [f"--temp-dir={folder}"]
     log = tmp_path_factory.mktemp("ray") / "head"
     with log.open("wb") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
@@ -131,6 +133,7 @@ def head(
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=60)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
