@@ -4,6 +4,7 @@ import time
 
 from ray.tune import Stopper
 
+from search.driver_only import DriverOnly
 from search.ledger import Ledger
 from search.records import State, Used
 from search.settings import SweepSettings
@@ -84,15 +85,11 @@ class Budget:
         self._ledger.note(_SPENT, self.seconds)
 
 
-class BudgetStopper(Stopper):
+class BudgetStopper(DriverOnly, Stopper):
     """Ends the Tune experiment when the budget is used up; trials that run then count as stopped."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-
-    def __getstate__(self) -> dict[str, object]:
-        """Nothing: Tune pickles its stopper into a file that is never read here."""
-        return {}
 
     def __call__(self, trial_id: str, result: dict[str, object]) -> bool:
         """Never stops one trial alone."""

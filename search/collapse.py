@@ -5,6 +5,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from search.driver_only import DriverOnly
 from search.halt import Halt
 from search.ledger import Ledger
 from search.records import State
@@ -14,7 +15,7 @@ ALIKE = 5
 """Trials that fail with the same words, none having come to anything before: what they share is at fault."""
 
 
-class Collapse(Callback):
+class Collapse(DriverOnly, Callback):
     """Halts the sweep when processes die again and again without a word, or the first trials all fail alike.
 
     Args:
@@ -29,10 +30,6 @@ class Collapse(Callback):
         self._deaths = 0  # in a row, of processes that had reported nothing
         self._heard: set[str] = set()  # Tune's ids of trials whose process has reported something
         self._errors: list[str] = []
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks into a file that is never read here."""
-        return {}
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from scipy import stats
 
-from search.records import Comparison, Direction, Score
+from search.records import Comparison, Score
 from search.wording import format_score
+from trainable.metrics import Direction
 
 
 def compare(
@@ -22,7 +23,7 @@ def compare(
     """
     with_source, without = Score.over(with_values), Score.over(without_values)
     difference = with_source.mean - without.mean
-    gain = difference if direction == "max" else -difference
+    gain = -direction.cost(difference)
     seeds = _seeds(len(with_values), len(without_values))
     scores = (
         f"{metric} {format_score(with_source.mean)} with it, {format_score(without.mean)} without ({difference:+.4f}"

@@ -13,6 +13,7 @@ from ray.tune import Callback, TuneError
 from ray.tune.experiment import Trial
 from sqlalchemy.exc import SQLAlchemyError
 
+from search.driver_only import DriverOnly
 from search.errors import HaltError
 from search.halt import Halt
 from search.ledger import Ledger
@@ -45,7 +46,7 @@ def expendable(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [r for r in records if r.ended and r.checkpoint is not None and r.key not in kept]
 
 
-class DiskWatch(Callback):
+class DiskWatch(DriverOnly, Callback):
     """Deletes models that nobody needs, and halts the sweep while there is still room for a last checkpoint.
 
     Args:
@@ -59,10 +60,6 @@ class DiskWatch(Callback):
     def __init__(self, plan: Plan, ledger: Ledger, halt: Halt, place: Place, slots: int) -> None:
         self._plan, self._ledger, self._halt = plan, ledger, halt
         self._place, self._storage, self._slots, self._largest = place, place.storage, slots, 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks into a file that is never read here."""
-        return {}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Look how much is free."""

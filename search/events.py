@@ -6,11 +6,12 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from search.driver_only import DriverOnly
 from search.ledger import Ledger
 from search.runs import TrialRuns
 
 
-class SweepEvents(Callback):
+class SweepEvents(DriverOnly, Callback):
     """Tells the trials' runs what happens, and redraws.
 
     Args:
@@ -21,10 +22,6 @@ class SweepEvents(Callback):
 
     def __init__(self, ledger: Ledger, runs: TrialRuns, show: Callable[[], None]) -> None:
         self._ledger, self._runs, self._show = ledger, runs, show
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks into a file that is never read here."""
-        return {}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Redraw, so that clocks move while trials train."""

@@ -11,8 +11,10 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.result import SHOULD_CHECKPOINT
 
+from search.driver_only import DriverOnly
 
-class Halt(Stopper, Callback):
+
+class Halt(DriverOnly, Stopper, Callback):
     """Whether the sweep is to end now, and why; once it is, each trial stops at its next report, with a checkpoint.
 
     For Tune it is both a stopper, which ends a trial at a report, and a callback, which asks for the checkpoint
@@ -25,10 +27,6 @@ class Halt(Stopper, Callback):
         """What must be seen to before a resume; none after Ctrl-C."""
         self._at_once = False
         self._awaited: list[Trial] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles it into a file that is never read here."""
-        return {}
 
     def ask(self, problem: str | None = None, at_once: bool = False) -> None:
         """End the sweep; `at_once` waits for no checkpoint."""

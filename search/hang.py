@@ -8,13 +8,14 @@ import ray
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from search.driver_only import DriverOnly
 from search.ledger import Ledger
 
 STANDSTILL_SECONDS = 20.0
 """Longer than Tune takes from one step to the next."""
 
 
-class HangWatch(Callback):
+class HangWatch(DriverOnly, Callback):
     """Kills the actor of a trial that has made no report, not even a sign of life, in a given time.
 
     Args:
@@ -27,10 +28,6 @@ class HangWatch(Callback):
         self._ledger, self._minutes, self._clock = ledger, minutes, clock
         self._heard: dict[str, float] = {}  # Tune's trial id -> when it last said something
         self._last = clock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks into a file that is never read here."""
-        return {}
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any

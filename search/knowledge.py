@@ -11,8 +11,8 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState, create_trial
 
-from search.records import Direction
 from spaces import Point, Space
+from trainable.metrics import Direction
 
 
 class Knowledge:
@@ -127,8 +127,7 @@ def trial_from_json(space: Space, data: Mapping[str, Any]) -> FrozenTrial:
 
 def _ranked(trials: Sequence[FrozenTrial], direction: Direction) -> list[FrozenTrial]:
     """Those with a value, the best first."""
-    sign = -1 if direction == "max" else 1
-    scored = [(sign * trial.value, place) for place, trial in enumerate(trials) if trial.value is not None]
+    scored = [(direction.cost(trial.value), place) for place, trial in enumerate(trials) if trial.value is not None]
     return [trials[place] for _, place in sorted(scored)]
 
 

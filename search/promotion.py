@@ -12,6 +12,8 @@ from ray.tune.experiment import Trial
 from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from trainable.metrics import Direction
+
 
 class Promotion(FIFOScheduler):
     """Lets a trial pass a rung while it is in the better half of those that came as far, or once it is.
@@ -24,9 +26,9 @@ class Promotion(FIFOScheduler):
         direction: which values are better.
     """
 
-    def __init__(self, rungs: Sequence[int], direction: str) -> None:
+    def __init__(self, rungs: Sequence[int], direction: Direction) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
-        self._sign = -1 if direction == "max" else 1
+        self._direction = direction
         self._rungs: dict[int, dict[int, float]] = {rung: {} for rung in rungs}  # costs by number of the trial
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
@@ -39,7 +41,7 @@ class Promotion(FIFOScheduler):
         """Note a value at each rung that a trial has come to; whether there is such a rung."""
         new = [costs for rung, costs in self._rungs.items() if rung <= progress and number not in costs]
         for costs in new:
-            costs[number] = self._sign * value
+            costs[number] = self._direction.cost(value)
         return bool(new)
 
     def goes_on(self, number: int) -> bool:

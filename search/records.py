@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter
 
 from search.trial_names import Key, Role, key_of
+from trainable.metrics import Direction
 
-Direction = Literal["max", "min"]
 _CHECKPOINT = re.compile(r"(?:.*/)?(tune-[^/]+/trial-[^/]+/checkpoint_[^/]+)")
 
 
@@ -281,7 +281,7 @@ def ranked(records: Iterable[TrialRecord], direction: Direction) -> list[TrialRe
 
     def key(record: TrialRecord) -> tuple[int, bool, float, int]:
         scored = record.value is not None and record.value == record.value  # a NaN is no score
-        value = (record.value or 0.0) * (-1 if direction == "max" else 1) if scored else 0.0
+        value = direction.cost(record.value or 0.0) if scored else 0.0
         return order.index(record.state), not scored, value, record.number
 
     return sorted(records, key=key)
@@ -292,5 +292,4 @@ def best_so_far(records: Sequence[TrialRecord], direction: Direction) -> TrialRe
     scored = [r for r in records if r.role == "search" and r.value is not None and r.value == r.value]
     if not scored:
         return None
-    sign = -1 if direction == "max" else 1
-    return min(scored, key=lambda r: (sign * (r.value or 0.0), r.number))
+    return min(scored, key=lambda r: (direction.cost(r.value or 0.0), r.number))

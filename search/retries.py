@@ -5,11 +5,13 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from search.driver_only import DriverOnly
+
 RETRIES = 3
 """How often in a row a trial whose process died goes on from where it was, before it counts as lost."""
 
 
-class Retries(Callback):
+class Retries(DriverOnly, Callback):
     """Grants a trial `RETRIES` more each time it has come further than ever before.
 
     So a long trial outlives any number of preempted nodes, and one that kills its process at the same place each time
@@ -19,10 +21,6 @@ class Retries(Callback):
 
     def __init__(self) -> None:
         self._furthest: dict[str, tuple[str, int]] = {}  # Tune's trial id -> stage and step; "source" < "target"
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks into a file that is never read here."""
-        return {}
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any

@@ -7,21 +7,22 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 
 from search.promotion import Promotion
 from trainable.config import COMPARED_AT
+from trainable.metrics import Direction
 
 RUNGS = tuple(round(100 * share) for share in COMPARED_AT)
 """Percents of its own horizon at which a trial is compared with others at the same share: equal phases of
 their schedules, whatever their epochs. Warm-up lies before the first rung."""
 
-SCHEDULERS: dict[str, Callable[[str], TrialScheduler]] = {
+SCHEDULERS: dict[str, Callable[[Direction], TrialScheduler]] = {
     "asha": lambda direction: AsyncHyperBandScheduler(
-        "progress", "value", direction, grace_period=RUNGS[0], max_t=100, reduction_factor=2
+        "progress", "value", str(direction), grace_period=RUNGS[0], max_t=100, reduction_factor=2
     ),
     "promotion": lambda direction: Promotion(RUNGS, direction),
     # Without an endless time slice the rule would pause trials while there are too few to compare.
     "median": lambda direction: MedianStoppingRule(
         "progress",
         "value",
-        direction,
+        str(direction),
         grace_period=RUNGS[0],
         min_samples_required=3,
         min_time_slice=float("inf"),  # type: ignore[arg-type]  # no int is as long as the wait it compares with
@@ -31,7 +32,7 @@ SCHEDULERS: dict[str, Callable[[str], TrialScheduler]] = {
 
 
 def build_scheduler(
-    name: str, direction: str, ended: Mapping[int, Mapping[int, float]], begun: Mapping[int, Mapping[int, float]]
+    name: str, direction: Direction, ended: Mapping[int, Mapping[int, float]], begun: Mapping[int, Mapping[int, float]]
 ) -> TrialScheduler:
     """A scheduler of the table that compares trials' `value` at equal `progress`.
 

@@ -11,6 +11,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search.budget import Budget
+from search.driver_only import DriverOnly
 from search.ledger import Ledger
 from search.plan import Plan
 from search.promotion import Promotion
@@ -28,7 +29,7 @@ class _Need(NamedTuple):
     """The same for stages that share their first epochs: they are not trained at the same time."""
 
 
-class TruthfulSearcher(Searcher):
+class TruthfulSearcher(DriverOnly, Searcher):
     """First the trials that an earlier session left unfinished, then the search, then the finalists again.
 
     Args:
@@ -49,7 +50,7 @@ class TruthfulSearcher(Searcher):
         halted: Callable[[], bool] = lambda: False,
         scheduler: TrialScheduler | None = None,
     ) -> None:
-        super().__init__(metric="value", mode=plan.settings.direction)
+        super().__init__(metric="value", mode=str(plan.settings.direction))
         self.plan, self.ledger, self.budget, self.slots = plan, ledger, budget, slots
         self._halted = halted
         self._promotion = scheduler if isinstance(scheduler, Promotion) else None
@@ -179,10 +180,6 @@ class TruthfulSearcher(Searcher):
         else:
             self.ledger.end(key, State.STOPPED)
         self.budget.save()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its searcher into a file that is never read here."""
-        return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study is on disk already."""

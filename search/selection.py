@@ -43,9 +43,9 @@ def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """
     scored = [r for r in ranked(records, plan.settings.direction) if r.role == "search" and r.value is not None]
     chosen = [r for r in scored if r.state is State.FINISHED][: plan.settings.finalists]
-    sign = -1 if plan.settings.direction == "max" else 1
+    cost = plan.settings.direction.cost
     ended = sorted(
-        (r for r in scored if r.state in (State.FINISHED, State.STOPPED)), key=lambda r: sign * (r.value or 0.0)
+        (r for r in scored if r.state in (State.FINISHED, State.STOPPED)), key=lambda r: cost(r.value or 0.0)
     )
     for kind in (True, False) if plan.searches_source() else ():
         best = next((r for r in ended if uses_source(plan, r) is kind), None)
@@ -104,8 +104,8 @@ def score_of(records: Sequence[TrialRecord], number: int, role: Role = "confirm"
 def pick_winner(plan: Plan, records: Sequence[TrialRecord]) -> TrialRecord | None:
     """The finalist with the best mean validation score over its seeds; the earlier one if two are equal."""
     scored = [(r, score_of(records, r.number)) for r in finalists(plan, records)]
-    sign = -1 if plan.settings.direction == "max" else 1
-    order = sorted((sign * s.mean, r.number, r) for r, s in scored if s is not None)
+    cost = plan.settings.direction.cost
+    order = sorted((cost(s.mean), r.number, r) for r, s in scored if s is not None)
     return order[0][2] if order else None
 
 
@@ -119,12 +119,12 @@ def compare_sources(plan: Plan, records: Sequence[TrialRecord]) -> Comparison | 
     winner = pick_winner(plan, records)
     if winner is None:
         return None
-    sign = -1 if plan.settings.direction == "max" else 1
+    cost = plan.settings.direction.cost
     best: dict[bool, tuple[float, Score, TrialRecord]] = {}
     for record in finalists(plan, records):
         score, kind = score_of(records, record.number), uses_source(plan, record)
-        if score and (kind not in best or sign * score.mean < best[kind][0]):
-            best[kind] = (sign * score.mean, score, record)
+        if score and (kind not in best or cost(score.mean) < best[kind][0]):
+            best[kind] = (cost(score.mean), score, record)
     if True not in best:
         return None
     without = best[False][1] if False in best else score_of(records, winner.number, "no_source")

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from search.names import NAME, checked_name
 from search.redaction import redact
 from trainable.config import COMPARED_AT, Metric
-from trainable.metrics import METRICS
+from trainable.metrics import METRICS, Direction
 from trainable.strict import Strict
 
 Name = Annotated[str, AfterValidator(checked_name), Field(json_schema_extra={"pattern": NAME})]
@@ -118,6 +118,6 @@ class SweepSettings(Strict):
         return self.tracking_uri is not None and redact(self.tracking_uri) != self.tracking_uri
 
     @property
-    def direction(self) -> Literal["max", "min"]:
+    def direction(self) -> Direction:
         """Which scores win."""
         return METRICS[self.metric]

@@ -11,8 +11,8 @@ from optuna.storages import RDBStorage
 
 from search.errors import PlanError
 from search.patience import PATIENT, check_free
-from search.records import Direction
 from search.store_uri import sqlite_uri
+from trainable.metrics import Direction
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of each study that is opened
 

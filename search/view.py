@@ -12,9 +12,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from search.records import Direction, State, TrialRecord, Used, best_so_far, count_states
+from search.records import State, TrialRecord, Used, best_so_far, count_states
 from search.trial_names import Key
 from search.wording import duration, format_score, format_settings, one_line
+from trainable.metrics import Direction
 
 STYLES = {
     State.RUNNING: "cyan",

@@ -4,20 +4,27 @@ Definitions are scikit-learn's (`zero_division=0`); a test holds them against it
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-METRICS: dict[str, Literal["max", "min"]] = {
-    "accuracy": "max",
-    "macro_f1": "max",
-    "weighted_f1": "max",
-    "macro_precision": "max",
-    "macro_recall": "max",
-    "mcc": "max",
-    "loss": "min",
-}
+
+class Direction(StrEnum):
+    """Which values of a metric are better."""
+
+    MAX = "max"
+    MIN = "min"
+
+    def cost(self, value: float) -> float:
+        """The value as something of which less is better."""
+        return -value if self is Direction.MAX else value
+
+
+METRICS = dict.fromkeys(
+    ("accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall", "mcc"), Direction.MAX
+) | {"loss": Direction.MIN}
 """Every metric that can select a model, with the direction that is better."""
 _VALUES = 2**20
 """Values that the resampling of an interval holds at a time, 8 MiB of them."""
@@ -27,7 +34,8 @@ def is_better(value: float, best: float | None, metric: str) -> bool:
     """Whether a value beats the best so far; not a number never does."""
     if best is None:
         return not np.isnan(value)
-    return value < best if METRICS[metric] == "min" else value > best
+    direction = METRICS[metric]
+    return direction.cost(value) < direction.cost(best)
 
 
 def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

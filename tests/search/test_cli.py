@@ -15,6 +15,7 @@ from search.data import check_data
 from search.place import Place
 from search.plan import load_plan
 from search.study_file import StudyFile
+from trainable.metrics import Direction
 from trainable.yaml_file import dump_yaml
 
 pytestmark = pytest.mark.usefixtures("ray_when_joined")
@@ -203,7 +204,7 @@ def test_the_same_experiment_again_is_to_be_resumed(experiment: Callable[..., Pa
     file, place = experiment(), Place(tmp_path / "runs", "tiny")
     place.folder.mkdir(parents=True)
     place.plan.write_text(json.dumps(load_plan(file).to_mapping() | {"id": "0", "data": {}}))
-    StudyFile(place.study, "tiny", "max").search.ask()  # its first trial has begun
+    StudyFile(place.study, "tiny", Direction.MAX).search.ask()  # its first trial has begun
     message = refused("run", file, "--storage", place.storage)
     assert "holds this very experiment; go on with `transfersweep resume tiny" in message
 

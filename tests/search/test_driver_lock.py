@@ -27,6 +27,7 @@ from search.plan import Plan, build_plan
 from search.store_uri import read_only
 from search.study_file import StudyFile
 from trainable.errors import ConfigError
+from trainable.metrics import Direction
 
 HOLDER = """
 import sys, time
@@ -170,7 +171,7 @@ def test_a_start_that_fails_leaves_no_name_taken(
     failure: BaseException, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Plan, place: Place, *__: object) -> None:
-        StudyFile(place.study, place.name, "max")
+        StudyFile(place.study, place.name, Direction.MAX)
         (place.folder / "tune-1").mkdir()
         raise failure
 
@@ -185,7 +186,7 @@ def test_a_start_that_was_killed_or_halted_leaves_no_name_taken(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def halt(_: Plan, place: Place, *__: object) -> None:
-        StudyFile(place.study, place.name, "max")
+        StudyFile(place.study, place.name, Direction.MAX)
         raise HaltError("the disk is full; make room, then resume")
 
     monkeypatch.setattr(start, "_run", halt)
@@ -230,7 +231,7 @@ def test_of_two_that_begin_at_once_one_is_refused(plan: Plan, tmp_path: Path, mo
 def test_a_study_can_be_read_without_being_changed(tmp_path: Path) -> None:
     folder = tmp_path / "a? 50%25 #"
     folder.mkdir()
-    StudyFile(folder / "study.db", "tiny", "max")
+    StudyFile(folder / "study.db", "tiny", Direction.MAX)
     with closing(sqlite3.connect(read_only(folder / "study.db"), uri=True)) as study:
         assert study.execute("select count(*) from trials").fetchone() == (0,)
         with pytest.raises(sqlite3.OperationalError, match="readonly"):

@@ -28,6 +28,7 @@ from search.show import current_outcome
 from search.store_uri import default_uri, sqlite_uri
 from search.study_file import StudyFile
 from tests.conftest import make_sweep
+from trainable.metrics import Direction
 
 
 def as_older_versions_wrote_it(place: Place) -> None:
@@ -217,7 +218,7 @@ def test_artifacts_lie_beside_the_database_in_hand(name: str, tmp_path: Path) ->
 def test_a_study_lies_where_its_path_says(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
     file = tmp_path / name / "study.db"
-    StudyFile(file, "tiny", "max")
+    StudyFile(file, "tiny", Direction.MAX)
     assert file.is_file()
     assert list(tmp_path.iterdir()) == [tmp_path / name]
     assert sqlite_uri(file).startswith("sqlite:///")

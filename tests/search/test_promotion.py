@@ -9,6 +9,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from search.promotion import PausedWithCheckpoint, Promotion
 from search.schedulers import RUNGS, build_scheduler
+from trainable.metrics import Direction
 
 
 def trial(number: int) -> Trial:
@@ -31,7 +32,7 @@ class Search:
     """One slot: what is promoted goes first, then a new trial, until neither is left."""
 
     def __init__(self, values: list[float]) -> None:
-        self.values, self.promotion = values, promotion_after("max", {})
+        self.values, self.promotion = values, promotion_after(Direction.MAX, {})
         self.passed: dict[int, list[int]] = {rung: [] for rung in RUNGS}
         self.came: dict[int, list[int]] = {rung: [] for rung in RUNGS}
         self.paused: dict[int, int] = {}
@@ -66,7 +67,7 @@ def test_a_later_session_decides_as_this_one_would(values: list[float]) -> None:
     reached = {
         number: {rung: values[number] for rung in RUNGS if number in search.came[rung]} for number in search.came[25]
     }
-    later = promotion_after("max", reached)
+    later = promotion_after(Direction.MAX, reached)
     numbers = range(len(values))
     assert [later.goes_on(n) for n in numbers] == [search.promotion.goes_on(n) for n in numbers]
     if search.paused:
@@ -74,7 +75,7 @@ def test_a_later_session_decides_as_this_one_would(values: list[float]) -> None:
 
 
 def test_only_a_first_score_at_a_rung_is_judged() -> None:
-    promotion = promotion_after("min", {})
+    promotion = promotion_after(Direction.MIN, {})
     assert report(promotion, 0, 10.0, 0.9) == TrialScheduler.CONTINUE  # before the first rung
     assert report(promotion, 0, 25.0, 0.5) == TrialScheduler.CONTINUE  # alone, it is the best
     assert report(promotion, 1, 25.0, None) == TrialScheduler.CONTINUE  # a mere sign of life
@@ -90,9 +91,11 @@ def test_only_a_first_score_at_a_rung_is_judged() -> None:
 
 
 def test_who_came_further_goes_on_first() -> None:
-    promotion = promotion_after("max", {0: {25: 0.1}, 1: {25: 0.9, 50: 0.9}, 2: {25: 0.8, 50: 0.8}, 3: {25: 0.9}})
+    promotion = promotion_after(
+        Direction.MAX, {0: {25: 0.1}, 1: {25: 0.9, 50: 0.9}, 2: {25: 0.8, 50: 0.8}, 3: {25: 0.9}}
+    )
     assert not promotion.goes_on(2)
-    promotion = promotion_after("max", {n: {25: 0.9} for n in range(4)} | {9: {25: 0.5, 50: 0.5}})
+    promotion = promotion_after(Direction.MAX, {n: {25: 0.9} for n in range(4)} | {9: {25: 0.5, 50: 0.5}})
     assert promotion.most_promising([0, 1, 9]) == 9
 
 

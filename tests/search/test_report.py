@@ -13,6 +13,7 @@ from scipy import stats
 from search.comparison import compare
 from search.records import Outcome, Score, State, TestScore, TrialRecord, best_so_far, ranked
 from search.report import next_commands, print_outcome
+from trainable.metrics import Direction
 
 
 def trial(number: int, state: State, value: float | None, seed: int = 0, **fields: Any) -> TrialRecord:
@@ -41,7 +42,7 @@ OUTCOME = Outcome(
     tracking_uri="sqlite:///runs/mlflow.db",
     run_id="abc",
     metric="macro_f1",
-    direction="max",
+    direction=Direction.MAX,
     trials=TRIALS,
     winner=2,
     exported="2.seed-1",
@@ -54,7 +55,7 @@ OUTCOME = Outcome(
         rows=500,
         per_class=[{"label": "[ham]", "precision": 0.91, "recall": 0.92, "f1": 0.93, "rows": 400}],
     ),
-    comparison=compare([0.87, 0.86], [0.8, 0.79], "macro_f1", "max", "reviews"),
+    comparison=compare([0.87, 0.86], [0.8, 0.79], "macro_f1", Direction.MAX, "reviews"),
     seconds=3700.0,
     worker_hours=1.25,
     budget={"trials": 4, "minutes": None},
@@ -181,23 +182,23 @@ def test_what_scripts_read_from_the_json() -> None:
 
 def test_ranks_follow_the_direction_and_a_nan_is_no_score() -> None:
     trials = [trial(0, State.FINISHED, 0.3), trial(1, State.FINISHED, math.nan), trial(2, State.FINISHED, 0.2)]
-    assert [t.number for t in ranked(trials, "max")] == [0, 2, 1]
-    assert [t.number for t in ranked(trials, "min")] == [2, 0, 1]
-    best = best_so_far(trials, "min")
+    assert [t.number for t in ranked(trials, Direction.MAX)] == [0, 2, 1]
+    assert [t.number for t in ranked(trials, Direction.MIN)] == [2, 0, 1]
+    best = best_so_far(trials, Direction.MIN)
     assert best and best.number == 2
-    assert best_so_far(trials[1:2], "max") is None
+    assert best_so_far(trials[1:2], Direction.MAX) is None
 
 
 @pytest.mark.parametrize(
     ("with_values", "without_values", "direction", "begins"),
     [
-        ([0.85, 0.86], [0.80, 0.81], "max", "The source 'reviews' helped: "),
-        ([0.85, 0.86], [0.80, 0.81], "min", "The source 'reviews' hurt: "),
-        ([0.80, 0.81], [0.85, 0.86], "max", "The source 'reviews' hurt: "),
-        ([0.80, 0.90], [0.82, 0.86], "max", "No clear difference with the source 'reviews': "),
-        ([0.90], [0.80], "max", "What the source 'reviews' is worth cannot be told"),
-        ([0.90, 0.91], [0.80], "max", "What the source 'reviews' is worth cannot be told"),
-        ([0.90, 0.90], [0.80, 0.80], "max", "What the source 'reviews' is worth cannot be told"),
+        ([0.85, 0.86], [0.80, 0.81], Direction.MAX, "The source 'reviews' helped: "),
+        ([0.85, 0.86], [0.80, 0.81], Direction.MIN, "The source 'reviews' hurt: "),
+        ([0.80, 0.81], [0.85, 0.86], Direction.MAX, "The source 'reviews' hurt: "),
+        ([0.80, 0.90], [0.82, 0.86], Direction.MAX, "No clear difference with the source 'reviews': "),
+        ([0.90], [0.80], Direction.MAX, "What the source 'reviews' is worth cannot be told"),
+        ([0.90, 0.91], [0.80], Direction.MAX, "What the source 'reviews' is worth cannot be told"),
+        ([0.90, 0.90], [0.80, 0.80], Direction.MAX, "What the source 'reviews' is worth cannot be told"),
     ],
 )
 def test_the_sentence_claims_no_more_than_the_seeds_show(
@@ -214,6 +215,6 @@ SCORES = st.lists(st.integers(0, 100).map(lambda n: n / 100), min_size=2, max_si
 
 @given(SCORES, SCORES)
 def test_the_interval_is_welchs(first: list[float], second: list[float]) -> None:
-    comparison = compare(first, second, "accuracy", "max", "reviews")
+    comparison = compare(first, second, "accuracy", Direction.MAX, "reviews")
     welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
     assert (comparison.low, comparison.high) == (pytest.approx(welch.low), pytest.approx(welch.high))

@@ -19,6 +19,7 @@ from search.plan import build_plan
 from search.records import State
 from search.schedulers import build_scheduler
 from search.searcher import TruthfulSearcher
+from trainable.metrics import Direction
 
 Result = dict[str, Any]
 Open = Callable[..., TruthfulSearcher]
@@ -275,7 +276,7 @@ def promoting(open_searcher: Open) -> Promoting:
         space = {"target.epochs": {"int": [1, 9]}}
         settings = {"scheduler": "promotion", "sampler": "grid", "start_with": [], "confirm_seeds": 0}
         plain = open_searcher(space, {"source": None}, **{**settings, **sweep})
-        scheduler = build_scheduler("promotion", "max", {}, plain.ledger.history(TrialState.RUNNING))
+        scheduler = build_scheduler("promotion", Direction.MAX, {}, plain.ledger.history(TrialState.RUNNING))
         searcher = TruthfulSearcher(plain.plan, plain.ledger, plain.budget, 2, scheduler=scheduler)
         return searcher, scheduler
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from search.records import State, TrialRecord, Used
 from search.view import LiveView
 from search.wording import duration, format_settings, number, one_line
+from trainable.metrics import Direction
 
 USED = Used(trials=3, minutes=4.25, worker_hours=0.14)
 
@@ -24,7 +25,7 @@ TRIALS = [
 
 
 def view(console: Console) -> LiveView:
-    return LiveView("sms", "macro_f1", "max", "40 trials, 60 min", console, log_file="runs/sms/sweep.log")
+    return LiveView("sms", "macro_f1", Direction.MAX, "40 trials, 60 min", console, log_file="runs/sms/sweep.log")
 
 
 def terminal() -> Console:
@@ -81,7 +82,7 @@ def test_no_terminal_gets_one_line_a_trial_without_control_codes() -> None:
 
 def test_the_best_so_far_is_marked_by_the_direction_of_the_metric() -> None:
     console = plain()
-    with LiveView("sms", "loss", "min", "", console, log_file="") as live:
+    with LiveView("sms", "loss", Direction.MIN, "", console, log_file="") as live:
         live.update(TRIALS[:2], USED)
     _, first, second = output(console).splitlines()
     assert "best so far" not in first
