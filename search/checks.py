@@ -1,11 +1,10 @@
 """What the preflight's answers mean: each check as a line of ticks, warnings or mistakes, without Ray."""
 
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
+from search.check import Check
 from search.corner import ORDER
 from search.forecast import Outlook
 from search.probe import Node, versions
@@ -16,24 +15,6 @@ from trainable.rehearsal import Rehearsal
 GIB = 2**30
 LEAST_LOAD = 0.4
 """Processes of others that compute, a core, from which on they are worth a word."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the checklist."""
-
-    name: str
-    state: Literal["ok", "warning", "error"]
-    sentences: tuple[str, ...]
-    """What was found; of an error, every mistake with the way out."""
-
-    @classmethod
-    def of(cls, name: str, fact: str, errors: Iterable[str] = (), warnings: Iterable[str] = ()) -> "Check":
-        """The mistakes where there are some, else the fact and what it leaves to say."""
-        if errors := tuple(errors):
-            return cls(name, "error", errors)
-        warnings = tuple(warnings)
-        return cls(name, "warning" if warnings else "ok", (fact, *warnings))
 
 
 def nodes_check(silent: Mapping[str, str], answered: Mapping[str, Node]) -> Check:

@@ -5,7 +5,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from search.checks import Check
+from search.check import Check
 from search.errors import PlanError
 from search.plan import Plan, collect, encoder_problems
 from spaces import SpaceError

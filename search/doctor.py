@@ -8,7 +8,7 @@ from rich.console import Console
 
 from search import cluster
 from search.chatter import to_file
-from search.checks import Check
+from search.check import Check
 from search.data import check_data, data_check
 from search.errors import PlanError
 from search.place import check_storage

@@ -16,7 +16,8 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
-from search.checks import Check, batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
+from search.check import Check
+from search.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.corner import dearest_trial, random_draw
 from search.finish import open_tracker, tracking_uri
 from search.forecast import Outlook

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from search.checks import Check, batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
+from search.check import Check
+from search.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.corner import random_draw
 from search.data import check_data
 from search.forecast import Forecast, Outlook

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from search import cluster
 from search.__main__ import app
-from search.checks import Check
+from search.check import Check
 from search.data import check_data
 from search.doctor import print_checks
 from search.place import Place, check_storage, make_folder
