@@ -70,7 +70,10 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     if seen.problems:
         console.print(Text("A trial could not use these data:", style="bold red"))
         raise ConfigError(seen.problems)
-    console.print(Text("No problem found.", style="green"))
+    if warning or seen.notes:
+        console.print(Text("A trial could use these data; read what is said above first.", style="yellow"))
+    else:
+        console.print(Text("No problem found.", style="green"))
 
 
 def _kind(file: str, settings: Mapping[str, str]) -> str:

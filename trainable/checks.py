@@ -13,7 +13,7 @@ import numpy as np
 from trainable.dataset import Dataset
 from trainable.errors import ConfigError
 from trainable.labels import UNCLEAR
-from trainable.raw import RawTable
+from trainable.raw import RawTable, is_unicode
 from trainable.rows import Key, Origin, overlapping
 from trainable.sentences import at, plural, short, some
 from trainable.splits import groups
@@ -72,7 +72,7 @@ def check_texts(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[i
         the rows (0-based), and a sentence for each kind of mistake.
     """
     other = [i for i, cell in enumerate(cells) if cell is not None and not isinstance(cell, str)]
-    broken = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not _is_unicode(cell)]
+    broken = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not is_unicode(cell)]
     long = [i for i, cell in enumerate(cells) if isinstance(cell, str) and len(cell) > MAX_CHARACTERS]
     problems = []
     if other:
@@ -98,7 +98,7 @@ def check_alone(source: str, keys: Sequence[Key], origin: Origin, names: Sequenc
     """Complain of labels with too few different texts to stand in each of `parts` splits."""
     _, first = groups(keys)
     counts = np.bincount(origin.table.labels[first], minlength=len(names))
-    few = [n for n in np.flatnonzero((counts > 0) & (counts < parts)).tolist() if not _may_lack(origin, n)]
+    few = [n for n in np.flatnonzero((counts > 0) & (counts < parts)).tolist() if not may_lack(origin, n)]
     if few:
         row = int(np.flatnonzero(origin.table.labels == few[0])[0])
         yield (
@@ -112,8 +112,8 @@ def check_splits(parts: Mapping[str, Origin], names: Sequence[str]) -> Iterator[
     """Complain of empty splits, of a single class, and of labels unseen in training."""
     train = parts["train"]
     for split, part in parts.items():
-        of_nothing = split != "train" and part.raw is train.raw and not len(train.table)
-        if not len(part.table) and not part.lacks and not of_nothing:
+        cut = split != "train" and part.raw is train.raw  # empty only for want of rows, which is told already
+        if not len(part.table) and not part.lacks and not cut:
             yield f"{part.raw.source}: the {split} split is empty; add rows, or change the fractions"
     seen = set(train.table.labels.tolist())
     if len(seen) == 1 and not train.lacks - seen:
@@ -121,7 +121,7 @@ def check_splits(parts: Mapping[str, Origin], names: Sequence[str]) -> Iterator[
             f"{train.raw.source}: all {len(train.table)} training rows have the label "
             f"{short(names[min(seen)])}; there is nothing to tell apart"
         )
-    known = [n for n in range(len(names)) if n in seen or _may_lack(train, n)]
+    known = [n for n in range(len(names)) if n in seen or may_lack(train, n)]
     for split, part in parts.items():
         unseen = np.flatnonzero(~np.isin(part.table.labels, known)).tolist()
         if unseen and seen:
@@ -136,7 +136,7 @@ def check_splits(parts: Mapping[str, Origin], names: Sequence[str]) -> Iterator[
             )
 
 
-def _may_lack(origin: Origin, number: int) -> bool:
+def may_lack(origin: Origin, number: int) -> bool:
     """Whether rows of a class may be among those that were refused, so that their want is no second mistake."""
     return not origin.lacks.isdisjoint({number, UNCLEAR})
 
@@ -182,11 +182,3 @@ def notes_on(split: str, origin: Origin) -> Iterator[str]:
 
 def _rounded_up(share: float) -> str:
     return f"{min(1.0, np.ceil(share * 100) / 100):g}"
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

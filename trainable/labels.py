@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trainable.dataset import Dataset
 from trainable.findings import Findings
-from trainable.raw import RawTable
+from trainable.raw import RawTable, is_unicode
 from trainable.sentences import at, quoted, short, some
 
 EMPTY, UNCLEAR = -1, -2
@@ -71,7 +71,7 @@ def _text(cell: Any) -> str | None:
     if cell is None or cell != cell:  # pandas writes an empty cell among numbers as NaN
         return ""
     if isinstance(cell, str):
-        return cell if cell.strip() else ""
+        return (cell if is_unicode(cell) else None) if cell.strip() else ""
     if isinstance(cell, float | Decimal):
         number = float(cell)
         return str(cell) if number.is_integer() and abs(number) < _EXACT else None
@@ -122,9 +122,10 @@ def _problems(
         yield at(raw, empty, f"no label in column {dataset.label!r}") + "; fill or remove such rows"
     if other:
         cell = cells[other[0]]
+        kind = "half a character, a lone surrogate" if isinstance(cell, str) else type(cell).__name__
         yield (
             at(raw, other, f"no possible label in column {dataset.label!r}")
-            + f": {short(cell)} ({type(cell).__name__}); labels are strings, whole numbers (1.0 is 1) or booleans"
+            + f": {short(cell)} ({kind}); labels are strings, whole numbers (1.0 is 1) or booleans"
         )
     if strange:
         who = "the column's class names do" if dataset.labels is None else "`labels` does"

@@ -34,10 +34,16 @@ class Legibility:
         """A sentence from `WARN_FROM` on."""
         if max(self.unknown, self.merged) < WARN_FROM:
             return None
-        words = f" (most often {', '.join(map(quoted, self.words))})" if self.words else ""
+        merged = f"{self.merged:.1%} of the rows become the same tokens as a row with another text"
+        if self.unknown < WARN_FROM:
+            return (
+                f"tokenizer: {merged}: it drops what they differ in, such as case or unknown characters; "
+                "choose another encoder if that matters"
+            )
+        words = ", ".join(map(quoted, self.words))
         return (
-            f"tokenizer: {self.unknown:.1%} of the tokens are unknown to it{words}, and {self.merged:.1%} of the rows "
-            "become the same tokens as a row with another text; choose an encoder that knows the language of the texts"
+            f"tokenizer: {self.unknown:.1%} of the tokens are unknown to it (most often {words}), and {merged}; "
+            "choose an encoder that knows the language of the texts"
         )
 
 

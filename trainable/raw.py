@@ -76,3 +76,12 @@ def check_columns(names: Sequence[str], where: str) -> None:
 def counted(items: Sequence[object], noun: str) -> str:
     """How many there are, such as `2 rows`."""
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
+
+
+def is_unicode(text: str) -> bool:
+    """Whether text can be encoded: it has no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
 from trainable.raw import RawTable
+
+UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+"""Letters and marks that cannot be seen, though Python calls them printable: fillers, joiners, variation selectors."""
 
 
 def at(raw: RawTable, rows: Sequence[int], what: str) -> str:
@@ -45,7 +49,12 @@ def shown_name(name: str) -> str:
 
 
 def _deceives(character: str) -> bool:
-    """Whether Unicode keeps a letter beside the plain one that it looks like; full-width ones are seen to be wide."""
+    """Whether a character cannot be seen, or is a letter kept beside the plain one that it looks like.
+
+    Full-width letters are seen to be wide.
+    """
+    if UNSEEN.match(character):
+        return True
     if unicodedata.category(character)[0] != "L" or unicodedata.east_asian_width(character) == "F":
         return False
     return not unicodedata.is_normalized("NFKC", character)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from trainable.labels import plain
-from trainable.sentences import plural, quoted
+from trainable.sentences import UNSEEN, plural, quoted
 
 _MOST = 5  # groups that a sentence names
 _LONGEST = 400  # characters of a mapping that a sentence shows whole
-_VARIATION = re.compile("[\ufe00-\ufe0f]")  # selectors of a character's look
 
 
 def variants(names: Mapping[str, int]) -> list[list[str]]:
@@ -65,9 +63,9 @@ def fold(name: str) -> str:
 
 
 def _is_invisible(character: str) -> bool:
-    """Zero-width and control characters, but for blanks, and variation selectors."""
+    """Zero-width and control characters, but for blanks, fillers and variation selectors."""
     kind = unicodedata.category(character)
-    return kind == "Cf" or (kind == "Cc" and not character.isspace()) or bool(_VARIATION.match(character))
+    return kind == "Cf" or (kind == "Cc" and not character.isspace()) or bool(UNSEEN.match(character))
 
 
 def _yaml(text: str) -> str:

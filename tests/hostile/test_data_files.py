@@ -68,7 +68,7 @@ FILES: dict[str, tuple[str, str | bytes, str]] = {
     ),
     "JSON with a lone surrogate": ("a.jsonl", LINES + '{"text": "\\ud800", "label": "good"}', "half a character"),
     "JSON label of many digits": ("a.jsonl", LINES + f'{{"text": "a", "label": {"9" * 10_000}}}', "line 41: no JSON"),
-    "JSON label that is no number": ("a.jsonl", LINES + '{"text": "a", "label": NaN}', "no possible label"),
+    "JSON label that is no number": ("a.jsonl", LINES + '{"text": "a", "label": NaN}', "no label in column"),
     "JSON numbers as texts": ("a.jsonl", '{"text": 1e999, "label": 1}\n' * 9, "something else than text"),
     "JSON lists": ("a.jsonl", '["a", "good"]\n["b", "bad"]', "line 1: a JSON str, not an object"),
     "JSON list with a row and no label": ("a.jsonl", json.dumps([{"text": "a"}]), "no column 'label'"),

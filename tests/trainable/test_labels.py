@@ -103,3 +103,20 @@ def test_a_mistake_in_the_setting_is_one_sentence_with_the_way_out(labels: Any, 
     (said,) = describe(caught.value, Dataset)
     assert said.startswith("labels: ")
     assert sentence in said
+
+
+def test_scores_in_the_label_column_are_one_sentence(tmp_path: Path) -> None:
+    csv = _csv(tmp_path / "t.csv", [f"{i / 7:.3f}" for i in range(40)])
+    _, (problem,) = examine(Dataset(csv=csv))
+    assert "40 labels with fewer than 3 different texts" in problem
+
+
+def test_a_label_that_cannot_be_encoded_is_none(tmp_path: Path) -> None:
+    _, (problem,) = examine(Dataset(json=_lines(tmp_path / "t.jsonl", ["\ud83d", "a", "b"] * 10)))
+    assert "10 rows with no possible label in column 'label', the first on line 1: '\\ud83d' (half a char" in problem
+
+
+def test_a_class_whose_rows_are_refused_is_not_missed_too(tmp_path: Path) -> None:
+    csv = _csv(tmp_path / "t.csv", ["Yes", "No"] * 10)
+    splits, problems = examine(Dataset(csv=csv, labels={"yes": "y", "No": "n"}))
+    assert (len(problems), splits.notes) == (1, ())

@@ -26,6 +26,9 @@ ALIKE = {
     "non-breaking": ("not spam", "not\u00a0spam"),
     "quotes": ('it\'s "good"', 'it\'s "good"\u00a0'),
     "Hangul": ("\uac00", "\u1100\u1161"),
+    "variation selector": ("\U0001f44d", "\U0001f44d\ufe0f"),
+    "ideographic variation": ("\u845b", "\u845b\U000e0100"),
+    "filler": ("spam", "spam\u3164"),
     "half-width": ("\uff76", "\u30ab"),
 }
 
@@ -45,7 +48,8 @@ def test_labels_that_look_alike_are_named_apart_and_can_be_joined_as_the_note_sa
     )
     assert f"{quoted(one)} 20x" in note
     assert f"{quoted(other)} 20x" in note
-    assert quoted(one).isascii() or quoted(other).isascii() or kind in ("half-width", "full-width")
+    shown = quoted(one), quoted(other)
+    assert any(map(str.isascii, shown)) or "\\u" in shown[1].lower() or kind in ("half-width", "full-width")
     labels = parse_value(note.partition("labels: ")[2].partition("`labels: ")[2].rstrip("`"), "labels")
     joined = read_splits(Dataset(json="t.jsonl", labels=labels), [tmp_path])
     assert len(joined.label_names) == 2
