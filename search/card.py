@@ -15,6 +15,7 @@ from search.tracking import provenance
 from search.wording import format_score
 from trainable.config import TrialConfig
 from trainable.limits import PACKAGE
+from trainable.sentences import shown_name
 from trainable.trained_on import StageData
 
 _PLACES = {"csv", "json_", "parquet", "folder", "hub", "train", "validation", "test"}
@@ -86,7 +87,7 @@ def model_card(described: Described, proof: Proof) -> str:
     sections = [
         f"---\n{_front_matter(described).to_yaml()}\n---",
         f"# {outcome.name}\n\n{_what(described)}",
-        "## Labels\n\n" + "\n".join(f"{i}. {_cell(name)}" for i, name in enumerate(described.labels)),
+        "## Labels\n\n" + "\n".join(f"{i}. {_cell(shown_name(name))}" for i, name in enumerate(described.labels)),
         "## Data\n\n" + _data(described.data, described.settings),
         "## Scores\n\n" + _scores(described),
         "## Did the source help?\n\n"
@@ -182,11 +183,13 @@ def _scores(described: Described) -> str:
         )
         columns = ("precision", "recall", "f1")
         lines = (
-            (_cell(c["label"]), *(format_score(c[name]) for name in columns), str(c["rows"])) for c in test.per_class
+            (_cell(shown_name(c["label"])), *(format_score(c[name]) for name in columns), str(c["rows"]))
+            for c in test.per_class
         )
         parts.append(_table(("class (test)", *columns, "rows"), lines))
         if test.never_predicted:
-            parts.append(f"On the test split it never predicts: {', '.join(map(_cell, test.never_predicted))}.")
+            never = ", ".join(_cell(shown_name(name)) for name in test.never_predicted)
+            parts.append(f"On the test split it never predicts: {never}.")
     else:
         parts.append("There is no test score: only the winner of a sweep reads the test split, where there is one.")
     return "\n\n".join(parts)

@@ -15,6 +15,7 @@ from search.place import Place
 from search.records import Outcome, TestScore, TrialRecord, ranked
 from search.view import counts_text, state_text
 from search.wording import duration, format_score, format_settings, number, one_line
+from trainable.sentences import shown_name
 
 _UNBOUNDED = 10_000  # characters
 
@@ -140,7 +141,7 @@ def _print_test(test: TestScore, metric: str, console: Console) -> None:
     table = _table("class", "precision", "recall", "f1", "rows")
     for line in test.per_class:
         scores = [format_score(line[column]) for column in ("precision", "recall", "f1")]
-        table.add_row(Text(str(line["label"])), *scores, str(line["rows"]))
+        table.add_row(Text(shown_name(line["label"])), *scores, str(line["rows"]))
     console.print(table)
     if test.never_predicted:
-        _say(console, f"The winner never predicts: {', '.join(test.never_predicted)}", style="yellow")
+        _say(console, f"The winner never predicts: {', '.join(map(shown_name, test.never_predicted))}", style="yellow")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from trainable.raw import RawTable
+if TYPE_CHECKING:  # it takes pyarrow, which a report does without
+    from trainable.raw import RawTable
 
 UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 """Letters and marks that cannot be seen, though Python calls them printable: fillers, joiners, variation selectors."""

@@ -122,6 +122,19 @@ def test_a_winner_that_never_predicts_a_class_says_so() -> None:
     assert "never predicts" not in printed(OUTCOME)
 
 
+def test_classes_that_look_alike_are_shown_apart() -> None:
+    assert OUTCOME.test
+    lines = [OUTCOME.test.per_class[0] | {"label": name} for name in ("caf\u00e9", "cafe\u0301", "caf\u00e9 ")]
+    test = replace(OUTCOME.test, per_class=lines, never_predicted=("cafe\u0301",))
+    text = printed(replace(OUTCOME, test=test))
+    assert [line.split("0.9")[0].strip() for line in text.splitlines() if "0.9100  0.9200" in line] == [
+        "caf\u00e9",
+        r"'cafe\u0301'",
+        "'caf\u00e9 '",
+    ]
+    assert r"The winner never predicts: 'cafe\u0301'" in text
+
+
 def test_without_a_winner_there_is_nothing_to_export() -> None:
     outcome = replace(OUTCOME, winner=None, winner_config={}, validation=None, test=None, comparison=None, trials=())
     text = printed(outcome)
