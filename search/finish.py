@@ -16,12 +16,14 @@ from search.place import Place, load_facts, with_waiting
 from search.plan import Plan
 from search.records import Outcome, State, TestScore, count_states
 from search.redaction import redact
-from search.runs import SCORE, TrialRuns
+from search.runs import TrialRuns
 from search.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
 from search.store_uri import default_uri
-from search.tracking import PATIENCE, Tracker
+from search.story import SCORE, Story
+from search.tracking import PATIENCE, Tracker, check_uri
 from trainable.checkpoint import load_trained
 from trainable.device import pick_device, resolve_precision
+from trainable.errors import ConfigError
 from trainable.evaluate import predict, score
 from trainable.files import write_file
 from trainable.inputs import token_inputs
@@ -125,14 +127,15 @@ def opened_run(plan: Plan, place: Place, ledger: Ledger) -> str | None:
     return run_id
 
 
-def open_tracker(plan: Plan, place: Place, run_id: str | None = None) -> Tracker:
-    """The tracker of a sweep; `run_id` as `opened_run` finds it.
+def open_tracker(plan: Plan, place: Place, ledger: Ledger) -> Tracker:
+    """The tracker of a sweep, which tells again from the study what MLflow has lost.
 
     Raises:
         ConfigError: if its URI cannot be opened, and no earlier session has opened it.
     """
-    uri, facts = tracking_uri(plan, place.storage), load_facts(place)
-    return Tracker(uri, place.outbox, place.name, facts["id"], plan.settings.system_metrics, run_id)
+    uri, facts, story = tracking_uri(plan, place.storage), load_facts(place), Story(plan, ledger)
+    run_id = opened_run(plan, place, ledger)
+    return Tracker(uri, place.outbox, place.name, facts["id"], plan.settings.system_metrics, run_id, story)
 
 
 def write_down(outcome: Outcome, place: Place, tracker: Tracker, patience: float) -> Outcome:
@@ -146,6 +149,9 @@ def write_down(outcome: Outcome, place: Place, tracker: Tracker, patience: float
     """
     _write(outcome, place)
     tracker.wait(patience)
+    if tracker.run_id != outcome.run_id:
+        outcome = replace(outcome, run_id=tracker.run_id)
+        _write(outcome, place)
     if tracker.refused:
         note = f"MLflow refused {len(tracker.refused)} events, which it lacks now: {tracker.refused[0]}"
         outcome = replace(outcome, notes=(*outcome.notes, note))
@@ -154,11 +160,30 @@ def write_down(outcome: Outcome, place: Place, tracker: Tracker, patience: float
 
 
 def deliver_rest(outcome: Outcome, plan: Plan, place: Place) -> Outcome:
-    """Tell MLflow what it has not heard of a complete sweep, if anything; returns the outcome as `write_down` does."""
-    if not count_waiting(place.outbox):
+    """Tell MLflow what it has not heard of a complete sweep or has lost; returns the outcome as `write_down` does.
+
+    Raises:
+        ConfigError: if events wait for MLflow, and it does not answer.
+    """
+    waiting = count_waiting(place.outbox)
+    if outcome.run_id is None and not waiting:
         return outcome
-    with to_file(place.log, private=plan.settings.has_secret), open_tracker(plan, place) as tracker:
-        return write_down(outcome, place, tracker, PATIENCE)
+    try:
+        check_uri(tracking_uri(plan, place.storage))
+    except ConfigError:
+        if waiting:
+            raise
+        return outcome
+    with to_file(place.log, private=plan.settings.has_secret):
+        ledger = Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0))
+        with open_tracker(plan, place, ledger) as tracker:
+            TrialRuns(plan, ledger, tracker).reconcile()
+            tracker.wait(PATIENCE)
+            if tracker.run_id != outcome.run_id:  # MLflow had lost it
+                _close(outcome, tracker)
+            outcome = write_down(outcome, place, tracker, PATIENCE)
+            ledger.note("run_id", outcome.run_id)
+            return outcome
 
 
 def _write(outcome: Outcome, place: Place) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +16,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 
 from search.delivery import RefusedError
+from search.mlflow_file import follow_file
 from search.outbox import Event
 from search.records import State
 from search.store_uri import artifact_location, keep_artifacts_beside
@@ -29,6 +30,8 @@ TRIAL = "transfersweep.trial"
 """Tag with a trial's key: its number, and of a repeat its seed as well."""
 ROLE = "transfersweep.role"
 """Tag with what a trial is for: `search`, or else it repeats one of these."""
+SEED = "transfersweep.seed"
+"""Tag with the seed that a trial trains with."""
 OF = "transfersweep.of"
 """Tag with the number of the trial that is repeated."""
 EXPERIMENT = "transfersweep"
@@ -45,17 +48,23 @@ class MlflowRuns:
     MLflow shows the last value of a metric. What is written when a run ends is therefore shown instead of what was
     reported last; the reports keep their steps, and the charts their curves.
 
-    They are found by tag, and made where they are missing. What is known of them is forgotten whenever MLflow
+    They are found by tag. One that is missing, since its trial never started, or since somebody deleted it, its
+    experiment or the whole file, is made by the story that the study tells of it; the sweep's own with those of its
+    trials. What is known of them is forgotten whenever MLflow
     fails, since nobody can tell how much of a failed request has arrived.
 
     Args:
         uri: the tracking URI; for an SQLite file the artifacts lie beside it, in `mlartifacts`.
         sweep: the sweep's name.
         sweep_id: tells it from others of the name.
+        story: the events of a trial's run, or of the sweep's own and of all its trials'.
     """
 
-    def __init__(self, uri: str, sweep: str, sweep_id: str) -> None:
-        self._uri, self._sweep, self._sweep_id = uri, sweep, sweep_id
+    def __init__(
+        self, uri: str, sweep: str, sweep_id: str, story: Callable[[Key | None], Sequence[Event]] = lambda key: ()
+    ) -> None:
+        self._uri, self._sweep, self._sweep_id, self._story = uri, sweep, sweep_id, story
+        follow_file(uri)
         self._client = MlflowClient(uri)
         self._ids: dict[Key | None, str] = {}
         self._stale = True
@@ -85,14 +94,9 @@ class MlflowRuns:
             MlflowException: if MLflow fails in another way.
         """
         try:
-            if self._stale:
+            if follow_file(self._uri) or self._stale:
                 self._load()
-            for what, same in groupby(events, key=lambda event: event["what"]):
-                if what == "report":
-                    self._report(same)
-                else:
-                    for event in same:
-                        self._do(event)
+            self._apply(events)
         except BaseException as error:
             self._stale = True
             if isinstance(error, MlflowException) and error.error_code == "INVALID_PARAMETER_VALUE":
@@ -103,6 +107,14 @@ class MlflowRuns:
     def sweep_run(self) -> str | None:
         """The id of the sweep's own run, once it has been seen."""
         return self._ids.get(None)
+
+    def _apply(self, events: Iterable[Event]) -> None:
+        for what, same in groupby(events, key=lambda event: event["what"]):
+            if what == "report":
+                self._report(same)
+            else:
+                for event in same:
+                    self._do(event)
 
     def _do(self, event: Event) -> None:
         key, time = event["trial"], event["time"]
@@ -120,8 +132,9 @@ class MlflowRuns:
 
     def _start(self, key: Key | None, time: int, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Open a run, again where it has ended; parameters and tags that it already has are left as they are."""
-        run = self._client.get_run(self._ids[key]) if key in self._ids else self._create(key, time)
-        run_id = run.info.run_id
+        sweep_run = self._run_id(None, time)  # with it come all runs that are missing
+        run_id = self._ids[key] if key in self._ids else self._create(key, time, sweep_run)
+        run = self._client.get_run(run_id)
         if run.info.status != "RUNNING":
             self._client.update_run(run_id, status="RUNNING")
             for tag in {_STATE, _ERROR} & run.data.tags.keys():  # of the end that was none
@@ -158,18 +171,32 @@ class MlflowRuns:
     def _settle(self, time: int, states: Sequence[Sequence[Any]]) -> None:
         """End the runs of ended trials that a killed driver left open, or never opened."""
         found = self._load()
+        if None not in found:
+            self._run_id(None, time)  # with it come all runs that are missing
+            found = self._load()
         for key, state, tags, *metrics in states:  # which an outbox of an earlier version lacks
             if key not in found or found[key].info.status == "RUNNING":
                 self._end(key, time, State(state), metrics[0] if metrics else {}, tags)
 
-    def _create(self, key: Key | None, time: int) -> Run:
+    def _create(self, key: Key | None, time: int, parent: str | None = None) -> str:
         tags = {SWEEP: self._sweep, SWEEP_ID: self._sweep_id, _KIND: "sweep" if key is None else "trial"}
         if key is not None:
-            tags |= {TRIAL: str(key), _PARENT: self._run_id(None, time)}
+            tags |= {TRIAL: str(key), _PARENT: str(parent)}
         name = self._sweep if key is None else trial_name(key)
         run = self._client.create_run(self._experiment, start_time=time, tags=tags, run_name=name)
-        self._ids[key], self._steps[key] = run.info.run_id, {}
-        return run
+        self._ids[key], self._steps[key] = str(run.info.run_id), {}
+        return self._ids[key]
+
+    def _tell(self, key: Key | None, time: int) -> None:
+        """Make a run by its story; the sweep's own with the runs of its trials, where those are missing too."""
+        there = dict(self._ids)
+        events = [event for event in self._story(key) if event["trial"] not in there]
+        parent = None if key is None else there[None]
+        made = self._create(key, events[0]["time"] if events else time, parent)
+        if key is None:
+            for run_id in there.values():  # of trials whose parent is gone
+                self._client.set_tag(run_id, _PARENT, made)
+        self._apply(events)
 
     def _last_steps(self, key: Key | None) -> dict[str, int]:
         if key not in self._steps:
@@ -180,7 +207,10 @@ class MlflowRuns:
 
     def _run_id(self, key: Key | None, time: int) -> str:
         """The run of that key, made where there is none."""
-        return self._ids[key] if key in self._ids else str(self._create(key, time).info.run_id)
+        for missing in (None, key):
+            if missing not in self._ids:
+                self._tell(missing, time)
+        return self._ids[key]
 
     def _load(self) -> dict[Key | None, Run]:
         """Learn again which runs there are, and return them.

@@ -21,6 +21,7 @@ from search.checks import batch_check, disk_check, nodes_check, precision_check,
 from search.corner import dearest_trial, random_draw
 from search.finish import open_tracker, tracking_uri
 from search.forecast import Outlook
+from search.ledger import Ledger
 from search.place import Place
 from search.plan import Plan
 from search.probe import Node, probe
@@ -125,9 +126,8 @@ def clear(
     plan: Plan,
     place: Place,
     room: tuple[float, int],
-    done: int,
+    ledger: Ledger,
     console: Console,
-    run_id: str | None = None,
     process: RehearsalProcess | None = None,
 ) -> Tracker:
     """Check all that can be checked, and open the tracking meanwhile.
@@ -136,9 +136,8 @@ def clear(
         plan: the experiment, its data prepared.
         place: where the sweep lies.
         room: GPUs of each worker, and trials at a time.
-        done: trials of the sweep that have run already.
+        ledger: the study, with the trials that have run already.
         console: told the time it will take, and what deserves a warning.
-        run_id: of the sweep's MLflow run, where an earlier session has opened it.
         process: as `Preflight` takes it.
 
     Returns:
@@ -147,11 +146,11 @@ def clear(
     Raises:
         ConfigError: with every reason for which the sweep cannot run.
     """
-    flight = Preflight(plan, place.storage, *room, done, process)
+    flight = Preflight(plan, place.storage, *room, len(ledger.records), process)
     with ExitStack() as closing:
         problems: list[str] = []
         try:
-            tracker = closing.enter_context(open_tracker(plan, place, run_id))
+            tracker = closing.enter_context(open_tracker(plan, place, ledger))
         except ConfigError as error:
             problems += error.problems
         checks = flight.checks()

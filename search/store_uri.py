@@ -47,7 +47,7 @@ def ui_command(uri: str, port: int = 5000) -> list[str]:
 
 def artifact_location(uri: str) -> str | None:
     """Where artifacts lie beside an SQLite file; None where the store itself decides."""
-    file = _sqlite_file(uri)
+    file = sqlite_file(uri)
     return (file.parent / ARTIFACTS).as_uri() if file else None
 
 
@@ -56,7 +56,7 @@ def keep_artifacts_beside(uri: str) -> None:
 
     MLflow keeps whole paths. It would go on to write to the old place, and the page would find nothing here.
     """
-    file, here = _sqlite_file(uri), artifact_location(uri)
+    file, here = sqlite_file(uri), artifact_location(uri)
     if file is None or here is None or not file.is_file():
         return
     engine = sqlalchemy.create_engine(uri)
@@ -93,7 +93,7 @@ def check_reachable(uri: str) -> None:
             if not isinstance(error.reason, ssl.SSLError):  # MLflow has its own settings for certificates
                 raise
     elif "://" in uri and not uri.startswith(("file:", "databricks")):
-        if file := _sqlite_file(uri):
+        if file := sqlite_file(uri):
             file.parent.mkdir(parents=True, exist_ok=True)
         engine = sqlalchemy.create_engine(uri)
         sqlalchemy.inspect(engine).get_table_names()
@@ -104,6 +104,7 @@ def _is_address(uri: str) -> bool:
     return urlsplit(uri).scheme in {"http", "https"}
 
 
-def _sqlite_file(uri: str) -> Path | None:
+def sqlite_file(uri: str) -> Path | None:
+    """The file of an SQLite URI; None for any other."""
     url = sqlalchemy.make_url(uri) if uri.startswith("sqlite:///") else None
     return Path(url.database).absolute() if url and url.database else None

@@ -26,6 +26,7 @@ from search.foundations import note_versions
 from search.halt import Halt, on_signals
 from search.hang import HangWatch
 from search.ledger import START_FROM, Ledger
+from search.mlflow_events import DatasetInfo, started
 from search.patience import locked_study_in_words
 from search.phases import Phases
 from search.place import Place, change_facts, load_facts
@@ -40,7 +41,8 @@ from search.runs import TrialRuns
 from search.schedulers import build_scheduler
 from search.searcher import TruthfulSearcher
 from search.start_from import take_over
-from search.tracking import PATIENCE, DatasetInfo, Tracker, check_uri
+from search.story import SWEEP_RUN
+from search.tracking import PATIENCE, Tracker, check_uri, provenance
 from search.trial_names import trial_name
 from search.view import LiveView
 from trainable.files import remove_leftovers
@@ -73,8 +75,7 @@ def run_sweep(
             ledger.note(START_FROM, take_over(plan, place.storage, fingerprints(prepared)))
         note_versions(ledger)
         budget = Budget(settings, ledger)
-        run_id = opened_run(plan, place, ledger)
-        if run_id is None:
+        if opened_run(plan, place, ledger) is None:
             check_uri(tracking_uri(plan, place.storage))  # before Ray is started, which takes longer
         for said in data_check(prepared).sentences[1:]:
             console.print(said, markup=False, highlight=False, soft_wrap=True)
@@ -84,10 +85,10 @@ def run_sweep(
             with death_in_words(halt, HEAD_SECONDS if address else 0, place.command("resume")):
                 gpus = cluster.gpus_per_worker(settings)
                 slots = cluster.slots(settings, gpus)
-                room, done = (gpus, slots), len(ledger.records)
-                tracker = closing.enter_context(preflight.clear(plan, place, room, done, console, run_id, process))
+                room = (gpus, slots)
+                tracker = closing.enter_context(preflight.clear(plan, place, room, ledger, console, process))
                 runs = TrialRuns(plan, ledger, tracker)
-                ledger.note("run_id", _open_run(tracker, plan, prepared))
+                ledger.note("run_id", _open_run(tracker, plan, ledger, prepared))
                 ledger.note("slots", slots)
                 change_facts(place, plan.to_mapping())
                 phases = Phases(ledger)
@@ -107,6 +108,7 @@ def run_sweep(
         outcome = replace(outcome, phases=phases.read())
         # Who interrupts a sweep does not want to wait, and a resume delivers what is left.
         outcome = write_down(outcome, place, tracker, PATIENCE / 10 if halt.wanted else PATIENCE)
+        ledger.note("run_id", outcome.run_id)
     if halt.problem:
         raise HaltError(f"{halt.problem}, then `{place.command('resume')}`")
     if not halt.wanted and not outcome.complete:
@@ -210,7 +212,7 @@ def _trainable(plan: Plan, place: Place, gpus: float) -> Any:
     return tune.with_resources(bound, {"CPU": settings.cpus_per_trial, "GPU": gpus})
 
 
-def _open_run(tracker: Tracker, plan: Plan, prepared: dict[str, Prepared]) -> str:
+def _open_run(tracker: Tracker, plan: Plan, ledger: Ledger, prepared: dict[str, Prepared]) -> str:
     """Open the sweep's MLflow run and return its id."""
     settings = plan.settings
     datasets = [
@@ -225,6 +227,7 @@ def _open_run(tracker: Tracker, plan: Plan, prepared: dict[str, Prepared]) -> st
     ]
     parameters = {f"sweep.{name}": value for name, value in settings.model_dump(mode="json").items()}
     parameters["sweep.tracking_uri"] = redact(tracker.uri)
+    ledger.note(SWEEP_RUN, started(None, parameters, provenance(), datasets))
     return tracker.start_sweep(parameters, datasets)
 
 

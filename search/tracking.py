@@ -6,14 +6,11 @@ server that is away costs nothing. The driver is the only writer.
 
 from __future__ import annotations
 
-import json
-import math
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
@@ -23,8 +20,9 @@ from mlflow.exceptions import MlflowException
 
 from search.delivery import Delivery
 from search.machine_load import MachineLoad
+from search.mlflow_events import DatasetInfo, ended, error_tags, noted, reported, settled, started
 from search.mlflow_runs import MlflowRuns
-from search.outbox import Outbox
+from search.outbox import Event, Outbox
 from search.records import State
 from search.redaction import redact
 from search.store_uri import check_reachable
@@ -33,37 +31,7 @@ from trainable.errors import ConfigError
 
 PATIENCE = 60.0
 """Seconds without any delivery after which nobody waits for MLflow any longer."""
-_ERROR = "transfersweep.error"
 _PACKAGES = ("torch", "transformers", "datasets", "ray", "optuna", "mlflow")
-# MLflow's limits: characters of one value.
-_PARAM_LENGTH, _TAG_LENGTH, _DIGEST_LENGTH, _SCHEMA_LENGTH = 6000, 8000, 36, 1_000_000
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """One data set of a sweep, as MLflow shows it."""
-
-    name: str
-    fingerprint: str
-    """A hash of the content; its first 36 characters are kept."""
-    context: str
-    """What it is for: `source` or `target`."""
-    rows: int
-    columns: Mapping[str, str]
-    """The type of each column that is used, such as `string`."""
-
-    def to_event(self) -> dict[str, Any]:
-        """The fields of MLflow's `Dataset`, and the context."""
-        schema = json.dumps({"mlflow_colspec": [{"name": n, "type": t} for n, t in self.columns.items()]})
-        dataset = {
-            "name": self.name,
-            "digest": self.fingerprint[:_DIGEST_LENGTH],
-            "source_type": "local",
-            "source": json.dumps({"name": self.name}),
-            "schema": schema if len(schema) <= _SCHEMA_LENGTH else None,
-            "profile": json.dumps({"num_rows": self.rows}),
-        }
-        return {"dataset": dataset, "context": self.context}
 
 
 class Tracker:
@@ -81,6 +49,7 @@ class Tracker:
         sweep_id: str,
         system_metrics: bool = False,
         run_id: str | None = None,
+        story: Callable[[Key | None], Sequence[Event]] = lambda key: (),
     ) -> None:
         """Open the store, make its tables where it has none, and begin to deliver.
 
@@ -92,6 +61,7 @@ class Tracker:
             system_metrics: record the driver machine's load in the sweep's run, every 10 s.
             run_id: of the sweep's run, where an earlier session has opened it; then nothing here waits for MLflow, and
                 what it misses while it is away is delivered later.
+            story: tells again what MLflow has lost, see `MlflowRuns`.
 
         Raises:
             ConfigError: the URI cannot be opened; the message has no password in it.
@@ -103,7 +73,7 @@ class Tracker:
         with _opening(uri):
             if run_id is None:
                 check_reachable(uri)
-            self._runs = MlflowRuns(uri, sweep, sweep_id)
+            self._runs = MlflowRuns(uri, sweep, sweep_id, story)
             if run_id is None:
                 self._runs.open()
         self._outbox = Outbox(outbox)
@@ -127,7 +97,7 @@ class Tracker:
         Raises:
             ConfigError: if MLflow does not take it.
         """
-        self._put_start(None, params, provenance(), datasets)
+        self._delivery.put(started(None, params, provenance(), datasets))
         if self._run_id is None:
             self.wait()
             self._run_id = self._runs.sweep_run
@@ -142,11 +112,11 @@ class Tracker:
 
         Parameters that the run already has are left as they are: MLflow can't change them.
         """
-        self._put_start(key, params, tags, [])
+        self._delivery.put(started(key, params, tags))
 
     def log(self, key: Key, metrics: Mapping[str, float], step: int) -> None:
         """Write one report of a trial; steps of a metric only grow, what a resumed trial reports again is left out."""
-        self._put("report", key, metrics=_numbers(metrics), step=step)
+        self._delivery.put(reported(key, metrics, step))
 
     def end_trial(
         self, key: Key, state: State, error: str | None = None, metrics: Mapping[str, float] | None = None
@@ -159,58 +129,42 @@ class Tracker:
             error: why, if it failed or was lost.
             metrics: what it is remembered by, see `MlflowRuns`: the values that its run shows from now on.
         """
-        self._put("end", key, sync=True, state=state.value, metrics=_numbers(metrics or {}), tags=_end_tags(error))
+        self._delivery.put(ended(key, state, metrics or {}, error_tags(error)), sync=True)
 
-    def settle(self, ended: Mapping[Key, tuple[State, str | None, Mapping[str, float]]]) -> None:
-        """Close the runs of ended trials that still say RUNNING, as a killed driver leaves them.
+    def settle(self, trials: Mapping[Key, tuple[State, str | None, Mapping[str, float]]]) -> None:
+        """Close the runs of ended trials that still say RUNNING, as a killed driver leaves them; make missing ones.
 
         Args:
-            ended: state, error and metrics, as `end_trial` takes them, by the trial's key.
+            trials: state, error and metrics, as `end_trial` takes them, by the trial's key.
         """
-        states = [[k, state.value, _end_tags(error), _numbers(metrics)] for k, (state, error, metrics) in ended.items()]
-        self._put("settle", None, states=states)
+        self._delivery.put(settled(trials))
 
     def end_sweep(self, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Close the sweep's run with its final metrics (the winner's scores, the hours used)."""
         self._end_load()
-        tags = _texts(tags, _TAG_LENGTH)
-        self._put("end", None, sync=True, state=state.value, metrics=_numbers(metrics), tags=tags)
+        self._delivery.put(ended(None, state, metrics, tags), sync=True)
 
     def log_text(self, key: Key | None, text: str, name: str) -> None:
         """Store a text as the file `name` of a trial's run, or of the sweep's where there is no key."""
-        self._put("text", key, sync=True, text=text, name=name)
+        self._delivery.put(noted(key, text, name), sync=True)
 
     def wait(self, patience: float = PATIENCE) -> bool:
         """Wait for the delivery, as long as something arrives in each `patience` seconds; whether all has arrived."""
         return self._delivery.wait(patience)
 
     @property
+    def run_id(self) -> str | None:
+        """The id of the sweep's run; another one than before, where MLflow has lost that."""
+        return self._runs.sweep_run or self._run_id
+
+    @property
     def refused(self) -> Sequence[str]:
         """Why MLflow refused events, which are left out; without secrets."""
         return tuple(self._delivery.refused)
 
-    def _put(self, what: str, trial: Key | None, sync: bool = False, **facts: Any) -> None:
-        event = {"what": what, "trial": trial, "time": int(time.time() * 1000), **facts}
-        self._delivery.put(event, sync)
-
-    def _put_start(
-        self,
-        trial: Key | None,
-        params: Mapping[str, Any],
-        tags: Mapping[str, str],
-        datasets: Sequence[DatasetInfo],
-    ) -> None:
-        self._put(
-            "start",
-            trial,
-            params=_texts(params, _PARAM_LENGTH),
-            tags=_texts(tags, _TAG_LENGTH),
-            datasets=[info.to_event() for info in datasets],
-        )
-
     def _log_load(self, metrics: Mapping[str, float]) -> None:
         # Seconds since 1970 grow from session to session, too.
-        self._put("report", None, metrics=_numbers(metrics), step=int(time.time()))
+        self._delivery.put(reported(None, metrics, step=int(time.time())))
 
     def _end_load(self) -> None:
         if self._load:
@@ -242,21 +196,6 @@ def _cannot_open(uri: str, reason: str) -> ConfigError:
         f"sweep.tracking_uri: {redact(uri)!r} cannot be opened ({first}); give an SQLite file "
         "(sqlite:///runs/mlflow.db), a database that answers, or the address of an MLflow server"
     )
-
-
-def _end_tags(error: str | None) -> dict[str, str]:
-    return _texts({_ERROR: error} if error else {}, _TAG_LENGTH)
-
-
-def _texts(values: Mapping[str, Any], length: int) -> dict[str, str]:
-    """Values as MLflow and its databases take them: without passwords, no longer than allowed, never none."""
-    shown = {key: "none" if value is None else redact(str(value)) for key, value in values.items()}
-    return {key: text.replace("\0", "")[:length] for key, text in shown.items()}
-
-
-def _numbers(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Infinity as NaN: MLflow would turn it into 1.8e308 and spoil the chart."""
-    return {name: float(value) if math.isfinite(value) else math.nan for name, value in metrics.items()}
 
 
 def provenance() -> dict[str, str]:

@@ -19,6 +19,7 @@ from search.__main__ import app
 from search.check import Check
 from search.data import check_data
 from search.doctor import print_checks
+from search.ledger import Ledger
 from search.place import Place, check_storage, make_folder
 from search.plan import Plan, build_plan
 from search.preflight import Preflight, _on, clear
@@ -123,7 +124,7 @@ def test_all_mistakes_come_at_once(
     plan, place = plan_of({"tracking_uri": "nonsense://x"}), Place(tmp_path, "tiny")
     make_folder(place, {**plan.to_mapping(), "id": "1", "data": {}})
     with pytest.raises(ConfigError) as caught:
-        clear(plan, place, (0, 2), 0, Console())
+        clear(plan, place, (0, 2), Ledger(place.study, plan.settings, plan.space, 0), Console())
     first, second = caught.value.problems
     assert first.startswith("sweep.tracking_uri: ")
     assert "target.head: 'keep' needs the same labels" in second

@@ -13,10 +13,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from search.mlflow_events import DatasetInfo
 from search.records import State
 from search.redaction import redact
 from search.store_uri import ui_command
-from search.tracking import DatasetInfo, Tracker
+from search.tracking import Tracker
 from trainable.errors import ConfigError
 
 DATA = DatasetInfo("sms.csv", "0123456789" * 5, "target", rows=20, columns={"text": "string", "label": "string"})
