@@ -8,18 +8,16 @@ import torch
 from torch.nn import functional
 
 from search.chatter import to_file
-from search.foundations import version_notes
-from search.ledger import EXHAUSTED, START_FROM, Ledger
+from search.ledger import Ledger
+from search.mlflow_tracker import open_tracker
 from search.outbox import count_waiting
-from search.phases import PHASES
-from search.place import Place, load_facts, with_waiting
+from search.place import Place, with_waiting
 from search.plan import Plan
 from search.records import Outcome, State, TestScore, count_states
-from search.redaction import redact
 from search.runs import TrialRuns
-from search.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
-from search.store_uri import default_uri
-from search.story import SCORE, Story
+from search.selection import pick_run, pick_winner, trial_config
+from search.story import SCORE
+from search.summary import summarise
 from search.tracking import PATIENCE, Tracker, check_uri
 from trainable.checkpoint import load_trained
 from trainable.device import pick_device, resolve_precision
@@ -58,42 +56,6 @@ def finish(plan: Plan, storage: Path, ledger: Ledger, runs: TrialRuns, tracker: 
     return outcome
 
 
-def summarise(
-    plan: Plan, storage: Path, ledger: Ledger, test: TestScore | None = None, complete: bool = False
-) -> Outcome:
-    """What a sweep has come to, by its study."""
-    records = ledger.records
-    winner = pick_winner(plan, records)
-    run = pick_run(plan, records, winner) if winner else None
-    return Outcome(
-        name=plan.settings.name,
-        storage=str(storage),
-        tracking_uri=redact(tracking_uri(plan, storage)),
-        run_id=ledger.noted("run_id"),
-        metric=plan.settings.metric,
-        direction=plan.settings.direction,
-        trials=tuple(records),
-        winner=winner.number if winner else None,
-        exported=run.key if run else None,
-        winner_config=trial_config(plan, run).to_flat() if run else {},
-        validation=score_of(records, winner.number) if winner else None,
-        test=test,
-        comparison=compare_sources(plan, records),
-        seconds=ledger.noted("seconds_spent", 0.0),
-        worker_hours=sum(r.seconds for r in records) * plan.settings.workers_per_trial / 3600,
-        phases=ledger.noted(PHASES, {}),
-        slots=ledger.noted("slots", 0),
-        budget=plan.settings.model_dump(include={"trials", "minutes", "worker_hours"}),
-        notes=tuple(_notes(plan, storage, ledger, complete)),
-        complete=complete,
-    )
-
-
-def tracking_uri(plan: Plan, storage: Path) -> str:
-    """Where MLflow records a sweep."""
-    return plan.settings.tracking_uri or default_uri(storage)
-
-
 def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str | None = None) -> TestScore | None:
     """Scores of a finished trial's model on the target's test split, or None where there is no such split.
 
@@ -118,24 +80,6 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str
     predicted = set(logits.argmax(-1).tolist())
     never = tuple(line["label"] for i, line in enumerate(lines) if line["rows"] and i not in predicted)
     return TestScore(metrics, low, high, len(split.labels), lines, never)
-
-
-def opened_run(plan: Plan, place: Place, ledger: Ledger) -> str | None:
-    """The id of the sweep's MLflow run, if an earlier session has opened it where the plan has it."""
-    same = load_facts(place)["sweep"].get("tracking_uri") == plan.settings.tracking_uri
-    run_id: str | None = ledger.noted("run_id") if same else None
-    return run_id
-
-
-def open_tracker(plan: Plan, place: Place, ledger: Ledger) -> Tracker:
-    """The tracker of a sweep, which tells again from the study what MLflow has lost.
-
-    Raises:
-        ConfigError: if its URI cannot be opened, and no earlier session has opened it.
-    """
-    uri, facts, story = tracking_uri(plan, place.storage), load_facts(place), Story(plan, ledger)
-    run_id = opened_run(plan, place, ledger)
-    return Tracker(uri, place.outbox, place.name, facts["id"], plan.settings.system_metrics, run_id, story)
 
 
 def write_down(outcome: Outcome, place: Place, tracker: Tracker, patience: float) -> Outcome:
@@ -169,7 +113,7 @@ def deliver_rest(outcome: Outcome, plan: Plan, place: Place) -> Outcome:
     if outcome.run_id is None and not waiting:
         return outcome
     try:
-        check_uri(tracking_uri(plan, place.storage))
+        check_uri(plan.tracking_uri(place.storage))
     except ConfigError:
         if waiting:
             raise
@@ -206,24 +150,3 @@ def _close(outcome: Outcome, tracker: Tracker) -> None:
     tracker.end_sweep(State.FINISHED if outcome.complete else State.LOST, metrics, tags)
     # Last: an artifact store that is away holds up nothing else.
     tracker.log_text(None, json.dumps(outcome.to_json(), indent=2), "outcome.json")
-
-
-def _notes(plan: Plan, storage: Path, ledger: Ledger, complete: bool) -> list[str]:
-    """What a reader of the outcome should know beside it."""
-    searched = sum(r.role == "search" for r in ledger.records)
-    notes = [ledger.noted(START_FROM)["note"]] if ledger.noted(START_FROM) else []
-    notes += version_notes(ledger)
-    if not complete:
-        return [
-            *notes,
-            "the sweep is not at its end: the winner is the best so far, and no test score has been read; "
-            f"`{Place(storage, plan.settings.name).command('resume')}` goes on",
-        ]
-    if searched == plan.settings.trials:
-        return notes
-    if ledger.noted(EXHAUSTED) == searched:
-        tried = (
-            f"every point of the space has been tried, in {searched} of sweep.trials = {plan.settings.trials} trials"
-        )
-        return [*notes, tried]
-    return [*notes, f"{searched} of {plan.settings.trials} trials were begun before the budget was used up"]

@@ -14,6 +14,7 @@ from search.crosscheck import Blocks, joint_problems, read_settings, read_space
 from search.errors import PlanError
 from search.place import Place, data_roots, load_facts
 from search.settings import CHANGEABLE, SweepSettings
+from search.store_uri import default_uri
 from spaces import Space, SpaceError, shipped
 from trainable.config import TrialConfig, build_config
 from trainable.errors import ConfigError
@@ -49,6 +50,10 @@ class Plan:
     def workspace(self, storage: Path) -> Workspace:
         """Where trials keep what they share."""
         return Workspace(storage.absolute() / "cache", tuple(root.absolute() for root in self.roots))
+
+    def tracking_uri(self, storage: Path) -> str:
+        """Where MLflow records the sweep."""
+        return self.settings.tracking_uri or default_uri(storage)
 
     def searches_source(self) -> bool:
         """Whether some trials may train a source stage and others not."""

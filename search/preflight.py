@@ -19,9 +19,9 @@ from rich.console import Console
 from search.check import Check
 from search.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.corner import dearest_trial, random_draw
-from search.finish import open_tracker, tracking_uri
 from search.forecast import Outlook
 from search.ledger import Ledger
+from search.mlflow_tracker import open_tracker
 from search.place import Place
 from search.plan import Plan
 from search.probe import Node, probe
@@ -166,7 +166,7 @@ def clear(
 
 def tracking_check(plan: Plan, storage: Path) -> Check:
     """Whether the sweep's tracking answers."""
-    uri = tracking_uri(plan, storage)
+    uri = plan.tracking_uri(storage)
     try:
         check_uri(uri)
     except ConfigError as error:

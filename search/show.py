@@ -32,8 +32,8 @@ def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | Non
         begins = f"is being run by {driver}" if driver else f"`{place.command('resume')}` begins it"
         raise PlanError([f"{name}: has no trial yet; {begins}"])
     # Only now: a finished sweep is printed, and a mistake told, without waiting for torch.
-    from search.finish import summarise
     from search.ledger import Ledger
+    from search.summary import summarise
 
     now = summarise(plan, storage, Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0)))
     if outcome is None or not outcome.complete:

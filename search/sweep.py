@@ -21,12 +21,13 @@ from search.data import data_check, fingerprints
 from search.disk import DiskWatch, full_disk_in_words, remove_unneeded
 from search.errors import HaltError
 from search.events import SweepEvents
-from search.finish import ALL_LOST, finish, opened_run, summarise, tracking_uri, write_down
+from search.finish import ALL_LOST, finish, write_down
 from search.foundations import note_versions
 from search.halt import Halt, on_signals
 from search.hang import HangWatch
 from search.ledger import START_FROM, Ledger
 from search.mlflow_events import DatasetInfo, started
+from search.mlflow_tracker import opened_run
 from search.patience import locked_study_in_words
 from search.phases import Phases
 from search.place import Place, change_facts, load_facts
@@ -42,6 +43,7 @@ from search.schedulers import build_scheduler
 from search.searcher import TruthfulSearcher
 from search.start_from import take_over
 from search.story import SWEEP_RUN
+from search.summary import summarise
 from search.tracking import PATIENCE, Tracker, check_uri, provenance
 from search.trial_names import trial_name
 from search.view import LiveView
@@ -76,7 +78,7 @@ def run_sweep(
         note_versions(ledger)
         budget = Budget(settings, ledger)
         if opened_run(plan, place, ledger) is None:
-            check_uri(tracking_uri(plan, place.storage))  # before Ray is started, which takes longer
+            check_uri(plan.tracking_uri(place.storage))  # before Ray is started, which takes longer
         for said in data_check(prepared).sentences[1:]:
             console.print(said, markup=False, highlight=False, soft_wrap=True)
         try:

@@ -113,12 +113,13 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "Place":
     """A finished sweep, made without Ray: trial 0 is trained and wins, trial 1 was stopped half-way."""
     # Only here: tests of the other packages start without Ray and Optuna.
     from search.data import check_data
-    from search.finish import summarise, test_score
+    from search.finish import test_score
     from search.ledger import Ledger
     from search.place import Place
     from search.plan import build_plan
     from search.records import State
     from search.selection import trial_config
+    from search.summary import summarise
     from trainable.trial import run_trial
 
     points = [{"target.epochs": 2}, {"target.epochs": 1}]

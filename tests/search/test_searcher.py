@@ -13,12 +13,12 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search.budget import Budget
-from search.finish import summarise
 from search.ledger import Ledger
 from search.plan import build_plan
 from search.records import State
 from search.schedulers import build_scheduler
 from search.searcher import TruthfulSearcher
+from search.summary import summarise
 from trainable.metrics import Direction
 
 Result = dict[str, Any]

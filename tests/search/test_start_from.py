@@ -11,12 +11,12 @@ import pytest
 
 from search.budget import Budget
 from search.errors import PlanError
-from search.finish import summarise
 from search.ledger import START_FROM, Ledger
 from search.place import Place, make_folder
 from search.plan import Plan, build_plan
 from search.records import State
 from search.start_from import take_over
+from search.summary import summarise
 
 RATE = {"float": [1e-4, 1e-2], "log": True}
 DATA = {"source films 12345678": "12345678abc", "target tweets 87654321": "87654321abc"}
