@@ -18,7 +18,7 @@ from search.store_uri import default_uri
 from spaces import Space, SpaceError, shipped
 from trainable.config import TrialConfig, build_config
 from trainable.errors import ConfigError
-from trainable.limits import limits, resolve, stated_limits
+from trainable.limits import resolve, stated_limits
 from trainable.wording import shown, unknown
 from trainable.workspace import Workspace
 from trainable.yaml_file import load_yaml, parse_value
@@ -151,8 +151,10 @@ def build_plan(blocks: Mapping[str, Any], roots: tuple[Path, ...], origin: str) 
 
 def encoder_problems(plan: Plan) -> list[str]:
     """What an encoder cannot bear of a plan, as transformers reads its configuration; loads torch."""
+    from trainable.encoder import usable_limits
+
     trial = {name: value for name, value in plan.base.items() if name != "metric"}
-    return list(joint_problems(Blocks(plan.settings, trial, plan.space, plan.space.names, plan.roots), limits))
+    return list(joint_problems(Blocks(plan.settings, trial, plan.space, plan.space.names, plan.roots), usable_limits))
 
 
 def collect(problems: list[str], make: Callable[[], T]) -> T | None:

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import inspect
 import os
 from collections.abc import Iterable
 from functools import lru_cache
@@ -13,8 +14,8 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from trainable.errors import ConfigError
-from trainable.layers import anatomy, layers_of
-from trainable.limits import locate
+from trainable.layers import Anatomy, anatomy, layers_of
+from trainable.limits import Limits, limits, locate
 from trainable.pretrained import load_classifier, load_config, load_tokenizer, outline
 from trainable.seeds import seed_of
 
@@ -78,7 +79,8 @@ def _pristine(encoder: str, classes: int, weights: str) -> tuple[PreTrainedModel
         model, differences = load_classifier(source, what, num_labels=classes, ignore_mismatched_sizes=True)
     finally:
         logging.set_verbosity(verbosity)
-    if model.config.pad_token_id is None:
+    # A head that looks for the last token finds it by the padding, which is the tokenizer's.
+    if model.config.pad_token_id is None or "pad_token_id" in inspect.getsource(type(model).forward):
         model.config.pad_token_id = load_tokenizer(source).pad_token_id
     missing = {name: p for name, p in model.named_parameters() if name in differences.new}
     in_head = head_names(model)
@@ -148,15 +150,41 @@ def freeze(model: PreTrainedModel, count: int) -> list[nn.Module]:
     Raises:
         ConfigError: if the encoder has fewer layers, or they cannot be told apart.
     """
-    depth = len(layers_of(model))
-    if not 0 <= count <= depth:
-        raise ConfigError(f"frozen_layers: must be 0 to {depth} for {model.config.model_type}, got {count}")
+    _check_count(model, count)
     if not count:
         return []
     parts = anatomy(model)
     for parameter in parts.weights_below(count):
         parameter.requires_grad_(False)
+    for name in parts.holders:  # what holds all layers stays in training mode, but drops no embedding and no layer
+        holder = parts.base.get_submodule(name)
+        rates = [key for key, value in vars(holder).items() if "drop" in key and isinstance(value, float)]
+        for key in rates:
+            setattr(holder, key, 0.0)
     return [*parts.below(), *parts.layers[:count]]
+
+
+def _check_count(model: PreTrainedModel, count: int) -> None:
+    depth = len(layers_of(model))
+    if not 0 <= count <= depth:
+        raise ConfigError(f"frozen_layers: must be 0 to {depth} for {model.config.model_type}, got {count}")
+
+
+def usable_limits(encoder: str) -> Limits:
+    """What an encoder can bear, once its layers have been told apart; none of its weights is read.
+
+    Raises:
+        ConfigError: if there is no such encoder, or its layers cannot be told apart.
+    """
+    bounds = limits(encoder)
+    _outline(encoder)
+    return bounds
+
+
+@lru_cache
+def _outline(encoder: str) -> tuple[PreTrainedModel, Anatomy]:
+    model = outline(locate(encoder))
+    return model, anatomy(model)
 
 
 @lru_cache
@@ -166,14 +194,10 @@ def trained_weights(encoder: str, frozen_layers: int) -> int:
     Raises:
         ConfigError: if the encoder has fewer layers.
     """
-    model = outline(locate(encoder))
-    if frozen_layers:
-        try:
-            freeze(model, frozen_layers)
-        except ConfigError:  # a model without weights cannot always run, as where code branches on a value
-            model = outline(locate(encoder), device="cpu")
-            freeze(model, frozen_layers)
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+    model, parts = _outline(encoder)
+    _check_count(model, frozen_layers)
+    frozen = parts.weights_below(frozen_layers) if frozen_layers else []
+    return sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in frozen)
 
 
 def train_mode(model: PreTrainedModel, frozen: list[nn.Module]) -> None:

@@ -5,6 +5,7 @@ module lies above them if it runs only after the last layer; a forward pass over
 below: the embeddings, and tables that every layer reads, such as the relative positions of MPNet and DeBERTa.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -77,7 +78,8 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
         ConfigError: if its layers cannot be told apart, share weights, or do not run one after the other.
     """
     base, layers = model.base_model, layers_of(model)
-    place = {id(module): index for index, layer in enumerate(layers) for module in layer.modules()}
+    placed = Counter(id(module) for layer in layers for module in layer.modules())  # layers may share an activation
+    place = {id(m): index for index, layer in enumerate(layers) for m in layer.modules() if placed[id(m)] == 1}
     owners = [{id(p) for p in layer.parameters()} for layer in layers]
     calls = _calls(model)
     order = [index for index, _ in groupby(place[id(m)] for _, m in calls if id(m) in place)]
@@ -88,11 +90,12 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
         )
     holders = tuple(n for n, m in base.named_modules() if m is not layers and any(p is layers for p in m.modules()))
     inside = [index for index, (_, module) in enumerate(calls) if id(module) in place]
-    early = {name for name, _ in calls[: inside[-1] + 1]}
+    first, early = ({name for name, _ in calls[:end]} for end in (inside[0], inside[-1] + 1))
     above = {name for name, _ in calls} - early
-    first = {name for name, _ in calls[: inside[0]]}
-    weighty = {name for name, child in base.named_children() if any(True for _ in child.parameters())}
-    inputs = tuple(name for name, _ in base.named_children() if name in weighty & first and name not in holders)
+    for name, _ in base.named_modules():  # each after the module that holds it: a part may be used without a call
+        above |= {name} if name.rpartition(".")[0] in above and name not in early else set()
+    weighty = [name for name, child in base.named_children() if next(child.parameters(), None) is not None]
+    inputs = tuple(name for name in weighty if name in first and name not in holders)
     return Anatomy(base, layers, holders, frozenset(above), inputs)
 
 
@@ -117,7 +120,7 @@ def _calls(model: PreTrainedModel) -> list[tuple[str, nn.Module]]:
     ids = torch.full((1, PROBED_TOKENS), model.config.pad_token_id or 0, device=model.device)
     try:
         base.eval()
-        with torch.inference_mode():
+        with torch.no_grad():
             base(input_ids=ids, attention_mask=torch.ones_like(ids))
     except Exception as error:  # the code of a model that takes something else than text raises anything
         raise ConfigError(

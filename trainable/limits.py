@@ -16,8 +16,9 @@ from trainable.pretrained import check_folder, check_weights, load_config
 PACKAGE = "package:"
 UNBOUNDED = 131072
 """Positions of an encoder that takes texts of any length: as many as `padding_length` may ask for."""
-# Position tables of these begin behind the padding index, so that two entries are never used.
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "data2vec-text", "xlm-roberta-xl"}
+_OFFSET_POSITIONS |= {"roberta-prelayernorm", "xmod", "ibert", "luke", "lilt", "markuplm", "layoutlmv3", "esm"}
+"""Kinds that count positions from the padding's id on: the first ones of their table are never used."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,17 @@ def limits(encoder: str) -> Limits:
         raise ConfigError(
             f"encoder: {encoder!r} ({config.model_type}) shares weights between layers, so none can be frozen alone"
         )
+    if config.is_encoder_decoder:
+        raise ConfigError(
+            f"encoder: {encoder!r} ({config.model_type}) is an encoder with a decoder, and which of its layers are the "
+            "lowest cannot be told; choose an encoder alone"
+        )
     depth = getattr(config, "num_hidden_layers", None)
     positions = getattr(config, "max_position_embeddings", None)
     positions = UNBOUNDED if positions == -1 else positions  # XLNet's way to say that there is no bound
     if not depth or not positions or min(depth, positions) < 1:
         raise ConfigError(f"encoder: {encoder!r} ({config.model_type}) does not say its number of layers and positions")
-    if config.model_type in _OFFSET_POSITIONS:
-        positions -= 2
+    positions -= _unused_positions(config.model_type, config.pad_token_id)
     if is_folder:
         check_weights(Path(folder), f"encoder: {encoder!r}")
     return Limits(depth=depth, positions=positions)
@@ -117,7 +122,7 @@ def stated_limits(encoder: str) -> Limits | None:
         stated = json.loads((Path(folder) / "config.json").read_bytes())
         depth = stated.get("num_hidden_layers", stated.get("n_layers"))
         positions = stated.get("max_position_embeddings")
-        kind = stated.get("model_type")
+        kind, padding = stated.get("model_type"), stated.get("pad_token_id")
     except (OSError, ValueError, AttributeError, RecursionError):  # `limits` says what is wrong with it
         return None
     if "num_hidden_groups" in stated or type(depth) is not int or type(positions) is not int:
@@ -125,7 +130,12 @@ def stated_limits(encoder: str) -> Limits | None:
     if min(depth, positions) < 1:
         return None
     check_weights(Path(folder), f"encoder: {encoder!r}")
-    return Limits(depth, positions - 2 if kind in _OFFSET_POSITIONS else positions)
+    return Limits(depth, positions - _unused_positions(kind, padding))
+
+
+def _unused_positions(kind: str, padding: int | None) -> int:
+    """Positions before a text's first one; two, as in MPNet whatever its padding, unless the padding's id is larger."""
+    return max(2, (padding or 0) + 1) if kind in _OFFSET_POSITIONS else 0
 
 
 def limit_problems(settings: Mapping[str, Any], bounds: Limits) -> list[str]:

@@ -26,23 +26,21 @@ from trainable.batches import padded_width
 from trainable.device import autocast
 from trainable.files import longest_unused, write_file
 from trainable.forward import forward
+from trainable.frozen_probe import TOLERANCE, probe_rows
 from trainable.kernels import kernels
-from trainable.layers import anatomy, layers_of
+from trainable.layers import layers_of
 from trainable.memory import attempt, in_batches, out_of_memory
 from trainable.network import layers_between
 from trainable.seal import is_whole, save_tensors
 from trainable.split import Inputs, Split, batches_of
 
-FORMAT = 2
+FORMAT = 3
 LARGEST_BYTES = 2 * 2**30
 """A split whose output would be larger than this is not stored."""
 CACHE_BYTES = 16 * 2**30
 """When all stored outputs are larger than this, the longest unused go."""
 TOUCH_SECONDS = 3600.0
 """Least time between two marks of a file's last use."""
-PROBE_ROWS = 8
-TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
-"""Largest difference of a logit, as a share of the largest one, that the probe lets pass: rounding, no more."""
 
 
 @dataclass(frozen=True)
@@ -206,18 +204,6 @@ class PrefixStore:
                 if (got - expected).abs().max() <= TOLERANCE[self.precision] * expected.abs().max():
                     return {"states": kept.contiguous()}
         return {}
-
-
-def probe_rows(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows that stand for all: `PROBE_ROWS` at most, the shortest and the longest among them."""
-    order = np.argsort(lengths, kind="stable")
-    return order[np.linspace(0, len(order) - 1, min(PROBE_ROWS, len(order))).astype(np.int64)]
-
-
-def trained_below(model: PreTrainedModel, count: int) -> list[str]:
-    """Names of the weights that train and that the output of the lowest `count` layers depends on."""
-    below = {id(p) for p in anatomy(model).weights_below(count)}
-    return [name for name, p in model.named_parameters() if p.requires_grad and id(p) in below]
 
 
 def _load(file: Path, lengths: NDArray[np.int64]) -> PrefixInputs | None:

@@ -131,18 +131,23 @@ def load_classifier(source: str, what: str, **options: Any) -> tuple[PreTrainedM
     return model, Differences(new, frozenset(found["unexpected_keys"]))
 
 
-def outline(source: str, device: str = "meta") -> PreTrainedModel:
-    """The model that a configuration describes, with random weights; on the `meta` device without any.
+def outline(source: str) -> PreTrainedModel:
+    """The model that a configuration describes, on the CPU, with weights that are all zero and take no memory.
 
     Raises:
         ConfigError: where there is no configuration, or none of a classifier.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
+    from transformers.initialization import no_init_weights
 
     config = load_config(source)
-    with readable(f"encoder: no model can be made from {source!r}"), torch.device(device):
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+    with readable(f"encoder: no model can be made from {source!r}"), no_init_weights():
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
+            config, trust_remote_code=False, dtype=torch.float32
+        )
+    for parameter in model.parameters():
+        parameter.data = torch.zeros(()).expand(parameter.shape)
     return model
 
 

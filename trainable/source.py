@@ -22,7 +22,7 @@ from trainable.progress import Report, Setting
 from trainable.seal import intact, write_sealed
 from trainable.training import StageTraining
 
-FORMAT = 4
+FORMAT = 5
 """Raise when the meaning of a stored stage, or the mathematics of training, changes."""
 
 DONE = "stage.json"

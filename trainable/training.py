@@ -18,11 +18,12 @@ from trainable.config import Stage
 from trainable.encoder import freeze, train_mode
 from trainable.errors import TrialError
 from trainable.evaluate import predict, score
-from trainable.forward import forward
+from trainable.frozen_probe import FrozenProbe
+from trainable.memory import attempt
 from trainable.metrics import is_better
 from trainable.network import first_token_alone, layers_between
 from trainable.optim import build_optimizer, schedule_factor, set_learning_rate
-from trainable.prefix import TOLERANCE, PrefixStore, probe_rows, trained_below
+from trainable.prefix import PrefixStore
 from trainable.progress import Progress, Report, Setting
 from trainable.seeds import seed_of
 from trainable.split import Split
@@ -52,49 +53,49 @@ class StageTraining:
         self.total = self.steps_per_epoch * stage.epochs
         self.progress = Progress(micro_batches=setting.micro_batches)
         self._best: dict[str, torch.Tensor] | None = None
-        self._whole: tuple[PreTrainedModel, Split, Split] | None = None
+        self._probe: FrozenProbe | None = None
         self._unproven = 0
 
     def skip_frozen(self, store: PrefixStore) -> None:
         """Let the frozen layers' output be computed once; where that is not exact, the clock notes why."""
-        count = self.stage.frozen_layers
-        if trained := trained_below(self.model, count):
-            self._compute_frozen(f"weights that train lie below it: {', '.join(trained):.200}")
-            return
-        whole = self.steps.network, self.steps.train, self.validation
+        if reason := self._begin_reuse(store):
+            self._note_no_reuse(reason)
+
+    def _begin_reuse(self, store: PrefixStore) -> str:
+        """Take the output from the store from here on; otherwise the reason why not."""
+        count, setting = self.stage.frozen_layers, self.setting
+        probe = attempt(lambda: FrozenProbe(self.model, self.frozen, self.steps.train.inputs, count, setting))
+        if probe is None:
+            return "memory has no room for it"
+        if probe.trained_below:
+            return f"weights that train lie below it: {', '.join(probe.trained_below):.200}"
         train = store.get(self.model, self.steps.train, count)
         validation = store.get(self.model, self.validation, count) if isinstance(train, Split) else train
         if not isinstance(train, Split) or not isinstance(validation, Split):
-            self._compute_frozen(str(validation))
-            return
+            return str(validation)
+        if not probe.agrees(train.inputs):
+            return "it depends on how far a text is padded"
+        self._whole = self.steps.network, self.steps.train, self.validation
+        self._probe, self._unproven = probe, PROVING_STEPS
         self.steps.train, self.validation = train, validation
         self.steps.network = layers_between(self.steps.network, count)
-        self._whole, self._unproven = whole, PROVING_STEPS
+        return ""
 
-    def _compute_frozen(self, reason: str) -> None:
+    def _note_no_reuse(self, reason: str) -> None:
         self.setting.clock.note(f"{self.setting.name}: the frozen layers' output is not reused: {reason}")
 
     def _prove_frozen(self) -> None:
-        """Compare the logits through the stored output with those of the whole model; go on without it if they differ.
+        """Go on without the stored output if the frozen layers no longer give it after one of the first steps.
 
-        In the first steps a weight or a state that should be frozen would move. All steps so far were exact, because
-        they began from the state that was stored.
+        The steps up to here were exact: each began while they did.
         """
-        assert self._whole is not None
-        network, train, validation = self._whole
-        rows, setting = probe_rows(train.inputs.lengths), self.setting
-        with torch.inference_mode():
-            pairs = ((network, train), (self.steps.network, self.steps.train))
-            expected, found = (
-                forward(model.eval(), split.inputs.batch(rows), setting.device, setting.precision)
-                for model, split in pairs
-            )
-        if (found - expected).abs().max() <= TOLERANCE[setting.precision] * expected.abs().max():
+        assert self._probe is not None
+        if attempt(self._probe.stays):
             self._unproven -= 1
             return
         self._unproven = 0
         self.steps.network, self.steps.train, self.validation = self._whole
-        self._compute_frozen("it changes while the stage trains")
+        self._note_no_reuse("it changes while the stage trains")
 
     def reports(self) -> Iterator[Report]:
         """Train from where the progress stands to the end, with a report after each evaluation.

@@ -12,10 +12,10 @@ from trainable.checkpoint import resume_target, write_checkpoint
 from trainable.clock import Clock
 from trainable.config import Stage, TrialConfig
 from trainable.device import Ranks, pick_device, resolve_precision
-from trainable.encoder import fingerprint, new_model
+from trainable.encoder import fingerprint, new_model, usable_limits
 from trainable.errors import ConfigError
 from trainable.inputs import token_inputs
-from trainable.limits import limit_problems, limits
+from trainable.limits import limit_problems
 from trainable.optim import STEADY
 from trainable.prefix import PrefixStore
 from trainable.prepare import Prepared, stage_data, subset
@@ -51,7 +51,7 @@ class Trial:
     finished: bool = False
 
     def __post_init__(self) -> None:
-        if problems := limit_problems(self.config.model_dump(), limits(self.config.encoder)):
+        if problems := limit_problems(self.config.model_dump(), usable_limits(self.config.encoder)):
             raise ConfigError(problems)
         if not self.workspace.knows(fingerprint(self.config.encoder)):
             raise ConfigError(f"encoder: {self.config.encoder!r}: its weights were changed while the sweep ran")

@@ -70,7 +70,10 @@ def use_words(model: PreTrainedModel, stage: Stage, *splits: NDArray[np.int64] |
     if any(words is None for words in splits):
         return None
     decoupled = stage.optimizer == "adamw" or (stage.weight_decay == 0 and stage.optimizer != "adafactor")
-    whole = model.get_input_embeddings()
+    try:
+        whole = model.get_input_embeddings()
+    except NotImplementedError:  # CANINE has several
+        return None
     if not decoupled or type(whole) is not nn.Embedding or not whole.weight.requires_grad:
         return None
     shared = sum(p is whole.weight for _, p in model.named_parameters(remove_duplicate=False)) > 1

@@ -57,7 +57,7 @@ MORE: dict[str, Callable[[int], PreTrainedConfig]] = {
     "roformer": small("RoFormerConfig", embedding_size=16),
     "ernie": small("ErnieConfig"),
     "xlnet": xlnet,
-    "convbert": small("ConvBertConfig", embedding_size=16),
+    "convbert": small("ConvBertConfig", embedding_size=16, initializer_range=0.3),
     "megatron-bert": small("MegatronBertConfig"),
     "nystromformer": small("NystromformerConfig", num_landmarks=64, segment_means_seq_len=64),
     "data2vec-text": small("Data2VecTextConfig"),
@@ -73,6 +73,13 @@ MORE: dict[str, Callable[[int], PreTrainedConfig]] = {
     "esm": small("EsmConfig", position_embedding_type="rotary", mask_token_id=4),
     "gpt2": small("GPT2Config", n_embd=32, n_layer=DEPTH, n_head=2, n_positions=64, n_inner=64),
     "opt": small("OPTConfig", ffn_dim=64, word_embed_proj_dim=32),
+    "biogpt": small("BioGptConfig"),
+    "fnet": small("FNetConfig", initializer_range=0.3),
+    "roberta-prelayernorm": small("RobertaPreLayerNormConfig", pad_token_id=3),
+    "mobilebert": small("MobileBertConfig", embedding_size=16, true_hidden_size=16, intra_bottleneck_size=16),
+    "gte": small("GteConfig"),
+    "nomic-bert": small("NomicBertConfig"),
     "llama": small("LlamaConfig", num_key_value_heads=2),
-    "qwen2": small("Qwen2Config", num_key_value_heads=2),
+    # Its tokenizer adds a token of its own.
+    "qwen2": lambda words: small("Qwen2Config", num_key_value_heads=2)(words + 1),
 }

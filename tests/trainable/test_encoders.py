@@ -13,10 +13,11 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from trainable.checkpoint import load_trained
 from trainable.config import build_config
-from trainable.encoder import freeze, head_names, new_model, trained_weights
+from trainable.encoder import freeze, head_names, new_model, train_mode, trained_weights, usable_limits
 from trainable.errors import ConfigError
 from trainable.layers import anatomy, layers_of
 from trainable.limits import limits
+from trainable.pretrained import outline
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 
@@ -32,6 +33,8 @@ ABOVE = {
     "esm": "encoder.emb_layer_norm_after",
     "gpt2": "ln_f",
     "opt": "decoder.final_layer_norm",
+    "biogpt": "layer_norm",
+    "roberta-prelayernorm": "LayerNorm",
     "llama": "norm",
     "qwen2": "norm",
 }
@@ -74,6 +77,30 @@ def names_that_train(model: PreTrainedModel, kind: str, count: int) -> set[str]:
     }
 
 
+def test_the_longest_sequence_that_is_allowed_goes_through(folder: str) -> None:
+    longest = min(limits(folder).positions, 100)
+    ids = torch.full((1, longest), 7)
+    assert new_model(folder, LABELS, seed=0).eval()(input_ids=ids, attention_mask=ids // 7).logits.shape == (1, 3)
+
+
+@pytest.mark.parametrize("count", range(1, DEPTH + 1))
+def test_frozen_layers_drop_nothing(folder: str, count: int) -> None:
+    model = new_model(folder, LABELS, seed=0, dropout=0.5)
+    train_mode(model, freeze(model, count))
+    seen: list[torch.Tensor] = []
+
+    inner = next(
+        m
+        for m in reversed(list(layers_of(model)[count - 1].modules()))
+        if any(True for _ in m.parameters(recurse=False))
+    )
+    inner.register_forward_hook(lambda _, __, output: seen.append(output))
+    for _ in range(3):
+        model(input_ids=torch.arange(5, 13)[None], attention_mask=torch.ones(1, 8, dtype=torch.int64))
+    for states in seen[1:]:
+        torch.testing.assert_close(states, seen[0], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("count", range(DEPTH + 1))
 def test_exactly_what_lies_above_trains(folder: str, kind: str, count: int) -> None:
     model = new_model(folder, LABELS, seed=0)
@@ -81,6 +108,12 @@ def test_exactly_what_lies_above_trains(folder: str, kind: str, count: int) -> N
     assert {n for n, p in model.named_parameters() if p.requires_grad} == names_that_train(model, kind, count)
     if count:  # nothing is read for this, not even a weight
         assert trained_weights(folder, count) == trained_weights_of(folder, count)
+
+
+def test_counting_weights_reads_and_draws_none(tiny_bert: str) -> None:
+    state = torch.get_rng_state()
+    assert sum(p.untyped_storage().nbytes() for p in outline(tiny_bert).parameters()) < 1000
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def trained_weights_of(folder: str, count: int) -> int:
@@ -181,6 +214,49 @@ def test_a_weight_that_trains_below_turns_the_cache_off_and_says_so(base: dict[s
     assert "LayerNorm" in reports[-1].notes[0]
 
 
+def test_a_weight_that_is_read_below_without_a_call_turns_the_cache_off(
+    base: dict[str, Any], workspace: Workspace
+) -> None:
+    """The pooler runs after the layers, but here the embeddings read its bias."""
+
+    def tied(model: PreTrainedModel, count: int) -> list[torch.nn.Module]:
+        bias = model.base_model.pooler.dense.bias
+        model.base_model.embeddings.register_forward_hook(lambda _, __, states: states + bias)
+        return freeze(model, count)
+
+    with patch("trainable.training.freeze", tied):
+        plain = losses(trial_of(base, base["encoder"], replace(workspace, reuse_frozen=False), frozen_layers=2))
+        trial = trial_of(base, base["encoder"], workspace, frozen_layers=2)
+        assert losses(trial) == plain
+    assert "pooler.dense.bias" in trial.clock.notes[0]
+
+
+@pytest.mark.parametrize("kind", ["fnet", "convbert"])
+def test_an_output_that_depends_on_padding_is_not_reused(
+    kind: str, folders: dict[str, str], base: dict[str, Any], workspace: Workspace
+) -> None:
+    settings = {"frozen_layers": DEPTH, "padding_length": 60}  # texts of different lengths
+    plain = losses(trial_of(base, folders[kind], replace(workspace, reuse_frozen=False), **settings))
+    trial = trial_of(base, folders[kind], workspace, **settings)
+    assert losses(trial) == plain
+    assert "is not reused" in trial.clock.notes[0]
+
+
+def test_a_head_that_reads_the_last_token_finds_it_whatever_padding_the_configuration_names(
+    tiny_bert: str, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    config = MORE["gpt2"](len(tokenizer))
+    config.pad_token_id = 7
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model = new_model(str(tmp_path), LABELS, 0).eval()
+    alone, padded = (tokenizer(["good film", *more], padding=True, return_tensors="pt") for more in ([], ["a " * 9]))
+    with torch.no_grad():
+        expected, found = (model(b["input_ids"], attention_mask=b["attention_mask"]).logits for b in (alone, padded))
+    torch.testing.assert_close(found[0], expected[0])
+
+
 def test_an_output_that_changes_while_training_turns_the_cache_off_and_says_so(
     base: dict[str, Any], workspace: Workspace
 ) -> None:
@@ -226,10 +302,16 @@ def test_an_output_that_changes_while_training_turns_the_cache_off_and_says_so(
             transformers.BartModel(
                 transformers.BartConfig(vocab_size=99, d_model=32, **PAIR_OF_STACKS, max_position_embeddings=64)
             ),
-            "2 lists of 2 modules",
+            "is an encoder with a decoder",
+        ),
+        (
+            transformers.FlaubertModel(
+                transformers.FlaubertConfig(vocab_size=99, emb_dim=32, n_layers=2, n_heads=2, pad_index=0)
+            ),
+            "has 4 lists of 2 modules",
         ),
     ],
-    ids=["albert", "funnel", "bart"],
+    ids=["albert", "funnel", "bart", "flaubert"],
 )
 def test_what_cannot_be_told_apart_is_one_sentence_that_names_the_encoder(
     model: PreTrainedModel, reason: str, tmp_path: Path, tiny_bert: str
@@ -237,7 +319,6 @@ def test_what_cannot_be_told_apart_is_one_sentence_that_names_the_encoder(
     model.save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=reason) as caught:
-        limits(str(tmp_path))
-        freeze(new_model(str(tmp_path), LABELS, 0), 1)
+        usable_limits(str(tmp_path))
     (problem,) = caught.value.problems
     assert str(tmp_path) in problem

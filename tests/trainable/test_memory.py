@@ -17,11 +17,12 @@ from trainable.device import Ranks
 from trainable.encoder import fingerprint, new_model
 from trainable.errors import TrialError
 from trainable.evaluate import predict
+from trainable.frozen_probe import PROBE_ROWS
 from trainable.inputs import token_inputs
 from trainable.layers import layers_of
 from trainable.limits import locate
 from trainable.memory import attempt, out_of_memory
-from trainable.prefix import PROBE_ROWS, PrefixStore
+from trainable.prefix import PrefixStore
 from trainable.prepare import prepare
 from trainable.progress import Report, Setting
 from trainable.split import Split
