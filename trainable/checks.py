@@ -2,67 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from trainable.dataset import Dataset
-from trainable.errors import ConfigError
 from trainable.labels import UNCLEAR
 from trainable.raw import RawTable, is_unicode
 from trainable.rows import Key, Origin, overlapping
-from trainable.sentences import at, plural, short, some
+from trainable.sentences import at, plural, quoted, short, some
 from trainable.splits import groups
-from trainable.variants import fold
+from trainable.variants import variants
 
 MAX_CHARACTERS = 1_000_000
 """Of a text. No `padding_length` reads as many, and each further megabyte takes seconds and 60 MB to tokenise."""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns of a table that hold the texts and the label."""
-
-    text: str
-    text_b: str | None
-    label: str
-
-    def texts(self) -> list[str]:
-        """The one or two text columns."""
-        return [self.text] if self.text_b is None else [self.text, self.text_b]
-
-
-def choose_columns(dataset: Dataset, raw: RawTable) -> Columns:
-    """The columns a data set names, or the default ones.
-
-    Raises:
-        ConfigError: naming each column that is missing or used twice.
-    """
-    there = list(raw.columns)
-    pair = {"text_a", "text_b"} <= set(there)
-    text = dataset.text or ("text_a" if pair and "text" not in there else "text")
-    text_b = dataset.text_b or ("text_b" if pair and text == "text_a" else None)
-    columns = Columns(text, text_b, dataset.label)
-    wanted = {"text": text, "label": columns.label} | ({"text_b": text_b} if text_b else {})
-    problems = [_missing(raw.source, role, name, there) for role, name in wanted.items() if name not in there]
-    for name, count in Counter(wanted.values()).items():
-        if count > 1:
-            roles = " and ".join(role for role, column in wanted.items() if column == name)
-            problems.append(f"{raw.source}: {roles} are both column {name!r}; name different ones")
-    if problems:
-        raise ConfigError(problems)
-    return columns
-
-
-def _missing(source: str, role: str, name: str, there: list[str]) -> str:
-    close = difflib.get_close_matches(name, there, n=1, cutoff=0.5)
-    way_out = f"did you mean {close[0]!r}?" if close else f"name the right one with `{role}:`"
-    listed = ", ".join(map(repr, there)) if len(str(there)) <= 300 else f"{str(there)[1:300]}..."
-    return f"{source}: no column {name!r} for the {role}; there are {listed}; {way_out}"
 
 
 def check_texts(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[int], list[str]]:
@@ -98,13 +52,14 @@ def check_alone(source: str, keys: Sequence[Key], origin: Origin, names: Sequenc
     """Complain of labels with too few different texts to stand in each of `parts` splits."""
     _, first = groups(keys)
     counts = np.bincount(origin.table.labels[first], minlength=len(names))
-    few = [n for n in np.flatnonzero((counts > 0) & (counts < parts)).tolist() if not may_lack(origin, n)]
+    few = [n for n in np.flatnonzero((counts > 0) & (counts < parts)).tolist() if not _may_lack(origin, n)]
     if few:
         row = int(np.flatnonzero(origin.table.labels == few[0])[0])
+        rare = {names[i]: None for i in few}
+        way_out = _way_out(rare, [origin], names, "add rows, join labels with `labels:`, or remove them")
         yield (
             f"{source}: {plural(len(few), 'label')} with fewer than {parts} different texts, too few for "
-            f"{parts} splits: {some({names[i]: None for i in few})}, the first on {origin.where(row)}; add rows, "
-            "join labels with `labels:`, or remove them"
+            f"{parts} splits: {some(rare)}, the first on {origin.where(row)}; {way_out}"
         )
 
 
@@ -121,22 +76,41 @@ def check_splits(parts: Mapping[str, Origin], names: Sequence[str]) -> Iterator[
             f"{train.raw.source}: all {len(train.table)} training rows have the label "
             f"{short(names[min(seen)])}; there is nothing to tell apart"
         )
-    known = [n for n in range(len(names)) if n in seen or may_lack(train, n)]
+    known = [n for n in range(len(names)) if n in seen or _may_lack(train, n)]
     for split, part in parts.items():
         unseen = np.flatnonzero(~np.isin(part.table.labels, known)).tolist()
         if unseen and seen:
             strange = Counter(names[part.table.labels[i]] for i in unseen)
-            trained = {fold(names[n]) for n in seen}
-            alike = any(fold(name) in trained for name in strange)
-            way_out = "which differ from training's in blanks, case or Unicode form; join them with `labels:`"
+            way_out = _way_out(strange, parts.values(), names, "add training rows or remove these")
             yield (
                 f"{part.raw.source}: {plural(len(unseen), f'{split} row')} with labels unseen in training: "
-                f"{some(strange)}, the first on {part.where(unseen[0])}"
-                f"{f', {way_out}' if alike else '; add training rows or remove these'}"
+                f"{some(strange)}, the first on {part.where(unseen[0])}; {way_out}"
             )
 
 
-def may_lack(origin: Origin, number: int) -> bool:
+def counts_of(parts: Iterable[Origin], names: Sequence[str]) -> dict[str, int]:
+    """How many rows of some splits have each label."""
+    labels = np.concatenate([part.table.labels for part in parts])
+    return dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True))
+
+
+def _way_out(rare: Iterable[str], parts: Iterable[Origin], names: Sequence[str], otherwise: str) -> str:
+    """What helps against labels with too few rows: to join them with labels that look like them, where there are some.
+
+    Args:
+        rare: the labels.
+        parts: the splits that count.
+        names: of all labels.
+        otherwise: what helps where none looks like another.
+    """
+    alike = [group for group in variants(counts_of(parts, names)) if not set(group).isdisjoint(rare)]
+    if not alike:
+        return otherwise
+    listed = "; ".join(" = ".join(map(quoted, group)) for group in alike[:5])
+    return f"labels that differ only in blanks, case or Unicode form get one name with `labels:` ({listed})"
+
+
+def _may_lack(origin: Origin, number: int) -> bool:
     """Whether rows of a class may be among those that were refused, so that their want is no second mistake."""
     return not origin.lacks.isdisjoint({number, UNCLEAR})
 
@@ -161,9 +135,9 @@ def check_overlap(parts: Mapping[str, Origin], highest: float) -> Iterator[tuple
                 f"too, the first on {b.where(row)}"
             )
             if share > highest:
-                quoted = short(b.table.text[row])
+                text = short(b.table.text[row])
                 way_out = f"remove them, or allow it with max_overlap: {_rounded_up(share)}"
-                yield True, f"{b.raw.source}: {sentence}: {quoted}; {way_out}"
+                yield True, f"{b.raw.source}: {sentence}: {text}; {way_out}"
             else:
                 yield False, f"{second}: {sentence}"
 
@@ -178,6 +152,14 @@ def notes_on(split: str, origin: Origin) -> Iterator[str]:
     if len(conflicts):
         row = int(first[conflicts[0]])
         yield f"{split}: {plural(len(conflicts), 'text')} with more than one label, the first on {origin.where(row)}"
+
+
+def absent_note(train: Origin, names: Sequence[str]) -> Iterator[str]:
+    """Say which labels no training row has, refused rows aside."""
+    there = set(train.table.labels.tolist())
+    absent = [name for number, name in enumerate(names) if number not in there and not _may_lack(train, number)]
+    if absent and there:
+        yield f"train: no row has the label {', '.join(map(short, absent[:5]))} ({len(absent)} such labels)"
 
 
 def _rounded_up(share: float) -> str:

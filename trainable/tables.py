@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable import checks
+from trainable.columns import Columns, columns_of
 from trainable.dataset import LEFT_OUT, Dataset
 from trainable.empty import empty_rows, without_empty
 from trainable.errors import ConfigError
@@ -20,7 +21,6 @@ from trainable.labels import read_labels
 from trainable.raw import RawTable
 from trainable.reading import read_raw
 from trainable.rows import Origin, Table, overlap
-from trainable.sentences import short
 from trainable.splits import split_rows
 from trainable.unlabelled import without_unlabelled
 from trainable.variants import variants_note
@@ -75,39 +75,37 @@ def examine(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> tuple[Splits
     Raises:
         ConfigError: where files or columns are missing, so that there are no rows at all.
     """
-    raws, notes, unlabelled = without_unlabelled(dataset, read_raw(dataset, roots))
-    chosen = _chosen(dataset, raws)
-    found = Findings(unlabelled, notes)
-    raws = without_empty(dataset, raws, {split: columns.texts() for split, columns in chosen.items()}, found)
+    found = Findings()
+    raws = without_unlabelled(dataset, read_raw(dataset, roots), found)
+    columns = columns_of(dataset, raws)
+    raws = without_empty(dataset, raws, {split: chosen.texts() for split, chosen in columns.items()}, found)
     labels = read_labels(dataset, raws, found)
-    names, problems = labels.names, found.problems
     origins = {
-        split: _checked(dataset, raw, chosen[split], labels.of_rows[split], found) for split, raw in raws.items()
+        split: _usable(dataset, raw, columns[split], labels.of_rows[split], found) for split, raw in raws.items()
     }
-    parts, alone = _split(dataset, origins, names)
-    problems += alone
-    problems += checks.check_splits(parts, names)
-    notes += [note for raw in raws.values() for note in raw.notes]
-    counts = np.bincount(np.concatenate([part.table.labels for part in parts.values()]), minlength=len(names))
-    notes += variants_note(dict(zip(names, counts.tolist(), strict=True)), named=dataset.labels is not None)
-    notes += [note for split, part in parts.items() for note in checks.notes_on(split, part)]
+    parts = _split(dataset, origins, labels.names, found)
+    found.problems += checks.check_splits(parts, labels.names)
+    found.notes += [note for raw in raws.values() for note in raw.notes]
+    found.notes += variants_note(checks.counts_of(parts.values(), labels.names), named=dataset.labels is not None)
+    found.notes += [note for split, part in parts.items() for note in checks.notes_on(split, part)]
     for is_error, sentence in checks.check_overlap(parts, dataset.max_overlap):
-        (problems if is_error else notes).append(sentence)
-    counts = np.bincount(parts["train"].table.labels, minlength=len(names))
-    absent = [names[i] for i in np.flatnonzero(counts == 0).tolist() if not checks.may_lack(parts["train"], i)]
-    if absent and len(parts["train"].table):
-        notes.append(f"train: no row has the label {', '.join(map(short, absent[:5]))} ({len(absent)} such labels)")
+        (found.problems if is_error else found.notes).append(sentence)
+    found.notes += checks.absent_note(parts["train"], labels.names)
     tables = {split: part.table for split, part in parts.items()}
-    print_ = _fingerprint(tables, names)
-    name = short_name(dataset)
-    test = tables.get("test")
-    columns = tuple(chosen["train"].texts())
-    return Splits(name, tables["train"], tables["validation"], test, names, print_, tuple(notes), columns), problems
+    splits = Splits(
+        name=short_name(dataset),
+        train=tables["train"],
+        validation=tables["validation"],
+        test=tables.get("test"),
+        label_names=labels.names,
+        fingerprint=_fingerprint(tables, labels.names),
+        notes=tuple(found.notes),
+        text_columns=tuple(columns["train"].texts()),
+    )
+    return splits, found.problems
 
 
-def _checked(
-    dataset: Dataset, raw: RawTable, columns: checks.Columns, numbers: NDArray[np.int64], found: Findings
-) -> Origin:
+def _usable(dataset: Dataset, raw: RawTable, columns: Columns, numbers: NDArray[np.int64], found: Findings) -> Origin:
     """The rows of a split that a trial can use; `numbers` are the classes of all."""
     texts = [raw.cells(column) for column in columns.texts()]
     usable = numbers >= 0
@@ -123,20 +121,7 @@ def _checked(
     return Origin(table, raw, kept, frozenset(numbers[~usable].tolist()))
 
 
-def _chosen(dataset: Dataset, raws: Mapping[str, RawTable]) -> dict[str, checks.Columns]:
-    chosen: dict[str, checks.Columns] = {}
-    problems: list[str] = []
-    for split, raw in raws.items():
-        try:
-            chosen[split] = checks.choose_columns(dataset, raw)
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    return chosen
-
-
-def _split(dataset: Dataset, origins: dict[str, Origin], names: tuple[str, ...]) -> tuple[dict[str, Origin], list[str]]:
+def _split(dataset: Dataset, origins: dict[str, Origin], names: tuple[str, ...], found: Findings) -> dict[str, Origin]:
     """Take the splits that are not given from the training rows."""
     one_table = len(origins) == 1 and dataset.train is None
     one_table &= dataset.saved_splits().get("test") != LEFT_OUT
@@ -145,15 +130,15 @@ def _split(dataset: Dataset, origins: dict[str, Origin], names: tuple[str, ...])
     if "test" not in origins and test_fraction:
         fractions["test"] = test_fraction
     if not fractions:
-        return origins, []
+        return origins
     whole = origins["train"]
     keys = list(whole.table.keys())
-    problems = list(checks.check_alone(whole.raw.source, keys, whole, names, len(fractions) + 1))
+    found.problems += checks.check_alone(whole.raw.source, keys, whole, names, len(fractions) + 1)
     rows = split_rows(keys, whole.table.labels, list(fractions.values()), dataset.split_seed)
     parts = {split: whole.take(r) for split, r in zip(["train", *fractions], rows, strict=True)} | {
         split: part for split, part in origins.items() if split != "train"
     }
-    return {split: parts[split] for split in ("train", "validation", "test") if split in parts}, problems
+    return {split: parts[split] for split in ("train", "validation", "test") if split in parts}
 
 
 def _fingerprint(tables: Mapping[str, Table], names: tuple[str, ...]) -> str:

@@ -5,34 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trainable.dataset import Dataset
+from trainable.findings import Findings
 from trainable.raw import RawTable
 from trainable.saved_splits import SPLITS
 
 
-def without_unlabelled(
-    dataset: Dataset, raws: Mapping[str, RawTable]
-) -> tuple[dict[str, RawTable], list[str], list[str]]:
-    """Leave out validation and test splits that have no labels.
+def without_unlabelled(dataset: Dataset, raws: Mapping[str, RawTable], found: Findings) -> dict[str, RawTable]:
+    """Leave out validation and test splits that have no labels, and add to `found` why.
 
     A test split that came with the data set and that nobody asked for is left out with a note. One that a setting
     names is a mistake, and so is a validation split, which decides the search.
-
-    Returns:
-        the other splits, notes, and problems.
     """
-    kept, notes, problems = dict(raws), [], []
+    kept = dict(raws)
     for split in SPLITS[1:]:
         if split not in raws or not (how := _without_labels(raws[split], raws["train"], dataset.label)):
             continue
         raw = kept.pop(split)
         what = f"{raw.source}: none of the {raw.rows} rows of the {split} split has a label: {how}"
         if split == "test" and not dataset.asks_for(split):
-            notes.append(f"{what}; the split is left out")
+            found.notes.append(f"{what}; the split is left out")
         elif dataset.folder or dataset.hub:
-            problems.append(f"{what}; name another with `splits`, or leave it out: `splits: {{{split}: none}}`")
+            found.problems.append(f"{what}; name another with `splits`, or leave it out: `splits: {{{split}: none}}`")
         else:
-            problems.append(f"{what}; name another file, or leave the setting `{split}` out")
-    return kept, notes, problems
+            found.problems.append(f"{what}; name another file, or leave the setting `{split}` out")
+    return kept
 
 
 def _without_labels(raw: RawTable, train: RawTable, label: str) -> str:

@@ -21,7 +21,7 @@ def variants(names: Mapping[str, int]) -> list[list[str]]:
     """
     folded: dict[str, list[str]] = defaultdict(list)
     for name in sorted(names, key=lambda name: -names[name]):
-        folded[fold(name)].append(name)
+        folded[_fold(name)].append(name)
     return [group for group in folded.values() if len(group) > 1]
 
 
@@ -56,7 +56,7 @@ def _joined(names: Mapping[str, int], groups: list[list[str]]) -> str:
     return f"{{{whole if len(whole) <= _LONGEST else ', '.join([*pairs[:2], '...'])}}}"
 
 
-def fold(name: str) -> str:
+def _fold(name: str) -> str:
     """What names that look like one have in common."""
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return plain(" ".join("".join(c for c in text if not _is_invisible(c)).split()))

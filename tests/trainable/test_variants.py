@@ -60,10 +60,15 @@ def test_a_label_unseen_in_training_that_looks_like_one_there_is_said_to(tmp_pat
     for name, labels in (("t.csv", ["spam", "ham"]), ("v.csv", ["Spam ", "ham"])):
         rows = [f"{name} {i},{labels[i % 2]}" for i in range(20)]
         (tmp_path / name).write_text("\n".join(["text,label", *rows]))
-    with pytest.raises(
-        ConfigError, match="'Spam ' 10x, the first on line 2, which differ .* join them with `labels:`$"
-    ):
+    with pytest.raises(ConfigError, match=r"'Spam ' 10x, the first on line 2; .* with `labels:` \('Spam ' = 'spam'\)$"):
         read_splits(Dataset(train="t.csv", validation="v.csv"), [tmp_path])
+
+
+def test_a_rare_label_that_looks_like_another_is_said_to(tmp_path: Path) -> None:
+    rows = [f"text {i},{['spam', 'ham'][i % 2]}" for i in range(30)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows, "text 30,Ham"]))
+    with pytest.raises(ConfigError, match=r"'Ham', the first on line 32; .* with `labels:` \('ham' = 'Ham'\)$"):
+        read_splits(Dataset(csv="t.csv"), [tmp_path])
 
 
 def test_labels_that_differ_otherwise_are_left_alone() -> None:
