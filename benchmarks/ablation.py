@@ -42,7 +42,7 @@ def _unfused() -> Iterator[None]:
     import torch
 
     plain = {"adamw": lambda groups, lr: torch.optim.AdamW(groups, lr=lr, foreach=False, fused=False)}
-    with patch.dict("trainable.optim.OPTIMIZERS", plain):
+    with patch.dict("trainable.loop.optimizers.OPTIMIZERS", plain):
         yield
 
 
@@ -52,13 +52,13 @@ OFF: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "frozen layers kept": nullcontext,
     "bf16": nullcontext,
     "dynamic padding": nullcontext,
-    "batches of like lengths": lambda: patch("trainable.batches.POOL", 1),
-    "first token alone": lambda: patch("trainable.training.first_token_alone", lambda model: model),
-    "vocabulary cut": lambda: patch("trainable.vocabulary.LARGEST_SHARE", 0.0),
-    "evaluation in the caches": lambda: patch("trainable.split.TOKEN_BUDGET", {"cpu": 4096, "cuda": 65536}),
-    "plain attention": lambda: patch("trainable.forward.kernels", lambda device: nullcontext()),
+    "batches of like lengths": lambda: patch("trainable.inputs.batches.POOL", 1),
+    "first token alone": lambda: patch("trainable.loop.training.first_token_alone", lambda model: model),
+    "vocabulary cut": lambda: patch("trainable.model.vocabulary.LARGEST_SHARE", 0.0),
+    "evaluation in the caches": lambda: patch("trainable.inputs.split.TOKEN_BUDGET", {"cpu": 4096, "cuda": 65536}),
+    "plain attention": lambda: patch("trainable.compute.forward.kernels", lambda device: nullcontext()),
     "fused optimiser": _unfused,
-    "steps recorded": lambda: patch("trainable.steps.RECORDABLE", frozenset()),
+    "steps recorded": lambda: patch("trainable.loop.steps.RECORDABLE", frozenset()),
 }
 """Levers by name, each with a context in which trials run without it."""
 
@@ -116,7 +116,7 @@ def run(data: Path, folder: Path, on: set[str], trials: list[dict[str, Any]], se
     """Run the trials with these levers on and all others off."""
     import torch
 
-    from trainable.config import build_config
+    from trainable.settings.config import build_config
     from trainable.trial import run_trial
     from trainable.workspace import Workspace
 

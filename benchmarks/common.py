@@ -192,7 +192,7 @@ def machine() -> dict[str, Any]:
     """What the figures were taken on, with the matrix-product peak measured now."""
     import torch
 
-    from trainable.device import matmul_peak
+    from trainable.compute.device import matmul_peak
 
     if (load := os.getloadavg()[0]) > 0.5:
         print(f"warning: load is {load:.1f} before the start; figures of a busy machine mean nothing", file=sys.stderr)

@@ -25,8 +25,8 @@ from mortal import Killer, Parts, start
 from rich.console import Console
 from rich.table import Table
 
-from search.place import Place, load_outcome
-from search.records import Outcome, State
+from search.record.records import Outcome, State
+from search.storage.sweep_folder import Place, load_outcome
 
 SAMPLES = ROOT / "spaces" / "samples"
 METRIC = "macro_f1"

@@ -7,7 +7,7 @@ import trainable  # noqa: F401  (it silences the Hub's libraries)
 # Read once by the libraries, when they are imported: so here, before any module of this package imports them.
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # search/delivery.py tries again, and lets itself be ended meanwhile
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # search/tracking/delivery.py tries again, and can be ended meanwhile
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds; longer than a server waits for a locked SQLite file
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for the JSON of --json
     "RAY_USAGE_STATS_ENABLED": "0",

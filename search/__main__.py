@@ -16,8 +16,8 @@ import typer
 from rich.console import Console
 
 from search.errors import HaltError, PlanError, shown
+from search.preflight.rehearsal_process import RehearsalProcess
 from search.redaction import redact
-from search.rehearsal_process import RehearsalProcess
 from search.streams import make_printable
 from spaces import SpaceError, shipped
 from trainable.errors import ConfigError, TrialError
@@ -50,8 +50,8 @@ def run(
 ) -> None:
     """Run a sweep to its end and print the winner."""
     with _readable_errors():
-        from search.plan import find_experiment, load_plan
-        from search.start import start_sweep
+        from search.engine.start import start_sweep
+        from search.plan.plan import find_experiment, load_plan
 
         plan = load_plan(find_experiment(experiment), _pairs(set_))
         _print(start_sweep(plan, storage, address, RehearsalProcess if address is None else None), as_json)
@@ -67,10 +67,10 @@ def doctor(
 ) -> None:
     """Check what a sweep needs, one batch of its most expensive corner included, and run nothing."""
     with _readable_errors():
-        from search.plan import find_experiment, load_plan
+        from search.plan.plan import find_experiment, load_plan
 
         plan = load_plan(find_experiment(experiment), _pairs(set_))
-        from search.doctor import examine, print_checks, to_json  # with Ray: a mistake need not wait for it
+        from search.preflight.doctor import examine, print_checks, to_json  # with Ray: a mistake need not wait for it
 
         checks = examine(plan, storage, address)
         print(to_json(checks)) if as_json else print_checks(checks, Console())
@@ -88,7 +88,7 @@ def resume(
 ) -> None:
     """Go on with a sweep that was interrupted, or give a finished one more (--set sweep.trials=40)."""
     with _readable_errors():
-        from search.start import resume_sweep
+        from search.engine.start import resume_sweep
 
         _print(resume_sweep(name, storage, address, _pairs(set_)), as_json)
 
@@ -103,7 +103,7 @@ def extend(
 ) -> None:
     """Go on with a sweep, finished or interrupted, with further trials and all that it has learnt."""
     with _readable_errors():
-        from search.start import extend_sweep
+        from search.engine.start import extend_sweep
 
         _print(extend_sweep(name, storage, trials, address), as_json)
 
@@ -118,8 +118,8 @@ def show(
 ) -> None:
     """Print what a sweep has come to."""
     with _readable_errors():
-        from search.show import current_outcome
-        from search.times import print_times
+        from search.show.current import current_outcome
+        from search.show.times import print_times
 
         outcome = current_outcome(name, storage, _pairs(set_))
         if time and not as_json:
@@ -140,10 +140,10 @@ def export(
 ) -> None:
     """Write the winning model to a folder that transformers loads, and prove that it is the same model."""
     with _readable_errors():
-        from search.exportable import choose
+        from search.export.exportable import choose
 
         chosen = choose(name, storage, to, trial, _pairs(set_), seed)
-        from search.export import export_chosen  # with torch: a mistake need not wait for it
+        from search.export.export import export_chosen  # with torch: a mistake need not wait for it
 
         exported = export_chosen(chosen, to)
         if as_json:
@@ -165,7 +165,7 @@ def predict(
 ) -> None:
     """Label the texts of a file: its rows with a label and a probability for each class."""
     with _readable_errors():
-        from search.predict import predict_file
+        from search.export.predict import predict_file
 
         predict_file(model, file, output, _pairs(set_))
 
@@ -180,7 +180,7 @@ def inspect(
 ) -> None:
     """Show rows, classes, token lengths, duplicates and what a padding length would cost."""
     with _readable_errors():
-        from search.inspect import print_inspection
+        from search.show.inspect import print_inspection
 
         print_inspection(file, encoder, _pairs(set_), Console())
 
@@ -193,7 +193,7 @@ def ui(
 ) -> None:
     """Open the MLflow UI on what the sweeps of a storage folder recorded."""
     with _readable_errors():
-        from search.store_uri import default_uri, ui_command
+        from search.storage.store_uri import default_uri, ui_command
 
         address = uri or default_uri(storage)
         if uri is None and not (storage / "mlflow.db").is_file():
@@ -208,13 +208,13 @@ def ui(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of experiment files, for completion in editors."""
-    from search.schema import experiment_schema
+    from search.plan.schema import experiment_schema
 
     print(json.dumps(experiment_schema(), indent=1))
 
 
 def _print(outcome: Any, as_json: bool) -> None:
-    from search.report import print_outcome
+    from search.show.report import print_outcome
 
     if as_json:
         print(json.dumps(outcome.to_json()))

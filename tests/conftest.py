@@ -23,7 +23,7 @@ from hypothesis import settings
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
 if TYPE_CHECKING:
-    from search.place import Place
+    from search.storage.sweep_folder import Place
 
 # How long an example takes is the machine's affair.
 settings.register_profile("steady", deadline=None)
@@ -52,7 +52,7 @@ def free_port() -> Callable[[], int]:
 @pytest.fixture
 def ray_when_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray is not started ahead of its use: what is refused would wait for it."""
-    monkeypatch.setattr("search.cluster.starting", lambda *_: nullcontext())
+    monkeypatch.setattr("search.cluster.join.starting", lambda *_: nullcontext())
 
 
 @pytest.fixture(scope="session")
@@ -112,14 +112,14 @@ def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 def make_sweep(storage: Path, trial: dict[str, Any]) -> "Place":
     """A finished sweep, made without Ray: trial 0 is trained and wins, trial 1 was stopped half-way."""
     # Only here: tests of the other packages start without Ray and Optuna.
-    from search.data import check_data
-    from search.finish import test_score
-    from search.ledger import Ledger
-    from search.place import Place
-    from search.plan import build_plan
-    from search.records import State
-    from search.selection import trial_config
-    from search.summary import summarise
+    from search.engine.finish import test_score
+    from search.plan.data import check_data
+    from search.plan.plan import build_plan
+    from search.record.records import State
+    from search.storage.sweep_folder import Place
+    from search.study.ledger import Ledger
+    from search.study.selection import trial_config
+    from search.study.summary import summarise
     from trainable.trial import run_trial
 
     points = [{"target.epochs": 2}, {"target.epochs": 1}]

@@ -14,17 +14,18 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from search.__main__ import app
-from search.plan import build_plan
-from search.settings import SweepSettings
-from trainable.config import Source, Stage, Target, TrialConfig
-from trainable.dataset import Dataset
-from trainable.strict import Strict
-from trainable.yaml_file import parse_yaml
+from search.plan.plan import build_plan
+from search.plan.settings import SweepSettings
+from trainable.settings.config import Source, Stage, Target, TrialConfig
+from trainable.settings.dataset import Dataset
+from trainable.settings.strict import Strict
+from trainable.settings.yaml_file import parse_yaml
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 SETTINGS = ROOT / "docs" / "experiment-file.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
+EXTEND = ROOT / "docs" / "extend.md"
+PAGES = [README, ROOT / "README.zh.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 PACKAGES = ("spaces", "trainable", "search")
 
 TABLES: dict[str, tuple[type[Strict], type[BaseModel] | None]] = {
@@ -78,27 +79,27 @@ def defaults(heading: str) -> dict[str, str]:
     return dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section(SETTINGS, heading), re.MULTILINE))
 
 
-def file_map() -> list[str]:
-    (block,) = re.findall(r"^```text\n(.*?)^```$", section(README, "File map"), re.DOTALL | re.MULTILINE)
+def folder_map() -> list[str]:
+    (block,) = re.findall(r"^```text\n(.*?)^```$", section(EXTEND, "Find your way"), re.DOTALL | re.MULTILINE)
     lines = [line for line in block.splitlines() if line]
     assert [line for line in lines if not re.fullmatch(r"\S+ {2,}\S.*", line)] == [], "a path, spaces, what it is"
     return [line.split()[0] for line in lines]
 
 
-def test_every_path_of_the_file_map_exists_once() -> None:
-    paths = file_map()
+def test_every_path_of_the_folder_map_exists_once() -> None:
+    paths = folder_map()
     assert [path for path in paths if not (ROOT / path).exists()] == []
     assert len(paths) == len(set(paths))
 
 
-def test_the_file_map_lists_every_module_and_shipped_file() -> None:
-    there = {
-        path.relative_to(ROOT).as_posix()
-        for package in PACKAGES
-        for suffix in ("py", "yaml")
-        for path in (ROOT / package).rglob(f"*.{suffix}")
-    }
-    assert sorted(there - set(file_map())) == []
+def test_the_folder_map_lists_every_folder() -> None:
+    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    there = {f"{path.parent.relative_to(ROOT).as_posix()}/" for path in modules}
+    assert sorted(there - set(folder_map())) == []
+
+
+def test_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 250
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "LOG.md"], ids=lambda page: page.name)

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from search.store_uri import ui_command
-from trainable.yaml_file import dump_yaml
+from search.storage.store_uri import ui_command
+from trainable.settings.yaml_file import dump_yaml
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(path for package in ("spaces", "trainable", "search") for path in (ROOT / package).rglob("*.py"))
@@ -125,9 +125,9 @@ def hear(event, arguments):
 sys.addaudithook(hear)
 from pathlib import Path
 import psutil, ray
-from search import cluster
-from search.plan import load_plan
-from search.start import start_sweep
+from search.cluster import join as cluster
+from search.plan.plan import load_plan
+from search.engine.start import start_sweep
 join = cluster.join
 def watched(*arguments, **named):
     join(*arguments, **named)

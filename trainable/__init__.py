@@ -5,8 +5,8 @@
 
 import os
 
-from trainable.config import TrialConfig, build_config
 from trainable.errors import ConfigError, TrialError
+from trainable.settings.config import TrialConfig, build_config
 
 __all__ = ["ConfigError", "TrialConfig", "TrialError", "build_config"]
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from trainable.config import COMPARED_AT, TrialConfig, build_config
 from trainable.errors import ConfigError, TrialError
-from trainable.limits import resolve
+from trainable.model.limits import resolve
 from trainable.progress import Report
+from trainable.settings.config import COMPARED_AT, TrialConfig, build_config
+from trainable.settings.wording import shown
+from trainable.settings.yaml_file import load_yaml, parse_value
 from trainable.trial import run_trial
-from trainable.wording import shown
 from trainable.workspace import Workspace
-from trainable.yaml_file import load_yaml, parse_value
 
 
 def main() -> int:

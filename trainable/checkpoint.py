@@ -7,14 +7,14 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from trainable.config import TrialConfig, build_config
-from trainable.encoder import fingerprint, new_model
 from trainable.errors import ConfigError
+from trainable.loop.training import StageTraining
+from trainable.model.encoder import fingerprint, new_model
 from trainable.progress import Progress
-from trainable.seal import check, seal
-from trainable.trained_on import TrainedOn, to_json, trained_on
-from trainable.training import StageTraining
-from trainable.transfer import copy_weights
+from trainable.settings.config import TrialConfig, build_config
+from trainable.stages.trained_on import TrainedOn, to_json, trained_on
+from trainable.stages.transfer import copy_weights
+from trainable.store.checksums import check, seal
 
 FINISHED = "model.safetensors"
 """The file of a checkpoint that holds the model of a finished trial."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from trainable.clock import Clock
-from trainable.device import Ranks
+from trainable.compute.device import Ranks
 
 
 @dataclass(frozen=True)

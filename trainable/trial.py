@@ -10,22 +10,22 @@ from pathlib import Path
 
 from trainable.checkpoint import resume_target, write_checkpoint
 from trainable.clock import Clock
-from trainable.config import Stage, TrialConfig
-from trainable.device import Ranks, pick_device, resolve_precision
-from trainable.encoder import fingerprint, new_model, usable_limits
+from trainable.compute.device import Ranks, pick_device, resolve_precision
 from trainable.errors import ConfigError
-from trainable.inputs import token_inputs
-from trainable.limits import limit_problems
-from trainable.optim import STEADY
-from trainable.prefix import PrefixStore
-from trainable.prepare import Prepared, stage_data, subset
+from trainable.inputs.prefix import PrefixStore
+from trainable.inputs.prepare import Prepared, stage_data, subset
+from trainable.inputs.split import Split
+from trainable.inputs.token_inputs import token_inputs
+from trainable.loop.optimizers import STEADY
+from trainable.loop.training import StageTraining
+from trainable.model.encoder import fingerprint, new_model, usable_limits
+from trainable.model.limits import limit_problems
 from trainable.progress import Report, Setting
-from trainable.seal import check
-from trainable.source import TrainedSource, is_done, load_source, source_key, train_once, trunk_key
-from trainable.split import Split
-from trainable.trained_on import StageData, TrainedOn
-from trainable.training import StageTraining
-from trainable.transfer import transfer
+from trainable.settings.config import Stage, TrialConfig
+from trainable.stages.stage_cache import TrainedSource, is_done, load_source, source_key, train_once, trunk_key
+from trainable.stages.trained_on import StageData, TrainedOn
+from trainable.stages.transfer import transfer
+from trainable.store.checksums import check
 from trainable.workspace import Workspace
 
 

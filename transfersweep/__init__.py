@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from search.records import Outcome
+    from search.record.records import Outcome
 
 __all__ = ["Outcome", "load", "run"]
 
@@ -63,9 +63,9 @@ def run(
         trainable.errors.ConfigError: with every reason for which the sweep cannot begin.
     """
     check_packages()
-    from search.plan import find_experiment, load_plan, plan_of
-    from search.rehearsal_process import RehearsalProcess
-    from search.start import start_sweep
+    from search.engine.start import start_sweep
+    from search.plan.plan import find_experiment, load_plan, plan_of
+    from search.preflight.rehearsal_process import RehearsalProcess
 
     given = {name: json.dumps(value) for name, value in (settings or {}).items()}
     if isinstance(experiment, Mapping):
@@ -86,7 +86,7 @@ def load(name: str, *, storage: str | Path = "runs") -> Outcome:
         search.errors.PlanError: if there is no such sweep.
     """
     check_packages()
-    from search.show import current_outcome
+    from search.show.current import current_outcome
 
     return current_outcome(name, Path(storage))
 
@@ -95,7 +95,7 @@ def __getattr__(name: str) -> Any:
     """`Outcome`, imported when it is asked for."""
     if name == "Outcome":
         check_packages()
-        from search.records import Outcome
+        from search.record.records import Outcome
 
         return Outcome
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from search.__main__ import app
-from trainable.yaml_file import dump_yaml
+from trainable.settings.yaml_file import dump_yaml
 
 LONGEST = 2000  # characters of a message's line: what a terminal shows without drowning its reader
 
@@ -54,7 +54,7 @@ def run_refused(refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest
     def begun(*_: object, **__: object) -> None:
         raise AssertionError("the sweep was begun")
 
-    monkeypatch.setattr("search.cluster.starting", begun)  # or a mistake that is not seen costs a whole sweep
+    monkeypatch.setattr("search.cluster.join.starting", begun)  # or a mistake that is not seen costs a whole sweep
 
     def run(file: Path, *arguments: object) -> str:
         storage = tmp_path / "storage"

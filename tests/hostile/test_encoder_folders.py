@@ -165,8 +165,8 @@ def test_a_pickle_dressed_as_safetensors_is_not_opened(
 @pytest.mark.parametrize("name", ["encoder.layer.1.output.dense.weight", "embeddings.word_embeddings.weight"])
 def test_weights_that_the_configuration_does_not_fit(name: str, encoder: Path) -> None:
     """A missing tensor would be drawn at random, in silence."""
-    from trainable.encoder import new_model
     from trainable.errors import ConfigError
+    from trainable.model.encoder import new_model
 
     file = encoder / "model.safetensors"
     weights = load_file(file)

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from search.errors import PlanError, shown
-from search.plan import load_plan
+from search.plan.plan import load_plan
 from spaces import shipped
-from trainable.dataset import Dataset
+from trainable.data.csv_files import read_csv
+from trainable.data.tables import examine
 from trainable.errors import ConfigError
-from trainable.raw_csv import read_csv
-from trainable.tables import examine
+from trainable.settings.dataset import Dataset
 
 QUICKSTART = shipped()["quickstart"].read_text(encoding="utf-8")
 quick = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

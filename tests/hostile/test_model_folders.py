@@ -18,8 +18,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from search.export import export_trial
-from search.place import Place
+from search.export.export import export_trial
+from search.storage.sweep_folder import Place
 
 Refused = Callable[..., str]
 Spoil = Callable[[Path], object]

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 import pytest
 
-from search.place import Place
+from search.storage.sweep_folder import Place
 
 Refused = Callable[..., str]
 COMMANDS = ("show", "resume", "export")

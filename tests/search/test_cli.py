@@ -11,12 +11,12 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from search.__main__ import app
-from search.data import check_data
-from search.place import Place
-from search.plan import load_plan
-from search.study_file import StudyFile
-from trainable.metrics import Direction
-from trainable.yaml_file import dump_yaml
+from search.plan.data import check_data
+from search.plan.plan import load_plan
+from search.storage.sweep_folder import Place
+from search.study.study_file import StudyFile
+from trainable.settings.yaml_file import dump_yaml
+from trainable.tasks.metrics import Direction
 
 pytestmark = pytest.mark.usefixtures("ray_when_joined")
 

@@ -14,21 +14,21 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
-from search.data import check_data
-from search.disk import remove_unneeded
-from search.export import export_trial
-from search.foundations import Foundations, foundations
-from search.ledger import Ledger
-from search.mlflow_runs import EXPERIMENT, MlflowRuns
-from search.place import Place, data_roots, load_facts
-from search.plan import build_plan, load_sweep
-from search.records import State
-from search.report import next_commands
-from search.show import current_outcome
-from search.store_uri import default_uri, sqlite_uri
-from search.study_file import StudyFile
+from search.engine.disk import remove_unneeded
+from search.export.export import export_trial
+from search.plan.data import check_data
+from search.plan.plan import build_plan, load_sweep
+from search.record.records import State
+from search.show.current import current_outcome
+from search.show.report import next_commands
+from search.storage.store_uri import default_uri, sqlite_uri
+from search.storage.sweep_folder import Place, data_roots, load_facts
+from search.study.foundations import Foundations, foundations
+from search.study.ledger import Ledger
+from search.study.study_file import StudyFile
+from search.tracking.mlflow_runs import EXPERIMENT, MlflowRuns
 from tests.conftest import make_sweep
-from trainable.metrics import Direction
+from trainable.tasks.metrics import Direction
 
 
 def as_older_versions_wrote_it(place: Place) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from search.place import Place
-from trainable.yaml_file import dump_yaml
+from search.storage.sweep_folder import Place
+from trainable.settings.yaml_file import dump_yaml
 
 HEAVY = {"torch", "ray", "transformers", "mlflow", "optuna", "datasets", "scipy", "pandas", "sklearn"}
 WATCHED = """

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from search.plan import load_plan
-from search.start import start_sweep
-from trainable.yaml_file import dump_yaml
+from search.engine.start import start_sweep
+from search.plan.plan import load_plan
+from trainable.settings.yaml_file import dump_yaml
 
 
 @pytest.mark.slow

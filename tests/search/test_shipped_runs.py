@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from search.plan import find_experiment, load_plan
-from search.records import State
-from search.start import start_sweep
+from search.engine.start import start_sweep
+from search.plan.plan import find_experiment, load_plan
+from search.record.records import State
 from spaces import shipped
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]

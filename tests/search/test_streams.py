@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from search.__main__ import app
-from search.place import Place
+from search.storage.sweep_folder import Place
 from search.streams import make_printable
 
 TABLE = "text,label\n" + "".join(f"größe → 好 {i} 🎬,{'très bon' if i % 2 else '不好'}\n" for i in range(40))
@@ -104,7 +104,8 @@ def test_the_command_line_prints_in_the_c_locale(table: Path, tiny_bert: str) ->
 
 def test_the_live_view_keeps_to_the_console(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from search.chatter import to_file; from search.streams import *\n"
+        "import sys; from pathlib import Path; from search.redirect_output import to_file\n"
+        "from search.streams import *\n"
         "make_printable()\nwith to_file(Path(sys.argv[1])) as console: console.print('größe 好 █'); print('🎬')"
     )
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}

@@ -23,14 +23,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from sqlalchemy.exc import SQLAlchemyError
 
-from search.outbox import count_waiting
-from search.place import Place
-from search.plan import build_plan
-from search.records import State
-from search.show import current_outcome
-from search.start import resume_sweep, start_sweep
-from search.store_uri import check_reachable
-from search.tracking import Tracker
+from search.engine.start import resume_sweep, start_sweep
+from search.plan.plan import build_plan
+from search.record.records import State
+from search.show.current import current_outcome
+from search.storage.outbox import count_waiting
+from search.storage.store_uri import check_reachable
+from search.storage.sweep_folder import Place
+from search.tracking.tracker import Tracker
 from trainable.errors import ConfigError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -227,7 +227,7 @@ def test_what_a_server_missed_is_delivered_by_the_next_tracker_and_no_password_i
 def test_a_sweep_outlives_its_server_and_a_resume_tells_the_rest(
     server: Server, blocks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.sweep.PATIENCE", 2.0)  # it will not come back before the end
+    monkeypatch.setattr("search.engine.sweep.PATIENCE", 2.0)  # it will not come back before the end
     blocks["sweep"] |= {"tracking_uri": server.address, "confirm_seeds": 0}
     place = Place(tmp_path / "runs", "tiny")
 

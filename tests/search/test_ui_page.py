@@ -18,8 +18,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from search.plan import build_plan
-from search.start import start_sweep
+from search.engine.start import start_sweep
+from search.plan.plan import build_plan
 
 pytestmark = [pytest.mark.ray, pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
 

@@ -9,7 +9,7 @@ import pytest
 
 import spaces
 from spaces import Space, SpaceError, parse_space, shipped
-from trainable.yaml_file import load_yaml
+from trainable.settings.yaml_file import load_yaml
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

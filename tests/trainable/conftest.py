@@ -9,7 +9,7 @@ import torch
 from encoder_kinds import KINDS
 from transformers import AutoModel, AutoTokenizer
 
-from trainable import training
+from trainable.loop import training
 from trainable.workspace import Workspace
 
 

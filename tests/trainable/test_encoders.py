@@ -12,12 +12,12 @@ from encoder_kinds import COMMON, DEPTH, KINDS, MORE
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from trainable.checkpoint import load_trained
-from trainable.config import build_config
-from trainable.encoder import freeze, head_names, new_model, train_mode, trained_weights, usable_limits
 from trainable.errors import ConfigError
-from trainable.layers import anatomy, layers_of
-from trainable.limits import limits
-from trainable.pretrained import outline
+from trainable.model.encoder import freeze, head_names, new_model, train_mode, trained_weights, usable_limits
+from trainable.model.layers import anatomy, layers_of
+from trainable.model.limits import limits
+from trainable.model.pretrained import outline
+from trainable.settings.config import build_config
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 
@@ -151,7 +151,8 @@ def test_no_shortcut_changes_a_loss_and_the_frozen_weights_stay(
 ) -> None:
     settings = {"frozen_layers": count, "dropout": 0.0, "padding_length": 16}
     plain_workspace = replace(workspace, reuse_frozen=False)
-    with patch("trainable.vocabulary.LARGEST_SHARE", 0.0), patch("trainable.training.first_token_alone", lambda m: m):
+    no_words = patch("trainable.model.vocabulary.LARGEST_SHARE", 0.0)
+    with no_words, patch("trainable.loop.training.first_token_alone", lambda m: m):
         plain = losses(trial_of(base, folder, plain_workspace, **settings))
     fast = trial_of(base, folder, workspace, **settings)
     assert losses(fast) == pytest.approx(plain, rel=2e-5, abs=2e-6)
@@ -205,7 +206,7 @@ def test_a_weight_that_trains_below_turns_the_cache_off_and_says_so(base: dict[s
         model.base_model.embeddings.LayerNorm.requires_grad_(True)
         return frozen
 
-    with patch("trainable.training.freeze", leaky):
+    with patch("trainable.loop.training.freeze", leaky):
         leaking = losses(trial_of(base, base["encoder"], replace(workspace, reuse_frozen=False), frozen_layers=2))
         trial = trial_of(base, base["encoder"], workspace, frozen_layers=2)
         reports = list(trial.reports())
@@ -224,7 +225,7 @@ def test_a_weight_that_is_read_below_without_a_call_turns_the_cache_off(
         model.base_model.embeddings.register_forward_hook(lambda _, __, states: states + bias)
         return freeze(model, count)
 
-    with patch("trainable.training.freeze", tied):
+    with patch("trainable.loop.training.freeze", tied):
         plain = losses(trial_of(base, base["encoder"], replace(workspace, reuse_frozen=False), frozen_layers=2))
         trial = trial_of(base, base["encoder"], workspace, frozen_layers=2)
         assert losses(trial) == plain
@@ -281,7 +282,7 @@ def test_an_output_that_changes_while_training_turns_the_cache_off_and_says_so(
     def run(reuse: bool) -> Trial:
         return trial_of(base, base["encoder"], replace(workspace, reuse_frozen=reuse), frozen_layers=2, dropout=0.0)
 
-    with patch("trainable.training.freeze", drift):
+    with patch("trainable.loop.training.freeze", drift):
         plain = losses(run(False))
         trial = run(True)
         assert losses(trial) == pytest.approx(plain, rel=1e-5)

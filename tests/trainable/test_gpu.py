@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from trainable.config import build_config
-from trainable.encoder import new_model
-from trainable.layers import layers_of
-from trainable.training import StageTraining
+from trainable.loop.training import StageTraining
+from trainable.model.encoder import new_model
+from trainable.model.layers import layers_of
+from trainable.settings.config import build_config
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 

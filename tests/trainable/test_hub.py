@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-CODE = "import sys; from trainable.encoder import new_model; new_model(sys.argv[1], ('a', 'b'), 0); print('loaded')"
+CODE = (
+    "import sys; from trainable.model.encoder import new_model; new_model(sys.argv[1], ('a', 'b'), 0); print('loaded')"
+)
 
 
 @pytest.fixture(params=["no answer", "offline"])

@@ -12,7 +12,7 @@ import yaml
 
 from trainable import __main__ as command
 from trainable.checkpoint import load_trained
-from trainable.config import build_config
+from trainable.settings.config import build_config
 from trainable.trial import run_trial
 from trainable.workspace import Workspace
 

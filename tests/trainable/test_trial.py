@@ -10,15 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from trainable.checkpoint import load_trained
-from trainable.config import build_config
-from trainable.encoder import head_names, new_model
 from trainable.errors import ConfigError, TrialError
-from trainable.evaluate import predict, score
-from trainable.inputs import token_inputs
-from trainable.prepare import prepare
+from trainable.inputs.prepare import prepare
+from trainable.inputs.token_inputs import token_inputs
+from trainable.loop.evaluate import predict, score
+from trainable.model.encoder import head_names, new_model
 from trainable.progress import Report
-from trainable.source import TrainedSource
-from trainable.transfer import transfer
+from trainable.settings.config import build_config
+from trainable.stages.stage_cache import TrainedSource
+from trainable.stages.transfer import transfer
 from trainable.trial import Trial, TrialResult, run_trial
 from trainable.workspace import Workspace
 

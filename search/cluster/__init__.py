@@ -1,0 +1,1 @@
+"""Starting or joining Ray, and what each node says of itself."""

@@ -1,0 +1,1 @@
+"""The running sweep: Ray Tune, its callbacks, its end."""

@@ -1,0 +1,152 @@
+"""The end of a sweep: the winner on validation, its test score read once, and whether the source helped."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from search.engine.trial_runs import TrialRuns
+from search.plan.plan import Plan
+from search.record.records import Outcome, State, TestScore, count_states
+from search.redirect_output import to_file
+from search.storage.outbox import count_waiting
+from search.storage.sweep_folder import Place, with_waiting
+from search.study.ledger import Ledger
+from search.study.selection import pick_run, pick_winner, trial_config
+from search.study.summary import summarise
+from search.tracking.story import SCORE
+from search.tracking.sweep_tracker import open_tracker
+from search.tracking.tracker import PATIENCE, Tracker, check_uri
+from trainable.checkpoint import load_trained
+from trainable.compute.device import pick_device, resolve_precision
+from trainable.errors import ConfigError
+from trainable.inputs.prepare import stage_data
+from trainable.inputs.token_inputs import token_inputs
+from trainable.loop.evaluate import predict, score
+from trainable.store.files import write_file
+from trainable.tasks.metrics import bootstrap_interval, mean_interval, per_class
+from trainable.workspace import Workspace
+
+ALL_LOST = (
+    "every trial was lost: their processes died, again and again; {logs} holds what they said last. See to what ends "
+    "them, then let further trials run: `{extend}`"
+)
+
+
+def finish(plan: Plan, storage: Path, ledger: Ledger, runs: TrialRuns, tracker: Tracker) -> Outcome:
+    """Close a sweep that has nothing left to do: end what the budget cut off, read the test split, record it all."""
+    for record in [record for record in ledger.records if not record.ended]:
+        ledger.end(record.key, State.STOPPED)
+        runs.close(record.key)
+    runs.reconcile()
+    winner = pick_winner(plan, ledger.records)
+    test = None
+    if winner is not None:
+        run = pick_run(plan, ledger.records, winner)
+        checkpoint = run.checkpoint_in(ledger.folder)
+        assert checkpoint is not None  # it has finished
+        encoder = trial_config(plan, run).encoder
+        test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric, encoder)
+    records = ledger.records
+    lost = bool(records) and all(record.state is State.LOST for record in records)
+    outcome = summarise(plan, storage, ledger, test, complete=not lost)
+    _close(outcome, tracker)
+    return outcome
+
+
+def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str | None = None) -> TestScore | None:
+    """Scores of a finished trial's model on the target's test split, or None where there is no such split.
+
+    `encoder` is where that lies now, if not where it lay in training.
+    """
+    model, config = load_trained(checkpoint, encoder)
+    prepared = stage_data(config, config.target, workspace)
+    if "test" not in prepared.splits:
+        return None
+    device = pick_device()
+    split = token_inputs(prepared.splits["test"], config.target)
+    logits = predict(
+        torch.nn.Module.to(model, device), split.inputs, device, resolve_precision(config.precision, device)
+    )
+    metrics, counts = score(logits, split.labels)
+    if metric == "loss":  # no function of the confusion counts
+        rows = functional.cross_entropy(logits, torch.from_numpy(split.labels), reduction="none")
+        low, high = mean_interval(rows.double().numpy())
+    else:
+        low, high = bootstrap_interval(counts, metric)
+    lines = per_class(counts, prepared.label_names)
+    predicted = set(logits.argmax(-1).tolist())
+    never = tuple(line["label"] for i, line in enumerate(lines) if line["rows"] and i not in predicted)
+    return TestScore(metrics, low, high, len(split.labels), lines, never)
+
+
+def write_down(outcome: Outcome, place: Place, tracker: Tracker, patience: float) -> Outcome:
+    """Write the outcome, then wait for MLflow; returns it with a note where MLflow has not taken everything.
+
+    Args:
+        outcome: what the sweep has come to.
+        place: where it lies.
+        tracker: what delivers.
+        patience: seconds without any delivery after which the rest is left in the outbox.
+    """
+    _write(outcome, place)
+    tracker.wait(patience)
+    if tracker.run_id != outcome.run_id:
+        outcome = replace(outcome, run_id=tracker.run_id)
+        _write(outcome, place)
+    if tracker.refused:
+        note = f"MLflow refused {len(tracker.refused)} events, which it lacks now: {tracker.refused[0]}"
+        outcome = replace(outcome, notes=(*outcome.notes, note))
+        _write(outcome, place)
+    return with_waiting(outcome, place)
+
+
+def deliver_rest(outcome: Outcome, plan: Plan, place: Place) -> Outcome:
+    """Tell MLflow what it has not heard of a complete sweep or has lost; returns the outcome as `write_down` does.
+
+    Raises:
+        ConfigError: if events wait for MLflow, and it does not answer.
+    """
+    waiting = count_waiting(place.outbox)
+    if outcome.run_id is None and not waiting:
+        return outcome
+    try:
+        check_uri(plan.tracking_uri(place.storage))
+    except ConfigError:
+        if waiting:
+            raise
+        return outcome
+    with to_file(place.log, private=plan.settings.has_secret):
+        ledger = Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0))
+        with open_tracker(plan, place, ledger) as tracker:
+            TrialRuns(plan, ledger, tracker).reconcile()
+            tracker.wait(PATIENCE)
+            if tracker.run_id != outcome.run_id:  # MLflow had lost it
+                _close(outcome, tracker)
+            outcome = write_down(outcome, place, tracker, PATIENCE)
+            ledger.note("run_id", outcome.run_id)
+            return outcome
+
+
+def _write(outcome: Outcome, place: Place) -> None:
+    write_file(place.outcome, lambda into: into.write_text(json.dumps(outcome.to_json(), indent=1), encoding="utf-8"))
+
+
+def _close(outcome: Outcome, tracker: Tracker) -> None:
+    metrics = {"trials": float(len(outcome.searched)), "repeats": float(len(outcome.repeats))}
+    metrics |= {f"trials.{state}": float(count) for state, count in count_states(outcome.searched).items()}
+    metrics["worker_hours"] = outcome.worker_hours
+    if outcome.winner is not None and (value := outcome.record(outcome.winner).value) is not None:
+        metrics[SCORE] = value
+    if outcome.validation:
+        metrics[f"winner.validation.{outcome.metric}"] = outcome.validation.mean
+    if outcome.test:
+        metrics |= {f"winner.test.{name}": value for name, value in outcome.test.metrics.items()}
+    tags = {"transfersweep.winner": str(outcome.winner)} if outcome.winner is not None else {}
+    if outcome.comparison:
+        tags["transfersweep.source"] = outcome.comparison.sentence
+    tracker.end_sweep(State.FINISHED if outcome.complete else State.LOST, metrics, tags)
+    # Last: an artifact store that is away holds up nothing else.
+    tracker.log_text(None, json.dumps(outcome.to_json(), indent=2), "outcome.json")

@@ -1,0 +1,188 @@
+"""The searcher that Ray Tune asks: proposes from the study, and tells the study the truth about every trial.
+
+Ray's own `OptunaSearch` tells Optuna that a stopped trial is complete and leaves a NaN running for ever.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from search.engine.budget import Budget
+from search.engine.driver_only import DriverOnly
+from search.engine.promotion import Promotion
+from search.plan.plan import Plan
+from search.record.records import State, TrialRecord, added
+from search.record.trial_names import Key
+from search.study.ledger import Ledger
+from search.study.selection import next_again, trial_config
+from trainable.stages.epoch_checkpoints import trunk_of
+
+
+class _Need(NamedTuple):
+    """What decides a trial's source stage, as text."""
+
+    stage: str
+    trunk: str
+    """The same for stages that share their first epochs: they are not trained at the same time."""
+
+
+class TruthfulSearcher(DriverOnly, Searcher):
+    """First the trials that an earlier session left unfinished, then the search, then the finalists again.
+
+    Args:
+        plan: the experiment.
+        ledger: the study; this searcher is its only writer while Tune runs.
+        budget: what may be spent.
+        slots: trials that run at a time, for judging what is left of the budget.
+        halted: whether the sweep is to end; trials that it cuts off stay running, for a resume.
+        scheduler: Tune's; where it promotes, trials that it ends wait, and go on when it lets them.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        budget: Budget,
+        slots: int,
+        halted: Callable[[], bool] = lambda: False,
+        scheduler: TrialScheduler | None = None,
+    ) -> None:
+        super().__init__(metric="value", mode=str(plan.settings.direction))
+        self.plan, self.ledger, self.budget, self.slots = plan, ledger, budget, slots
+        self._halted = halted
+        self._promotion = scheduler if isinstance(scheduler, Promotion) else None
+        self._to_resume = list(ledger.running())
+        self._keys: dict[str, Key] = {}  # of the trials, by Tune's ids
+        self._before: dict[Key, TrialRecord] = {}  # how trials stood when they began, or went on
+        self._in_training: dict[Key, _Need] = {}  # trial -> the source stage that it may be training now
+        self._trained: set[str] = set()  # source stages that some trial has left behind
+        self._put_off: list[TrialRecord] = []  # begun, but another trial is training their source
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
+        """The configuration of the next trial; None while running trials must end first."""
+        if self._halted():
+            return Searcher.FINISHED
+        record = self._next()
+        if record is None:
+            return None if self.ledger.running() else Searcher.FINISHED
+        self._keys[trial_id], self._before[record.key] = record.key, record
+        if need := self._need_of(record):
+            self._in_training[record.key] = need
+        return self._tune_config(record)
+
+    def _next(self) -> TrialRecord | None:
+        """The next trial that need not wait for another one to train its source; up to a slot's worth are put off."""
+        if self.budget.spent():
+            return None
+        for record in self._put_off:
+            if not self._must_wait(record):
+                self._put_off.remove(record)
+                return record
+        while len(self._put_off) < self.slots:
+            begun = self._begin()
+            if begun is None or not self._must_wait(begun):
+                return begun
+            self._put_off.append(begun)
+        return None
+
+    def _need_of(self, record: TrialRecord) -> _Need | None:
+        """The source stage that a trial needs, if it has one."""
+        config = trial_config(self.plan, record)
+        if config.source is None:
+            return None
+        stage, trunk = (
+            f"{config.encoder} {config.seed} {source.model_dump_json()}"
+            for source in (config.source, trunk_of(config.source))
+        )
+        return _Need(stage, trunk)
+
+    def _must_wait(self, record: TrialRecord) -> bool:
+        """Whether a running trial may just be training the source stage that this one needs, or its first epochs."""
+        need = self._need_of(record)
+        if need is None or need.stage in self._trained:
+            return False
+        return any(need.trunk == other.trunk for other in self._in_training.values())
+
+    def _begin(self) -> TrialRecord | None:
+        if self._to_resume:
+            return self._to_resume.pop(0)
+        if promoted := self._promoted():
+            return promoted
+        if self.budget.room_for_search(self.slots) and (begun := self.ledger.begin()):
+            return begun
+        if any(r.role == "search" for r in self.ledger.running()):
+            return None
+        for record in self.ledger.paused():  # nobody is left who could make room above them
+            self.ledger.end(record.number, State.STOPPED)
+        again = next(iter(next_again(self.plan, self.ledger.records)), None)
+        return self.ledger.begin_again(again.params, again.role, again.number, again.seed) if again else None
+
+    def _promoted(self) -> TrialRecord | None:
+        """The paused trial to go on with, if one may."""
+        if self._promotion is None or not self.budget.time_for_search(self.slots):
+            return None
+        number = self._promotion.most_promising(record.number for record in self.ledger.paused())
+        return None if number is None else self.ledger.go_on(number)
+
+    def _pause(self, promotion: Promotion, number: int) -> None:
+        """Let a trial wait; where too many do, that is the end of the least promising one."""
+        self.ledger.pause(number)
+        waiting = [record.number for record in self.ledger.paused()]
+        if len(waiting) > self.plan.settings.keep_paused:
+            self.ledger.end(promotion.least_promising(waiting), State.STOPPED)
+
+    def _tune_config(self, record: TrialRecord) -> dict[str, Any]:
+        compare = record.role == "search"
+        settings = trial_config(self.plan, record).model_dump(mode="json", by_alias=True)
+        settings["target"]["evaluate_at"] = self.plan.settings.compared_at if compare else ()
+        settings["micro_batches"] = max(settings["micro_batches"], self.plan.settings.workers_per_trial)
+        checkpoint = record.checkpoint_in(self.ledger.folder)
+        return {
+            "key": record.key,
+            "trial": settings,
+            "compare": compare,
+            "resume": str(checkpoint) if checkpoint else None,
+            "checkpoint_seconds": self.plan.settings.checkpoint_seconds,
+        }
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """An intermediate report, with its scores flattened by Tune to `metrics/...`."""
+        metrics = {name.removeprefix("metrics/"): v for name, v in result.items() if name.startswith("metrics/")}
+        key = self._keys[trial_id]
+        before = self._before[key]
+        seconds = before.seconds + result.get("time_total_s", 0.0)
+        times = added([before.times, json.loads(result["times"])]) if result.get("times") else None
+        if result.get("source_ready") and (need := self._in_training.pop(key, None)):
+            self._trained.add(need.stage)
+        self.ledger.report(key, {**result, "metrics": metrics, "seconds": seconds, "times": times})
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        """The end of a trial: finished, failed by its own word, stopped by the scheduler, or lost with its process."""
+        key = self._keys[trial_id]
+        self._in_training.pop(key, None)
+        result = result or {}
+        if result and not error:
+            self.on_trial_result(trial_id, result)
+        if error:
+            known = self.ledger.record(key).error
+            self.ledger.end(key, State.LOST, known or "its process died, again and again; see `ray-logs`")
+        elif result.get("error"):
+            self.ledger.end(key, State.FAILED, result["error"])
+        elif result.get("finished"):
+            self.ledger.end(key, State.FINISHED)
+        elif self._halted():
+            pass  # a resume goes on with it
+        elif isinstance(key, int) and self._promotion is not None and not self._promotion.goes_on(key):
+            self._pause(self._promotion, key)
+        else:
+            self.ledger.end(key, State.STOPPED)
+        self.budget.save()
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the study is on disk already."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: the study is on disk already."""

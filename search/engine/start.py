@@ -1,0 +1,149 @@
+"""Starting a sweep, or going on with one.
+
+What is found without torch, Ray and Optuna is found before they are imported, which takes seconds.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.errors import HaltError, PlanError
+from search.plan.changes import changed_data, check_older, why_taken
+from search.plan.plan import Plan, load_sweep
+from search.preflight.rehearsal_process import RehearsalProcess
+from search.record.records import Outcome
+from search.storage.driver_lock import driving
+from search.storage.false_start import free_name, has_trials
+from search.storage.sweep_folder import Place, check_storage, keep_facts, load_facts, load_outcome, make_folder
+
+if TYPE_CHECKING:
+    from trainable.inputs.prepare import Prepared
+
+
+def start_sweep(
+    plan: Plan,
+    storage: Path,
+    address: str | None = None,
+    rehearsal: Callable[[], RehearsalProcess] | None = None,
+) -> Outcome:
+    """Check the data, make the sweep's folder and run it to its end.
+
+    Args:
+        plan: the experiment.
+        storage: the folder of all sweeps.
+        address: a running Ray cluster to join; none starts one here.
+        rehearsal: makes the process that tries a batch beforehand where Ray is started here, once nothing cheap speaks
+            against the sweep; without it a Ray task tries the batch, later.
+
+    Raises:
+        PlanError: if the data have mistakes or a sweep of the name exists.
+        ConfigError: with every reason for which the preflight lets it not begin.
+        HaltError: if the disk is full.
+    """
+    place = Place(storage, plan.settings.name)
+    if os.path.lexists(place.folder) and not free_name(place):  # a broken link is in the way too
+        raise PlanError(why_taken(place, plan))
+    check_storage(storage)
+    if plan.settings.start_from:
+        check_older(plan, storage)
+    with rehearsal() if rehearsal else nullcontext() as process:
+        return _begin(plan, place, address, process)
+
+
+def _begin(plan: Plan, place: Place, address: str | None, process: RehearsalProcess | None) -> Outcome:
+    from search.plan.data import check_data, fingerprints
+    from search.propose.start_from import take_over
+    from search.study.foundations import foundations
+
+    storage = place.storage
+    prepared = check_data(plan, storage)
+    if plan.settings.start_from:
+        take_over(plan, storage, fingerprints(prepared))  # only to be told now if that cannot be
+    origin = {"id": uuid.uuid4().hex, "storage": str(storage.absolute()), "data": fingerprints(prepared)}
+    origin["foundations"] = foundations(plan, storage, prepared)
+    try:
+        lock = make_folder(place, {**plan.to_mapping(), **origin})
+    except FileExistsError:  # another one was quicker
+        raise PlanError(why_taken(place, plan)) from None
+    try:
+        return _run(plan, place, prepared, address, process)
+    except HaltError:  # says how to go on
+        raise
+    except BaseException:
+        # What could not begin leaves nothing behind, so that its name is free for the next try.
+        if not has_trials(place):
+            shutil.rmtree(place.folder)
+        raise
+    finally:
+        lock.release()
+
+
+def resume_sweep(
+    name: str, storage: Path, address: str | None = None, overrides: Mapping[str, str] | None = None
+) -> Outcome:
+    """Go on with a sweep that was interrupted, or with a finished one that gets a larger budget.
+
+    A finished one whose budget stays as it is only tells MLflow what it has not heard yet, and its outcome again.
+    What `overrides` change stays changed.
+
+    Raises:
+        PlanError: if there is no such sweep, if another process runs it, or if its data have changed for the worse.
+    """
+    place = Place(storage, name)
+    load_facts(place)  # what is damaged is found before anything is written there
+    load_outcome(place)
+    with driving(place.folder):
+        return _resume(place, address, overrides)
+
+
+def _resume(place: Place, address: str | None, overrides: Mapping[str, str] | None) -> Outcome:
+    storage, outcome = place.storage, load_outcome(place)
+    plan = load_sweep(place, overrides)
+    if outcome is not None and outcome.complete and not overrides:
+        from search.engine.finish import deliver_rest
+
+        return deliver_rest(outcome, plan, place)
+    check_storage(storage)
+    from search.plan.data import check_data, fingerprints
+    from search.study.foundations import changed, foundations
+
+    prepared, facts = check_data(plan, storage), load_facts(place)
+    stands_on = foundations(plan, storage, prepared)
+    problems = changed_data(facts["data"], fingerprints(prepared))
+    if "foundations" in facts:  # or a version began it that did not look at encoders
+        problems = changed(facts["foundations"], stands_on)
+    if problems:
+        raise PlanError([f"{place.name}: {problem}" for problem in problems])
+    keep_facts(place, facts | {"foundations": stands_on})
+    return _run(plan, place, prepared, address)
+
+
+def extend_sweep(name: str, storage: Path, trials: int, address: str | None = None) -> Outcome:
+    """Go on with a sweep, finished or not, that is to try so many settings on top of those it was to try.
+
+    Raises:
+        PlanError: as `resume_sweep`.
+    """
+    more = load_facts(Place(storage, name))["sweep"]["trials"] + trials
+    return resume_sweep(name, storage, address, {"sweep.trials": str(more)})
+
+
+def _run(
+    plan: Plan,
+    place: Place,
+    prepared: "dict[str, Prepared]",
+    address: str | None,
+    process: RehearsalProcess | None = None,
+) -> Outcome:
+    from search.cluster import join as cluster
+
+    with cluster.starting(address, plan.settings):  # while the libraries are imported, which takes as long
+        if process:
+            process.begin(plan, place.storage, cluster.on_gpus(plan.settings))
+        from search.engine.sweep import run_sweep
+
+        return run_sweep(plan, place, prepared, address, process)

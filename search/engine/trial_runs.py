@@ -1,0 +1,51 @@
+"""The trials' MLflow runs, kept true to the ledger."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from search.plan.plan import Plan
+from search.record.trial_names import Key
+from search.study.ledger import Ledger
+from search.tracking.story import facts, remembered, score
+from search.tracking.tracker import Tracker
+
+
+class TrialRuns:
+    """Opens, fills and closes one run a trial; whatever died in between, each has one, in the ledger's state."""
+
+    def __init__(self, plan: Plan, ledger: Ledger, tracker: Tracker) -> None:
+        self._plan, self._ledger, self._tracker = plan, ledger, tracker
+        self._open: set[Key] = set()  # in this session, and not closed
+
+    def open(self, key: Key) -> None:
+        """Open the run of a trial that starts, or starts again."""
+        self._tracker.start_trial(key, *facts(self._plan, self._ledger.record(key)))
+        self._open.add(key)
+
+    def log(self, key: Key, result: Mapping[str, Any]) -> None:
+        """Write the scores of a report, and the trial's own so far; a mere sign of life has none."""
+        if result["metrics"]:
+            metrics = {**result["metrics"], f"{result['stage']}.epoch": result["epoch"]}
+            if result["stage"] == "target":
+                metrics |= score(self._ledger.record(key))
+            self._tracker.log(key, metrics, result["stage_step"])
+
+    def close(self, key: Key) -> None:
+        """Close the run of a trial that has ended; one that never started gets its run too."""
+        record = self._ledger.record(key)
+        if not record.ended:
+            return
+        if key not in self._open:
+            self.open(key)
+        self._tracker.end_trial(key, record.state, record.error, remembered(record))
+        self._open.remove(key)
+
+    def close_ended(self) -> None:
+        """Close the runs of trials that ended while they were paused."""
+        for key in list(self._open):
+            self.close(key)
+
+    def reconcile(self) -> None:
+        """Close the runs of ended trials that a killed driver left open, and make those that MLflow has lost."""
+        ended = [record for record in self._ledger.records if record.ended]
+        self._tracker.settle({record.key: (record.state, record.error, remembered(record)) for record in ended})

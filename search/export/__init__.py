@@ -1,0 +1,1 @@
+"""The winning model as a folder, its card, and its predictions."""

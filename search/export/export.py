@@ -1,0 +1,207 @@
+"""A finished trial as a folder that transformers loads, proven to be the same model before it appears."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as chatter
+
+from search.export.card import Described, model_card, public_settings
+from search.export.exportable import Chosen, choose
+from search.export.proof import TOLERANCE, Proof, proof_rows, prove
+from search.record.records import Outcome, Score, TestScore, TrialRecord
+from search.record.trial_names import Role
+from search.storage.sweep_folder import Place, load_facts
+from search.study.selection import score_of, trial_config
+from trainable.checkpoint import load_trained
+from trainable.errors import ConfigError
+from trainable.inputs.prepare import stage_data
+from trainable.model.limits import locate
+from trainable.model.pretrained import load_tokenizer
+from trainable.settings.config import TrialConfig
+from trainable.stages.trained_on import StageData, trained_on
+from trainable.store.files import write_folder
+from trainable.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was exported, and how well it was proven."""
+
+    name: str
+    folder: Path
+    trial: int
+    seed: int
+    proof: Proof
+    bytes: int
+    metric: str
+    validation: Score | None
+    """Over the seeds of the trial's settings."""
+    test: TestScore | None
+    """Only of the sweep's winner; no other trial has seen the test split."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Only what `json.dumps` takes."""
+        return {
+            "name": self.name,
+            "folder": str(self.folder),
+            "trial": self.trial,
+            "seed": self.seed,
+            **asdict(self.proof),
+            "bytes": self.bytes,
+            "metric": self.metric,
+            "validation": asdict(self.validation) if self.validation else None,
+            "test": asdict(self.test) if self.test else None,
+        }
+
+    def print(self, console: Console) -> None:
+        """Say what was written and proven, and what to type to use it."""
+        size = f"{self.bytes / 1e6:.1f} MB"
+        lines = [
+            f"Trial {self.trial}, seed {self.seed}, of {self.name} exported to {self.folder} ({size})",
+            f"Proven: loaded back, it gives the checkpoint's logits on {self.proof.rows} {self.proof.what} "
+            f"(largest difference {self.proof.max_difference:.1e}, allowed {TOLERANCE:.0e})",
+            "",
+            "In Python",
+            "  from transformers import pipeline",
+            f'  classify = pipeline("text-classification", model={json.dumps(str(self.folder))}, truncation=True)',
+            '  classify("Your text")',
+            "",
+            "On a file",
+            f"  transfersweep predict {shlex.quote(str(self.folder))} FILE.csv",
+        ]
+        for line in lines:
+            # Never wrapped: a line is copied as it stands.
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def export_trial(
+    name: str,
+    storage: Path,
+    to: Path,
+    trial: int | None = None,
+    overrides: Mapping[str, str] | None = None,
+    seed: int | None = None,
+) -> Exported:
+    """Write the model of a finished trial to a new folder; it appears whole and proven, or not at all.
+
+    Args:
+        name: the sweep.
+        storage: the folder of all sweeps.
+        to: a folder that does not exist yet, or is empty.
+        trial: the trial's number; none means the winner.
+        overrides: settings of the sweep that are to hold for the choice, as `current_outcome` takes them.
+        seed: of the run to take, where finalists ran on several; none means the best on validation.
+
+    Raises:
+        PlanError: if there is no such sweep.
+        ConfigError: if the trial has no model, its data cannot be read any more, or `to` is taken.
+        TrialError: if the exported model is not the checkpoint's.
+    """
+    return export_chosen(choose(name, storage, to, trial, overrides, seed), to)
+
+
+def export_chosen(chosen: Chosen, to: Path) -> Exported:
+    """The same for a trial that has been chosen.
+
+    Raises:
+        ConfigError: if its data cannot be read any more.
+        TrialError: if the exported model is not the checkpoint's.
+    """
+    chatter.disable_progress_bar()
+    outcome, record = chosen.outcome, chosen.record
+    workspace = chosen.plan.workspace(chosen.storage)
+    model, config = load_trained(chosen.checkpoint, trial_config(chosen.plan, record).encoder)
+    tokenizer = _tokenizer(config)
+    known = load_facts(Place(chosen.storage, outcome.name))["data"]
+    stages = _stages(config, chosen.checkpoint, workspace, known)
+    rows = proof_rows(config, stages["target"], workspace)
+    described = _describe(outcome, record, config, model, stages)
+    proofs: list[Proof] = []
+
+    def write(folder: Path) -> None:
+        save_model(model, tokenizer, folder)
+        proofs.append(prove(folder, model, rows))
+        (folder / "trial.json").write_text(json.dumps(described.to_json(), indent=1), encoding="utf-8")
+        (folder / "README.md").write_text(model_card(described, proofs[0]), encoding="utf-8")
+
+    write_folder(to.resolve(), write)
+    size = sum(file.stat().st_size for file in to.iterdir())
+    return Exported(
+        outcome.name,
+        to,
+        record.number,
+        record.seed,
+        proofs[0],
+        size,
+        outcome.metric,
+        described.validation,
+        described.test,
+    )
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write weights (safetensors), configuration and tokenizer."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    for file in folder.glob("*.safetensors"):  # written for their owner alone
+        file.chmod((folder / "config.json").stat().st_mode)
+
+
+def _tokenizer(config: TrialConfig) -> PreTrainedTokenizerBase:
+    """The encoder's tokenizer, set to cut as the target stage did, and without the place it came from."""
+    tokenizer = load_tokenizer(locate(config.encoder))
+    length = config.target.padding_length
+    tokenizer.model_max_length = length  # what `truncation=True` cuts to
+    tokenizer.init_kwargs["max_length"] = length
+    # For readers of tokenizer.json other than transformers, which cuts only when told.
+    tokenizer.backend_tokenizer.enable_truncation(length, direction=tokenizer.truncation_side)
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.name_or_path = ""
+    tokenizer.init_kwargs.pop("name_or_path", None)
+    return tokenizer
+
+
+def _stages(
+    config: TrialConfig, checkpoint: Path, workspace: Workspace, known: Mapping[str, str]
+) -> Mapping[str, StageData]:
+    """The data that a trial was trained on, by stage.
+
+    Raises:
+        ConfigError: if an older version wrote the checkpoint, which does not say, and the sweep's data have changed.
+    """
+    if trained := trained_on(checkpoint):
+        return trained.stages
+    names = ("source", "target")[-len(config.stages()) :]
+    used = zip(names, config.stages(), strict=True)
+    stages = {name: StageData.of(stage_data(config, stage, workspace)) for name, stage in used}
+    if not {stage.fingerprint for stage in stages.values()} <= set(known.values()):
+        raise ConfigError(
+            "the data or their tokenizer have changed since the sweep began, and this trial's checkpoint, of an older "
+            "version, does not say what it was trained on; bring the old data back"
+        )
+    return stages
+
+
+def _describe(
+    outcome: Outcome, record: TrialRecord, config: TrialConfig, model: PreTrainedModel, data: Mapping[str, StageData]
+) -> Described:
+    """Everything the card and trial.json say."""
+    assert model.config.id2label is not None  # `load_trained` sets it
+    role: Role = "no_source" if record.role == "no_source" else "confirm"
+    return Described(
+        outcome=outcome,
+        record=record,
+        encoder=config.encoder,
+        settings=public_settings(config, data),
+        labels=tuple(str(name) for name in model.config.id2label.values()),
+        text_columns=data["target"].text_columns,
+        data=data,
+        validation=score_of(outcome.trials, record.number, role),
+        test=outcome.test if record.key == outcome.exported else None,
+    )

@@ -1,0 +1,114 @@
+"""Which trial is to be exported, and whether that can be: from the sweep's files, without torch."""
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.plan.plan import Plan, load_sweep
+from search.record.records import Outcome, State, TrialRecord, ranked
+from search.show.current import current_outcome
+from search.storage.sweep_folder import Place
+from trainable.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A trial with a model."""
+
+    plan: Plan
+    storage: Path
+    outcome: Outcome
+    record: TrialRecord
+    checkpoint: Path
+
+
+def choose(
+    name: str,
+    storage: Path,
+    to: Path,
+    trial: int | None = None,
+    overrides: Mapping[str, str] | None = None,
+    seed: int | None = None,
+) -> Chosen:
+    """Find a sweep's trial with its model, and see that it can be exported to that folder.
+
+    Args:
+        name: the sweep.
+        storage: the folder of all sweeps.
+        to: a folder that does not exist yet, or is empty.
+        trial: the trial's number; none means the winner.
+        overrides: settings of the sweep that are to hold for the choice, as `current_outcome` takes them.
+        seed: of the run to take, where finalists ran on several; none means the best on validation.
+
+    Raises:
+        PlanError: if there is no such sweep.
+        ConfigError: if the trial has no model, or `to` is taken.
+    """
+    _check_target(to)
+    place = Place(storage, name)
+    plan, outcome = load_sweep(place), current_outcome(name, storage, overrides)
+    return Chosen(plan, storage, outcome, *_choose(outcome, trial, seed, place.folder))
+
+
+def _check_target(to: Path) -> None:
+    try:
+        there = list(to.iterdir())
+    except FileNotFoundError:
+        there = []
+    except OSError as error:
+        raise ConfigError(f"--to {to}: cannot become a folder ({error.strerror}); name a new one") from None
+    if there:
+        raise ConfigError(f"--to {to}: the folder is not empty; name a new one, or remove it")
+    if to.is_symlink() and not to.exists():
+        raise ConfigError(f"--to {to}: is a link to nothing; name a new folder")
+    parent = next(folder for folder in to.resolve().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ConfigError(f"--to {to}: no folder can be made in {parent}; name another place")
+
+
+def _choose(outcome: Outcome, trial: int | None, seed: int | None, sweep: Path) -> tuple[TrialRecord, Path]:
+    """The run asked for and the checkpoint with its model: of a trial, or the winner, the best of its seeds.
+
+    Raises:
+        ConfigError: if it has none, naming the trials that have.
+    """
+    offered = [record for record in outcome.trials if record.role != "no_source"]
+    models = {record.key: model for record in offered if (model := _model(record, sweep))}
+    there = f"trials that can be exported: {_listed([record for record in offered if record.key in models])}"
+    number = outcome.winner if trial is None else trial
+    if number is None:
+        raise ConfigError(f"{outcome.name}: no trial has finished, so there is no winner to export; {there}")
+    runs = [record for record in offered if record.number == number and seed in (None, record.seed)]
+    if not runs:
+        asked = f"--trial {number}" + ("" if seed is None else f" --seed {seed}")
+        raise ConfigError(f"{asked}: {outcome.name} has no such trial; {there}")
+    # The model of the winner is that of its best seed or none: no other has its test score.
+    with_model = [run for run in runs if run.key in models and (trial, seed) != (None, None)]
+    best = ranked(with_model or runs, outcome.direction)[0]
+    if best.key in models:
+        return best, models[best.key]
+    if best.state is not State.FINISHED:
+        raise ConfigError(f"{best.title}: it is {best.state}, and only a finished trial has a model; {there}")
+    raise ConfigError(
+        f"{best.title}: its model {best.checkpoint_in(sweep)} is gone; a sweep keeps the models of its finalists "
+        f"and of the best sweep.keep_best trials (--set sweep.keep_best=...), and deletes the others; {there}"
+    )
+
+
+def _model(record: TrialRecord, sweep: Path) -> Path | None:
+    """The checkpoint of a finished trial, where its model lies there still."""
+    folder = record.checkpoint_in(sweep)
+    if record.state is not State.FINISHED or folder is None:
+        return None
+    return folder if all((folder / name).is_file() for name in ("trial.json", "model.safetensors")) else None
+
+
+def _listed(records: Sequence[TrialRecord]) -> str:
+    """Numbers of trials, with their seeds where there is a choice."""
+    seeds: dict[int, list[int]] = defaultdict(list)
+    for record in records:
+        seeds[record.number].append(record.seed)
+    shown = (f"{n}" + (f" (seeds {', '.join(map(str, of))})" if len(of) > 1 else "") for n, of in seeds.items())
+    return ", ".join(shown) or "none"

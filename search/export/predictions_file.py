@@ -1,0 +1,121 @@
+"""Writes rows with what a model made of them: CSV or TSV that a spreadsheet can open safely, or JSON.
+
+A spreadsheet runs a cell that begins like a formula, whoever wrote it, so that labelling somebody's texts could run
+their code. Such a cell gets an apostrophe before it in CSV and TSV; in JSON every cell stays as it is.
+"""
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+from search.streams import as_utf8
+from trainable.errors import ConfigError
+from trainable.store.files import write_file
+
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are full-width forms of the first
+_DIGITS = 6  # of a probability, behind the point
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The rows of a file, and what was added to each."""
+
+    header: Sequence[str]
+    """The file's columns, then the label's and the probabilities'."""
+    rows: Iterator[tuple[list[Any], str | None, list[float | None]]]
+    """The file's cells, the label, the probabilities; none for a row that has no label."""
+
+
+def check_output(output: Path) -> None:
+    """See that a file can be written under a name, and in the format that its suffix promises.
+
+    Raises:
+        ConfigError: if not.
+    """
+    if output.suffix.lower() not in _WRITERS:
+        raise ConfigError(f"--output {output}: the suffix tells no kind of file; known are {', '.join(_WRITERS)}")
+    if not output.absolute().parent.is_dir():
+        raise ConfigError(f"--output {output}: there is no folder {output.absolute().parent}; make it first")
+    if os.path.lexists(output) and not output.is_file():
+        raise ConfigError(f"--output {output}: is no plain file; leave --output out for stdout, or name a file")
+
+
+def write_labelled(labelled: Labelled, output: Path | None) -> None:
+    """Write to a file that appears whole or not at all, by its suffix, or as CSV to stdout; in UTF-8.
+
+    Raises:
+        ConfigError: if the file cannot be written.
+    """
+    if output is None:
+        as_utf8(sys.stdout)
+        _write_csv(sys.stdout, labelled)
+        return
+
+    def write(into: Path) -> None:
+        with into.open("w", encoding="utf-8", newline="") as stream:
+            _WRITERS[output.suffix.lower()](stream, labelled)
+
+    try:
+        write_file(output, write)
+    except OSError as error:
+        raise ConfigError(f"--output {output}: cannot be written: {error.strerror}") from None
+
+
+def _write_csv(stream: TextIO, labelled: Labelled, delimiter: str = ",") -> None:
+    def write(cells: Iterable[str]) -> None:
+        line = io.StringIO()
+        csv.writer(line, delimiter=delimiter).writerow(cells)  # ends in \r\n, for both of which it then quotes cells
+        stream.write(line.getvalue().removesuffix("\r\n") + "\n")
+
+    write(map(_cell, labelled.header))
+    for cells, label, probabilities in labelled.rows:
+        write([*map(_cell, [*cells, label]), *("" if p is None else f"{p:.{_DIGITS}f}" for p in probabilities)])
+
+
+def _write_json_lines(stream: TextIO, labelled: Labelled) -> None:
+    stream.writelines(f"{record}\n" for record in _json_objects(labelled))
+
+
+def _write_json_array(stream: TextIO, labelled: Labelled) -> None:
+    stream.write("[")
+    stream.writelines(f"{',' if number else ''}\n{record}" for number, record in enumerate(_json_objects(labelled)))
+    stream.write("\n]\n")
+
+
+def _json_objects(labelled: Labelled) -> Iterator[str]:
+    for cells, label, probabilities in labelled.rows:
+        values = [*cells, label, *(None if p is None else round(p, _DIGITS) for p in probabilities)]
+        yield json.dumps(dict(zip(labelled.header, values, strict=True)), default=str)
+
+
+_WRITERS: dict[str, Callable[[TextIO, Labelled], None]] = {
+    ".csv": _write_csv,
+    ".tsv": partial(_write_csv, delimiter="\t"),
+    ".json": _write_json_array,
+    ".jsonl": _write_json_lines,
+    ".ndjson": _write_json_lines,
+}
+"""How a file is written, by the suffix of its name."""
+
+
+def _cell(value: Any) -> str:
+    """A value as text in which no spreadsheet sees a formula."""
+    if not isinstance(value, str):
+        return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    text = value.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair cannot be written
+    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""An experiment file, checked and joined, and the folder of its sweep."""

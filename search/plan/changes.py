@@ -1,0 +1,103 @@
+"""How an experiment differs from what a sweep's folder holds, each difference by its dotted path."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from search.errors import PlanError
+from search.plan.plan import Plan
+from search.plan.settings import CHANGEABLE, SweepSettings
+from search.redaction import redact
+from search.storage.driver_lock import driver_of
+from search.storage.sweep_folder import Place, load_facts
+
+Difference = tuple[Any, Any]
+"""A setting there and here; `...` where it is not set."""
+
+
+def why_taken(place: Place, plan: Plan) -> list[str]:
+    """What to tell somebody who runs an experiment under the name of a sweep that exists."""
+    another = "take another name (--set sweep.name=...), or remove the folder"
+    if driver := driver_of(place.folder):
+        look = f"`{place.command('show')}` shows how far it is"
+        return [f"sweep.name: {place.folder} is being run by {driver}; {look}, or {another}"]
+    if not place.plan.is_file():
+        return [f"sweep.name: {place.folder} exists and holds no sweep; {another}"]
+    found = differences(load_facts(place), plan.to_mapping())
+    if not found:
+        go_on = [place.command("resume"), place.command("extend", "--trials", "20"), place.command("show")]
+        ways = "go on with `{}`, beyond its end with `{}`, look with `{}`".format(*go_on)
+        return [f"sweep.name: {place.folder} holds this very experiment; {ways}, {another}"]
+    changes = [word for name, (_, here) in found.items() for word in ("--set", f"{name}={_shown(name, here)}")]
+    way_out = another
+    if all(name.removeprefix("sweep.") in CHANGEABLE for name in found):
+        way_out = f"change it there with `{place.command('resume', *changes)}`, {another}"
+    listed = [describe(name, pair) for name, pair in found.items()]
+    return [f"sweep.name: {place.folder} holds another experiment; {way_out}; it differs in", *listed]
+
+
+def check_older(plan: Plan, storage: Path) -> Mapping[str, Any]:
+    """The plan, as it lies on disk, of the sweep that `sweep.start_from` names.
+
+    Raises:
+        PlanError: if there is no such sweep, or if it searched for another metric.
+    """
+    name, metric = str(plan.settings.start_from), plan.settings.metric
+    try:
+        facts = load_facts(Place(storage, name))
+    except PlanError as error:
+        raise PlanError([f"sweep.start_from: {problem}" for problem in error.problems]) from None
+    if facts["sweep"]["metric"] != metric:
+        there = f"{name} searched for {facts['sweep']['metric']}, not for {metric}"
+        raise PlanError([f"sweep.start_from: {there}; their scores cannot be compared, leave it out"])
+    return facts
+
+
+def describe(name: str, pair: Difference) -> str:
+    """A difference as a sentence."""
+    there, here = (_shown(name, value) for value in pair)
+    return f"{name}: {there} there, {here} here"
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, Difference]:
+    """Settings that differ between two experiments (as `Plan.to_mapping` writes them), by dotted path."""
+    first, second = dict(_settings(there)), dict(_settings(here))
+    names = dict.fromkeys([*first, *second])
+    pairs = {name: (first.get(name, ...), second.get(name, ...)) for name in names}
+    return {name: pair for name, pair in pairs.items() if _text(pair[0]) != _text(pair[1])}
+
+
+def changed_data(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """Sentences on data sets whose fingerprints (by `stage name` and their first digits) are not the same."""
+    names = dict.fromkeys(key.rpartition(" ")[0] for key, _ in sorted(set(there.items()) ^ set(here.items())))
+    return [
+        f"the {stage}'s data set {name!r} or its tokenizer has changed since the sweep began; put back what was there, "
+        "or run another sweep on what is there now"
+        for stage, _, name in (name.partition(" ") for name in names)
+    ]
+
+
+def _settings(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every setting by its dotted path; domains of the space are whole, and so are lists."""
+    defaults = SweepSettings(name=facts["sweep"]["name"]).model_dump(mode="json")  # for settings newer than the sweep
+    yield from ((f"sweep.{name}", value) for name, value in (defaults | facts["sweep"]).items())
+    yield from flat(facts["trial"], "trial.")
+    yield from ((f"space.{name}", domain) for name, domain in facts["space"].items())
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings by dotted path; lists are whole."""
+    for name, value in nested.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _text(value: Any) -> str:
+    return "not set" if value is ... else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _shown(name: str, value: Any) -> str:
+    return redact(value) if name == "sweep.tracking_uri" and isinstance(value, str) else _text(value)

@@ -1,0 +1,89 @@
+"""Checks and tokenises every data set that a plan may use, before anything starts."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+from search.check import Check
+from search.errors import PlanError
+from search.plan.plan import Plan, collect, encoder_problems
+from spaces import SpaceError
+from trainable.data.tables import read_splits
+from trainable.inputs.prepare import Prepared, stage_data
+from trainable.settings.config import Stage, TrialConfig
+
+Use = tuple[str, Stage, TrialConfig]
+"""A stage of a trial that may come: its name, itself, and the trial."""
+
+
+def check_data(plan: Plan, storage: Path) -> dict[str, Prepared]:
+    """Read, check and tokenise every data set that a trial may use, so that no trial has to.
+
+    Nothing is written, into the cache neither, before all of them have been read and found right.
+
+    Returns:
+        What was prepared, by `stage dataset-name`; the same data stand once for each encoder.
+
+    Raises:
+        PlanError: naming every mistake in the data.
+    """
+    workspace = plan.workspace(storage)
+    uses = list(uses_of(plan))
+    problems = [*encoder_problems(plan), *_data_problems(uses, workspace.roots)]
+    prepared: dict[str, Prepared] = {}
+    for name, stage, config in uses if not problems else ():
+        made = collect(problems, partial(stage_data, config, stage, workspace))
+        if made is not None:
+            prepared[f"{name} {made.name} {made.fingerprint[:8]}"] = made
+    if problems:
+        raise PlanError(problems)
+    return prepared
+
+
+def _data_problems(uses: list[Use], roots: tuple[Path, ...]) -> list[str]:
+    problems: list[str] = []
+    rows: dict[str, int] = {}  # training rows of each data set; they alone are kept of it
+    for name, stage, config in uses:
+        dataset = config.dataset_of(stage)
+        key = dataset.model_dump_json()
+        if key not in rows:
+            splits = collect(problems, partial(read_splits, dataset, roots))
+            rows[key] = len(splits.train) if splits else 0
+        if rows[key] and stage.train_rows and stage.train_rows > rows[key]:
+            problems.append(
+                f"{name}.train_rows: {stage.train_rows} is more than the {rows[key]} training rows; lower it"
+            )
+    return problems
+
+
+def uses_of(plan: Plan) -> Iterator[Use]:
+    """Stages that together name every encoder, data set and number of rows on offer."""
+    corners = [{name: value} for name, value in plan.space.corners()]
+    data = [c for c in corners for name in c if name in ("encoder", "source.enabled") or name.endswith(".dataset")]
+    rows = [c for c in corners for name in c if name.endswith(".train_rows")]
+    for whole, some in product([*data, {}], [*rows, {}]):
+        try:
+            config = plan.config(plan.space.complete(whole | some))
+        except SpaceError:  # no trial has both
+            continue
+        for name, stage in (("source", config.source), ("target", config.target)):
+            if stage is not None:
+                yield name, stage, config
+
+
+def data_check(prepared: dict[str, Prepared]) -> Check:
+    """The data that were prepared as a line of the checklist; notes and warnings name the data set."""
+    rows = [f"{name.rpartition(' ')[0]} ({len(made.splits['train'].labels)})" for name, made in prepared.items()]
+    notes = [f"{made.name}: {said}" for made in prepared.values() for said in (*made.warnings, *made.notes)]
+    warned = any(made.warnings for made in prepared.values())
+    said = (
+        f"training rows: {', '.join(rows)}",
+        *dict.fromkeys(notes),
+    )  # several stages or encoders may share a data set
+    return Check("data", "warning" if warned else "ok", said)
+
+
+def fingerprints(prepared: dict[str, Prepared]) -> dict[str, str]:
+    """What each data set holds, as a hash, by its name."""
+    return {key: made.fingerprint for key, made in prepared.items()}

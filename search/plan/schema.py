@@ -1,0 +1,39 @@
+"""The JSON Schema of an experiment file, joined from the three owners of its blocks."""
+
+from typing import Any
+
+from search.plan.settings import SweepSettings
+from spaces import space_schema
+from trainable.settings.config import TrialConfig, field_names
+
+
+def experiment_schema() -> dict[str, Any]:
+    """A schema (draft 2020-12) that editors use to complete and check experiment files.
+
+    A setting that the trial block needs may stand in the space block instead, so nothing inside `trial` is
+    required here; what is missing is found when the file is loaded.
+    """
+    sweep = SweepSettings.model_json_schema(ref_template="#/$defs/{model}")
+    trial = TrialConfig.model_json_schema(ref_template="#/$defs/{model}")
+    definitions = {**sweep.pop("$defs", {}), **trial.pop("$defs", {})}
+    trial["properties"].pop("metric")  # set by sweep.metric
+    for block in (trial, *(definitions[name] for name in ("Source", "Target"))):
+        block.pop("required", None)
+    fields = {"source": definitions["Source"], "target": definitions["Target"]}
+    names = {name: _field(name, fields, trial) for name in field_names() if name != "metric"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "transfersweep experiment",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["sweep", "trial"],
+        "properties": {"sweep": sweep, "trial": trial, "space": space_schema(names)},
+        "$defs": definitions,
+    }
+
+
+def _field(name: str, stages: dict[str, Any], trial: dict[str, Any]) -> dict[str, Any]:
+    """The schema of one setting by its dotted name."""
+    block, _, field = name.partition(".")
+    schema: dict[str, Any] = (stages[block] if field else trial)["properties"][field or block]
+    return schema

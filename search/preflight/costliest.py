@@ -1,0 +1,90 @@
+"""Which settings stand for the whole space before anything is run: its most expensive corner, and a random draw."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optuna
+
+from search.plan.plan import Plan
+from search.propose.samplers import build_sampler
+from spaces import Point, Scalar, SpaceError
+from trainable.errors import ConfigError
+from trainable.inputs.prepare import stage_data
+from trainable.settings.config import TrialConfig
+from trainable.workspace import Workspace
+
+LONGEST = 2**20
+"""More tokens than any encoder takes."""
+
+# What makes a batch expensive, the weightiest first: names of settings without their stage, and how to rank values.
+RANKS: dict[str, Callable[[Any], Any]] = {
+    "enabled": lambda on: not on,
+    "padding_length": lambda tokens: -tokens,
+    "padding": ["fixed", "longest"].index,
+    "batch_size": lambda rows: -rows,
+    "frozen_layers": lambda layers: layers,
+    "micro_batches": lambda parts: parts,
+    "optimizer": ["adamw", "adam", "rmsprop", "sgd", "adafactor"].index,
+    "precision": ["fp32", "auto", "bf16"].index,
+    "train_rows": lambda rows: -LONGEST if rows is None else -rows,
+}
+ORDER = ("encoder", "dataset", *RANKS)
+
+
+def dearest_corner(plan: Plan, workspace: Workspace) -> Point:
+    """The point whose batches take the most memory and time, as far as conditions allow.
+
+    The largest encoder, the longest texts, a source stage; then the longest padding, the largest batch and the
+    fewest frozen layers of both stages.
+    """
+    given: Point = {}
+    fields = {name: name.rpartition(".")[2] for name in plan.space.names}
+    for field in ORDER:
+        for name in (name for name in fields if fields[name] == field):
+            for value in _dearest_first(plan, workspace, name, field, given):
+                try:
+                    plan.space.complete({**given, name: value})
+                except SpaceError:
+                    continue
+                given[name] = value
+                break
+    return plan.space.complete(given)
+
+
+def dearest_trial(plan: Plan, workspace: Workspace) -> tuple[Point, TrialConfig]:
+    """The most expensive corner, and its trial as one process can try it.
+
+    A trial of several workers cuts its batch into as many parts; one process computes them in turn.
+    """
+    corner = dearest_corner(plan, workspace)
+    parts = max(plan.config(corner).micro_batches, plan.settings.workers_per_trial)
+    return corner, plan.config(corner, micro_batches=parts)
+
+
+def _dearest_first(plan: Plan, workspace: Workspace, name: str, field: str, given: Point) -> Sequence[Scalar]:
+    values = list(dict.fromkeys(value for corner, value in plan.space.corners() if corner == name))
+    if field == "encoder":
+        from trainable.model.encoder import trained_weights  # loads all code of models, which is seldom needed here
+
+        return sorted(values, key=lambda encoder: -trained_weights(str(encoder), 0))
+    if field == "dataset":
+        return sorted(values, key=lambda dataset: -_longest_row(plan, workspace, name, {**given, name: dataset}))
+    return sorted(values, key=RANKS[field])
+
+
+def _longest_row(plan: Plan, workspace: Workspace, name: str, given: Point) -> int:
+    """Tokens of the longest training row of a stage's data; 0 for a value that conditions rule out."""
+    try:
+        config = plan.config(plan.space.complete(given))
+    except (SpaceError, ConfigError):
+        return 0
+    stage = config.source if name.startswith("source.") else config.target
+    if stage is None:
+        return 0
+    return int(stage_data(config, stage, workspace).splits["train"].tokens.lengths(LONGEST).max())
+
+
+def random_draw(plan: Plan, count: int) -> list[TrialConfig]:
+    """Settings of so many trials as the space gives them at random; always the same for the same space."""
+    study = optuna.create_study(sampler=build_sampler("random", 0))
+    return [plan.config(plan.space.suggest(study.ask())) for _ in range(count)]

@@ -1,0 +1,67 @@
+"""The preflight alone: what a sweep would find, as a checklist, with nothing run."""
+
+import json
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from search.check import Check
+from search.cluster import join as cluster
+from search.errors import PlanError
+from search.plan.data import check_data, data_check
+from search.plan.plan import Plan
+from search.preflight.preflight import Preflight, tracking_check
+from search.redirect_output import to_file
+from search.storage.sweep_folder import check_storage
+from trainable.errors import ConfigError
+
+MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
+
+
+def examine(plan: Plan, storage: Path, address: str | None = None) -> list[Check]:
+    """Every check of a sweep, as far as one lets the next be made; tokens and tracking tables are left for the sweep.
+
+    Args:
+        plan: the experiment.
+        storage: the folder of all sweeps.
+        address: a running Ray cluster to join; none starts one here.
+    """
+    found: list[Check] = []
+    try:
+        check_storage(storage)
+        with to_file(Path(os.devnull)) as console:
+            prepared = check_data(plan, storage)
+            found.append(data_check(prepared))
+            found += _on_cluster(plan, storage, address, console)
+    except (ConfigError, PlanError) as error:
+        found.append(Check("data" if isinstance(error, PlanError) else "start", "error", error.problems))
+    return found
+
+
+def _on_cluster(plan: Plan, storage: Path, address: str | None, console: Console) -> list[Check]:
+    try:
+        cluster.join(address, plan.settings, lambda said: console.print(said, markup=False, soft_wrap=True))
+        gpus = cluster.gpus_per_worker(plan.settings)
+        flight = Preflight(plan, storage, gpus, cluster.slots(plan.settings, gpus))
+        return [tracking_check(plan, storage), *flight.checks()]
+    finally:
+        cluster.leave()
+
+
+def print_checks(checks: list[Check], console: Console) -> None:
+    """A mark for each check, and what it found."""
+    plain = not console.encoding.startswith("utf")
+    for check in checks:
+        mark, style = MARKS[check.state]
+        mark = check.state if plain else mark
+        for index, sentence in enumerate(check.sentences):
+            head = f"{mark} {check.name:<10}" if index == 0 else " " * (len(mark) + 11)
+            console.print(head, style=style, end="", markup=False, highlight=False)
+            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def to_json(checks: list[Check]) -> str:
+    """The same for scripts, as one line."""
+    listed = [{"check": c.name, "state": c.state, "sentences": c.sentences} for c in checks]
+    return json.dumps({"ok": all(c.state != "error" for c in checks), "checks": listed})

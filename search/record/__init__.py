@@ -1,0 +1,1 @@
+"""Trials, scores and outcomes as values."""

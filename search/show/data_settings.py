@@ -1,0 +1,36 @@
+"""Settings of a data set from the command line: `--set separator=tab`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainable.errors import ConfigError
+from trainable.settings.dataset import Dataset
+from trainable.settings.wording import describe
+from trainable.settings.yaml_file import parse_value
+
+
+def dataset_of(place: Mapping[str, str], settings: Mapping[str, str]) -> Dataset:
+    """A data set of files, and of settings as text in YAML.
+
+    Args:
+        place: the fields that name the files.
+        settings: further fields, such as `{"text": "message"}`.
+
+    Raises:
+        ConfigError: with everything that is wrong in the settings.
+    """
+    fields: dict[str, Any] = dict(place)
+    problems: list[str] = []
+    for name, text in settings.items():
+        try:
+            fields[name] = parse_value(text, name)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    try:
+        return Dataset.model_validate(fields)
+    except ValidationError as error:
+        raise ConfigError([f"--set {sentence}" for sentence in describe(error, Dataset)]) from None

@@ -1,0 +1,165 @@
+"""Shows a data set before anything is trained on it: `transfersweep inspect`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from search.show.data_settings import dataset_of
+from trainable.data.reading import KINDS
+from trainable.data.reading import locate as locate_data
+from trainable.data.sentences import shown_name
+from trainable.errors import ConfigError
+from trainable.model.limits import locate
+
+if TYPE_CHECKING:
+    from trainable.preview.inspection import Inspection, SplitCounts
+
+_BAR = 30  # characters of the longest bar
+_CLASSES = 12  # shown one by one; of more, the commonest and the rarest
+_RAREST = 3
+
+
+def print_inspection(file: str, encoder: str, settings: Mapping[str, str], console: Console) -> None:
+    """Print what stands in a table, how long its texts are, and what truncating them would save.
+
+    Args:
+        file: a table, a folder that `datasets` saved, or a hub name (`owner/name`). Where `settings` name
+            validation or test files, it is the training split.
+        encoder: whose tokens are counted.
+        settings: fields of `Dataset`, as YAML text, such as `{"text": "message"}`.
+        console: where to print.
+
+    Raises:
+        ConfigError: if the data cannot be read, or, after printing the rest, if a trial could not use them.
+    """
+    dataset, source = dataset_of({_kind(file, settings): file}, settings), locate(encoder)
+    if not dataset.hub:
+        locate_data(dataset, (Path(),))
+    from transformers.utils import logging as chatter  # only now, with torch: mistakes in names are told without it
+
+    from trainable.preview.inspection import inspect
+
+    chatter.set_verbosity_error()
+    seen = inspect(dataset, source)
+    console.print(Text(file, style="bold"))
+    console.print(_splits(seen))
+    console.print(_classes(seen.splits))
+    if seen.overlaps and any(seen.overlaps.values()):
+        console.print(_overlaps(seen.overlaps))
+    limit = f"; the encoder takes {seen.positions}" if seen.positions else ""
+    console.print(f"Tokens of a training text by {encoder}{limit}", markup=False, highlight=False)
+    console.print(_lengths(seen))
+    console.print("What truncation costs; compute is a share of what the same texts take uncut", highlight=False)
+    console.print(_costs(seen))
+    legible = seen.legible
+    console.print(
+        f"Unknown tokens: {legible.unknown:.1%}; rows that become the same tokens: {legible.merged:.1%}",
+        highlight=False,
+    )
+    if warning := legible.warning():
+        console.print(Text(f"Warning: {warning}", style="bold yellow"), soft_wrap=True)
+    for note in seen.notes:
+        console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)  # it may hold settings to copy
+    if seen.problems:
+        console.print(Text("A trial could not use these data:", style="bold red"))
+        raise ConfigError(seen.problems)
+    if warning or seen.notes:
+        console.print(Text("A trial could use these data; read what is said above first.", style="yellow"))
+    else:
+        console.print(Text("No problem found.", style="green"))
+
+
+def _kind(file: str, settings: Mapping[str, str]) -> str:
+    """The setting that takes such a file."""
+    path = Path(file)
+    if path.is_dir():
+        return "folder"
+    if {"validation", "test"} & set(settings):
+        return "train"
+    if kind := KINDS.get(path.suffix.lower()):
+        return kind
+    if not path.exists() and file.count("/") == 1 and not path.is_absolute():
+        return "hub"
+    known = ", ".join(KINDS)
+    raise ConfigError(f"{file}: neither a file with a known suffix ({known}), nor a folder, nor a hub name owner/name")
+
+
+def _splits(seen: Inspection) -> Table:
+    table = _table("split", "rows", "repeated texts", "texts with several labels")
+    for name, counts in seen.splits.items():
+        table.add_row(name, *map(str, (counts.rows, counts.duplicates, counts.conflicting)))
+    return table
+
+
+def _classes(splits: Mapping[str, SplitCounts]) -> Table:
+    """Rows of each class by split, commonest first; the middle of a long list is left out."""
+    table = _table("class", *splits, "share of train")
+    train = splits["train"]
+    names = sorted(train.classes, key=lambda name: -train.classes[name])
+    hidden = len(names) - _CLASSES if len(names) > _CLASSES else 0
+    shown = [*names[: _CLASSES - _RAREST], *names[-_RAREST:]] if hidden else names
+    most = max(train.classes.values())
+    for place, name in enumerate(shown):
+        if hidden and place == _CLASSES - _RAREST:
+            table.add_row(Text(f"... {hidden} more", style="dim"))
+        counts = (str(split.classes[name]) for split in splits.values())
+        share = train.classes[name]
+        table.add_row(_cut(name), *counts, _bar(share, most, 12) + f" {share / train.rows:6.1%}")
+    return table
+
+
+def _overlaps(overlaps: Mapping[str, int]) -> Table:
+    table = _table("splits", "rows of the second with a text of the first")
+    for pair, rows in overlaps.items():
+        table.add_row(pair, str(rows))
+    return table
+
+
+def _lengths(seen: Inspection) -> Table:
+    """The histogram, with each percentile in the line of its length."""
+    table = _table("tokens", "texts", "", "percentiles")
+    most = max(count for *_, count in seen.histogram)
+    for low, high, count in seen.histogram:
+        reached = {percent: n for percent, n in seen.percentiles.items() if low <= n <= high}
+        marks = ", ".join(f"{'longest' if percent == 100 else f'{percent} %'} {n}" for percent, n in reached.items())
+        table.add_row(f"{low}-{high}" if high > low else str(low), str(count), _bar(count, most, _BAR), marks)
+    return table
+
+
+def _costs(seen: Inspection) -> Table:
+    table = _table("padding_length", "covers", "texts cut", "tokens an epoch", "encoder compute")
+    for cost in seen.costs:
+        table.add_row(
+            str(cost.padding_length),
+            f"{cost.share_covered:.0%}",
+            f"{cost.share_cut:.1%}",
+            f"{cost.tokens:,}",
+            f"{cost.share_compute:.1%}",
+        )
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    for place, column in enumerate(columns):
+        last = column in {"", "share of train", "percentiles"}
+        table.add_column(column, justify="left" if place == 0 or last else "right", no_wrap=last)
+    return table
+
+
+def _bar(value: int, most: int, width: int) -> str:
+    """A bar of that width for the highest value; a value above zero always shows."""
+    length = max(round(width * value / most), int(value > 0)) if most else 0
+    return "█" * length + " " * (width - length)
+
+
+def _cut(name: str, most: int = 32) -> Text:
+    name = shown_name(name)
+    return Text(name if len(name) <= most else f"{name[: most - 1]}…")

@@ -1,0 +1,147 @@
+"""The sweep when it is over: its trials, its winner, what the source was worth, and what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from search.record.records import Outcome, TestScore, TrialRecord, ranked
+from search.show.view import counts_text, state_text
+from search.storage.sweep_folder import Place
+from search.wording import duration, format_score, format_settings, number, one_line
+from trainable.data.sentences import shown_name
+
+_UNBOUNDED = 10_000  # characters
+
+
+def print_outcome(outcome: Outcome, console: Console) -> None:
+    """Print the whole outcome: trials, winner, test score, comparison, notes, next commands."""
+    _say(console, f"Sweep {outcome.name}", style="bold")
+    hours = f"{duration(outcome.seconds)}, {outcome.worker_hours:.2f} worker-hours"
+    console.print(Text.assemble(counts_text(outcome.trials), f"; {hours}"))
+    console.print(_searched(outcome, console))
+    if outcome.repeats:
+        console.print(_repeated(outcome.repeats, outcome.metric))
+    for record in outcome.trials:
+        if record.error:
+            _say(console, f"{record.title} {record.state}: {one_line(record.error)}", style="red")
+    _print_winner(outcome, console)
+    if outcome.test:
+        _print_test(outcome.test, outcome.metric, console)
+    if outcome.comparison:
+        _say(console, "\nDid the source help?", style="bold")
+        _say(console, outcome.comparison.sentence)
+    for note in outcome.notes:
+        _say(console, f"Note: {note}", style="yellow")
+    _say(console, "\nNext", style="bold")
+    for command in next_commands(outcome):
+        # Never wrapped: a line is copied as it stands.
+        console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def next_commands(outcome: Outcome) -> list[str]:
+    """What to type to look, to go on (or see this again) and to export; export needs a winner."""
+    place = Place(Path(outcome.storage), outcome.name)
+    commands = [shlex.join(["transfersweep", "ui", *place.storage_option])]
+    commands.append(place.command("show" if outcome.complete else "resume"))
+    if outcome.winner is not None:
+        commands.append(place.command("export", "--to", f"{outcome.name}-model"))
+    return commands
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(text, style=style))
+
+
+def _varying(trials: Sequence[TrialRecord]) -> list[str]:
+    """Names of the settings that are not the same in all trials; a setting that one lacks varies."""
+    names = dict.fromkeys(name for trial in trials for name in trial.params)
+    return [name for name in names if len({repr(trial.params.get(name)) for trial in trials}) > 1]
+
+
+def _searched(outcome: Outcome, console: Console) -> Table:
+    """The trials of the search, best first: a column a setting where these fit the console, else one for all."""
+    wide = _searched_table(outcome, in_columns=True)
+    needed = console.measure(wide, options=console.options.update(width=_UNBOUNDED)).maximum
+    return wide if needed <= console.width else _searched_table(outcome, in_columns=False)
+
+
+def _searched_table(outcome: Outcome, in_columns: bool) -> Table:
+    trials = ranked(outcome.searched, outcome.direction)
+    names = _varying(trials)
+    table = _table("#", "state", _stacked(outcome.metric), "sec")
+    for name in names if in_columns else ["settings"]:
+        table.add_column(_stacked(name), justify="right" if in_columns else "left", vertical="bottom")
+    for trial in trials:
+        shown = {name: trial.params.get(name) for name in names}
+        cells = [number(value) for value in shown.values()] if in_columns else [format_settings(shown)]
+        style = "bold" if trial.number == outcome.winner else None
+        table.add_row(str(trial.number), *_standing(trial), *(Text(cell) for cell in cells), style=style)
+    return table
+
+
+def _repeated(trials: Sequence[TrialRecord], metric: str) -> Table:
+    """The trials that train a finalist again, on a further seed or without its source."""
+    table = _table("repeat", "state", _stacked(metric), "sec")
+    for trial in trials:
+        table.add_row(trial.title, *_standing(trial))
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(
+            column,
+            justify="left" if column in {"repeat", "state", "class"} else "right",
+            no_wrap=column not in {"repeat", "class"},
+        )
+    return table
+
+
+def _stacked(name: str) -> str:
+    """A long name over several lines (target. / learning_ / rate): its column stays as narrow as its values."""
+    return name.replace(".", ".\n").replace("_", "_\n")
+
+
+def _standing(trial: TrialRecord) -> list[str | Text]:
+    return [state_text(trial.state), format_score(trial.value), f"{trial.seconds:.0f}"]
+
+
+def _print_winner(outcome: Outcome, console: Console) -> None:
+    if outcome.winner is None:
+        _say(console, "\nNo winner: no trial has finished with a score.", style="bold")
+        return
+    _say(console, f"\nWinner: trial {outcome.winner}, chosen on validation", style="bold")
+    if outcome.validation:
+        values = outcome.validation.values
+        spread = "" if outcome.validation.sd is None else f" ± {outcome.validation.sd:.4f}"
+        seeds = "1 seed" if len(values) == 1 else f"mean ± sd of {len(values)} seeds"
+        _say(console, f"validation {outcome.metric} {format_score(outcome.validation.mean)}{spread} ({seeds})")
+    if outcome.exported is not None and outcome.validation and len(outcome.validation.values) > 1:
+        _say(console, f"its model: that of seed {outcome.record(outcome.exported).seed}, the best on validation")
+    winner = outcome.record(outcome.winner)
+    for name, value in winner.params.items():
+        _say(console, f"  {name}: {value}")
+
+
+def _print_test(test: TestScore, metric: str, console: Console) -> None:
+    _say(console, "\nTest split, read once", style="bold")
+    interval = f"95 % interval {format_score(test.low)} to {format_score(test.high)}"
+    _say(console, f"{metric} {format_score(test.metrics[metric])}, {interval}, {test.rows} rows")
+    others = {name: value for name, value in test.metrics.items() if name != metric}
+    if others:
+        _say(console, ", ".join(f"{name} {format_score(value)}" for name, value in others.items()))
+    table = _table("class", "precision", "recall", "f1", "rows")
+    for line in test.per_class:
+        scores = [format_score(line[column]) for column in ("precision", "recall", "f1")]
+        table.add_row(Text(shown_name(line["label"])), *scores, str(line["rows"]))
+    console.print(table)
+    if test.never_predicted:
+        _say(console, f"The winner never predicts: {', '.join(map(shown_name, test.never_predicted))}", style="yellow")

@@ -1,0 +1,35 @@
+"""Prints where a sweep's time went: the driver's phases, and what its slots did while it searched."""
+
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from search.record.records import Outcome, added
+
+
+def print_times(outcome: Outcome, console: Console) -> None:
+    """Print two tables: the phases' seconds, and the shares of the slots' time with their tokens a second."""
+    phases = Table(title=f"{outcome.name}: wall time", title_justify="left")
+    phases.add_column("phase")
+    phases.add_column("seconds", justify="right")
+    for name, seconds in outcome.phases.items():
+        phases.add_row(name, f"{seconds:.1f}")
+    console.print(phases)
+    room = outcome.phases.get("search", 0.0) * outcome.slots
+    parts = Table(title=f"the search's {outcome.slots} slots", title_justify="left")
+    for name in ("part", "seconds", "share", "tokens/s", "padding", "of peak"):
+        parts.add_column(name, justify="left" if name == "part" else "right")
+    total = added(record.times for record in outcome.trials)
+    for name, sums in sorted(total.items(), key=lambda item: -item[1]["seconds"]):
+        seconds, computed = sums["seconds"], sums.get("computed", 0)
+        speed = f"{sums['tokens'] / seconds:,.0f}" if computed and seconds else ""
+        padding = f"{1 - sums['tokens'] / computed:.1%}" if computed else ""
+        peak = f"{sums['ideal'] / seconds:.0%}" if sums.get("ideal") and seconds else ""
+        parts.add_row(name, f"{seconds:.1f}", f"{seconds / room:.1%}" if room else "", speed, padding, peak)
+    idle = room - sum(sums["seconds"] for sums in total.values())
+    parts.add_row("idle, or between trials", f"{idle:.1f}", f"{idle / room:.1%}" if room else "")
+    console.print(parts)
+    for note, count in Counter(note for record in outcome.trials for note in record.notes).items():
+        console.print(Text(f"{note} ({count} {'trial' if count == 1 else 'trials'})"))

@@ -1,0 +1,141 @@
+"""The sweep while it runs: a live panel in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from search.record.records import State, TrialRecord, Used, best_so_far, count_states
+from search.record.trial_names import Key
+from search.wording import duration, format_score, format_settings, one_line
+from trainable.tasks.metrics import Direction
+
+STYLES = {
+    State.RUNNING: "cyan",
+    State.PAUSED: "blue",
+    State.FINISHED: "green",
+    State.STOPPED: "yellow",
+    State.FAILED: "red",
+    State.LOST: "magenta",
+}
+_LAST = 5  # trials named in the panel
+
+
+class LiveView:
+    """Shows a sweep while it runs; a context manager."""
+
+    def __init__(
+        self, name: str, metric: str, direction: Direction, budget_text: str, console: Console, log_file: str
+    ) -> None:
+        """Prepare the view; entering it starts to draw.
+
+        Args:
+            name: the sweep's name.
+            metric: what the trials' values are.
+            direction: which values are better.
+            budget_text: the budget in words, such as `40 trials, 60 min`.
+            console: where to draw. One that is no terminal gets a line per ended trial and no control codes.
+            log_file: where the libraries' own messages go; named to the user.
+        """
+        self._name, self._metric, self._direction = name, metric, direction
+        self._budget, self._console, self._log_file = budget_text, console, log_file
+        self._told: set[Key] = set()
+        # stdout may carry the JSON of --json, so it stays as it is.
+        self._live = Live(console=console, redirect_stdout=False, transient=True, refresh_per_second=4)
+
+    def __enter__(self) -> LiveView:
+        """Start drawing."""
+        if self._console.is_terminal:
+            self._live.start()
+        else:
+            self._line(f"sweep {self._name}: {self._budget}; log: {self._log_file}")
+        return self
+
+    def __exit__(self, *error: type[BaseException] | BaseException | TracebackType | None) -> None:
+        """Stop drawing and leave the terminal as it was."""
+        self._live.stop()
+
+    def update(self, records: Sequence[TrialRecord], used: Used, time_left: float | None = None) -> None:
+        """Show the trials as they stand; `time_left` in seconds, none while nobody can tell."""
+        if self._console.is_terminal:
+            self._live.update(self._panel(records, used, time_left))
+            return
+        for record in records:
+            if record.ended and record.key not in self._told:
+                self._told.add(record.key)
+                self._line(self._ended(record, records))
+
+    def _ended(self, record: TrialRecord, records: Sequence[TrialRecord]) -> str:
+        best = best_so_far(records, self._direction)
+        mark = " (best so far)" if best and best.key == record.key else ""
+        what = one_line(record.error) if record.error else format_settings(record.params)
+        reached = f"{self._metric} {format_score(record.value)}{mark}"
+        return f"{record.title} {record.state}: {reached}, {duration(record.seconds)}; {what}"
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _panel(self, records: Sequence[TrialRecord], used: Used, time_left: float | None) -> RenderableType:
+        facts = Table.grid(padding=(0, 2))
+        facts.add_column(style="dim", no_wrap=True)
+        facts.add_column(overflow="fold")
+        facts.add_row("trials", counts_text(records))
+        facts.add_row("best so far", self._best(records))
+        spent = f"{used.trials} trials, {used.minutes:.1f} min, {used.worker_hours:.2f} worker-hours"
+        facts.add_row("used", f"{spent} of {self._budget}")
+        facts.add_row("time left", "unknown yet" if time_left is None else f"about {duration(time_left)}")
+        facts.add_row("log", Text(self._log_file))
+        title = Text(f"transfersweep: {self._name}")
+        return Panel(Group(facts, Text(), self._recent(records)), title=title, box=box.ROUNDED)
+
+    def _best(self, records: Sequence[TrialRecord]) -> Text:
+        best = best_so_far(records, self._direction)
+        if best is None:
+            return Text("none yet")
+        return Text(f"{self._metric} {format_score(best.value)} in trial {best.number}: {format_settings(best.params)}")
+
+    def _recent(self, records: Sequence[TrialRecord]) -> Table:
+        """The running trials before those that began last, so that both can be followed."""
+        running = [r for r in records if r.state is State.RUNNING]
+        others = [r for r in records if r.state is not State.RUNNING]
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("trial", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        table.add_column(self._metric, justify="right", no_wrap=True)
+        table.add_column("done", justify="right", no_wrap=True)
+        table.add_column("settings")  # the only one that may shrink
+        for record in [*running, *reversed(others)][:_LAST]:
+            what = one_line(record.error) if record.error else format_settings(record.params)
+            cut = Text(what, no_wrap=True, overflow="ellipsis")
+            state = state_text(record.state)
+            table.add_row(
+                record.title.removeprefix("trial "), state, format_score(record.value), f"{record.progress:.0%}", cut
+            )
+        return table
+
+
+def state_text(state: State) -> Text:
+    """A state in its colour."""
+    return Text(state.value, style=STYLES[state])
+
+
+def states_text(records: Sequence[TrialRecord]) -> Text:
+    """How many trials stand in each state that occurs, such as `3 finished, 1 failed`."""
+    parts = [
+        Text(f"{count} {state}", style=STYLES[State(state)]) for state, count in count_states(records).items() if count
+    ]
+    return Text(", ").join(parts) if parts else Text("none yet")
+
+
+def counts_text(records: Sequence[TrialRecord]) -> Text:
+    """The search's trials by state and, beside them, the repeats of finalists, if there are any."""
+    repeats = [record for record in records if record.role != "search"]
+    text = states_text([record for record in records if record.role == "search"])
+    return Text.assemble(text, "; repeats of finalists: ", states_text(repeats)) if repeats else text

@@ -1,0 +1,109 @@
+"""An SQLite file that another process holds, such as a dashboard or a backup: waited for in short steps.
+
+SQLite's own wait hears no signal and says nothing until its end.
+"""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from search.errors import HaltError, PlanError
+from search.storage.store_uri import read_only
+
+T = TypeVar("T")
+_END_IT = "end that, or wait until it has ended"
+STEP_SECONDS = 1.0
+"""How long a step of a wait is, within which nothing is heard."""
+LOCK_SECONDS = 900.0
+"""How long a sweep that runs waits for its study."""
+OPEN_SECONDS = 5.0
+"""How long a command waits before it opens one."""
+_log = logging.getLogger(__name__)
+
+
+class _Cursor(sqlite3.Cursor):
+    def execute(self, sql: str, parameters: Any = (), /) -> Self:
+        _wait_for(lambda: sqlite3.Cursor.execute(self, sql, parameters))
+        return self
+
+
+class PatientConnection(sqlite3.Connection):
+    """One that waits up to `LOCK_SECONDS` for each statement while the file is locked."""
+
+    def cursor(self, factory: Any = _Cursor) -> Any:
+        """A cursor that waits."""
+        return super().cursor(factory)
+
+    def commit(self) -> None:
+        """Commit, after a wait where it must be."""
+        _wait_for(lambda: sqlite3.Connection.commit(self))
+
+
+def _wait_for(act: Callable[[], T]) -> T:
+    until, said = time.monotonic() + LOCK_SECONDS, False
+    while True:
+        try:
+            return act()
+        except sqlite3.OperationalError as error:
+            if not _is_lock(error) or time.monotonic() > until:
+                raise
+            if not said:
+                _log.warning("another process holds the study's file: waiting for up to %.0f s", LOCK_SECONDS)
+            said = True
+
+
+PATIENT: dict[str, Any] = {"factory": PatientConnection, "timeout": STEP_SECONDS}
+"""What to give `sqlite3.connect` for such a connection."""
+
+
+def check_free(file: Path) -> None:
+    """See that nobody holds an SQLite file, which need not exist, so that it can be read.
+
+    Raises:
+        PlanError: if somebody does.
+    """
+    if not file.exists():
+        return
+    try:
+        with closing(sqlite3.connect(read_only(file), uri=True, timeout=OPEN_SECONDS)) as connection:
+            connection.execute("select * from sqlite_master").fetchone()
+    except sqlite3.Error as error:  # others are for those who read it to find
+        if is_locked(error):
+            words = f"another process holds it, such as a dashboard or a backup; {_END_IT}"
+            raise PlanError([f"{file}: {words}"]) from None
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether an exception, or what caused it, says that an SQLite file is locked."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, sqlite3.OperationalError) and _is_lock(chain):
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False
+
+
+@contextmanager
+def locked_study_in_words(file: Path, resume: str) -> Iterator[None]:
+    """Turn what becomes of a study that was locked too long into one sentence.
+
+    Raises:
+        HaltError: if it was.
+    """
+    try:
+        yield
+    except Exception as error:  # Optuna, SQLAlchemy and Ray each wrap it in errors of their own
+        if not is_locked(error):
+            raise
+        raise HaltError(
+            f"{file}: another process, such as a dashboard or a backup, has held it for "
+            f"{LOCK_SECONDS / 60:.0f} minutes; nothing is lost: {_END_IT}, then `{resume}`"
+        ) from None
+
+
+def _is_lock(error: sqlite3.OperationalError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

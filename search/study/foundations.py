@@ -1,0 +1,72 @@
+"""What a sweep's numbers stand on, and whether it has changed: encoders, tokenizers, data, and this program."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from search.cluster.probe import versions
+from search.plan.data import uses_of
+from search.plan.plan import Plan
+from search.study.ledger import Ledger
+from trainable.inputs.prepare import Prepared, stage_data
+from trainable.model.encoder import fingerprint
+from trainable.model.limits import resolve
+
+Foundations = dict[str, list[str]]
+"""Fingerprints by what they are of: a kind (`encoder`, `tokenizer`, `source`, `target`), a blank, and a name."""
+VERSIONS = "versions"
+"""Under this name the study notes which versions ran, each with the number of trials that had begun before."""
+_PUT_BACK = "put back what was there, or run the experiment under another name (--set sweep.name=...)"
+
+
+def foundations(plan: Plan, storage: Path, prepared: Mapping[str, Prepared]) -> Foundations:
+    """Fingerprints of all encoders, tokenizers and data sets that a trial may use, by what `check_data` prepared."""
+    found: dict[str, set[str]] = {}
+    for key, made in prepared.items():
+        found.setdefault(key.rpartition(" ")[0], set()).add(made.data_fingerprint)
+    given = [value for name, value in plan.space.corners() if name == "encoder"] or [plan.base["encoder"]]
+    names = {
+        resolve(str(encoder), plan.roots): encoder for encoder in given
+    }  # as the experiment has them, wherever it lies
+    for config, stage in {config.encoder: (config, stage) for _, stage, config in uses_of(plan)}.values():
+        name = names[config.encoder]
+        found[f"tokenizer {name}"] = {stage_data(config, stage, plan.workspace(storage)).tokenizer_fingerprint}
+        found[f"encoder {name}"] = {fingerprint(config.encoder)}
+    return {name: sorted(prints) for name, prints in found.items()}
+
+
+def changed(there: Mapping[str, list[str]], here: Mapping[str, list[str]]) -> list[str]:
+    """A sentence on each thing that a sweep stood on and that is not the same any more."""
+    differing = [name for name in there if there[name] != here.get(name)]
+    return [f"{_in_words(name)} changed since the sweep began; {_PUT_BACK}" for name in differing]
+
+
+def _in_words(what: str) -> str:
+    kind, _, name = what.partition(" ")
+    if kind == "encoder":
+        return f"encoder {name!r}: its weights or its config.json have"
+    if kind == "tokenizer":
+        return f"encoder {name!r}: its tokenizer has"
+    return f"{kind}: the data set {name!r} has"
+
+
+def note_versions(ledger: Ledger) -> None:
+    """Note the versions of this session, if they are not those of the one before."""
+    noted: list[dict[str, Any]] = ledger.noted(VERSIONS, [{"before": 0, "versions": {}}] if ledger.records else [])
+    if not noted or noted[-1]["versions"] != versions():
+        ledger.note(VERSIONS, [*noted, {"before": len(ledger.records), "versions": versions()}])
+
+
+def version_notes(ledger: Ledger) -> list[str]:
+    """A sentence on each time that a session went on with other versions than the one before."""
+    noted: list[dict[str, Any]] = ledger.noted(VERSIONS, [])
+    return [
+        f"after {later['before']} trials the sweep went on with other versions: "
+        + _differences(earlier["versions"], later["versions"])
+        for earlier, later in zip(noted, noted[1:], strict=False)
+    ]
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return ", ".join(f"{n} {before.get(n, 'unknown')} before, {after.get(n, 'unknown')} after" for n in names)

@@ -1,0 +1,64 @@
+"""What a sweep has come to, by its study alone."""
+
+from pathlib import Path
+
+from search.plan.plan import Plan
+from search.record.records import Outcome, TestScore
+from search.redaction import redact
+from search.storage.sweep_folder import Place
+from search.study.foundations import version_notes
+from search.study.ledger import EXHAUSTED, START_FROM, Ledger
+from search.study.phases import PHASES
+from search.study.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
+
+
+def summarise(
+    plan: Plan, storage: Path, ledger: Ledger, test: TestScore | None = None, complete: bool = False
+) -> Outcome:
+    """What a sweep has come to, by its study."""
+    records = ledger.records
+    winner = pick_winner(plan, records)
+    run = pick_run(plan, records, winner) if winner else None
+    return Outcome(
+        name=plan.settings.name,
+        storage=str(storage),
+        tracking_uri=redact(plan.tracking_uri(storage)),
+        run_id=ledger.noted("run_id"),
+        metric=plan.settings.metric,
+        direction=plan.settings.direction,
+        trials=tuple(records),
+        winner=winner.number if winner else None,
+        exported=run.key if run else None,
+        winner_config=trial_config(plan, run).to_flat() if run else {},
+        validation=score_of(records, winner.number) if winner else None,
+        test=test,
+        comparison=compare_sources(plan, records),
+        seconds=ledger.noted("seconds_spent", 0.0),
+        worker_hours=sum(r.seconds for r in records) * plan.settings.workers_per_trial / 3600,
+        phases=ledger.noted(PHASES, {}),
+        slots=ledger.noted("slots", 0),
+        budget=plan.settings.model_dump(include={"trials", "minutes", "worker_hours"}),
+        notes=tuple(_notes(plan, storage, ledger, complete)),
+        complete=complete,
+    )
+
+
+def _notes(plan: Plan, storage: Path, ledger: Ledger, complete: bool) -> list[str]:
+    """What a reader of the outcome should know beside it."""
+    searched = sum(r.role == "search" for r in ledger.records)
+    notes = [ledger.noted(START_FROM)["note"]] if ledger.noted(START_FROM) else []
+    notes += version_notes(ledger)
+    if not complete:
+        return [
+            *notes,
+            "the sweep is not at its end: the winner is the best so far, and no test score has been read; "
+            f"`{Place(storage, plan.settings.name).command('resume')}` goes on",
+        ]
+    if searched == plan.settings.trials:
+        return notes
+    if ledger.noted(EXHAUSTED) == searched:
+        tried = (
+            f"every point of the space has been tried, in {searched} of sweep.trials = {plan.settings.trials} trials"
+        )
+        return [*notes, tried]
+    return [*notes, f"{searched} of {plan.settings.trials} trials were begun before the budget was used up"]

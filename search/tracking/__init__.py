@@ -1,0 +1,1 @@
+"""What a sweep tells MLflow, delivered when MLflow is there."""

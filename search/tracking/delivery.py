@@ -1,0 +1,129 @@
+"""Delivers what waits in an outbox from a thread of its own, however long the receiver is away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from search.redaction import redact
+from search.storage.outbox import Event, Outbox
+
+_log = logging.getLogger(__name__)
+
+MOST = 64
+"""Events that are handed over at a time."""
+_PAUSE = 0.2  # seconds after a delivery that left nothing: what is reported meanwhile travels together
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while the receiver is away
+
+
+class RefusedError(Exception):
+    """The receiver is there, and has said that it will not take an event as it is."""
+
+
+class Delivery:
+    """Hands the events of an outbox over, in order, each at least once.
+
+    After a failure the same events are handed over again, after a wait that doubles up to 15 s. An event that is
+    refused twice, alone, is left out and named in `refused`, so that it holds up no others.
+
+    Args:
+        outbox: where events wait; closed by `stop`.
+        hand_over: takes events or raises; what it has taken it may be given again. Called from one thread only.
+    """
+
+    def __init__(self, outbox: Outbox, hand_over: Callable[[Sequence[Event]], None]) -> None:
+        self._outbox, self._hand_over = outbox, hand_over
+        self.trouble = ""
+        """Why the last try failed, without secrets; empty after one that did not."""
+        self.refused: list[str] = []
+        """Why events were refused, without secrets."""
+        self._size = MOST
+        self._refused_alone = False
+        self._changed = threading.Condition()
+        self._stopped = threading.Event()
+        self._deliveries = 0
+        threading.Thread(target=self._run, name="delivery", daemon=True).start()
+
+    def put(self, event: Mapping[str, Any], sync: bool = False) -> None:
+        """Add an event, see `Outbox.append`; returns without waiting for anybody."""
+        self._outbox.append(event, sync)
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait(self, patience: float) -> bool:
+        """Wait until nothing waits any more.
+
+        Args:
+            patience: seconds in which something must be delivered for the wait to go on.
+
+        Returns:
+            Whether everything has been delivered.
+        """
+        with self._changed:
+            while len(self._outbox):
+                if not self._changed.wait_for(partial(self._went_on, self._deliveries), patience):
+                    return False
+        return True
+
+    def stop(self) -> None:
+        """End the thread after the delivery in flight, which is not waited for; close the outbox."""
+        self._stopped.set()
+        self._outbox.close()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        wait = _FIRST_WAIT
+        while self._next_is_there():
+            if self._deliver():
+                wait = _FIRST_WAIT
+                self._stopped.wait(0 if len(self._outbox) else _PAUSE)
+            else:
+                self._stopped.wait(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+
+    def _next_is_there(self) -> bool:
+        """Wait for an event; False when there will be none."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._outbox) or self._stopped.is_set())
+        return not self._stopped.is_set()
+
+    def _went_on(self, since: int) -> bool:
+        return self._deliveries > since
+
+    def _deliver(self) -> bool:
+        """Hand over what waits, as much at a time as went well of late; returns whether anything arrived."""
+        events = self._outbox.first(self._size)
+        try:
+            self._hand_over_or_leave_out(events)
+            self._outbox.delivered(len(events))
+        except RefusedError:
+            self._size, self._refused_alone = 1, len(events) == 1
+            return False
+        except Exception as error:  # the edge of a thread, and artifact stores raise whatever their libraries do
+            self._size = 1
+            self._say_trouble(redact(f"{type(error).__name__}: {error}"))
+            return False
+        self._size, self._refused_alone = min(2 * self._size, MOST), False
+        self._say_trouble("")
+        with self._changed:
+            self._deliveries += 1
+            self._changed.notify_all()
+        return True
+
+    def _hand_over_or_leave_out(self, events: Sequence[Event]) -> None:
+        try:
+            self._hand_over(events)
+        except RefusedError as error:
+            if not self._refused_alone:
+                raise
+            self.refused.append(redact(str(error)))
+            _log.warning("an event is left out: %s", self.refused[-1])
+
+    def _say_trouble(self, trouble: str) -> None:
+        if bool(trouble) != bool(self.trouble):
+            _log.warning("events wait on disk: %s" if trouble else "events are delivered again%s", trouble)
+        self.trouble = trouble

@@ -1,0 +1,256 @@
+"""Applies a sweep's events to its runs in MLflow; an event may come again, and changes nothing the second time.
+
+Only `MlflowClient` is used: no active run, no autologging, nothing global.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from search.record.records import State
+from search.record.trial_names import Key, key_of, trial_name
+from search.storage.outbox import Event
+from search.storage.store_uri import artifact_location, keep_artifacts_beside
+from search.tracking.delivery import RefusedError
+from search.tracking.mlflow_file import follow_file
+
+SWEEP = "transfersweep.sweep"
+"""Tag with the sweep's name, on its run and on its trials'."""
+SWEEP_ID = "transfersweep.sweep_id"
+"""Tag that tells this sweep from all others, of the same name too."""
+TRIAL = "transfersweep.trial"
+"""Tag with a trial's key: its number, and of a repeat its seed as well."""
+ROLE = "transfersweep.role"
+"""Tag with what a trial is for: `search`, or else it repeats one of these."""
+SEED = "transfersweep.seed"
+"""Tag with the seed that a trial trains with."""
+OF = "transfersweep.of"
+"""Tag with the number of the trial that is repeated."""
+EXPERIMENT = "transfersweep"
+"""The MLflow experiment; made where it is missing, restored where it was deleted."""
+_KIND, _STATE, _ERROR = "transfersweep.kind", "transfersweep.state", "transfersweep.error"
+_PARENT = "mlflow.parentRunId"
+_STATUS = {State.FINISHED: "FINISHED", State.STOPPED: "KILLED", State.FAILED: "FAILED", State.LOST: "FAILED"}
+_SEARCH, _PARAMS, _METRICS = 10_000, 100, 1000  # runs of one page, parameters and metrics of one request
+
+
+class MlflowRuns:
+    """The runs of one sweep: its own, of the key None, and one for each trial, by its key.
+
+    MLflow shows the last value of a metric. What is written when a run ends is therefore shown instead of what was
+    reported last; the reports keep their steps, and the charts their curves.
+
+    They are found by tag. One that is missing, since its trial never started, or since somebody deleted it, its
+    experiment or the whole file, is made by the story that the study tells of it; the sweep's own with those of its
+    trials. What is known of them is forgotten whenever MLflow
+    fails, since nobody can tell how much of a failed request has arrived.
+
+    Args:
+        uri: the tracking URI; for an SQLite file the artifacts lie beside it, in `mlartifacts`.
+        sweep: the sweep's name.
+        sweep_id: tells it from others of the name.
+        story: the events of a trial's run, or of the sweep's own and of all its trials'.
+    """
+
+    def __init__(
+        self, uri: str, sweep: str, sweep_id: str, story: Callable[[Key | None], Sequence[Event]] = lambda key: ()
+    ) -> None:
+        self._uri, self._sweep, self._sweep_id, self._story = uri, sweep, sweep_id, story
+        follow_file(uri)
+        self._client = MlflowClient(uri)
+        self._ids: dict[Key | None, str] = {}
+        self._stale = True
+        self._steps: dict[Key | None, dict[str, int]] = {}  # run -> metric -> last step written
+
+    def open(self) -> None:
+        """Find the experiment, or make it; `apply` does so too.
+
+        Raises:
+            MlflowException: if it can be neither found nor made.
+        """
+        keep_artifacts_beside(self._uri)
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            location = artifact_location(self._uri)
+            self._experiment = str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
+            return
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        self._experiment = str(found.experiment_id)
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Apply events in their order; neighbouring reports become one request for each run.
+
+        Raises:
+            RefusedError: if MLflow finds fault with an event itself.
+            MlflowException: if MLflow fails in another way.
+        """
+        try:
+            if follow_file(self._uri) or self._stale:
+                self._load()
+            self._apply(events)
+        except BaseException as error:
+            self._stale = True
+            if isinstance(error, MlflowException) and error.error_code == "INVALID_PARAMETER_VALUE":
+                raise RefusedError(str(error)) from None
+            raise
+
+    @property
+    def sweep_run(self) -> str | None:
+        """The id of the sweep's own run, once it has been seen."""
+        return self._ids.get(None)
+
+    def _apply(self, events: Iterable[Event]) -> None:
+        for what, same in groupby(events, key=lambda event: event["what"]):
+            if what == "report":
+                self._report(same)
+            else:
+                for event in same:
+                    self._do(event)
+
+    def _do(self, event: Event) -> None:
+        key, time = event["trial"], event["time"]
+        match event["what"]:
+            case "start":
+                self._start(key, time, event["params"], event["tags"])
+                if event["datasets"]:
+                    self._client.log_inputs(self._run_id(key, time), [_dataset(each) for each in event["datasets"]])
+            case "end":
+                self._end(key, time, State(event["state"]), event["metrics"], event["tags"])
+            case "settle":
+                self._settle(time, event["states"])
+            case "text":
+                self._client.log_text(self._run_id(key, time), event["text"], event["name"])
+
+    def _start(self, key: Key | None, time: int, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Open a run, again where it has ended; parameters and tags that it already has are left as they are."""
+        sweep_run = self._run_id(None, time)  # with it come all runs that are missing
+        run_id = self._ids[key] if key in self._ids else self._create(key, time, sweep_run)
+        run = self._client.get_run(run_id)
+        if run.info.status != "RUNNING":
+            self._client.update_run(run_id, status="RUNNING")
+            for tag in {_STATE, _ERROR} & run.data.tags.keys():  # of the end that was none
+                self._client.delete_tag(run_id, tag)
+        new_params = [Param(name, value) for name, value in params.items() if name not in run.data.params]
+        new_tags = [RunTag(name, value) for name, value in tags.items() if name not in run.data.tags]
+        for start in range(0, max(len(new_params), 1), _PARAMS):
+            self._client.log_batch(run_id, params=new_params[start : start + _PARAMS], tags=new_tags)
+
+    def _report(self, events: Iterable[Event]) -> None:
+        """Write reports. Steps of a metric only grow: what a resumed trial reports again is left out."""
+        batches: dict[str, list[Metric]] = defaultdict(list)
+        for event in events:
+            run_id, steps = self._run_id(event["trial"], event["time"]), self._last_steps(event["trial"])
+            for name, value in event["metrics"].items():
+                if event["step"] > steps.get(name, -1):
+                    batches[run_id].append(Metric(name, value, event["time"], event["step"]))
+                    steps[name] = event["step"]
+        for run_id, batch in batches.items():
+            for start in range(0, len(batch), _METRICS):
+                self._client.log_batch(run_id, metrics=batch[start : start + _METRICS])
+
+    def _end(
+        self, key: Key | None, time: int, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]
+    ) -> None:
+        run_id = self._run_id(key, time)
+        shown, steps = (self._client.get_run(run_id).data.metrics, self._last_steps(key)) if metrics else ({}, {})
+        # Of two values at the same step, the later is shown.
+        last = [Metric(n, v, time + 1, steps.get(n, 0)) for n, v in metrics.items() if not _same(v, shown.get(n))]
+        run_tags = [RunTag(name, value) for name, value in {_STATE: state.value, **tags}.items()]
+        self._client.log_batch(run_id, metrics=last, tags=run_tags)
+        self._client.set_terminated(run_id, status=_STATUS[state], end_time=time)
+
+    def _settle(self, time: int, states: Sequence[Sequence[Any]]) -> None:
+        """End the runs of ended trials that a killed driver left open, or never opened."""
+        found = self._load()
+        if None not in found:
+            self._run_id(None, time)  # with it come all runs that are missing
+            found = self._load()
+        for key, state, tags, *metrics in states:  # which an outbox of an earlier version lacks
+            if key not in found or found[key].info.status == "RUNNING":
+                self._end(key, time, State(state), metrics[0] if metrics else {}, tags)
+
+    def _create(self, key: Key | None, time: int, parent: str | None = None) -> str:
+        tags = {SWEEP: self._sweep, SWEEP_ID: self._sweep_id, _KIND: "sweep" if key is None else "trial"}
+        if key is not None:
+            tags |= {TRIAL: str(key), _PARENT: str(parent)}
+        name = self._sweep if key is None else trial_name(key)
+        run = self._client.create_run(self._experiment, start_time=time, tags=tags, run_name=name)
+        self._ids[key], self._steps[key] = str(run.info.run_id), {}
+        return self._ids[key]
+
+    def _tell(self, key: Key | None, time: int) -> None:
+        """Make a run by its story; the sweep's own with the runs of its trials, where those are missing too."""
+        there = dict(self._ids)
+        events = [event for event in self._story(key) if event["trial"] not in there]
+        parent = None if key is None else there[None]
+        made = self._create(key, events[0]["time"] if events else time, parent)
+        if key is None:
+            for run_id in there.values():  # of trials whose parent is gone
+                self._client.set_tag(run_id, _PARENT, made)
+        self._apply(events)
+
+    def _last_steps(self, key: Key | None) -> dict[str, int]:
+        if key not in self._steps:
+            run_id, history = self._ids[key], self._client.get_metric_history
+            names = self._client.get_run(run_id).data.metrics
+            self._steps[key] = {name: max(metric.step for metric in history(run_id, name)) for name in names}
+        return self._steps[key]
+
+    def _run_id(self, key: Key | None, time: int) -> str:
+        """The run of that key, made where there is none."""
+        for missing in (None, key):
+            if missing not in self._ids:
+                self._tell(missing, time)
+        return self._ids[key]
+
+    def _load(self) -> dict[Key | None, Run]:
+        """Learn again which runs there are, and return them.
+
+        Of two of a key, as a request that was given up too early may leave them, the emptier is deleted.
+        """
+        self.open()
+        wanted = f"tags.`{SWEEP_ID}` = '{self._sweep_id}'"
+        found: dict[Key | None, list[Run]] = defaultdict(list)
+        token: str | None = ""
+        while token is not None:
+            page = self._client.search_runs([self._experiment], wanted, max_results=_SEARCH, page_token=token or None)
+            for run in page:
+                found[_key_of(run)].append(run)
+            token = page.token or None
+        for runs in found.values():
+            runs.sort(key=lambda run: (len(run.data.metrics), len(run.data.params), run.info.run_id))
+            for spare in runs[:-1]:
+                self._client.delete_run(spare.info.run_id)
+        kept = {key: runs[-1] for key, runs in found.items()}
+        self._ids, self._steps = {key: run.info.run_id for key, run in kept.items()}, {}
+        self._stale = False
+        return kept
+
+
+def _key_of(run: Run) -> Key | None:
+    """Whose run it is: that of a trial, or the sweep's own."""
+    tags = run.data.tags
+    tag, of = tags.get(TRIAL), tags.get(OF)
+    if tag is None or not tag.isdigit():
+        return tag
+    if of is None:
+        return int(tag)
+    # Of a version that numbered repeats as it did the search's trials.
+    return key_of(int(of), "no_source" if tags[ROLE] == "no_source" else "confirm", int(run.data.params["seed"]))
+
+
+def _same(value: float, shown: float | None) -> bool:
+    return value == shown or (shown is not None and math.isnan(value) and math.isnan(shown))
+
+
+def _dataset(given: Mapping[str, Any]) -> DatasetInput:
+    return DatasetInput(Dataset(**given["dataset"]), [InputTag("mlflow.data.context", given["context"])])

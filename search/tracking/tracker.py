@@ -1,0 +1,214 @@
+"""What a sweep tells MLflow: one run a sweep and one nested run a trial, found again by tag, never made twice.
+
+A call becomes an event in the outbox and returns; a thread delivers. So no trial waits for MLflow, and a tracking
+server that is away costs nothing. The driver is the only writer.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy
+from mlflow.exceptions import MlflowException
+
+from search.record.records import State
+from search.record.trial_names import Key
+from search.redaction import redact
+from search.storage.outbox import Event, Outbox
+from search.storage.store_uri import check_reachable
+from search.tracking.delivery import Delivery
+from search.tracking.machine_load import MachineLoad
+from search.tracking.mlflow_events import DatasetInfo, ended, error_tags, noted, reported, settled, started
+from search.tracking.mlflow_runs import MlflowRuns
+from trainable.errors import ConfigError
+
+PATIENCE = 60.0
+"""Seconds without any delivery after which nobody waits for MLflow any longer."""
+_PACKAGES = ("torch", "transformers", "datasets", "ray", "optuna", "mlflow")
+
+
+class Tracker:
+    """The MLflow runs of one sweep.
+
+    Use it in a `with` block, which ends the delivery: what has not been delivered by then stays in the outbox, and the
+    next tracker on the same outbox begins with it.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        outbox: Path,
+        sweep: str,
+        sweep_id: str,
+        system_metrics: bool = False,
+        run_id: str | None = None,
+        story: Callable[[Key | None], Sequence[Event]] = lambda key: (),
+    ) -> None:
+        """Open the store, make its tables where it has none, and begin to deliver.
+
+        Args:
+            uri: a tracking URI; for an SQLite file the artifacts lie beside it, in `mlartifacts`.
+            outbox: the file in which events wait, see `Outbox`.
+            sweep: the sweep's name.
+            sweep_id: what tells it from others of the same name.
+            system_metrics: record the driver machine's load in the sweep's run, every 10 s.
+            run_id: of the sweep's run, where an earlier session has opened it; then nothing here waits for MLflow, and
+                what it misses while it is away is delivered later.
+            story: tells again what MLflow has lost, see `MlflowRuns`.
+
+        Raises:
+            ConfigError: the URI cannot be opened; the message has no password in it.
+        """
+        self.uri = uri
+        self._system_metrics = system_metrics
+        self._load: MachineLoad | None = None
+        self._run_id = run_id
+        with _opening(uri):
+            if run_id is None:
+                check_reachable(uri)
+            self._runs = MlflowRuns(uri, sweep, sweep_id, story)
+            if run_id is None:
+                self._runs.open()
+        self._outbox = Outbox(outbox)
+        self._delivery = Delivery(self._outbox, self._runs.apply)
+
+    def __enter__(self) -> Self:
+        """Nothing is opened that the constructor has not."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Deliver no more; waits for nobody."""
+        self._end_load()
+        self._delivery.stop()
+
+    def start_sweep(self, params: Mapping[str, Any], datasets: Sequence[DatasetInfo]) -> str:
+        """Open the sweep's run, the one of an earlier session where there is one, and return its id.
+
+        What earlier sessions left in the outbox is delivered first. The only call that waits, and only in a sweep's
+        first session: a sweep whose run cannot be opened has not begun. Git commit and versions become tags.
+
+        Raises:
+            ConfigError: if MLflow does not take it.
+        """
+        self._delivery.put(started(None, params, provenance(), datasets))
+        if self._run_id is None:
+            self.wait()
+            self._run_id = self._runs.sweep_run
+        if self._run_id is None:
+            raise _cannot_open(self.uri, self._delivery.trouble or " ".join(self._delivery.refused))
+        if self._system_metrics:
+            self._load = MachineLoad(self.uri, self._log_load)
+        return self._run_id
+
+    def start_trial(self, key: Key, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Open the trial's nested run, the one it has where it has one.
+
+        Parameters that the run already has are left as they are: MLflow can't change them.
+        """
+        self._delivery.put(started(key, params, tags))
+
+    def log(self, key: Key, metrics: Mapping[str, float], step: int) -> None:
+        """Write one report of a trial; steps of a metric only grow, what a resumed trial reports again is left out."""
+        self._delivery.put(reported(key, metrics, step))
+
+    def end_trial(
+        self, key: Key, state: State, error: str | None = None, metrics: Mapping[str, float] | None = None
+    ) -> None:
+        """Close a trial's run: a stopped one as KILLED, a failed or lost one as FAILED with its error.
+
+        Args:
+            key: the trial's.
+            state: in which it ended.
+            error: why, if it failed or was lost.
+            metrics: what it is remembered by, see `MlflowRuns`: the values that its run shows from now on.
+        """
+        self._delivery.put(ended(key, state, metrics or {}, error_tags(error)), sync=True)
+
+    def settle(self, trials: Mapping[Key, tuple[State, str | None, Mapping[str, float]]]) -> None:
+        """Close the runs of ended trials that still say RUNNING, as a killed driver leaves them; make missing ones.
+
+        Args:
+            trials: state, error and metrics, as `end_trial` takes them, by the trial's key.
+        """
+        self._delivery.put(settled(trials))
+
+    def end_sweep(self, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Close the sweep's run with its final metrics (the winner's scores, the hours used)."""
+        self._end_load()
+        self._delivery.put(ended(None, state, metrics, tags), sync=True)
+
+    def log_text(self, key: Key | None, text: str, name: str) -> None:
+        """Store a text as the file `name` of a trial's run, or of the sweep's where there is no key."""
+        self._delivery.put(noted(key, text, name), sync=True)
+
+    def wait(self, patience: float = PATIENCE) -> bool:
+        """Wait for the delivery, as long as something arrives in each `patience` seconds; whether all has arrived."""
+        return self._delivery.wait(patience)
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of the sweep's run; another one than before, where MLflow has lost that."""
+        return self._runs.sweep_run or self._run_id
+
+    @property
+    def refused(self) -> Sequence[str]:
+        """Why MLflow refused events, which are left out; without secrets."""
+        return tuple(self._delivery.refused)
+
+    def _log_load(self, metrics: Mapping[str, float]) -> None:
+        # Seconds since 1970 grow from session to session, too.
+        self._delivery.put(reported(None, metrics, step=int(time.time())))
+
+    def _end_load(self) -> None:
+        if self._load:
+            self._load.end()
+            self._load = None
+
+
+def check_uri(uri: str) -> None:
+    """See that a tracking URI answers; no table is made there.
+
+    Raises:
+        ConfigError: if it does not; the message has no password in it.
+    """
+    with _opening(uri):
+        check_reachable(uri)
+
+
+@contextmanager
+def _opening(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
+        raise _cannot_open(uri, str(getattr(error, "reason", error))) from None
+
+
+def _cannot_open(uri: str, reason: str) -> ConfigError:
+    first = (redact(reason).strip().splitlines() or ["no reason given"])[0].partition(". ")[0]
+    return ConfigError(
+        f"sweep.tracking_uri: {redact(uri)!r} cannot be opened ({first}); give an SQLite file "
+        "(sqlite:///runs/mlflow.db), a database that answers, or the address of an MLflow server"
+    )
+
+
+def provenance() -> dict[str, str]:
+    """Versions of what decides a result, and the git commit of the working directory where it has one."""
+    tags = {"version.python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            tags[f"version.{package}"] = version(package)
+        except PackageNotFoundError:
+            tags[f"version.{package}"] = "none"
+    try:
+        command = ["git", "rev-parse", "HEAD"]
+        git = subprocess.run(command, capture_output=True, encoding="ascii", timeout=10, check=False)
+    except OSError:
+        return tags
+    return tags | ({"mlflow.source.git.commit": git.stdout.strip()} if git.returncode == 0 else {})

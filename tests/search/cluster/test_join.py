@@ -1,0 +1,211 @@
+"""Ray as a sweep starts it: ahead of its use, with processes that have imported what slots need."""
+
+import errno
+import gc
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import psutil
+import pytest
+import ray
+import torch
+from ray import tune
+from ray.tune.execution import class_cache
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.result import SHOULD_CHECKPOINT
+from ray.util import placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from search.cluster import join as cluster
+from search.engine.ray_watch import broken_off_in_words
+from search.engine.sweep import _unburden_tune
+from search.errors import HaltError
+from search.plan.settings import SweepSettings
+from trainable.errors import ConfigError
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(120)]
+
+SETTINGS = SweepSettings(name="tiny")
+
+COLLECTS_WHILE_RAY_ENDS = """
+import ctypes, functools, gc, threading
+import ray
+from search.cluster import join as cluster
+from search.plan.settings import SweepSettings
+
+class Knot:  # is collected only as garbage, and for 20 ms, in which no other thread runs Python
+    def __init__(self, reference):
+        self.itself, self.reference = self, reference
+    __del__ = functools.partial(ctypes.PyDLL(None).usleep, 20_000)
+
+def litter():
+    while references:
+        Knot(references.pop())
+        [[] for _ in range(2000)]
+
+cluster.join(None, SweepSettings(name="tiny"))
+references = [ray.put(number) for number in range(300)]
+gc.set_threshold(50, 1, 1)
+thread = threading.Thread(target=litter)
+thread.start()
+cluster.leave()
+assert gc.isenabled()
+thread.join()
+print("went on")
+"""
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    yield
+    cluster.leave()
+
+
+def test_what_is_not_joined_is_ended() -> None:
+    with pytest.raises(ZeroDivisionError), cluster.starting(None, SETTINGS):
+        raise ZeroDivisionError
+    assert not ray.is_initialized()
+
+
+def test_garbage_that_another_thread_collects_ends_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", COLLECTS_WHILE_RAY_ENDS], stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout.decode().strip()) == (0, "went on")  # 1 and silent where Ray is ended bare
+
+
+def test_a_ray_that_is_gone_is_told_and_nothing_else_is_taken_for_it() -> None:
+    with pytest.raises(HaltError, match=r"Ray broke off \(Broken pipe\); .*: `go on`"), broken_off_in_words("go on"):
+        raise OSError("Broken pipe")  # as Ray's check of its own states raises it
+    for other in (BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError("no such model on the hub")):
+        with pytest.raises(type(other)) as caught, broken_off_in_words("go on"):
+            raise other
+        assert caught.value is other
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "[::1]:{}", "no-such-host.invalid:{}", "127.0.0.1:99999"])
+def test_a_cluster_that_is_not_there_is_told_at_once(address: str, free_port: Callable[[], int]) -> None:
+    with pytest.raises(ConfigError, match="nothing listens there"):
+        cluster.join(address.format(free_port()), SETTINGS)
+
+
+def test_an_actor_finds_its_modules_imported() -> None:
+    @ray.remote(num_cpus=1)
+    class Slot:
+        def ready(self) -> bool:
+            return "trainable.workers.actor" in sys.modules
+
+    with cluster.starting(None, SETTINGS):
+        cluster.join(None, SETTINGS)
+        assert ray.get(Slot.remote().ready.remote())
+    assert not ray.is_initialized()
+
+
+def test_processes_wait_for_their_slots() -> None:
+    @ray.remote(num_cpus=1)
+    class Slot:
+        def born(self) -> float:
+            return psutil.Process().create_time()
+
+    cluster.join(None, SETTINGS)
+    # As Tune does it: a trial takes its CPU, and later a process. Ray ends one that is then too many after a second.
+    group = placement_group([{"CPU": 1}])
+    assert group.wait(10)
+    time.sleep(3)
+    place = PlacementGroupSchedulingStrategy(group)
+    slots = [Slot.options(scheduling_strategy=place).remote(), Slot.remote()]
+    first, second = ray.get([slot.born.remote() for slot in slots])
+    assert abs(second - first) < 1  # those that Ray has started at once
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another library hands out memory")
+def test_slots_keep_their_memory() -> None:
+    def faults() -> int:
+        """How often the process waited for a page while it took and gave back 16 MB, twenty times."""
+        for turn in range(25):
+            if turn == 5:
+                begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            torch.empty(2**22).fill_(1.0)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin
+
+    cluster.join(None, SETTINGS)
+    assert ray.get(ray.remote(faults).remote()) < 2_000  # 80,000 where each turn takes its pages anew
+    assert "GLIBC_TUNABLES" not in os.environ
+
+
+def test_settings_of_the_user_for_memory_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=0")
+    cluster.join(None, SETTINGS)
+    assert ray.get(ray.remote(lambda: os.environ["GLIBC_TUNABLES"]).remote()) == "glibc.malloc.check=0"
+    assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.check=0"
+
+
+def test_tune_takes_a_process_that_waits_and_writes_no_snapshot_for_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "one of those that Tune hands on")
+
+    class Slot(tune.Trainable):
+        def step(self) -> dict[str, Any]:
+            return {SHOULD_CHECKPOINT: True, "done": self.iteration == 2}
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            (Path(checkpoint_dir) / "file").touch()
+
+    cluster.join(None, SETTINGS)
+    ray.get(ray.remote(lambda: None).remote())  # so that the processes that Ray starts at once are there
+    waiting = {process.pid for process in psutil.Process().children(recursive=True)}
+    _unburden_tune(inherits=True)
+    kept = tune.CheckpointConfig(num_to_keep=1)
+    run = tune.RunConfig(name="tune", storage_path=str(tmp_path), checkpoint_config=kept, verbose=0)
+    with patch.object(TuneController, "save_to_dir", autospec=True, side_effect=TuneController.save_to_dir) as saved:
+        [result] = tune.Tuner(Slot, run_config=run).fit()
+    assert result.metrics is not None
+    assert result.metrics["pid"] in waiting
+    assert saved.call_count <= 2  # at the start and at the end
+    _unburden_tune(inherits=False)
+    assert "AWS_ACCESS_KEY_ID" in class_cache.ENV_VARS_TO_PROPAGATE
+
+
+def test_processes_without_a_trial_import_nothing() -> None:
+    few = SweepSettings(name="tiny", max_concurrent=1)
+    cluster.join(None, few)
+    names = ray.get(ray.remote(lambda: set(sys.modules)).remote())
+    assert "ray" in names
+    assert "torch" not in names
+
+
+@pytest.mark.parametrize(
+    ("gpus", "settings", "fit"),
+    [
+        (0, {}, 0),
+        (1, {}, 1),
+        (1, {"gpus_per_trial": 0.5}, 2),
+        (3, {"gpus_per_trial": 0.5, "max_concurrent": 4}, 4),
+        (2, {"gpus_per_trial": 2}, 1),
+        (1, {"gpus_per_trial": 0}, 0),
+        (1, {"cpus_per_trial": 2}, 0),
+        (1, {"workers_per_trial": 2}, 0),
+    ],
+)
+def test_as_many_processes_import_as_the_gpus_have_slots(
+    gpus: int, settings: dict[str, Any], fit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert cluster._slots_on_gpus(SweepSettings(name="tiny", **settings)) == fit
+
+
+def test_a_machine_with_gpus_has_a_process_for_each_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    cluster.join(None, SETTINGS)
+    assert ray.cluster_resources()["CPU"] == 1
+    modules, collects = ray.get(ray.remote(lambda: (set(sys.modules), gc.isenabled())).remote())
+    assert "trainable.workers.actor" in modules
+    assert collects  # again, now that all is imported: cycles hold models

@@ -1,0 +1,102 @@
+"""Starting Ray where that is hard: on a busy machine, with odd folders, and when the user has waited enough."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import ray
+from ray._private import node, services
+
+from search.cluster import join as cluster
+from search.cluster import local_ray
+from search.plan.settings import SweepSettings
+from trainable.errors import ConfigError
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(200)]
+
+SETTINGS = SweepSettings(name="tiny")
+FALSE = "/bin/false"
+
+STARTS = """
+from ray._private import services
+services.RAYLET_EXECUTABLE = "/bin/false"
+from search.cluster import join as cluster
+from search.cluster import local_ray
+from search.plan.settings import SweepSettings
+local_ray.NOTICE_SECONDS = 1
+cluster.join(None, SweepSettings(name="tiny"), lambda sentence: print(sentence, flush=True))
+"""
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The 30 s after which Ray gives up a start are over in one."""
+    monkeypatch.setattr(
+        node, "time", SimpleNamespace(monotonic=lambda: 30 * time.monotonic(), time=time.time, sleep=time.sleep)
+    )
+
+
+def test_a_start_that_ray_gives_up_is_tried_again(hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    executable, tries = services.RAYLET_EXECUTABLE, []
+
+    def init(self: local_ray.LocalRay, folder: Path) -> None:
+        tries.append(folder)
+        services.RAYLET_EXECUTABLE = FALSE if len(tries) == 1 else executable
+        node.time.monotonic = time.monotonic if len(tries) > 1 else node.time.monotonic
+        started(self, folder)
+
+    started = local_ray.LocalRay._init
+    monkeypatch.setattr(local_ray.LocalRay, "_init", init)
+    try:
+        cluster.join(None, SETTINGS)
+        assert ray.get(ray.remote(lambda: 1).remote()) == 1
+    finally:
+        services.RAYLET_EXECUTABLE = executable
+        cluster.leave()
+    assert len(tries) == 2
+    assert not any(folder.parent.exists() for folder in tries)
+
+
+def test_a_start_that_is_too_late_is_told_in_words() -> None:
+    late = STARTS.replace("NOTICE_SECONDS = 1", "NOTICE_SECONDS, local_ray.START_SECONDS = 1, 3")
+    done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
+    assert "Ctrl-C ends that at once" in done.stdout
+    reason = r"ConfigError: Ray could not be started in 3 s \(.*; load .* on \d+ cores\); .* try again"
+    assert re.search(reason, done.stderr), done.stderr
+
+
+def test_ctrl_c_ends_a_start_at_once() -> None:
+    with subprocess.Popen([sys.executable, "-c", STARTS], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert b"has not started" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=20)  # Ray itself would go on for half a minute
+    assert stderr.strip().endswith(b"KeyboardInterrupt")
+
+
+@pytest.mark.parametrize("name", ["l" * 90, "a blank"])
+def test_a_folder_that_no_socket_can_lie_in_is_passed_over(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / name))
+    cluster.join(None, SETTINGS)
+    try:
+        told = ray.get(ray.remote(lambda: os.environ["TMPDIR"]).remote())
+    finally:
+        cluster.leave()
+    assert told != os.environ["TMPDIR"] == str(tmp_path / name)
+
+
+def test_no_folder_at_all_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    monkeypatch.setattr(local_ray, "FOLDERS", ())
+    with pytest.raises(ConfigError, match=r"Ray finds no folder .*; set TMPDIR to a short path"):
+        cluster.join(None, SETTINGS)
+    cluster.leave()

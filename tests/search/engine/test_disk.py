@@ -1,0 +1,76 @@
+"""Which models may go, from records made by hand; and what a full disk says."""
+
+import copy
+import errno
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.exceptions import StorageInternalError
+
+from search.engine.disk import expendable, full_disk_in_words, is_full
+from search.errors import HaltError
+from search.plan.plan import Plan, build_plan
+from search.record.records import State, TrialRecord
+from search.record.trial_names import Role, key_of, trial_name
+
+
+@pytest.fixture
+def plan(blocks: dict[str, Any]) -> Plan:
+    changed = copy.deepcopy(blocks)
+    changed["sweep"] |= {"finalists": 1, "confirm_seeds": 1, "keep_best": 2, "start_with": []}
+    return build_plan(changed, (Path("/"),), "test")
+
+
+def record(
+    number: int,
+    value: float | None,
+    source: bool = True,
+    state: State = State.FINISHED,
+    role: Role = "search",
+) -> TrialRecord:
+    params = {"target.learning_rate": 1e-3, "target.epochs": 1, "source.enabled": source}
+    checkpoint = f"tune-0/{trial_name(key_of(number, role, 1))}-0/checkpoint_000000"
+    return TrialRecord(number, state, params, 0 if role == "search" else 1, role, value, checkpoint=checkpoint)
+
+
+def test_the_best_the_finalists_and_their_runs_stay(plan: Plan) -> None:
+    records = [
+        record(0, 0.9),
+        record(1, 0.8),
+        record(2, 0.7),  # third
+        record(3, 0.2, source=False),  # the best without a source: a finalist
+        record(4, 0.1, source=False),
+        record(5, 0.6, state=State.STOPPED),
+        record(6, None, state=State.FAILED),
+        record(7, 0.1, state=State.RUNNING),
+        record(0, 0.85, role="confirm"),
+        record(3, 0.3, source=False, role="confirm"),
+        record(2, 0.65, role="confirm"),  # of a former finalist
+        record(0, 0.3, source=False, role="no_source"),
+    ]
+    assert [r.key for r in expendable(plan, records)] == [2, 4, 5, 6, "2.seed-1", "0.no-source.seed-1"]
+    left = sum(r.state is not State.RUNNING for r in records) - 6
+    assert left <= plan.settings.models_kept
+    assert expendable(plan, [record(0, None, state=State.RUNNING)]) == []
+
+
+def test_a_full_database_is_a_full_disk(tiny_disk: Path) -> None:
+    with closing(sqlite3.connect(tiny_disk / "study.db")) as database:
+        database.execute("create table facts (content blob)")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            for _ in range(5):
+                database.execute("insert into facts values (zeroblob(1000000))")
+                database.commit()
+    assert is_full(caught.value)
+    words = r"disk: the disk is full or nearly so, \d+ MB are free"
+    with pytest.raises(HaltError, match=words), full_disk_in_words(tiny_disk):
+        raise StorageInternalError("cannot commit") from caught.value
+
+
+def test_other_failures_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), full_disk_in_words(tmp_path):
+        (tmp_path / "missing").read_text()
+    assert is_full(OSError(errno.EDQUOT, "Disk quota exceeded"))

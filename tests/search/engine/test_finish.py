@@ -1,0 +1,26 @@
+"""What is read from the test split, by a real model."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from search.engine.finish import test_score as read_test_split
+from search.plan.plan import load_sweep
+from search.storage.sweep_folder import Place, load_outcome
+from trainable.store.checksums import SEAL, seal
+
+
+def test_a_model_that_gives_one_label_to_everything_never_predicts_the_other(swept: Place, tmp_path: Path) -> None:
+    outcome, workspace = load_outcome(swept), load_sweep(swept).workspace(swept.storage)
+    assert outcome
+    checkpoint = shutil.copytree(swept.folder / str(outcome.record(0).checkpoint), tmp_path / "checkpoint")
+    weights = load_file(checkpoint / "model.safetensors")
+    weights["classifier.bias"] += torch.tensor([100.0, 0.0])
+    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    (checkpoint / SEAL).unlink()
+    seal(checkpoint)
+    score = read_test_split(checkpoint, workspace, "macro_f1")
+    assert score
+    assert score.never_predicted == ("positive",)

@@ -1,0 +1,358 @@
+"""What Tune is told to run, and what the study is told of it; no Ray here, its calls are made by hand."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from search.engine.budget import Budget
+from search.engine.schedulers import build_scheduler
+from search.engine.searcher import TruthfulSearcher
+from search.plan.plan import build_plan
+from search.record.records import State
+from search.study.ledger import Ledger
+from search.study.summary import summarise
+from trainable.tasks.metrics import Direction
+
+Result = dict[str, Any]
+Open = Callable[..., TruthfulSearcher]
+Promoting = Callable[..., tuple[TruthfulSearcher, TrialScheduler]]
+
+
+@pytest.fixture
+def open_searcher(blocks: dict[str, Any], tmp_path: Path) -> Open:
+    """A session of the test's sweep; its `sweep` settings and `space` can be changed."""
+
+    def open_(
+        space: dict[str, Any] | None = None, trial: dict[str, Any] | None = None, **sweep: Any
+    ) -> TruthfulSearcher:
+        changed = copy.deepcopy(blocks)
+        changed["sweep"] |= sweep
+        changed["space"] = changed["space"] if space is None else space
+        changed["trial"] |= trial or {}
+        plan = build_plan(changed, (tmp_path,), "test")
+        ledger = Ledger(tmp_path / "study.db", plan.settings, plan.space, plan.base.get("seed", 0))
+        return TruthfulSearcher(plan, ledger, Budget(plan.settings, ledger), slots=2)
+
+    return open_
+
+
+SOURCE_READY = {"stage": "source", "source_ready": True, "share": 0.0, "time_total_s": 1.0}
+"""The last report of a source stage."""
+
+
+def said(value: float, share: float = 1.0, **further: Any) -> Result:
+    """A report as Tune hands it on, flattened."""
+    return {
+        "stage": "target",
+        "value": value,
+        "metrics/target.validation.macro_f1": value,
+        "improved": True,
+        "share": share,
+        "finished": share == 1.0,
+        "time_total_s": 60 * share,
+        **further,
+    }
+
+
+def run_all(searcher: TruthfulSearcher, value: Callable[[int], float] = lambda number: 0.5) -> list[dict[str, Any]]:
+    """One trial at a time to the end, as Tune would; returns the configurations."""
+    configs = []
+    while (config := searcher.suggest(f"id{len(configs)}")) != Searcher.FINISHED:
+        assert isinstance(config, dict)
+        searcher.on_trial_complete(f"id{len(configs)}", said(value(config["key"])))
+        configs.append(config)
+    return configs
+
+
+def states(folder: Path) -> list[TrialState]:
+    """As Optuna has them: of the search's trials, then of the repeats."""
+    storage = f"sqlite:///{folder / 'study.db'}"
+    names = sorted(optuna.get_all_study_names(storage))
+    return [t.state for name in names for t in optuna.load_study(storage=storage, study_name=name).trials]
+
+
+def test_each_end_is_told_truly(open_searcher: Open, tmp_path: Path) -> None:
+    searcher = open_searcher(trials=4, confirm_seeds=0, space={"target.epochs": {"int": [1, 9]}}, start_with=[])
+    searcher.suggest("a")
+    searcher.on_trial_result("a", SOURCE_READY)  # nobody has to wait
+    searcher.on_trial_result("a", said(0.375, share=0.25))
+    for name in "bcd":
+        searcher.suggest(name)
+    searcher.on_trial_complete("a", said(0.5))
+    searcher.on_trial_result("b", said(0.125, share=0.25))
+    searcher.on_trial_complete("b", said(0.25, share=0.5))
+    searcher.on_trial_complete("c", {"error": "the loss is nan", "done": True, "finished": False, "time_total_s": 1.0})
+    searcher.on_trial_complete("d", None, error=True)
+    records = searcher.ledger.records
+    assert [r.state for r in records] == [State.FINISHED, State.STOPPED, State.FAILED, State.LOST]
+    assert (records[2].error, records[2].value) == ("the loss is nan", None)
+    assert "process died" in str(records[3].error)
+    assert states(tmp_path) == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL]
+
+
+def test_no_slot_waits_for_a_source_that_another_trial_is_training(open_searcher: Open) -> None:
+    points = [
+        {"source.enabled": source, "target.learning_rate": rate, "target.epochs": 1}
+        for source, rate in ((True, 1e-3), (True, 5e-3), (False, 1e-4))
+    ]
+    searcher = open_searcher(trials=3, confirm_seeds=0, start_with=points)
+    assert searcher.suggest("a")["key"] == 0
+    assert searcher.suggest("b")["key"] == 2  # the one that needs no source goes first
+    assert searcher.suggest("c") is None
+    searcher.on_trial_result("a", {**SOURCE_READY, "source_ready": False})  # an evaluation on the way
+    assert searcher.suggest("c") is None
+    searcher.on_trial_result("a", SOURCE_READY)
+    assert searcher.suggest("c")["key"] == 1
+
+
+@pytest.mark.parametrize(("schedule", "waits"), [("linear", False), ("constant", True), ("warmup_stable_decay", True)])
+def test_a_source_that_shares_epochs_with_one_in_training_is_waited_for(
+    schedule: str, waits: bool, open_searcher: Open, blocks: dict[str, Any]
+) -> None:
+    points = [
+        {"source.enabled": True, "source.epochs": epochs, "target.learning_rate": 1e-3, "target.epochs": 1}
+        for epochs in (3, 1, 3)
+    ]
+    points[2]["target.learning_rate"] = 5e-3
+    source = {name: value for name, value in blocks["trial"]["source"].items() if name != "epochs"}
+    trial = {"source": source | {"schedule": schedule}}
+    space = {**blocks["space"], "source.epochs": {"int": [1, 3], "when": {"source.enabled": True}}}
+    searcher = open_searcher(space, trial, trials=3, confirm_seeds=0, start_with=points)
+    assert searcher.suggest("a")["key"] == 0
+    if waits:
+        assert searcher.suggest("b") is None
+        searcher.on_trial_result("a", SOURCE_READY)
+    assert searcher.suggest("b")["key"] == 1
+    assert (searcher.suggest("c") is not None) is waits  # the third needs the very stage of the first
+
+
+def test_a_source_whose_trial_failed_is_trained_by_the_next(open_searcher: Open) -> None:
+    points = [{"source.enabled": True, "target.learning_rate": rate, "target.epochs": 1} for rate in (1e-3, 5e-3)]
+    searcher = open_searcher(trials=2, confirm_seeds=0, start_with=points)
+    assert searcher.suggest("a")["key"] == 0
+    assert searcher.suggest("b") is None
+    searcher.on_trial_complete("a", None, error=True)
+    assert searcher.suggest("b")["key"] == 1
+
+
+def test_exactly_the_points_given_run_where_there_are_no_more_trials(open_searcher: Open, tmp_path: Path) -> None:
+    points = [
+        {"source.enabled": False, "target.learning_rate": rate, "target.epochs": 1} for rate in (1e-3, 5e-3, 1e-4)
+    ]
+    configs = run_all(open_searcher(trials=3, confirm_seeds=0, start_with=points))
+    assert [c["trial"]["target"]["learning_rate"] for c in configs] == [1e-3, 5e-3, 1e-4]
+    assert set(states(tmp_path)) == {TrialState.COMPLETE}
+
+
+GRID = {"target.epochs": {"int": [1, 3]}, "target.batch_size": {"choice": [8, 16]}}
+
+
+@pytest.mark.parametrize(("trials", "run"), [(20, 6), (6, 6), (4, 4)])
+def test_a_grid_runs_each_point_once_and_no_more_than_trials(
+    trials: int, run: int, open_searcher: Open, tmp_path: Path
+) -> None:
+    given = [{"target.epochs": 2, "target.batch_size": 16}]
+    trial = {"target": {"dataset": {"csv": "a.csv"}, "padding_length": 16}}
+    searcher = open_searcher(
+        GRID, trial, sampler="grid", scheduler="none", trials=trials, confirm_seeds=0, start_with=given
+    )
+    run_all(searcher)
+    searched = [r.params for r in searcher.ledger.records if r.role == "search"]
+    assert len(searched) == run
+    assert len({repr(sorted(params.items())) for params in searched}) == run
+    assert searched[0] == given[0]
+    assert set(states(tmp_path)) == {TrialState.COMPLETE}
+
+
+def test_finalists_run_again_on_further_seeds_when_the_search_is_over(open_searcher: Open) -> None:
+    searcher = open_searcher(
+        trials=3,
+        finalists=2,
+        confirm_seeds=2,
+        space={"target.epochs": {"int": [1, 3]}},
+        start_with=[],
+        trial={"seed": 4},
+    )
+    configs = run_all(searcher, lambda number: {0: 0.25, 1: 0.75, 2: 0.5}.get(number, 0.5))
+    again = [(r.role, r.number, r.seed) for r in searcher.ledger.records[3:]]
+    assert again == [
+        ("confirm", 1, 5),
+        ("confirm", 1, 6),
+        ("confirm", 2, 5),
+        ("confirm", 2, 6),
+        ("no_source", 1, 4),
+        ("no_source", 1, 5),
+        ("no_source", 1, 6),
+    ]
+    assert [c["trial"]["seed"] for c in configs] == [4, 4, 4, 5, 6, 5, 6, 4, 5, 6]
+    assert [c["compare"] for c in configs] == [True] * 3 + [False] * 7  # no scheduler may stop a confirmation
+    assert all(c["trial"]["target"]["evaluate_at"] == () for c in configs[3:])
+    assert {c["trial"]["source"] is None or not c["trial"]["source"]["enabled"] for c in configs[7:]} == {True}
+
+
+WITHOUT_SOURCE = [{"source.enabled": False, "target.learning_rate": 1e-3, "target.epochs": n} for n in (1, 2, 3)]
+
+
+def test_nothing_is_confirmed_while_search_trials_run(open_searcher: Open) -> None:
+    searcher = open_searcher(trials=2, start_with=WITHOUT_SOURCE[:2])
+    assert isinstance(searcher.suggest("a"), dict)
+    assert isinstance(searcher.suggest("b"), dict)
+    assert searcher.suggest("c") is None
+    searcher.on_trial_complete("a", said(0.5))
+    assert searcher.suggest("c") is None
+    searcher.on_trial_complete("b", said(0.25))
+    assert isinstance(searcher.suggest("c"), dict)
+    assert searcher.ledger.records[2].role == "confirm"
+
+
+def test_a_sweep_without_a_finished_trial_ends(open_searcher: Open, tmp_path: Path) -> None:
+    searcher = open_searcher(trials=2)
+    for name in "ab":
+        searcher.suggest(name)
+        searcher.on_trial_complete(name, {"error": "diverged", "done": True})
+    assert searcher.suggest("c") == Searcher.FINISHED
+    assert states(tmp_path) == [TrialState.FAIL] * 2
+
+
+def test_what_an_earlier_session_left_unfinished_comes_first(open_searcher: Open, tmp_path: Path) -> None:
+    first = open_searcher(trials=3, start_with=WITHOUT_SOURCE)
+    given = [first.suggest(name) for name in "ab"]
+    first.on_trial_result("b", said(0.25, share=0.25))
+    first.ledger.keep(1, "checkpoint of b")
+    second = open_searcher(trials=3, start_with=WITHOUT_SOURCE)
+    resumed = [second.suggest(name) for name in "xy"]
+    assert [c["key"] for c in resumed] == [0, 1]
+    assert [c["trial"] for c in resumed] == [c["trial"] for c in given]
+    assert [c["resume"] for c in resumed] == [None, str(tmp_path / "checkpoint of b")]
+    second.on_trial_complete("x", said(0.5))
+    second.on_trial_complete("y", said(0.5))
+    run_all(second)
+    assert set(states(tmp_path)) == {TrialState.COMPLETE}
+    assert [r.role for r in second.ledger.records].count("search") == 3
+
+
+def test_points_that_no_time_was_left_for_are_not_in_the_study(open_searcher: Open, tmp_path: Path) -> None:
+    """Neither those to start with, nor finalists to confirm: a queued trial would wait there for ever."""
+    searcher = open_searcher(trials=3, start_with=WITHOUT_SOURCE, worker_hours=0.025, confirm_seeds=1)
+    run_all(searcher)  # each takes a minute, the budget is one and a half
+    assert states(tmp_path) == [TrialState.COMPLETE] * 2
+    assert [r.role for r in searcher.ledger.records] == ["search", "confirm"]
+
+
+def test_a_scheduler_gets_its_rungs_and_a_group_its_parts(open_searcher: Open) -> None:
+    config = open_searcher(scheduler="asha", workers_per_trial=3).suggest("a")
+    assert isinstance(config, dict)
+    assert config["trial"]["target"]["evaluate_at"] == (0.25, 0.5)
+    assert config["trial"]["micro_batches"] == 3
+
+
+def test_what_a_halt_cuts_off_stays_running(open_searcher: Open) -> None:
+    searcher = open_searcher(start_with=WITHOUT_SOURCE)
+    wanted: list[bool] = []
+    halting = TruthfulSearcher(searcher.plan, searcher.ledger, searcher.budget, 2, lambda: bool(wanted))
+    assert isinstance(halting.suggest("whole"), dict)
+    assert isinstance(halting.suggest("half"), dict)
+    wanted.append(True)
+    assert halting.suggest("none") == Searcher.FINISHED
+    halting.on_trial_complete("whole", said(0.5))
+    halting.on_trial_complete("half", said(0.4, 0.5))
+    assert [r.state for r in halting.ledger.records] == [State.FINISHED, State.RUNNING]
+    assert halting.ledger.record(1).progress == 0.5
+
+
+@pytest.fixture
+def promoting(open_searcher: Open) -> Promoting:
+    """A session of a search that promotes, and its scheduler."""
+
+    def open_(**sweep: Any) -> tuple[TruthfulSearcher, TrialScheduler]:
+        space = {"target.epochs": {"int": [1, 9]}}
+        settings = {"scheduler": "promotion", "sampler": "grid", "start_with": [], "confirm_seeds": 0}
+        plain = open_searcher(space, {"source": None}, **{**settings, **sweep})
+        scheduler = build_scheduler("promotion", Direction.MAX, {}, plain.ledger.history(TrialState.RUNNING))
+        searcher = TruthfulSearcher(plain.plan, plain.ledger, plain.budget, 2, scheduler=scheduler)
+        return searcher, scheduler
+
+    return open_
+
+
+def to_a_rung(
+    searcher: TruthfulSearcher, scheduler: TrialScheduler, name: str, value: float, share: float = 0.25
+) -> int:
+    """Let a trial begin or go on, and come to a rung; returns its number in the study."""
+    config = searcher.suggest(name)
+    assert isinstance(config, dict)
+    number: int = config["key"]
+    result = {**said(value, share), "progress": 100 * share}
+    verdict = scheduler.on_trial_result(None, Trial("tiny", config=config, stub=True), result)
+    if verdict == TrialScheduler.STOP:
+        searcher.ledger.keep(number, f"checkpoint of {number}")
+        searcher.on_trial_complete(name, result)
+    else:
+        searcher.on_trial_result(name, result)
+    return number
+
+
+def test_a_paused_trial_goes_on_once_it_is_in_the_better_half(promoting: Promoting, tmp_path: Path) -> None:
+    searcher, scheduler = promoting(trials=5)
+    assert [to_a_rung(searcher, scheduler, name, value) for name, value in (("a", 0.9), ("b", 0.8))] == [0, 1]
+    assert [r.state for r in searcher.ledger.records] == [State.RUNNING, State.PAUSED]
+    assert to_a_rung(searcher, scheduler, "c", 0.1) == 2
+    assert to_a_rung(searcher, scheduler, "d", 0.2) == 3
+    config = searcher.suggest("again")  # two of four pass
+    assert isinstance(config, dict)
+    assert (config["key"], config["resume"]) == (1, str(tmp_path / "checkpoint of 1"))
+    assert searcher.ledger.record(1).state is State.RUNNING
+    searcher.on_trial_complete("again", said(0.85, time_total_s=10))
+    assert searcher.ledger.record(1).seconds == 15 + 10  # what it took before counts too
+    searcher.on_trial_complete("a", said(0.9))
+    run_all(searcher)
+    assert [r.state for r in searcher.ledger.records] == [
+        State.FINISHED,
+        State.FINISHED,
+        State.STOPPED,  # nobody came who could make room above them
+        State.STOPPED,
+        State.FINISHED,
+    ]
+    assert set(states(tmp_path)) == {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_only_so_many_trials_wait(promoting: Promoting) -> None:
+    searcher, scheduler = promoting(trials=9, keep_paused=2)
+    for name, value in zip("abcd", (0.9, 0.3, 0.1, 0.2), strict=True):
+        to_a_rung(searcher, scheduler, name, value)
+    assert [r.state for r in searcher.ledger.records] == [State.RUNNING, State.PAUSED, State.STOPPED, State.PAUSED]
+
+
+def test_a_paused_trial_outlives_the_session(promoting: Promoting) -> None:
+    first, scheduler = promoting(trials=4)
+    for name, value in (("a", 0.9), ("b", 0.8), ("c", 0.1)):
+        to_a_rung(first, scheduler, name, value)
+    second, later = promoting(trials=4)
+    assert [r.state for r in second.ledger.records] == [State.RUNNING, State.PAUSED, State.PAUSED]
+    assert second.suggest("a again")["key"] == 0  # it was running
+    assert to_a_rung(second, later, "d", 0.2) == 3
+    assert second.suggest("b again")["key"] == 1
+
+
+def test_a_search_ends_where_every_point_has_been_tried(open_searcher: Open, tmp_path: Path) -> None:
+    """With two slots open nothing is tried twice, nothing is asked of a space that is used up, and finalists follow."""
+    sweep = {"trials": 10, "finalists": 1, "confirm_seeds": 1, "start_with": []}
+    trial = {"target": {"dataset": {"csv": "a.csv"}, "padding_length": 16}, "source": None}
+    searcher = open_searcher({"target.epochs": {"int": [1, 3]}}, trial, **sweep)
+    configs = [searcher.suggest(name) for name in "abc"]
+    assert sorted(config["trial"]["target"]["epochs"] for config in configs) == [1, 2, 3]
+    assert searcher.suggest("d") is None
+    for name in "abc":
+        searcher.on_trial_complete(name, said(0.5))
+    run_all(searcher)
+    assert [r.role for r in searcher.ledger.records] == ["search"] * 3 + ["confirm"]
+    outcome = summarise(searcher.plan, tmp_path, searcher.ledger, complete=True)
+    assert outcome.notes == ("every point of the space has been tried, in 3 of sweep.trials = 10 trials",)

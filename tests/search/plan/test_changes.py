@@ -1,0 +1,130 @@
+"""What somebody is told who runs another experiment under an old name, or goes on with other data."""
+
+import copy
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.plan.changes import changed_data, differences, why_taken
+from search.plan.plan import Plan, build_plan
+from search.redirect_output import to_file
+from search.storage.sweep_folder import Place, change_facts, load_facts, make_folder
+
+
+def plan_of(blocks: dict[str, Any], **sweep: Any) -> Plan:
+    return build_plan(blocks | {"sweep": blocks["sweep"] | sweep}, (Path(),), "test")
+
+
+@pytest.fixture
+def place(blocks: dict[str, Any], tmp_path: Path) -> Place:
+    """The blocks as a sweep that has begun."""
+    place = Place(tmp_path / "runs", "tiny")
+    make_folder(place, plan_of(blocks).to_mapping() | {"id": "0", "data": {}}).release()
+    return place
+
+
+def test_the_same_experiment_is_to_be_resumed(blocks: dict[str, Any], place: Place) -> None:
+    (told,) = why_taken(place, plan_of(blocks))
+    assert told.startswith(f"sweep.name: {place.folder} holds this very experiment; ")
+    for command in ("resume tiny", "extend tiny --trials 20", "show tiny"):
+        assert f"`transfersweep {command} --storage {place.storage}`" in told
+
+
+def test_the_default_storage_needs_no_naming(
+    blocks: dict[str, Any], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.storage.parent)
+    assert "`transfersweep resume tiny`" in why_taken(Place(Path("runs"), "tiny"), plan_of(blocks))[0]
+
+
+def test_every_difference_is_named_with_both_values(blocks: dict[str, Any], place: Place) -> None:
+    changed = copy.deepcopy(blocks)
+    changed["trial"]["target"]["batch_size"] = 8
+    changed["trial"]["target"]["dataset"]["label"] = "kind"
+    changed["space"]["target.epochs"] = {"int": [1, 4]}
+    del changed["space"]["target.learning_rate"]
+    del changed["sweep"]["start_with"]
+    head, *told = why_taken(place, plan_of(changed, trials=5))
+    assert "holds another experiment" in head
+    assert "resume" not in head
+    assert "--set sweep.name=..." in head
+    assert sorted(told)[:2] == [
+        'space.target.epochs: {"int": [1, 3]} there, {"int": [1, 4]} here',
+        'space.target.learning_rate: {"float": [0.0001, 0.01], "log": true} there, not set here',
+    ]
+    assert sorted(told)[2].startswith('sweep.start_with: [{"source.enabled": true, ')
+    assert sorted(told)[3:] == [
+        "sweep.trials: 3 there, 5 here",
+        "trial.target.batch_size: 16 there, 8 here",
+        'trial.target.dataset.label: not set there, "kind" here',
+    ]
+
+
+def test_what_can_change_in_place_is_shown_as_a_command(blocks: dict[str, Any], place: Place) -> None:
+    head, *told = why_taken(place, plan_of(blocks, trials=5, minutes=1.5))
+    assert "transfersweep resume tiny --set sweep.trials=5 --set sweep.minutes=1.5 --storage" in head
+    assert told == ["sweep.trials: 3 there, 5 here", "sweep.minutes: null there, 1.5 here"]
+
+
+def test_passwords_are_not_shown(blocks: dict[str, Any], place: Place) -> None:
+    told = "\n".join(why_taken(place, plan_of(blocks, tracking_uri="https://me:secret@example.org")))
+    assert "sweep.tracking_uri: null there, " in told
+    assert "example.org" in told
+    assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("umask", "uri", "mode"),
+    [(0o022, "https://me:secret@example.org", 0o600), (0o022, None, 0o644), (0o002, None, 0o664), (0o077, None, 0o600)],
+)
+def test_a_plan_with_a_password_is_its_owners_alone(
+    umask: int, uri: str | None, mode: int, blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    """From when it is made, and when it is written anew; else the umask decides."""
+    before = os.umask(umask)
+    try:
+        place = Place(tmp_path / "runs", "tiny")
+        make_folder(place, plan_of(blocks, tracking_uri=uri).to_mapping() | {"id": "0", "data": {}}).release()
+        assert place.plan.stat().st_mode & 0o777 == mode
+        change_facts(place, plan_of(blocks, tracking_uri=uri, trials=9).to_mapping())
+        assert load_facts(place)["sweep"]["trials"] == 9
+        assert place.plan.stat().st_mode & 0o777 == mode
+        with to_file(place.log, plan_of(blocks, tracking_uri=uri).settings.has_secret):
+            pass
+        assert place.log.stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
+
+
+def test_a_setting_newer_than_the_sweep_stands_at_its_default(blocks: dict[str, Any]) -> None:
+    here = plan_of(blocks).to_mapping()
+    there = copy.deepcopy(here)
+    del there["sweep"]["start_from"], there["sweep"]["scheduler"]
+    assert differences(there, here) == {}
+
+
+def test_a_folder_that_is_no_sweep(blocks: dict[str, Any], tmp_path: Path) -> None:
+    place = Place(tmp_path, "tiny")
+    place.folder.mkdir()
+    assert "exists and holds no sweep" in why_taken(place, plan_of(blocks))[0]
+
+
+def test_changed_data_are_named() -> None:
+    there = {"source films 11111111": "11111111a", "target my tweets 22222222": "22222222a"}
+    assert changed_data(there, dict(there)) == []
+    (told,) = changed_data(there, there | {"target my tweets 33333333": "33333333a"})
+    assert told.startswith("the target's data set 'my tweets' or its tokenizer has changed since the sweep began; ")
+    gone = {"source films 11111111": "11111111a", "target my tweets 33333333": "33333333a"}
+    assert [line.split(" or ")[0] for line in changed_data(there, gone)] == ["the target's data set 'my tweets'"]
+
+
+def test_a_changed_plan_and_an_old_outcome_never_stand_together(blocks: dict[str, Any], place: Place) -> None:
+    place.outcome.write_text("{}")
+    change_facts(place, plan_of(blocks).to_mapping())
+    assert place.outcome.is_file()
+    change_facts(place, plan_of(blocks, trials=9).to_mapping())
+    assert not place.outcome.exists()
+    facts = load_facts(place)
+    assert (facts["sweep"]["trials"], facts["id"]) == (9, "0")

@@ -1,0 +1,171 @@
+"""What the preflight makes of answers: each mistake in a sentence, ticks where there is none."""
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.check import Check
+from search.cluster.probe import Node, probe, versions
+from search.plan.data import check_data
+from search.plan.plan import Plan, build_plan
+from search.preflight.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
+from search.preflight.costliest import random_draw
+from search.preflight.forecast import Forecast, Outlook
+from spaces import Point
+from trainable.compute.device import Arithmetic
+from trainable.model.encoder import trained_weights
+from trainable.preview.rehearsal import Line, Pace, Rehearsal
+
+HERE = Node(versions(), "")
+PACE = Pace(Line(0.01, 0.0001), Line(0.01, 0.00003))
+PACES = {"source": PACE, "target": PACE}
+
+
+@pytest.fixture
+def outlook(blocks: dict[str, Any], tmp_path: Path) -> Callable[..., Outlook]:
+    """Of the experiment with another space, other trials drawn, another encoder, other settings of the sweep."""
+
+    def build(
+        space: dict[str, Any] | None = None, draw: Sequence[Point] = (), encoder: str = "", **sweep: Any
+    ) -> Outlook:
+        changed = copy.deepcopy(blocks)
+        changed["trial"] |= {"encoder": encoder} if encoder else {}
+        changed["sweep"] |= {"start_with": []} | sweep
+        changed["space"] = changed["space"] if space is None else space
+        plan: Plan = build_plan(changed, (Path(),), "mine.yaml")
+        check_data(plan, tmp_path)
+        drawn = [plan.config(point) for point in draw] or random_draw(plan, 64)
+        return Outlook(plan, drawn, plan.config(plan.space.complete({})), plan.workspace(tmp_path))
+
+    return build
+
+
+def test_a_node_with_other_versions_is_named_with_each() -> None:
+    other = Node(HERE.versions | {"torch": "2.0.0", "transfersweep": "code 0"}, "")
+    check = nodes_check({"node b": "no answer in 60 s"}, {"node a": HERE, "node c": other})
+    assert check.state == "error"
+    assert len(check.sentences) == 3
+    assert check.sentences[0] == "node b: no answer in 60 s"
+    assert check.sentences[1].startswith(f"node c: has torch 2.0.0, the driver {HERE.versions['torch']}; ")
+    assert nodes_check({}, {"node a": HERE}).state == "ok"
+
+
+def test_a_storage_that_a_node_does_not_share_is_told(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    sharing = probe(str(tmp_path / "shared"), "first")
+    apart = probe(str(tmp_path / "apart"), "second")
+    files = {"node a": "first", "node b": "second", "node c": "third"}
+    check = storage_check(tmp_path, tmp_path / "shared", {"node a": sharing, "node b": apart, "node c": HERE}, files)
+    assert check.state == "error"
+    assert [sentence.partition("; ")[0] for sentence in check.sentences] == [
+        f"--storage {tmp_path}: node b does not see what the driver writes there",
+        f"--storage {tmp_path}: node c writes there what is not seen here",
+    ]
+    assert storage_check(tmp_path, tmp_path / "shared", {"node a": sharing}, files).state == "ok"
+
+
+def test_a_folder_that_a_node_cannot_write_is_told() -> None:
+    assert probe("/proc", "file").storage.startswith("cannot write there (")
+
+
+def test_a_batch_that_fails_is_an_error_and_one_in_parts_a_warning() -> None:
+    corner = {"target.batch_size": 32, "target.learning_rate": 1e-3}
+    failed = batch_check({"node a": Rehearsal("cpu", problems=("out of memory",))}, corner, 0)
+    assert failed.state == "error"
+    assert failed.sentences == ("node a: out of memory; the most expensive corner is target.batch_size=32",)
+    parts = batch_check({"node a": Rehearsal("cpu", PACES, cut={"target": 4})}, corner, 0)
+    assert parts.state == "warning"
+    assert "in 4 parts" in parts.sentences[1]
+    assert batch_check({"node a": Rehearsal("cpu", PACES)}, corner, 0).state == "ok"
+    assert batch_check({"node a": "no answer in 300 s"}, corner, 0).state == "warning"
+
+
+def test_what_nodes_compute_in_is_told_and_what_it_costs() -> None:
+    auto, slow = Arithmetic("bf16", "auto took bf16: it can"), Arithmetic("bf16", "bf16, as precision says", 26.2)
+    none, one = Rehearsal("cpu", PACES), Rehearsal("cpu", PACES, arithmetic=auto)
+    assert precision_check({"a": one, "b": one, "c": "no answer"}) == Check("precision", "ok", (auto.reason,))
+    assert precision_check({"a": none}).state == "ok"
+    emulated = precision_check({"a": Rehearsal("cpu", PACES, arithmetic=slow)})
+    assert emulated.state == "warning"
+    assert "26 times as long as in fp32" in emulated.sentences[1]
+    other = Rehearsal("cpu", PACES, arithmetic=Arithmetic("fp32", "auto took fp32: it cannot"))
+    mixed = precision_check({"a": one, "b": other})
+    assert mixed.sentences[0] == "a: auto took bf16: it can; b: auto took fp32: it cannot"
+    assert mixed.state == "warning"
+
+
+def test_trials_that_share_a_gpu_must_fit_together() -> None:
+    made = Rehearsal("A10G", PACES, gpu_bytes=7 * 2**30, gpu_total=22 * 2**30)
+    assert batch_check({"node a": made}, {}, 1).state == "ok"
+    check = batch_check({"node a": made}, {}, 0.25)
+    assert check.state == "warning"
+    assert "4 trials share a GPU of 22.0 GiB, and one takes up to 7.0 GiB" in check.sentences[1]
+
+
+def test_models_that_cannot_fit_are_an_error(outlook: Callable[..., Outlook], minilm: str, tmp_path: Path) -> None:
+    assert disk_check(tmp_path, outlook(), 2, 0).state != "error"
+    many = disk_check(tmp_path, outlook(trials=100_000, keep_best=100_000, encoder=minilm), 2, 0)
+    assert many.state == "error"
+    assert many.sentences[0].startswith(f"--storage {tmp_path}: ")
+    assert "100004 models" in many.sentences[0]
+
+
+def test_what_is_kept_is_counted(outlook: Callable[..., Outlook]) -> None:
+    made = outlook(space={}, trials=10, finalists=2, confirm_seeds=3, keep_best=100)
+    model = 4 * trained_weights(made.corner.encoder, 0)
+    # 10 trials, 2 finalists on 3 seeds, the winner without its source on 4; a source for each seed of a finalist
+    assert made.bytes(2) == {
+        "20 models": 20 * model,
+        "2 running trials": 2 * 2 * 4 * model,
+        "7 source stages": 7 * model,
+    }
+    assert made.bytes(2, done=8)["12 models"] == 12 * model
+    assert outlook(space={}, trials=10, confirm_seeds=0).models == 10
+    few = outlook(space={}, trials=10, finalists=2, confirm_seeds=3, keep_best=1)
+    assert "13 models" in few.bytes(2)  # the best, and on 1 + 3 seeds the finalists and one that stands for its kind
+
+
+def test_time_grows_with_trials_and_falls_with_slots(outlook: Callable[..., Outlook]) -> None:
+    few, many = outlook(trials=10).forecast(PACES, 1), outlook(trials=100).forecast(PACES, 1)
+    assert 0 < few.low < few.high < many.high
+    assert outlook(trials=100).forecast(PACES, 4).high < many.high
+    assert outlook(trials=100, minutes=1).forecast(PACES, 1).high == 60
+    assert outlook(trials=100, scheduler="none").forecast(PACES, 1).low > many.low
+
+
+def test_frozen_layers_and_fewer_epochs_save_time(outlook: Callable[..., Outlook]) -> None:
+    space = {"target.frozen_layers": {"int": [0, 3]}, "target.epochs": {"int": [1, 9]}}
+    slow = dict.fromkeys(PACES, Pace(Line(0.1, 0.01), Line(0.1, 0.003)))
+    points = [{"target.frozen_layers": k, "target.epochs": n} for k, n in ((3, 5), (1, 5), (0, 5), (0, 9))]
+    times = [outlook(space, [point]).forecast(slow, 1).high for point in points]
+    assert times == sorted(times)
+    assert len(set(times)) == 4
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "slots", "words"),
+    [
+        (245, 560, 2, "about 4 to 9 minutes on 2 slots"),
+        (20, 45, 1, "about 20 to 45 seconds on 1 slot"),
+        (300, 301, 1, "about 5 minutes on 1 slot"),
+        (5000, 9000, 8, "about 1.4 to 2.5 hours on 8 slots"),
+        (100 * 3600, 200 * 3600, 8, "about 100 to 200 hours on 8 slots"),
+    ],
+)
+def test_a_forecast_in_words(low: float, high: float, slots: int, words: str) -> None:
+    assert str(Forecast(low, high, slots)) == words
+
+
+def test_the_slowest_node_decides(outlook: Callable[..., Outlook]) -> None:
+    slow = {name: Pace(Line(1.0, 0.01), Line(1.0, 0.01)) for name in PACES}
+    made = outlook()
+    both = time_check(made, {"a": Rehearsal("cpu", PACES), "b": Rehearsal("cpu", slow), "c": "no answer"}, 2)
+    assert both == time_check(made, {"b": Rehearsal("cpu", slow)}, 2)
+    assert time_check(made, {"c": "no answer"}, 2).state == "warning"
+    assert time_check(made, {"b": Rehearsal("cpu", slow)}, 2, load=(0.3, 2)) == both
+    busy = time_check(made, {"b": Rehearsal("cpu", slow)}, 2, load=(9.8, 2))
+    assert busy.sentences[0] == both.sentences[0]
+    assert "about 9.8 other processes compute on this machine's 2 cores" in busy.sentences[1]

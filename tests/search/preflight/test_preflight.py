@@ -1,0 +1,223 @@
+"""The preflight on a real cluster of this machine: before a sweep, and alone as `doctor`."""
+
+import copy
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from click.testing import Result
+from rich.console import Console
+from typer.testing import CliRunner
+
+from search.__main__ import app
+from search.check import Check
+from search.cluster import join as cluster
+from search.cluster.probe import probe
+from search.engine.start import start_sweep
+from search.plan.data import check_data
+from search.plan.plan import Plan, build_plan
+from search.plan.settings import SweepSettings
+from search.preflight.doctor import print_checks
+from search.preflight.preflight import Preflight, _on, clear
+from search.preflight.rehearsal_process import RehearsalProcess
+from search.storage.sweep_folder import Place, check_storage, make_folder
+from search.study.ledger import Ledger
+from trainable.errors import ConfigError
+from trainable.settings.yaml_file import dump_yaml
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[None]:
+    cluster.join(None, SweepSettings(name="tiny"))
+    yield
+    cluster.leave()
+
+
+@pytest.fixture
+def plan_of(blocks: dict[str, Any], tmp_path: Path) -> Callable[..., Plan]:
+    def build(sweep: dict[str, Any] | None = None, **trial: Any) -> Plan:
+        changed = copy.deepcopy(blocks)
+        changed["sweep"] |= sweep or {}
+        changed["trial"] |= trial
+        plan = build_plan(changed, (Path(),), "mine.yaml")
+        check_data(plan, tmp_path)
+        return plan
+
+    return build
+
+
+@pytest.fixture
+def spoilt(blocks: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """An experiment that only a trial can find wrong: the head is to be kept, and the labels differ."""
+    other = tmp_path / "other.csv"
+    other.write_text("text,label\n" + "".join(f"words {i},{'spam' if i % 2 else 'ham'}\n" for i in range(60)))
+    blocks["trial"]["source"] |= {"dataset": {"csv": str(other)}}
+    blocks["trial"]["target"] |= {"head": "keep"}
+    return blocks
+
+
+def test_every_check_is_made(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+    checks = {check.name: check for check in Preflight(plan_of(), tmp_path, gpus=0, slots=2).checks()}
+    assert list(checks) == ["nodes", "storage", "disk", "precision", "batch", "time"]
+    assert {check.state for check in checks.values()} <= {"ok", "warning"}
+    assert checks["batch"].state == "ok"
+    assert "source.enabled=True" in checks["batch"].sentences[0]
+    assert "learning_rate" not in checks["batch"].sentences[0]
+    assert checks["time"].sentences[0].endswith("on 2 slots")
+    assert list(tmp_path.glob(".transfersweep-*")) == []
+
+
+def test_a_process_that_was_begun_tries_the_batch(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+    plan = plan_of()
+    with RehearsalProcess() as process:
+        process.begin(plan, tmp_path, on_gpu=False)
+        flight = Preflight(plan, tmp_path, gpus=0, slots=2, process=process)
+        checks = {check.name: check for check in flight.checks()}
+    assert flight._batches == {}
+    assert checks["batch"].state == "ok"
+    assert checks["time"].sentences[0].endswith("on 2 slots")
+
+
+def test_where_trials_have_run_no_batch_is_tried(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+    flight = Preflight(plan_of(), tmp_path, gpus=0, slots=2, done=1)
+    assert [check.name for check in flight.checks()] == ["nodes", "storage", "disk"]
+
+
+def test_a_node_without_room_for_a_trial_is_not_tried(
+    running: None, plan_of: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """As on a cluster that has still to grow."""
+    plan = plan_of({"cpus_per_trial": 4096})
+    checks = {check.name: check for check in Preflight(plan, tmp_path, gpus=0, slots=1).checks()}
+    assert checks["batch"].sentences == ("not tried: no node has room yet",)
+    assert checks["time"].state == "warning"
+
+
+def test_a_node_that_leaves_meanwhile_is_left_out(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+    """As a spot instance does: a task for it can never run, and nothing is wrong with the others."""
+    flight, gone = Preflight(plan_of(), tmp_path, gpus=0, slots=2), "e" * 56
+    for tasks in (flight._probes, flight._batches):
+        tasks["gone"] = _on(gone, probe).remote(str(tmp_path), gone)
+    flight._files["gone"] = gone
+    checks = {check.name: check for check in flight.checks()}
+    assert {checks[name].state for name in ("nodes", "batch")} == {"ok"}
+    assert checks["nodes"].sentences[0].startswith("1 node ")
+
+
+def test_several_workers_are_tried_as_parts_of_a_batch(
+    running: None, plan_of: Callable[..., Plan], tmp_path: Path
+) -> None:
+    flight = Preflight(plan_of({"workers_per_trial": 2}), tmp_path, gpus=0, slots=1)
+    assert {check.name: check.state for check in flight.checks()}["batch"] == "ok"
+
+
+def test_all_mistakes_come_at_once(
+    running: None, spoilt: dict[str, Any], plan_of: Callable[..., Plan], tmp_path: Path
+) -> None:
+    plan, place = plan_of({"tracking_uri": "nonsense://x"}), Place(tmp_path, "tiny")
+    make_folder(place, {**plan.to_mapping(), "id": "1", "data": {}})
+    with pytest.raises(ConfigError) as caught:
+        clear(plan, place, (0, 2), Ledger(place.study, plan.settings, plan.space, 0), Console())
+    first, second = caught.value.problems
+    assert first.startswith("sweep.tracking_uri: ")
+    assert "target.head: 'keep' needs the same labels" in second
+    assert "source.enabled=True" in second
+
+
+def test_weights_that_do_not_fit_are_told(
+    running: None, plan_of: Callable[..., Plan], tiny_bert: str, tmp_path: Path
+) -> None:
+    """Nothing before the batch reads more of the weights than their headers."""
+    encoder = shutil.copytree(tiny_bert, tmp_path / "encoder")
+    config = json.loads((encoder / "config.json").read_text())
+    (encoder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": config["num_hidden_layers"] + 1}))
+    flight = Preflight(plan_of(encoder=str(encoder)), tmp_path, gpus=0, slots=1)
+    (batch,) = (check for check in flight.checks() if check.name == "batch")
+    assert batch.state == "error"
+    assert "the most expensive corner is source.enabled=True" in batch.sentences[0]
+    assert "\n" not in batch.sentences[0]
+
+
+@pytest.mark.parametrize("where", ["/proc/no/such", "a file/runs"])
+def test_a_storage_that_cannot_be_written_is_told(where: str, tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        check_storage(tmp_path / where)
+
+
+def test_a_sweep_that_cannot_work_leaves_its_name_free(spoilt: dict[str, Any], tmp_path: Path) -> None:
+    cluster.leave()
+    with pytest.raises(ConfigError, match="needs the same labels"):
+        start_sweep(build_plan(spoilt, (Path(),), "mine.yaml"), tmp_path / "runs")
+    assert not (tmp_path / "runs" / "tiny").exists()
+    assert not ray.is_initialized()
+
+
+def _doctor(blocks: dict[str, Any], folder: Path, *options: str) -> Result:
+    cluster.leave()
+    file = folder / "mine.yaml"
+    file.write_text(dump_yaml(blocks), encoding="utf-8")
+    return CliRunner().invoke(app, ["doctor", str(file), *options])
+
+
+def test_doctor_runs_nothing(blocks: dict[str, Any], tmp_path: Path) -> None:
+    done = _doctor(blocks, tmp_path, "--storage", str(tmp_path / "runs"), "--json")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert said["ok"] is True
+    names = [check["check"] for check in said["checks"]]
+    assert names == ["data", "tracking", "nodes", "storage", "disk", "precision", "batch", "time"]
+    assert not (tmp_path / "runs" / "tiny").exists()
+    assert not ray.is_initialized()
+
+
+def test_doctor_says_what_is_wrong(spoilt: dict[str, Any], tmp_path: Path) -> None:
+    done = _doctor(spoilt, tmp_path, "--storage", str(tmp_path / "runs"), "--json")
+    assert done.exit_code == 2, done.output
+    said = json.loads(done.stdout)
+    assert said["ok"] is False
+    assert [check["check"] for check in said["checks"] if check["state"] == "error"] == ["batch"]
+
+
+@pytest.mark.parametrize(("encoding", "marks"), [("utf-8", "✓!✗"), ("ascii", ("ok", "warning", "error"))])
+def test_the_checklist_has_a_mark_for_each_check(encoding: str, marks: Sequence[str]) -> None:
+    written = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    checks = [
+        Check.of("precision", "as it should be"),
+        Check.of("disk", "enough", warnings=["but tight"]),
+        Check.of("batch", "", errors=["too large"]),
+    ]
+    print_checks(checks, Console(file=written))
+    written.seek(0)
+    lines = written.read().splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == list(marks)
+    assert [line.split(maxsplit=2)[-1] for line in (lines[0], lines[1], lines[3])] == [
+        "as it should be",
+        "enough",
+        "too large",
+    ]
+    assert lines[2].strip() == "but tight"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--storage", "/proc/no"), "--storage /proc/no: cannot be written"),
+        (("--set", "trial.target.dataset={csv: gone.csv}"), "gone.csv"),
+        (("--set", "sweep.trails=1"), "did you mean 'trials'"),
+    ],
+)
+def test_doctor_goes_as_far_as_it_can(
+    options: tuple[str, str], words: str, blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    done = _doctor(blocks, tmp_path, "--storage", str(tmp_path / "runs"), *options)
+    assert done.exit_code == 2, done.output
+    assert words in done.output
+    assert "Traceback" not in done.output

@@ -1,0 +1,69 @@
+"""What runs before the sampler has anything to learn from."""
+
+from typing import Any
+
+import pytest
+
+from search.plan.settings import SweepSettings
+from search.propose.first_points import first_points
+from search.propose.samplers import SAMPLERS
+from spaces import parse_space
+from trainable.settings.config import field_names
+
+SPACE = parse_space(
+    {
+        "source.enabled": {"choice": [True, False]},
+        "source.learning_rate": {"float": [1e-5, 1e-3], "log": True, "when": {"source.enabled": True}},
+        "source.schedule": {"choice": ["constant", "cosine"], "when": {"source.enabled": True}},
+        "target.learning_rate": {"float": [1e-5, 1e-3], "log": True},
+        "target.batch_size": {"choice": [8, 16, 32]},
+        "target.epochs": {"int": [4, 8]},
+        "target.padding_length": {"int": [16, 96], "step": 16},
+        "target.frozen_layers": {"int": [0, 12]},
+        "target.dropout": {"float": [0.0, 0.5]},
+        "target.warmup_fraction": {"float": [0.0, 0.3], "step": 0.05},
+        "target.dataset": {"choice": ["a", "b"]},
+    }
+)
+
+
+def points(**settings: Any) -> list[dict[str, Any]]:
+    return list(first_points(SweepSettings(name="tiny", **settings), SPACE))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
+def test_a_sampler_that_learns_begins_with_the_plain_point_with_and_without_a_source(sampler: str) -> None:
+    plain = {
+        "target.learning_rate": pytest.approx(1e-4),
+        "target.batch_size": 16,
+        "target.epochs": 4,  # the default, 3, lies below
+        "target.padding_length": 96,
+        "target.frozen_layers": 0,
+        "target.warmup_fraction": pytest.approx(0.05),
+    }  # no plain schedule, dropout or data set: they are left to the sampler
+    with_source = {"source.enabled": True, "source.learning_rate": pytest.approx(1e-4)}
+    assert points(sampler=sampler) == [with_source | plain, {"source.enabled": False} | plain]
+    assert all(SPACE.check(point, partial=True) == [] for point in points(sampler=sampler))
+
+
+@pytest.mark.parametrize("sampler", sorted({*SAMPLERS} - {"tpe", "gp", "cmaes"}))
+def test_samplers_that_learn_nothing_keep_their_distribution(sampler: str) -> None:
+    assert points(sampler=sampler) == []
+
+
+def test_what_is_given_or_known_already_comes_instead() -> None:
+    assert points(start_with=[{"target.epochs": 5}]) == [{"target.epochs": 5}]
+    assert points(start_with=[]) == []
+    assert points(start_from="older") == []
+
+
+def test_a_space_without_a_choice_of_source_has_one_plain_point() -> None:
+    space = parse_space({"target.epochs": {"int": [1, 9]}})
+    assert list(first_points(SweepSettings(name="tiny"), space)) == [{"target.epochs": 3}]
+
+
+def test_every_setting_can_be_asked_for_its_default() -> None:
+    numbers = {name: {"float": [0.0, 1.0]} for name in field_names() if name != "source.enabled"}
+    (point,) = first_points(SweepSettings(name="tiny"), parse_space(numbers))
+    assert point["target.weight_decay"] == 0.01
+    assert point["source.learning_rate"] == 0.5

@@ -1,0 +1,205 @@
+"""A new sweep learns from an older one, and counts none of its trials as its own."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from search.engine.budget import Budget
+from search.errors import PlanError
+from search.plan.plan import Plan, build_plan
+from search.propose.start_from import take_over
+from search.record.records import State
+from search.storage.sweep_folder import Place, make_folder
+from search.study.ledger import START_FROM, Ledger
+from search.study.summary import summarise
+
+RATE = {"float": [1e-4, 1e-2], "log": True}
+DATA = {"source films 12345678": "12345678abc", "target tweets 87654321": "87654321abc"}
+
+Made = tuple[Plan, Ledger]
+Make = Callable[..., Made]
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def make(blocks: dict[str, Any], storage: Path) -> Make:
+    """A sweep on disk, with as many trials as are asked for; their value is the learning rate."""
+
+    def make_(
+        name: str,
+        space: dict[str, Any] | None = None,
+        target: dict[str, Any] | None = None,
+        trials: int = 0,
+        **sweep: Any,
+    ) -> Made:
+        changed = copy.deepcopy(blocks)
+        changed["sweep"] = {"name": name, **sweep}
+        changed["trial"]["target"] |= target or {}
+        changed["space"] = {"target.learning_rate": RATE} if space is None else space
+        plan, place = build_plan(changed, (Path(),), name), Place(storage, name)
+        make_folder(place, plan.to_mapping() | {"id": name, "data": DATA})
+        ledger = Ledger(place.study, plan.settings, plan.space, 0)
+        for _ in range(trials):
+            record = ledger.begin()
+            assert record is not None
+            value = record.params.get("target.learning_rate", 0.0)
+            ledger.report(record.number, {"value": value, "metrics": {}, "improved": True, "share": 1.0})
+            ledger.end(record.number, State.FINISHED)
+        return plan, ledger
+
+    return make_
+
+
+def taken(plan: Plan, storage: Path) -> list[dict[str, Any]]:
+    return [trial["params"] for trial in take_over(plan, storage, DATA)["trials"]]
+
+
+def refused(plan: Plan, storage: Path) -> str:
+    with pytest.raises(PlanError) as caught:
+        take_over(plan, storage, DATA)
+    assert str(caught.value).startswith("sweep.start_from: ")
+    return str(caught.value)
+
+
+def test_the_sampler_is_informed_and_nothing_else(make: Make, storage: Path) -> None:
+    """With what it knows, the sampler looks near the old sweep's best from the first trial on."""
+    make("old", trials=25, sampler="random")
+    alone, blank = make("alone")
+    plan, ledger = make("new", start_from="old")
+    ledger.note(START_FROM, take_over(plan, storage, DATA))
+    rates = [ledger.begin().params["target.learning_rate"] for _ in range(6)]
+    uninformed = [blank.begin().params["target.learning_rate"] for _ in range(6)]
+    assert sorted(rates)[2] > 4e-3 > sorted(uninformed)[2]
+
+    assert [r.number for r in ledger.records] == list(range(6))
+    study = optuna.load_study(storage=f"sqlite:///{Place(storage, 'new').study}", study_name="new")
+    assert [t.number for t in study.trials] == list(range(6))
+    assert ledger.history() == {}
+    assert Budget(plan.settings, ledger).used().trials == 6
+    outcome = summarise(plan, storage, ledger)
+    assert outcome.winner is None
+    assert len(outcome.trials) == 6
+    assert outcome.notes[0] == "the sampler knew 25 of the 25 trials that ended in old before the first one here"
+
+
+def test_what_an_older_sweep_drew_by_chance_is_not_drawn_again(make: Make, storage: Path) -> None:
+    """Both have the same seed, and too few trials for more than chance."""
+    _, old = make("old", trials=3)
+    plan, new = make("new", start_from="old")
+    new.note(START_FROM, take_over(plan, storage, DATA))
+    drawn = [new.begin().params["target.learning_rate"] for _ in range(4)]
+    assert not set(drawn) & {record.params["target.learning_rate"] for record in old.records}
+
+
+def test_a_session_more_changes_nothing(make: Make, storage: Path) -> None:
+    space = {"target.learning_rate": RATE, "target.weight_decay": {"float": [0, 1]}}
+    make("old", space, trials=9)
+    plan, one = make("one", space, start_from="old")
+    _, two = make("two", space, start_from="old")
+    for ledger in (one, two):
+        ledger.note(START_FROM, take_over(plan, storage, DATA))
+    expected = [one.begin().params for _ in range(4)]
+    begun = [two.begin().params for _ in range(2)]
+    again = Ledger(Place(storage, "two").study, two.settings, two.space, 0)
+    assert begun + [again.begin().params for _ in range(2)] == expected
+
+
+def test_a_wider_old_space_gives_what_lies_in_the_new_one(make: Make, storage: Path) -> None:
+    _, old = make("old", {"target.epochs": {"int": [1, 6]}}, trials=6)
+    plan, _ = make("new", {"target.epochs": {"int": [2, 4]}}, start_from="old")
+    assert sorted(point["target.epochs"] for point in taken(plan, storage)) == [2, 3, 4]
+    assert "knew 3 of the 6 trials that ended in old" in take_over(plan, storage, DATA)["note"]
+
+
+def test_what_was_fixed_and_is_searched_now_has_the_value_it_had(make: Make, storage: Path) -> None:
+    make("old", {"target.epochs": {"int": [1, 2]}}, {"frozen_layers": 2}, trials=2)
+    both = {"target.epochs": {"int": [1, 2]}, "target.frozen_layers": {"int": [0, 3]}}
+    plan, _ = make("new", both, start_from="old")
+    assert [point["target.frozen_layers"] for point in taken(plan, storage)] == [2, 2]
+
+
+def test_what_was_searched_and_is_fixed_now_must_have_that_value(make: Make, storage: Path) -> None:
+    make("old", {"target.epochs": {"int": [1, 2]}, "target.frozen_layers": {"int": [0, 1]}}, trials=4)
+    plan, _ = make("new", {"target.epochs": {"int": [1, 2]}}, {"frozen_layers": 1}, start_from="old")
+    assert sorted(point["target.epochs"] for point in taken(plan, storage)) == [1, 2]
+
+
+def test_a_source_that_was_always_off_is_a_choice_now(make: Make, storage: Path) -> None:
+    """And its settings, which count only with it, are not made up."""
+    make("old", {"source.enabled": {"choice": [False]}, "target.learning_rate": RATE}, trials=2)
+    space = {
+        "source.enabled": {"choice": [True, False]},
+        "source.frozen_layers": {"int": [1, 2], "when": {"source.enabled": True}},
+        "target.learning_rate": RATE,
+    }
+    plan, _ = make("new", space, start_from="old")
+    assert [sorted(point) for point in taken(plan, storage)] == [["source.enabled", "target.learning_rate"]] * 2
+
+
+def test_the_note_names_what_is_fixed_otherwise(make: Make, storage: Path, films_csv: Path) -> None:
+    make("old", target={"epochs": 2, "dataset": {"csv": str(films_csv)}}, trials=2)
+    plan, _ = make("new", target={"epochs": 4}, start_from="old")
+    note = take_over(plan, storage, {**DATA, "source films 12345678": "other"})["note"]
+    assert "knew 2 of the 2 trials" in note
+    assert "target.epochs: 2 there, 4 here" in note
+    assert "target.dataset.csv: " in note
+    assert "the source films's data" in note
+    assert "padding_length" not in note
+
+
+def test_only_search_trials_that_ended_with_a_value_are_taken(make: Make, storage: Path) -> None:
+    _, old = make("old", {"target.epochs": {"int": [1, 9]}}, trials=2)
+    first = old.record(0).params
+    again = old.begin_again(first, "confirm", 0, 1)
+    old.report(again.key, {"value": 0.5, "metrics": {}, "improved": True, "share": 1.0})
+    old.end(again.key, State.FINISHED)
+    for state in (State.STOPPED, State.FAILED, State.LOST):
+        record = old.begin()
+        assert record is not None
+        old.report(record.number, {"value": 0.25, "metrics": {}, "improved": True, "share": 0.25})
+        old.end(record.number, state)
+    old.begin()
+    plan, _ = make("new", {"target.epochs": {"int": [1, 9]}}, start_from="old")
+    trials = take_over(plan, storage, DATA)["trials"]
+    assert [trial["state"] for trial in trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
+    assert trials[2]["steps"] == {"25": 0.25}
+
+
+def test_what_cannot_be_started_from_is_told(make: Make, storage: Path) -> None:
+    make("loss", trials=1, metric="loss")
+    make("empty")
+    make("epochs", {"target.epochs": {"int": [1, 2]}}, {"learning_rate": 1.0}, trials=2)
+    told = {name: refused(make(f"after-{name}", start_from=name)[0], storage) for name in ("gone", "loss", "empty")}
+    assert "gone: no such sweep in" in told["gone"]
+    assert "there are: after-gone, empty, epochs, loss" in told["gone"]
+    assert "loss searched for loss, not for macro_f1" in told["loss"]
+    assert "none of the 0 trials that ended in empty" in told["empty"]
+    assert "none of the 2 trials that ended in epochs" in refused(make("new", start_from="epochs")[0], storage)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "words"),
+    [
+        ({"start_from": "new"}, "this sweep's own name"),
+        ({"start_from": "old", "sampler": "grid"}, "grid learns nothing from another sweep"),
+        ({"start_from": "old", "sampler": "cmaes"}, "take tpe or gp"),
+        ({"start_from": "../old"}, "sweep.start_from: "),
+    ],
+)
+def test_settings_that_make_no_sense_together_are_told(sweep: dict[str, Any], words: str, make: Make) -> None:
+    with pytest.raises(PlanError, match=words):
+        make("new", {"target.epochs": {"int": [1, 2]}}, **sweep)
+
+
+def test_the_plan_says_where_a_sweep_started_from(make: Make, storage: Path) -> None:
+    make("new", start_from="old")
+    assert json.loads(Place(storage, "new").plan.read_text())["sweep"]["start_from"] == "old"

@@ -1,0 +1,239 @@
+"""One driver a sweep, with real processes; and a start that comes to nothing leaves its name free."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from search.__main__ import app
+from search.engine import start
+from search.errors import HaltError, PlanError
+from search.plan.plan import Plan, build_plan
+from search.storage import driver_lock
+from search.storage.driver_lock import FILE, DriverLock, driver_of, driving
+from search.storage.store_uri import read_only
+from search.storage.sweep_folder import Place
+from search.study.study_file import StudyFile
+from trainable.errors import ConfigError
+from trainable.tasks.metrics import Direction
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from search.storage.driver_lock import DriverLock
+lock = DriverLock(Path(sys.argv[1]))
+print("holds", flush=True)
+sys.stdin.read()
+lock.release()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that runs the sweep in this folder, until its stdin is closed."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdin=pipe, stdout=pipe)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"holds\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def no_locks(*_: object) -> None:
+    raise OSError("no locks available")
+
+
+@pytest.mark.parametrize("file_system", ["with locks", "without locks"])
+def test_the_second_is_told_who_and_since_when(
+    file_system: str, holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if file_system == "without locks":
+        monkeypatch.setattr("fcntl.flock", no_locks)
+    words = (
+        rf"is being run by process {holder.pid} of \S+ on {socket.gethostname()}, since 20..-..-.. .*kill {holder.pid}"
+    )
+    with pytest.raises(PlanError, match=words):
+        DriverLock(tmp_path)
+    driver = driver_of(tmp_path)
+    assert driver is not None
+    assert driver.pid == holder.pid
+
+
+@pytest.mark.parametrize("file_system", ["with locks", "without locks"])
+@pytest.mark.parametrize("how", ["killed", "ended"])
+def test_one_that_is_dead_blocks_nobody(
+    how: str, file_system: str, holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder.send_signal(signal.SIGKILL) if how == "killed" else None
+    holder.communicate()
+    if file_system == "without locks":
+        monkeypatch.setattr("fcntl.flock", no_locks)
+    assert driver_of(tmp_path) is None
+    with driving(tmp_path):
+        driver = driver_of(tmp_path)
+        assert driver is not None
+        assert driver.pid == os.getpid()
+    assert driver_of(tmp_path) is None
+
+
+def test_another_process_of_the_same_number_is_not_the_holder(
+    holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    file = tmp_path / FILE
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"started": 1.0}))
+    DriverLock(tmp_path).release()
+
+
+def test_a_driver_on_another_machine_lives_while_it_renews_the_file(
+    holder: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    """The system's locks are of no use between them here: this process gets its own."""
+    holder.kill()
+    holder.communicate()
+    file = tmp_path / FILE
+    away = json.loads(file.read_text()) | {"machine": "another", "host": "away"}
+    file.write_text(json.dumps(away))
+    with pytest.raises(PlanError, match=r"on away, since .*If that machine has died, try again in 60 s"):
+        DriverLock(tmp_path)
+    assert driver_of(tmp_path)
+    before = file.stat().st_mtime - 2 * driver_lock.SILENT_SECONDS
+    os.utime(file, (before, before))
+    assert driver_of(tmp_path) is None
+    DriverLock(tmp_path).release()
+
+
+def test_the_file_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver_lock, "BEAT_SECONDS", 0.01)
+    with driving(tmp_path):
+        os.utime(tmp_path / FILE, (1.0, 1.0))
+        while (tmp_path / FILE).stat().st_mtime == 1.0:
+            threading.Event().wait(0.01)
+
+
+def test_a_copy_has_no_driver(holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    assert driver_of(tmp_path / "copy") is None
+    DriverLock(tmp_path / "copy").release()
+
+
+@pytest.mark.parametrize("command", ["resume", "extend", "run"])
+def test_commands_are_refused_and_looking_is_not(
+    command: str, swept: Place, ray_when_joined: None, tmp_path: Path
+) -> None:
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(app, list(arguments))
+
+    shutil.copytree(swept.storage, tmp_path / "runs")
+    place = Place(tmp_path / "runs", swept.name)
+    options = ["--storage", str(place.storage)]
+    with driving(place.folder):
+        if command == "run":
+            file = tmp_path / "tiny.yaml"
+            file.write_text(json.dumps({k: v for k, v in json.loads(place.plan.read_text()).items() if k in BLOCKS}))
+            result = call("run", str(file), *options)
+        else:
+            result = call(command, place.name, *options, *(["--trials", "1"] if command == "extend" else []))
+        assert result.exit_code == 2
+        assert f"is being run by process {os.getpid()}" in result.stderr
+        assert call("show", place.name, *options).exit_code == 0
+        place.outcome.unlink()  # as while the sweep runs
+        assert f"it is being run by process {os.getpid()}" in call("show", place.name, *options, "--json").stdout
+
+
+BLOCKS = ("sweep", "trial", "space")
+
+
+@pytest.fixture
+def plan(blocks: dict[str, Any]) -> Plan:
+    return build_plan(blocks, (Path("/"),), "test")
+
+
+FAILURES = [ConfigError("no node"), RuntimeError("Ray has died"), KeyboardInterrupt(), OSError("no locks")]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_a_start_that_fails_leaves_no_name_taken(
+    failure: BaseException, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Plan, place: Place, *__: object) -> None:
+        StudyFile(place.study, place.name, Direction.MAX)
+        (place.folder / "tune-1").mkdir()
+        raise failure
+
+    monkeypatch.setattr(start, "_run", fail)
+    for _ in range(2):
+        with pytest.raises(type(failure)):
+            start.start_sweep(plan, tmp_path / "runs")
+    assert not Place(tmp_path / "runs", "tiny").folder.exists()
+
+
+def test_a_start_that_was_killed_or_halted_leaves_no_name_taken(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def halt(_: Plan, place: Place, *__: object) -> None:
+        StudyFile(place.study, place.name, Direction.MAX)
+        raise HaltError("the disk is full; make room, then resume")
+
+    monkeypatch.setattr(start, "_run", halt)
+    place = Place(tmp_path / "runs", "tiny")
+    for _ in range(2):
+        with pytest.raises(HaltError):
+            start.start_sweep(plan, place.storage)
+        assert place.plan.exists()  # as it is to be resumed
+    with closing(sqlite3.connect(place.study)) as study, study:
+        study.execute("insert into trials (trial_id, number, study_id, state) values (1, 0, 1, 'RUNNING')")
+    with pytest.raises(PlanError, match="holds this very experiment"):
+        start.start_sweep(plan, place.storage)
+
+
+def test_what_is_not_ours_takes_a_name(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "_run", lambda *_: (_ for _ in ()).throw(HaltError("full")))
+    place = Place(tmp_path / "runs", "tiny")
+    with pytest.raises(HaltError):
+        start.start_sweep(plan, place.storage)
+    (place.folder / "notes.md").write_text("mine")
+    with pytest.raises(PlanError, match="holds this very experiment"):
+        start.start_sweep(plan, place.storage)
+    assert (place.folder / "notes.md").exists()
+
+
+def test_of_two_that_begin_at_once_one_is_refused(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second has looked for the name before the first took it."""
+    storage = tmp_path / "runs"
+    held = []
+
+    def check_data(*_: object) -> dict[str, Any]:
+        if not held:
+            monkeypatch.setattr(start, "_run", lambda plan, place, *_: start.start_sweep(plan, storage))
+            held.append(True)
+        return {}
+
+    monkeypatch.setattr("search.plan.data.check_data", check_data)
+    with pytest.raises(PlanError, match=f"is being run by process {os.getpid()}"):
+        start.start_sweep(plan, storage)
+
+
+def test_a_study_can_be_read_without_being_changed(tmp_path: Path) -> None:
+    folder = tmp_path / "a? 50%25 #"
+    folder.mkdir()
+    StudyFile(folder / "study.db", "tiny", Direction.MAX)
+    with closing(sqlite3.connect(read_only(folder / "study.db"), uri=True)) as study:
+        assert study.execute("select count(*) from trials").fetchone() == (0,)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            study.execute("delete from studies")

@@ -1,0 +1,93 @@
+"""A study that another process holds: waited for, and at last one sentence; nothing is lost."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.engine.hang import STANDSTILL_SECONDS, HangWatch
+from search.errors import HaltError, PlanError
+from search.plan.plan import build_plan
+from search.record.records import State
+from search.storage import patience
+from search.storage.patience import locked_study_in_words
+from search.study.ledger import Ledger
+
+
+@contextmanager
+def held(file: Path, seconds: float | None = None) -> Iterator[None]:
+    """The file locked for all others, for so long or to the end."""
+    with closing(sqlite3.connect(file, check_same_thread=False, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        if seconds is not None:
+            threading.Timer(seconds, other.execute, ("rollback",)).start()
+        yield
+        if other.in_transaction:
+            other.execute("rollback")
+
+
+@pytest.fixture
+def ledger(blocks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    monkeypatch.setitem(patience.PATIENT, "timeout", 0.01)
+    blocks["sweep"] |= {"start_with": []}
+    plan = build_plan(blocks, (Path("/"),), "test")
+    return Ledger(tmp_path / "study.db", plan.settings, plan.space, 0)
+
+
+def test_a_sweep_waits_for_its_study(ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert ledger.begin() is not None
+    with held(tmp_path / "study.db", seconds=0.3):
+        ledger.report(0, {"value": 0.5, "metrics": {}, "share": 0.5})
+    with held(tmp_path / "study.db", seconds=0.3):
+        ledger.end(0, State.FINISHED)
+    again = Ledger(tmp_path / "study.db", ledger.settings, ledger.space, 0)
+    assert again.records == ledger.records
+    assert "another process holds the study's file: waiting" in caplog.text
+
+
+def test_at_last_it_is_one_sentence_and_nothing_is_lost(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LOCK_SECONDS", 0.2)
+    file = tmp_path / "study.db"
+    assert ledger.begin() is not None
+    ledger.report(0, {"value": 0.5, "metrics": {}, "share": 0.5})
+    words = r"study.db: another process, .* nothing is lost: end that, .* then `transfersweep resume tiny`"
+    in_words = locked_study_in_words(file, "transfersweep resume tiny")
+    with held(file), pytest.raises(HaltError, match=words), in_words:
+        ledger.end(0, State.FINISHED)
+    again = Ledger(file, ledger.settings, ledger.space, 0)
+    assert [(r.state, r.value) for r in again.records] == [(State.RUNNING, 0.5)]
+
+
+def test_who_opens_it_is_told_soon(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "OPEN_SECONDS", 0.1)
+    with held(tmp_path / "study.db"), pytest.raises(PlanError, match="another process holds it"):
+        Ledger(tmp_path / "study.db", ledger.settings, ledger.space, 0)
+
+
+def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    with (
+        pytest.raises(sqlite3.OperationalError, match="no such table"),
+        locked_study_in_words(tmp_path, "resume"),
+        closing(sqlite3.connect(tmp_path / "study.db", **patience.PATIENT)) as study,
+    ):
+        study.cursor().execute("select * from nowhere")
+
+
+def test_nobody_hangs_while_the_driver_itself_stands_still(ledger: Ledger) -> None:
+    """A trial could not have been heard meanwhile."""
+    now = [0.0]
+    watch = HangWatch(ledger, 1.0, lambda: now[0])
+    watch._heard = {"a": 0.0}
+    watch.on_step_begin(0, [])
+    now[0] = 10 * STANDSTILL_SECONDS
+    watch.on_step_begin(1, [])
+    assert now[0] - watch._heard["a"] == 0
+    now[0] += STANDSTILL_SECONDS / 2
+    watch.on_step_begin(2, [])
+    assert now[0] - watch._heard["a"] == STANDSTILL_SECONDS / 2

@@ -1,0 +1,155 @@
+"""What a sweep stands on: a change is refused, or named; an export tells what its model was trained on."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from search.engine.start import resume_sweep
+from search.errors import PlanError
+from search.export.export import export_trial
+from search.plan.data import check_data
+from search.plan.plan import build_plan
+from search.storage.sweep_folder import Place, load_facts
+from search.study import foundations as module
+from search.study.foundations import foundations, note_versions, version_notes
+from search.study.ledger import Ledger
+from tests.conftest import make_sweep
+from trainable.errors import ConfigError
+from trainable.model.encoder import fingerprint
+
+
+def replace_weights(encoder: Path) -> None:
+    """By others of the same size, with the time of the old ones."""
+    file = encoder / "model.safetensors"
+    before, weights = file.stat(), load_file(file)
+    save_file({name: tensor * 1.5 for name, tensor in weights.items()}, file, metadata={"format": "pt"})
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_size == before.st_size
+
+
+def replace_tokenizer(encoder: Path) -> None:
+    file = encoder / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"do_lower_case": False}))
+
+
+def replace_data(folder: Path) -> None:
+    with (folder / "tweets.csv").open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("one more good row", "positive"), ("and a bad one of these", "negative")])
+
+
+@pytest.fixture
+def place(tiny_bert: str, tweets_csv: Path, tmp_path: Path) -> Place:
+    """A finished sweep on an encoder and data of its own."""
+    shutil.copytree(tiny_bert, tmp_path / "encoder")
+    shutil.copy(tweets_csv, tmp_path / "tweets.csv")
+    target = {"dataset": {"csv": str(tmp_path / "tweets.csv")}, "padding_length": 24, "learning_rate": 1e-3}
+    place = make_sweep(
+        tmp_path / "runs", {"encoder": str(tmp_path / "encoder"), "target": target | {"frozen_layers": 1}}
+    )
+    facts = load_facts(place)
+    plan = build_plan({name: facts[name] for name in ("sweep", "trial", "space")}, (Path(),), "test")
+    stands_on = foundations(plan, place.storage, check_data(plan, place.storage))
+    place.plan.write_text(json.dumps(facts | {"foundations": stands_on}))
+    return place
+
+
+def test_replaced_weights_have_another_fingerprint(tiny_bert: str, tmp_path: Path) -> None:
+    """In the same process, and when size and time are those of the old ones."""
+    shutil.copytree(tiny_bert, tmp_path / "encoder")
+    before = fingerprint(str(tmp_path / "encoder"))
+    assert before == fingerprint(tiny_bert)
+    replace_weights(tmp_path / "encoder")
+    assert fingerprint(str(tmp_path / "encoder")) != before
+
+
+CHANGES: list[tuple[Callable[[Path], None], str, str]] = [
+    (replace_weights, "encoder", r"encoder '.*encoder': its weights or its config.json have changed"),
+    (replace_tokenizer, "encoder", r"encoder '.*encoder': its tokenizer has changed"),
+    (replace_data, "", r"target: the data set 'tweets' has changed"),
+]
+
+
+@pytest.mark.parametrize(("change", "where", "says"), CHANGES)
+def test_a_sweep_does_not_go_on_on_something_else(
+    change: Callable[[Path], None], where: str, says: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(tmp_path / where)
+    before = place.plan.read_text()
+    with pytest.raises(PlanError, match=says) as caught:
+        resume_sweep(place.name, place.storage, overrides={"sweep.trials": "4"})
+    assert len(caught.value.problems) == 1
+    assert "put back what was there, or run the experiment under another name" in str(caught.value)
+    assert place.plan.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(replace_weights, "weights or its config.json have changed"), (replace_tokenizer, "tokenizer has")],
+)
+def test_a_model_is_not_exported_on_another_encoder(
+    change: Callable[[Path], None], says: str, place: Place, tmp_path: Path
+) -> None:
+    change(tmp_path / "encoder")
+    with pytest.raises(ConfigError, match=says):
+        export_trial(place.name, place.storage, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("data", ["changed", "gone"])
+def test_an_export_names_the_data_it_was_trained_on(data: str, cache: bool, place: Place, tmp_path: Path) -> None:
+    first = export_trial(place.name, place.storage, tmp_path / "first")
+    assert first.proof.what == "validation rows"
+    replace_data(tmp_path) if data == "changed" else (tmp_path / "tweets.csv").unlink()
+    if not cache:
+        shutil.rmtree(place.storage / "cache")
+    if data == "gone" and not cache:
+        with pytest.raises(ConfigError, match=r"tweets.csv: no such file"):
+            export_trial(place.name, place.storage, tmp_path / "second")
+        return
+    second = export_trial(place.name, place.storage, tmp_path / "second")
+    assert second.proof.rows >= first.proof.rows
+    says = "tokens of its validation split, as the data files" if cache else "today's data, which are not those"
+    assert says in second.proof.what
+    cards = [(tmp_path / name / "README.md").read_text() for name in ("first", "second")]
+    tables = [card[card.index("## Data") : card.index("## Scores")] for card in cards]
+    assert tables[0] == tables[1]
+    assert says in cards[1]
+    assert (tmp_path / "first" / "trial.json").read_text() == (tmp_path / "second" / "trial.json").read_text()
+
+
+def test_an_older_checkpoint_is_exported_only_on_the_data_of_its_sweep(place: Place, tmp_path: Path) -> None:
+    """It does not say what it was trained on; the plan does."""
+    (file,) = place.folder.glob("tune-*/trial-*/checkpoint_*/trial.json")
+    facts: dict[str, Any] = json.loads(file.read_text())
+    del facts["trained_on"]
+    file.write_text(json.dumps(facts))
+    seals = file.with_name("sha256.json")
+    seals.write_text(json.dumps({name: d for name, d in json.loads(seals.read_text()).items() if name != file.name}))
+    assert export_trial(place.name, place.storage, tmp_path / "first").proof.rows
+    replace_data(tmp_path)
+    with pytest.raises(ConfigError, match="bring the old data back"):
+        export_trial(place.name, place.storage, tmp_path / "second")
+
+
+def test_other_versions_are_noted_and_not_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = load_facts(place)
+    plan = build_plan({name: facts[name] for name in ("sweep", "trial", "space")}, (Path(),), "test")
+
+    def session(**versions: str) -> list[str]:
+        monkeypatch.setattr(module, "versions", lambda: versions)
+        ledger = Ledger(place.study, plan.settings, plan.space, 0)
+        note_versions(ledger)
+        return version_notes(ledger)
+
+    first = "after 2 trials the sweep went on with other versions: "  # of the one before nothing is known
+    assert session(torch="2.9", code="a") == [first + "torch unknown before, 2.9 after, code unknown before, a after"]
+    assert len(session(torch="2.9", code="a")) == 1
+    assert session(torch="2.9", code="b")[1:] == [first + "code a before, b after"]

@@ -1,0 +1,280 @@
+"""The study on disk says what happened, to us and to whoever opens it with plain Optuna."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from search.plan.settings import SweepSettings
+from search.propose.proposer import running_trial
+from search.record.records import State
+from search.study.ledger import EXHAUSTED, Ledger
+from spaces import Space, parse_space
+
+SPACE = parse_space(
+    {
+        "source.enabled": {"choice": [True, False]},
+        "source.epochs": {"int": [1, 2], "when": {"source.enabled": True}},
+        "target.epochs": {"int": [1, 3]},
+    }
+)
+CONTINUUM = parse_space(
+    {
+        "target.learning_rate": {"float": [1e-5, 1e-2], "log": True},
+        "target.weight_decay": {"float": [0, 1]},
+    }
+)
+
+
+@pytest.fixture
+def open_ledger(tmp_path: Path) -> Callable[..., Ledger]:
+    """Opens the study of the test, again and again, as sessions of one sweep do."""
+
+    def open_(space: Space = SPACE, **settings: Any) -> Ledger:
+        return Ledger(tmp_path / "study.db", SweepSettings(name="tiny", **settings), space, base_seed=5)
+
+    return open_
+
+
+def study(folder: Path, name: str = "tiny") -> list[FrozenTrial]:
+    """The trials as plain Optuna reads them."""
+    return optuna.load_study(storage=f"sqlite:///{folder / 'study.db'}", study_name=name).trials
+
+
+def begin_all(ledger: Ledger) -> list[dict[str, Any]]:
+    """The points of all trials, until none is left to be tried."""
+    return [record.params for record in iter(ledger.begin, None)]
+
+
+def report(ledger: Ledger, number: int, value: float, share: float, **further: Any) -> None:
+    metrics = {"target.validation.macro_f1": value}
+    ledger.report(number, {"value": value, "metrics": metrics, "improved": True, "share": share, **further})
+
+
+def test_every_state_is_what_optuna_calls_it(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
+    ledger = open_ledger()
+    for _ in range(4):
+        ledger.begin()
+    report(ledger, 0, 0.5, 0.5)
+    report(ledger, 0, 0.75, 1.0)
+    ledger.end(0, State.FINISHED)
+    report(ledger, 1, 0.25, 0.25)
+    report(ledger, 1, 0.5, 0.5)
+    ledger.end(1, State.STOPPED)
+    ledger.end(2, State.FAILED, "the loss is nan")
+    ledger.end(3, State.LOST, "its process died")
+
+    trials = study(tmp_path)
+    assert [t.state for t in trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL]
+    assert trials[0].value == 0.75
+    assert trials[1].intermediate_values == {25: 0.25, 50: 0.5}
+    assert trials[2].value is None
+    assert [t.user_attrs["facts"]["error"] for t in trials] == [None, None, "the loss is nan", "its process died"]
+
+    again = open_ledger()
+    assert again.records == ledger.records
+    assert [r.state for r in again.records] == [State.FINISHED, State.STOPPED, State.FAILED, State.LOST]
+    assert not again.running()
+
+
+def test_the_best_value_counts_and_not_the_last(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
+    """A trial reports its best so far; a report without a gain leaves the metrics of the best in place."""
+    ledger = open_ledger()
+    ledger.begin()
+    report(ledger, 0, 0.75, 0.5)
+    ledger.report(0, {"value": 0.75, "metrics": {"target.validation.macro_f1": 0.1}, "improved": False, "share": 1.0})
+    ledger.end(0, State.FINISHED)
+    assert study(tmp_path)[0].value == 0.75
+    assert ledger.record(0).metrics == {"target.validation.macro_f1": 0.75}
+
+
+def test_a_source_report_and_a_zero_shot_score_are_no_value(open_ledger: Callable[..., Ledger]) -> None:
+    ledger = open_ledger()
+    ledger.begin()
+    ledger.report(0, {"stage": "source", "metrics": {"source.validation.loss": 0.5}, "share": 0.0, "seconds": 2.0})
+    ledger.report(0, {"stage": "target", "metrics": {"target.zero_shot.loss": 0.7}, "share": 0.0, "seconds": 1.0})
+    record = ledger.record(0)
+    assert record.value is None
+    assert record.metrics == {"source.validation.loss": 0.5, "target.zero_shot.loss": 0.7}
+    assert record.seconds == 2.0
+
+
+def test_points_to_start_with_come_first_and_in_order(open_ledger: Callable[..., Ledger]) -> None:
+    points = [
+        {"source.enabled": False, "target.epochs": 3},
+        {"source.enabled": True, "source.epochs": 2, "target.epochs": 1},
+        {"target.epochs": 2},
+    ]
+    ledger = open_ledger(start_with=points)
+    begun = [ledger.begin().params for _ in points]
+    assert begun[:2] == points[:2]
+    assert begun[2]["target.epochs"] == 2
+    assert begun[2] in SPACE
+
+
+def test_points_to_start_with_go_on_in_the_next_session(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
+    points = [{"source.enabled": False, "target.epochs": n} for n in (3, 1, 2)]
+    open_ledger(start_with=points).begin()
+    assert [open_ledger(start_with=points).begin().params for _ in range(2)] == points[1:]
+    assert {t.state for t in study(tmp_path)} == {TrialState.RUNNING}
+
+
+def test_a_trial_is_in_the_study_whole_from_the_start(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
+    """Nothing is queued first, and no value is proposed later, where a driver could die in between."""
+    record = open_ledger(start_with=[{"source.enabled": False}]).begin()
+    assert record is not None
+    (trial,) = study(tmp_path)
+    assert (trial.state, trial.params, trial.user_attrs["role"]) == (TrialState.RUNNING, record.params, "search")
+    assert open_ledger().records == [record]
+
+
+def test_names_that_do_not_count_are_left_out(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
+    params = begin_all(open_ledger(sampler="random"))
+    assert {p["source.enabled"] for p in params} == {True, False}
+    assert all(("source.epochs" in p) is p["source.enabled"] for p in params)
+    assert [t.params for t in study(tmp_path)] == params
+
+
+def test_a_grid_holds_each_point_once_beside_those_given(open_ledger: Callable[..., Ledger]) -> None:
+    given = [{"source.enabled": False, "target.epochs": 2}, {"source.enabled": False}]
+    points = begin_all(open_ledger(sampler="grid", start_with=given))
+    assert points[0] == given[0]
+    assert points[1].items() >= given[1].items()
+    assert points[2:] == [point for point in SPACE.grid() if point not in points[:2]]
+
+
+@pytest.mark.parametrize(("sampler", "trials"), [("random", 3), ("qmc", 3), ("tpe", 10), ("gp", 10), ("cmaes", 4)])
+def test_a_seed_decides_the_suggestions(sampler: Any, trials: int, tmp_path: Path) -> None:
+    """With so many trials, every sampler has got past its random start."""
+
+    def suggestions(name: str, seed: int, trials: int) -> list[dict[str, Any]]:
+        settings = SweepSettings(name="tiny", sampler=sampler, seed=seed, start_with=[])
+        ledger = Ledger(tmp_path / f"{name}.db", settings, CONTINUUM, 0)
+        for number in range(trials):
+            ledger.begin()
+            report(ledger, number, number % 3 / 3, 1.0)
+            ledger.end(number, State.FINISHED)
+        return [record.params for record in ledger.records]
+
+    first = suggestions("first", 1, trials)
+    assert suggestions("same", 1, trials) == first
+    assert suggestions("other", 2, 1) != first[:1]
+
+
+def test_a_trial_of_an_earlier_session_is_ended_by_this_one(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
+    first = open_ledger()
+    first.begin()
+    report(first, 0, 0.25, 0.25)
+    first.keep(0, "somewhere")
+    second = open_ledger()
+    (record,) = second.running()
+    assert (record.checkpoint, record.value, record.progress) == ("somewhere", 0.25, 0.25)
+    report(second, 0, 0.5, 1.0)
+    second.end(0, State.FINISHED)
+    (trial,) = study(tmp_path)
+    assert trial.state is TrialState.COMPLETE
+    assert trial.intermediate_values == {25: 0.25, 100: 0.5}
+
+
+def test_a_trial_beside_the_search_keeps_its_role_and_seed(open_ledger: Callable[..., Ledger]) -> None:
+    params = {"source.enabled": False, "target.epochs": 2}
+    record = open_ledger().begin_again(params, "confirm", 7, 11)
+    assert (record.params, record.role, record.number, record.seed) == (params, "confirm", 7, 11)
+    assert open_ledger().records == [record]
+    assert open_ledger().begin().seed == 5
+
+
+def test_repeats_stand_in_a_study_of_their_own(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
+    """Importances and history of the search are of the search alone, also once it is extended."""
+    ledger = open_ledger()
+    first = ledger.begin()
+    assert first is not None
+    report(ledger, 0, 0.5, 1.0)
+    ledger.end(0, State.FINISHED)
+    for seed in (6, 7):
+        again = ledger.begin_again(first.params, "confirm", 0, seed)
+        ledger.report(again.key, {"value": 0.9, "metrics": {}, "improved": True, "share": 1.0})
+    ledger.end("0.seed-6", State.FINISHED)
+    extended = open_ledger()
+    assert [record.title for record in extended.running()] == ["trial 0, seed 7"]
+    extended.end("0.seed-7", State.STOPPED)
+    second = extended.begin()
+    assert second is not None
+    assert (second.number, second.key) == (1, 1)
+    assert [record.key for record in extended.records] == [0, 1, "0.seed-6", "0.seed-7"]
+    assert [(t.number, t.value) for t in study(tmp_path)] == [(0, 0.5), (1, None)]
+    assert [t.state for t in study(tmp_path, "tiny: repeats")] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert extended.history(TrialState.COMPLETE, TrialState.PRUNED) == {0: {100: 0.5}}
+    assert open_ledger().records == extended.records
+
+
+def test_a_sweep_whose_repeats_stand_among_its_trials_goes_on(
+    open_ledger: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    """So they did in versions before repeats had a study of their own."""
+    ledger = open_ledger()
+    for number in (0, 1):
+        ledger.begin()
+        report(ledger, number, 0.5 + number / 4, 1.0)
+        ledger.end(number, State.FINISHED)
+    old = optuna.load_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="tiny")
+    for seed in (6, 7):
+        trial = running_trial(SPACE, ledger.record(1).params)
+        for name, value in {"role": "confirm", "of": 1, "seed": seed}.items():
+            trial.set_user_attr(name, value)
+        old.add_trial(trial)
+
+    ledger = open_ledger()
+    assert [record.key for record in ledger.records] == [0, 1, "1.seed-6", "1.seed-7"]
+    ledger.end("1.seed-6", State.STOPPED)
+    third = ledger.begin()
+    assert third is not None
+    assert third.number == 4  # as Optuna counts
+    ledger.begin_again(third.params, "no_source", 1, 5)
+    assert [record.key for record in open_ledger().records] == [0, 1, 4, "1.seed-6", "1.seed-7", "1.no-source.seed-5"]
+    assert len(study(tmp_path)) == 5
+    assert len(study(tmp_path, "tiny: repeats")) == 1
+
+
+def test_the_end_of_a_space_is_noted(open_ledger: Callable[..., Ledger]) -> None:
+    """What runs beside the search counts as nothing that was tried."""
+    space = parse_space({"target.epochs": {"int": [1, 2]}})
+    ledger = open_ledger(space)
+    first = ledger.begin()
+    assert first is not None
+    other = {"target.epochs": 3 - first.params["target.epochs"]}
+    ledger.begin_again(other, "confirm", 0, 7)
+    last = open_ledger(space).begin()
+    assert last is not None
+    assert (last.number, last.params) == (1, other)
+    assert open_ledger(space).noted(EXHAUSTED) is None
+    assert open_ledger(space).begin() is None
+    assert open_ledger(space).noted(EXHAUSTED) == 2
+
+
+def test_facts_of_the_sweep_outlive_the_session(open_ledger: Callable[..., Ledger]) -> None:
+    ledger = open_ledger()
+    assert ledger.noted("seconds_spent", 0.0) == 0.0
+    ledger.note("seconds_spent", 1.5)
+    assert open_ledger().noted("seconds_spent") == 1.5
+
+
+@pytest.mark.slow
+def test_a_study_that_somebody_else_holds_is_waited_for(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
+    """Six seconds, which is more than SQLite waits by itself."""
+    ledger = open_ledger()
+    ledger.begin()
+    (file,) = tmp_path.glob("*.db")
+    with closing(sqlite3.connect(file, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        end = threading.Timer(6.0, other.rollback)
+        end.start()
+        report(ledger, 0, 0.5, 0.25)
+        end.join()
+    assert open_ledger().record(0).value == 0.5

@@ -1,0 +1,41 @@
+"""Where the time went, kept in the study and printed."""
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from search.plan.plan import load_sweep
+from search.show.times import print_times
+from search.storage.sweep_folder import Place, load_outcome
+from search.study.ledger import Ledger
+from search.study.phases import Phases
+
+
+def test_phases_add_up_over_sessions(swept: Place) -> None:
+    plan = load_sweep(swept)
+    first = Phases(Ledger(swept.study, plan.settings, plan.space, 0))
+    with first.phase("search"):
+        pass
+    begun = first.read()
+    second = Phases(Ledger(swept.study, plan.settings, plan.space, 0)).read()
+    assert second["start"] > begun["start"] > 0
+    assert second["search"] == begun["search"] > 0
+
+
+def test_shares_are_of_all_slots_and_padding_of_all_tokens(swept: Place) -> None:
+    outcome = load_outcome(swept)
+    assert outcome is not None
+    times = {
+        "target.train": {"seconds": 5.0, "tokens": 900, "computed": 1000, "ideal": 1.5},
+        "prepare": {"seconds": 1.0},
+    }
+    trials = tuple(replace(record, times=times) for record in outcome.trials[:2])
+    console = Console(file=io.StringIO(), width=100)
+    print_times(replace(outcome, trials=trials, phases={"start": 3.0, "search": 10.0}, slots=2), console)
+    text = console.file.getvalue()
+    lines = {line.split("\u2502")[1].strip(): line for line in text.splitlines() if "\u2502" in line}
+    assert "3.0" in lines["start"]
+    assert all(words in lines["target.train"] for words in ("10.0", "50.0%", "180", "10.0%", "30%"))
+    assert "2.0" in lines["prepare"]
+    assert "40.0%" in lines["idle, or between trials"]

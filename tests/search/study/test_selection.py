@@ -1,0 +1,211 @@
+"""Finalists, winner and comparison from records made by hand."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from search.plan.plan import Plan, build_plan
+from search.record.records import State, TrialRecord
+from search.record.trial_names import Role
+from search.study.selection import (
+    compare_sources,
+    finalists,
+    next_again,
+    pick_run,
+    pick_winner,
+    score_of,
+    trial_config,
+    uses_source,
+)
+
+FINISHED = State.FINISHED
+
+
+@pytest.fixture
+def plan(blocks: dict[str, Any]) -> Plan:
+    return _plan(blocks)
+
+
+def _plan(blocks: dict[str, Any], **sweep: Any) -> Plan:
+    changed = copy.deepcopy(blocks)
+    changed["sweep"] |= {"finalists": 2, "confirm_seeds": 1, "start_with": [], **sweep}
+    return build_plan(changed, (), "test")
+
+
+def fixed_source(blocks: dict[str, Any]) -> Plan:
+    del blocks["space"]["source.enabled"]
+    return _plan(blocks)
+
+
+def without_source(blocks: dict[str, Any]) -> Plan:
+    del blocks["space"]["source.enabled"], blocks["trial"]["source"]
+    return _plan(blocks)
+
+
+def record(
+    number: int,
+    value: float | None,
+    source: bool | None = True,
+    state: State = FINISHED,
+    role: Role = "search",
+    seed: int = 0,
+) -> TrialRecord:
+    params = {"target.learning_rate": 1e-3, "target.epochs": 1}
+    params |= {} if source is None else {"source.enabled": source}
+    return TrialRecord(number, state, params, seed, role, value)
+
+
+def test_finalists_are_the_best_of_the_finished_search_trials(blocks: dict[str, Any]) -> None:
+    plan = fixed_source(blocks)
+    records = [
+        record(0, 0.5, None),
+        record(1, 0.9, None, State.STOPPED),
+        record(2, 0.7, None),
+        record(3, None, None, State.FAILED),
+        record(4, 0.6, None),
+        record(0, 0.95, None, role="confirm", seed=1),
+        record(6, 0.8, None, State.RUNNING),
+    ]
+    assert [r.number for r in finalists(plan, records)] == [2, 4]
+
+
+def test_the_lowest_loss_is_best(blocks: dict[str, Any]) -> None:
+    del blocks["space"]["source.enabled"]
+    plan = _plan(blocks, metric="loss")
+    records = [record(n, value, None) for n, value in enumerate((0.5, 0.2, 0.3))]
+    assert [r.number for r in finalists(plan, records)] == [1, 2]
+    winner = pick_winner(plan, records)
+    assert winner is not None
+    assert winner.number == 1
+
+
+def test_where_the_source_is_searched_both_kinds_are_finalists(plan: Plan) -> None:
+    records = [record(0, 0.9), record(1, 0.8), record(2, 0.3, source=False), record(3, 0.2, source=False)]
+    assert [r.number for r in finalists(plan, records)] == [0, 1, 2]
+
+
+def test_a_kind_of_which_none_finished_is_stood_for_by_its_best_stopped_trial(plan: Plan) -> None:
+    """The scheduler stopped every trial with a source: the best of them is run whole, on every seed."""
+    records = [
+        record(0, 0.9, source=False),
+        record(1, 0.5, state=State.STOPPED),
+        record(2, 0.6, state=State.STOPPED),
+        record(3, 0.4, source=False),
+    ]
+    assert [r.number for r in finalists(plan, records)] == [0, 3, 2]
+    again = next_again(plan, records)
+    assert [(a.number, a.seed) for a in again] == [(0, 1), (3, 1), (2, 0), (2, 1)]
+    records += [record(a.number, 0.7, a.params.get("source.enabled"), FINISHED, a.role, a.seed) for a in again]
+    assert next_again(plan, records) == []
+    winner = pick_winner(plan, records)
+    assert winner is not None
+    assert winner.number == 0
+    found = compare_sources(plan, records)
+    assert found is not None
+    assert (found.with_source.values, found.without_source.values) == ((0.7, 0.7), (0.9, 0.7))
+
+
+def test_a_kind_is_stood_for_by_its_best_trial_even_if_another_was_left_to_finish(plan: Plan) -> None:
+    """The better of the two without a source was stopped beside still better ones with it."""
+    records = [
+        record(0, 0.9),
+        record(1, 0.4, source=False),
+        record(2, 0.8, source=False, state=State.STOPPED),
+        record(3, 0.7, state=State.STOPPED),
+        record(4, 0.6),
+    ]
+    assert [r.number for r in finalists(plan, records)] == [0, 4, 2]
+    assert [(a.number, a.seed) for a in next_again(plan, records)] == [(0, 1), (4, 1), (2, 0), (2, 1)]
+
+
+def test_the_winner_is_chosen_by_the_mean_over_seeds_and_its_best_run_is_exported(plan: Plan) -> None:
+    records = [
+        record(0, 0.9),
+        record(1, 0.8),
+        record(2, 0.1, source=False),
+        record(0, 0.5, role="confirm", seed=1),
+        record(1, 0.86, role="confirm", seed=1),
+    ]
+    winner = pick_winner(plan, records)
+    assert winner is not None
+    assert winner.number == 1
+    assert pick_run(plan, records, winner).title == "trial 1, seed 1"
+    score = score_of(records, 1)
+    assert score is not None
+    assert score.mean == pytest.approx(0.83)
+    assert score.values == (0.8, 0.86)
+
+
+def test_the_earlier_of_two_equals_wins_and_nobody_where_nothing_finished(plan: Plan) -> None:
+    winner = pick_winner(plan, [record(0, 0.5, source=False), record(1, 0.5)])
+    assert winner is not None
+    assert winner.number == 0
+    assert pick_winner(plan, [record(0, 0.5, state=State.STOPPED)]) is None
+    assert compare_sources(plan, [record(0, None, state=State.FAILED)]) is None
+
+
+def test_a_confirmation_that_did_not_finish_counts_for_nothing_and_is_not_tried_again(blocks: dict[str, Any]) -> None:
+    plan = without_source(blocks)
+    records = [record(0, 0.5, None), record(0, 0.1, None, State.FAILED, "confirm", 1)]
+    score = score_of(records, 0)
+    assert score is not None
+    assert score.values == (0.5,)
+    assert next_again(plan, records) == []
+
+
+def test_without_a_source_there_is_nothing_to_compare(blocks: dict[str, Any]) -> None:
+    plan = without_source(blocks)
+    records = [record(0, 0.5, None), record(0, 0.4, None, role="confirm", seed=1)]
+    assert not uses_source(plan, records[0])
+    assert next_again(plan, records) == []
+    assert compare_sources(plan, records) is None
+
+
+def test_a_fixed_source_is_compared_with_the_winner_without_it(blocks: dict[str, Any]) -> None:
+    plan = fixed_source(blocks)
+    records = [
+        record(0, 0.9, None),
+        record(0, 0.7, None, role="confirm", seed=1),
+    ]
+    twins = next_again(plan, records)
+    assert [(a.role, a.number, a.seed) for a in twins] == [("no_source", 0, 0), ("no_source", 0, 1)]
+    assert compare_sources(plan, records) is None
+    records += [record(0, 0.5 + i / 10, None, role="no_source", seed=i) for i in (0, 1)]
+    assert not uses_source(plan, records[2])
+    assert trial_config(plan, records[3]).seed == 1
+    assert next_again(plan, records) == []
+    found = compare_sources(plan, records)
+    assert found is not None
+    assert found.with_source.values == (0.9, 0.7)
+    assert found.without_source.values == (0.5, 0.6)
+    assert found.difference == pytest.approx(0.25)
+    assert "films" in found.source
+
+
+def test_a_searched_source_is_compared_by_the_best_finalist_of_either_kind(plan: Plan) -> None:
+    records = [
+        record(0, 0.9, source=False),
+        record(1, 0.8),
+        record(0, 0.7, source=False, role="confirm", seed=1),
+        record(1, 0.6, role="confirm", seed=1),
+    ]
+    assert next_again(plan, records) == []
+    found = compare_sources(plan, records)
+    assert found is not None
+    assert (found.with_source.values, found.without_source.values) == ((0.8, 0.6), (0.9, 0.7))
+    assert found.difference == pytest.approx(-0.1)
+
+
+def test_a_search_that_never_left_the_source_out_makes_up_for_it(plan: Plan) -> None:
+    records = [record(0, 0.9), record(0, 0.8, role="confirm", seed=1)]
+    twins = next_again(plan, records)
+    assert [(a.role, a.seed, a.params["source.enabled"]) for a in twins] == [
+        ("no_source", 0, False),
+        ("no_source", 1, False),
+    ]
+
+
+def test_no_comparison_begins_while_a_confirmation_runs(plan: Plan) -> None:
+    records = [record(0, 0.9), record(0, 0.5, state=State.RUNNING, role="confirm", seed=1)]
+    assert next_again(plan, records) == []

@@ -1,0 +1,118 @@
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from search.storage.outbox import Event, Outbox, count_waiting
+from search.tracking.delivery import Delivery, RefusedError
+
+
+class Receiver:
+    """Takes events, fails the first so many calls, and refuses events that say so."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.taken: list[Event] = []
+        self.sizes: list[int] = []
+        self.failures = failures
+
+    def __call__(self, events: Sequence[Event]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("no answer from http://bob:hunter2@host/api")
+        for event in events:
+            if event.get("bad"):
+                raise RefusedError("postgresql://bob:hunter2@host takes no such event")
+        self.taken += events
+        self.sizes.append(len(events))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.jsonl"
+
+
+def numbered(*numbers: int) -> list[Event]:
+    return [{"number": number} for number in numbers]
+
+
+def test_events_arrive_in_order_and_leave_nothing_behind(file: Path) -> None:
+    receiver = Receiver()
+    delivery = Delivery(Outbox(file), receiver)
+    for event in numbered(*range(100)):
+        delivery.put(event)
+    assert delivery.wait(60)
+    delivery.stop()
+    assert receiver.taken == numbered(*range(100))
+    assert len(receiver.sizes) < 100  # many at a time
+    assert count_waiting(file) == 0
+
+
+def test_what_an_earlier_process_left_comes_first(file: Path) -> None:
+    for event in numbered(1, 2):
+        Outbox(file).append(event)
+    receiver = Receiver()
+    delivery = Delivery(Outbox(file), receiver)
+    delivery.put({"number": 3})
+    assert delivery.wait(60)
+    delivery.stop()
+    assert receiver.taken == numbered(1, 2, 3)
+
+
+def test_a_receiver_that_is_away_is_tried_again_and_the_trouble_is_logged_once_without_secrets(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver = Receiver(failures=2)
+    delivery = Delivery(Outbox(file), receiver)
+    for event in numbered(1, 2, 3):
+        delivery.put(event)
+    assert delivery.wait(60)
+    delivery.stop()
+    assert receiver.taken == numbered(1, 2, 3)
+    assert delivery.trouble == ""
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == [
+        "events wait on disk: ConnectionError: no answer from http://***@host/api",
+        "events are delivered again",
+    ]
+
+
+def test_patience_ends_and_the_events_stay(file: Path) -> None:
+    receiver = Receiver(failures=1_000)
+    delivery = Delivery(Outbox(file), receiver)
+    delivery.put({"number": 1})
+    assert not delivery.wait(0.1)
+    assert delivery.trouble == "ConnectionError: no answer from http://***@host/api"
+    delivery.stop()
+    assert count_waiting(file) == 1
+
+
+def test_a_refused_event_holds_up_no_other(file: Path) -> None:
+    with_bad = [*numbered(1, 2), {"bad": True}, *numbered(4, 5)]
+    for event in with_bad:
+        Outbox(file).append(event)
+    receiver = Receiver()
+    delivery = Delivery(Outbox(file), receiver)
+    assert delivery.wait(60)
+    delivery.stop()
+    assert receiver.taken == numbered(1, 2, 4, 5)
+    assert delivery.refused == ["postgresql://***@host takes no such event"]
+
+
+def test_what_is_in_flight_at_a_stop_is_delivered_again(file: Path) -> None:
+    """Nobody can tell whether it has arrived."""
+    under_way, go_on, done = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(events: Sequence[Event]) -> None:
+        under_way.set()
+        go_on.wait(60)
+        done.set()
+
+    delivery = Delivery(Outbox(file), slow)
+    delivery.put({"number": 1})
+    under_way.wait(60)
+    delivery.stop()
+    successor = Outbox(file)
+    go_on.set()
+    done.wait(60)
+    assert successor.first(10) == Outbox(file).first(10) == numbered(1)

@@ -1,0 +1,219 @@
+"""What MLflow has lost is told again from the study: a real file, and deletions as people make them."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+from search.engine.trial_runs import TrialRuns
+from search.plan.plan import Plan, build_plan
+from search.record.records import State
+from search.storage.store_uri import sqlite_uri
+from search.study.ledger import Ledger
+from search.tracking.mlflow_events import DatasetInfo, started
+from search.tracking.mlflow_runs import EXPERIMENT
+from search.tracking.story import SWEEP_RUN, Story
+from search.tracking.tracker import Tracker
+
+SETTINGS = {"sweep.trials": 4, "sweep.metric": "macro_f1"}
+DATA = [DatasetInfo("tweets", "0123", "target", rows=64, columns={"text": "string"})]
+Lose = Callable[["Sweep"], None]
+
+
+class Sweep:
+    """A study and MLflow beside it, in sessions, without Ray: what trials report is made up."""
+
+    def __init__(self, plan: Plan, folder: Path, sessions: ExitStack) -> None:
+        self.plan, self.folder, self.sessions = plan, folder, sessions
+        self.file = folder / "mlflow.db"
+        self.uri = sqlite_uri(self.file)
+        self.client = MlflowClient(self.uri)
+        self.ledger = Ledger(folder / "study.db", plan.settings, plan.space, 0)
+
+    def begin_session(self) -> None:
+        """As `run_sweep` does, with a trial that runs."""
+        story, run_id = Story(self.plan, self.ledger), self.ledger.noted("run_id")
+        self.tracker = self.sessions.enter_context(
+            Tracker(self.uri, self.folder / "outbox", "tiny", "1", False, run_id, story)
+        )
+        self.runs = TrialRuns(self.plan, self.ledger, self.tracker)
+        self.ledger.note(SWEEP_RUN, started(None, SETTINGS, {"version.torch": "2"}, DATA))
+        self.ledger.note("run_id", self.tracker.start_sweep(SETTINGS, DATA))
+        for record in self.ledger.running():
+            self.runs.open(record.key)
+        assert self.tracker.wait()
+
+    def begin(self) -> None:
+        """Two searched trials that end, one before its time, a repeat of the first, and one that runs."""
+        self.begin_session()
+        for value, state in ((0.75, State.FINISHED), (0.5, State.STOPPED), (0.25, None)):
+            record = self.ledger.begin()
+            assert record is not None
+            self.train(record.key, value, state)
+        self.train(self.ledger.begin_again(self.ledger.record(0).params, "confirm", 0, 1).key, 0.625, State.FINISHED)
+        assert self.tracker.wait()
+
+    def train(self, key: Any, value: float, state: State | None) -> None:
+        self.runs.open(key)
+        for step, reached in ((10, value), (20, value / 2)):
+            self.report(key, reached, step, improved=step == 10, best=value)
+        if state:
+            self.ledger.end(key, state)
+            self.runs.close(key)
+
+    def report(self, key: Any, reached: float, step: int, improved: bool, best: float) -> None:
+        metrics = {"target.validation.macro_f1": reached}
+        said = {"stage": "target", "value": best, "metrics": metrics, "improved": improved, "share": step / 40}
+        self.ledger.report(key, said)
+        self.runs.log(key, {**said, "epoch": 1.0, "stage_step": step})
+
+    def go_on(self) -> None:
+        """The running trial comes to its end, and so does the sweep."""
+        self.report(2, 0.125, 30, improved=False, best=0.25)
+        assert self.tracker.wait()
+        self.ledger.end(2, State.FINISHED)
+        self.runs.close(2)
+        self.runs.reconcile()
+        self.tracker.end_sweep(State.FINISHED, {"trials": 3}, {"transfersweep.winner": "0"})
+        assert self.tracker.wait()
+        assert self.tracker.refused == ()
+
+    def shown(self) -> list[Run]:
+        """All runs that a person sees, the sweep's own first."""
+        self.client = MlflowClient(self.uri)
+        experiment = self.client.get_experiment_by_name(EXPERIMENT)
+        assert experiment and experiment.lifecycle_stage == "active"
+        found = self.client.search_runs([experiment.experiment_id], run_view_type=ViewType.ACTIVE_ONLY)
+        return sorted(found, key=lambda run: ("mlflow.parentRunId" in run.data.tags, run.info.run_name))
+
+    def run(self, name: str) -> str:
+        [found] = [run for run in self.shown() if run.info.run_name == name]
+        return str(found.info.run_id)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test leaves a sweep after its first session, for all: MLflow takes long to make its tables."""
+    return tmp_path_factory.mktemp("begun")
+
+
+@pytest.fixture
+def sweep(blocks: dict[str, Any], begun: Path, tmp_path: Path) -> Iterator[Sweep]:
+    """A copy of a sweep of two trials that have ended, a repeat, and a trial that ran when the session ended."""
+    plan = build_plan(blocks, (Path(),), "tiny")
+    with ExitStack() as sessions:
+        if not (begun / "study.db").exists():
+            Sweep(plan, begun, sessions).begin()
+    with ExitStack() as sessions:
+        yield Sweep(plan, Path(shutil.copytree(begun, tmp_path / "sweep")), sessions)
+
+
+def assert_all_is_told(sweep: Sweep) -> None:
+    parent, *nested = sweep.shown()
+    assert [parent.info.run_name, *(run.info.run_name for run in nested)] == [
+        "tiny",
+        "trial-000",
+        "trial-000.seed-1",
+        "trial-001",
+        "trial-002",
+    ]
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params == {name: str(value) for name, value in SETTINGS.items()}
+    assert parent.data.tags["transfersweep.winner"] == "0"
+    assert "version.torch" in parent.data.tags
+    assert [given.dataset.name for given in parent.inputs.dataset_inputs] == ["tweets"]
+    assert sweep.tracker.run_id == parent.info.run_id
+    records = [sweep.ledger.record(key) for key in (0, "0.seed-1", 1, 2)]
+    for run, record in zip(nested, records, strict=True):
+        assert run.info.status == {State.FINISHED: "FINISHED", State.STOPPED: "KILLED"}[record.state]
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.tags["transfersweep.state"] == record.state.value
+        assert run.data.tags["transfersweep.role"] == record.role
+        assert run.data.params["target.epochs"] == str(record.params["target.epochs"])
+        assert run.data.params["target.padding_length"] == "16"
+        assert run.data.metrics["score"] == record.value
+        assert run.data.metrics["target.validation.macro_f1"] == record.value
+
+
+def lose_file(sweep: Sweep) -> None:
+    sweep.file.unlink()
+
+
+def lose_tables(sweep: Sweep) -> None:
+    """An empty file in its place, as some make one to begin anew."""
+    sweep.file.unlink()
+    sweep.file.touch()
+
+
+def lose_experiment(sweep: Sweep) -> None:
+    experiment = sweep.client.get_experiment_by_name(EXPERIMENT)
+    assert experiment
+    sweep.client.delete_experiment(experiment.experiment_id)
+
+
+def lose_experiment_for_good(sweep: Sweep) -> None:
+    """As `mlflow gc` does."""
+    experiment = sweep.client.get_experiment_by_name(EXPERIMENT)
+    assert experiment
+    sweep.client.delete_experiment(experiment.experiment_id)
+    SqlAlchemyStore(sweep.uri, "unused")._hard_delete_experiment(experiment.experiment_id)
+
+
+def lose_sweep_run(sweep: Sweep) -> None:
+    sweep.client.delete_run(sweep.run("tiny"))
+
+
+def lose_ended_trial(sweep: Sweep) -> None:
+    sweep.client.delete_run(sweep.run("trial-000"))
+
+
+def lose_running_trial(sweep: Sweep) -> None:
+    sweep.client.delete_run(sweep.run("trial-002"))
+
+
+def lose_repeat(sweep: Sweep) -> None:
+    sweep.client.delete_run(sweep.run("trial-000.seed-1"))
+
+
+LOSSES = [
+    lose_file,
+    lose_tables,
+    lose_experiment,
+    lose_experiment_for_good,
+    lose_sweep_run,
+    lose_ended_trial,
+    lose_running_trial,
+    lose_repeat,
+]
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+def test_what_is_lost_while_a_sweep_runs_is_told_again(lose: Lose, sweep: Sweep) -> None:
+    sweep.begin_session()
+    lose(sweep)
+    sweep.go_on()
+    assert_all_is_told(sweep)
+
+
+@pytest.mark.parametrize("lose", [lose_file, lose_experiment_for_good, lose_sweep_run, lose_ended_trial])
+def test_what_is_lost_between_two_sessions_is_told_again(lose: Lose, sweep: Sweep) -> None:
+    lose(sweep)
+    sweep.begin_session()
+    sweep.go_on()
+    assert_all_is_told(sweep)
+
+
+def test_nothing_is_told_twice_where_nothing_is_lost(sweep: Sweep) -> None:
+    before = [run.info.run_id for run in sweep.shown()]
+    sweep.begin_session()
+    sweep.go_on()
+    assert_all_is_told(sweep)
+    assert [run.info.run_id for run in sweep.shown()] == before
+    curve = sweep.client.get_metric_history(sweep.run("trial-000"), "target.validation.macro_f1")
+    assert [(point.step, point.value) for point in curve] == [(10, 0.75), (20, 0.375), (20, 0.75)]

@@ -1,0 +1,168 @@
+"""The output of frozen layers, kept and reused: the same numbers as without, and never somebody else's."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainable.inputs.prefix import PrefixInputs, PrefixStore, layers_between
+from trainable.inputs.prepare import prepare
+from trainable.inputs.split import Split
+from trainable.inputs.token_inputs import token_inputs
+from trainable.loop.evaluate import predict
+from trainable.loop.training import StageTraining
+from trainable.model.encoder import fingerprint, new_model
+from trainable.model.layers import layers_of
+from trainable.model.limits import locate
+from trainable.settings.config import build_config
+from trainable.trial import Trial
+from trainable.workspace import Workspace
+
+DEPTH = 3
+
+
+def losses(base: dict[str, Any], workspace: Workspace, **sampled: Any) -> list[float]:
+    """The losses of training and validation at every optimiser step: one evaluation after each."""
+    names = {f"target.{name}": value for name, value in sampled.items()}
+    config = build_config(base, {"target.epochs": 3, "target.evaluations_per_epoch": 100, **names})
+    trial = Trial(config, workspace)
+    evaluated = [r.metrics for r in trial.reports() if "target.train.loss" in r.metrics]
+    return [metrics[f"target.{name}.loss"] for name in ("train", "validation") for metrics in evaluated]
+
+
+@pytest.mark.parametrize("count", range(1, DEPTH + 1))
+@pytest.mark.parametrize("batch_size", [4, 16])
+def test_each_step_has_the_same_loss_with_and_without(
+    count: int, batch_size: int, base: dict[str, Any], workspace: Workspace
+) -> None:
+    without = losses(base, replace(workspace, reuse_frozen=False), frozen_layers=count, batch_size=batch_size)
+    computed = losses(base, workspace, frozen_layers=count, batch_size=batch_size)
+    reused = losses(base, workspace, frozen_layers=count, batch_size=batch_size)
+    assert len(without) > 12
+    assert computed == pytest.approx(without, rel=1e-5)
+    assert reused == computed
+
+
+def test_every_kind_of_encoder_has_the_same_losses(encoder: str, base: dict[str, Any], workspace: Workspace) -> None:
+    base = {**base, "encoder": encoder}
+    without = losses(base, replace(workspace, reuse_frozen=False), frozen_layers=2)
+    assert losses(base, workspace, frozen_layers=2) == pytest.approx(without, rel=1e-5)
+    stored = [file for file in (workspace.cache / "prefix").glob("*/*.safetensors") if file.stat().st_size > 1000]
+    assert len(stored) == 2  # both splits: no kind trains without
+
+
+@pytest.mark.parametrize("count", range(1, DEPTH + 1))
+def test_splits_of_one_shape_are_not_taken_for_each_other(
+    count: int, base: dict[str, Any], workspace: Workspace, films_csv: Path, tmp_path: Path
+) -> None:
+    head, *rows = films_csv.read_text().splitlines(keepends=True)
+    splits = {"train": rows[:40], "validation": rows[40:80]}
+    for name, part in splits.items():
+        (tmp_path / f"{name}.csv").write_text(head + "".join(part))
+    dataset = {name: str(tmp_path / f"{name}.csv") for name in splits}
+    base = {**base, "target": {**base["target"], "dataset": dataset}}
+    cut = {"frozen_layers": count, "padding_length": 8}  # all rows to the same length
+    without = losses(base, replace(workspace, reuse_frozen=False), **cut)
+    assert losses(base, workspace, **cut) == pytest.approx(without, rel=1e-5)
+    assert len(list((workspace.cache / "prefix").glob("*/*.safetensors"))) == 2
+
+
+def test_a_deeper_output_starts_from_a_shallower_one_and_is_the_same(
+    base: dict[str, Any], workspace: Workspace
+) -> None:
+    direct = losses(base, workspace, frozen_layers=DEPTH - 1)
+    other = Workspace(workspace.cache.with_name("other"), workspace.roots)
+    losses(base, other, frozen_layers=1)
+    assert losses(base, other, frozen_layers=DEPTH - 1) == pytest.approx(direct, rel=1e-5)
+
+
+def test_a_deleted_cache_changes_nothing(base: dict[str, Any], workspace: Workspace) -> None:
+    first = losses(base, workspace, frozen_layers=2)
+    files = list((workspace.cache / "prefix").glob("*/*.safetensors"))
+    assert len(files) == 2  # training and validation
+    for file in files:
+        file.unlink()
+    assert losses(base, workspace, frozen_layers=2) == first
+
+
+def test_all_trials_that_freeze_alike_share_one_output(base: dict[str, Any], workspace: Workspace) -> None:
+    for rate in (1e-4, 1e-3):
+        for size in (4, 16):
+            losses(base, workspace, frozen_layers=2, learning_rate=rate, batch_size=size, epochs=1)
+    assert len(list((workspace.cache / "prefix").glob("*/*.safetensors"))) == 2
+
+
+Store = Callable[..., tuple[StageTraining, PrefixStore]]
+
+
+@pytest.fixture
+def store_of(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> Store:
+    def make(count: int, precision: str = "fp32", length: int = 32) -> tuple[StageTraining, PrefixStore]:
+        config = build_config(base, {"target.frozen_layers": count, "target.padding_length": length})
+        dataset = config.dataset_of(config.target)
+        prepared = prepare(dataset, locate(config.encoder), workspace.roots, workspace.cache / "tokens")
+        model = new_model(config.encoder, prepared.label_names, 0)
+        train, validation = (token_inputs(prepared.splits[name], config.target) for name in ("train", "validation"))
+        setting = Trial(config, workspace).setting("target")
+        training = StageTraining(model, train, validation, config.target, replace(setting, precision=precision))
+        weights = fingerprint(config.encoder)
+        return training, PrefixStore(tmp_path, weights, prepared.fingerprint, precision, training.setting.device)
+
+    return make
+
+
+def test_only_first_tokens_are_stored_where_all_layers_are_frozen(store_of: Store) -> None:
+    for count in (DEPTH - 1, DEPTH):
+        training, store = store_of(count)
+        split = store.get(training.model, training.steps.train, count)
+        assert isinstance(split, Split)
+        assert isinstance(split.inputs, PrefixInputs)
+        assert (split.inputs.widths == 1).all() == (count == DEPTH)
+        assert (split.inputs.lengths == training.steps.train.inputs.lengths).all()  # they decide the batches
+
+
+def test_a_head_that_reads_all_tokens_gets_all_tokens(store_of: Store) -> None:
+    training, store = store_of(DEPTH)
+    whole = training.model.bert.pooler
+
+    class MeanPooler(torch.nn.Module):
+        def forward(self, states: torch.Tensor) -> torch.Tensor:
+            return torch.tanh(whole.dense(states.mean(1)))
+
+    training.model.bert.pooler = MeanPooler()
+    split = store.get(training.model, training.steps.train, DEPTH)
+    # A mean over padding too is not the mean over a row's own tokens: either all tokens are kept, or nothing is.
+    assert not isinstance(split, Split) or (split.inputs.widths == training.steps.train.inputs.lengths).all()
+
+
+@pytest.mark.parametrize("count", range(1, DEPTH + 1))
+def test_logits_are_those_of_the_whole_model(count: int, store_of: Store) -> None:
+    training, store = store_of(count)
+    expected = predict(training.model, training.validation.inputs, training.setting.device)
+    training.skip_frozen(store)
+    assert isinstance(training.validation.inputs, PrefixInputs)
+    got = predict(training.steps.network, training.validation.inputs, training.setting.device)
+    assert torch.allclose(got, expected, atol=1e-6)
+
+
+def test_other_arithmetic_truncation_or_weights_have_their_own_file(store_of: Store) -> None:
+    keys = set()
+    for precision, length in (("fp32", 32), ("bf16", 32), ("fp32", 8)):
+        training, store = store_of(2, precision, length)
+        keys.add(store._key(training.steps.train))
+        keys.add(replace(store, weights="others")._key(training.steps.train))
+        keys.add(replace(store, data="others")._key(training.steps.train))
+    assert len(keys) == 9
+
+
+def test_a_part_of_the_model_shares_its_weights_and_leaves_it_whole(store_of: Store) -> None:
+    training, _ = store_of(2)
+    names = [name for name, _ in training.model.named_parameters()]
+    part = layers_between(training.model, 2)
+    assert len(layers_of(training.model)) == DEPTH
+    assert [name for name, _ in training.model.named_parameters()] == names
+    own = {id(p) for p in training.model.parameters()}
+    assert {id(p) for p in part.parameters()} < own

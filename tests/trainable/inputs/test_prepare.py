@@ -1,0 +1,105 @@
+"""The token cache is invisible, and subsets are stratified and nested."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainable.errors import ConfigError
+from trainable.inputs import prepare as module
+from trainable.inputs.prepare import Prepared, prepare, subset
+from trainable.settings.dataset import Dataset
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process() -> None:
+    module._prepare.cache_clear()
+
+
+def _content(prepared: Prepared) -> dict[str, list[list[int]]]:
+    return {
+        split: encoded.tokens.batch(np.arange(len(encoded.tokens)), 32)["input_ids"].tolist()
+        for split, encoded in prepared.splits.items()
+    }
+
+
+def test_cache_changes_nothing_and_is_mapped(films_csv: Path, tiny_bert: str, tmp_path: Path) -> None:
+    dataset = Dataset(csv=films_csv.name)
+    plain = prepare(dataset, tiny_bert, [films_csv.parent])
+    written = prepare(dataset, tiny_bert, [films_csv.parent], tmp_path)
+    module._prepare.cache_clear()
+    read = prepare(dataset, tiny_bert, [films_csv.parent], tmp_path)
+    assert _content(plain) == _content(written) == _content(read)
+    assert plain.fingerprint == read.fingerprint
+    assert not read.splits["train"].tokens.sequences[0].ids.flags.owndata  # the file's pages, no copy
+    assert [file.suffix for file in tmp_path.iterdir()] == [".safetensors"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_damaged_cache_is_rebuilt(films_csv: Path, tiny_bert: str, tmp_path: Path, damage: str) -> None:
+    dataset = Dataset(csv=films_csv.name)
+    whole = prepare(dataset, tiny_bert, [films_csv.parent], tmp_path)
+    expected = _content(whole)
+    (file,) = tmp_path.iterdir()
+    good = file.read_bytes()
+    bad = {"truncated": good[:-50], "flipped": good[:-50] + bytes([good[-50] ^ 1]) + good[-49:], "empty": b""}[damage]
+    replacement = tmp_path / "replacement"
+    replacement.write_bytes(bad)
+    os.replace(replacement, file)  # as another file: the first one is still mapped
+    module._prepare.cache_clear()
+    assert _content(prepare(dataset, tiny_bert, [films_csv.parent], tmp_path)) == expected
+    assert file.read_bytes() == good
+
+
+def test_second_call_is_the_same_object_until_the_file_changes(films_csv: Path, tiny_bert: str, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(films_csv.read_bytes())
+    first = prepare(Dataset(csv="copy.csv"), tiny_bert, [tmp_path])
+    assert prepare(Dataset(csv="copy.csv"), tiny_bert, [tmp_path]) is first
+    copy.write_text(copy.read_text(encoding="utf-8") + "one more row,positive\n", encoding="utf-8")
+    assert prepare(Dataset(csv="copy.csv"), tiny_bert, [tmp_path]).fingerprint != first.fingerprint
+
+
+def test_fingerprint_knows_the_tokenizer(films_csv: Path, tiny_bert: str, minilm: str) -> None:
+    prints = {prepare(Dataset(csv=str(films_csv)), encoder, [Path()]).fingerprint for encoder in (tiny_bert, minilm)}
+    assert len(prints) == 2
+
+
+def test_pairs_survive_the_cache(tiny_bert: str, tmp_path: Path) -> None:
+    rows = [f"the film {i},a film {i} that is,{i % 2}" for i in range(20)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["text_a,text_b,label", *rows]))
+    dataset = Dataset(csv="pairs.csv")
+    first = _content(prepare(dataset, tiny_bert, [tmp_path], tmp_path / "cache"))
+    module._prepare.cache_clear()
+    assert _content(prepare(dataset, tiny_bert, [tmp_path], tmp_path / "cache")) == first
+
+
+def test_no_tokenizer_is_one_sentence(films_csv: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="encoder: no tokenizer can be loaded from"):
+        prepare(Dataset(csv=str(films_csv)), str(tmp_path), [Path()])
+
+
+@given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=80), seed=st.integers(0, 9), data=st.data())
+def test_subsets_are_nested_and_stratified(labels: list[int], seed: int, data: st.DataObject) -> None:
+    array = np.array(labels)
+    more = data.draw(st.integers(1, len(labels)))
+    fewer = data.draw(st.integers(1, more))
+    large, small = subset(array, more, seed), subset(array, fewer, seed)
+    assert len(small) == fewer
+    assert set(small) <= set(large)
+    assert (np.diff(large) > 0).all()
+    classes = np.unique(array)
+    assert len(np.unique(array[large])) == min(more, len(classes))
+    for label in classes:
+        share = (array == label).sum() * more / len(array)
+        assert abs((array[large] == label).sum() - share) <= len(classes)
+
+
+def test_all_rows_and_too_many() -> None:
+    labels = np.array([0, 1, 0])
+    assert subset(labels, None, 0).tolist() == subset(labels, 3, 0).tolist() == [0, 1, 2]
+    with pytest.raises(ConfigError, match="train_rows: 4 is more than the 3 training rows"):
+        subset(labels, 4, 0)

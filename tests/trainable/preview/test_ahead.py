@@ -1,0 +1,56 @@
+"""A source stage that is trained before any trial is the one that a trial would train."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainable.preview.ahead import expected_seconds, train_ahead
+from trainable.preview.rehearsal import Line, Pace
+from trainable.progress import Report
+from trainable.settings.config import TrialConfig, build_config
+from trainable.trial import Trial, run_trial
+from trainable.workspace import Workspace
+
+QUICK = Pace(step=Line(0.0, 0.0), evaluation=Line(0.0, 0.0))
+SLOW = Pace(step=Line(3600.0, 0.0), evaluation=Line(0.0, 0.0))
+
+
+@pytest.fixture
+def config(base: dict[str, Any]) -> TrialConfig:
+    return build_config(base, {"source.enabled": True})
+
+
+def _reports(config: TrialConfig, workspace: Workspace) -> list[Report]:
+    heard: list[Report] = []
+    run_trial(config, lambda r: heard.append(r) is None, workspace=workspace)
+    return heard
+
+
+def _weights(workspace: Workspace) -> bytes:
+    (file,) = workspace.cache.glob("stages/*/weights.safetensors")
+    return file.read_bytes()
+
+
+def test_trials_find_what_they_would_have_trained(config: TrialConfig, tmp_path: Path) -> None:
+    ahead, alone = Workspace(tmp_path / "ahead"), Workspace(tmp_path / "alone")
+    assert train_ahead(config, ahead, QUICK)
+    found, trained = _reports(config, ahead), _reports(config, alone)
+    assert not any(r.step for r in found if r.stage == "source")
+    assert [r for r in found if r.stage == "target"] == [r for r in trained if r.stage == "target"]
+    assert _weights(ahead) == _weights(alone)
+
+
+def test_a_long_one_is_left_to_a_trial(config: TrialConfig, workspace: Workspace) -> None:
+    assert not train_ahead(config, workspace, SLOW)
+    assert not (workspace.cache / "stages").exists()
+
+
+def test_all_steps_are_expected(config: TrialConfig, workspace: Workspace) -> None:
+    assert config.source is not None
+    trial = Trial(config, workspace)
+    train, _ = trial.splits(trial.prepared(config.source), config.source)
+    steps = 2 * -(-len(train.labels) // 32)
+    assert expected_seconds(trial, SLOW) == 3600 * steps
+    by_token = Pace(step=Line(0.0, 1.0), evaluation=Line(0.0, 0.0))
+    assert expected_seconds(trial, by_token) == 2 * train.inputs.lengths.sum()

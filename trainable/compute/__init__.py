@@ -1,0 +1,1 @@
+"""The device: arithmetic, kernels, memory, recorded steps."""

@@ -1,0 +1,1 @@
+"""A data set's files to checked rows and splits."""

@@ -1,0 +1,126 @@
+"""Reads Parquet files, folders that `datasets` saved, and data sets of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainable.data.raw import RawTable, check_columns
+from trainable.data.saved_splits import assign
+from trainable.errors import ConfigError
+from trainable.hub import load_from_hub
+from trainable.settings.dataset import LEFT_OUT, Split
+
+if TYPE_CHECKING:
+    from datasets import Dataset as Saved
+
+_BROKEN = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
+"""What a damaged file or its metadata make the libraries raise."""
+
+
+def read_parquet(path: Path, name: str) -> RawTable:
+    """Read a Parquet file.
+
+    Raises:
+        ConfigError: where it is none.
+    """
+    with _readable(f"{name}: cannot be read as Parquet"), pq.ParquetFile(path) as file:
+        return _from_arrow(file.read(), name)
+
+
+def _from_arrow(table: pa.Table, name: str) -> RawTable:
+    from datasets import ClassLabel, Features  # here, for it takes a second to import and CSV needs none of it
+
+    check_columns(table.column_names, name)
+    features = Features.from_arrow_schema(table.schema)
+    classes = {column: list(f.names) for column, f in features.items() if isinstance(f, ClassLabel)}
+    columns: dict[str, list[Any] | pa.ChunkedArray] = {column: table.column(column) for column in table.column_names}
+    return RawTable(name, columns, table.num_rows, class_names=classes)
+
+
+def read_folder(path: Path, name: str, splits: Mapping[Split, str]) -> dict[str, RawTable]:
+    """Read what `save_to_disk` wrote, by split; a single table is `train`.
+
+    Args:
+        path: the folder.
+        name: as the user wrote it.
+        splits: which saved split is which, see `assign`.
+
+    Raises:
+        ConfigError: where `datasets` cannot load it, or there is no training split.
+    """
+    from datasets import load_from_disk
+
+    for file in path.rglob("*"):
+        if not (file.is_file() or file.is_dir()):  # reading a pipe would never end
+            raise ConfigError(f"{name}: `datasets` cannot load it: {file.relative_to(path)} is no plain file")
+    with _readable(f"{name}: `datasets` cannot load it"):
+        saved = load_from_disk(str(path))
+        for part in saved.values() if isinstance(saved, dict) else [saved]:
+            for table in part.cache_files:
+                if not os.path.abspath(table["filename"]).startswith(os.path.abspath(path) + os.sep):
+                    raise ValueError(f"it takes {table['filename']} from outside")
+        return _by_split(saved, name, splits)
+
+
+def read_hub(name: str, splits: Mapping[Split, str]) -> dict[str, RawTable]:
+    """Load a data set from the hub (or its local cache), by split; scripts are never run.
+
+    Raises:
+        ConfigError: where it cannot be loaded, or there is no training split.
+    """
+    # `load_dataset` would take "csv" as its own reader of the working directory, and a folder before the hub.
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
+        raise ConfigError(f"{name}: a hub data set is named owner/name; for files use csv, json, parquet or folder")
+    if Path(name).exists():
+        raise ConfigError(
+            f"{name}: stands for a data set on the hub, yet there is a folder of that name; "
+            "use `folder:`, or start elsewhere"
+        )
+    from datasets.exceptions import DatasetsError
+
+    try:
+        saved = load_from_hub(name)
+    except (DatasetsError, *_BROKEN) as error:
+        raise ConfigError(
+            f"{name}: cannot be loaded from the Hugging Face hub: {_first_line(error)}; "
+            "without a network, save it once with `save_to_disk` and use `folder:`"
+        ) from None
+    return _by_split(saved, name, splits)
+
+
+def _by_split(saved: Saved | dict[str, Saved], name: str, splits: Mapping[Split, str]) -> dict[str, RawTable]:
+    if not isinstance(saved, dict):
+        if named := [f"{split}: {there}" for split, there in splits.items() if there != LEFT_OUT]:
+            raise ConfigError(
+                f"{name}: is one table without splits of its own; remove `splits: {{{', '.join(named)}}}`"
+            )
+        return {"train": _from_arrow(saved.with_format("arrow")[:], name)}
+    chosen, notes = assign({there: part.num_rows for there, part in saved.items()}, splits, name)
+    tables: dict[str, RawTable] = {
+        split: _from_arrow(saved[there].with_format("arrow")[:], f"{name} ({there})") for split, there in chosen.items()
+    }
+    return tables | {"train": replace(tables["train"], notes=tuple(notes))}
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """What the libraries raise for a damaged file as one sentence that begins with `what`."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except _BROKEN as error:
+        raise ConfigError(f"{what}: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return f"{(str(error).strip().splitlines() or [type(error).__name__])[0]:.200}"

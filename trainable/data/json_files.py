@@ -1,0 +1,112 @@
+"""Reads JSON lines and JSON arrays of objects strictly; a mistake is named by its line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from trainable.data.raw import RawTable, check_columns, counted
+from trainable.errors import ConfigError
+
+_EXPECTED = 'give one object such as {"text": "...", "label": "..."} a line, or one array of such objects'
+_BLANKS, _END = re.compile(r"[ \t\r\n]*"), re.compile(r"\][ \t\r\n]*\Z")
+
+
+def read_json(text: str, name: str) -> RawTable:
+    """Read the text of a file with one JSON object a line, or with one array of objects.
+
+    A key that an object lacks is an empty cell.
+
+    Raises:
+        ConfigError: with the first line that is wrong, and how many such lines there are.
+    """
+    found = list(_of_array(text) if text.lstrip().startswith("[") else _of_lines(text))
+    records = [(line, value) for line, value in found if isinstance(value, dict)]
+    wrong = [(line, value) for line, value in found if not isinstance(value, dict)]
+    if (wrong or len(records) == 1) and (keys := _one_for_all_rows(text)):
+        raise ConfigError(
+            f"{name}: the whole file is one JSON object ({keys:.80}), not one for each row; {_EXPECTED}; "
+            'pandas writes them with to_json(orient="records")'
+        )
+    if wrong:
+        line, value = wrong[0]
+        what = value if isinstance(value, ValueError) else f"a JSON {type(value).__name__}, not an object"
+        raise ConfigError(f"{name}: line {line}: {what}; {counted(wrong, 'such line')} in all; {_EXPECTED}")
+    if not records:
+        raise ConfigError(f"{name}: the array is empty; {_EXPECTED}")
+    names = list(dict.fromkeys(key for _, record in records for key in record))
+    check_columns(names, name)
+    columns: dict[str, list[Any] | pa.ChunkedArray] = {key: [r.get(key) for _, r in records] for key in names}
+    lines = [line for line, _ in records]
+    own = len(set(lines)) == len(lines)  # otherwise a line does not say which row is meant
+    return RawTable(name, columns, len(records), lines if own else None)
+
+
+def _of_lines(text: str) -> Iterator[tuple[int, Any]]:
+    """Number and value of each line; what is no JSON comes as a `ValueError`."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                yield number, json.loads(line, object_pairs_hook=_object)
+            except (ValueError, RecursionError) as error:
+                yield number, _no_json(error)
+
+
+def _of_array(text: str) -> Iterator[tuple[int, Any]]:
+    """First line and value of each element; ends with a `ValueError` where the text is no JSON."""
+    decoder = json.JSONDecoder(object_pairs_hook=_object)
+    place = text.index("[")
+    line = text.count("\n", 0, place) + 1
+    while text[place] in "[,":
+        begin = _after_blanks(text, place + 1)
+        line += text.count("\n", place, begin)
+        if text.startswith("[", place) and text.startswith("]", begin):
+            place = begin
+            break
+        try:
+            value, end = decoder.raw_decode(text, begin)
+        except (ValueError, RecursionError) as error:
+            yield getattr(error, "lineno", line), _no_json(error)
+            return
+        yield line, value
+        place = _after_blanks(text, end)
+        line += text.count("\n", begin, place)
+        if place == len(text):
+            break
+    if not _END.match(text, place):
+        yield line, ValueError("no JSON array (a comma, or a bracket that ends the file, is expected)")
+
+
+def _after_blanks(text: str, place: int) -> int:
+    blanks = _BLANKS.match(text, place)
+    return blanks.end() if blanks else place
+
+
+def _no_json(error: ValueError | RecursionError) -> ValueError:
+    what = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else f"{error!s:.200}"
+    return ValueError(f"no JSON object ({what})")
+
+
+def _one_for_all_rows(text: str) -> str:
+    """The keys of a JSON object that is all of the text and holds lists or objects only; else nothing."""
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(whole, dict) or not all(isinstance(value, list | dict) for value in whole.values()):
+        return ""
+    return ", ".join(map(repr, whole))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose names are all different; of two values one would be lost in silence."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"the name {twice!r:.80} stands there twice")
+    return record

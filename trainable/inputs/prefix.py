@@ -1,0 +1,219 @@
+"""The frozen layers' output, computed once for each split and reused by every epoch and every trial that freezes alike.
+
+Frozen layers run without dropout, so their output for a text is a constant: it depends on the frozen weights, the
+text, its truncation and the arithmetic, not on learning rate, batch size, epochs or seed (Nautilus, SIGMOD 2022;
+AutoFreeze, 2021). It is stored ragged, real tokens only, in memory-mapped files that all slots of a node share;
+what of it stays in memory is the page cache's business. Before a file is written, logits through it are held
+against logits through the whole model; where they differ, nothing is cached.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from safetensors import safe_open
+from transformers import PreTrainedModel
+
+from trainable.compute.device import autocast
+from trainable.compute.forward import forward
+from trainable.compute.kernels import kernels
+from trainable.compute.memory import attempt, in_batches, out_of_memory
+from trainable.inputs.batches import padded_width
+from trainable.inputs.frozen_probe import TOLERANCE, probe_rows
+from trainable.inputs.split import Inputs, Split, batches_of
+from trainable.model.layers import layers_of
+from trainable.model.views import layers_between
+from trainable.store.checksums import is_whole, save_tensors
+from trainable.store.files import longest_unused, write_file
+
+FORMAT = 3
+LARGEST_BYTES = 2 * 2**30
+"""A split whose output would be larger than this is not stored."""
+CACHE_BYTES = 16 * 2**30
+"""When all stored outputs are larger than this, the longest unused go."""
+TOUCH_SECONDS = 3600.0
+"""Least time between two marks of a file's last use."""
+
+
+@dataclass(frozen=True)
+class PrefixInputs:
+    """Rows of a split as the output of its frozen layers."""
+
+    states: torch.Tensor
+    """Shape (sum of widths, H), memory-mapped."""
+    widths: NDArray[np.int64]
+    """Stored tokens of each row, shape (N,): all of them, or the first alone where the head reads no other."""
+    lengths: NDArray[np.int64]
+    """Tokens of each row as the whole model would see them, shape (N,): they decide the batches."""
+    identity: str = ""
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each row begins in `states`, shape (N,)."""
+        return np.cumsum(self.widths) - self.widths
+
+    @cached_property
+    def _widest(self) -> int:
+        return int(self.widths.max())
+
+    def words(self) -> None:
+        """None: the words' embeddings lie below."""
+
+    def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
+        """`inputs_embeds` of shape (B, T, H) and `attention_mask` of shape (B, T)."""
+        widths = self.widths[rows]
+        column = np.arange(padded_width(widths, multiple, self._widest))
+        real = column < widths[:, None]  # (B, T)
+        index = np.where(real, self.starts[rows][:, None] + column, 0)  # padding points at any state: it is masked
+        return {
+            "inputs_embeds": self.states[torch.from_numpy(index)],
+            "attention_mask": torch.from_numpy(real.astype(np.int64)),
+        }
+
+
+@dataclass(frozen=True)
+class PrefixStore:
+    """Where outputs of frozen layers are kept, and what they belong to.
+
+    Args:
+        folder: the cache.
+        weights: identity of the frozen weights.
+        data: identity of data set and tokenizer.
+        precision: `fp32` or `bf16`.
+        device: where to compute.
+    """
+
+    folder: Path
+    weights: str
+    data: str
+    precision: str
+    device: torch.device
+
+    def get(self, model: PreTrainedModel, split: Split, count: int) -> Split | str:
+        """The split as the output of the lowest `count` layers, or the reason why that is not possible.
+
+        Args:
+            model: the whole model, its lowest layers frozen.
+            split: the same rows as token ids.
+            count: frozen layers, 1 to the depth.
+        """
+        lengths = split.inputs.lengths
+        if lengths.sum() * model.config.hidden_size * 4 > LARGEST_BYTES:
+            return f"it would take more than {LARGEST_BYTES / 2**30:.0f} GiB"
+        folder = self.folder / self._key(split)
+        file = folder / f"{count}.safetensors"
+        if not is_whole(file):
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / f"{count}.lock"):
+                if not is_whole(file):
+                    tensors = attempt(lambda: self._tensors(model, split.inputs, count, folder))
+                    if tensors is None:
+                        return "memory has no room for it"
+                    for unused in longest_unused(self.folder.glob("*/*.safetensors"), CACHE_BYTES):
+                        unused.unlink(missing_ok=True)
+                    write_file(file, lambda into: save_tensors(tensors, into))
+        stored = _load(file, lengths)
+        return (
+            "through it the logits are not those of the whole model" if stored is None else Split(stored, split.labels)
+        )
+
+    def _key(self, split: Split) -> str:
+        facts = [FORMAT, version("torch"), version("transformers"), self.weights, self.data, self.precision]
+        facts += [self.device.type, split.inputs.identity]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+    def _tensors(
+        self, model: PreTrainedModel, inputs: Inputs, count: int, folder: Path
+    ) -> dict[str, torch.Tensor] | None:
+        """What to store; nothing in it where the output cannot be reused, None where memory has no room."""
+        try:
+            states = self._compute(model, inputs, count, folder)
+            return None if states is None else self._narrowed(model, inputs, states, count)
+        except Exception as error:  # the code of an encoder that cannot go on from a layer's output raises anything
+            if out_of_memory(error):
+                raise
+            return {}
+
+    def _compute(self, model: PreTrainedModel, inputs: Inputs, count: int, folder: Path) -> torch.Tensor | None:
+        """Output of layer `count`, shape (sum of lengths, H), from the deepest shallower output there is.
+
+        None where memory has no room for a single row.
+        """
+        depths = [int(file.stem) for file in folder.glob("*.safetensors") if is_whole(file)]
+        start = max((depth for depth in depths if depth < count), default=0)
+        shallower = _load(folder / f"{start}.safetensors", inputs.lengths) if start else None
+        source: Inputs = shallower or inputs
+        part = layers_between(model, start if shallower else 0, count).base_model.eval()
+        caught: list[torch.Tensor] = []
+        hook = layers_of(model)[count - 1].register_forward_hook(
+            lambda module, given, output: caught.append(output[0] if isinstance(output, tuple) else output)
+        )
+        starts = np.cumsum(inputs.lengths) - inputs.lengths
+        states: torch.Tensor | None = None
+
+        def compute(rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+            """Hidden states, shape (B, T, H), and which of their tokens are real, shape (B, T)."""
+            caught.clear()
+            batch = {name: tensor.to(self.device) for name, tensor in source.batch(rows).items()}
+            with torch.inference_mode(), autocast(self.precision, self.device), kernels(self.device):
+                part(**batch)
+            return caught.pop().cpu(), batch["attention_mask"].bool().cpu()
+
+        try:
+            for rows, made in in_batches(batches_of(inputs, self.device), inputs.lengths, compute):
+                if made is None:
+                    return None
+                hidden, real = made
+                if hidden.shape[:2] != real.shape:
+                    raise ValueError(f"layers of {type(model).__name__} give states of another shape than (B, T, H)")
+                if states is None:
+                    states = torch.empty(int(inputs.lengths.sum()), hidden.shape[-1], dtype=hidden.dtype)
+                index = np.concatenate([starts[row] + np.arange(inputs.lengths[row]) for row in rows])
+                states[torch.from_numpy(index)] = hidden[real]
+        finally:
+            hook.remove()
+        assert states is not None  # a split is never empty
+        return states
+
+    def _narrowed(
+        self, model: PreTrainedModel, inputs: Inputs, states: torch.Tensor, count: int
+    ) -> dict[str, torch.Tensor]:
+        """What to store: first tokens alone where all layers are frozen and the head reads no others.
+
+        Nothing at all where the logits are not those of the whole model.
+        """
+        lengths = inputs.lengths
+        all_frozen = count == len(layers_of(model))
+        rows = probe_rows(lengths)
+        upper = layers_between(model, count).eval()
+        with torch.inference_mode():
+            expected = forward(model.eval(), inputs.batch(rows), self.device, self.precision)
+            for widths in (np.ones_like(lengths), lengths) if all_frozen else (lengths,):
+                starts = np.cumsum(lengths) - lengths
+                kept = states[torch.from_numpy(starts)] if widths is not lengths else states
+                stored = PrefixInputs(kept, widths, lengths)
+                got = forward(upper, stored.batch(rows), self.device, self.precision)
+                if (got - expected).abs().max() <= TOLERANCE[self.precision] * expected.abs().max():
+                    return {"states": kept.contiguous()}
+        return {}
+
+
+def _load(file: Path, lengths: NDArray[np.int64]) -> PrefixInputs | None:
+    """A stored output, or None where the file says that there is none to be had."""
+    if time.time() - file.stat().st_mtime > TOUCH_SECONDS:
+        file.touch()  # its age is the time since its last use
+    with safe_open(file, framework="pt") as stored:
+        if "states" not in stored.keys():  # noqa: SIM118  (not a mapping)
+            return None
+        states = stored.get_tensor("states")
+    widths = lengths if len(states) == lengths.sum() else np.ones_like(lengths)
+    assert len(states) == widths.sum(), f"{file}: holds other rows"
+    return PrefixInputs(states, widths, lengths)

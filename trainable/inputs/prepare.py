@@ -1,0 +1,220 @@
+"""Data sets as token ids: read, checked and tokenised once, and kept for the trials that follow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerBase
+
+from trainable.data.reading import locate
+from trainable.data.tables import read_splits
+from trainable.errors import ConfigError
+from trainable.inputs.fit import check_fit
+from trainable.inputs.legible import legibility
+from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
+from trainable.model import limits
+from trainable.model.pretrained import load_config, load_tokenizer
+from trainable.settings.config import Stage, TrialConfig
+from trainable.settings.dataset import Dataset
+from trainable.store.checksums import digest_of
+from trainable.store.files import write_file
+from trainable.workspace import Workspace
+
+_FORMAT = 1  # of the cache file; raise it when what stands in there changes
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One split, ready for batches."""
+
+    tokens: Tokens
+    labels: NDArray[np.int64]
+    """(N,), index into the label names."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set as a trial needs it; the texts are gone."""
+
+    splits: dict[str, Encoded]
+    """`train`, `validation` and, where there is one, `test`."""
+    label_names: tuple[str, ...]
+    name: str
+    fingerprint: str
+    """SHA-256 (hex) over data and tokenizer, and how this version keeps token ids."""
+    data_fingerprint: str
+    """The same over texts, labels, label names and the split alone."""
+    tokenizer_fingerprint: str
+    """The same over what decides the ids of a text alone."""
+    text_columns: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What is worth knowing of the data and no error."""
+    warnings: tuple[str, ...]
+    """What a person should look at before a sweep is run on them."""
+
+
+def prepare(dataset: Dataset, encoder_folder: str, roots: Sequence[Path], cache: Path | None = None) -> Prepared:
+    """Read, check and tokenise a data set; a second call with unchanged files costs nothing.
+
+    Args:
+        dataset: the settings of the data.
+        encoder_folder: a folder, or a hub name, with the tokenizer.
+        roots: where relative file names are looked up.
+        cache: a folder in which token ids are kept for other processes.
+
+    Raises:
+        ConfigError: with everything that is wrong with the data, or why the tokenizer cannot be used.
+    """
+    files = [*locate(dataset, roots).values(), Path(encoder_folder)]
+    stamps = tuple(stamp for path in files for stamp in _stamps(path))
+    return _prepare(dataset.model_dump_json(by_alias=True), encoder_folder, tuple(roots), cache, stamps)
+
+
+def stage_data(config: TrialConfig, stage: Stage, workspace: Workspace) -> Prepared:
+    """A stage's data as token ids, from the cache where they have been prepared before.
+
+    Raises:
+        ConfigError: with everything that is wrong with the data.
+    """
+    return prepare(config.dataset_of(stage), limits.locate(config.encoder), workspace.roots, workspace.cache / "tokens")
+
+
+def subset(labels: NDArray[np.int64], rows: int | None, seed: int) -> NDArray[np.int64]:
+    """Choose rows so that every class keeps its share, and fewer rows are always among more.
+
+    One row of every class comes first, then each class in proportion.
+
+    Args:
+        labels: (N,) class of each row.
+        rows: how many to choose; none means all.
+        seed: decides which.
+
+    Returns:
+        The chosen rows, ascending.
+
+    Raises:
+        ConfigError: where there are fewer rows than that.
+    """
+    if rows is None:
+        return np.arange(len(labels))
+    if rows > len(labels):
+        raise ConfigError(f"train_rows: {rows} is more than the {len(labels)} training rows there are; lower it")
+    rng = np.random.default_rng(seed)
+    due = np.empty(len(labels))  # share of the whole at which a row's turn comes
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        due[members] = (np.arange(len(members)) + 0.5) / len(members)
+        due[members[0]] = -1
+    order = np.lexsort((rng.random(len(labels)), due))
+    return np.sort(order[:rows])
+
+
+def _stamps(path: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of each file there, to notice that one was changed while this process runs."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] if path.exists() else []
+    return [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+
+
+@lru_cache(maxsize=8)
+def _prepare(
+    dataset: str, encoder_folder: str, roots: tuple[Path, ...], cache: Path | None, stamps: tuple[object, ...]
+) -> Prepared:
+    splits = read_splits(Dataset.model_validate_json(dataset), roots)
+    tokenizer = load_tokenizer(encoder_folder)
+    check_fit(tokenizer, load_config(encoder_folder), len(splits.text_columns))
+    fingerprint = hashlib.sha256((splits.fingerprint + _fingerprint(tokenizer)).encode()).hexdigest()
+    tables = splits.tables()
+    file = _file(cache, fingerprint) if cache else None
+    tokens = _load(file, list(tables)) if file else None
+    if tokens is None:
+        tokens = {split: tokenize(tokenizer, table) for split, table in tables.items()}
+        if file:
+            _save(file, tokens)
+    encoded = {split: Encoded(tokens[split], table.labels) for split, table in tables.items()}
+    return Prepared(
+        encoded,
+        splits.label_names,
+        splits.name,
+        fingerprint,
+        splits.fingerprint,
+        tokenizer_fingerprint(tokenizer),
+        splits.text_columns,
+        splits.notes,
+        tuple(filter(None, [legibility(tokenizer, tables, tokens).warning()])),
+    )
+
+
+def kept_tokens(workspace: Workspace, fingerprint: str, split: str) -> Tokens | None:
+    """The token ids of a data set of that fingerprint, if the cache has them still; its files need not be there."""
+    tokens = _load(_file(workspace.cache / "tokens", fingerprint), [split])
+    return tokens[split] if tokens else None
+
+
+def _file(cache: Path, fingerprint: str) -> Path:
+    return cache / f"tokens-{fingerprint}.safetensors"
+
+
+def _fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 (hex) over everything that decides the ids of a text, the library's version among it."""
+    known = [_FORMAT, tokenizers.__version__, *_state(tokenizer)]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 (hex) over what a tokenizer is, whatever version of the library runs it."""
+    return hashlib.sha256(json.dumps(_state(tokenizer), sort_keys=True).encode()).hexdigest()
+
+
+def _state(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
+    content = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else {}
+    state = {key: value for key, value in content.items() if key not in ("truncation", "padding")}  # set by each call
+    sides = [tokenizer.padding_side, tokenizer.truncation_side, tokenizer.pad_token_id, tokenizer.pad_token_type_id]
+    return [sides, list(tokenizer.model_input_names), state]
+
+
+def _save(file: Path, tokens: Mapping[str, Tokens]) -> None:
+    """Write a cache file that appears whole or not at all."""
+    arrays = {
+        f"{split}.{i}.{part}": torch.from_numpy(array)
+        for split, those in tokens.items()
+        for i, ragged in enumerate(those.sequences)
+        for part, array in (("ids", ragged.ids), ("offsets", ragged.offsets))
+    }
+    template = json.dumps(asdict(tokens["train"].template))
+    head = json.dumps({"template": template, "digest": digest_of(arrays, template)})
+    # One entry, for safetensors writes several in any order.
+    write_file(file, lambda into: save_file(arrays, into, metadata={"head": head}))
+
+
+def _load(file: Path, splits: Sequence[str]) -> dict[str, Tokens] | None:
+    """The tokens in a cache file, memory-mapped; none where there is no file, or a damaged one."""
+    try:
+        with safe_open(file, framework="pt") as stored:
+            head = json.loads((stored.metadata() or {}).get("head", "{}"))
+            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError, ValueError):
+        return None
+    if head.get("digest") != digest_of(arrays, head.get("template", "")):
+        return None
+    fields = json.loads(head["template"])
+    template = Template(**fields | {"pieces": tuple(Piece(**piece) for piece in fields["pieces"])})
+    sequences = 1 + any(piece.sequence for piece in template.pieces)
+    tokens = {}
+    for split in splits:
+        ragged = [
+            Ragged(*(arrays[f"{split}.{i}.{part}"].numpy() for part in ("ids", "offsets"))) for i in range(sequences)
+        ]
+        tokens[split] = Tokens(tuple(ragged), template)
+    return tokens

@@ -1,0 +1,51 @@
+"""What a stage feeds its model: token ids of the chosen rows, truncated and padded as the stage says."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainable.inputs.batches import padded_width
+from trainable.inputs.prepare import Encoded
+from trainable.inputs.split import Split
+from trainable.inputs.tokens import Tokens
+from trainable.settings.config import Stage
+
+
+@dataclass(frozen=True)
+class TokenInputs:
+    """Rows of a tokenised split."""
+
+    tokens: Tokens
+    rows: NDArray[np.int64]
+    """Which rows of the split take part, shape (N,)."""
+    padding_length: int
+    fixed: bool
+
+    @cached_property
+    def identity(self) -> str:
+        """The content: splits of one data set may have as many rows as each other, and as long ones."""
+        return self.tokens.digest(self.rows, self.padding_length)
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row after truncation, shape (N,)."""
+        return self.tokens.lengths(self.padding_length)[self.rows]
+
+    def words(self) -> NDArray[np.int64]:
+        """The ids that occur in these rows, ascending."""
+        return self.tokens.words(self.rows, self.padding_length)
+
+    def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
+        """`input_ids`, `attention_mask` and, where the tokenizer has them, `token_type_ids`, shape (B, T)."""
+        width = self.padding_length if self.fixed else padded_width(self.lengths[rows], multiple, self.padding_length)
+        return self.tokens.batch(self.rows[rows], self.padding_length, width)
+
+
+def token_inputs(encoded: Encoded, stage: Stage, rows: NDArray[np.int64] | None = None) -> Split:
+    """A split, or some rows of it, ready for a stage."""
+    rows = np.arange(len(encoded.labels)) if rows is None else rows
+    inputs = TokenInputs(encoded.tokens, rows, stage.padding_length, stage.padding == "fixed")
+    return Split(inputs, encoded.labels[rows])

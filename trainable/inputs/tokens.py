@@ -1,0 +1,246 @@
+"""Texts as token ids: tokenised once without special tokens, then cut, framed and padded for any padding length.
+
+The result equals `tokenizer(text, text_b, truncation=True, max_length=..., padding=...)`. Legend: N rows of the
+table, B rows of a batch, T tokens of the longest of these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from trainable.data.rows import Table
+from trainable.errors import ConfigError
+
+_CHUNK = 4096  # texts tokenised at a time, so that their ids never stand in Python lists all at once
+_ALL = 2**40  # tokens, more than any row has
+_PROBED = 24  # rows on which the assembly is compared with the tokenizer's own
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One stretch of an encoded row: a special token, or the tokens of a text."""
+
+    token: int | None
+    """The special token's id; none for the tokens of a text."""
+    sequence: int
+    """Which text: 0 or 1; only read where `token` is none."""
+    kind: int
+    """The token type of this stretch."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """How a tokenizer frames one text or a pair of texts, and how it pads and cuts."""
+
+    pieces: tuple[Piece, ...]
+    pad_id: int
+    pad_kind: int
+    has_kinds: bool
+    """Whether the tokenizer gives `token_type_ids`."""
+    pads_left: bool
+    cuts_left: bool
+
+    @property
+    def specials(self) -> int:
+        """Special tokens in every row."""
+        return sum(piece.token is not None for piece in self.pieces)
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """N lists of token ids, one after the other; both arrays may be memory-mapped."""
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    """(N + 1,), where each list begins in `ids`, and the end."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The ids of N texts or pairs of texts, without special tokens."""
+
+    sequences: tuple[Ragged, ...]
+    """One for texts, two for pairs."""
+    template: Template
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.sequences[0].offsets) - 1
+
+    def lengths(self, padding_length: int) -> NDArray[np.int64]:
+        """Tokens of every row, (N,), special ones included, after truncation to `padding_length`."""
+        cut = self._cut(np.arange(len(self)), padding_length)  # (sequences, N)
+        return np.asarray(cut.sum(axis=0) + self.template.specials, dtype=np.int64)
+
+    def batch(self, rows: NDArray[np.int64], padding_length: int, width: int | None = None) -> dict[str, torch.Tensor]:
+        """Assemble rows as the encoder takes them.
+
+        Args:
+            rows: (B,) 0-based.
+            padding_length: tokens to which a row is truncated.
+            width: T, at least what the longest row has; that where none is given.
+
+        Returns:
+            `input_ids`, `attention_mask` and, where the tokenizer gives them, `token_type_ids`: int64, (B, T).
+        """
+        cut = self._cut(rows, padding_length)  # (sequences, B)
+        totals = cut.sum(axis=0) + self.template.specials  # (B,)
+        width = int(totals.max(initial=0)) if width is None else width
+        ids = np.full((len(rows), width), self.template.pad_id, dtype=np.int64)
+        kinds = np.full_like(ids, self.template.pad_kind)
+        column = np.arange(width)[None, :]  # (1, T)
+        begin = width - totals if self.template.pads_left else np.zeros_like(totals)
+        mask = (column >= begin[:, None]) & (column < (begin + totals)[:, None])  # (B, T)
+        for piece in self.template.pieces:
+            if piece.token is not None:
+                at = np.arange(len(rows)), begin
+                ids[at], kinds[at] = piece.token, piece.kind
+                begin = begin + 1
+                continue
+            length = cut[piece.sequence]
+            inside = (column >= begin[:, None]) & (column < (begin + length)[:, None])
+            ids[inside] = self._slices(piece.sequence, rows, length)
+            kinds[inside] = piece.kind
+            begin = begin + length
+        arrays = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+        if self.template.has_kinds:
+            arrays["token_type_ids"] = kinds
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def words(self, rows: NDArray[np.int64], padding_length: int) -> NDArray[np.int64]:
+        """The ids that occur in rows, special tokens and padding among them, ascending."""
+        cut = self._cut(rows, padding_length)
+        texts = [self._slices(sequence, rows, length) for sequence, length in enumerate(cut)]
+        frame = [piece.token for piece in self.template.pieces if piece.token is not None]
+        return np.unique(np.concatenate([*texts, [self.template.pad_id, *frame]])).astype(np.int64)
+
+    def digest(self, rows: NDArray[np.int64], padding_length: int) -> str:
+        """SHA-256 (hex) over the ids of rows in their order, after truncation; the special tokens are left out."""
+        cut = self._cut(rows, padding_length)
+        digest = hashlib.sha256(cut.tobytes())
+        for sequence, length in enumerate(cut):
+            digest.update(self._slices(sequence, rows, length).tobytes())
+        return digest.hexdigest()
+
+    def _slices(self, sequence: int, rows: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The first (or, cutting left, last) `length` ids of each row's text, one after the other."""
+        ragged = self.sequences[sequence]
+        start = ragged.offsets[rows + 1] - length if self.template.cuts_left else ragged.offsets[rows]
+        within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        return np.asarray(ragged.ids[np.repeat(start, length) + within], dtype=np.int32)
+
+    def _cut(self, rows: NDArray[np.int64], padding_length: int) -> NDArray[np.int64]:
+        """Ids that are left of each text after truncation, (sequences, B)."""
+        room = padding_length - self.template.specials
+        if room < 0:
+            raise ConfigError(
+                f"padding_length: {padding_length} is less than the {self.template.specials} special "
+                "tokens of every row; raise it"
+            )
+        whole = np.stack([ragged.offsets[rows + 1] - ragged.offsets[rows] for ragged in self.sequences])
+        return np.minimum(whole, room) if len(whole) == 1 else _longest_first(whole, room)
+
+
+def _longest_first(whole: NDArray[np.int64], room: int) -> NDArray[np.int64]:
+    """The lengths that `truncation=True` leaves of pairs, (2, B), as the `tokenizers` library rounds them."""
+    short, long = whole.min(axis=0), whole.max(axis=0)
+    halves = short > room - short  # both are cut, the longer one gets the odd token
+    new_short = np.where(halves, room // 2, short)
+    new_long = np.where(halves, room // 2 + room % 2, room - short)
+    first_longer = whole[0] > whole[1]
+    cut = np.stack([np.where(first_longer, new_long, new_short), np.where(first_longer, new_short, new_long)])
+    return np.where(short + long > room, cut, whole)
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, table: Table) -> Tokens:
+    """Tokenise a table once, for all padding lengths.
+
+    Raises:
+        ConfigError: where the tokenizer cannot pad, or does more than framing the texts with special tokens.
+    """
+    columns = [table.text] if table.text_b is None else [table.text, table.text_b]
+    template = _template(tokenizer, len(columns))
+    tokens = Tokens(tuple(_ids(tokenizer, column) for column in columns), template)
+    _check_some(tokens)
+    _compare(tokenizer, table, tokens)
+    return tokens
+
+
+def _check_some(tokens: Tokens) -> None:
+    """Refuse rows of which nothing is left: attention over no token at all is not a number."""
+    if bare := int((tokens.lengths(_ALL) == 0).sum()):
+        raise ConfigError(
+            f"encoder: its tokenizer makes no token of {bare} row{'' if bare == 1 else 's'} and adds no special ones; "
+            "remove them (`empty: drop` where the text is empty), or choose another encoder"
+        )
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
+    chunks, lengths = [np.zeros(0, dtype=np.int32)], [0]
+    for start in range(0, len(texts), _CHUNK):
+        encoded = tokenizer(
+            texts[start : start + _CHUNK],
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )["input_ids"]
+        lengths += [len(ids) for ids in encoded]
+        chunks.append(np.array([token for ids in encoded for token in ids], dtype=np.int32))
+    return Ragged(np.concatenate(chunks), np.cumsum(lengths, dtype=np.int64))
+
+
+def _template(tokenizer: PreTrainedTokenizerBase, sequences: int) -> Template:
+    """Find the special tokens by encoding a letter, or a pair of letters."""
+    if not tokenizer.is_fast:
+        raise ConfigError(
+            f"encoder: its tokenizer ({type(tokenizer).__name__}) is not one of the `tokenizers` "
+            "library; choose an encoder with a tokenizer.json"
+        )
+    if tokenizer.pad_token_id is None:
+        raise ConfigError("encoder: its tokenizer has no padding token; choose another encoder")
+    encoded = tokenizer(*["a"] * sequences, return_token_type_ids=True)
+    kinds = encoded["token_type_ids"]
+    places = zip(encoded.sequence_ids(0), encoded["input_ids"], kinds, strict=True)
+    pieces = [
+        piece
+        for sequence, run in groupby(places, key=lambda place: place[0])
+        for piece in (
+            [Piece(token, 0, kind) for _, token, kind in run]
+            if sequence is None
+            else [Piece(None, sequence, next(run)[2])]
+        )
+    ]
+    return Template(
+        pieces=tuple(pieces),
+        pad_id=int(tokenizer.pad_token_id),
+        pad_kind=int(tokenizer.pad_token_type_id),
+        has_kinds="token_type_ids" in tokenizer.model_input_names,
+        pads_left=tokenizer.padding_side == "left",
+        cuts_left=tokenizer.truncation_side == "left",
+    )
+
+
+def _compare(tokenizer: PreTrainedTokenizerBase, table: Table, tokens: Tokens) -> None:
+    """Refuse a tokenizer whose own encoding of the first rows is another one."""
+    rows = np.arange(min(_PROBED, len(table)))
+    texts: list[Any] = [column[: len(rows)] for column in (table.text, table.text_b) if column is not None]
+    fewest = tokens.template.specials + 1
+    for length in (fewest, fewest + 4, 64) if len(rows) else ():
+        theirs = tokenizer(*texts, truncation=True, max_length=length, padding="longest", verbose=False)
+        ours = tokens.batch(rows, length)
+        for name, tensor in ours.items():
+            if tensor.tolist() != theirs[name]:
+                raise ConfigError(
+                    f"encoder: its tokenizer ({type(tokenizer).__name__}) frames or truncates texts in "
+                    f"a way that is not supported ({name} differ at padding_length {length}); "
+                    "choose another encoder"
+                )

@@ -1,0 +1,1 @@
+"""The training loop of one stage: steps, optimisers, evaluation."""

@@ -1,0 +1,72 @@
+"""Logits of a model over a split, and its scores: sorted by length, in large batches, no gradient."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from trainable.clock import Part
+from trainable.compute.device import Ranks, autocast, matmul_peak
+from trainable.compute.forward import forward
+from trainable.compute.memory import in_batches
+from trainable.errors import TrialError
+from trainable.inputs.split import Inputs, batches_of
+from trainable.model.views import flops_per_token
+from trainable.tasks.metrics import confusion, scores
+
+
+def ideal_seconds(model: PreTrainedModel, device: torch.device, precision: str, trains: bool) -> float:
+    """What a token's products with the weights of the layers would take at the device's measured peak."""
+    return flops_per_token(model, trains) / matmul_peak(device, precision)
+
+
+@torch.inference_mode()
+def predict(
+    model: PreTrainedModel,
+    inputs: Inputs,
+    device: torch.device,
+    precision: str = "fp32",
+    ranks: Ranks | None = None,
+    spent: Part | None = None,
+) -> torch.Tensor:
+    """Logits of all rows in their order, on the CPU, shape (N, C); ranks share the work and all get all.
+
+    Raises:
+        TrialError: if memory has no room for a single row.
+    """
+    ranks = ranks or Ranks()
+    model.eval()
+    classes: int = model.config.num_labels  # type: ignore[assignment]  # always set in a classifier
+    logits = torch.zeros(len(inputs.lengths), classes)
+    batches = batches_of(inputs, device)
+    lacking = torch.zeros((), device=device)
+    ideal = 0.0 if spent is None else ideal_seconds(model, device, precision, trains=False)
+
+    def compute(rows: NDArray[np.int64]) -> torch.Tensor:
+        batch = inputs.batch(rows)
+        if spent is not None:
+            spent.count(batch["attention_mask"], ideal)
+        return forward(model, batch, device, precision).cpu()
+
+    with autocast(precision, device):  # around all batches: the weights' copies in bfloat16 are made once
+        for rows, made in in_batches(batches[ranks.rank :: ranks.size], inputs.lengths, compute):
+            if made is None:
+                lacking += 1  # told to the other ranks by the exchange, so that all end alike
+                break
+            logits[torch.from_numpy(rows)] = made
+    shared = logits.to(device)
+    ranks.sum_(shared, lacking)  # every row was filled by one rank and is zero on the others
+    if lacking.item():
+        raise TrialError("out of memory: not even one row can be evaluated at a time; see target.padding_length")
+    return shared.cpu()
+
+
+def score(logits: torch.Tensor, labels: NDArray[np.int64]) -> tuple[dict[str, float], NDArray[np.int64]]:
+    """Every metric of `trainable.tasks.metrics` and the confusion counts of shape (C, C).
+
+    The loss is the plain mean cross-entropy, whatever weights and smoothing the training uses.
+    """
+    loss = float(functional.cross_entropy(logits, torch.from_numpy(labels)))
+    counts = confusion(labels, logits.argmax(-1).numpy(), logits.shape[-1])
+    return {"loss": loss, **{name: float(value) for name, value in scores(counts).items()}}, counts

@@ -1,0 +1,134 @@
+"""Optimiser, its parameter groups, the classes' weights, and learning-rate schedules as functions of the step."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from trainable.model.layers import anatomy, layers_of
+from trainable.settings.config import Stage
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": lambda groups, lr: torch.optim.AdamW(groups, lr=lr, fused=True),
+    "adam": lambda groups, lr: torch.optim.Adam(groups, lr=lr, fused=True),
+    "sgd": lambda groups, lr: torch.optim.SGD(groups, lr=lr, momentum=0.9, fused=True),
+    "rmsprop": lambda groups, lr: torch.optim.RMSprop(groups, lr=lr),
+    "adafactor": lambda groups, lr: torch.optim.Adafactor(groups, lr=lr),
+}
+
+RECORDABLE = frozenset({"adamw", "adam"})
+"""Optimisers whose step can be recorded as part of a CUDA graph."""
+
+
+def build_optimizer(model: PreTrainedModel, stage: Stage, device: torch.device) -> torch.optim.Optimizer:
+    """An optimiser over the parameters that train, and no others.
+
+    On a GPU, those that can be part of a CUDA graph keep their learning rates there, where a graph reads them.
+
+    Groups carry `peak`, the highest learning rate of their members: `learning_rate` in the head, times
+    `layer_decay` for each layer further down (Howard & Ruder 2018; Clark et al. 2020). Weight decay spares
+    biases and normalisation weights, that is, everything of fewer than two dimensions.
+    """
+    distance = _distance_from_head(model) if stage.layer_decay < 1 else lambda name: 0  # few groups: each costs a call
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        decays = parameter.ndim > 1
+        key = (distance(name), decays)
+        group = groups.setdefault(
+            key,
+            {
+                "params": [],
+                "peak": stage.learning_rate * stage.layer_decay ** key[0],
+                "weight_decay": stage.weight_decay if decays else 0.0,
+            },
+        )
+        group["params"].append(parameter)
+    optimizer = OPTIMIZERS[stage.optimizer]([groups[key] for key in sorted(groups)], lr=stage.learning_rate)
+    for group in optimizer.param_groups if device.type == "cuda" and stage.optimizer in RECORDABLE else ():
+        group |= {"capturable": True, "lr": torch.tensor(group["lr"], device=device)}
+    return optimizer
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Put every group at its peak times the schedule's factor."""
+    for group in optimizer.param_groups:
+        rate = group["peak"] * factor
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+STEADY = frozenset({"constant", "warmup_stable_decay"})
+"""Schedules that hold the peak, so that a stage's first epochs are the same however many follow."""
+
+
+def schedule_factor(step: int, steps_per_epoch: int, stage: Stage) -> float:
+    """Share of the peak learning rate at a step.
+
+    Args:
+        step: optimiser steps done before this one, 0 to `steps_per_epoch * stage.epochs` - 1.
+        steps_per_epoch: optimiser steps an epoch.
+        stage: its schedule; `cosine` is half a cosine to 0 (Loshchilov & Hutter 2017), `warmup_stable_decay`
+            holds the peak and decays linearly over the last `decay_fraction` (Hu et al. 2024).
+    """
+    total, warmup = steps_per_epoch * stage.epochs, _warmup_steps(steps_per_epoch, stage)
+    if step < warmup:
+        return (step + 1) / warmup
+    left = (total - step) / max(1, total - warmup)  # 1 after the warm-up, towards 0 at the end
+    match stage.schedule:
+        case "linear":
+            return left
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * (1 - left)))
+        case "warmup_stable_decay":
+            return min(1.0, (total - step) / _decay_steps(steps_per_epoch, stage))
+        case "constant":
+            return 1.0
+
+
+def steady_steps(steps_per_epoch: int, stage: Stage) -> int:
+    """How many of a stage's first optimiser steps have rates that hang on neither `epochs` nor `decay_fraction`.
+
+    None where the schedule is not `STEADY`, all under `constant`, and those before the rate falls otherwise.
+    """
+    total = steps_per_epoch * stage.epochs
+    if stage.schedule not in STEADY:
+        return 0
+    if stage.schedule == "constant":
+        return total
+    before_decay = total - _decay_steps(steps_per_epoch, stage) + 1  # the first step of the decay is at the peak
+    return max(before_decay, _warmup_steps(steps_per_epoch, stage))
+
+
+def _warmup_steps(steps_per_epoch: int, stage: Stage) -> int:
+    epochs = 1 if stage.schedule in STEADY else stage.epochs
+    return math.ceil(stage.warmup_fraction * (steps_per_epoch * epochs))
+
+
+def _decay_steps(steps_per_epoch: int, stage: Stage) -> int:
+    return max(1, math.ceil(stage.decay_fraction * (steps_per_epoch * stage.epochs)))
+
+
+def class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> torch.Tensor:
+    """Weights of the classes in the training loss, shape (C,); see `Stage.class_weights`."""
+    if stage.class_weights == "none":
+        return torch.ones(classes)
+    counts = np.bincount(labels, minlength=classes)
+    # A class without rows weighs nothing: label smoothing would else push towards it with the weight of all rows.
+    return torch.from_numpy(np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)).float()
+
+
+def _distance_from_head(model: PreTrainedModel) -> Callable[[str], int]:
+    """How many layers lie between a parameter and the head: 0 in the head, depth + 1 below all layers."""
+    parts, depth = anatomy(model), len(layers_of(model))
+    of_parameter = {id(p): depth + 1 for p in parts.weights_below(0)}
+    of_parameter |= {id(p): depth - index for index, layer in enumerate(parts.layers) for p in layer.parameters()}
+    parameters = dict(model.named_parameters())
+    return lambda name: of_parameter.get(id(parameters[name]), 0)

@@ -1,0 +1,169 @@
+"""The numbers behind `transfersweep inspect`: rows, classes, repeated texts, token lengths, the gain of truncation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PretrainedConfig
+
+from trainable.data.splits import groups
+from trainable.data.tables import Splits, Table, examine, overlap
+from trainable.errors import ConfigError
+from trainable.inputs.fit import check_fit
+from trainable.inputs.legible import Legibility, legibility
+from trainable.inputs.tokens import tokenize
+from trainable.model.limits import limits
+from trainable.model.pretrained import load_config, load_tokenizer
+from trainable.settings.dataset import Dataset
+
+PERCENTILES = (50, 75, 90, 95, 99, 100)
+_BINS = 12
+_UNLIMITED = 10**6  # tokenizers without a limit of their own give an absurdly large one
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """What stands in one split."""
+
+    rows: int
+    classes: dict[str, int]
+    """Rows of each label name, in the order of the classes."""
+    duplicates: int
+    """Rows with a text that stands in an earlier row of the split."""
+    conflicting: int
+    """Distinct texts with more than one label."""
+
+
+@dataclass(frozen=True)
+class PaddingCost:
+    """What one padding length covers and costs on the training split."""
+
+    share_covered: float
+    """The share of the texts that was asked for: 0.95 or 0.99."""
+    padding_length: int
+    """Tokens, a multiple of 8 unless the encoder has no position beyond it."""
+    share_cut: float
+    """Share of the texts that lose tokens."""
+    tokens: int
+    """Tokens an epoch, special ones included, padding not."""
+    share_compute: float
+    """Encoder compute relative to no truncation, see `compute`."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything `inspect` found; `problems` would stop a trial, `notes` would not."""
+
+    name: str
+    splits: dict[str, SplitCounts]
+    overlaps: dict[str, int]
+    """Rows of the second split with a text of the first, by `train/test` and so on."""
+    percentiles: dict[int, int]
+    """Token length, special ones included, that this percentage of the training texts do not exceed."""
+    histogram: list[tuple[int, int, int]]
+    """Lowest and highest length, and training texts of such a length."""
+    positions: int | None
+    """Most tokens the tokenizer's encoder takes; none if it names no limit."""
+    costs: list[PaddingCost]
+    legible: Legibility
+    """What the tokenizer leaves of the texts of all splits."""
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def inspect(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path(),)) -> Inspection:
+    """Count and measure a data set, as far as it can be read.
+
+    Lengths are those of the training split. Rows that no trial could use (no text, an unknown label) are left out
+    of the counts and named in `problems`.
+
+    Args:
+        dataset: the settings of the data.
+        encoder_folder: a folder, or a hub name, with tokenizer and config.
+        roots: folders in which relative file names are looked up.
+
+    Raises:
+        ConfigError: where there is nothing to count: a missing file or column, no tokenizer, no row that can be used.
+    """
+    splits, problems = examine(dataset, roots)
+    if not len(splits.train):
+        raise ConfigError(problems or f"{splits.name}: there is no training row")
+    tokenizer = load_tokenizer(encoder_folder)
+    config = load_config(encoder_folder)
+    try:
+        check_fit(tokenizer, config, len(splits.text_columns))
+        bounds = [tokenizer.model_max_length, limits(encoder_folder).positions]
+    except ConfigError as error:
+        problems, bounds = [*problems, *error.problems], [tokenizer.model_max_length]
+    positions = min(bounds) if min(bounds) < _UNLIMITED else None
+    tokens = {split: tokenize(tokenizer, table) for split, table in splits.tables().items()}
+    lengths = tokens["train"].lengths(_UNLIMITED)
+    return Inspection(
+        name=splits.name,
+        splits={split: _counts(table, splits.label_names) for split, table in splits.tables().items()},
+        overlaps=_overlaps(splits),
+        percentiles={percent: _percentile(lengths, percent) for percent in PERCENTILES},
+        histogram=_histogram(lengths),
+        positions=positions,
+        costs=[_cost(lengths, share, positions, config) for share in (0.95, 0.99)],
+        legible=legibility(tokenizer, splits.tables(), tokens),
+        notes=splits.notes,
+        problems=tuple(problems),
+    )
+
+
+def compute(lengths: NDArray[np.int64], hidden: int, intermediate: int) -> float:
+    """Multiplications of one encoder layer over texts of these lengths, unpadded.
+
+    A text of T tokens costs `T * (4 H^2 + 2 H I)` for the projections of attention and the feed-forward block, and
+    `2 H T^2` for attention itself (scores and weighted sum); H is the hidden, I the intermediate size.
+    """
+    tokens = lengths.astype(np.float64)
+    return float((tokens * (4 * hidden**2 + 2 * hidden * intermediate) + 2 * hidden * tokens**2).sum())
+
+
+def _counts(table: Table, names: tuple[str, ...]) -> SplitCounts:
+    of_row, first = groups(list(table.keys()))
+    conflicting = np.unique(of_row[table.labels != table.labels[first][of_row]])
+    classes = np.bincount(table.labels, minlength=len(names)).tolist()
+    return SplitCounts(len(table), dict(zip(names, classes, strict=True)), len(table) - len(first), len(conflicting))
+
+
+def _overlaps(splits: Splits) -> dict[str, int]:
+    tables = list(splits.tables().items())
+    return {f"{first}/{second}": overlap(a, b) for i, (first, a) in enumerate(tables) for second, b in tables[i + 1 :]}
+
+
+def _percentile(lengths: NDArray[np.int64], percent: float) -> int:
+    """The shortest length that this percentage of the texts do not exceed."""
+    return int(np.percentile(lengths, percent, method="inverted_cdf"))
+
+
+def _histogram(lengths: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """Bins of one whole width; the last one takes the longest 1 % too, lest one long text flatten the rest."""
+    low, high = int(lengths.min()), int(lengths.max())
+    width = max(1, -(-(_percentile(lengths, 99) - low + 1) // _BINS))
+    bins = np.minimum((lengths - low) // width, _BINS - 1)
+    counts = np.bincount(bins)
+    edges = [(low + i * width, low + (i + 1) * width - 1) for i in range(len(counts))]
+    edges[-1] = (edges[-1][0], high)
+    return [(start, end, int(count)) for (start, end), count in zip(edges, counts, strict=True)]
+
+
+def _cost(lengths: NDArray[np.int64], share: float, positions: int | None, config: PretrainedConfig) -> PaddingCost:
+    padding_length = -(-_percentile(lengths, 100 * share) // 8) * 8
+    padding_length = min(padding_length, positions or padding_length)
+    hidden = int(config.hidden_size)
+    intermediate = int(getattr(config, "intermediate_size", None) or 4 * hidden)
+    cut = np.minimum(lengths, padding_length)
+    return PaddingCost(
+        share_covered=share,
+        padding_length=padding_length,
+        share_cut=float((lengths > padding_length).mean()),
+        tokens=int(cut.sum()),
+        share_compute=compute(cut, hidden, intermediate) / compute(lengths, hidden, intermediate),
+    )

@@ -1,0 +1,51 @@
+"""What every block of settings is: a frozen value that tells all that is wrong with it at once."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from trainable.settings.wording import CLASH
+
+
+class Strict(BaseModel):
+    """A frozen value that refuses unknown fields, and tells all that is wrong at once."""
+
+    # The docstrings below the fields become the descriptions of the JSON Schema.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @classmethod
+    def clashes(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Mistakes that no field shows alone: where each stands, and what it is.
+
+        Args:
+            given: the settings as they were written; each may be of a wrong type.
+        """
+        yield from ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_at_once(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Look for clashes whether or not the fields are right, for which pydantic itself has no means."""
+        clashes = cls.clashes(given) if isinstance(given, Mapping) else ()
+        errors = [_error(tuple(filter(None, name.split("."))), sentence, given) for name, sentence in clashes]
+        try:
+            made = handler(given)
+        except ValidationError as error:
+            raise ValidationError.from_exception_data(cls.__name__, [*map(_again, error.errors()), *errors]) from None
+        if errors:
+            raise ValidationError.from_exception_data(cls.__name__, errors)
+        return made
+
+
+def _error(path: tuple[int | str, ...], sentence: str, given: Any) -> InitErrorDetails:
+    return {"type": PydanticCustomError(CLASH, "{sentence}", {"sentence": sentence}), "loc": path, "input": given}
+
+
+def _again(error: ErrorDetails) -> InitErrorDetails:
+    """An error as it was, to be raised together with others."""
+    path = error["loc"]
+    if error["type"] == CLASH:
+        return _error(path, error["msg"], error["input"])
+    return {"type": error["type"], "loc": path, "input": error["input"], "ctx": error.get("ctx", {})}

@@ -1,0 +1,47 @@
+"""From source to target: the weights that move into the target's model."""
+
+from collections.abc import Mapping
+
+import torch
+from transformers import PreTrainedModel
+
+from trainable.errors import ConfigError
+from trainable.model.encoder import head_names
+from trainable.stages.stage_cache import TrainedSource
+
+
+def transfer(source: TrainedSource, model: PreTrainedModel, label_names: tuple[str, ...], head: str) -> bool:
+    """Put the source's weights into a model for the target; returns whether its head was kept.
+
+    Raises:
+        ConfigError: if the head is to be kept and the label names differ.
+    """
+    same = set(source.label_names) == set(label_names)
+    if head == "keep" and not same:
+        raise ConfigError(
+            f"target.head: 'keep' needs the same labels in source and target, got {list(source.label_names)} "
+            f"and {list(label_names)}"
+        )
+    keep = same and head != "new"
+    in_head = head_names(model)
+    weights = {name: tensor for name, tensor in source.weights.items() if keep or name not in in_head}
+    if keep and source.label_names != label_names:
+        order = torch.tensor([source.label_names.index(name) for name in label_names])
+        classes = len(label_names)
+        weights |= {n: t[order] for n, t in weights.items() if n in _output_names(model) and len(t) == classes}
+    copy_weights(model, weights)
+    return keep
+
+
+def _output_names(model: PreTrainedModel) -> set[str]:
+    """The parameters of the last linear layer, whose rows are the classes."""
+    linear = [name for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+    return {f"{linear[-1]}.weight", f"{linear[-1]}.bias"}
+
+
+def copy_weights(model: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> None:
+    """Put tensors into the parameters of these names; others stay."""
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            parameters[name].copy_(tensor)
