@@ -21,8 +21,13 @@ def hub_options(encoder: str) -> dict[str, bool]:
     if os.path.isdir(encoder) or not (reason := _why_silent()):
         return {}
     from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    if not isinstance(try_to_load_from_cache(encoder, "config.json"), str):
+    try:
+        there = isinstance(try_to_load_from_cache(encoder, "config.json"), str)
+    except HFValidationError as error:
+        raise ConfigError(f"encoder: {encoder[:200]!r}: neither a folder nor a hub name: {error!s:.200}") from None
+    if not there:
         raise ConfigError(
             f"encoder: {encoder!r}: there is no such folder, so it is a name on the Hugging Face hub; {reason}, and "
             f"its cache {constants.HF_HUB_CACHE} has no such encoder; name a folder, or load it once with a network"

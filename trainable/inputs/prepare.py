@@ -133,7 +133,7 @@ def _prepare(
 ) -> Prepared:
     splits = read_splits(Dataset.model_validate_json(dataset), roots)
     tokenizer = load_tokenizer(encoder_folder)
-    check_fit(tokenizer, load_config(encoder_folder), len(splits.text_columns))
+    check_fit(encoder_folder, tokenizer, load_config(encoder_folder), len(splits.text_columns))
     fingerprint = hashlib.sha256((splits.fingerprint + _fingerprint(tokenizer)).encode()).hexdigest()
     tables = splits.tables()
     file = _file(cache, fingerprint) if cache else None

@@ -94,12 +94,12 @@ def inspect(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path
         raise ConfigError(problems or f"{splits.name}: there is no training row")
     tokenizer = load_tokenizer(encoder_folder)
     config = load_config(encoder_folder)
+    positions = tokenizer.model_max_length if tokenizer.model_max_length < _UNLIMITED else None
     try:
-        check_fit(tokenizer, config, len(splits.text_columns))
-        bounds = [tokenizer.model_max_length, limits(encoder_folder).positions]
+        positions = min(tokenizer.model_max_length, limits(encoder_folder).positions)
+        check_fit(encoder_folder, tokenizer, config, len(splits.text_columns))
     except ConfigError as error:
-        problems, bounds = [*problems, *error.problems], [tokenizer.model_max_length]
-    positions = min(bounds) if min(bounds) < _UNLIMITED else None
+        problems = [*problems, *error.problems]
     tokens = {split: tokenize(tokenizer, table) for split, table in splits.tables().items()}
     lengths = tokens["train"].lengths(_UNLIMITED)
     return Inspection(
