@@ -1,8 +1,10 @@
 """The rules of DESIGN that a reviewer would otherwise have to watch: who imports whom, and how long a module is."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,8 @@ FORBIDDEN = {
 }
 WITH_RAY = "trainable/workers/"
 MAX_LINES = 300
+DISTRIBUTIONS = {"yaml": "pyyaml", "grpc": "grpcio", "pydantic_core": "pydantic", "annotated_types": "pydantic"}
+"""Which distribution brings a package of another name."""
 
 # Folders and modules of a package, from the ground up: each may import what stands before it.
 ORDER: dict[str, str | None] = {
@@ -120,6 +124,16 @@ def test_modules_can_be_read_in_one_sitting(path: Path) -> None:
 @each_module
 def test_modules_say_what_they_are_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
+    names = {name for path in MODULES for name in imported(ast.parse(path.read_text(encoding="utf-8")))}
+    foreign = names - set(sys.stdlib_module_names) - set(PACKAGES)
+    used = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in foreign}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[^\w-]", line)[0] for line in project["dependencies"]}
+    assert used - declared == set()
+    assert declared - used == {"cmaes"}  # Optuna imports it
 
 
 @pytest.mark.parametrize(
