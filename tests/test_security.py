@@ -17,7 +17,7 @@ from trainable.settings.yaml_file import dump_yaml
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(path for package in ("spaces", "trainable", "search") for path in (ROOT / package).rglob("*.py"))
-THE_DOOR = ROOT / "trainable" / "pretrained.py"
+THE_DOOR = ROOT / "trainable" / "model" / "pretrained.py"
 """The only module that may load what somebody else has pretrained."""
 
 PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "jsonpickle"}

@@ -69,9 +69,9 @@ def test_a_later_session_decides_as_this_one_would(values: list[float]) -> None:
     }
     later = promotion_after(Direction.MAX, reached)
     numbers = range(len(values))
-    assert [later.goes_on(n) for n in numbers] == [search.engine.promotion.goes_on(n) for n in numbers]
+    assert [later.goes_on(n) for n in numbers] == [search.promotion.goes_on(n) for n in numbers]
     if search.paused:
-        assert later.least_promising(search.paused) == search.engine.promotion.least_promising(search.paused)
+        assert later.least_promising(search.paused) == search.promotion.least_promising(search.paused)
 
 
 def test_only_a_first_score_at_a_rung_is_judged() -> None:

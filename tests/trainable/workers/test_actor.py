@@ -109,7 +109,7 @@ def broken_encoder(tiny_bert: str, tmp_path: Path) -> str:
     """An encoder whose configuration is found wrong only when a batch goes through."""
     folder = shutil.copytree(tiny_bert, tmp_path / "broken")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"chunk_size_feed_forward": 7}))
+    (folder / "config.json").write_text(json.dumps(config | {"chunk_size_feed_forward": 4}))
     return str(folder)
 
 
