@@ -59,7 +59,8 @@ def _joined(names: Mapping[str, int], groups: list[list[str]]) -> str:
 def _fold(name: str) -> str:
     """What names that look like one have in common."""
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return plain(" ".join("".join(c for c in text if not _is_invisible(c)).split()))
+    invisible = dict.fromkeys(ord(character) for character in set(text) if _is_invisible(character))
+    return plain(" ".join(text.translate(invisible).split()))
 
 
 def _is_invisible(character: str) -> bool:

@@ -118,6 +118,7 @@ def numbers(record: TrialRecord) -> tuple[Any, ...]:
     return record.params, record.role, record.number, record.seed, record.state, record.value, scores
 
 
+@pytest.mark.slow
 def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
     outcome = sweep("whole")
     place = Place(storage, "whole")
