@@ -161,22 +161,36 @@ class MlflowRuns:
         self, key: Key | None, time: int, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
         run_id = self._run_id(key, time)
-        shown, steps = (self._client.get_run(run_id).data.metrics, self._last_steps(key)) if metrics else ({}, {})
-        # Of two values at the same step, the later is shown.
-        last = [Metric(n, v, time + 1, steps.get(n, 0)) for n, v in metrics.items() if not _same(v, shown.get(n))]
+        if metrics:
+            self._show(key, time, self._client.get_run(run_id), metrics)
         run_tags = [RunTag(name, value) for name, value in {_STATE: state.value, **tags}.items()]
-        self._client.log_batch(run_id, metrics=last, tags=run_tags)
+        self._client.log_batch(run_id, tags=run_tags)
         self._client.set_terminated(run_id, status=_STATUS[state], end_time=time)
 
+    def _show(self, key: Key | None, time: int, run: Run, metrics: Mapping[str, float]) -> None:
+        """Write metrics behind all others of a run, where it shows other values."""
+        differing = {name: v for name, v in metrics.items() if not _same(v, run.data.metrics.get(name))}
+        if differing:
+            steps = self._last_steps(key)
+            # Of two values at the same step, the later is shown.
+            last = [Metric(name, value, time + 1, steps.get(name, 0)) for name, value in differing.items()]
+            self._client.log_batch(run.info.run_id, metrics=last)
+
     def _settle(self, time: int, states: Sequence[Sequence[Any]]) -> None:
-        """End the runs of ended trials that a killed driver left open, or never opened."""
+        """End the runs of ended trials that a killed driver left open, or never opened.
+
+        Those that have ended show what their trials are remembered by, which earlier versions did not write.
+        """
         found = self._load()
         if None not in found:
             self._run_id(None, time)  # with it come all runs that are missing
             found = self._load()
-        for key, state, tags, *metrics in states:  # which an outbox of an earlier version lacks
+        for key, state, tags, *rest in states:
+            metrics = rest[0] if rest else {}  # an outbox of an earlier version has none
             if key not in found or found[key].info.status == "RUNNING":
-                self._end(key, time, State(state), metrics[0] if metrics else {}, tags)
+                self._end(key, time, State(state), metrics, tags)
+            else:
+                self._show(key, time, found[key], metrics)
 
     def _create(self, key: Key | None, time: int, parent: str | None = None) -> str:
         tags = {SWEEP: self._sweep, SWEEP_ID: self._sweep_id, _KIND: "sweep" if key is None else "trial"}

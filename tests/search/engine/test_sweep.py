@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,15 @@ def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
 
     with pytest.raises(PlanError, match="holds this very experiment"):
         sweep("whole")
+
+    client = MlflowClient(default_uri(storage))
+    for lost in (parent, nested[0]):
+        client.delete_run(lost.info.run_id)
+    told = resume_sweep("whole", storage)
+    assert told == replace(outcome, run_id=told.run_id)
+    assert told.run_id != outcome.run_id
+    assert_all_agree(place, told)
+    assert runs(place)[0][0].data.metrics["winner.test.macro_f1"] == outcome.test.metrics["macro_f1"]
 
 
 @pytest.mark.slow

@@ -322,6 +322,20 @@ def test_a_run_shows_what_its_trial_is_remembered_by_and_keeps_its_curve(uri: st
         assert history(uri, name, "score") == [(0, 0.4), (1, 0.9), (2, 0.9)]
 
 
+def test_a_run_of_an_earlier_version_gets_its_score_too(uri: str, tracker: Tracker) -> None:
+    tracker.start_trial(0, {}, {})
+    tracker.log(0, {"target.validation.macro_f1": 0.9}, 1)
+    tracker.log(0, {"target.validation.macro_f1": 0.6}, 2)
+    tracker.end_trial(0, State.FINISHED)
+    delivered(tracker)
+    ended = runs(uri)["trial-000"].info.end_time
+    best = {"score": 0.9, "target.validation.macro_f1": 0.9}
+    tracker.settle({0: (State.FINISHED, None, best)})
+    delivered(tracker)
+    run = runs(uri)["trial-000"]
+    assert (run.data.metrics, run.info.status, run.info.end_time) == (best, "FINISHED", ended)
+
+
 def test_a_repeat_is_a_run_of_its_own_also_one_of_an_earlier_version(
     uri: str, open_tracker: Callable[..., Tracker]
 ) -> None:
