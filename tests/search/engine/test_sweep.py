@@ -221,8 +221,11 @@ def test_a_promoted_trial_comes_to_what_it_would_have_come_to(sweep: Run_, stora
             return report.progress < until
 
         result = run_trial(config, hear, workspace=plan.workspace(storage))
-        assert (result.value, result.metrics) == (record.value, record.metrics)
-    left = {str(path) for path in place.folder.resolve().glob("tune-*/trial-*/checkpoint_*")}
+        # On some CPUs (AMD EPYC) a training loss after the resume differs in its fifth digit; all else is equal.
+        name = "target.train.loss"
+        assert record.metrics[name] == pytest.approx(result.metrics[name], rel=1e-4)
+        assert (result.value, result.metrics | {name: 0.0}) == (record.value, record.metrics | {name: 0.0})
+    left = {str(path.relative_to(place.folder)) for path in place.folder.glob("tune-*/trial-*/checkpoint_*")}
     assert left <= {record.checkpoint for record in outcome.trials if record.state is State.FINISHED}
 
 
