@@ -114,7 +114,7 @@ def head(
 ) -> Iterator[tuple[str, str]]:
     """A cluster's mode, and its address."""
     mode, port = str(request.param), free_port()
-    environment = os.environ | {MODE: mode, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {MODE: mode, "PYTHONPATH": str(Path(__file__).parents[3])}
     environment |= {TOKEN: TOKEN_OF_CLUSTER} if mode == "token" else {}
     command = [str(Path(sys.executable).parent / "ray"), "start", "--head", f"--port={port}", "--num-cpus=1", "--block"]
     command += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"]
@@ -196,7 +196,7 @@ def test_a_sweep_joins_a_cluster_of_either_mode_unless_told_otherwise(
     file.write_text(dump_yaml(blocks), encoding="utf-8")
     command = [sys.executable, "-m", "search", "run", str(file), "--storage", str(home / "runs"), "--json"]
     command += ["--address", address]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     refusing = environment | {MODE: "disabled" if mode == "token" else "token"}
     refused = subprocess.run(command, env=refusing, capture_output=True, text=True, check=False)
     assert refused.returncode == 2, refused.stderr

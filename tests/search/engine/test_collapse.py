@@ -19,7 +19,7 @@ from search.record.records import State
 from search.study.ledger import Ledger
 from trainable.settings.yaml_file import dump_yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DIES = """
 import os
 from trainable.workers import actor as ray_trainable

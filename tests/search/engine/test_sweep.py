@@ -17,6 +17,7 @@ from typing import Any
 import optuna
 import psutil
 import pytest
+import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
@@ -213,6 +214,7 @@ def test_a_promoted_trial_comes_to_what_it_would_have_come_to(sweep: Run_, stora
     assert any(r.state is State.FINISHED for r in promoted)
     assert any(r.state is State.STOPPED for r in outcome.trials)
     plan = load_sweep(place)
+    torch.set_num_threads(plan.settings.threads)  # sums depend on how they are split
     for record in promoted:
         config = plan.config(record.params, **{"target.evaluate_at": (0.25, 0.5)})
         until = record.progress
@@ -221,10 +223,7 @@ def test_a_promoted_trial_comes_to_what_it_would_have_come_to(sweep: Run_, stora
             return report.progress < until
 
         result = run_trial(config, hear, workspace=plan.workspace(storage))
-        # On some CPUs (AMD EPYC) a training loss after the resume differs in its fifth digit; all else is equal.
-        name = "target.train.loss"
-        assert record.metrics[name] == pytest.approx(result.metrics[name], rel=1e-4)
-        assert (result.value, result.metrics | {name: 0.0}) == (record.value, record.metrics | {name: 0.0})
+        assert (result.value, result.metrics) == (record.value, record.metrics)
     left = {str(path.relative_to(place.folder)) for path in place.folder.glob("tune-*/trial-*/checkpoint_*")}
     assert left <= {record.checkpoint for record in outcome.trials if record.state is State.FINISHED}
 
