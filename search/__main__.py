@@ -143,9 +143,9 @@ def export(
         from search.export.exportable import choose
 
         chosen = choose(name, storage, to, trial, _pairs(set_), seed)
-        from search.export.export import export_chosen  # with torch: a mistake need not wait for it
+        from search.export.export import export_trial  # with torch: a mistake need not wait for it
 
-        exported = export_chosen(chosen, to)
+        exported = export_trial(chosen)
         if as_json:
             print(json.dumps(exported.to_json()))
         else:

@@ -79,11 +79,11 @@ class Trial:
             with self.clock.part("prepare"):
                 model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
                 training = StageTraining(model, *self.splits(prepared, stage), stage, setting)
-            if stage.epochs > 1 or stage.schedule in STEADY:  # one epoch that none will follow uses each output once
+            if stage.epochs > 1 or stage.schedule in STEADY:  # a single epoch reads each output once
                 self._skip_frozen(training, prepared)
             trunk = self.workspace.cache / "ladders" / trunk_key(self.config, prepared, setting)
             for report in train_once(training, prepared.label_names, folder, trunk):
-                trained_here = trained_here or report.step > 0  # or it but waits for another that trains it
+                trained_here = trained_here or report.step > 0  # step 0 says only that another trial trains it
                 yield report
         self._source = load_source(folder)
         if not trained_here:  # its scores are this trial's too

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as chatter
 
 from search.export.card import Described, model_card, public_settings
-from search.export.exportable import Chosen, choose
+from search.export.exportable import Chosen
 from search.export.proof import TOLERANCE, Proof, proof_rows, prove
 from search.record.records import Outcome, Score, TestScore, TrialRecord
 from search.record.trial_names import Role
@@ -80,41 +80,18 @@ class Exported:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def export_trial(
-    name: str,
-    storage: Path,
-    to: Path,
-    trial: int | None = None,
-    overrides: Mapping[str, str] | None = None,
-    seed: int | None = None,
-) -> Exported:
+def export_trial(chosen: Chosen) -> Exported:
     """Write the model of a finished trial to a new folder; it appears whole and proven, or not at all.
 
     Args:
-        name: the sweep.
-        storage: the folder of all sweeps.
-        to: a folder that does not exist yet, or is empty.
-        trial: the trial's number; none means the winner.
-        overrides: settings of the sweep that are to hold for the choice, as `current_outcome` takes them.
-        seed: of the run to take, where finalists ran on several; none means the best on validation.
-
-    Raises:
-        PlanError: if there is no such sweep.
-        ConfigError: if the trial has no model, its data cannot be read any more, or `to` is taken.
-        TrialError: if the exported model is not the checkpoint's.
-    """
-    return export_chosen(choose(name, storage, to, trial, overrides, seed), to)
-
-
-def export_chosen(chosen: Chosen, to: Path) -> Exported:
-    """The same for a trial that has been chosen.
+        chosen: the trial and the folder, as `choose` finds them.
 
     Raises:
         ConfigError: if its data cannot be read any more.
         TrialError: if the exported model is not the checkpoint's.
     """
     chatter.disable_progress_bar()
-    outcome, record = chosen.outcome, chosen.record
+    outcome, record, to = chosen.outcome, chosen.record, chosen.to
     workspace = chosen.plan.workspace(chosen.storage)
     model, config = load_trained(chosen.checkpoint, trial_config(chosen.plan, record).encoder)
     tokenizer = _tokenizer(config)

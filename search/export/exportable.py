@@ -22,6 +22,8 @@ class Chosen:
     outcome: Outcome
     record: TrialRecord
     checkpoint: Path
+    to: Path
+    """The folder for the model; it does not exist yet, or is empty."""
 
 
 def choose(
@@ -49,7 +51,7 @@ def choose(
     _check_target(to)
     place = Place(storage, name)
     plan, outcome = load_sweep(place), current_outcome(name, storage, overrides)
-    return Chosen(plan, storage, outcome, *_choose(outcome, trial, seed, place.folder))
+    return Chosen(plan, storage, outcome, *_choose(outcome, trial, seed, place.folder), to)
 
 
 def _check_target(to: Path) -> None:

@@ -9,6 +9,7 @@ from search.cluster.probe import Node, versions
 from search.preflight.costliest import ORDER
 from search.preflight.forecast import Outlook
 from spaces import Point
+from trainable.data.sentences import plural
 from trainable.inputs.prefix import CACHE_BYTES
 from trainable.preview.rehearsal import Rehearsal
 
@@ -33,7 +34,7 @@ def nodes_check(silent: Mapping[str, str], answered: Mapping[str, Node]) -> Chec
         if theirs != ours[package]
     ]
     said = ", ".join(f"{package} {version}" for package, version in ours.items())
-    return Check.of("nodes", f"{_count(len(answered), 'node')} with {said}", errors)
+    return Check.of("nodes", f"{plural(len(answered), 'node')} with {said}", errors)
 
 
 def storage_check(storage: Path, folder: Path, answered: Mapping[str, Node], files: Mapping[str, str]) -> Check:
@@ -52,7 +53,7 @@ def storage_check(storage: Path, folder: Path, answered: Mapping[str, Node], fil
             trouble = "writes there what is not seen here"
         if trouble:
             errors.append(f"--storage {storage.absolute()}: {name} {trouble}; give a folder that every node shares")
-    return Check.of("storage", f"{storage.absolute()} is shared by {_count(len(answered), 'node')}", errors)
+    return Check.of("storage", f"{storage.absolute()} is shared by {plural(len(answered), 'node')}", errors)
 
 
 def batch_check(rehearsals: Mapping[str, Rehearsal | str], corner: Point, gpus: float) -> Check:
@@ -140,7 +141,3 @@ def time_check(
             f"about {others:.1f} other processes compute on this machine's {cores} cores: more or fewer change that"
         )
     return Check.of("time", said, warnings=busy)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -95,7 +95,7 @@ class Delivery:
         return self._deliveries > since
 
     def _deliver(self) -> bool:
-        """Hand over what waits, as much at a time as went well of late; returns whether anything arrived."""
+        """Hand over what waits, in batches whose size follows recent success; returns whether anything arrived."""
         events = self._outbox.first(self._size)
         try:
             self._hand_over_or_leave_out(events)

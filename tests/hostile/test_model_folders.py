@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from search.export.export import export_trial
+from search.export.exportable import choose
 from search.storage.sweep_folder import Place
 
 Refused = Callable[..., str]
@@ -27,7 +28,7 @@ Spoil = Callable[[Path], object]
 
 @pytest.fixture(scope="module")
 def exported(swept: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_trial(swept.name, swept.storage, tmp_path_factory.mktemp("exported") / "model").folder
+    return export_trial(choose(swept.name, swept.storage, tmp_path_factory.mktemp("exported") / "model")).folder
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from search.engine.disk import remove_unneeded
 from search.export.export import export_trial
+from search.export.exportable import choose
 from search.plan.data import check_data
 from search.plan.plan import build_plan, load_sweep
 from search.record.records import State
@@ -96,7 +97,7 @@ def test_a_sweep_is_found_where_it_is_now(
         checkpoint = outcome.record(0).checkpoint_in(place.folder)
         assert checkpoint is not None
         assert checkpoint.is_dir()
-    exported = export_trial(place.name, place.storage, tmp_path / "model")
+    exported = export_trial(choose(place.name, place.storage, tmp_path / "model"))
     assert exported.proof.rows
     assert not first.storage.exists()
 
@@ -117,7 +118,7 @@ def test_a_whole_project_is_moved(
     shutil.move(project, tmp_path / "elsewhere")
     now = Place(tmp_path / "elsewhere" / "runs", place.name)
     assert stands_on_now(now) == stands_on
-    assert export_trial(now.name, now.storage, tmp_path / "model").proof.what == "validation rows"
+    assert export_trial(choose(now.name, now.storage, tmp_path / "model")).proof.what == "validation rows"
 
 
 def stands_on_now(place: Place) -> Foundations:
@@ -186,11 +187,11 @@ def test_a_link_out_of_the_sweep_is_not_followed(blocks: dict[str, Any], tmp_pat
 
 
 def test_data_that_moved_with_the_storage_are_found_there_first(tmp_path: Path) -> None:
-    facts = {"storage": "/work/project/runs", "roots": ["/work/project", "/work/project/runs/own", "/data"]}
-    assert data_roots(facts, Path("/work/project/runs")) == tuple(map(Path, facts["roots"]))
+    facts = {"storage": "/home/me/project/runs", "roots": ["/home/me/project", "/home/me/project/runs/own", "/data"]}
+    assert data_roots(facts, Path("/home/me/project/runs")) == tuple(map(Path, facts["roots"]))
     new = data_roots(facts, Path("/else/where/runs"))
-    assert new[:2] == (Path("/else/where"), Path("/work/project"))
-    assert new[2:] == (Path("/else/where/runs/own"), Path("/work/project/runs/own"), Path("/data"))
+    assert new[:2] == (Path("/else/where"), Path("/home/me/project"))
+    assert new[2:] == (Path("/else/where/runs/own"), Path("/home/me/project/runs/own"), Path("/data"))
     del facts["storage"]  # as older versions wrote it
     assert data_roots(facts, Path("/else/where/runs")) == tuple(map(Path, facts["roots"]))
 

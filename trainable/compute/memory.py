@@ -1,4 +1,4 @@
-"""Too little memory is no end: the work is cut finer and done again, and adds up to the same."""
+"""Recovers from lack of memory: the work is cut into smaller parts and done again, with the same result."""
 
 import gc
 from collections import deque

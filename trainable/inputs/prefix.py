@@ -65,7 +65,7 @@ class PrefixInputs:
         return int(self.widths.max())
 
     def words(self) -> None:
-        """None: the words' embeddings lie below."""
+        """None: the embeddings are part of the cached prefix."""
 
     def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
         """`inputs_embeds` of shape (B, T, H) and `attention_mask` of shape (B, T)."""

@@ -109,7 +109,7 @@ class StageTraining:
             yield report
 
     def evaluations(self) -> Iterator[Report]:
-        """The same for who saves the last state too: at the last report the best weights are not back yet."""
+        """Like `reports`, but at the last report the model still holds the last weights, for callers that save them."""
         if self._ended():
             yield replace(self._report(self.progress.best_metrics), last=True)
             return

@@ -1,4 +1,4 @@
-"""What of a model is computed: views that share its weights and leave out what would not be read or is known."""
+"""Views of a model that share its weights and skip layers already computed and tokens that the head ignores."""
 
 import copy
 from abc import ABC, abstractmethod

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from trainable.settings.config import Stage
 
 LARGEST_SHARE = 0.5
-"""Of the vocabulary: where the data hold more of it, the whole table is trained."""
+"""Train the whole table if the data use more than this share of the vocabulary."""
 
 
 class WordsInUse(nn.Module):

@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.engine.start import extend_sweep, resume_sweep, start_sweep
 from search.export.export import export_trial
+from search.export.exportable import choose
 from search.plan.plan import PlanError, build_plan, load_sweep
 from search.record.records import Outcome, State, TrialRecord
 from search.record.trial_names import trial_name
@@ -461,7 +462,7 @@ def test_only_the_best_models_are_kept(sweep: Run_, storage: Path) -> None:
     assert len(left) < len(outcome.trials)
     gone = next(r.number for r in searched if r.number not in left)
     with pytest.raises(ConfigError, match=r"model .* is gone; a sweep keeps .* sweep.keep_best"):
-        export_trial("kept", storage, storage / "model", gone)
+        export_trial(choose("kept", storage, storage / "model", gone))
 
 
 @pytest.mark.slow

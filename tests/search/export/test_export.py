@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from search.errors import PlanError
 from search.export import export
 from search.export.export import export_trial
+from search.export.exportable import choose
 from search.export.proof import TOLERANCE, proof_rows, prove
 from search.plan.plan import load_sweep
 from search.storage.sweep_folder import Place, load_outcome
@@ -26,7 +27,7 @@ SETTINGS = "target.learning_rate", "target.dataset", "source.frozen_layers", "se
 
 @pytest.fixture(scope="module")
 def exported(swept: Place, tmp_path_factory: pytest.TempPathFactory) -> export.Exported:
-    return export_trial(swept.name, swept.storage, tmp_path_factory.mktemp("exported") / "model")
+    return export_trial(choose(swept.name, swept.storage, tmp_path_factory.mktemp("exported") / "model"))
 
 
 def alter(folder: Path) -> None:
@@ -54,7 +55,7 @@ def test_a_pipeline_labels_short_and_very_long_texts(exported: export.Exported) 
 
 
 def test_pairs_are_proven_and_loaded(swept_pairs: Place, tmp_path: Path) -> None:
-    pairs = export_trial(swept_pairs.name, swept_pairs.storage, tmp_path / "pairs")
+    pairs = export_trial(choose(swept_pairs.name, swept_pairs.storage, tmp_path / "pairs"))
     assert pairs.proof.max_difference <= TOLERANCE
     assert json.loads((pairs.folder / "trial.json").read_text())["text_columns"] == ["said", "answer"]
     classify = pipeline("text-classification", model=str(pairs.folder), truncation=True)
@@ -90,7 +91,7 @@ def test_nothing_is_left_of_a_failed_export(swept: Place, tmp_path: Path, monkey
 
     monkeypatch.setattr(export, "save_model", save_badly)
     with pytest.raises(TrialError, match="nothing was exported"):
-        export_trial(swept.name, swept.storage, tmp_path / "model")
+        export_trial(choose(swept.name, swept.storage, tmp_path / "model"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -116,7 +117,7 @@ def test_an_encoder_whose_card_cannot_be_read_is_exported_without_a_licence(
     card = Path(tiny_bert) / "README.md"
     card.write_bytes(b"---\nlicense: apache-2.0\n---\nEncodeur de l'\xe9quipe\n")
     try:
-        folder = export_trial(swept.name, swept.storage, tmp_path / "model").folder
+        folder = export_trial(choose(swept.name, swept.storage, tmp_path / "model")).folder
     finally:
         card.unlink()
     written = ModelCard.load(folder / "README.md")
@@ -147,21 +148,21 @@ def test_what_scripts_and_people_are_told(exported: export.Exported) -> None:
 def test_a_taken_folder_is_left_alone(swept: Place, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="is not empty"):
-        export_trial(swept.name, swept.storage, tmp_path)
+        export_trial(choose(swept.name, swept.storage, tmp_path))
     with pytest.raises(ConfigError, match="Not a directory"):
-        export_trial(swept.name, swept.storage, tmp_path / "mine.txt")
+        export_trial(choose(swept.name, swept.storage, tmp_path / "mine.txt"))
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
 
 @pytest.mark.parametrize(("trial", "says"), [(1, "it is stopped"), (7, "no such trial")])
 def test_a_trial_without_a_model_names_those_that_have(swept: Place, tmp_path: Path, trial: int, says: str) -> None:
     with pytest.raises(ConfigError, match=rf"{says}.*can be exported: 0$"):
-        export_trial(swept.name, swept.storage, tmp_path / "model", trial)
+        export_trial(choose(swept.name, swept.storage, tmp_path / "model", trial))
 
 
 def test_no_such_sweep(swept: Place, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="there are: tiny"):
-        export_trial("other", swept.storage, tmp_path / "model")
+        export_trial(choose("other", swept.storage, tmp_path / "model"))
 
 
 def test_a_damaged_model_is_not_exported(swept: Place, tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_a_damaged_model_is_not_exported(swept: Place, tmp_path: Path) -> None:
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
         with pytest.raises(ConfigError, match="damaged on disk, by their checksums: model.safetensors"):
-            export_trial(swept.name, swept.storage, tmp_path / "model")
+            export_trial(choose(swept.name, swept.storage, tmp_path / "model"))
     finally:
         weights.write_bytes(whole)
     assert not (tmp_path / "model").exists()

@@ -10,6 +10,7 @@ import pytest
 from transformers import pipeline
 
 from search.export.export import export_trial
+from search.export.exportable import choose
 from search.export.predict import predict_file
 from search.storage.sweep_folder import Place
 from trainable.errors import ConfigError
@@ -17,7 +18,7 @@ from trainable.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def model(swept: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_trial(swept.name, swept.storage, tmp_path_factory.mktemp("exported") / "model").folder
+    return export_trial(choose(swept.name, swept.storage, tmp_path_factory.mktemp("exported") / "model")).folder
 
 
 def read(text: str, delimiter: str = ",") -> list[dict[str, str]]:
@@ -150,7 +151,7 @@ def test_rows_without_a_text_are_taken_as_the_model_has_learnt_them(
 
 
 def test_pairs(swept_pairs: Place, tmp_path: Path) -> None:
-    model = export_trial(swept_pairs.name, swept_pairs.storage, tmp_path / "model").folder
+    model = export_trial(choose(swept_pairs.name, swept_pairs.storage, tmp_path / "model")).folder
     (tmp_path / "pairs.tsv").write_text("said\tanswer\nhow are you\tfine\n")
     predict_file(model, tmp_path / "pairs.tsv", tmp_path / "out.csv")
     (row,) = read((tmp_path / "out.csv").read_text())

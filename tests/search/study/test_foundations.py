@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from search.engine.start import resume_sweep
 from search.errors import PlanError
 from search.export.export import export_trial
+from search.export.exportable import choose
 from search.plan.data import check_data
 from search.plan.plan import build_plan
 from search.storage.sweep_folder import Place, load_facts
@@ -98,23 +99,23 @@ def test_a_model_is_not_exported_on_another_encoder(
 ) -> None:
     change(tmp_path / "encoder")
     with pytest.raises(ConfigError, match=says):
-        export_trial(place.name, place.storage, tmp_path / "model")
+        export_trial(choose(place.name, place.storage, tmp_path / "model"))
     assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("cache", [True, False])
 @pytest.mark.parametrize("data", ["changed", "gone"])
 def test_an_export_names_the_data_it_was_trained_on(data: str, cache: bool, place: Place, tmp_path: Path) -> None:
-    first = export_trial(place.name, place.storage, tmp_path / "first")
+    first = export_trial(choose(place.name, place.storage, tmp_path / "first"))
     assert first.proof.what == "validation rows"
     replace_data(tmp_path) if data == "changed" else (tmp_path / "tweets.csv").unlink()
     if not cache:
         shutil.rmtree(place.storage / "cache")
     if data == "gone" and not cache:
         with pytest.raises(ConfigError, match=r"tweets.csv: no such file"):
-            export_trial(place.name, place.storage, tmp_path / "second")
+            export_trial(choose(place.name, place.storage, tmp_path / "second"))
         return
-    second = export_trial(place.name, place.storage, tmp_path / "second")
+    second = export_trial(choose(place.name, place.storage, tmp_path / "second"))
     assert second.proof.rows >= first.proof.rows
     says = "tokens of its validation split, as the data files" if cache else "today's data, which are not those"
     assert says in second.proof.what
@@ -133,10 +134,10 @@ def test_an_older_checkpoint_is_exported_only_on_the_data_of_its_sweep(place: Pl
     file.write_text(json.dumps(facts))
     seals = file.with_name("sha256.json")
     seals.write_text(json.dumps({name: d for name, d in json.loads(seals.read_text()).items() if name != file.name}))
-    assert export_trial(place.name, place.storage, tmp_path / "first").proof.rows
+    assert export_trial(choose(place.name, place.storage, tmp_path / "first")).proof.rows
     replace_data(tmp_path)
     with pytest.raises(ConfigError, match="bring the old data back"):
-        export_trial(place.name, place.storage, tmp_path / "second")
+        export_trial(choose(place.name, place.storage, tmp_path / "second"))
 
 
 def test_other_versions_are_noted_and_not_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
