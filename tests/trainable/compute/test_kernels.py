@@ -45,7 +45,8 @@ def test_attention_is_that_of_pytorch(rows: int, tokens: int, seed: int, mask: s
     expected.square().sum().backward()
     got.square().sum().backward()
     for a, b in zip(other, one, strict=True):
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5)
+        largest = float(b.grad.abs().max())  # the rounding of a sum follows its largest terms
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5 * max(1.0, largest))
 
 
 @pytest.mark.parametrize("special", ["is_causal", "enable_gqa"])
