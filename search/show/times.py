@@ -17,19 +17,22 @@ def print_times(outcome: Outcome, console: Console) -> None:
     for name, seconds in outcome.phases.items():
         phases.add_row(name, f"{seconds:.1f}")
     console.print(phases)
+    total = added(record.times for record in outcome.trials)
+    spent = sum(sums["seconds"] for sums in total.values())
     room = outcome.phases.get("search", 0.0) * outcome.slots
+    if room < spent:  # a session that was killed has noted no time of its search, so shares are not known
+        room = 0.0
     parts = Table(title=f"the search's {outcome.slots} slots", title_justify="left")
     for name in ("part", "seconds", "share", "tokens/s", "padding", "of peak"):
         parts.add_column(name, justify="left" if name == "part" else "right")
-    total = added(record.times for record in outcome.trials)
     for name, sums in sorted(total.items(), key=lambda item: -item[1]["seconds"]):
         seconds, computed = sums["seconds"], sums.get("computed", 0)
         speed = f"{sums['tokens'] / seconds:,.0f}" if computed and seconds else ""
         padding = f"{1 - sums['tokens'] / computed:.1%}" if computed else ""
         peak = f"{sums['ideal'] / seconds:.0%}" if sums.get("ideal") and seconds else ""
         parts.add_row(name, f"{seconds:.1f}", f"{seconds / room:.1%}" if room else "", speed, padding, peak)
-    idle = room - sum(sums["seconds"] for sums in total.values())
-    parts.add_row("idle, or between trials", f"{idle:.1f}", f"{idle / room:.1%}" if room else "")
+    if room:
+        parts.add_row("idle, or between trials", f"{room - spent:.1f}", f"{(room - spent) / room:.1%}")
     console.print(parts)
     for note, count in Counter(note for record in outcome.trials for note in record.notes).items():
         console.print(Text(f"{note} ({count} {'trial' if count == 1 else 'trials'})"))

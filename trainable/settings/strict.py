@@ -3,10 +3,18 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, PydanticKnownError
 
-from trainable.settings.wording import CLASH
+from trainable.settings.wording import CLASH, alternatives
 
 
 class Strict(BaseModel):
@@ -23,6 +31,16 @@ class Strict(BaseModel):
             given: the settings as they were written; each may be of a wrong type.
         """
         yield from ()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false in place of a number: pydantic takes them for 1 and 0."""
+        if isinstance(value, bool) and info.field_name:
+            types = alternatives(cls.model_fields[info.field_name].annotation)
+            if bool not in types and (int in types or float in types):
+                raise PydanticKnownError("int_type")
+        return value
 
     @model_validator(mode="wrap")
     @classmethod

@@ -101,14 +101,14 @@ def _type_at(model: type[BaseModel], path: Sequence[int | str]) -> tuple[Any, li
     """The type of the setting at a path, and the bounds beside it."""
     found: tuple[Any, list[object]] = (model, [])
     for part in path:
-        steps = [step for one in _alternatives(found[0]) if (step := _step(one, part))]
+        steps = [step for one in alternatives(found[0]) if (step := _step(one, part))]
         found = steps[0] if steps else (Any, [])
     return found
 
 
 def _key_at(model: type[BaseModel], path: Sequence[int | str]) -> Any:
     """The type of the keys of the mapping at a path."""
-    return next(get_args(one)[0] for one in _alternatives(_type_at(model, path)[0]) if get_origin(one) is dict)
+    return next(get_args(one)[0] for one in alternatives(_type_at(model, path)[0]) if get_origin(one) is dict)
 
 
 def _step(annotation: Any, part: int | str) -> tuple[Any, list[object]] | None:
@@ -126,12 +126,12 @@ def _step(annotation: Any, part: int | str) -> tuple[Any, list[object]] | None:
 
 def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     """The names of the settings in the mapping at a path."""
-    models = [one for one in _alternatives(_type_at(model, path)[0]) if hasattr(one, "model_fields")]
+    models = [one for one in alternatives(_type_at(model, path)[0]) if hasattr(one, "model_fields")]
     return [field.alias or name for one in models for name, field in one.model_fields.items()]
 
 
-def _alternatives(annotation: Any) -> list[Any]:
-    """The members of a union, or the type alone."""
+def alternatives(annotation: Any) -> list[Any]:
+    """The members of a union without what is beside them, or the type alone."""
     if get_origin(annotation) in (Union, UnionType):
-        return [leaf for one in get_args(annotation) for leaf in _alternatives(one)]
-    return _alternatives(get_args(annotation)[0]) if get_origin(annotation) is Annotated else [annotation]
+        return [leaf for one in get_args(annotation) for leaf in alternatives(one)]
+    return alternatives(get_args(annotation)[0]) if get_origin(annotation) is Annotated else [annotation]

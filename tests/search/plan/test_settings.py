@@ -43,6 +43,10 @@ def test_a_name_is_none_that_the_storage_folder_needs_itself(name: str) -> None:
         {"metric": "f1"},
         {"start_with": {"target.epochs": 1}},
         {"patience": 3},
+        {"trials": True},
+        {"minutes": True},
+        {"seed": False},
+        {"gpus_per_trial": False},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from search.plan.plan import load_sweep
+from search.record.records import Outcome
 from search.show.times import print_times
 from search.storage.sweep_folder import Place, load_outcome
 from search.study.ledger import Ledger
@@ -23,6 +24,24 @@ def test_phases_add_up_over_sessions(swept: Place) -> None:
     assert second["search"] == begun["search"] > 0
 
 
+def _lines(outcome: Outcome) -> dict[str, str]:
+    """What is printed, by the first cell of each line."""
+    console = Console(file=io.StringIO(), width=100)
+    print_times(outcome, console)
+    return {line.split("\u2502")[1].strip(): line for line in console.file.getvalue().splitlines() if "\u2502" in line}
+
+
+def test_a_session_that_was_killed_has_no_shares(swept: Place) -> None:
+    """It has noted no time of its search, and idle time below zero is none."""
+    outcome = load_outcome(swept)
+    assert outcome is not None
+    trials = tuple(replace(record, times={"prepare": {"seconds": 4.0}}) for record in outcome.trials[:1])
+    lines = _lines(replace(outcome, trials=trials, phases={"start": 3.0}, slots=2))
+    assert "4.0" in lines["prepare"]
+    assert "%" not in lines["prepare"]
+    assert "idle, or between trials" not in lines
+
+
 def test_shares_are_of_all_slots_and_padding_of_all_tokens(swept: Place) -> None:
     outcome = load_outcome(swept)
     assert outcome is not None
@@ -31,10 +50,7 @@ def test_shares_are_of_all_slots_and_padding_of_all_tokens(swept: Place) -> None
         "prepare": {"seconds": 1.0},
     }
     trials = tuple(replace(record, times=times) for record in outcome.trials[:2])
-    console = Console(file=io.StringIO(), width=100)
-    print_times(replace(outcome, trials=trials, phases={"start": 3.0, "search": 10.0}, slots=2), console)
-    text = console.file.getvalue()
-    lines = {line.split("\u2502")[1].strip(): line for line in text.splitlines() if "\u2502" in line}
+    lines = _lines(replace(outcome, trials=trials, phases={"start": 3.0, "search": 10.0}, slots=2))
     assert "3.0" in lines["start"]
     assert all(words in lines["target.train"] for words in ("10.0", "50.0%", "180", "10.0%", "30%"))
     assert "2.0" in lines["prepare"]

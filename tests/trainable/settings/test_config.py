@@ -160,3 +160,33 @@ def test_settings_are_frozen_values() -> None:
     with pytest.raises(ConfigError, match="target.learning_rate"):
         build_config(BASE, {"target.learning_rate": float("nan")})
     assert TrialConfig.model_json_schema()["properties"]["seed"]["description"]
+
+
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("seed", "a whole number of at least 0 and below 2147483648"),
+        ("target.epochs", "a whole number from 1 to 1000"),
+        ("target.learning_rate", "a number above 0 and at most 10"),
+        ("target.train_rows", "a whole number of at least 2, or null"),
+        ("source.warmup_fraction", "a number from 0 to 1"),
+        ("source.dropout", "a number of at least 0 and below 1, or null"),
+    ],
+)
+def test_true_and_false_are_no_numbers(name: str, allowed: str, value: bool) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_config(BASE, {name: value})
+    assert caught.value.problems == (f"{name}: must be {allowed}, got {str(value).lower()}",)
+
+
+def test_no_number_of_a_data_set_is_a_truth_value() -> None:
+    dataset = {"csv": "a.csv", "split_seed": True, "test_fraction": False, "max_overlap": True}
+    with pytest.raises(ConfigError) as caught:
+        build_config({**BASE, "target": {"dataset": dataset}})
+    names = [problem.partition(":")[0].rpartition(".")[2] for problem in caught.value.problems]
+    assert names == ["test_fraction", "split_seed", "max_overlap"]
+
+
+def test_a_number_that_is_whole_may_stand_for_any_number() -> None:
+    assert build_config(BASE, {"target.learning_rate": 1, "source.enabled": True}).target.learning_rate == 1.0
