@@ -13,7 +13,7 @@ from search.export.proof import Proof
 from search.record.records import Outcome, Score, TestScore, TrialRecord
 from search.tracking.tracker import provenance
 from search.wording import format_score
-from trainable.data.sentences import shown_name
+from trainable.data.message_text import shown_name
 from trainable.model.limits import PACKAGE
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData

@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field, ValidationError
 
 from search.export.predictions_file import Labelled, check_output, write_labelled
 from search.show.data_settings import dataset_of
-from trainable.data.checks import check_texts
-from trainable.data.empty import empty_rows
-from trainable.data.raw import RawTable
-from trainable.data.reading import read_raw
-from trainable.data.sentences import at
-from trainable.data.tables import Table
+from trainable.data.checks.empty_texts import empty_rows
+from trainable.data.checks.splits import check_texts
+from trainable.data.message_text import at
+from trainable.data.read_splits import Table
+from trainable.data.reading.raw_table import RawTable
+from trainable.data.reading.read_tables import read_raw
 from trainable.errors import ConfigError
 from trainable.model.pretrained import check_folder, check_weights, load_classifier, load_tokenizer
 from trainable.settings.dataset import Dataset, Empty

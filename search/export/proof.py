@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from trainable.data.tables import Table, read_splits
+from trainable.data.read_splits import Table, read_splits
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import Encoded, kept_tokens, stage_data, tokenizer_fingerprint
 from trainable.inputs.split import Inputs

@@ -9,7 +9,7 @@ from search.check import Check
 from search.errors import PlanError
 from search.plan.plan import Plan, collect, encoder_problems
 from spaces import SpaceError
-from trainable.data.tables import read_splits
+from trainable.data.read_splits import read_splits
 from trainable.inputs.prepare import Prepared, stage_data
 from trainable.settings.config import Stage, TrialConfig
 

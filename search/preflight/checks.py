@@ -9,7 +9,7 @@ from search.cluster.probe import Node, versions
 from search.preflight.costliest import ORDER
 from search.preflight.forecast import Outlook
 from spaces import Point
-from trainable.data.sentences import plural
+from trainable.data.message_text import plural
 from trainable.inputs.prefix import CACHE_BYTES
 from trainable.preview.rehearsal import Rehearsal
 

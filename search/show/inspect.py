@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from search.show.data_settings import dataset_of
-from trainable.data.reading import KINDS
-from trainable.data.reading import locate as locate_data
-from trainable.data.sentences import shown_name
+from trainable.data.message_text import shown_name
+from trainable.data.reading.read_tables import KINDS
+from trainable.data.reading.read_tables import locate as locate_data
 from trainable.errors import ConfigError
 from trainable.model.limits import locate
 

@@ -15,7 +15,7 @@ from search.record.records import Outcome, TestScore, TrialRecord, ranked
 from search.show.view import counts_text, state_text
 from search.storage.sweep_folder import Place
 from search.wording import duration, format_score, format_settings, number, one_line
-from trainable.data.sentences import shown_name
+from trainable.data.message_text import shown_name
 
 _UNBOUNDED = 10_000  # characters
 

@@ -8,7 +8,7 @@ from search.record.comparison import compare
 from search.record.records import Comparison, Score, State, TrialRecord, ranked
 from search.record.trial_names import Role
 from spaces import Point
-from trainable.data.tables import short_name
+from trainable.data.read_splits import short_name
 from trainable.settings.config import TrialConfig
 
 

@@ -11,7 +11,7 @@ from search.study.ledger import Ledger
 from search.study.selection import trial_config
 from search.tracking.mlflow_events import ended, error_tags, reported, started
 from search.tracking.mlflow_runs import OF, ROLE
-from trainable.data.tables import short_name
+from trainable.data.read_splits import short_name
 from trainable.settings.dataset import Dataset
 
 SCORE = "score"

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from search.errors import PlanError, shown
 from search.plan.plan import load_plan
 from spaces import shipped
-from trainable.data.csv_files import read_csv
-from trainable.data.tables import examine
+from trainable.data.read_splits import examine
+from trainable.data.reading.csv_files import read_csv
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trainable.data.raw import RawTable
+from trainable.data.reading.raw_table import RawTable
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
 

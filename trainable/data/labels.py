@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.findings import Findings
-from trainable.data.raw import RawTable, is_unicode
-from trainable.data.sentences import at, quoted, short, some
+from trainable.data.check_results import Findings
+from trainable.data.message_text import at, quoted, short, some
+from trainable.data.reading.raw_table import RawTable, is_unicode
 from trainable.settings.dataset import Dataset
 
 EMPTY, UNCLEAR = -1, -2

@@ -10,8 +10,8 @@ from hashlib import blake2b
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from trainable.data.rows import Key, Table
-from trainable.data.sentences import quoted
+from trainable.data.examples import Key, Table
+from trainable.data.message_text import quoted
 from trainable.inputs.tokens import Tokens
 
 WARN_FROM = 0.05

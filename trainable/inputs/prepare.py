@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
-from trainable.data.reading import locate
-from trainable.data.tables import read_splits
+from trainable.data.read_splits import read_splits
+from trainable.data.reading.read_tables import locate
 from trainable.errors import ConfigError
 from trainable.inputs.fit import check_fit
 from trainable.inputs.legible import legibility

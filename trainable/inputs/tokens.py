@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from trainable.data.rows import Table
+from trainable.data.examples import Table
 from trainable.errors import ConfigError
 
 _CHUNK = 4096  # texts tokenised at a time, so that their ids never stand in Python lists all at once

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PretrainedConfig
 
-from trainable.data.splits import groups
-from trainable.data.tables import Splits, Table, examine, overlap
+from trainable.data.read_splits import Splits, Table, examine, overlap
+from trainable.data.stratified_split import groups
 from trainable.errors import ConfigError
 from trainable.inputs.fit import check_fit
 from trainable.inputs.legible import Legibility, legibility

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trainable.data.tables import Splits, examine
+from trainable.data.read_splits import Splits, examine
 from trainable.settings.dataset import Dataset
 from trainable.settings.wording import describe
 

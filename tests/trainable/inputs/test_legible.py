@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from trainable.data.tables import read_splits
+from trainable.data.read_splits import read_splits
 from trainable.inputs.legible import Legibility, legibility
 from trainable.inputs.prepare import prepare
 from trainable.inputs.tokens import tokenize

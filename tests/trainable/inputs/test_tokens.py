@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from trainable.data.rows import Table
+from trainable.data.examples import Table
 from trainable.errors import ConfigError
 from trainable.inputs.tokens import tokenize
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data import checks
+from trainable.data.check_results import Findings
+from trainable.data.checks import splits as checks
+from trainable.data.checks.empty_texts import empty_rows, without_empty
+from trainable.data.checks.similar_labels import variants_note
+from trainable.data.checks.unlabelled_splits import without_unlabelled
 from trainable.data.columns import Columns, columns_of
-from trainable.data.empty import empty_rows, without_empty
-from trainable.data.findings import Findings
+from trainable.data.examples import Origin, Table, overlap
 from trainable.data.labels import read_labels
-from trainable.data.raw import RawTable
-from trainable.data.reading import read_raw
-from trainable.data.rows import Origin, Table, overlap
-from trainable.data.splits import split_rows
-from trainable.data.unlabelled import without_unlabelled
-from trainable.data.variants import variants_note
+from trainable.data.reading.raw_table import RawTable
+from trainable.data.reading.read_tables import read_raw
+from trainable.data.stratified_split import split_rows
 from trainable.errors import ConfigError
 from trainable.settings.dataset import LEFT_OUT, Dataset
 

@@ -13,8 +13,8 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from trainable.data.rows import Table
-from trainable.data.tables import Splits, examine, read_splits
+from trainable.data.examples import Table
+from trainable.data.read_splits import Splits, examine, read_splits
 from trainable.errors import ConfigError
 from trainable.inputs.tokens import tokenize
 from trainable.progress import Report

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trainable.data.findings import Findings
-from trainable.data.raw import RawTable
-from trainable.data.sentences import at
+from trainable.data.check_results import Findings
+from trainable.data.message_text import at
+from trainable.data.reading.raw_table import RawTable
 from trainable.settings.dataset import Dataset
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from trainable.data.raw import RawTable, check_columns, counted
+from trainable.data.reading.raw_table import RawTable, check_columns, counted
 from trainable.errors import ConfigError
 
 _EXPECTED = 'give one object such as {"text": "...", "label": "..."} a line, or one array of such objects'

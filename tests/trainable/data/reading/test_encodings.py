@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from trainable.data.encodings import decode
-from trainable.data.reading import read_raw
+from trainable.data.reading.encodings import decode
+from trainable.data.reading.read_tables import read_raw
 from trainable.errors import ConfigError
 from trainable.settings.config import Dataset
 

@@ -6,7 +6,7 @@ import io
 import pandas
 import pytest
 
-from trainable.data.csv_files import read_csv
+from trainable.data.reading.csv_files import read_csv
 from trainable.errors import ConfigError
 from trainable.settings.dataset import SEPARATORS
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.rows import Key
+from trainable.data.examples import Key
 
 
 def groups(keys: Sequence[Key]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

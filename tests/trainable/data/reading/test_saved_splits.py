@@ -6,8 +6,8 @@ import datasets
 import pytest
 from pydantic import ValidationError
 
-from trainable.data.saved_splits import assign
-from trainable.data.tables import Splits, examine, read_splits
+from trainable.data.read_splits import Splits, examine, read_splits
+from trainable.data.reading.saved_splits import assign
 from trainable.errors import ConfigError
 from trainable.settings.config import Dataset
 

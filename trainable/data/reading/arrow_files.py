@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainable.data.raw import RawTable, check_columns
-from trainable.data.saved_splits import assign
+from trainable.data.reading.raw_table import RawTable, check_columns
+from trainable.data.reading.saved_splits import assign
 from trainable.errors import ConfigError
 from trainable.hub import load_from_hub
 from trainable.settings.dataset import LEFT_OUT, Split

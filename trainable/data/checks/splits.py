@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from trainable.data.checks.similar_labels import variants
+from trainable.data.examples import Key, Origin, overlapping
 from trainable.data.labels import UNCLEAR
-from trainable.data.raw import RawTable, is_unicode
-from trainable.data.rows import Key, Origin, overlapping
-from trainable.data.sentences import at, plural, quoted, short, some
-from trainable.data.splits import groups
-from trainable.data.variants import variants
+from trainable.data.message_text import at, plural, quoted, short, some
+from trainable.data.reading.raw_table import RawTable, is_unicode
+from trainable.data.stratified_split import groups
 
 MAX_CHARACTERS = 1_000_000
 """Of a text. No `padding_length` reads as many, and each further megabyte takes seconds and 60 MB to tokenise."""
 
 
 def check_texts(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[int], list[str]]:
-    """Find the cells that hold something else than usable text; empty ones are left to `trainable.data.empty`.
+    """Find the cells that hold something else than usable text; `empty_texts` handles empty ones.
 
     Returns:
         the rows (0-based), and a sentence for each kind of mistake.

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from trainable.data.quotes import Record, why_suspicious
-from trainable.data.raw import RawTable, check_columns, counted
-from trainable.data.separators import likelier
+from trainable.data.reading.csv_quotes import Record, why_suspicious
+from trainable.data.reading.csv_separators import likelier
+from trainable.data.reading.raw_table import RawTable, check_columns, counted
 from trainable.errors import ConfigError
 from trainable.settings.dataset import SEPARATORS
 

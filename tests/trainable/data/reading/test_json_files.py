@@ -5,7 +5,7 @@ import json
 import pandas
 import pytest
 
-from trainable.data.json_files import read_json
+from trainable.data.reading.json_files import read_json
 from trainable.errors import ConfigError
 
 ROWS = [{"text": f"words {i}\n[,]", "label": i % 2} for i in range(5)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.raw import RawTable
+from trainable.data.reading.raw_table import RawTable
 
 Key = tuple[str, str | None]
 

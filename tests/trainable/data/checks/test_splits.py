@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainable.data.tables import examine, read_splits
+from trainable.data.read_splits import examine, read_splits
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trainable.data.findings import Findings
-from trainable.data.raw import RawTable
-from trainable.data.saved_splits import SPLITS
+from trainable.data.check_results import Findings
+from trainable.data.reading.raw_table import RawTable
+from trainable.data.reading.saved_splits import SPLITS
 from trainable.settings.dataset import Dataset
 
 

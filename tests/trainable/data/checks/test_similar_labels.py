@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from trainable.data.sentences import quoted, shown_name
-from trainable.data.tables import read_splits
-from trainable.data.variants import variants
+from trainable.data.checks.similar_labels import variants
+from trainable.data.message_text import quoted, shown_name
+from trainable.data.read_splits import read_splits
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
 from trainable.settings.yaml_file import parse_value

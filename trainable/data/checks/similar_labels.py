@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from trainable.data.labels import plain
-from trainable.data.sentences import UNSEEN, plural, quoted
+from trainable.data.message_text import UNSEEN, plural, quoted
 
 _MOST = 5  # groups that a sentence names
 _LONGEST = 400  # characters of a mapping that a sentence shows whole

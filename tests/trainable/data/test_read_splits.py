@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainable.data.splits import split_rows
-from trainable.data.tables import Splits, overlap, read_splits
+from trainable.data.read_splits import Splits, overlap, read_splits
+from trainable.data.stratified_split import split_rows
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
 

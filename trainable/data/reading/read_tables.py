@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainable.data.arrow_files import read_folder, read_hub, read_parquet
-from trainable.data.csv_files import read_csv
-from trainable.data.encodings import decode
-from trainable.data.json_files import read_json
-from trainable.data.raw import RawTable
-from trainable.data.saved_splits import SPLITS
+from trainable.data.reading.arrow_files import read_folder, read_hub, read_parquet
+from trainable.data.reading.csv_files import read_csv
+from trainable.data.reading.encodings import decode
+from trainable.data.reading.json_files import read_json
+from trainable.data.reading.raw_table import RawTable
+from trainable.data.reading.saved_splits import SPLITS
 from trainable.errors import ConfigError
 from trainable.settings.dataset import LEFT_OUT, Dataset
 

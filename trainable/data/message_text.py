@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # it takes pyarrow, which a report does without
-    from trainable.data.raw import RawTable
+    from trainable.data.reading.raw_table import RawTable
 
 UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 """Letters and marks that cannot be seen, though Python calls them printable: fillers, joiners, variation selectors."""
