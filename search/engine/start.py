@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from search.errors import HaltError, PlanError
 from search.plan.changes import changed_data, check_older, why_taken
+from search.plan.data_use import DataUse, from_text, to_text
 from search.plan.plan import Plan, load_sweep
 from search.preflight.rehearsal_process import RehearsalProcess
 from search.record.records import Outcome
@@ -55,15 +56,15 @@ def start_sweep(
 
 
 def _begin(plan: Plan, place: Place, address: str | None, process: RehearsalProcess | None) -> Outcome:
-    from search.plan.data import check_data, fingerprints
+    from search.plan.data import check_data
     from search.propose.start_from import take_over
     from search.study.foundations import foundations
 
     storage = place.storage
     prepared = check_data(plan, storage)
     if plan.settings.start_from:
-        take_over(plan, storage, fingerprints(prepared))  # only to be told now if that cannot be
-    origin = {"id": uuid.uuid4().hex, "storage": str(storage.absolute()), "data": fingerprints(prepared)}
+        take_over(plan, storage, prepared)  # only to be told now if that cannot be
+    origin = {"id": uuid.uuid4().hex, "storage": str(storage.absolute()), "data": to_text(prepared)}
     origin["foundations"] = foundations(plan, storage, prepared)
     try:
         lock = make_folder(place, {**plan.to_mapping(), **origin})
@@ -108,12 +109,12 @@ def _resume(place: Place, address: str | None, overrides: Mapping[str, str] | No
 
         return deliver_rest(outcome, plan, place)
     check_storage(storage)
-    from search.plan.data import check_data, fingerprints
+    from search.plan.data import check_data
     from search.study.foundations import changed, foundations
 
     prepared, facts = check_data(plan, storage), load_facts(place)
     stands_on = foundations(plan, storage, prepared)
-    problems = changed_data(facts["data"], fingerprints(prepared))
+    problems = changed_data(from_text(facts["data"]), prepared)
     if "foundations" in facts:  # or a version began it that did not look at encoders
         problems = changed(facts["foundations"], stands_on)
     if problems:
@@ -135,7 +136,7 @@ def extend_sweep(name: str, storage: Path, trials: int, address: str | None = No
 def _run(
     plan: Plan,
     place: Place,
-    prepared: "dict[str, Prepared]",
+    prepared: "Mapping[DataUse, Prepared]",
     address: str | None,
     process: RehearsalProcess | None = None,
 ) -> Outcome:

@@ -1,6 +1,7 @@
 """The sweep itself: folder, Ray, Tune, and what remains at the end. Read `run_sweep` first."""
 
 import uuid
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
@@ -28,7 +29,8 @@ from search.engine.schedulers import build_scheduler
 from search.engine.searcher import TruthfulSearcher
 from search.engine.trial_runs import TrialRuns
 from search.errors import HaltError
-from search.plan.data import data_check, fingerprints
+from search.plan.data import data_check
+from search.plan.data_use import DataUse
 from search.plan.plan import Plan
 from search.preflight import preflight
 from search.preflight.rehearsal_process import RehearsalProcess
@@ -59,7 +61,7 @@ _VARIABLES = class_cache.ENV_VARS_TO_PROPAGATE
 def run_sweep(
     plan: Plan,
     place: Place,
-    prepared: dict[str, Prepared],
+    prepared: Mapping[DataUse, Prepared],
     address: str | None,
     process: RehearsalProcess | None = None,
 ) -> Outcome:
@@ -75,7 +77,7 @@ def run_sweep(
     ):
         ledger = Ledger(place.study, settings, plan.space, plan.base.get("seed", 0))
         if settings.start_from and ledger.noted(START_FROM) is None:
-            ledger.note(START_FROM, take_over(plan, place.storage, fingerprints(prepared)))
+            ledger.note(START_FROM, take_over(plan, place.storage, prepared))
         note_versions(ledger)
         budget = Budget(settings, ledger)
         if opened_run(plan, place, ledger) is None:
@@ -215,18 +217,18 @@ def _trainable(plan: Plan, place: Place, gpus: float) -> Any:
     return tune.with_resources(bound, {"CPU": settings.cpus_per_trial, "GPU": gpus})
 
 
-def _open_run(tracker: Tracker, plan: Plan, ledger: Ledger, prepared: dict[str, Prepared]) -> str:
+def _open_run(tracker: Tracker, plan: Plan, ledger: Ledger, prepared: Mapping[DataUse, Prepared]) -> str:
     """Open the sweep's MLflow run and return its id."""
     settings = plan.settings
     datasets = [
         DatasetInfo(
             name=made.name,
             fingerprint=made.fingerprint,
-            context=key.split()[0],
+            context=use.stage,
             rows=sum(len(split.labels) for split in made.splits.values()),
             columns={"text": "string", "label": "string"},
         )
-        for key, made in prepared.items()
+        for use, made in prepared.items()
     ]
     parameters = {f"sweep.{name}": value for name, value in settings.model_dump(mode="json").items()}
     parameters["sweep.tracking_uri"] = redact(tracker.uri)

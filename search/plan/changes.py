@@ -1,11 +1,12 @@
 """How an experiment differs from what a sweep's folder holds, each difference by its dotted path."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from search.errors import PlanError
+from search.plan.data_use import DataUse
 from search.plan.plan import Plan
 from search.plan.settings import CHANGEABLE, SweepSettings
 from search.redaction import redact
@@ -68,13 +69,13 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, 
     return {name: pair for name, pair in pairs.items() if _text(pair[0]) != _text(pair[1])}
 
 
-def changed_data(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    """Sentences on data sets whose fingerprints (by `stage name` and their first digits) are not the same."""
-    names = dict.fromkeys(key.rpartition(" ")[0] for key, _ in sorted(set(there.items()) ^ set(here.items())))
+def changed_data(there: Iterable[DataUse], here: Iterable[DataUse]) -> list[str]:
+    """Sentences on data sets that do not have the same fingerprints there and here."""
+    names = dict.fromkeys((use.stage, use.name) for use in sorted(set(there) ^ set(here)))
     return [
         f"the {stage}'s data set {name!r} or its tokenizer has changed since the sweep began; put back what was there, "
         "or run another sweep on what is there now"
-        for stage, _, name in (name.partition(" ") for name in names)
+        for stage, name in names
     ]
 
 

@@ -1,12 +1,13 @@
 """Checks and tokenises every data set that a plan may use, before anything starts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
 
 from search.check import Check
 from search.errors import PlanError
+from search.plan.data_use import DataUse
 from search.plan.plan import Plan, collect, encoder_problems
 from spaces import SpaceError
 from trainable.data.read_splits import read_splits
@@ -17,13 +18,13 @@ Use = tuple[str, Stage, TrialConfig]
 """A stage of a trial that may come: its name, itself, and the trial."""
 
 
-def check_data(plan: Plan, storage: Path) -> dict[str, Prepared]:
+def check_data(plan: Plan, storage: Path) -> dict[DataUse, Prepared]:
     """Read, check and tokenise every data set that a trial may use, so that no trial has to.
 
     Nothing is written, into the cache neither, before all of them have been read and found right.
 
     Returns:
-        What was prepared, by `stage dataset-name`; the same data stand once for each encoder.
+        What was prepared, by its use; the same data appear once for each tokenizer.
 
     Raises:
         PlanError: naming every mistake in the data.
@@ -31,11 +32,11 @@ def check_data(plan: Plan, storage: Path) -> dict[str, Prepared]:
     workspace = plan.workspace(storage)
     uses = list(uses_of(plan))
     problems = [*encoder_problems(plan), *_data_problems(uses, workspace.roots)]
-    prepared: dict[str, Prepared] = {}
+    prepared: dict[DataUse, Prepared] = {}
     for name, stage, config in uses if not problems else ():
         made = collect(problems, partial(stage_data, config, stage, workspace))
         if made is not None:
-            prepared[f"{name} {made.name} {made.fingerprint[:8]}"] = made
+            prepared[DataUse(name, made.name, made.fingerprint)] = made
     if problems:
         raise PlanError(problems)
     return prepared
@@ -72,9 +73,9 @@ def uses_of(plan: Plan) -> Iterator[Use]:
                 yield name, stage, config
 
 
-def data_check(prepared: dict[str, Prepared]) -> Check:
+def data_check(prepared: Mapping[DataUse, Prepared]) -> Check:
     """The data that were prepared as a line of the checklist; notes and warnings name the data set."""
-    rows = [f"{name.rpartition(' ')[0]} ({len(made.splits['train'].labels)})" for name, made in prepared.items()]
+    rows = [f"{use.stage} {use.name} ({len(made.splits['train'].labels)})" for use, made in prepared.items()]
     notes = [f"{made.name}: {said}" for made in prepared.values() for said in (*made.warnings, *made.notes)]
     warned = any(made.warnings for made in prepared.values())
     said = (
@@ -82,8 +83,3 @@ def data_check(prepared: dict[str, Prepared]) -> Check:
         *dict.fromkeys(notes),
     )  # several stages or encoders may share a data set
     return Check("data", "warning" if warned else "ok", said)
-
-
-def fingerprints(prepared: dict[str, Prepared]) -> dict[str, str]:
-    """What each data set holds, as a hash, by its name."""
-    return {key: made.fingerprint for key, made in prepared.items()}

@@ -1,6 +1,6 @@
 """What an older sweep has learnt, for the sampler of a new one: its trials where the two spaces agree."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import PlanError
 from search.plan.changes import Difference, check_older, describe, flat
+from search.plan.data_use import DataUse, from_text
 from search.plan.plan import Plan
 from search.propose.sampler_study import condensed, known_trial, trial_to_json
 from search.storage.patience import check_free
@@ -23,7 +24,7 @@ MOST = 1000
 _LISTED = 8  # differences that the note names
 
 
-def take_over(plan: Plan, storage: Path, data: Mapping[str, str]) -> dict[str, Any]:
+def take_over(plan: Plan, storage: Path, data: Iterable[DataUse]) -> dict[str, Any]:
     """Trials of the sweep that `sweep.start_from` names, for the sampler alone, and a note of where they are from.
 
     A trial agrees if its settings are a point of this sweep's space, and if what only the older sweep searched has
@@ -32,7 +33,7 @@ def take_over(plan: Plan, storage: Path, data: Mapping[str, str]) -> dict[str, A
     Args:
         plan: the new sweep.
         storage: the folder of both.
-        data: fingerprints of the new sweep's data, as its plan holds them.
+        data: which data the new sweep uses.
 
     Returns:
         `trials` as JSON (see `trial_from_json`), and `note`, a sentence.
@@ -49,7 +50,7 @@ def take_over(plan: Plan, storage: Path, data: Mapping[str, str]) -> dict[str, A
         raise PlanError([f"sweep.start_from: {what}; leave it out, or widen the space"])
     trials = condensed(agreeing, plan.settings.direction, MOST)
     note = f"the sampler knew {len(trials)} of the {len(ended)} trials that ended in {name} before the first one here"
-    sentences = [*(describe(*item) for item in differing.items()), *_other_data(facts["data"], data)]
+    sentences = [*(describe(*item) for item in differing.items()), *_other_data(from_text(facts["data"]), data)]
     if sentences:
         more = [f"and {len(sentences) - _LISTED} more"] if len(sentences) > _LISTED else []
         note += f", where other things were fixed: {'; '.join(sentences[:_LISTED] + more)}"
@@ -90,14 +91,14 @@ def _point(plan: Plan, settings: Mapping[str, Any]) -> Point:
     return {name: given[name] for name in plan.space.active(given) if name in given}
 
 
-def _other_data(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+def _other_data(there: Iterable[DataUse], here: Iterable[DataUse]) -> list[str]:
     """Data sets of the same name that are not the same: no fingerprint of the one is among those of the other."""
     first, second = _by_name(there), _by_name(here)
     return [f"the {name}'s data" for name in sorted(first.keys() & second.keys()) if not first[name] & second[name]]
 
 
-def _by_name(data: Mapping[str, str]) -> dict[str, set[str]]:
+def _by_name(data: Iterable[DataUse]) -> dict[str, set[str]]:
     prints: dict[str, set[str]] = {}
-    for key, fingerprint in data.items():
-        prints.setdefault(key.rpartition(" ")[0], set()).add(fingerprint)
+    for use in data:
+        prints.setdefault(f"{use.stage} {use.name}", set()).add(use.fingerprint)
     return prints

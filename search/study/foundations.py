@@ -6,6 +6,7 @@ from typing import Any
 
 from search.cluster.probe import versions
 from search.plan.data import uses_of
+from search.plan.data_use import DataUse
 from search.plan.plan import Plan
 from search.study.ledger import Ledger
 from trainable.inputs.prepare import Prepared, stage_data
@@ -19,11 +20,11 @@ VERSIONS = "versions"
 _PUT_BACK = "put back what was there, or run the experiment under another name (--set sweep.name=...)"
 
 
-def foundations(plan: Plan, storage: Path, prepared: Mapping[str, Prepared]) -> Foundations:
+def foundations(plan: Plan, storage: Path, prepared: Mapping[DataUse, Prepared]) -> Foundations:
     """Fingerprints of all encoders, tokenizers and data sets that a trial may use, by what `check_data` prepared."""
     found: dict[str, set[str]] = {}
-    for key, made in prepared.items():
-        found.setdefault(key.rpartition(" ")[0], set()).add(made.data_fingerprint)
+    for use, made in prepared.items():
+        found.setdefault(f"{use.stage} {use.name}", set()).add(made.data_fingerprint)
     given = [value for name, value in plan.space.corners() if name == "encoder"] or [plan.base["encoder"]]
     names = {
         resolve(str(encoder), plan.roots): encoder for encoder in given

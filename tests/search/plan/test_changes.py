@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from search.plan.changes import changed_data, differences, why_taken
+from search.plan.data_use import DataUse
 from search.plan.plan import Plan, build_plan
 from search.redirect_output import to_file
 from search.storage.sweep_folder import Place, change_facts, load_facts, make_folder
@@ -112,12 +113,13 @@ def test_a_folder_that_is_no_sweep(blocks: dict[str, Any], tmp_path: Path) -> No
 
 
 def test_changed_data_are_named() -> None:
-    there = {"source films 11111111": "11111111a", "target my tweets 22222222": "22222222a"}
-    assert changed_data(there, dict(there)) == []
-    (told,) = changed_data(there, there | {"target my tweets 33333333": "33333333a"})
+    films, tweets = DataUse("source", "films", "11111111a"), DataUse("target", "my tweets", "22222222a")
+    changed = tweets._replace(fingerprint="33333333a")
+    assert changed_data([films, tweets], [films, tweets]) == []
+    (told,) = changed_data([films, tweets], [films, tweets, changed])
     assert told.startswith("the target's data set 'my tweets' or its tokenizer has changed since the sweep began; ")
-    gone = {"source films 11111111": "11111111a", "target my tweets 33333333": "33333333a"}
-    assert [line.split(" or ")[0] for line in changed_data(there, gone)] == ["the target's data set 'my tweets'"]
+    said = changed_data([films, tweets], [films, changed])
+    assert [line.split(" or ")[0] for line in said] == ["the target's data set 'my tweets'"]
 
 
 def test_a_changed_plan_and_an_old_outcome_never_stand_together(blocks: dict[str, Any], place: Place) -> None:

@@ -390,7 +390,7 @@ def test_data_of_every_stage_and_choice_are_checked(blocks: dict[str, Any], tmp_
 
 def test_data_are_prepared_once_for_each_use(blocks: dict[str, Any], tmp_path: Path) -> None:
     prepared = check_data(load_plan(written(blocks, tmp_path)), tmp_path / "runs")
-    assert sorted(key.split()[0] for key in prepared) == ["source", "target"]
+    assert sorted(use.stage for use in prepared) == ["source", "target"]
 
 
 def test_a_relative_file_is_looked_up_beside_the_experiment(

@@ -11,6 +11,7 @@ import pytest
 
 from search.engine.budget import Budget
 from search.errors import PlanError
+from search.plan.data_use import DataUse, to_text
 from search.plan.plan import Plan, build_plan
 from search.propose.start_from import take_over
 from search.record.records import State
@@ -19,7 +20,7 @@ from search.study.ledger import START_FROM, Ledger
 from search.study.summary import summarise
 
 RATE = {"float": [1e-4, 1e-2], "log": True}
-DATA = {"source films 12345678": "12345678abc", "target tweets 87654321": "87654321abc"}
+DATA = [DataUse("source", "films", "12345678abc"), DataUse("target", "tweets", "87654321abc")]
 
 Made = tuple[Plan, Ledger]
 Make = Callable[..., Made]
@@ -46,7 +47,7 @@ def make(blocks: dict[str, Any], storage: Path) -> Make:
         changed["trial"]["target"] |= target or {}
         changed["space"] = {"target.learning_rate": RATE} if space is None else space
         plan, place = build_plan(changed, (Path(),), name), Place(storage, name)
-        make_folder(place, plan.to_mapping() | {"id": name, "data": DATA})
+        make_folder(place, plan.to_mapping() | {"id": name, "data": to_text(DATA)})
         ledger = Ledger(place.study, plan.settings, plan.space, 0)
         for _ in range(trials):
             record = ledger.begin()
@@ -148,7 +149,7 @@ def test_a_source_that_was_always_off_is_a_choice_now(make: Make, storage: Path)
 def test_the_note_names_what_is_fixed_otherwise(make: Make, storage: Path, films_csv: Path) -> None:
     make("old", target={"epochs": 2, "dataset": {"csv": str(films_csv)}}, trials=2)
     plan, _ = make("new", target={"epochs": 4}, start_from="old")
-    note = take_over(plan, storage, {**DATA, "source films 12345678": "other"})["note"]
+    note = take_over(plan, storage, [DataUse("source", "films", "other"), DATA[1]])["note"]
     assert "knew 2 of the 2 trials" in note
     assert "target.epochs: 2 there, 4 here" in note
     assert "target.dataset.csv: " in note
