@@ -25,6 +25,7 @@ from trainable.inputs.fit import check_fit
 from trainable.inputs.legible import legibility
 from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
 from trainable.model import limits
+from trainable.model.encoder import check_runs
 from trainable.model.pretrained import load_config, load_tokenizer
 from trainable.settings.config import Stage, TrialConfig
 from trainable.settings.dataset import Dataset
@@ -32,6 +33,8 @@ from trainable.store.checksums import digest_of
 from trainable.store.files import write_file
 from trainable.workspace import Workspace
 
+_TRIED_TOKENS = 8
+"""To how many tokens the two texts are cut that show whether an encoder takes what its tokenizer gives."""
 _FORMAT = 1  # of the cache file; raise it when what stands in there changes
 
 
@@ -140,6 +143,8 @@ def _prepare(
     tokens = _load(file, list(tables)) if file else None
     if tokens is None:
         tokens = {split: tokenize(tokenizer, table) for split, table in tables.items()}
+        first = tokens["train"]
+        check_runs(encoder_folder, first.batch(np.arange(2), _TRIED_TOKENS), first.template.pad_id)
         if file:
             _save(file, tokens)
     encoded = {split: Encoded(tokens[split], table.labels) for split, table in tables.items()}

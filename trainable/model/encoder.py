@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from trainable.errors import ConfigError
-from trainable.model.layers import Anatomy, anatomy, layers_of
+from trainable.model.layers import Anatomy, anatomy, layers_of, name_of
 from trainable.model.limits import Limits, limits, locate
 from trainable.model.pretrained import load_classifier, load_config, load_tokenizer, outline
 from trainable.seeds import seed_of
@@ -79,8 +79,7 @@ def _pristine(encoder: str, classes: int, weights: str) -> tuple[PreTrainedModel
         model, differences = load_classifier(source, what, num_labels=classes, ignore_mismatched_sizes=True)
     finally:
         logging.set_verbosity(verbosity)
-    # A head that looks for the last token finds it by the padding, which is the tokenizer's.
-    if model.config.pad_token_id is None or "pad_token_id" in inspect.getsource(type(model).forward):
+    if _reads_padding(model):
         model.config.pad_token_id = load_tokenizer(source).pad_token_id
     missing = {name: p for name, p in model.named_parameters() if name in differences.new}
     in_head = head_names(model)
@@ -94,6 +93,11 @@ def _pristine(encoder: str, classes: int, weights: str) -> tuple[PreTrainedModel
                 f"another shape, such as {lacking[0]}"
             )
     return model, drawn
+
+
+def _reads_padding(model: PreTrainedModel) -> bool:
+    """Whether the head looks for the last token: it finds it by the padding, which is the tokenizer's."""
+    return model.config.pad_token_id is None or "pad_token_id" in inspect.getsource(type(model).forward)
 
 
 def head_names(model: PreTrainedModel) -> set[str]:
@@ -177,14 +181,39 @@ def usable_limits(encoder: str) -> Limits:
         ConfigError: if there is no such encoder, or its layers cannot be told apart.
     """
     bounds = limits(encoder)
-    _outline(encoder)
+    _outline(locate(encoder))
     return bounds
 
 
 @lru_cache
-def _outline(encoder: str) -> tuple[PreTrainedModel, Anatomy]:
-    model = outline(locate(encoder))
+def _outline(source: str) -> tuple[PreTrainedModel, Anatomy]:
+    model = outline(source)
     return model, anatomy(model)
+
+
+def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int) -> None:
+    """Run an encoder, with a classifier on it, over a batch of its tokenizer's; none of its weights is read.
+
+    Args:
+        source: the folder, or hub name.
+        batch: `input_ids` and what else a trial feeds, each of shape (B, T).
+        pad_id: the tokenizer's id of the padding.
+
+    Raises:
+        ConfigError: if it cannot take the batch.
+    """
+    model, _ = _outline(source)
+    if _reads_padding(model):
+        model.config.pad_token_id = pad_id
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(**batch)
+    except Exception as error:  # the code of a model that takes something else than text raises anything
+        raise ConfigError(
+            f"{name_of(model)} cannot be run on the {' and '.join(batch)} of its tokenizer "
+            f"({type(error).__name__}: {error!s:.200}); choose another encoder"
+        ) from None
 
 
 @lru_cache
@@ -194,7 +223,7 @@ def trained_weights(encoder: str, frozen_layers: int) -> int:
     Raises:
         ConfigError: if the encoder has fewer layers.
     """
-    model, parts = _outline(encoder)
+    model, parts = _outline(locate(encoder))
     _check_count(model, frozen_layers)
     frozen = parts.weights_below(frozen_layers) if frozen_layers else []
     return sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in frozen)

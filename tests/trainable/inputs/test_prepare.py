@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoModel, AutoTokenizer, TapasConfig
 
 from trainable.errors import ConfigError
 from trainable.inputs import prepare as module
@@ -36,6 +37,22 @@ def test_cache_changes_nothing_and_is_mapped(films_csv: Path, tiny_bert: str, tm
     assert plain.fingerprint == read.fingerprint
     assert not read.splits["train"].tokens.sequences[0].ids.flags.owndata  # the file's pages, no copy
     assert [file.suffix for file in tmp_path.iterdir()] == [".safetensors"]
+
+
+def test_an_encoder_that_cannot_take_what_its_tokenizer_gives(films_csv: Path, tiny_bert: str, tmp_path: Path) -> None:
+    """TAPAS wants seven types for each token; it is refused by name, and nothing is kept."""
+    encoder, cache = str(tmp_path / "tapas"), tmp_path / "cache"
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
+    AutoModel.from_config(TapasConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(encoder)
+    tokenizer.save_pretrained(encoder)
+    with pytest.raises(ConfigError) as caught:
+        prepare(Dataset(csv=films_csv.name), encoder, [films_csv.parent], cache)
+    (problem,) = caught.value.problems
+    begin = f"encoder: {encoder!r} (tapas) cannot be run on the input_ids and attention_mask and token_type_ids of its"
+    assert problem.startswith(begin)
+    assert "IndexError: too many indices" in problem
+    assert not cache.exists()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
