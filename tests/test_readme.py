@@ -173,6 +173,6 @@ def test_the_prose_keeps_to_its_width() -> None:
         f"{page.name}: {line}"
         for page in (README, SETTINGS, ROOT / "docs" / "architecture.md")
         for line in page.read_text().splitlines()
-        if len(line) > 120
+        if len(line) > 120 and not line.startswith("|")
     ]
     assert long == []
