@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from trainable.errors import ConfigError, TrialError
-from trainable.model.limits import resolve
+from trainable.model.limits import resolve_encoder
 from trainable.progress import Report
 from trainable.settings.config import COMPARED_AT, TrialConfig, build_config
 from trainable.settings.wording import shown
@@ -58,7 +58,7 @@ def _config(
         target = config.target.model_copy(update={"evaluate_at": COMPARED_AT})
         config = config.model_copy(update={"target": target})
     parts = max(config.micro_batches, _count(sweep, "workers_per_trial"))
-    return config.model_copy(update={"encoder": resolve(config.encoder, roots), "micro_batches": parts})
+    return config.model_copy(update={"encoder": resolve_encoder(config.encoder, roots), "micro_batches": parts})
 
 
 def _mapping(blocks: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -40,7 +40,7 @@ def disk_is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def in_words(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """What ended a trial: a sentence made for readers as it is, any other exception with its kind and place.
 
     The traceback of the latter goes to stderr, which is the worker's log.

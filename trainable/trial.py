@@ -12,13 +12,13 @@ from trainable.checkpoint import resume_target, write_checkpoint
 from trainable.clock import Clock
 from trainable.compute.device import Ranks, pick_device, resolve_precision
 from trainable.errors import ConfigError
-from trainable.inputs.prefix import PrefixStore
+from trainable.inputs.frozen_output import FrozenOutputStore
 from trainable.inputs.prepare import Prepared, stage_data, subset
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
 from trainable.loop.optimizers import STEADY
 from trainable.loop.training import StageTraining
-from trainable.model.encoder import fingerprint, new_model, usable_limits
+from trainable.model.encoder import checked_limits, fingerprint, new_model
 from trainable.model.limits import limit_problems
 from trainable.progress import Report, Setting
 from trainable.settings.config import Stage, TrialConfig
@@ -51,9 +51,9 @@ class Trial:
     finished: bool = False
 
     def __post_init__(self) -> None:
-        if problems := limit_problems(self.config.model_dump(), usable_limits(self.config.encoder)):
+        if problems := limit_problems(self.config.model_dump(), checked_limits(self.config.encoder)):
             raise ConfigError(problems)
-        if not self.workspace.knows(fingerprint(self.config.encoder)):
+        if not self.workspace.allows(fingerprint(self.config.encoder)):
             raise ConfigError(f"encoder: {self.config.encoder!r}: its weights were changed while the sweep ran")
         self.device, self.clock = pick_device(), Clock()
         self._target: StageTraining | None = None
@@ -75,12 +75,12 @@ class Trial:
             self._source_key = source_key(self.config, prepared, setting)
         folder = self.workspace.cache / "stages" / self._source_key
         trained_here = False
-        if not self.ranks.agree(self.ranks.rank == 0 and is_done(folder)):
+        if not self.ranks.broadcast_flag(self.ranks.rank == 0 and is_done(folder)):
             with self.clock.part("prepare"):
                 model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
                 training = StageTraining(model, *self.splits(prepared, stage), stage, setting)
             if stage.epochs > 1 or stage.schedule in STEADY:  # a single epoch reads each output once
-                self._skip_frozen(training, prepared)
+                self._reuse_frozen_output(training, prepared)
             trunk = self.workspace.cache / "ladders" / trunk_key(self.config, prepared, setting)
             for report in train_once(training, prepared.label_names, folder, trunk):
                 trained_here = trained_here or report.step > 0  # step 0 says only that another trial trains it
@@ -96,14 +96,14 @@ class Trial:
             model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
             kept = source is not None and transfer(source, model, prepared.label_names, head)
             self._target = StageTraining(model, *self.splits(prepared, stage), stage, setting)
-        self._skip_frozen(self._target, prepared)
+        self._reuse_frozen_output(self._target, prepared)
         resumed = self.resume is not None and resume_target(self._target, self.resume)
         if kept and not resumed:
             metrics = self._target.scores()
             yield Report("target", 0, 0.0, 0.0, {f"target.zero_shot.{name}": value for name, value in metrics.items()})
         yield from self._target.reports()
 
-    def _skip_frozen(self, training: StageTraining, prepared: Prepared) -> None:
+    def _reuse_frozen_output(self, training: StageTraining, prepared: Prepared) -> None:
         """Let a stage with frozen layers take their output from the cache."""
         stage, config = training.stage, self.config
         if not (stage.frozen_layers and stage.padding == "longest" and self.workspace.reuse_frozen):
@@ -115,7 +115,9 @@ class Trial:
         precision = training.setting.precision
         folder = self.workspace.cache / "prefix"
         with self.clock.part("frozen layers"):
-            training.skip_frozen(PrefixStore(folder, weights, prepared.fingerprint, precision, self.device))
+            training.reuse_frozen_output(
+                FrozenOutputStore(folder, weights, prepared.fingerprint, precision, self.device)
+            )
 
     def prepared(self, stage: Stage) -> Prepared:
         """A stage's data as token ids.
@@ -126,7 +128,7 @@ class Trial:
         made = stage_data(self.config, stage, self.workspace)
         name = "source" if stage is self.config.source else "target"
         self._data[name] = StageData.of(made)
-        if not self.workspace.knows(made.data_fingerprint, made.tokenizer_fingerprint):
+        if not self.workspace.allows(made.data_fingerprint, made.tokenizer_fingerprint):
             raise ConfigError(f"{name}: the data set {made.name!r} or its tokenizer was changed while the sweep ran")
         return made
 

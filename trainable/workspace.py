@@ -14,9 +14,9 @@ class Workspace:
     """Folders in which relative file names of data sets are looked up, in this order."""
     reuse_frozen: bool = True
     """Whether the output of frozen layers is kept and reused; the results agree either way."""
-    known: frozenset[str] = frozenset()
+    allowed: frozenset[str] = frozenset()
     """Fingerprints of the encoders, data and tokenizers that trials may use; empty where that is not checked."""
 
-    def knows(self, *fingerprints: str) -> bool:
+    def allows(self, *fingerprints: str) -> bool:
         """Whether these are all among those that trials may use."""
-        return not self.known or self.known.issuperset(fingerprints)
+        return not self.allowed or self.allowed.issuperset(fingerprints)

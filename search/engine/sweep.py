@@ -209,7 +209,7 @@ def _trainable(plan: Plan, place: Place, gpus: float) -> Any:
         "threads": settings.threads,
     }
     known = frozenset(chain.from_iterable(load_facts(place).get("foundations", {}).values()))
-    workspace = replace(plan.workspace(place.storage), known=known)
+    workspace = replace(plan.workspace(place.storage), allowed=known)
     bound = tune.with_parameters(TuneTrial, workspace=workspace, workers=workers)
     if settings.workers_per_trial > 1:
         # The worker group makes its own placement group; the actor that leads it costs nothing.

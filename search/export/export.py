@@ -21,7 +21,7 @@ from search.study.selection import score_of, trial_config
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import stage_data
-from trainable.model.limits import locate
+from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData, trained_on
@@ -132,7 +132,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
 
 def _tokenizer(config: TrialConfig) -> PreTrainedTokenizerBase:
     """The encoder's tokenizer, set to cut as the target stage did, and without the place it came from."""
-    tokenizer = load_tokenizer(locate(config.encoder))
+    tokenizer = load_tokenizer(name_or_path(config.encoder))
     length = config.target.padding_length
     tokenizer.model_max_length = length  # what `truncation=True` cuts to
     tokenizer.init_kwargs["max_length"] = length

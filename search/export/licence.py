@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import yaml
 
-from trainable.model.limits import locate
+from trainable.model.limits import name_or_path
 
 _MOST = 64 * 1024  # bytes of a card that are read; its front matter stands at the top
 _FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
@@ -22,7 +22,7 @@ class Licence(NamedTuple):
 
 def licence_of(encoder: str) -> Licence:
     """Read the licence from the encoder's README.md, where its files lie on this machine."""
-    card = Path(locate(encoder)) / "README.md"
+    card = Path(name_or_path(encoder)) / "README.md"
     try:
         if not card.exists():
             return Licence(None)

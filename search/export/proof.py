@@ -10,12 +10,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trainable.data.read_splits import Table, read_splits
 from trainable.errors import ConfigError, TrialError
-from trainable.inputs.prepare import Encoded, kept_tokens, stage_data, tokenizer_fingerprint
+from trainable.inputs.prepare import Encoded, cached_tokens, stage_data, tokenizer_fingerprint
 from trainable.inputs.split import Inputs
 from trainable.inputs.token_inputs import token_inputs
 from trainable.inputs.tokens import Tokens, tokenize
 from trainable.loop.evaluate import predict
-from trainable.model.limits import locate
+from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_classifier, load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData
@@ -61,11 +61,11 @@ def proof_rows(config: TrialConfig, trained: StageData, workspace: Workspace) ->
     Raises:
         ConfigError: if the tokenizer is another one than in training, or if there are no rows at all.
     """
-    tokenizer = load_tokenizer(locate(config.encoder))
+    tokenizer = load_tokenizer(name_or_path(config.encoder))
     if tokenizer_fingerprint(tokenizer) != trained.tokenizer:
         encoder = f"encoder: {config.encoder!r}"
         raise ConfigError(f"{encoder}: its tokenizer has changed since the trial was trained; put back what was there")
-    kept = kept_tokens(workspace, trained.fingerprint, "validation")
+    kept = cached_tokens(workspace, trained.fingerprint, "validation")
     try:
         splits = read_splits(config.dataset_of(config.target), workspace.roots)
     except ConfigError:

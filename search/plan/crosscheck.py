@@ -15,7 +15,7 @@ from spaces import Point, Space, SpaceError, parse_space
 from spaces.dimension import name_problem
 from spaces.scalars import same
 from trainable.errors import ConfigError
-from trainable.model.limits import Limits, limit_problems, resolve
+from trainable.model.limits import Limits, limit_problems, resolve_encoder
 from trainable.settings.config import build_config, field_names, nested
 from trainable.settings.wording import describe, shown, unknown
 
@@ -167,7 +167,7 @@ def _encoder_problems(
     settings: Mapping[str, Any], roots: tuple[Path, ...], limits_of: Callable[[str], Limits | None]
 ) -> list[str]:
     try:
-        limits = limits_of(resolve(settings["encoder"], roots))
+        limits = limits_of(resolve_encoder(settings["encoder"], roots))
     except ConfigError as error:
         return list(error.problems)
     return limit_problems(settings, limits) if limits else []

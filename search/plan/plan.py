@@ -17,7 +17,7 @@ from search.storage.store_uri import default_uri
 from search.storage.sweep_folder import Place, data_roots, load_facts
 from spaces import Space, SpaceError, shipped
 from trainable.errors import ConfigError
-from trainable.model.limits import resolve, stated_limits
+from trainable.model.limits import limits_without_transformers, resolve_encoder
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.wording import shown, unknown
 from trainable.settings.yaml_file import load_yaml, parse_value
@@ -45,7 +45,7 @@ class Plan:
             ConfigError: if they do not fit together, or the folder is gone.
         """
         config = build_config(self.base, {**params, **override})
-        return config.model_copy(update={"encoder": resolve(config.encoder, self.roots)})
+        return config.model_copy(update={"encoder": resolve_encoder(config.encoder, self.roots)})
 
     def workspace(self, storage: Path) -> Workspace:
         """Where trials keep what they share."""
@@ -141,7 +141,7 @@ def build_plan(blocks: Mapping[str, Any], roots: tuple[Path, ...], origin: str) 
     space, searched = read_space(given, problems), given if isinstance(given, Mapping) else {}
     trial = blocks.get("trial")
     if isinstance(trial, dict):
-        problems += joint_problems(Blocks(settings, trial, space, searched, roots), stated_limits)
+        problems += joint_problems(Blocks(settings, trial, space, searched, roots), limits_without_transformers)
     elif trial is not None:
         problems.append(f"trial: must be a mapping of settings, got {shown(trial)}")
     if problems or trial is None:
@@ -151,10 +151,10 @@ def build_plan(blocks: Mapping[str, Any], roots: tuple[Path, ...], origin: str) 
 
 def encoder_problems(plan: Plan) -> list[str]:
     """What an encoder cannot bear of a plan, as transformers reads its configuration; loads torch."""
-    from trainable.model.encoder import usable_limits
+    from trainable.model.encoder import checked_limits
 
     trial = {name: value for name, value in plan.base.items() if name != "metric"}
-    return list(joint_problems(Blocks(plan.settings, trial, plan.space, plan.space.names, plan.roots), usable_limits))
+    return list(joint_problems(Blocks(plan.settings, trial, plan.space, plan.space.names, plan.roots), checked_limits))
 
 
 def collect(problems: list[str], make: Callable[[], T]) -> T | None:

@@ -10,7 +10,7 @@ from search.preflight.costliest import ORDER
 from search.preflight.forecast import Outlook
 from spaces import Point
 from trainable.data.message_text import plural
-from trainable.inputs.prefix import CACHE_BYTES
+from trainable.inputs.frozen_output import CACHE_BYTES
 from trainable.preview.rehearsal import Rehearsal
 
 GIB = 2**30

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from search.plan.plan import Plan
 from trainable.inputs.prepare import stage_data
 from trainable.model.encoder import trained_weights
-from trainable.model.limits import limits
+from trainable.model.limits import read_limits
 from trainable.preview.rehearsal import Pace
 from trainable.settings.config import Stage, TrialConfig
 from trainable.workspace import Workspace
@@ -93,10 +93,10 @@ class Outlook:
         rows, tokens = self._size(config, stage, "train")
         _, checked = self._size(config, stage, "validation")
         reused = stage.frozen_layers > 0 and stage.padding == "longest"
-        frozen = stage.frozen_layers / limits(config.encoder).depth
+        frozen = stage.frozen_layers / read_limits(config.encoder).depth
         # A step is one part forwards and two backwards. Frozen layers go forwards only, or, once kept, nowhere.
         share = (1 - frozen) + (0 if reused else frozen / 3)
-        was_frozen = measured.frozen_layers / limits(self.corner.encoder).depth
+        was_frozen = measured.frozen_layers / read_limits(self.corner.encoder).depth
         share /= (1 - was_frozen) + was_frozen / 3
         share *= trained_weights(config.encoder, 0) / trained_weights(self.corner.encoder, 0)  # of a smaller encoder
         shares = len(self.settings.compared_at) if name == "target" else 0

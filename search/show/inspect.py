@@ -16,7 +16,7 @@ from trainable.data.message_text import shown_name
 from trainable.data.reading.read_tables import KINDS
 from trainable.data.reading.read_tables import locate as locate_data
 from trainable.errors import ConfigError
-from trainable.model.limits import locate
+from trainable.model.limits import name_or_path
 
 if TYPE_CHECKING:
     from trainable.preview.inspection import Inspection, SplitCounts
@@ -39,7 +39,7 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     Raises:
         ConfigError: if the data cannot be read, or, after printing the rest, if a trial could not use them.
     """
-    dataset, source = dataset_of({_kind(file, settings): file}, settings), locate(encoder)
+    dataset, source = dataset_of({_kind(file, settings): file}, settings), name_or_path(encoder)
     if not dataset.hub:
         locate_data(dataset, (Path(),))
     from transformers.utils import logging as chatter  # only now, with torch: mistakes in names are told without it
@@ -58,12 +58,12 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     console.print(_lengths(seen))
     console.print("What truncation costs; compute is a share of what the same texts take uncut", highlight=False)
     console.print(_costs(seen))
-    legible = seen.legible
+    check = seen.tokenizer_check
     console.print(
-        f"Unknown tokens: {legible.unknown:.1%}; rows that become the same tokens: {legible.merged:.1%}",
+        f"Unknown tokens: {check.unknown:.1%}; rows that become the same tokens: {check.merged:.1%}",
         highlight=False,
     )
-    if warning := legible.warning():
+    if warning := check.warning():
         console.print(Text(f"Warning: {warning}", style="bold yellow"), soft_wrap=True)
     for note in seen.notes:
         console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)  # it may hold settings to copy

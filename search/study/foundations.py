@@ -11,7 +11,7 @@ from search.plan.plan import Plan
 from search.study.ledger import Ledger
 from trainable.inputs.prepare import Prepared, stage_data
 from trainable.model.encoder import fingerprint
-from trainable.model.limits import resolve
+from trainable.model.limits import resolve_encoder
 
 Foundations = dict[str, list[str]]
 """Fingerprints by what they are of: a kind (`encoder`, `tokenizer`, `source`, `target`), a blank, and a name."""
@@ -27,7 +27,7 @@ def foundations(plan: Plan, storage: Path, prepared: Mapping[DataUse, Prepared])
         found.setdefault(f"{use.stage} {use.name}", set()).add(made.data_fingerprint)
     given = [value for name, value in plan.space.corners() if name == "encoder"] or [plan.base["encoder"]]
     names = {
-        resolve(str(encoder), plan.roots): encoder for encoder in given
+        resolve_encoder(str(encoder), plan.roots): encoder for encoder in given
     }  # as the experiment has them, wherever it lies
     for config, stage in {config.encoder: (config, stage) for _, stage, config in uses_of(plan)}.values():
         name = names[config.encoder]

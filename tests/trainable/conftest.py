@@ -21,7 +21,7 @@ def _one_thread() -> None:
 @pytest.fixture(autouse=True)
 def _no_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage says something where it evaluates, and only there, however slow the machine is."""
-    monkeypatch.setattr(training, "PULSE_SECONDS", math.inf)
+    monkeypatch.setattr(training, "HEARTBEAT_SECONDS", math.inf)
 
 
 @pytest.fixture

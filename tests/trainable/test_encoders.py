@@ -13,10 +13,10 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
-from trainable.model.encoder import freeze, head_names, new_model, train_mode, trained_weights, usable_limits
-from trainable.model.layers import anatomy, layers_of
-from trainable.model.limits import limits
-from trainable.model.pretrained import outline
+from trainable.model.encoder import checked_limits, freeze, head_names, new_model, train_mode, trained_weights
+from trainable.model.layers import encoder_parts, layers_of
+from trainable.model.limits import read_limits
+from trainable.model.pretrained import model_without_weights
 from trainable.settings.config import build_config
 from trainable.trial import Trial
 from trainable.workspace import Workspace
@@ -78,7 +78,7 @@ def names_that_train(model: PreTrainedModel, kind: str, count: int) -> set[str]:
 
 
 def test_the_longest_sequence_that_is_allowed_goes_through(folder: str) -> None:
-    longest = min(limits(folder).positions, 100)
+    longest = min(read_limits(folder).positions, 100)
     ids = torch.full((1, longest), 7)
     assert new_model(folder, LABELS, seed=0).eval()(input_ids=ids, attention_mask=ids // 7).logits.shape == (1, 3)
 
@@ -112,7 +112,7 @@ def test_exactly_what_lies_above_trains(folder: str, kind: str, count: int) -> N
 
 def test_counting_weights_reads_and_draws_none(tiny_bert: str) -> None:
     state = torch.get_rng_state()
-    assert sum(p.untyped_storage().nbytes() for p in outline(tiny_bert).parameters()) < 1000
+    assert sum(p.untyped_storage().nbytes() for p in model_without_weights(tiny_bert).parameters()) < 1000
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -125,7 +125,7 @@ def trained_weights_of(folder: str, count: int) -> int:
 def test_looking_at_an_encoder_leaves_it_and_all_draws_as_they_were(folder: str) -> None:
     model = new_model(folder, LABELS, seed=0).train()
     state, modes = torch.get_rng_state(), {name: module.training for name, module in model.named_modules()}
-    anatomy(model)
+    encoder_parts(model)
     assert torch.equal(torch.get_rng_state(), state)
     assert {name: module.training for name, module in model.named_modules()} == modes
 
@@ -320,6 +320,6 @@ def test_what_cannot_be_told_apart_is_one_sentence_that_names_the_encoder(
     model.save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=reason) as caught:
-        usable_limits(str(tmp_path))
+        checked_limits(str(tmp_path))
     (problem,) = caught.value.problems
     assert str(tmp_path) in problem

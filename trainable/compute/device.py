@@ -34,11 +34,11 @@ class Ranks:
         for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def agree(self, flag: bool) -> bool:
+    def broadcast_flag(self, flag: bool) -> bool:
         """The first rank's flag, told to all; also a barrier."""
-        return bool(self.agree_on(int(flag)))
+        return bool(self.broadcast_number(int(flag)))
 
-    def agree_on(self, number: int) -> int:
+    def broadcast_number(self, number: int) -> int:
         """The first rank's number, told to all; also a barrier."""
         if self.size == 1:
             return number
@@ -53,7 +53,7 @@ class Ranks:
             raise PeerDiedError(f"an exchange between the workers of a trial failed: {error}") from error
 
 
-def is_poisoned(error: BaseException) -> bool:
+def gpu_is_unusable(error: BaseException) -> bool:
     """Whether the GPU can no longer be used by this process: after such an error every further call fails."""
     if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
         return False
@@ -87,7 +87,7 @@ class Arithmetic:
         )
 
 
-def arithmetic(precision: str, device: torch.device) -> Arithmetic:
+def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
     """What a trial with that setting computes in on this device, why, and at what cost."""
     native, taken = native_bfloat16(device), resolve_precision(precision, device)
     if precision != "auto":

@@ -25,7 +25,7 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
-def attempt(work: Callable[[], Made]) -> Made | None:
+def none_if_out_of_memory(work: Callable[[], Made]) -> Made | None:
     """What `work` returns, or None where memory had no room for it; then all that it held is released."""
     try:
         return work()
@@ -39,7 +39,7 @@ def attempt(work: Callable[[], Made]) -> Made | None:
     return None
 
 
-def finer(parts: int, rows: int, batch_size: int, stage: str) -> int:
+def more_parts(parts: int, rows: int, batch_size: int, stage: str) -> int:
     """Into how many parts to cut batches after one of `rows` rows, cut into `parts`, did not fit.
 
     Raises:
@@ -54,7 +54,7 @@ def finer(parts: int, rows: int, batch_size: int, stage: str) -> int:
     return min(2 * parts, batch_size)
 
 
-def in_batches(
+def split_to_fit(
     batches: Iterable[NDArray[np.int64]], lengths: NDArray[np.int64], compute: Callable[[NDArray[np.int64]], Made]
 ) -> Iterator[tuple[NDArray[np.int64], Made | None]]:
     """What `compute` makes of each batch, with the batch's rows; none where not even a single row fits.
@@ -70,7 +70,7 @@ def in_batches(
     while waiting:
         rows = waiting.popleft()
         tokens = len(rows) * int(lengths[rows].max())
-        made = attempt(partial(compute, rows)) if tokens <= room or len(rows) == 1 else None
+        made = none_if_out_of_memory(partial(compute, rows)) if tokens <= room or len(rows) == 1 else None
         if made is None and len(rows) > 1:
             waiting.extendleft(reversed(np.array_split(rows, 2)))
             room = min(room, tokens - 1)

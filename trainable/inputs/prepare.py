@@ -21,11 +21,11 @@ from transformers import PreTrainedTokenizerBase
 from trainable.data.read_splits import read_splits
 from trainable.data.reading.read_tables import locate
 from trainable.errors import ConfigError
-from trainable.inputs.fit import check_fit
-from trainable.inputs.legible import legibility
+from trainable.inputs.embedding_check import check_embeddings
+from trainable.inputs.tokenizer_check import check_tokenizer
 from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
-from trainable.model import limits
 from trainable.model.encoder import check_runs
+from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_config, load_tokenizer
 from trainable.settings.config import Stage, TrialConfig
 from trainable.settings.dataset import Dataset
@@ -91,7 +91,7 @@ def stage_data(config: TrialConfig, stage: Stage, workspace: Workspace) -> Prepa
     Raises:
         ConfigError: with everything that is wrong with the data.
     """
-    return prepare(config.dataset_of(stage), limits.locate(config.encoder), workspace.roots, workspace.cache / "tokens")
+    return prepare(config.dataset_of(stage), name_or_path(config.encoder), workspace.roots, workspace.cache / "tokens")
 
 
 def subset(labels: NDArray[np.int64], rows: int | None, seed: int) -> NDArray[np.int64]:
@@ -136,7 +136,7 @@ def _prepare(
 ) -> Prepared:
     splits = read_splits(Dataset.model_validate_json(dataset), roots)
     tokenizer = load_tokenizer(encoder_folder)
-    check_fit(encoder_folder, tokenizer, load_config(encoder_folder), len(splits.text_columns))
+    check_embeddings(encoder_folder, tokenizer, load_config(encoder_folder), len(splits.text_columns))
     fingerprint = hashlib.sha256((splits.fingerprint + _fingerprint(tokenizer)).encode()).hexdigest()
     tables = splits.tables()
     file = _file(cache, fingerprint) if cache else None
@@ -157,11 +157,11 @@ def _prepare(
         tokenizer_fingerprint(tokenizer),
         splits.text_columns,
         splits.notes,
-        tuple(filter(None, [legibility(tokenizer, tables, tokens).warning()])),
+        tuple(filter(None, [check_tokenizer(tokenizer, tables, tokens).warning()])),
     )
 
 
-def kept_tokens(workspace: Workspace, fingerprint: str, split: str) -> Tokens | None:
+def cached_tokens(workspace: Workspace, fingerprint: str, split: str) -> Tokens | None:
     """The token ids of a data set of that fingerprint, if the cache has them still; its files need not be there."""
     tokens = _load(_file(workspace.cache / "tokens", fingerprint), [split])
     return tokens[split] if tokens else None

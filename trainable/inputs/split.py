@@ -12,7 +12,7 @@ from trainable.inputs.batches import evaluation_batches
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}
 """Tokens an evaluation batch holds at most, padding included, by kind of device: on a CPU, what its caches
 hold; on a GPU, what keeps it busy, and no more: a small split in one large batch is mostly padding."""
-CALL = {"cpu": 128, "cuda": 8192}
+BATCH_COST = {"cpu": 128, "cuda": 8192}
 """What a batch takes beside its tokens, as so many tokens: on a CPU measured with MiniLM (benchmarks/RESULTS.md); on a
 GPU not measured, but as much as the largest batch, as launching its kernels takes longer than computing it."""
 
@@ -28,7 +28,7 @@ class Inputs(Protocol):
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row after truncation, shape (N,)."""
 
-    def words(self) -> NDArray[np.int64] | None:
+    def used_ids(self) -> NDArray[np.int64] | None:
         """The token ids that occur in the rows, ascending; none where the rows hold no ids."""
 
     def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
@@ -49,4 +49,4 @@ class Split:
 
 def batches_of(inputs: Inputs, device: torch.device) -> list[NDArray[np.int64]]:
     """All rows in batches for a pass without gradients."""
-    return evaluation_batches(inputs.lengths, TOKEN_BUDGET[device.type], CALL[device.type])
+    return evaluation_batches(inputs.lengths, TOKEN_BUDGET[device.type], BATCH_COST[device.type])

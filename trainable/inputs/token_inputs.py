@@ -34,9 +34,9 @@ class TokenInputs:
         """Tokens of each row after truncation, shape (N,)."""
         return self.tokens.lengths(self.padding_length)[self.rows]
 
-    def words(self) -> NDArray[np.int64]:
+    def used_ids(self) -> NDArray[np.int64]:
         """The ids that occur in these rows, ascending."""
-        return self.tokens.words(self.rows, self.padding_length)
+        return self.tokens.used_ids(self.rows, self.padding_length)
 
     def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
         """`input_ids`, `attention_mask` and, where the tokenizer has them, `token_type_ids`, shape (B, T)."""

@@ -115,7 +115,7 @@ class Tokens:
             arrays["token_type_ids"] = kinds
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    def words(self, rows: NDArray[np.int64], padding_length: int) -> NDArray[np.int64]:
+    def used_ids(self, rows: NDArray[np.int64], padding_length: int) -> NDArray[np.int64]:
         """The ids that occur in rows, special tokens and padding among them, ascending."""
         cut = self._cut(rows, padding_length)
         texts = [self._slices(sequence, rows, length) for sequence, length in enumerate(cut)]

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from trainable.clock import Part
 from trainable.compute.device import Ranks, autocast, matmul_peak
 from trainable.compute.forward import forward
-from trainable.compute.memory import in_batches
+from trainable.compute.memory import split_to_fit
 from trainable.errors import TrialError
 from trainable.inputs.split import Inputs, batches_of
 from trainable.model.views import flops_per_token
@@ -50,7 +50,7 @@ def predict(
         return forward(model, batch, device, precision).cpu()
 
     with autocast(precision, device):  # around all batches: the weights' copies in bfloat16 are made once
-        for rows, made in in_batches(batches[ranks.rank :: ranks.size], inputs.lengths, compute):
+        for rows, made in split_to_fit(batches[ranks.rank :: ranks.size], inputs.lengths, compute):
             if made is None:
                 lacking += 1  # told to the other ranks by the exchange, so that all end alike
                 break

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from trainable.model.layers import anatomy, layers_of
+from trainable.model.layers import encoder_parts, layers_of
 from trainable.settings.config import Stage
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -127,7 +127,7 @@ def class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> torc
 
 def _distance_from_head(model: PreTrainedModel) -> Callable[[str], int]:
     """How many layers lie between a parameter and the head: 0 in the head, depth + 1 below all layers."""
-    parts, depth = anatomy(model), len(layers_of(model))
+    parts, depth = encoder_parts(model), len(layers_of(model))
     of_parameter = {id(p): depth + 1 for p in parts.weights_below(0)}
     of_parameter |= {id(p): depth - index for index, layer in enumerate(parts.layers) for p in layer.parameters()}
     parameters = dict(model.named_parameters())

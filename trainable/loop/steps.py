@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from trainable.clock import Part
 from trainable.compute.forward import forward, on_device
 from trainable.compute.graphs import LONGEST, Feed, StepGraphs
-from trainable.compute.memory import attempt, finer
+from trainable.compute.memory import more_parts, none_if_out_of_memory
 from trainable.inputs.batches import PADDED_TO, parts_of
 from trainable.inputs.split import Split
 from trainable.loop.evaluate import ideal_seconds
@@ -72,7 +72,7 @@ class Steps:
                 self._update()
                 return total, late
             parts = progress.micro_batches
-            progress.micro_batches = finer(parts, len(rows), self.stage.batch_size, self.setting.name)
+            progress.micro_batches = more_parts(parts, len(rows), self.stage.batch_size, self.setting.name)
 
     def _played(self, progress: Progress, rows: NDArray[np.int64], spent: Part) -> torch.Tensor | None:
         """The loss of a step as a graph; none, and nothing done, where that cannot be or wins nothing."""
@@ -81,7 +81,7 @@ class Steps:
         feed, graphs = self._feed(rows, self._weight(rows)), self._graphs
         if feed["attention_mask"].numel() * self._ideal > LONGEST:
             return None
-        total = attempt(lambda: graphs.run(self._whole, feed, self._dropout_seed(progress.step, 0)))
+        total = none_if_out_of_memory(lambda: graphs.run(self._whole, feed, self._dropout_seed(progress.step, 0)))
         if total is None:
             self._graphs = None  # memory was lacking, perhaps what they hold; or the network cannot be recorded
             self.optimizer.zero_grad()
@@ -100,7 +100,7 @@ class Steps:
     ) -> tuple[torch.Tensor | None, bool]:
         """The batch's loss, its gradients left in the parameters; none of either where a rank's memory had no room."""
         ranks = self.setting.ranks
-        total = attempt(lambda: self._add_up(progress, rows, spent))
+        total = none_if_out_of_memory(lambda: self._add_up(progress, rows, spent))
         if total is None:
             self.optimizer.zero_grad()
         if ranks.size == 1:

@@ -13,26 +13,26 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from trainable.compute.memory import attempt
+from trainable.compute.memory import none_if_out_of_memory
 from trainable.errors import TrialError
 from trainable.inputs.batches import epoch_batches, evaluation_steps
-from trainable.inputs.frozen_probe import FrozenProbe
-from trainable.inputs.prefix import PrefixStore
+from trainable.inputs.frozen_output import FrozenOutputStore
+from trainable.inputs.frozen_output_check import FrozenOutputCheck
 from trainable.inputs.split import Split
 from trainable.loop.evaluate import predict, score
 from trainable.loop.optimizers import build_optimizer, schedule_factor, set_learning_rate
 from trainable.loop.steps import Steps
 from trainable.model.encoder import freeze, train_mode
 from trainable.model.views import first_token_alone, layers_between
-from trainable.model.vocabulary import use_words
+from trainable.model.vocabulary import cut_embeddings
 from trainable.progress import Progress, Report, Setting
 from trainable.seeds import seed_of
 from trainable.settings.config import Stage
 from trainable.tasks.metrics import is_better
 
-PROVING_STEPS = 3
+CHECKED_STEPS = 3
 """Optimiser steps after which the stored output of frozen layers is compared with the model's own."""
-PULSE_SECONDS = 20.0
+HEARTBEAT_SECONDS = 20.0
 """Longest silence between two reports of a stage on one worker."""
 
 
@@ -44,7 +44,7 @@ class StageTraining:
         torch.nn.Module.to(model, setting.device)
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         self.frozen = freeze(model, stage.frozen_layers)
-        self._words = use_words(model, stage, train.inputs.words(), validation.inputs.words())
+        self._words = cut_embeddings(model, stage, train.inputs.used_ids(), validation.inputs.used_ids())
         self.trained: dict[str, torch.Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = build_optimizer(model, stage, setting.device)
         # What computes: of the model, what is read and not known.
@@ -53,18 +53,20 @@ class StageTraining:
         self.total = self.steps_per_epoch * stage.epochs
         self.progress = Progress(micro_batches=setting.micro_batches)
         self._best: dict[str, torch.Tensor] | None = None
-        self._probe: FrozenProbe | None = None
+        self._probe: FrozenOutputCheck | None = None
         self._unproven = 0
 
-    def skip_frozen(self, store: PrefixStore) -> None:
+    def reuse_frozen_output(self, store: FrozenOutputStore) -> None:
         """Let the frozen layers' output be computed once; where that is not exact, the clock notes why."""
         if reason := self._begin_reuse(store):
             self._note_no_reuse(reason)
 
-    def _begin_reuse(self, store: PrefixStore) -> str:
+    def _begin_reuse(self, store: FrozenOutputStore) -> str:
         """Take the output from the store from here on; otherwise the reason why not."""
         count, setting = self.stage.frozen_layers, self.setting
-        probe = attempt(lambda: FrozenProbe(self.model, self.frozen, self.steps.train.inputs, count, setting))
+        probe = none_if_out_of_memory(
+            lambda: FrozenOutputCheck(self.model, self.frozen, self.steps.train.inputs, count, setting)
+        )
         if probe is None:
             return "memory has no room for it"
         if probe.trained_below:
@@ -76,7 +78,7 @@ class StageTraining:
         if not probe.agrees(train.inputs):
             return "it depends on how far a text is padded"
         self._whole = self.steps.network, self.steps.train, self.validation
-        self._probe, self._unproven = probe, PROVING_STEPS
+        self._probe, self._unproven = probe, CHECKED_STEPS
         self.steps.train, self.validation = train, validation
         self.steps.network = layers_between(self.steps.network, count)
         return ""
@@ -90,7 +92,7 @@ class StageTraining:
         The steps up to here were exact: each began while they did.
         """
         assert self._probe is not None
-        if attempt(self._probe.stays):
+        if none_if_out_of_memory(self._probe.stays):
             self._unproven -= 1
             return
         self._unproven = 0
@@ -137,7 +139,7 @@ class StageTraining:
         for step in range(self.progress.step, stop):
             with clock.part(name) as spent:
                 set_learning_rate(self.optimizer, schedule_factor(step, self.steps_per_epoch, self.stage))
-                late = time.monotonic() - spoken > PULSE_SECONDS
+                late = time.monotonic() - spoken > HEARTBEAT_SECONDS
                 loss, late = self.steps.take(self.progress, self._batch(step), spent, late)
                 losses.append(loss)
                 self.progress.step = step + 1
@@ -221,7 +223,7 @@ class StageTraining:
         if self._words is not None:
             name = next(name for name, parameter in self.trained.items() if parameter is self._words.weight)
             left = self._decayed(self._words.weight, progress.step if progress.best is None else progress.best_step)
-            self.trained[name] = self._words.give_back(self.model, left)
+            self.trained[name] = self._words.restore(self.model, left)
             self._words = None
 
     def _decayed(self, parameter: torch.Tensor, steps: int) -> float:

@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from trainable.errors import ConfigError
-from trainable.model.layers import Anatomy, anatomy, layers_of, name_of
-from trainable.model.limits import Limits, limits, locate
-from trainable.model.pretrained import load_classifier, load_config, load_tokenizer, outline
+from trainable.model.layers import EncoderParts, encoder_parts, layers_of, name_of
+from trainable.model.limits import Limits, name_or_path, read_limits
+from trainable.model.pretrained import load_classifier, load_config, load_tokenizer, model_without_weights
 from trainable.seeds import seed_of
 
 
@@ -25,7 +25,7 @@ def fingerprint(encoder: str) -> str:
 
     Files are read once a process, and again where they were replaced.
     """
-    source = locate(encoder)
+    source = name_or_path(encoder)
     if not os.path.isdir(source):
         return _hub_fingerprint(source)
     files = sorted([Path(source, "config.json"), *Path(source).glob("*.safetensors")])
@@ -72,7 +72,7 @@ def new_model(encoder: str, label_names: tuple[str, ...], seed: int, dropout: fl
 @lru_cache(maxsize=4)
 def _pristine(encoder: str, classes: int, weights: str) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """The model as it was stored, and the names of its parameters outside the head that the stored weights lack."""
-    source, what = locate(encoder), f"encoder: {encoder!r}"
+    source, what = name_or_path(encoder), f"encoder: {encoder!r}"
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # or it warns that the head is new, as it is meant to be
     try:
@@ -85,7 +85,7 @@ def _pristine(encoder: str, classes: int, weights: str) -> tuple[PreTrainedModel
     in_head = head_names(model)
     drawn = tuple(sorted(missing.keys() - in_head))
     if drawn:  # a pooler may be new; embeddings and layers must be pretrained
-        parts = anatomy(model)
+        parts = encoder_parts(model)
         needed = {id(p) for p in parts.weights_below(len(parts.layers))}
         if lacking := [name for name in drawn if id(missing[name]) in needed]:
             raise ConfigError(
@@ -157,7 +157,7 @@ def freeze(model: PreTrainedModel, count: int) -> list[nn.Module]:
     _check_count(model, count)
     if not count:
         return []
-    parts = anatomy(model)
+    parts = encoder_parts(model)
     for parameter in parts.weights_below(count):
         parameter.requires_grad_(False)
     for name in parts.holders:  # what holds all layers stays in training mode, but drops no embedding and no layer
@@ -174,21 +174,21 @@ def _check_count(model: PreTrainedModel, count: int) -> None:
         raise ConfigError(f"frozen_layers: must be 0 to {depth} for {model.config.model_type}, got {count}")
 
 
-def usable_limits(encoder: str) -> Limits:
+def checked_limits(encoder: str) -> Limits:
     """What an encoder can bear, once its layers have been told apart; none of its weights is read.
 
     Raises:
         ConfigError: if there is no such encoder, or its layers cannot be told apart.
     """
-    bounds = limits(encoder)
-    _outline(locate(encoder))
+    bounds = read_limits(encoder)
+    _without_weights(name_or_path(encoder))
     return bounds
 
 
 @lru_cache
-def _outline(source: str) -> tuple[PreTrainedModel, Anatomy]:
-    model = outline(source)
-    return model, anatomy(model)
+def _without_weights(source: str) -> tuple[PreTrainedModel, EncoderParts]:
+    model = model_without_weights(source)
+    return model, encoder_parts(model)
 
 
 def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int) -> None:
@@ -202,7 +202,7 @@ def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int) -> None
     Raises:
         ConfigError: if it cannot take the batch.
     """
-    model, _ = _outline(source)
+    model, _ = _without_weights(source)
     if _reads_padding(model):
         model.config.pad_token_id = pad_id
     model.eval()
@@ -223,7 +223,7 @@ def trained_weights(encoder: str, frozen_layers: int) -> int:
     Raises:
         ConfigError: if the encoder has fewer layers.
     """
-    model, parts = _outline(locate(encoder))
+    model, parts = _without_weights(name_or_path(encoder))
     _check_count(model, frozen_layers)
     frozen = parts.weights_below(frozen_layers) if frozen_layers else []
     return sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in frozen)

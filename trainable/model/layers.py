@@ -16,11 +16,11 @@ from transformers import PreTrainedModel
 
 from trainable.errors import ConfigError
 
-PROBED_TOKENS = 4
+SAMPLE_TOKENS = 4
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class EncoderParts:
     """The parts of a base model, by when they run."""
 
     base: nn.Module
@@ -71,7 +71,7 @@ def name_of(model: PreTrainedModel) -> str:
     return f"encoder: {model.name_or_path!r} ({model.config.model_type})"
 
 
-def anatomy(model: PreTrainedModel) -> Anatomy:
+def encoder_parts(model: PreTrainedModel) -> EncoderParts:
     """Find the parts of an encoder by running its base model over a few tokens.
 
     Raises:
@@ -96,7 +96,7 @@ def anatomy(model: PreTrainedModel) -> Anatomy:
         above |= {name} if name.rpartition(".")[0] in above and name not in early else set()
     weighty = [name for name, child in base.named_children() if next(child.parameters(), None) is not None]
     inputs = tuple(name for name in weighty if name in first and name not in holders)
-    return Anatomy(base, layers, holders, frozenset(above), inputs)
+    return EncoderParts(base, layers, holders, frozenset(above), inputs)
 
 
 def _outermost_lists(module: nn.Module) -> Iterator[nn.ModuleList]:
@@ -117,7 +117,7 @@ def _calls(model: PreTrainedModel) -> list[tuple[str, nn.Module]]:
     hooks = [listen(name, module) for name, module in base.named_modules() if name]
     modes = {module: module.training for module in base.modules()}
     # The padding's id is in every vocabulary, also in one that was cut to the words of the data.
-    ids = torch.full((1, PROBED_TOKENS), model.config.pad_token_id or 0, device=model.device)
+    ids = torch.full((1, SAMPLE_TOKENS), model.config.pad_token_id or 0, device=model.device)
     try:
         base.eval()
         with torch.no_grad():

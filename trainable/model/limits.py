@@ -31,7 +31,7 @@ class Limits:
     """Longest sequence, in tokens, special ones included."""
 
 
-def resolve(encoder: str, roots: Sequence[Path] = (Path(),)) -> str:
+def resolve_encoder(encoder: str, roots: Sequence[Path] = (Path(),)) -> str:
     """An encoder setting with a folder's whole path in place of its name; `package:` and hub names as they are.
 
     Args:
@@ -52,14 +52,14 @@ def resolve(encoder: str, roots: Sequence[Path] = (Path(),)) -> str:
     return encoder
 
 
-def locate(encoder: str) -> str:
+def name_or_path(encoder: str) -> str:
     """Turn a setting into what transformers loads: a folder, or a hub name as it is.
 
     Raises:
         ConfigError: if a `package:` is not installed or carries no model folder, or a folder is not there.
     """
     if not encoder.startswith(PACKAGE):
-        return resolve(encoder)
+        return resolve_encoder(encoder)
     package = encoder.removeprefix(PACKAGE)
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or spec.origin is None:
@@ -74,13 +74,13 @@ def locate(encoder: str) -> str:
 
 
 @lru_cache
-def limits(encoder: str) -> Limits:
+def read_limits(encoder: str) -> Limits:
     """Read an encoder's depth and longest sequence from its configuration.
 
     Raises:
         ConfigError: if there is no such encoder, or its layers cannot be told apart.
     """
-    folder = locate(encoder)
+    folder = name_or_path(encoder)
     is_folder = os.path.isdir(folder)
     if is_folder:
         check_folder(Path(folder), f"encoder: {encoder!r}")
@@ -106,7 +106,7 @@ def limits(encoder: str) -> Limits:
 
 
 @lru_cache
-def stated_limits(encoder: str) -> Limits | None:
+def limits_without_transformers(encoder: str) -> Limits | None:
     """What the config.json of an encoder's folder says in as many words, without importing transformers.
 
     None where that takes transformers, which knows defaults, or the network.
@@ -114,7 +114,7 @@ def stated_limits(encoder: str) -> Limits | None:
     Raises:
         ConfigError: if there is no such encoder.
     """
-    folder = locate(encoder)
+    folder = name_or_path(encoder)
     if not os.path.isdir(folder):
         return None
     check_folder(Path(folder), f"encoder: {encoder!r}")
@@ -123,7 +123,7 @@ def stated_limits(encoder: str) -> Limits | None:
         depth = stated.get("num_hidden_layers", stated.get("n_layers"))
         positions = stated.get("max_position_embeddings")
         kind, padding = stated.get("model_type"), stated.get("pad_token_id")
-    except (OSError, ValueError, AttributeError, RecursionError):  # `limits` says what is wrong with it
+    except (OSError, ValueError, AttributeError, RecursionError):  # `read_limits` says what is wrong with it
         return None
     if "num_hidden_groups" in stated or type(depth) is not int or type(positions) is not int:
         return None

@@ -34,7 +34,7 @@ def check_folder(folder: Path, what: str) -> None:
     Raises:
         ConfigError: if not.
     """
-    with readable(what):
+    with as_config_error(what):
         odd = [path.name for path in sorted(folder.iterdir()) if not (path.is_file() or path.is_dir())]
     if odd:  # opening a pipe would wait for ever
         raise ConfigError(f"{what}: {odd[0]} in it is no plain file (a pipe, a device, a broken link); remove it")
@@ -54,12 +54,12 @@ def check_weights(folder: Path, what: str) -> None:
         instead = f"{pickles[0]} may carry code and is not read: load it where you trust it, and " if pickles else ""
         raise ConfigError(f"{what} has no weights as safetensors; {instead}save it with `save_pretrained`")
     index = folder / "model.safetensors.index.json"
-    with readable(f"{what}: {index.name}"):
+    with as_config_error(f"{what}: {index.name}"):
         parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.exists() else set()
     if gone := sorted(parts - names):
         raise ConfigError(f"{what}: {index.name} names files that are not there: {', '.join(gone):.200}")
     for name in sorted(names):
-        with readable(f"{what}: {name}"), safe_open(folder / name, framework="numpy"):
+        with as_config_error(f"{what}: {name}"), safe_open(folder / name, framework="numpy"):
             pass
 
 
@@ -72,7 +72,7 @@ def load_config(source: str) -> PretrainedConfig:
     from transformers import AutoConfig
 
     options = hub_options(source)
-    with readable(f"encoder: no configuration can be loaded from {source!r}"):
+    with as_config_error(f"encoder: no configuration can be loaded from {source!r}"):
         config: PretrainedConfig = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
     return config
 
@@ -86,7 +86,7 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     options = hub_options(source)
-    with readable(f"encoder: no tokenizer can be loaded from {source!r}"):
+    with as_config_error(f"encoder: no tokenizer can be loaded from {source!r}"):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
         if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes one up where there are no files
             raise ValueError("it has no vocabulary; a tokenizer.json is missing")
@@ -118,7 +118,7 @@ def load_classifier(source: str, what: str, **options: Any) -> tuple[PreTrainedM
     from transformers import AutoModelForSequenceClassification
 
     options |= hub_options(source)
-    with readable(f"{what} cannot be loaded"):
+    with as_config_error(f"{what} cannot be loaded"):
         model, found = AutoModelForSequenceClassification.from_pretrained(
             source,
             trust_remote_code=False,
@@ -131,7 +131,7 @@ def load_classifier(source: str, what: str, **options: Any) -> tuple[PreTrainedM
     return model, Differences(new, frozenset(found["unexpected_keys"]))
 
 
-def outline(source: str) -> PreTrainedModel:
+def model_without_weights(source: str) -> PreTrainedModel:
     """The model that a configuration describes, on the CPU, with weights that are all zero and take no memory.
 
     Raises:
@@ -142,7 +142,7 @@ def outline(source: str) -> PreTrainedModel:
     from transformers.initialization import no_init_weights
 
     config = load_config(source)
-    with readable(f"encoder: no model can be made from {source!r}"), no_init_weights():
+    with as_config_error(f"encoder: no model can be made from {source!r}"), no_init_weights():
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
             config, trust_remote_code=False, dtype=torch.float32
         )
@@ -152,7 +152,7 @@ def outline(source: str) -> PreTrainedModel:
 
 
 @contextmanager
-def readable(what: str) -> Iterator[None]:
+def as_config_error(what: str) -> Iterator[None]:
     """Any failure of the libraries as one sentence that begins with `what`."""
     try:
         yield

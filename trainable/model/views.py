@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from trainable.model.layers import anatomy, layers_of
+from trainable.model.layers import encoder_parts, layers_of
 
 
 def layers_between(model: PreTrainedModel, start: int, stop: int | None = None) -> PreTrainedModel:
@@ -19,7 +19,7 @@ def layers_between(model: PreTrainedModel, start: int, stop: int | None = None) 
     From a `start` above 0 it takes the output of the layers below as `inputs_embeds`.
     """
     layers = layers_of(model)
-    below = {name: _PassOn() for name in anatomy(model).inputs} if start else {}
+    below = {name: _PassOn() for name in encoder_parts(model).inputs} if start else {}
     return _with(model, layers, layers[start:stop], below)
 
 

@@ -18,7 +18,7 @@ LARGEST_SHARE = 0.5
 """Train the whole table if the data use more than this share of the vocabulary."""
 
 
-class WordsInUse(nn.Module):
+class UsedEmbeddings(nn.Module):
     """Stands in for a model's word embeddings; takes the same ids, of which only those in use may come.
 
     Args:
@@ -44,7 +44,7 @@ class WordsInUse(nn.Module):
         return functional.embedding(self.places[ids], self.weight, self._padding)
 
     @torch.no_grad()
-    def give_back(self, model: PreTrainedModel, kept: float) -> torch.Tensor:
+    def restore(self, model: PreTrainedModel, kept: float) -> torch.Tensor:
         """Put the whole embeddings back into the model, trained; returns their weights.
 
         Args:
@@ -58,7 +58,7 @@ class WordsInUse(nn.Module):
         return whole.weight
 
 
-def use_words(model: PreTrainedModel, stage: Stage, *splits: NDArray[np.int64] | None) -> WordsInUse | None:
+def cut_embeddings(model: PreTrainedModel, stage: Stage, *splits: NDArray[np.int64] | None) -> UsedEmbeddings | None:
     """Let a model train the embeddings of some words only; None where that is not the same, or not worth it.
 
     Args:
@@ -84,6 +84,6 @@ def use_words(model: PreTrainedModel, stage: Stage, *splits: NDArray[np.int64] |
         return None
     if whole.padding_idx is not None:
         words = np.union1d(words, [whole.padding_idx])
-    used = WordsInUse(whole, words)
+    used = UsedEmbeddings(whole, words)
     model.set_input_embeddings(used)
     return used

@@ -13,10 +13,10 @@ from transformers import PretrainedConfig
 from trainable.data.read_splits import Splits, Table, examine, overlap
 from trainable.data.stratified_split import groups
 from trainable.errors import ConfigError
-from trainable.inputs.fit import check_fit
-from trainable.inputs.legible import Legibility, legibility
+from trainable.inputs.embedding_check import check_embeddings
+from trainable.inputs.tokenizer_check import TokenizerCheck, check_tokenizer
 from trainable.inputs.tokens import tokenize
-from trainable.model.limits import limits
+from trainable.model.limits import read_limits
 from trainable.model.pretrained import load_config, load_tokenizer
 from trainable.settings.dataset import Dataset
 
@@ -69,7 +69,7 @@ class Inspection:
     positions: int | None
     """Most tokens the tokenizer's encoder takes; none if it names no limit."""
     costs: list[PaddingCost]
-    legible: Legibility
+    tokenizer_check: TokenizerCheck
     """What the tokenizer leaves of the texts of all splits."""
     notes: tuple[str, ...]
     problems: tuple[str, ...]
@@ -96,8 +96,8 @@ def inspect(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path
     config = load_config(encoder_folder)
     positions = tokenizer.model_max_length if tokenizer.model_max_length < _UNLIMITED else None
     try:
-        positions = min(tokenizer.model_max_length, limits(encoder_folder).positions)
-        check_fit(encoder_folder, tokenizer, config, len(splits.text_columns))
+        positions = min(tokenizer.model_max_length, read_limits(encoder_folder).positions)
+        check_embeddings(encoder_folder, tokenizer, config, len(splits.text_columns))
     except ConfigError as error:
         problems = [*problems, *error.problems]
     tokens = {split: tokenize(tokenizer, table) for split, table in splits.tables().items()}
@@ -110,7 +110,7 @@ def inspect(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path
         histogram=_histogram(lengths),
         positions=positions,
         costs=[_cost(lengths, share, positions, config) for share in (0.95, 0.99)],
-        legible=legibility(tokenizer, splits.tables(), tokens),
+        tokenizer_check=check_tokenizer(tokenizer, splits.tables(), tokens),
         notes=splits.notes,
         problems=tuple(problems),
     )

@@ -14,7 +14,7 @@ import transformers
 from numpy.typing import NDArray
 
 from trainable.clock import Clock
-from trainable.compute.device import Arithmetic, arithmetic, pick_device
+from trainable.compute.device import Arithmetic, choose_arithmetic, pick_device
 from trainable.compute.memory import out_of_memory
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.split import TOKEN_BUDGET, Inputs, Split
@@ -101,7 +101,7 @@ def rehearse(config: TrialConfig, workspace: Workspace, threads: int) -> Rehears
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(threads)
     on_gpu = pick_device().type == "cuda"
-    computed = arithmetic(config.precision, pick_device())
+    computed = choose_arithmetic(config.precision, pick_device())
     made = Rehearsal(torch.cuda.get_device_name() if on_gpu else "cpu", arithmetic=computed)
     update = {"precision": "fp32"} if computed.slowdown > 1 else {}
     try:
@@ -167,9 +167,9 @@ class _Part:
     def lengths(self) -> NDArray[np.int64]:
         return self.whole.lengths[self.rows]
 
-    def words(self) -> NDArray[np.int64] | None:
+    def used_ids(self) -> NDArray[np.int64] | None:
         """Those of all rows, for they decide how many embeddings are trained."""
-        return self.whole.words()
+        return self.whole.used_ids()
 
     def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
         return self.whole.batch(self.rows[rows], multiple)

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from trainable.loop.optimizers import STEADY, steady_steps
-from trainable.loop.training import PULSE_SECONDS, StageTraining
+from trainable.loop.training import HEARTBEAT_SECONDS, StageTraining
 from trainable.progress import Report
 from trainable.settings.config import Source
 from trainable.store.checksums import intact, write_sealed
@@ -53,7 +53,7 @@ class Ladder:
         """Take the lease, the right to load, save and delete; waits for it a while, returns whether it was had."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._lease.acquire(timeout=PULSE_SECONDS)
+            self._lease.acquire(timeout=HEARTBEAT_SECONDS)
         except Timeout:
             return False
         return True
@@ -65,7 +65,7 @@ class Ladder:
     def climb(self) -> None:
         """Go on from the highest state that leads to this stage's end, the same on every rank."""
         ranks = self.training.setting.ranks
-        step = ranks.agree_on(self._highest() if ranks.rank == 0 else 0)
+        step = ranks.broadcast_number(self._highest() if ranks.rank == 0 else 0)
         if step:
             rung = self._place(step)
             os.utime(rung)  # its age is the time since its last use
@@ -83,7 +83,7 @@ class Ladder:
     def keep(self, report: Report) -> None:
         """Save the state that a report has told, if it is a rung, or if the last saving was long ago."""
         place = self._place(report.step)
-        late = not report.last and time.monotonic() - self._saved > PULSE_SECONDS
+        late = not report.last and time.monotonic() - self._saved > HEARTBEAT_SECONDS
         if place.exists() or not (late or (place.parent == self._trunk and self._is_rung(report.step))):
             return
         write_sealed(place, self.training.save)

@@ -82,9 +82,9 @@ def train_once(training: StageTraining, label_names: tuple[str, ...], folder: Pa
     """
     ranks, ladder = training.setting.ranks, Ladder(trunk, folder.name, training)
     try:
-        while not ranks.agree(ranks.rank == 0 and ladder.take()):
+        while not ranks.broadcast_flag(ranks.rank == 0 and ladder.take()):
             yield Report("source", training.progress.step, 0.0, 0.0, {})
-        if ranks.agree(ranks.rank == 0 and is_done(folder)):
+        if ranks.broadcast_flag(ranks.rank == 0 and is_done(folder)):
             return
         ladder.climb()
         for report in training.evaluations():
@@ -95,7 +95,7 @@ def train_once(training: StageTraining, label_names: tuple[str, ...], folder: Pa
                 if ranks.rank == 0:
                     write_sealed(folder, lambda into: _save(training, label_names, into))
                     ladder.clear()
-                ranks.agree(True)  # nobody reads before it is written
+                ranks.broadcast_flag(True)  # nobody reads before it is written
             yield report
     finally:
         ladder.release()

@@ -25,8 +25,8 @@ from ray.tune.result import SHOULD_CHECKPOINT
 from ray.util.queue import Empty, Queue
 
 from trainable.checkpoint import best_value
-from trainable.compute.device import Ranks, is_poisoned
-from trainable.errors import ConfigError, PeerDiedError, TrialError, disk_is_full, in_words
+from trainable.compute.device import Ranks, gpu_is_unusable
+from trainable.errors import ConfigError, PeerDiedError, TrialError, disk_is_full, error_text
 from trainable.progress import Report
 from trainable.settings.config import build_config
 from trainable.store.checksums import intact
@@ -81,12 +81,12 @@ class TuneTrial(tune.Trainable):
         except (PeerDiedError, RayError):
             raise
         except Exception as error:
-            if is_poisoned(error):
+            if gpu_is_unusable(error):
                 _die(error)
             if disk_is_full(error):
                 return {"disk_is_full": True, "done": True, "finished": False, "metrics": {}}
             # Whatever else it is, it would come again: the same settings on the same data.
-            return {"error": in_words(error), "done": True, "finished": False, "metrics": {}}
+            return {"error": error_text(error), "done": True, "finished": False, "metrics": {}}
         in_target = report.stage == "target"
         finished = in_target and report.last
         value = report.metrics.get(f"target.validation.{self._metric}")
@@ -137,7 +137,7 @@ class TuneTrial(tune.Trainable):
 
 def _die(error: Exception) -> NoReturn:
     """End this process, so that Tune takes the trial to a new one, from its last checkpoint; a death is retried."""
-    print(f"this process ends, as its GPU can no longer be used: {in_words(error)}", file=sys.stderr, flush=True)
+    print(f"this process ends, as its GPU can no longer be used: {error_text(error)}", file=sys.stderr, flush=True)
     os._exit(1)
 
 
@@ -280,8 +280,8 @@ def _run(
     except PeerDiedError:
         raise
     except Exception as error:  # one rank's alone, perhaps, so that the group ends with it
-        if not is_poisoned(error):  # else a new group goes on with the trial
-            replies.put(("broken", error if disk_is_full(error) else in_words(error)))
+        if not gpu_is_unusable(error):  # else a new group goes on with the trial
+            replies.put(("broken", error if disk_is_full(error) else error_text(error)))
         raise
 
 

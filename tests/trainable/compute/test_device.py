@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from trainable.compute.device import Arithmetic, arithmetic, matmul_peak
+from trainable.compute.device import Arithmetic, choose_arithmetic, matmul_peak
 
 CPU = torch.device("cpu")
 
@@ -25,7 +25,7 @@ def test_auto_says_what_it_took_and_why(
     able: dict[str, bool], computed: Arithmetic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    assert arithmetic("auto", CPU) == computed
+    assert choose_arithmetic("auto", CPU) == computed
     assert not computed.warning
 
 
@@ -33,8 +33,8 @@ def test_auto_says_what_it_took_and_why(
 def test_only_bfloat16_that_is_emulated_is_warned_of(able: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     monkeypatch.setattr("trainable.compute.device._slowdown", lambda device: 26.0)
-    assert not arithmetic("fp32", CPU).warning
-    assert ("26 times as long as in fp32" in arithmetic("bf16", CPU).warning) == (not able)
+    assert not choose_arithmetic("fp32", CPU).warning
+    assert ("26 times as long as in fp32" in choose_arithmetic("bf16", CPU).warning) == (not able)
 
 
 @pytest.mark.parametrize(("slowdown", "said"), [(1.0, ""), (26.2, "26 times"), (104.0, "104 times")])
@@ -47,7 +47,7 @@ def test_a_slow_down_is_said_in_whole_times(slowdown: float, said: str) -> None:
 def test_the_slow_down_is_measured_on_the_spot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     threads = torch.get_num_threads()
-    assert arithmetic("bf16", CPU).slowdown >= 1
+    assert choose_arithmetic("bf16", CPU).slowdown >= 1
     assert torch.get_num_threads() == threads
 
 

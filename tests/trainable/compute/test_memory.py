@@ -13,10 +13,10 @@ import torch.distributed as dist
 from torch import nn
 
 from trainable.compute.device import Ranks
-from trainable.compute.memory import attempt, out_of_memory
+from trainable.compute.memory import none_if_out_of_memory, out_of_memory
 from trainable.errors import TrialError
-from trainable.inputs.frozen_probe import PROBE_ROWS
-from trainable.inputs.prefix import PrefixStore
+from trainable.inputs.frozen_output import FrozenOutputStore
+from trainable.inputs.frozen_output_check import SAMPLE_ROWS
 from trainable.inputs.prepare import prepare
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
@@ -24,7 +24,7 @@ from trainable.loop.evaluate import predict
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import fingerprint, new_model
 from trainable.model.layers import layers_of
-from trainable.model.limits import locate
+from trainable.model.limits import name_or_path
 from trainable.progress import Report, Setting
 from trainable.settings.config import build_config
 
@@ -61,9 +61,9 @@ def test_what_the_allocators_say_is_known() -> None:
     assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB"))
     assert out_of_memory(MemoryError())
     assert not out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
-    assert attempt(lambda: torch.empty(2**50)) is None
+    assert none_if_out_of_memory(lambda: torch.empty(2**50)) is None
     with pytest.raises(RuntimeError, match="shape"):
-        attempt(lambda: torch.zeros(2).view(3))
+        none_if_out_of_memory(lambda: torch.zeros(2).view(3))
 
 
 @pytest.mark.parametrize("clip", [None, 1.0])
@@ -124,12 +124,12 @@ def test_frozen_layers_output_in_pieces_is_the_same(base: dict[str, Any], tmp_pa
     def stored(rows: int) -> Split | str:
         training = _training(base, frozen_layers=2)
         _no_room_for_more_than(rows, training)
-        weights = fingerprint(locate(base["encoder"]))
-        return PrefixStore(tmp_path / str(rows), weights, "data", "fp32", CPU).get(
+        weights = fingerprint(name_or_path(base["encoder"]))
+        return FrozenOutputStore(tmp_path / str(rows), weights, "data", "fp32", CPU).get(
             training.model, training.steps.train, 2
         )
 
-    whole, pieces = stored(1000), stored(PROBE_ROWS)
+    whole, pieces = stored(1000), stored(SAMPLE_ROWS)
     assert isinstance(whole, Split)
     assert isinstance(pieces, Split)
     everything = np.arange(len(whole.labels))

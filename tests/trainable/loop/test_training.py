@@ -199,7 +199,7 @@ def test_a_seed_decides_all_numbers(make: Make) -> None:
 
 def test_signs_of_life_change_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = list(make(dropout=0.1).reports())
-    monkeypatch.setattr("trainable.loop.training.PULSE_SECONDS", -1.0)
+    monkeypatch.setattr("trainable.loop.training.HEARTBEAT_SECONDS", -1.0)
     training = make(dropout=0.1)
     loud = list(training.reports())
     assert [report.step for report in loud] == list(range(1, training.total + 1))

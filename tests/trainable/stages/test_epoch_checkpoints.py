@@ -169,7 +169,7 @@ def test_a_damaged_rung_is_left_out(configure: Configure, tmp_path: Path) -> Non
 def test_what_a_killed_holder_has_left_is_gone_on_with(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    monkeypatch.setattr(ladder, "PULSE_SECONDS", -1.0)  # save at every report
+    monkeypatch.setattr(ladder, "HEARTBEAT_SECONDS", -1.0)  # save at every report
     config = configure(epochs=3, schedule="warmup_stable_decay")  # decays from step 10 of 12 on
     whole, expected = _train(config, tmp_path / "whole")
     reports = Trial(config, Workspace(tmp_path / "cut")).reports()

@@ -83,7 +83,7 @@ def test_a_damaged_source_is_trained_again(
 def test_a_damaged_half_of_a_source_is_not_gone_on_with(
     base: dict[str, Any], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ladder, "PULSE_SECONDS", -1.0)  # save at every report
+    monkeypatch.setattr(ladder, "HEARTBEAT_SECONDS", -1.0)  # save at every report
     config = build_config(base, {"source.enabled": True, "source.epochs": 3})
     whole = [r for r in Trial(config, Workspace(workspace.cache / "other")).reports()]
     heard: list[Report] = []

@@ -7,7 +7,9 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from trainable.errors import ConfigError
 
 
-def check_fit(encoder: str, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, sequences: int) -> None:
+def check_embeddings(
+    encoder: str, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, sequences: int
+) -> None:
     """Compare a tokenizer with the configuration of its encoder.
 
     Args:

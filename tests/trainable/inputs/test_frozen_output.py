@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainable.inputs.prefix import PrefixInputs, PrefixStore, layers_between
+from trainable.inputs.frozen_output import FrozenOutputInputs, FrozenOutputStore, layers_between
 from trainable.inputs.prepare import prepare
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
@@ -16,7 +16,7 @@ from trainable.loop.evaluate import predict
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import fingerprint, new_model
 from trainable.model.layers import layers_of
-from trainable.model.limits import locate
+from trainable.model.limits import name_or_path
 from trainable.settings.config import build_config
 from trainable.trial import Trial
 from trainable.workspace import Workspace
@@ -95,21 +95,21 @@ def test_all_trials_that_freeze_alike_share_one_output(base: dict[str, Any], wor
     assert len(list((workspace.cache / "prefix").glob("*/*.safetensors"))) == 2
 
 
-Store = Callable[..., tuple[StageTraining, PrefixStore]]
+Store = Callable[..., tuple[StageTraining, FrozenOutputStore]]
 
 
 @pytest.fixture
 def store_of(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> Store:
-    def make(count: int, precision: str = "fp32", length: int = 32) -> tuple[StageTraining, PrefixStore]:
+    def make(count: int, precision: str = "fp32", length: int = 32) -> tuple[StageTraining, FrozenOutputStore]:
         config = build_config(base, {"target.frozen_layers": count, "target.padding_length": length})
         dataset = config.dataset_of(config.target)
-        prepared = prepare(dataset, locate(config.encoder), workspace.roots, workspace.cache / "tokens")
+        prepared = prepare(dataset, name_or_path(config.encoder), workspace.roots, workspace.cache / "tokens")
         model = new_model(config.encoder, prepared.label_names, 0)
         train, validation = (token_inputs(prepared.splits[name], config.target) for name in ("train", "validation"))
         setting = Trial(config, workspace).setting("target")
         training = StageTraining(model, train, validation, config.target, replace(setting, precision=precision))
         weights = fingerprint(config.encoder)
-        return training, PrefixStore(tmp_path, weights, prepared.fingerprint, precision, training.setting.device)
+        return training, FrozenOutputStore(tmp_path, weights, prepared.fingerprint, precision, training.setting.device)
 
     return make
 
@@ -119,7 +119,7 @@ def test_only_first_tokens_are_stored_where_all_layers_are_frozen(store_of: Stor
         training, store = store_of(count)
         split = store.get(training.model, training.steps.train, count)
         assert isinstance(split, Split)
-        assert isinstance(split.inputs, PrefixInputs)
+        assert isinstance(split.inputs, FrozenOutputInputs)
         assert (split.inputs.widths == 1).all() == (count == DEPTH)
         assert (split.inputs.lengths == training.steps.train.inputs.lengths).all()  # they decide the batches
 
@@ -142,8 +142,8 @@ def test_a_head_that_reads_all_tokens_gets_all_tokens(store_of: Store) -> None:
 def test_logits_are_those_of_the_whole_model(count: int, store_of: Store) -> None:
     training, store = store_of(count)
     expected = predict(training.model, training.validation.inputs, training.setting.device)
-    training.skip_frozen(store)
-    assert isinstance(training.validation.inputs, PrefixInputs)
+    training.reuse_frozen_output(store)
+    assert isinstance(training.validation.inputs, FrozenOutputInputs)
     got = predict(training.steps.network, training.validation.inputs, training.setting.device)
     assert torch.allclose(got, expected, atol=1e-6)
 

@@ -25,9 +25,9 @@ from transformers import PreTrainedModel
 from trainable.compute.device import autocast
 from trainable.compute.forward import forward
 from trainable.compute.kernels import kernels
-from trainable.compute.memory import attempt, in_batches, out_of_memory
+from trainable.compute.memory import none_if_out_of_memory, out_of_memory, split_to_fit
 from trainable.inputs.batches import padded_width
-from trainable.inputs.frozen_probe import TOLERANCE, probe_rows
+from trainable.inputs.frozen_output_check import TOLERANCE, sample_rows
 from trainable.inputs.split import Inputs, Split, batches_of
 from trainable.model.layers import layers_of
 from trainable.model.views import layers_between
@@ -44,7 +44,7 @@ TOUCH_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
-class PrefixInputs:
+class FrozenOutputInputs:
     """Rows of a split as the output of its frozen layers."""
 
     states: torch.Tensor
@@ -64,7 +64,7 @@ class PrefixInputs:
     def _widest(self) -> int:
         return int(self.widths.max())
 
-    def words(self) -> None:
+    def used_ids(self) -> None:
         """None: the embeddings are part of the cached prefix."""
 
     def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
@@ -80,7 +80,7 @@ class PrefixInputs:
 
 
 @dataclass(frozen=True)
-class PrefixStore:
+class FrozenOutputStore:
     """Where outputs of frozen layers are kept, and what they belong to.
 
     Args:
@@ -114,7 +114,7 @@ class PrefixStore:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{count}.lock"):
                 if not is_whole(file):
-                    tensors = attempt(lambda: self._tensors(model, split.inputs, count, folder))
+                    tensors = none_if_out_of_memory(lambda: self._tensors(model, split.inputs, count, folder))
                     if tensors is None:
                         return "memory has no room for it"
                     for unused in longest_unused(self.folder.glob("*/*.safetensors"), CACHE_BYTES):
@@ -168,7 +168,7 @@ class PrefixStore:
             return caught.pop().cpu(), batch["attention_mask"].bool().cpu()
 
         try:
-            for rows, made in in_batches(batches_of(inputs, self.device), inputs.lengths, compute):
+            for rows, made in split_to_fit(batches_of(inputs, self.device), inputs.lengths, compute):
                 if made is None:
                     return None
                 hidden, real = made
@@ -192,21 +192,21 @@ class PrefixStore:
         """
         lengths = inputs.lengths
         all_frozen = count == len(layers_of(model))
-        rows = probe_rows(lengths)
+        rows = sample_rows(lengths)
         upper = layers_between(model, count).eval()
         with torch.inference_mode():
             expected = forward(model.eval(), inputs.batch(rows), self.device, self.precision)
             for widths in (np.ones_like(lengths), lengths) if all_frozen else (lengths,):
                 starts = np.cumsum(lengths) - lengths
                 kept = states[torch.from_numpy(starts)] if widths is not lengths else states
-                stored = PrefixInputs(kept, widths, lengths)
+                stored = FrozenOutputInputs(kept, widths, lengths)
                 got = forward(upper, stored.batch(rows), self.device, self.precision)
                 if (got - expected).abs().max() <= TOLERANCE[self.precision] * expected.abs().max():
                     return {"states": kept.contiguous()}
         return {}
 
 
-def _load(file: Path, lengths: NDArray[np.int64]) -> PrefixInputs | None:
+def _load(file: Path, lengths: NDArray[np.int64]) -> FrozenOutputInputs | None:
     """A stored output, or None where the file says that there is none to be had."""
     if time.time() - file.stat().st_mtime > TOUCH_SECONDS:
         file.touch()  # its age is the time since its last use
@@ -216,4 +216,4 @@ def _load(file: Path, lengths: NDArray[np.int64]) -> PrefixInputs | None:
         states = stored.get_tensor("states")
     widths = lengths if len(states) == lengths.sum() else np.ones_like(lengths)
     assert len(states) == widths.sum(), f"{file}: holds other rows"
-    return PrefixInputs(states, widths, lengths)
+    return FrozenOutputInputs(states, widths, lengths)

@@ -19,12 +19,12 @@ from trainable.model.encoder import train_mode
 from trainable.model.layers import layers_of
 from trainable.progress import Setting
 
-PROBE_ROWS = 8
+SAMPLE_ROWS = 8
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
 """Largest difference between two ways of computing the same, as a share of the largest value: rounding, no more."""
 
 
-class FrozenProbe:
+class FrozenOutputCheck:
     """The output of a model's frozen layers for some rows, now and as it was when this was made.
 
     Args:
@@ -39,7 +39,7 @@ class FrozenProbe:
         self, model: PreTrainedModel, frozen: list[nn.Module], inputs: Inputs, count: int, setting: Setting
     ) -> None:
         self._model, self._frozen, self._count, self._setting = model, frozen, count, setting
-        self._rows = probe_rows(inputs.lengths)
+        self._rows = sample_rows(inputs.lengths)
         self._batch = inputs.batch(self._rows, PADDED_TO[setting.device.type])
         states = self._run()
         self._first = states.detach()
@@ -94,7 +94,7 @@ class _ReachedError(Exception):
         self.states = states
 
 
-def probe_rows(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows that stand for all: `PROBE_ROWS` at most, the shortest and the longest among them."""
+def sample_rows(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows that stand for all: `SAMPLE_ROWS` at most, the shortest and the longest among them."""
     order = np.argsort(lengths, kind="stable")
-    return order[np.linspace(0, len(order) - 1, min(PROBE_ROWS, len(order))).astype(np.int64)]
+    return order[np.linspace(0, len(order) - 1, min(SAMPLE_ROWS, len(order))).astype(np.int64)]

@@ -7,8 +7,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from trainable.data.read_splits import read_splits
-from trainable.inputs.legible import Legibility, legibility
 from trainable.inputs.prepare import prepare
+from trainable.inputs.tokenizer_check import TokenizerCheck, check_tokenizer
 from trainable.inputs.tokens import tokenize
 from trainable.model.pretrained import load_tokenizer
 from trainable.settings.dataset import Dataset
@@ -25,9 +25,9 @@ def _table(path: Path, texts: list[str], texts_b: list[str] | None = None) -> st
     return str(path)
 
 
-def _seen(tokenizer: PreTrainedTokenizerBase, csv: str) -> Legibility:
+def _seen(tokenizer: PreTrainedTokenizerBase, csv: str) -> TokenizerCheck:
     tables = read_splits(Dataset(csv=csv, max_overlap=1)).tables()
-    return legibility(tokenizer, tables, {split: tokenize(tokenizer, table) for split, table in tables.items()})
+    return check_tokenizer(tokenizer, tables, {split: tokenize(tokenizer, table) for split, table in tables.items()})
 
 
 def _words(i: int) -> str:
@@ -86,7 +86,7 @@ def test_a_tokenizer_of_bytes_knows_every_word(tmp_path: Path) -> None:
     byte_level.pre_tokenizer = pre_tokenizers.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=byte_level, pad_token="<pad>")
     csv = _table(tmp_path / "t.csv", [_words(i) for i in range(60)])
-    assert _seen(tokenizer, csv) == Legibility(0, 0, ())
+    assert _seen(tokenizer, csv) == TokenizerCheck(0, 0, ())
 
 
 def test_characters_that_a_tokenizer_drops_merge_texts(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ _WORDS = 5
 
 
 @dataclass(frozen=True)
-class Legibility:
+class TokenizerCheck:
     """How much of the texts of a data set reaches the encoder."""
 
     unknown: float
@@ -47,9 +47,9 @@ class Legibility:
         )
 
 
-def legibility(
+def check_tokenizer(
     tokenizer: PreTrainedTokenizerBase, tables: Mapping[str, Table], tokens: Mapping[str, Tokens]
-) -> Legibility:
+) -> TokenizerCheck:
     """Look at all texts of a data set.
 
     Args:
@@ -59,7 +59,7 @@ def legibility(
     """
     ids = [sequence.ids for those in tokens.values() for sequence in those.sequences]
     unknown = sum(int((part == tokenizer.unk_token_id).sum()) for part in ids if tokenizer.unk_token_id is not None)
-    return Legibility(
+    return TokenizerCheck(
         unknown / max(1, sum(map(len, ids))),
         _merged(tables, tokens) / max(1, sum(map(len, tables.values()))),
         tuple(_words(tokenizer, tables, tokens)) if unknown else (),
