@@ -52,7 +52,7 @@ def free_port() -> Callable[[], int]:
 @pytest.fixture
 def ray_when_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray is not started ahead of its use: what is refused would wait for it."""
-    monkeypatch.setattr("search.cluster.join.starting", lambda *_: nullcontext())
+    monkeypatch.setattr("search.cluster.connection.starting", lambda *_: nullcontext())
 
 
 @pytest.fixture(scope="session")

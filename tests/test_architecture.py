@@ -21,6 +21,14 @@ FORBIDDEN = {
     "transfersweep": {"spaces", "torch", "ray", "mlflow", "transformers"},
 }
 WITH_RAY = "trainable/workers/"
+RAY_INTERNALS = "search/cluster/ray_internals.py"
+NOT_DOCUMENTED = (  # by Ray, as patterns; what a module may use that stands for itself is named with it
+    r"ray\._private|_raylet|_global_node|/ray\.rpc|class_cache|_ExperimentCheckpointManager|temporary_state"
+    r"|stub=True|\.max_failures|\.get_error\(|error_file|run_metadata|__internal|\bRAY_[a-z]\w+|_node_ip_address|_temp_dir|ENABLE_RAY_CLUSTER"
+    r"|SHOULD_CHECKPOINT|_time_total"
+)
+MAY_USE = {"trainable/workers/actor.py": {"SHOULD_CHECKPOINT", "_time_total"}}
+"""A trainable may return the one, and its own seconds are over all its processes in the other."""
 MAX_LINES = 300
 DISTRIBUTIONS = {"yaml": "pyyaml", "grpc": "grpcio", "pydantic_core": "pydantic", "annotated_types": "pydantic"}
 """Which distribution brings a package of another name."""
@@ -114,6 +122,20 @@ def test_folders_import_only_what_stands_before_them(path: Path) -> None:
     named += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     inside = {room(name) for name in named if name.split(".")[0] == package} - {"__init__"}
     assert {there for there in inside if order.index(there) > order.index(parts[0])} == set()
+
+
+@each_module
+def test_only_one_module_knows_what_ray_does_not_document(path: Path) -> None:
+    name, text = path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+    if name != RAY_INTERNALS:
+        assert set(re.findall(NOT_DOCUMENTED, text)) <= MAY_USE.get(name, set())
+
+
+def test_every_internal_of_ray_has_a_test() -> None:
+    tree = ast.parse((ROOT / RAY_INTERNALS).read_text(encoding="utf-8"))
+    tests = (ROOT / "tests/search/cluster/test_ray_internals.py").read_text(encoding="utf-8")
+    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")}
+    assert {name for name in names if not re.search(rf"\b{name}\(", tests)} == set()
 
 
 @each_module

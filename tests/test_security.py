@@ -125,16 +125,16 @@ def hear(event, arguments):
 sys.addaudithook(hear)
 from pathlib import Path
 import psutil, ray
-from search.cluster import join as cluster
+from search.cluster import connection
 from search.plan.plan import load_plan
 from search.engine.start import start_sweep
-join = cluster.join
+join = connection.join
 def watched(*arguments, **named):
     join(*arguments, **named)
     workers.update(ray.get(ray.remote(lambda: dict(os.environ)).remote()))
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         listening.update(c.laddr.ip for c in process.net_connections("inet") if c.status == "LISTEN")
-cluster.join = watched
+connection.join = watched
 outcome = start_sweep(load_plan(Path(sys.argv[1]), {"sweep.trials": "1"}), Path(sys.argv[2]))
 told = {name: workers.get(name) for name in os.environ if "TELEMETRY" in name or "USAGE" in name or "TRACK" in name}
 print(json.dumps([sorted(reached), sorted(listening), told, [trial.state for trial in outcome.trials]]))

@@ -6,15 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # compiled, without types
-
+from search.cluster.ray_internals import head_refuses
 from trainable.errors import ConfigError
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 TOKEN_FILE = "~/.ray/auth_token"
-_ASK = "/ray.rpc.NodeInfoGcsService/CheckAlive"
-"""A question without arguments that the head answers at once, to whom it lets in."""
-_SECONDS = 10.0
 
 
 @contextmanager
@@ -32,12 +28,6 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def refresh() -> None:
-    """Let Ray read mode and token anew, which it reads once a process."""
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
-
-
 def mode_of(address: str, host_and_port: str) -> str:
     """The mode with which to join a cluster; where driver and cluster differ, Ray itself loses every trial.
 
@@ -52,7 +42,7 @@ def mode_of(address: str, host_and_port: str) -> str:
         ConfigError: if the cluster's mode is not the one that was asked for, or the token is lacking or wrong.
     """
     named = os.environ.get(MODE, "").lower()
-    asks = _asks_for_token(host_and_port)
+    asks = head_refuses(host_and_port)
     if asks is None:  # such as one with TLS, which Ray itself must speak to
         asks = named == "token" if named else _token() is not None
     elif named and (named == "token") != asks:
@@ -74,7 +64,7 @@ def _check_token(address: str, host_and_port: str) -> None:
             f"this machine (mode 600), or name it with {TOKEN_PATH}"
         )
     token, where = found
-    if _asks_for_token(host_and_port, token):
+    if head_refuses(host_and_port, token):
         raise ConfigError(
             f"--address {address}: that cluster refuses the token of {where}; take the one of the cluster's head, "
             f"by default its {TOKEN_FILE}"
@@ -102,16 +92,3 @@ def _token() -> tuple[str, str] | None:
             f"cluster; `chmod 600 {file}`, and make a new token if somebody may have read it"
         )
     return (token, str(file)) if token else None
-
-
-def _asks_for_token(host_and_port: str, token: str | None = None) -> bool | None:
-    """Whether a head turns away who shows this token, or none; None where that cannot be told."""
-    import grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
-
-    shown = [("authorization", f"Bearer {token}")] if token else None
-    with grpc.insecure_channel(host_and_port) as channel:
-        try:
-            channel.unary_unary(_ASK)(b"", timeout=_SECONDS, metadata=shown)
-        except grpc.RpcError as error:
-            return True if error.code() == grpc.StatusCode.UNAUTHENTICATED else None
-    return False

@@ -1,24 +1,28 @@
 """A Ray of the sweep's own on this machine: started in the background, closed to every other user, ended with it."""
 
-import atexit
 import os
 import secrets
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 import ray
-from ray._private import ray_constants, worker
-from ray._private import utils as ray_utils
 
-from search.cluster.authentication import MODE, TOKEN, environment, refresh
+from search.cluster.authentication import MODE, TOKEN, environment
+from search.cluster.ray_internals import (
+    NO_METRICS,
+    arguments_of_own_ray,
+    job_server,
+    leave_ray_at_exit,
+    read_token_again,
+)
 from trainable.errors import ConfigError
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
@@ -50,8 +54,7 @@ class LocalRay:
     def __init__(self, arguments: Mapping[str, Any], variables: Mapping[str, str], dashboard: bool) -> None:
         self._arguments, self._dashboard = arguments, dashboard
         self._variables = {name: value for name, value in variables.items() if name not in os.environ}
-        self._variables |= {"RAY_enable_metrics_collection": "0"}  # which whoever finds the port may read
-        self._variables |= {MODE: "token", TOKEN: secrets.token_hex(32)}
+        self._variables |= {**NO_METRICS, MODE: "token", TOKEN: secrets.token_hex(32)}
         self._begin = time.monotonic()
         self._abandoned = False
         self._folder: Path | None = None
@@ -101,7 +104,7 @@ class LocalRay:
         if self._done(0 if self._abandoned else self._seconds_left()):
             shut_down()
         else:
-            atexit.unregister(worker.shutdown)  # it would wait for the start
+            leave_ray_at_exit()  # its shutdown would wait for the start
         self._ended.set()
         self._clean()
 
@@ -115,7 +118,7 @@ class LocalRay:
     def _run(self) -> None:
         try:
             with environment(self._variables):
-                refresh()
+                read_token_again()
                 self._try_until_late()
         except BaseException as error:
             self._started.set_exception(error)
@@ -131,7 +134,7 @@ class LocalRay:
             self._folder = _private_folder()
             try:
                 # Other sockets are made by what is told of a folder for temporary files, so of one with a short path.
-                with _job_agent(self._dashboard), environment({"TMPDIR": str(self._folder.parent)}):
+                with job_server(self._dashboard), environment({"TMPDIR": str(self._folder.parent)}):
                     self._init(self._folder / "ray")
                 return
             except Exception as error:
@@ -145,16 +148,12 @@ class LocalRay:
                 before = reason
 
     def _init(self, folder: Path) -> None:
-        # Ray's own switch for systems without clusters: without it every port of a cluster that is started here listens
-        # on all networks, as Ray turns an address of 127.0.0.1 into the outer one.
-        ray_constants.ENABLE_RAY_CLUSTER = False
         ray.init(
             address="local",
-            _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder),
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=self._dashboard,
             dashboard_host="127.0.0.1",
+            **arguments_of_own_ray(folder),
             **self._arguments,
             **QUIET,
         )
@@ -180,7 +179,7 @@ def shut_down() -> None:
     thread.start()
     thread.join(SHUTDOWN_SECONDS)
     if thread.is_alive():
-        atexit.unregister(worker.shutdown)
+        leave_ray_at_exit()
 
 
 def load_in_words() -> str:
@@ -212,15 +211,3 @@ def _private_folder() -> Path:
         except OSError as error:
             problems.append(f"{base}: {error.strerror}")
     raise ConfigError(f"Ray finds no folder for its sockets ({'; '.join(problems)}); set TMPDIR to a short path")
-
-
-@contextmanager
-def _job_agent(wanted: bool) -> Iterator[None]:
-    """Start Ray's agent with the server that runs jobs, or without it, as where Ray's web packages are missing."""
-    original = ray_utils.get_dashboard_dependency_error
-    if not wanted:
-        ray_utils.get_dashboard_dependency_error = lambda: ImportError("not wanted")
-    try:
-        yield
-    finally:
-        ray_utils.get_dashboard_dependency_error = original

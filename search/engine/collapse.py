@@ -5,6 +5,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from search.cluster.ray_internals import reason_of_death
 from search.engine.driver_only import DriverOnly
 from search.engine.halt import Halt
 from search.engine.retries import RETRIES
@@ -69,6 +70,6 @@ class Collapse(DriverOnly, Callback):
 
 def _reason(trial: Trial) -> str:
     """What Ray says of a process that died, in its first line that says something."""
-    lines = [line.strip() for line in str(trial.get_error() or "").splitlines()]
+    lines = [line.strip() for line in reason_of_death(trial).splitlines()]
     told = [line for line in lines if "Error" in line or "exit" in line]
     return (told or lines or ["Ray says no reason"])[0].partition(" Some common causes")[0][:300]

@@ -13,6 +13,7 @@ from ray.tune import Callback, TuneError
 from ray.tune.experiment import Trial
 from sqlalchemy.exc import SQLAlchemyError
 
+from search.cluster.ray_internals import reason_of_death
 from search.engine.driver_only import DriverOnly
 from search.engine.halt import Halt
 from search.errors import HaltError
@@ -84,7 +85,7 @@ class DiskWatch(DriverOnly, Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Hear of a checkpoint that could not be written."""
-        if any(sign in str(trial.get_error()) for sign in _SIGNS):
+        if any(sign in reason_of_death(trial) for sign in _SIGNS):
             self._halt.ask(no_room(self._storage), at_once=True)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:

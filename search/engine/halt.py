@@ -9,8 +9,8 @@ from typing import Any
 
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
-from ray.tune.result import SHOULD_CHECKPOINT
 
+from search.cluster.ray_internals import ask_for_checkpoint
 from search.engine.driver_only import DriverOnly
 
 
@@ -45,7 +45,7 @@ class Halt(DriverOnly, Stopper, Callback):
     ) -> None:
         """Ask for a checkpoint, which Tune writes before it stops the trial."""
         if self.wanted and "stage" in result:  # or it has failed
-            result[SHOULD_CHECKPOINT] = True
+            ask_for_checkpoint(result)
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """End the experiment as soon as every trial that ran has stopped."""

@@ -8,6 +8,7 @@ import ray
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from search.cluster.ray_internals import actor_of, allow_deaths
 from search.engine.driver_only import DriverOnly
 from search.study.ledger import Ledger
 
@@ -53,11 +54,11 @@ class HangWatch(DriverOnly, Callback):
                 self._end(trial)
 
     def _end(self, trial: Trial) -> None:
-        actor = trial.temporary_state.ray_actor
+        actor = actor_of(trial)
         if actor is None:  # its death is being dealt with
             return
         sentence = f"no sign of life in {self._minutes:g} minutes (sweep.hang_minutes): its process was ended"
         self._ledger.report(trial.config["key"], {"error": sentence, "metrics": {}})
-        trial.max_failures = 0  # what hangs once would hang again
+        allow_deaths(trial, 0)  # what hangs once would hang again
         self._heard[trial.trial_id] = self._clock()  # Tune hears of the death in a moment
         ray.kill(actor)

@@ -9,9 +9,9 @@ from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
-from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from search.cluster.ray_internals import ask_for_checkpoint
 from trainable.tasks.metrics import Direction
 
 
@@ -80,4 +80,4 @@ class PausedWithCheckpoint(Callback):
     ) -> None:
         """A report; Tune has marked it if the trial ends with it."""
         if result["done"] and "value" in result:
-            result[SHOULD_CHECKPOINT] = True
+            ask_for_checkpoint(result)

@@ -8,10 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from ray._private import worker
-
+from search.cluster.ray_internals import sockets
 from search.engine.halt import Halt
 from search.errors import HaltError
 
@@ -63,13 +61,13 @@ def broken_off_in_words(resume: str) -> Iterator[None]:
 @contextmanager
 def _watching(head_seconds: float, died: Callable[[str], None]) -> Iterator[None]:
     """Say what has died, from another thread, then interrupt the main one."""
-    node: Any = worker._global_node  # it has been joined
+    raylet, head = sockets()
     ended = threading.Event()
     in_main = threading.current_thread() is threading.main_thread()  # no other can be interrupted
 
     def watch() -> None:
         while not ended.wait(CHECK_SECONDS):
-            if reason := _death(node.raylet_socket_name, node.gcs_address, head_seconds, ended):
+            if reason := _death(raylet, head, head_seconds, ended):
                 died(reason)
                 if in_main:
                     os.kill(os.getpid(), signal.SIGINT)

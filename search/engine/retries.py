@@ -5,6 +5,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from search.cluster.ray_internals import allow_deaths
 from search.engine.driver_only import DriverOnly
 
 RETRIES = 3
@@ -37,4 +38,4 @@ class Retries(DriverOnly, Callback):
     def _come_to(self, trial: Trial, place: tuple[str, int]) -> None:
         if place > self._furthest.get(trial.trial_id, ("", -1)):
             self._furthest[trial.trial_id] = place
-            trial.max_failures = trial.num_failures + RETRIES
+            allow_deaths(trial, RETRIES)

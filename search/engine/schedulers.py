@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
+from search.cluster.ray_internals import tell_scheduler
 from search.engine.promotion import Promotion
 from trainable.settings.config import COMPARED_AT
 from trainable.tasks.metrics import Direction
@@ -46,9 +46,6 @@ def build_scheduler(
     scheduler = SCHEDULERS[name](direction)
     known = {**ended, **begun} if isinstance(scheduler, Promotion) else ended
     for number, values in known.items():
-        trial = Trial("earlier", config={"key": number}, trial_id=f"earlier-{number}", stub=True)
-        scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]  # neither rule asks the controller here
-        for progress, value in sorted(values.items()):
-            result = {"progress": progress, "value": value}
-            scheduler.on_trial_result(None, trial, result)  # type: ignore[arg-type]  # nor here
+        results = ({"progress": progress, "value": value} for progress, value in sorted(values.items()))
+        tell_scheduler(scheduler, f"earlier-{number}", {"key": number}, results)
     return scheduler

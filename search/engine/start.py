@@ -140,11 +140,12 @@ def _run(
     address: str | None,
     process: RehearsalProcess | None = None,
 ) -> Outcome:
-    from search.cluster import join as cluster
+    from search.cluster import connection
+    from search.cluster.room import on_gpus
 
-    with cluster.starting(address, plan.settings):  # while the libraries are imported, which takes as long
+    with connection.starting(address, plan.settings):  # while the libraries are imported, which takes as long
         if process:
-            process.begin(plan, place.storage, cluster.on_gpus(plan.settings))
+            process.begin(plan, place.storage, on_gpus(plan.settings))
         from search.engine.sweep import run_sweep
 
         return run_sweep(plan, place, prepared, address, process)

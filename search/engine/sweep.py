@@ -9,12 +9,12 @@ from typing import Any
 
 from optuna.trial import TrialState
 from ray import tune
-from ray.tune.execution import class_cache
-from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 from ray.tune.stopper import CombinedStopper
 from rich.console import Console
 
-from search.cluster import join as cluster
+from search.cluster import connection
+from search.cluster.ray_internals import HEAD_ONLY, no_snapshot_for_checkpoints, take_waiting_processes
+from search.cluster.room import gpus_per_worker, trials_at_once
 from search.engine.budget import Budget, BudgetStopper
 from search.engine.collapse import Collapse
 from search.engine.disk import DiskWatch, full_disk_in_words, remove_unneeded
@@ -54,9 +54,6 @@ from trainable.inputs.prepare import Prepared
 from trainable.store.files import remove_leftovers
 from trainable.workers.actor import TuneTrial
 
-_VARIABLES = class_cache.ENV_VARS_TO_PROPAGATE
-"""Those of the driver that Tune hands on to trials elsewhere."""
-
 
 def run_sweep(
     plan: Plan,
@@ -85,11 +82,11 @@ def run_sweep(
         for said in data_check(prepared).sentences[1:]:
             console.print(said, markup=False, highlight=False, soft_wrap=True)
         try:
-            cluster.join(address, settings, lambda said: console.print(said, markup=False, soft_wrap=True))
+            connection.join(address, settings, lambda said: console.print(said, markup=False, soft_wrap=True))
             remove_unneeded(place, plan, ledger)
             with death_in_words(halt, HEAD_SECONDS if address else 0, place.command("resume")):
-                gpus = cluster.gpus_per_worker(settings)
-                slots = cluster.slots(settings, gpus)
+                gpus = gpus_per_worker(settings)
+                slots = trials_at_once(settings, gpus)
                 room = (gpus, slots)
                 tracker = closing.enter_context(preflight.clear(plan, place, room, ledger, console, process))
                 runs = TrialRuns(plan, ledger, tracker)
@@ -98,12 +95,13 @@ def run_sweep(
                 change_facts(place, plan.to_mapping())
                 phases = Phases(ledger)
                 with phases.phase("search"):
-                    _unburden_tune(inherits=address is None)
+                    take_waiting_processes(inherits=address is None)
+                    no_snapshot_for_checkpoints()
                     _search(plan, place, ledger, budget, runs, halt, room, console)
         finally:
             if halt.problem or any(record.state is State.LOST for record in ledger.records):
-                cluster.keep_logs(place.ray_logs)
-            cluster.leave()
+                connection.keep_logs(place.ray_logs)
+            connection.leave()
         remove_unneeded(place, plan, ledger)
         if halt.wanted:
             outcome = summarise(plan, place.storage, ledger)
@@ -185,20 +183,6 @@ def _search(
                 show()  # trials that waited may have ended last
 
 
-def _unburden_tune(inherits: bool) -> None:
-    """Switch off what Tune does for others and has no setting for (names of Ray 2.60, kept by a test).
-
-    Args:
-        inherits: whether the processes of slots have the driver's environment, as those have that are started here.
-    """
-    # Tune takes no process that has imported already if trials are to have variables: one that Lightning reads, and
-    # some of the driver's, those with keys for AWS among them, where they do not inherit them.
-    class_cache.DEFAULT_ENV_VARS.clear()
-    class_cache.ENV_VARS_TO_PROPAGATE = set() if inherits else _VARIABLES
-    # A snapshot of all trials after each checkpoint, which nothing reads here: the study is the truth. Ten seconds do.
-    _ExperimentCheckpointManager.on_trial_checkpoint = lambda self, trial: None  # type: ignore[method-assign]
-
-
 def _trainable(plan: Plan, place: Place, gpus: float) -> Any:
     """The trainable with the resources of one trial."""
     settings = plan.settings
@@ -213,7 +197,7 @@ def _trainable(plan: Plan, place: Place, gpus: float) -> Any:
     bound = tune.with_parameters(TuneTrial, workspace=workspace, workers=workers)
     if settings.workers_per_trial > 1:
         # The worker group makes its own placement group; the actor that leads it costs nothing.
-        return tune.with_resources(bound, tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}]))
+        return tune.with_resources(bound, tune.PlacementGroupFactory([HEAD_ONLY]))
     return tune.with_resources(bound, {"CPU": settings.cpus_per_trial, "GPU": gpus})
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from search.check import Check
-from search.cluster import join as cluster
+from search.cluster import connection
+from search.cluster.room import gpus_per_worker, trials_at_once
 from search.errors import PlanError
 from search.plan.data import check_data, data_check
 from search.plan.plan import Plan
@@ -41,12 +42,12 @@ def examine(plan: Plan, storage: Path, address: str | None = None) -> list[Check
 
 def _on_cluster(plan: Plan, storage: Path, address: str | None, console: Console) -> list[Check]:
     try:
-        cluster.join(address, plan.settings, lambda said: console.print(said, markup=False, soft_wrap=True))
-        gpus = cluster.gpus_per_worker(plan.settings)
-        flight = Preflight(plan, storage, gpus, cluster.slots(plan.settings, gpus))
+        connection.join(address, plan.settings, lambda said: console.print(said, markup=False, soft_wrap=True))
+        gpus = gpus_per_worker(plan.settings)
+        flight = Preflight(plan, storage, gpus, trials_at_once(plan.settings, gpus))
         return [tracking_check(plan, storage), *flight.checks()]
     finally:
-        cluster.leave()
+        connection.leave()
 
 
 def print_checks(checks: list[Check], console: Console) -> None:

@@ -54,7 +54,7 @@ def run_refused(refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest
     def begun(*_: object, **__: object) -> None:
         raise AssertionError("the sweep was begun")
 
-    monkeypatch.setattr("search.cluster.join.starting", begun)  # or a mistake that is not seen costs a whole sweep
+    monkeypatch.setattr("search.cluster.connection.starting", begun)  # an unseen mistake would cost a sweep
 
     def run(file: Path, *arguments: object) -> str:
         storage = tmp_path / "storage"

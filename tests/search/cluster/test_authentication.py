@@ -17,7 +17,7 @@ import psutil
 import pytest
 import ray
 
-from search.cluster import join as cluster
+from search.cluster import connection
 from search.cluster.authentication import MODE, TOKEN, TOKEN_PATH, mode_of
 from search.plan.settings import SweepSettings
 from trainable.errors import ConfigError
@@ -75,7 +75,7 @@ def test_another_user_of_the_machine_gets_nowhere(
 ) -> None:
     tmp_path.chmod(0o755)
     monkeypatch.setenv("HOME", str(tmp_path))
-    cluster.join(None, SweepSettings(name="tiny", workers_per_trial=workers))
+    connection.join(None, SweepSettings(name="tiny", workers_per_trial=workers))
     try:
         assert ray.get(ray.remote(lambda: 1).remote()) == 1
         node = ray._private.worker._global_node
@@ -87,7 +87,7 @@ def test_another_user_of_the_machine_gets_nowhere(
         command = [sys.executable, "-c", ANOTHER_USER, json.dumps(told)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     finally:
-        cluster.leave()
+        connection.leave()
     assert done.returncode == 0, done.stderr
     assert ports
     assert json.loads(done.stdout) == []
@@ -95,7 +95,7 @@ def test_another_user_of_the_machine_gets_nowhere(
 
 
 def test_no_server_that_runs_jobs_where_nothing_needs_it() -> None:
-    cluster.join(None, SweepSettings(name="tiny"))
+    connection.join(None, SweepSettings(name="tiny"))
     try:
         names = [p.name() for p in psutil.Process().children(recursive=True)]
         node = ray._private.worker._global_node
@@ -105,7 +105,7 @@ def test_no_server_that_runs_jobs_where_nothing_needs_it() -> None:
         assert MODE not in os.environ
         assert TOKEN not in os.environ
     finally:
-        cluster.leave()
+        connection.leave()
 
 
 @pytest.fixture(scope="module", params=["token", "disabled"])

@@ -13,8 +13,7 @@ import pytest
 import ray
 from ray._private import node, services
 
-from search.cluster import join as cluster
-from search.cluster import local_ray
+from search.cluster import connection, local_ray
 from search.plan.settings import SweepSettings
 from trainable.errors import ConfigError
 
@@ -26,11 +25,11 @@ FALSE = "/bin/false"
 STARTS = """
 from ray._private import services
 services.RAYLET_EXECUTABLE = "/bin/false"
-from search.cluster import join as cluster
+from search.cluster import connection
 from search.cluster import local_ray
 from search.plan.settings import SweepSettings
 local_ray.NOTICE_SECONDS = 1
-cluster.join(None, SweepSettings(name="tiny"), lambda sentence: print(sentence, flush=True))
+connection.join(None, SweepSettings(name="tiny"), lambda sentence: print(sentence, flush=True))
 """
 
 
@@ -54,11 +53,11 @@ def test_a_start_that_ray_gives_up_is_tried_again(hasty: None, monkeypatch: pyte
     started = local_ray.LocalRay._init
     monkeypatch.setattr(local_ray.LocalRay, "_init", init)
     try:
-        cluster.join(None, SETTINGS)
+        connection.join(None, SETTINGS)
         assert ray.get(ray.remote(lambda: 1).remote()) == 1
     finally:
         services.RAYLET_EXECUTABLE = executable
-        cluster.leave()
+        connection.leave()
     assert len(tries) == 2
     assert not any(folder.parent.exists() for folder in tries)
 
@@ -86,11 +85,11 @@ def test_a_folder_that_no_socket_can_lie_in_is_passed_over(
 ) -> None:
     (tmp_path / name).mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / name))
-    cluster.join(None, SETTINGS)
+    connection.join(None, SETTINGS)
     try:
         told = ray.get(ray.remote(lambda: os.environ["TMPDIR"]).remote())
     finally:
-        cluster.leave()
+        connection.leave()
     assert told != os.environ["TMPDIR"] == str(tmp_path / name)
 
 
@@ -98,5 +97,5 @@ def test_no_folder_at_all_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
     monkeypatch.setattr(local_ray, "FOLDERS", ())
     with pytest.raises(ConfigError, match=r"Ray finds no folder .*; set TMPDIR to a short path"):
-        cluster.join(None, SETTINGS)
-    cluster.leave()
+        connection.join(None, SETTINGS)
+    connection.leave()

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from search.__main__ import app
 from search.check import Check
-from search.cluster import join as cluster
+from search.cluster import connection
 from search.cluster.probe import probe
 from search.engine.start import start_sweep
 from search.plan.data import check_data
@@ -35,9 +35,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[None]:
-    cluster.join(None, SweepSettings(name="tiny"))
+    connection.join(None, SweepSettings(name="tiny"))
     yield
-    cluster.leave()
+    connection.leave()
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_storage_that_cannot_be_written_is_told(where: str, tmp_path: Path) ->
 
 
 def test_a_sweep_that_cannot_work_leaves_its_name_free(spoilt: dict[str, Any], tmp_path: Path) -> None:
-    cluster.leave()
+    connection.leave()
     with pytest.raises(ConfigError, match="needs the same labels"):
         start_sweep(build_plan(spoilt, (Path(),), "mine.yaml"), tmp_path / "runs")
     assert not (tmp_path / "runs" / "tiny").exists()
@@ -161,7 +161,7 @@ def test_a_sweep_that_cannot_work_leaves_its_name_free(spoilt: dict[str, Any], t
 
 
 def _doctor(blocks: dict[str, Any], folder: Path, *options: str) -> Result:
-    cluster.leave()
+    connection.leave()
     file = folder / "mine.yaml"
     file.write_text(dump_yaml(blocks), encoding="utf-8")
     return CliRunner().invoke(app, ["doctor", str(file), *options])

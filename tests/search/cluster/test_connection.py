@@ -9,24 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import psutil
 import pytest
 import ray
 import torch
-from ray import tune
-from ray.tune.execution import class_cache
-from ray.tune.execution.tune_controller import TuneController
-from ray.tune.result import SHOULD_CHECKPOINT
 from ray.util import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from search.cluster import join as cluster
+from search.cluster import connection
+from search.cluster.room import slots_on_gpus
 from search.engine.ray_watch import broken_off_in_words
-from search.engine.sweep import _unburden_tune
 from search.errors import HaltError
 from search.plan.settings import SweepSettings
 from trainable.errors import ConfigError
@@ -38,7 +32,7 @@ SETTINGS = SweepSettings(name="tiny")
 COLLECTS_WHILE_RAY_ENDS = """
 import ctypes, functools, gc, threading
 import ray
-from search.cluster import join as cluster
+from search.cluster import connection
 from search.plan.settings import SweepSettings
 
 class Knot:  # is collected only as garbage, and for 20 ms, in which no other thread runs Python
@@ -51,12 +45,12 @@ def litter():
         Knot(references.pop())
         [[] for _ in range(2000)]
 
-cluster.join(None, SweepSettings(name="tiny"))
+connection.join(None, SweepSettings(name="tiny"))
 references = [ray.put(number) for number in range(300)]
 gc.set_threshold(50, 1, 1)
 thread = threading.Thread(target=litter)
 thread.start()
-cluster.leave()
+connection.leave()
 assert gc.isenabled()
 thread.join()
 print("went on")
@@ -66,11 +60,11 @@ print("went on")
 @pytest.fixture(autouse=True)
 def ended() -> Iterator[None]:
     yield
-    cluster.leave()
+    connection.leave()
 
 
 def test_what_is_not_joined_is_ended() -> None:
-    with pytest.raises(ZeroDivisionError), cluster.starting(None, SETTINGS):
+    with pytest.raises(ZeroDivisionError), connection.starting(None, SETTINGS):
         raise ZeroDivisionError
     assert not ray.is_initialized()
 
@@ -92,7 +86,7 @@ def test_a_ray_that_is_gone_is_told_and_nothing_else_is_taken_for_it() -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1:{}", "[::1]:{}", "no-such-host.invalid:{}", "127.0.0.1:99999"])
 def test_a_cluster_that_is_not_there_is_told_at_once(address: str, free_port: Callable[[], int]) -> None:
     with pytest.raises(ConfigError, match="nothing listens there"):
-        cluster.join(address.format(free_port()), SETTINGS)
+        connection.join(address.format(free_port()), SETTINGS)
 
 
 def test_an_actor_finds_its_modules_imported() -> None:
@@ -101,8 +95,8 @@ def test_an_actor_finds_its_modules_imported() -> None:
         def ready(self) -> bool:
             return "trainable.workers.actor" in sys.modules
 
-    with cluster.starting(None, SETTINGS):
-        cluster.join(None, SETTINGS)
+    with connection.starting(None, SETTINGS):
+        connection.join(None, SETTINGS)
         assert ray.get(Slot.remote().ready.remote())
     assert not ray.is_initialized()
 
@@ -113,7 +107,7 @@ def test_processes_wait_for_their_slots() -> None:
         def born(self) -> float:
             return psutil.Process().create_time()
 
-    cluster.join(None, SETTINGS)
+    connection.join(None, SETTINGS)
     # As Tune does it: a trial takes its CPU, and later a process. Ray ends one that is then too many after a second.
     group = placement_group([{"CPU": 1}])
     assert group.wait(10)
@@ -134,48 +128,21 @@ def test_slots_keep_their_memory() -> None:
             torch.empty(2**22).fill_(1.0)
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin
 
-    cluster.join(None, SETTINGS)
+    connection.join(None, SETTINGS)
     assert ray.get(ray.remote(faults).remote()) < 2_000  # 80,000 where each turn takes its pages anew
     assert "GLIBC_TUNABLES" not in os.environ
 
 
 def test_settings_of_the_user_for_memory_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=0")
-    cluster.join(None, SETTINGS)
+    connection.join(None, SETTINGS)
     assert ray.get(ray.remote(lambda: os.environ["GLIBC_TUNABLES"]).remote()) == "glibc.malloc.check=0"
     assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.check=0"
 
 
-def test_tune_takes_a_process_that_waits_and_writes_no_snapshot_for_a_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "one of those that Tune hands on")
-
-    class Slot(tune.Trainable):
-        def step(self) -> dict[str, Any]:
-            return {SHOULD_CHECKPOINT: True, "done": self.iteration == 2}
-
-        def save_checkpoint(self, checkpoint_dir: str) -> None:
-            (Path(checkpoint_dir) / "file").touch()
-
-    cluster.join(None, SETTINGS)
-    ray.get(ray.remote(lambda: None).remote())  # so that the processes that Ray starts at once are there
-    waiting = {process.pid for process in psutil.Process().children(recursive=True)}
-    _unburden_tune(inherits=True)
-    kept = tune.CheckpointConfig(num_to_keep=1)
-    run = tune.RunConfig(name="tune", storage_path=str(tmp_path), checkpoint_config=kept, verbose=0)
-    with patch.object(TuneController, "save_to_dir", autospec=True, side_effect=TuneController.save_to_dir) as saved:
-        [result] = tune.Tuner(Slot, run_config=run).fit()
-    assert result.metrics is not None
-    assert result.metrics["pid"] in waiting
-    assert saved.call_count <= 2  # at the start and at the end
-    _unburden_tune(inherits=False)
-    assert "AWS_ACCESS_KEY_ID" in class_cache.ENV_VARS_TO_PROPAGATE
-
-
 def test_processes_without_a_trial_import_nothing() -> None:
     few = SweepSettings(name="tiny", max_concurrent=1)
-    cluster.join(None, few)
+    connection.join(None, few)
     names = ray.get(ray.remote(lambda: set(sys.modules)).remote())
     assert "ray" in names
     assert "torch" not in names
@@ -199,12 +166,12 @@ def test_as_many_processes_import_as_the_gpus_have_slots(
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     monkeypatch.setattr("os.cpu_count", lambda: 64)
-    assert cluster._slots_on_gpus(SweepSettings(name="tiny", **settings)) == fit
+    assert slots_on_gpus(SweepSettings(name="tiny", **settings)) == fit
 
 
 def test_a_machine_with_gpus_has_a_process_for_each_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    cluster.join(None, SETTINGS)
+    connection.join(None, SETTINGS)
     assert ray.cluster_resources()["CPU"] == 1
     modules, collects = ray.get(ray.remote(lambda: (set(sys.modules), gc.isenabled())).remote())
     assert "trainable.workers.actor" in modules

@@ -1,0 +1,58 @@
+"""How many trials have room: on this machine before Ray is there, and in the cluster that was joined."""
+
+import os
+
+import ray
+import torch
+
+from search.plan.settings import SweepSettings
+from trainable.errors import ConfigError
+
+
+def all_are_slots(settings: SweepSettings) -> bool:
+    """Whether each of the processes that Ray starts at once, one for each CPU, will have a trial to run."""
+    return _takes_one_cpu(settings) and settings.max_concurrent is None and not torch.cuda.device_count()
+
+
+def on_gpus(settings: SweepSettings) -> bool:
+    """Whether trials on this machine have GPUs."""
+    return settings.gpus_per_trial != 0 and torch.cuda.device_count() > 0
+
+
+def slots_on_gpus(settings: SweepSettings) -> int:
+    """How many trials of one CPU each this machine's GPUs have room for; 0 where trials are of another kind."""
+    if not on_gpus(settings) or not _takes_one_cpu(settings):
+        return 0
+    fit = int(torch.cuda.device_count() / (settings.gpus_per_trial or 1.0) + 1e-9)  # so that 0.1 is ten a GPU
+    return min(fit, settings.max_concurrent or fit, os.cpu_count() or 1)
+
+
+def _takes_one_cpu(settings: SweepSettings) -> bool:
+    """Whether a trial is one process, of one CPU."""
+    return settings.workers_per_trial == 1 and settings.cpus_per_trial == 1
+
+
+def gpus_per_worker(settings: SweepSettings) -> float:
+    """GPUs of each worker: as set, or one where the cluster has any now."""
+    if settings.gpus_per_trial is not None:
+        return settings.gpus_per_trial
+    return 1.0 if ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
+
+
+def trials_at_once(settings: SweepSettings, gpus: float) -> int:
+    """How many trials the cluster has room for now, within `max_concurrent`.
+
+    Raises:
+        ConfigError: if not even one has room, and the cluster does not grow by itself.
+    """
+    there = ray.cluster_resources()
+    fits = there.get("CPU", 0) // (settings.cpus_per_trial * settings.workers_per_trial)
+    if gpus:
+        fits = min(fits, there.get("GPU", 0) // (gpus * settings.workers_per_trial))
+    if fits < 1 and os.environ.get("TRANSFERSWEEP_AUTOSCALES") != "1":
+        raise ConfigError(
+            f"sweep: a trial needs {settings.workers_per_trial} x {settings.cpus_per_trial:g} CPUs and {gpus:g} GPUs, "
+            f"the cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs; lower cpus_per_trial, "
+            "gpus_per_trial or workers_per_trial"
+        )
+    return int(max(1, min(fits, settings.max_concurrent or fits)))
