@@ -47,7 +47,7 @@ from search.study.ledger import START_FROM, Ledger
 from search.study.phases import Phases
 from search.study.summary import summarise
 from search.tracking.mlflow_events import DatasetInfo, started
-from search.tracking.story import SWEEP_RUN
+from search.tracking.replay import keep_sweep_start
 from search.tracking.sweep_tracker import opened_run
 from search.tracking.tracker import PATIENCE, Tracker, check_uri, provenance
 from trainable.inputs.prepare import Prepared
@@ -216,7 +216,7 @@ def _open_run(tracker: Tracker, plan: Plan, ledger: Ledger, prepared: Mapping[Da
     ]
     parameters = {f"sweep.{name}": value for name, value in settings.model_dump(mode="json").items()}
     parameters["sweep.tracking_uri"] = redact(tracker.uri)
-    ledger.note(SWEEP_RUN, started(None, parameters, provenance(), datasets))
+    keep_sweep_start(ledger, started(None, parameters, provenance(), datasets))
     return tracker.start_sweep(parameters, datasets)
 
 

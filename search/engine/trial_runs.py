@@ -6,7 +6,7 @@ from typing import Any
 from search.plan.plan import Plan
 from search.record.trial_names import Key
 from search.study.ledger import Ledger
-from search.tracking.story import facts, remembered, score
+from search.tracking.replay import final_metrics, params_and_tags, score
 from search.tracking.tracker import Tracker
 
 
@@ -19,7 +19,7 @@ class TrialRuns:
 
     def open(self, key: Key) -> None:
         """Open the run of a trial that starts, or starts again."""
-        self._tracker.start_trial(key, *facts(self._plan, self._ledger.record(key)))
+        self._tracker.start_trial(key, *params_and_tags(self._plan, self._ledger.record(key)))
         self._open.add(key)
 
     def log(self, key: Key, result: Mapping[str, Any]) -> None:
@@ -37,7 +37,7 @@ class TrialRuns:
             return
         if key not in self._open:
             self.open(key)
-        self._tracker.end_trial(key, record.state, record.error, remembered(record))
+        self._tracker.end_trial(key, record.state, record.error, final_metrics(record))
         self._open.remove(key)
 
     def close_ended(self) -> None:
@@ -48,4 +48,4 @@ class TrialRuns:
     def reconcile(self) -> None:
         """Close the runs of ended trials that a killed driver left open, and make those that MLflow has lost."""
         ended = [record for record in self._ledger.records if record.ended]
-        self._tracker.settle({record.key: (record.state, record.error, remembered(record)) for record in ended})
+        self._tracker.reconcile({record.key: (record.state, record.error, final_metrics(record)) for record in ended})

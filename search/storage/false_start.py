@@ -8,7 +8,7 @@ from search.storage.driver_lock import FILE, driving
 from search.storage.store_uri import read_only
 from search.storage.sweep_folder import Place
 
-_OURS = {"plan.json", "study.db", "study.db-journal", "outbox.jsonl", "log.txt", FILE}
+_OURS = {"plan.json", "study.db", "study.db-journal", "outbox.db", "outbox.db-journal", "outbox.jsonl", "log.txt", FILE}
 
 
 def free_name(place: Place) -> bool:

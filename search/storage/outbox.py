@@ -1,118 +1,147 @@
-"""Events on disk that wait to be delivered: kept in order, each until it is said to be delivered.
+"""Events that wait on disk to be delivered, in the order in which they were accepted: one SQLite row for each.
 
-A line of the file is JSON and ends with a line break: `{"n": 7, "event": {...}}` for an event, `{"delivered": 7}` for
-the news that the events up to number 7 have been delivered. When nothing waits any more, the file is emptied.
+An accepted event is still there after `kill -9` and after a power failure. SQLite has then written the file to the disk
+and, because of `synchronous = extra`, the folder from which it deleted its journal. There is no write-ahead log: that
+needs memory shared by all processes, which machines with a common network folder do not have.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
+import sqlite3
+import tempfile
 import threading
-from collections import deque
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-Event = dict[str, Any]
-"""What happened; JSON values only."""
+from search.errors import PlanError
+from search.storage.outbox_jsonl import read_jsonl
+from search.storage.patience import OPEN_SECONDS, PATIENT, is_locked
+from search.storage.store_uri import existing
+
+_TABLE = "create table if not exists events (n integer primary key autoincrement, event text not null)"
+_COUNT = "select count(*) from events"
 
 
 class Outbox:
     """The events of one file. One process at a time has it open; its threads may share it.
 
-    What a process appended is there for the next one, wherever the first was killed. A last line that was cut off
-    while it was written is no event.
+    What an earlier version left beside it, in a file of JSON lines, is taken in first.
 
     Args:
         file: made where it is missing.
 
     Raises:
-        OSError: if the file cannot be opened.
+        OSError: if the file cannot be opened or written, as on a full disk.
+        PlanError: if it is damaged.
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = file.open("ab", buffering=0)
-        content = file.read_bytes()
-        self._waiting = deque(_waiting(content))
-        self._file.truncate(content.rfind(b"\n") + 1 if self._waiting else 0)
-        self._number = self._waiting[-1][0] if self._waiting else 0
-        self._lock = threading.Lock()
+        file.touch()  # with the rights of the sweep's other files, which SQLite would not give it
+        self._file, self._lock, self._closed = file, threading.Lock(), False
+        with _readable_errors(file):
+            self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, **PATIENT)
+            self._execute("pragma synchronous = extra")
+            self._execute(_TABLE)
+            self._take_in(_jsonl(file))
+            self._count: int = self._execute(_COUNT).fetchone()[0]
 
     def __len__(self) -> int:
         """How many events wait."""
-        return len(self._waiting)
+        return self._count
 
-    def append(self, event: Mapping[str, Any], sync: bool = False) -> None:
-        """Keep an event behind all others.
-
-        Args:
-            event: what happened.
-            sync: whether it must outlive the machine's power, not only the process.
+    def append(self, event: str) -> None:
+        """Keep an event behind all others; it is on the disk when this returns.
 
         Raises:
-            OSError: if it cannot be written, as on a full disk; then nothing of it is in the file.
+            OSError: if it cannot be written, as on a full disk; then nothing of it is kept.
         """
-        with self._lock:
-            line = self._write({"n": self._number + 1, "event": event})
-            if sync:
-                os.fsync(self._file.fileno())
-            # As the next process would read it.
-            self._waiting.append((self._number + 1, json.loads(line)["event"]))
-            self._number += 1
+        with self._lock, _readable_errors(self._file):
+            self._execute("insert into events (event) values (?)", event)
+            self._count += 1
 
-    def first(self, most: int) -> list[Event]:
-        """The events that have waited longest, in order, at most so many."""
-        with self._lock:
-            return [event for _, event in islice(self._waiting, most)]
+    def first(self, most: int) -> list[tuple[int, str]]:
+        """The events that have waited longest, at most so many, each with its number; none once this is closed."""
+        with self._lock, _readable_errors(self._file):
+            return [] if self._closed else self._execute("select * from events order by n limit ?", most).fetchall()
 
-    def delivered(self, count: int) -> None:
-        """Forget the first events; a closed outbox leaves them to whoever opens the file next."""
-        with self._lock:
-            if self._file.closed or not count:
-                return
-            if count < len(self._waiting):
-                self._write({"delivered": self._waiting[count - 1][0]})
-            else:
-                self._file.truncate(0)
-            for _ in range(count):
-                self._waiting.popleft()
+    def delivered(self, number: int) -> None:
+        """Forget the events up to this number; after `close` they stay for the next process."""
+        with self._lock, _readable_errors(self._file):
+            if not self._closed:
+                self._count -= self._execute("delete from events where n <= ?", number).rowcount
 
     def close(self) -> None:
         """Leave the file to others; what waits stays in it."""
         with self._lock:
-            self._file.close()
+            self._closed = True
+            self._connection.close()
 
-    def _write(self, value: Mapping[str, Any]) -> bytes:
-        line = json.dumps(value).encode() + b"\n"
-        end = os.fstat(self._file.fileno()).st_size
-        try:
-            if self._file.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
-        except OSError:
-            self._file.truncate(end)
-            raise
-        return line
+    def _execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        cursor: sqlite3.Cursor = self._connection.cursor().execute(sql, values)
+        return cursor
+
+    def _take_in(self, older: Path) -> None:
+        """Take in the events of an earlier version; a kill before its file is deleted brings them a second time."""
+        if not older.is_file():
+            return
+        self._execute("begin immediate")
+        with self._connection:
+            for event in read_jsonl(older):
+                self._execute("insert into events (event) values (?)", event)
+        older.unlink()
 
 
 def count_waiting(file: Path) -> int:
-    """How many events wait in a file, which need not exist."""
-    return len(_waiting(file.read_bytes())) if file.is_file() else 0
+    """How many events wait in a file, which need not exist, and in what an earlier version left beside it.
+
+    Raises:
+        OSError: if the file cannot be read.
+        PlanError: if it is damaged.
+    """
+    older = len(read_jsonl(_jsonl(file))) if _jsonl(file).is_file() else 0
+    if not file.is_file() or not file.stat().st_size:  # it has no table before its first commit
+        return older
+    with (
+        _readable_errors(file),
+        closing(sqlite3.connect(existing(file), uri=True, timeout=OPEN_SECONDS)) as connection,
+    ):
+        waiting: int = connection.execute(_COUNT).fetchone()[0]
+    return older + waiting
 
 
-def _waiting(content: bytes) -> list[tuple[int, Event]]:
-    """The events of a file that wait, with their numbers; lines that a failing disk has spoilt are left out."""
-    events, delivered = [], 0
-    for line in content.split(b"\n")[:-1]:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        match value:
-            case {"n": int(number), "event": dict(event)}:
-                events.append((number, event))
-            case {"delivered": int(number)}:
-                delivered = number
-    return [(number, event) for number, event in events if number > delivered]
+def _jsonl(file: Path) -> Path:
+    """Where earlier versions kept what is now in that file."""
+    return file.with_suffix(".jsonl")
+
+
+@contextmanager
+def _readable_errors(file: Path) -> Iterator[None]:
+    """Turn what SQLite says of a file into an error with the reason and the file's name."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            way_out = "remove it: MLflow gets the results again from the study, but no curves of what waited"
+            raise PlanError([f"{file}: is damaged ({error}); {way_out}"]) from None
+        if code == sqlite3.SQLITE_IOERR:
+            _write_something(file.parent)  # SQLite does not say that a quota is used up
+        reasons = {sqlite3.SQLITE_FULL: errno.ENOSPC}
+        number = errno.EBUSY if is_locked(error) else reasons.get(code, errno.EIO)
+        raise OSError(number, str(error), str(file)) from error
+
+
+def _write_something(folder: Path) -> None:
+    """Write a few pages into a folder, as SQLite had to.
+
+    Raises:
+        OSError: if that fails too, with the system's reason.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(2**16))
+        file.flush()
+        os.fsync(file.fileno())

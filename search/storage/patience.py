@@ -52,7 +52,9 @@ def _wait_for(act: Callable[[], T]) -> T:
             if not _is_lock(error) or time.monotonic() > until:
                 raise
             if not said:
-                _log.warning("another process holds the study's file: waiting for up to %.0f s", LOCK_SECONDS)
+                _log.warning(
+                    "another process holds an SQLite file of the sweep: waiting for up to %.0f s", LOCK_SECONDS
+                )
             said = True
 
 
@@ -89,7 +91,7 @@ def is_locked(error: BaseException) -> bool:
 
 @contextmanager
 def locked_study_in_words(file: Path, resume: str) -> Iterator[None]:
-    """Turn what becomes of a study that was locked too long into one sentence.
+    """Turn the error of a study, or of an outbox, that was locked too long into one sentence.
 
     Raises:
         HaltError: if it was.
@@ -99,8 +101,9 @@ def locked_study_in_words(file: Path, resume: str) -> Iterator[None]:
     except Exception as error:  # Optuna, SQLAlchemy and Ray each wrap it in errors of their own
         if not is_locked(error):
             raise
+        name = error.filename if isinstance(error, OSError) else file  # the outbox, where it is not the study
         raise HaltError(
-            f"{file}: another process, such as a dashboard or a backup, has held it for "
+            f"{name}: another process, such as a dashboard or a backup, has held it for "
             f"{LOCK_SECONDS / 60:.0f} minutes; nothing is lost: {_END_IT}, then `{resume}`"
         ) from None
 

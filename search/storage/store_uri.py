@@ -27,6 +27,11 @@ def read_only(file: Path) -> str:
     return f"file:{quote(str(file.absolute()))}?mode=ro"
 
 
+def existing(file: Path) -> str:
+    """The same, for a file that may be written: a transaction that a killed process began is then taken back."""
+    return f"file:{quote(str(file.absolute()))}?mode=rw"
+
+
 def default_uri(storage: Path) -> str:
     """Where MLflow records the sweeps of a storage folder, unless they name another place."""
     return sqlite_uri(storage.absolute() / "mlflow.db")

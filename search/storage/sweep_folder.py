@@ -72,7 +72,7 @@ class Place:
     @property
     def outbox(self) -> Path:
         """What MLflow has not been told yet."""
-        return self.folder / "outbox.jsonl"
+        return self.folder / "outbox.db"
 
     @property
     def log(self) -> Path:
@@ -125,7 +125,7 @@ def with_waiting(outcome: Outcome, place: Place) -> Outcome:
     waiting = count_waiting(place.outbox)
     if not waiting:
         return replace(outcome, notes=notes)
-    note = f"{_AWAY}{waiting} events wait in {place.outbox}; `{place.command('resume')}` delivers them"
+    note = f"{_AWAY}{waiting} events wait in {place.folder}; `{place.command('resume')}` delivers them"
     return replace(outcome, notes=(*notes, note))
 
 

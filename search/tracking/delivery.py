@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from search.redaction import redact
-from search.storage.outbox import Event, Outbox
+from search.storage.outbox import Outbox
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ class Delivery:
         hand_over: takes events or raises; what it has taken it may be given again. Called from one thread only.
     """
 
-    def __init__(self, outbox: Outbox, hand_over: Callable[[Sequence[Event]], None]) -> None:
+    def __init__(self, outbox: Outbox, hand_over: Callable[[Sequence[str]], None]) -> None:
         self._outbox, self._hand_over = outbox, hand_over
         self.trouble = ""
         """Why the last try failed, without secrets; empty after one that did not."""
@@ -47,9 +46,9 @@ class Delivery:
         self._deliveries = 0
         threading.Thread(target=self._run, name="delivery", daemon=True).start()
 
-    def put(self, event: Mapping[str, Any], sync: bool = False) -> None:
-        """Add an event, see `Outbox.append`; returns without waiting for anybody."""
-        self._outbox.append(event, sync)
+    def put(self, event: str) -> None:
+        """Add an event, see `Outbox.append`; returns as soon as it is on the disk."""
+        self._outbox.append(event)
         with self._changed:
             self._changed.notify_all()
 
@@ -96,12 +95,15 @@ class Delivery:
 
     def _deliver(self) -> bool:
         """Hand over what waits, in batches whose size follows recent success; returns whether anything arrived."""
-        events = self._outbox.first(self._size)
+        waiting: Sequence[tuple[int, str]] = ()
         try:
-            self._hand_over_or_leave_out(events)
-            self._outbox.delivered(len(events))
+            waiting = self._outbox.first(self._size)
+            if not waiting:  # closed meanwhile
+                return False
+            self._hand_over_or_leave_out([event for _, event in waiting])
+            self._outbox.delivered(waiting[-1][0])
         except RefusedError:
-            self._size, self._refused_alone = 1, len(events) == 1
+            self._size, self._refused_alone = 1, len(waiting) == 1
             return False
         except Exception as error:  # the edge of a thread, and artifact stores raise whatever their libraries do
             self._size = 1
@@ -114,7 +116,7 @@ class Delivery:
             self._changed.notify_all()
         return True
 
-    def _hand_over_or_leave_out(self, events: Sequence[Event]) -> None:
+    def _hand_over_or_leave_out(self, events: Sequence[str]) -> None:
         try:
             self._hand_over(events)
         except RefusedError as error:

@@ -1,4 +1,4 @@
-"""What happens in a sweep, as events that are applied to MLflow: plain JSON, without passwords."""
+"""What happens in a sweep, as events to be applied to MLflow; they hold no passwords, and JSON can keep them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal
+
+from mlflow.types import ColSpec, Schema
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 from search.record.records import State
 from search.record.trial_names import Key
 from search.redaction import redact
-from search.storage.outbox import Event
 
 _ERROR = "transfersweep.error"
 # MLflow's limits: characters of one value.
@@ -21,7 +23,7 @@ _PARAM_LENGTH, _TAG_LENGTH, _DIGEST_LENGTH, _SCHEMA_LENGTH = 6000, 8000, 36, 1_0
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """One data set of a sweep, as MLflow shows it."""
+    """One data set of a sweep."""
 
     name: str
     fingerprint: str
@@ -32,47 +34,143 @@ class DatasetInfo:
     columns: Mapping[str, str]
     """The type of each column that is used, such as `string`."""
 
-    def to_event(self) -> dict[str, Any]:
-        """The fields of MLflow's `Dataset`, and the context."""
-        schema = json.dumps({"mlflow_colspec": [{"name": n, "type": t} for n, t in self.columns.items()]})
-        dataset = {
-            "name": self.name,
-            "digest": self.fingerprint[:_DIGEST_LENGTH],
-            "source_type": "local",
-            "source": json.dumps({"name": self.name}),
-            "schema": schema if len(schema) <= _SCHEMA_LENGTH else None,
-            "profile": json.dumps({"num_rows": self.rows}),
-        }
-        return {"dataset": dataset, "context": self.context}
+
+@dataclass(frozen=True)
+class DatasetFields:
+    """The fields of MLflow's own `Dataset`; the last three are JSON."""
+
+    name: str
+    digest: str
+    source_type: str
+    source: str
+    schema: str | None
+    profile: str | None
+
+
+@dataclass(frozen=True)
+class DatasetInput:
+    """A data set that a run uses, and what for: `source` or `target`."""
+
+    dataset: DatasetFields
+    context: str
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """How a trial ended; the metrics are the values that its run shows from then on."""
+
+    trial: Key
+    state: State
+    tags: dict[str, str]
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A trial begins, or goes on; without a key the sweep itself. Times are in milliseconds since 1970."""
+
+    trial: Key | None
+    time: int
+    params: dict[str, str]
+    tags: dict[str, str]
+    datasets: tuple[DatasetInput, ...] = ()
+    what: Literal["start"] = "start"
+
+
+@dataclass(frozen=True)
+class Reported:
+    """Numbers of a trial, or of the sweep, at a step."""
+
+    trial: Key | None
+    time: int
+    metrics: dict[str, float]
+    step: int
+    what: Literal["report"] = "report"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial or the sweep has ended; its run shows these metrics from now on."""
+
+    trial: Key | None
+    time: int
+    state: State
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    what: Literal["end"] = "end"
+
+
+def _by_name(end: Any) -> Any:
+    """A trial's end as versions up to November 2026 wrote it, a list; the oldest had no metrics in it."""
+    return dict(zip(("trial", "state", "tags", "metrics"), end, strict=False)) if isinstance(end, list) else end
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """All trials that have ended so far, whether or not MLflow has the end of each."""
+
+    time: int
+    states: tuple[Annotated[TrialEnd, BeforeValidator(_by_name)], ...]
+    trial: None = None
+    what: Literal["settle"] = "settle"
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A text, to be stored as the file `name` of a run."""
+
+    trial: Key | None
+    time: int
+    text: str
+    name: str
+    what: Literal["text"] = "text"
+
+
+Event = Started | Reported | Ended | Reconciled | Noted
+_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="what")])
+
+
+def encode(event: Event) -> str:
+    """An event as JSON."""
+    return json.dumps(asdict(event))
+
+
+def decode(text: str) -> Event:
+    """The event of a JSON text, also of one that an earlier version wrote.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    return _EVENT.validate_json(text)
 
 
 def started(
     key: Key | None, params: Mapping[str, Any], tags: Mapping[str, str], datasets: Sequence[DatasetInfo] = ()
-) -> Event:
-    """A trial begins, or goes on; without a key the sweep itself."""
-    shown = {"params": _texts(params, _PARAM_LENGTH), "tags": _texts(tags, _TAG_LENGTH)}
-    return _event("start", key, **shown, datasets=[info.to_event() for info in datasets])
+) -> Started:
+    """The beginning of a trial, or of the sweep; values are turned into text."""
+    inputs = tuple(DatasetInput(_dataset_fields(info), info.context) for info in datasets)
+    return Started(key, _now(), _texts(params, _PARAM_LENGTH), _texts(tags, _TAG_LENGTH), inputs)
 
 
-def reported(key: Key | None, metrics: Mapping[str, float], step: int) -> Event:
-    """Numbers of a trial, or of the sweep, at a step."""
-    return _event("report", key, metrics=_numbers(metrics), step=step)
+def reported(key: Key | None, metrics: Mapping[str, float], step: int) -> Reported:
+    """A report of a trial, or of the sweep."""
+    return Reported(key, _now(), _numbers(metrics), step)
 
 
-def ended(key: Key | None, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Event:
-    """A trial or the sweep is over; its run shows these metrics from now on."""
-    return _event("end", key, state=state.value, metrics=_numbers(metrics), tags=_texts(tags, _TAG_LENGTH))
+def ended(key: Key | None, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Ended:
+    """The end of a trial, or of the sweep."""
+    return Ended(key, _now(), state, _numbers(metrics), _texts(tags, _TAG_LENGTH))
 
 
-def settled(trials: Mapping[Key, tuple[State, str | None, Mapping[str, float]]]) -> Event:
-    """These trials are over, with state, error and metrics, whether or not their end was told."""
-    states = [[k, state.value, error_tags(error), _numbers(metrics)] for k, (state, error, metrics) in trials.items()]
-    return _event("settle", None, states=states)
+def reconciled(trials: Mapping[Key, tuple[State, str | None, Mapping[str, float]]]) -> Reconciled:
+    """The ends of trials: state, error and metrics by the trial's key."""
+    ends = [TrialEnd(k, state, error_tags(error), _numbers(metrics)) for k, (state, error, metrics) in trials.items()]
+    return Reconciled(_now(), tuple(ends))
 
 
-def noted(key: Key | None, text: str, name: str) -> Event:
-    """A text, to be kept as the file `name`."""
-    return _event("text", key, text=text, name=name)
+def noted(key: Key | None, text: str, name: str) -> Noted:
+    """A text for a run's file `name`."""
+    return Noted(key, _now(), text, name)
 
 
 def error_tags(error: str | None) -> dict[str, str]:
@@ -80,8 +178,21 @@ def error_tags(error: str | None) -> dict[str, str]:
     return _texts({_ERROR: error} if error else {}, _TAG_LENGTH)
 
 
-def _event(what: str, trial: Key | None, **facts: Any) -> Event:
-    return {"what": what, "trial": trial, "time": int(time.time() * 1000), **facts}
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _dataset_fields(info: DatasetInfo) -> DatasetFields:
+    columns = Schema([ColSpec(kind, name) for name, kind in info.columns.items()])
+    schema = json.dumps({"mlflow_colspec": columns.to_dict()})
+    return DatasetFields(
+        name=info.name,
+        digest=info.fingerprint[:_DIGEST_LENGTH],
+        source_type="local",
+        source=json.dumps({"name": info.name}),
+        schema=schema if len(schema) <= _SCHEMA_LENGTH else None,
+        profile=json.dumps({"num_rows": info.rows}),
+    )
 
 
 def _texts(values: Mapping[str, Any], length: int) -> dict[str, str]:

@@ -8,32 +8,32 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import groupby
-from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow import MlflowClient, entities
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from search.record.records import State
 from search.record.trial_names import Key, key_of, trial_name
-from search.storage.outbox import Event
 from search.storage.store_uri import artifact_location, keep_artifacts_beside
 from search.tracking.delivery import RefusedError
+from search.tracking.mlflow_events import DatasetInput, Ended, Event, Noted, Reconciled, Reported, Started, TrialEnd
 from search.tracking.mlflow_file import follow_file
 
 SWEEP = "transfersweep.sweep"
 """Tag with the sweep's name, on its run and on its trials'."""
 SWEEP_ID = "transfersweep.sweep_id"
-"""Tag that tells this sweep from all others, of the same name too."""
+"""Tag with the sweep's id, which no other sweep has, even one of the same name."""
 TRIAL = "transfersweep.trial"
-"""Tag with a trial's key: its number, and of a repeat its seed as well."""
+"""Tag with a trial's key: its number; for a repeat also its seed."""
 ROLE = "transfersweep.role"
-"""Tag with what a trial is for: `search`, or else it repeats one of these."""
+"""Tag with a trial's role: `search`, or the kind of its repeat."""
 SEED = "transfersweep.seed"
 """Tag with the seed that a trial trains with."""
 OF = "transfersweep.of"
-"""Tag with the number of the trial that is repeated."""
+"""Tag of a repeat: the number of the trial that is repeated."""
 EXPERIMENT = "transfersweep"
 """The MLflow experiment; made where it is missing, restored where it was deleted."""
 _KIND, _STATE, _ERROR = "transfersweep.kind", "transfersweep.state", "transfersweep.error"
@@ -45,25 +45,24 @@ _SEARCH, _PARAMS, _METRICS = 10_000, 100, 1000  # runs of one page, parameters a
 class MlflowRuns:
     """The runs of one sweep: its own, of the key None, and one for each trial, by its key.
 
-    MLflow shows the last value of a metric. What is written when a run ends is therefore shown instead of what was
-    reported last; the reports keep their steps, and the charts their curves.
+    MLflow shows the last value of a metric. So a run that has ended shows the metrics of its end, not of its last
+    report. The reports keep their steps, and the charts their curves.
 
-    They are found by tag. One that is missing, since its trial never started, or since somebody deleted it, its
-    experiment or the whole file, is made by the story that the study tells of it; the sweep's own with those of its
-    trials. What is known of them is forgotten whenever MLflow
-    fails, since nobody can tell how much of a failed request has arrived.
+    Runs are found by tag. One that is missing, because its trial never started, or because somebody deleted it, its
+    experiment or the whole file, is made from the replay; with the sweep's own run come those of its trials. Whenever
+    MLflow fails, the runs are looked up again: part of a failed request may have arrived.
 
     Args:
         uri: the tracking URI; for an SQLite file the artifacts lie beside it, in `mlartifacts`.
         sweep: the sweep's name.
-        sweep_id: tells it from others of the name.
-        story: the events of a trial's run, or of the sweep's own and of all its trials'.
+        sweep_id: the sweep's id; no other sweep has it, even one of the same name.
+        replay: the events of a trial's run; for the key None those of the sweep's own run and of all its trials' runs.
     """
 
     def __init__(
-        self, uri: str, sweep: str, sweep_id: str, story: Callable[[Key | None], Sequence[Event]] = lambda key: ()
+        self, uri: str, sweep: str, sweep_id: str, replay: Callable[[Key | None], Sequence[Event]] = lambda key: ()
     ) -> None:
-        self._uri, self._sweep, self._sweep_id, self._story = uri, sweep, sweep_id, story
+        self._uri, self._sweep, self._sweep_id, self._replay = uri, sweep, sweep_id, replay
         follow_file(uri)
         self._client = MlflowClient(uri)
         self._ids: dict[Key | None, str] = {}
@@ -90,7 +89,7 @@ class MlflowRuns:
         """Apply events in their order; neighbouring reports become one request for each run.
 
         Raises:
-            RefusedError: if MLflow finds fault with an event itself.
+            RefusedError: if MLflow rejects an event as invalid.
             MlflowException: if MLflow fails in another way.
         """
         try:
@@ -109,50 +108,51 @@ class MlflowRuns:
         return self._ids.get(None)
 
     def _apply(self, events: Iterable[Event]) -> None:
-        for what, same in groupby(events, key=lambda event: event["what"]):
-            if what == "report":
-                self._report(same)
+        for are_reports, neighbours in groupby(events, key=lambda event: isinstance(event, Reported)):
+            if are_reports:
+                self._report([event for event in neighbours if isinstance(event, Reported)])
             else:
-                for event in same:
-                    self._do(event)
+                for event in neighbours:
+                    self._apply_one(event)
 
-    def _do(self, event: Event) -> None:
-        key, time = event["trial"], event["time"]
-        match event["what"]:
-            case "start":
-                self._start(key, time, event["params"], event["tags"])
-                if event["datasets"]:
-                    self._client.log_inputs(self._run_id(key, time), [_dataset(each) for each in event["datasets"]])
-            case "end":
-                self._end(key, time, State(event["state"]), event["metrics"], event["tags"])
-            case "settle":
-                self._settle(time, event["states"])
-            case "text":
-                self._client.log_text(self._run_id(key, time), event["text"], event["name"])
+    def _apply_one(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._start(event)
+            case Reported():
+                self._report([event])
+            case Ended():
+                self._end(event.trial, event.time, event.state, event.metrics, event.tags)
+            case Reconciled():
+                self._reconcile(event.time, event.states)
+            case Noted():
+                self._client.log_text(self._run_id(event.trial, event.time), event.text, event.name)
 
-    def _start(self, key: Key | None, time: int, params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+    def _start(self, event: Started) -> None:
         """Open a run, again where it has ended; parameters and tags that it already has are left as they are."""
-        sweep_run = self._run_id(None, time)  # with it come all runs that are missing
-        run_id = self._ids[key] if key in self._ids else self._create(key, time, sweep_run)
+        sweep_run = self._run_id(None, event.time)  # with it come all runs that are missing
+        run_id = self._ids.get(event.trial) or self._create(event.trial, event.time, sweep_run)
         run = self._client.get_run(run_id)
         if run.info.status != "RUNNING":
             self._client.update_run(run_id, status="RUNNING")
-            for tag in {_STATE, _ERROR} & run.data.tags.keys():  # of the end that was none
+            for tag in {_STATE, _ERROR} & run.data.tags.keys():  # the run had not ended for good
                 self._client.delete_tag(run_id, tag)
-        new_params = [Param(name, value) for name, value in params.items() if name not in run.data.params]
-        new_tags = [RunTag(name, value) for name, value in tags.items() if name not in run.data.tags]
+        new_params = [Param(name, value) for name, value in event.params.items() if name not in run.data.params]
+        new_tags = [RunTag(name, value) for name, value in event.tags.items() if name not in run.data.tags]
         for start in range(0, max(len(new_params), 1), _PARAMS):
             self._client.log_batch(run_id, params=new_params[start : start + _PARAMS], tags=new_tags)
+        if event.datasets:
+            self._client.log_inputs(run_id, [_input(each) for each in event.datasets])
 
-    def _report(self, events: Iterable[Event]) -> None:
+    def _report(self, events: Iterable[Reported]) -> None:
         """Write reports. Steps of a metric only grow: what a resumed trial reports again is left out."""
         batches: dict[str, list[Metric]] = defaultdict(list)
         for event in events:
-            run_id, steps = self._run_id(event["trial"], event["time"]), self._last_steps(event["trial"])
-            for name, value in event["metrics"].items():
-                if event["step"] > steps.get(name, -1):
-                    batches[run_id].append(Metric(name, value, event["time"], event["step"]))
-                    steps[name] = event["step"]
+            run_id, steps = self._run_id(event.trial, event.time), self._last_steps(event.trial)
+            for name, value in event.metrics.items():
+                if event.step > steps.get(name, -1):
+                    batches[run_id].append(Metric(name, value, event.time, event.step))
+                    steps[name] = event.step
         for run_id, batch in batches.items():
             for start in range(0, len(batch), _METRICS):
                 self._client.log_batch(run_id, metrics=batch[start : start + _METRICS])
@@ -168,7 +168,7 @@ class MlflowRuns:
         self._client.set_terminated(run_id, status=_STATUS[state], end_time=time)
 
     def _show(self, key: Key | None, time: int, run: Run, metrics: Mapping[str, float]) -> None:
-        """Write metrics behind all others of a run, where it shows other values."""
+        """Write those metrics of which the run shows another value, after all others."""
         differing = {name: v for name, v in metrics.items() if not _same(v, run.data.metrics.get(name))}
         if differing:
             steps = self._last_steps(key)
@@ -176,21 +176,20 @@ class MlflowRuns:
             last = [Metric(name, value, time + 1, steps.get(name, 0)) for name, value in differing.items()]
             self._client.log_batch(run.info.run_id, metrics=last)
 
-    def _settle(self, time: int, states: Sequence[Sequence[Any]]) -> None:
+    def _reconcile(self, time: int, ends: Sequence[TrialEnd]) -> None:
         """End the runs of ended trials that a killed driver left open, or never opened.
 
-        Those that have ended show what their trials are remembered by, which earlier versions did not write.
+        Runs that have ended already get the metrics of their trial's end, which earlier versions did not write.
         """
         found = self._load()
         if None not in found:
             self._run_id(None, time)  # with it come all runs that are missing
             found = self._load()
-        for key, state, tags, *rest in states:
-            metrics = rest[0] if rest else {}  # an outbox of an earlier version has none
-            if key not in found or found[key].info.status == "RUNNING":
-                self._end(key, time, State(state), metrics, tags)
+        for end in ends:
+            if end.trial not in found or found[end.trial].info.status == "RUNNING":
+                self._end(end.trial, time, end.state, end.metrics, end.tags)
             else:
-                self._show(key, time, found[key], metrics)
+                self._show(end.trial, time, found[end.trial], end.metrics)
 
     def _create(self, key: Key | None, time: int, parent: str | None = None) -> str:
         tags = {SWEEP: self._sweep, SWEEP_ID: self._sweep_id, _KIND: "sweep" if key is None else "trial"}
@@ -201,14 +200,14 @@ class MlflowRuns:
         self._ids[key], self._steps[key] = str(run.info.run_id), {}
         return self._ids[key]
 
-    def _tell(self, key: Key | None, time: int) -> None:
-        """Make a run by its story; the sweep's own with the runs of its trials, where those are missing too."""
+    def _recreate(self, key: Key | None, time: int) -> None:
+        """Make a missing run from its replay; with the sweep's own run also the missing runs of its trials."""
         there = dict(self._ids)
-        events = [event for event in self._story(key) if event["trial"] not in there]
+        events = [event for event in self._replay(key) if event.trial not in there]
         parent = None if key is None else there[None]
-        made = self._create(key, events[0]["time"] if events else time, parent)
+        made = self._create(key, events[0].time if events else time, parent)
         if key is None:
-            for run_id in there.values():  # of trials whose parent is gone
+            for run_id in there.values():  # of trials whose parent run was deleted
                 self._client.set_tag(run_id, _PARENT, made)
         self._apply(events)
 
@@ -223,13 +222,13 @@ class MlflowRuns:
         """The run of that key, made where there is none."""
         for missing in (None, key):
             if missing not in self._ids:
-                self._tell(missing, time)
+                self._recreate(missing, time)
         return self._ids[key]
 
     def _load(self) -> dict[Key | None, Run]:
-        """Learn again which runs there are, and return them.
+        """Look up which runs there are, and return them.
 
-        Of two of a key, as a request that was given up too early may leave them, the emptier is deleted.
+        Where a key has two, as after a request that timed out but arrived, the one with fewer values is deleted.
         """
         self.open()
         wanted = f"tags.`{SWEEP_ID}` = '{self._sweep_id}'"
@@ -251,14 +250,14 @@ class MlflowRuns:
 
 
 def _key_of(run: Run) -> Key | None:
-    """Whose run it is: that of a trial, or the sweep's own."""
+    """The key of a run's trial; None for the sweep's own run."""
     tags = run.data.tags
     tag, of = tags.get(TRIAL), tags.get(OF)
     if tag is None or not tag.isdigit():
         return tag
     if of is None:
         return int(tag)
-    # Of a version that numbered repeats as it did the search's trials.
+    # An earlier version numbered repeats like the trials of the search.
     return key_of(int(of), "no_source" if tags[ROLE] == "no_source" else "confirm", int(run.data.params["seed"]))
 
 
@@ -266,5 +265,6 @@ def _same(value: float, shown: float | None) -> bool:
     return value == shown or (shown is not None and math.isnan(value) and math.isnan(shown))
 
 
-def _dataset(given: Mapping[str, Any]) -> DatasetInput:
-    return DatasetInput(Dataset(**given["dataset"]), [InputTag("mlflow.data.context", given["context"])])
+def _input(given: DatasetInput) -> entities.DatasetInput:
+    context = entities.InputTag("mlflow.data.context", given.context)
+    return entities.DatasetInput(entities.Dataset(**asdict(given.dataset)), [context])

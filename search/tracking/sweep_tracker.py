@@ -3,7 +3,7 @@
 from search.plan.plan import Plan
 from search.storage.sweep_folder import Place, load_facts
 from search.study.ledger import Ledger
-from search.tracking.story import Story
+from search.tracking.replay import Replay
 from search.tracking.tracker import Tracker
 
 
@@ -15,11 +15,11 @@ def opened_run(plan: Plan, place: Place, ledger: Ledger) -> str | None:
 
 
 def open_tracker(plan: Plan, place: Place, ledger: Ledger) -> Tracker:
-    """The tracker of a sweep, which tells again from the study what MLflow has lost.
+    """The tracker of a sweep, which replays from the study what MLflow has lost.
 
     Raises:
         ConfigError: if its URI cannot be opened, and no earlier session has opened it.
     """
-    uri, facts, story = plan.tracking_uri(place.storage), load_facts(place), Story(plan, ledger)
+    uri, facts, replay = plan.tracking_uri(place.storage), load_facts(place), Replay(plan, ledger)
     run_id = opened_run(plan, place, ledger)
-    return Tracker(uri, place.outbox, place.name, facts["id"], plan.settings.system_metrics, run_id, story)
+    return Tracker(uri, place.outbox, place.name, facts["id"], plan.settings.system_metrics, run_id, replay)

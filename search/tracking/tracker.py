@@ -21,11 +21,22 @@ from mlflow.exceptions import MlflowException
 from search.record.records import State
 from search.record.trial_names import Key
 from search.redaction import redact
-from search.storage.outbox import Event, Outbox
+from search.storage.outbox import Outbox
 from search.storage.store_uri import check_reachable
-from search.tracking.delivery import Delivery
+from search.tracking.delivery import Delivery, RefusedError
 from search.tracking.machine_load import MachineLoad
-from search.tracking.mlflow_events import DatasetInfo, ended, error_tags, noted, reported, settled, started
+from search.tracking.mlflow_events import (
+    DatasetInfo,
+    Event,
+    decode,
+    encode,
+    ended,
+    error_tags,
+    noted,
+    reconciled,
+    reported,
+    started,
+)
 from search.tracking.mlflow_runs import MlflowRuns
 from trainable.errors import ConfigError
 
@@ -49,7 +60,7 @@ class Tracker:
         sweep_id: str,
         system_metrics: bool = False,
         run_id: str | None = None,
-        story: Callable[[Key | None], Sequence[Event]] = lambda key: (),
+        replay: Callable[[Key | None], Sequence[Event]] = lambda key: (),
     ) -> None:
         """Open the store, make its tables where it has none, and begin to deliver.
 
@@ -61,7 +72,7 @@ class Tracker:
             system_metrics: record the driver machine's load in the sweep's run, every 10 s.
             run_id: of the sweep's run, where an earlier session has opened it; then nothing here waits for MLflow, and
                 what it misses while it is away is delivered later.
-            story: tells again what MLflow has lost, see `MlflowRuns`.
+            replay: the events of runs that MLflow has lost, see `MlflowRuns`.
 
         Raises:
             ConfigError: the URI cannot be opened; the message has no password in it.
@@ -73,11 +84,11 @@ class Tracker:
         with _opening(uri):
             if run_id is None:
                 check_reachable(uri)
-            self._runs = MlflowRuns(uri, sweep, sweep_id, story)
+            self._runs = MlflowRuns(uri, sweep, sweep_id, replay)
             if run_id is None:
                 self._runs.open()
         self._outbox = Outbox(outbox)
-        self._delivery = Delivery(self._outbox, self._runs.apply)
+        self._delivery = Delivery(self._outbox, self._hand_over)
 
     def __enter__(self) -> Self:
         """Nothing is opened that the constructor has not."""
@@ -97,7 +108,7 @@ class Tracker:
         Raises:
             ConfigError: if MLflow does not take it.
         """
-        self._delivery.put(started(None, params, provenance(), datasets))
+        self._put(started(None, params, provenance(), datasets))
         if self._run_id is None:
             self.wait()
             self._run_id = self._runs.sweep_run
@@ -112,11 +123,11 @@ class Tracker:
 
         Parameters that the run already has are left as they are: MLflow can't change them.
         """
-        self._delivery.put(started(key, params, tags))
+        self._put(started(key, params, tags))
 
     def log(self, key: Key, metrics: Mapping[str, float], step: int) -> None:
         """Write one report of a trial; steps of a metric only grow, what a resumed trial reports again is left out."""
-        self._delivery.put(reported(key, metrics, step))
+        self._put(reported(key, metrics, step))
 
     def end_trial(
         self, key: Key, state: State, error: str | None = None, metrics: Mapping[str, float] | None = None
@@ -129,24 +140,24 @@ class Tracker:
             error: why, if it failed or was lost.
             metrics: what it is remembered by, see `MlflowRuns`: the values that its run shows from now on.
         """
-        self._delivery.put(ended(key, state, metrics or {}, error_tags(error)), sync=True)
+        self._put(ended(key, state, metrics or {}, error_tags(error)))
 
-    def settle(self, trials: Mapping[Key, tuple[State, str | None, Mapping[str, float]]]) -> None:
+    def reconcile(self, trials: Mapping[Key, tuple[State, str | None, Mapping[str, float]]]) -> None:
         """Close the runs of ended trials that still say RUNNING, as a killed driver leaves them; make missing ones.
 
         Args:
             trials: state, error and metrics, as `end_trial` takes them, by the trial's key.
         """
-        self._delivery.put(settled(trials))
+        self._put(reconciled(trials))
 
     def end_sweep(self, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Close the sweep's run with its final metrics (the winner's scores, the hours used)."""
         self._end_load()
-        self._delivery.put(ended(None, state, metrics, tags), sync=True)
+        self._put(ended(None, state, metrics, tags))
 
     def log_text(self, key: Key | None, text: str, name: str) -> None:
         """Store a text as the file `name` of a trial's run, or of the sweep's where there is no key."""
-        self._delivery.put(noted(key, text, name), sync=True)
+        self._put(noted(key, text, name))
 
     def wait(self, patience: float = PATIENCE) -> bool:
         """Wait for the delivery, as long as something arrives in each `patience` seconds; whether all has arrived."""
@@ -162,9 +173,19 @@ class Tracker:
         """Why MLflow refused events, which are left out; without secrets."""
         return tuple(self._delivery.refused)
 
+    def _put(self, event: Event) -> None:
+        self._delivery.put(encode(event))
+
+    def _hand_over(self, texts: Sequence[str]) -> None:
+        try:
+            events = [decode(text) for text in texts]
+        except ValueError as error:  # damaged on the disk, or of a newer version
+            raise RefusedError(f"an event cannot be read: {error}") from None
+        self._runs.apply(events)
+
     def _log_load(self, metrics: Mapping[str, float]) -> None:
         # Seconds since 1970 grow from session to session, too.
-        self._delivery.put(reported(None, metrics, step=int(time.time())))
+        self._put(reported(None, metrics, step=int(time.time())))
 
     def _end_load(self) -> None:
         if self._load:

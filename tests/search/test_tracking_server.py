@@ -219,7 +219,7 @@ def test_what_a_server_missed_is_delivered_by_the_next_tracker_and_no_password_i
     assert count_waiting(tmp_path / "outbox") == 0
     assert trials(server)[0].info.status == "FAILED"
     assert trials(server)[0].data.metrics == {"loss": 0.5}
-    said = caplog.text + "".join(capfd.readouterr()) + (tmp_path / "outbox").read_text()
+    said = caplog.text + "".join(capfd.readouterr()) + (tmp_path / "outbox").read_bytes().decode("latin-1")
     assert "hunter2" not in said
 
 
@@ -242,7 +242,7 @@ def test_a_sweep_outlives_its_server_and_a_resume_tells_the_rest(
     killer.join()
     assert outcome.complete
     [note] = outcome.notes
-    assert f"{count_waiting(place.outbox)} events wait in {place.outbox}" in note
+    assert f"{count_waiting(place.outbox)} events wait in {place.folder}" in note
     assert f"`transfersweep resume tiny --storage {place.storage}` delivers them" in note
     assert current_outcome("tiny", place.storage) == outcome
 

@@ -46,7 +46,7 @@ def test_a_sweep_waits_for_its_study(ledger: Ledger, tmp_path: Path, caplog: pyt
         ledger.end(0, State.FINISHED)
     again = Ledger(tmp_path / "study.db", ledger.settings, ledger.space, 0)
     assert again.records == ledger.records
-    assert "another process holds the study's file: waiting" in caplog.text
+    assert "another process holds an SQLite file of the sweep: waiting" in caplog.text
 
 
 def test_at_last_it_is_one_sentence_and_nothing_is_lost(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search.storage.outbox import Event, Outbox, count_waiting
+from search.storage.outbox import Outbox, count_waiting
 from search.tracking.delivery import Delivery, RefusedError
 
 
@@ -12,16 +12,16 @@ class Receiver:
     """Takes events, fails the first so many calls, and refuses events that say so."""
 
     def __init__(self, failures: int = 0) -> None:
-        self.taken: list[Event] = []
+        self.taken: list[str] = []
         self.sizes: list[int] = []
         self.failures = failures
 
-    def __call__(self, events: Sequence[Event]) -> None:
+    def __call__(self, events: Sequence[str]) -> None:
         if self.failures:
             self.failures -= 1
             raise ConnectionError("no answer from http://bob:hunter2@host/api")
         for event in events:
-            if event.get("bad"):
+            if event == "bad":
                 raise RefusedError("postgresql://bob:hunter2@host takes no such event")
         self.taken += events
         self.sizes.append(len(events))
@@ -29,11 +29,11 @@ class Receiver:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.jsonl"
+    return tmp_path / "outbox.db"
 
 
-def numbered(*numbers: int) -> list[Event]:
-    return [{"number": number} for number in numbers]
+def numbered(*numbers: int) -> list[str]:
+    return [str(number) for number in numbers]
 
 
 def test_events_arrive_in_order_and_leave_nothing_behind(file: Path) -> None:
@@ -53,7 +53,7 @@ def test_what_an_earlier_process_left_comes_first(file: Path) -> None:
         Outbox(file).append(event)
     receiver = Receiver()
     delivery = Delivery(Outbox(file), receiver)
-    delivery.put({"number": 3})
+    delivery.put("3")
     assert delivery.wait(60)
     delivery.stop()
     assert receiver.taken == numbered(1, 2, 3)
@@ -80,7 +80,7 @@ def test_a_receiver_that_is_away_is_tried_again_and_the_trouble_is_logged_once_w
 def test_patience_ends_and_the_events_stay(file: Path) -> None:
     receiver = Receiver(failures=1_000)
     delivery = Delivery(Outbox(file), receiver)
-    delivery.put({"number": 1})
+    delivery.put("1")
     assert not delivery.wait(0.1)
     assert delivery.trouble == "ConnectionError: no answer from http://***@host/api"
     delivery.stop()
@@ -88,7 +88,7 @@ def test_patience_ends_and_the_events_stay(file: Path) -> None:
 
 
 def test_a_refused_event_holds_up_no_other(file: Path) -> None:
-    with_bad = [*numbered(1, 2), {"bad": True}, *numbered(4, 5)]
+    with_bad = [*numbered(1, 2), "bad", *numbered(4, 5)]
     for event in with_bad:
         Outbox(file).append(event)
     receiver = Receiver()
@@ -103,16 +103,16 @@ def test_what_is_in_flight_at_a_stop_is_delivered_again(file: Path) -> None:
     """Nobody can tell whether it has arrived."""
     under_way, go_on, done = threading.Event(), threading.Event(), threading.Event()
 
-    def slow(events: Sequence[Event]) -> None:
+    def slow(events: Sequence[str]) -> None:
         under_way.set()
         go_on.wait(60)
         done.set()
 
     delivery = Delivery(Outbox(file), slow)
-    delivery.put({"number": 1})
+    delivery.put("1")
     under_way.wait(60)
     delivery.stop()
     successor = Outbox(file)
     go_on.set()
     done.wait(60)
-    assert successor.first(10) == Outbox(file).first(10) == numbered(1)
+    assert successor.first(10) == Outbox(file).first(10) == [(1, "1")]

@@ -15,8 +15,9 @@ from mlflow.entities import Run
 
 from search.record.records import State
 from search.redaction import redact
+from search.storage.outbox import Outbox
 from search.storage.store_uri import ui_command
-from search.tracking.mlflow_events import DatasetInfo
+from search.tracking.mlflow_events import DatasetInfo, encode, started
 from search.tracking.tracker import Tracker
 from trainable.errors import ConfigError
 
@@ -44,7 +45,7 @@ def open_tracker(uri: str, tmp_path: Path) -> Iterator[Callable[..., Tracker]]:
     """Opens trackers on the store, all with the same outbox unless told otherwise; they end with the test."""
     with ExitStack() as stack:
 
-        def open_one(sweep_id: str = "one", outbox: str = "outbox.jsonl", **settings: Any) -> Tracker:
+        def open_one(sweep_id: str = "one", outbox: str = "outbox.db", **settings: Any) -> Tracker:
             return stack.enter_context(Tracker(uri, tmp_path / outbox, "sms", sweep_id, **settings))
 
         yield open_one
@@ -152,11 +153,13 @@ def test_what_a_killed_driver_left_in_the_outbox_is_delivered_first_and_once(
     first.start_trial(0, {"target.epochs": 3}, {})
     first.log(0, {"epoch": 1.0}, step=1)
     delivered(first)
-    first.log(0, {"epoch": 2.0}, step=2)
-    first.end_trial(0, State.FINISHED)
-    left = (tmp_path / "outbox.jsonl").read_bytes()
+    with sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None) as lock:
+        lock.execute("BEGIN IMMEDIATE")  # nothing is delivered until all is on disk
+        first.log(0, {"epoch": 2.0}, step=2)
+        first.end_trial(0, State.FINISHED)
+        left = (tmp_path / "outbox.db").read_bytes()
     killed(delivered(first))
-    (tmp_path / "outbox.jsonl").write_bytes(left)  # the kill came before the delivery could be noted
+    (tmp_path / "outbox.db").write_bytes(left)  # the kill came before the delivery could be noted
 
     second = open_tracker()
     second.start_sweep({}, [])
@@ -166,9 +169,47 @@ def test_what_a_killed_driver_left_in_the_outbox_is_delivered_first_and_once(
     assert runs(uri)["trial-000"].info.status == "FINISHED"
 
 
+def test_what_a_driver_of_an_earlier_version_left_is_delivered_once(
+    uri: str, open_tracker: Callable[..., Tracker], tmp_path: Path
+) -> None:
+    """Its outbox was written by that version; two of its events had been delivered."""
+    first = open_tracker()
+    first.start_sweep({}, [])
+    first.start_trial(0, {"target.epochs": 3}, {})
+    killed(delivered(first))
+    shutil.copy(Path(__file__).parent / "outbox-2026-11.jsonl", tmp_path / "outbox.jsonl")
+
+    killed(delivered(open_tracker()))
+    assert not (tmp_path / "outbox.jsonl").exists()
+    found = runs(uri)
+    assert {name: run.info.status for name, run in found.items()} == {
+        "sms": "KILLED",
+        "trial-000": "FAILED",
+        "trial-000.seed-2": "RUNNING",
+        "trial-001": "FAILED",
+    }
+    assert history(uri, "trial-000", "target.validation.macro_f1") == [(2, 0.5)]
+    assert math.isnan(found["trial-000"].data.metrics["loss"])
+    assert found["trial-000"].data.metrics["score"] == 0.5
+    assert found["trial-000"].data.tags["transfersweep.error"] == "the loss is nan"
+    assert found["trial-000.seed-2"].data.params == {"target.epochs": "3", "seed": "2"}
+    assert found["sms"].data.metrics == {"trials": 2.0}
+
+
+def test_what_cannot_be_read_is_left_out(uri: str, open_tracker: Callable[..., Tracker], tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.db")
+    for event in ("{", '{"what": "nothing known"}', encode(started(None, {}, {}))):
+        outbox.append(event)
+    outbox.close()
+    tracker = open_tracker()
+    assert tracker.wait()
+    assert len(tracker.refused) == 2
+    assert runs(uri)["sms"].info.status == "RUNNING"
+
+
 def test_everything_twice_is_as_once(uri: str, open_tracker: Callable[..., Tracker], tmp_path: Path) -> None:
     """The worst that at-least-once can do: the whole story is told again, from the sweep's start to its end."""
-    file = tmp_path / "outbox.jsonl"
+    file = tmp_path / "outbox.db"
 
     def tell(tracker: Tracker) -> bytes:
         with sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None) as lock:
@@ -247,7 +288,7 @@ def test_opening_twice_is_harmless_even_with_another_value(uri: str, tracker: Tr
     assert runs(uri)["trial-000"].data.params == {"target.epochs": "3"}
 
 
-def test_settling_ends_what_a_killed_driver_left_open_and_removes_what_is_there_twice(
+def test_reconciling_ends_what_a_killed_driver_left_open_and_removes_what_is_there_twice(
     uri: str, tracker: Tracker
 ) -> None:
     tracker.start_trial(0, {"target.epochs": 3}, {})
@@ -256,7 +297,7 @@ def test_settling_ends_what_a_killed_driver_left_open_and_removes_what_is_there_
     delivered(tracker)
     client, twice = MlflowClient(uri), runs(uri)["trial-000"]
     client.create_run(twice.info.experiment_id, tags=twice.data.tags)
-    tracker.settle({0: (State.FAILED, "a NaN", {}), 1: (State.FINISHED, None, {}), 2: (State.LOST, None, {})})
+    tracker.reconcile({0: (State.FAILED, "a NaN", {}), 1: (State.FINISHED, None, {}), 2: (State.LOST, None, {})})
     delivered(tracker)
     assert {name: run.info.status for name, run in runs(uri).items()} == {
         "sms": "RUNNING",
@@ -264,8 +305,8 @@ def test_settling_ends_what_a_killed_driver_left_open_and_removes_what_is_there_
         "trial-001": "KILLED",  # ended in good order
         "trial-002": "FAILED",  # never seen
     }
-    settled = runs(uri)["trial-000"]
-    assert (settled.info.run_id, settled.data.tags["transfersweep.error"]) == (twice.info.run_id, "a NaN")
+    closed = runs(uri)["trial-000"]
+    assert (closed.info.run_id, closed.data.tags["transfersweep.error"]) == (twice.info.run_id, "a NaN")
 
 
 def test_another_sweep_of_the_same_name_has_its_own_runs(
@@ -273,9 +314,9 @@ def test_another_sweep_of_the_same_name_has_its_own_runs(
 ) -> None:
     tracker.start_trial(0, {}, {})
     delivered(tracker)
-    second = open_tracker("two", "another.jsonl")
+    second = open_tracker("two", "another.db")
     own = second.start_sweep({}, [])
-    second.settle({0: (State.LOST, None, {})})
+    second.reconcile({0: (State.LOST, None, {})})
     delivered(second)
     client = MlflowClient(uri)
     assert own != tracker.start_sweep({}, [])
@@ -314,7 +355,7 @@ def test_a_run_shows_what_its_trial_is_remembered_by_and_keeps_its_curve(uri: st
                 }
                 tracker.log(number, said, step)
         tracker.end_trial(0, State.FINISHED, metrics=best)
-        tracker.settle({1: (State.FINISHED, None, best)})
+        tracker.reconcile({1: (State.FINISHED, None, best)})
     delivered(tracker)
     for name in ("trial-000", "trial-001"):
         assert runs(uri)[name].data.metrics == best
@@ -330,7 +371,7 @@ def test_a_run_of_an_earlier_version_gets_its_score_too(uri: str, tracker: Track
     delivered(tracker)
     ended = runs(uri)["trial-000"].info.end_time
     best = {"score": 0.9, "target.validation.macro_f1": 0.9}
-    tracker.settle({0: (State.FINISHED, None, best)})
+    tracker.reconcile({0: (State.FINISHED, None, best)})
     delivered(tracker)
     run = runs(uri)["trial-000"]
     assert (run.data.metrics, run.info.status, run.info.end_time) == (best, "FINISHED", ended)
@@ -408,7 +449,7 @@ def test_a_deleted_experiment_is_restored(uri: str, open_tracker: Callable[..., 
     experiment = client.get_experiment_by_name("transfersweep")
     assert experiment
     client.delete_experiment(experiment.experiment_id)
-    open_tracker("two", "another.jsonl").start_sweep({}, [])
+    open_tracker("two", "another.db").start_sweep({}, [])
     restored = client.get_experiment_by_name("transfersweep")
     assert restored and restored.lifecycle_stage == "active"
 
@@ -475,11 +516,11 @@ def test_passwords_reach_neither_parameters_nor_tags_nor_the_outbox(uri: str, tr
         lock.execute("BEGIN EXCLUSIVE")
         tracker.start_trial(0, {"source": "postgresql://bob:hunter2@db/x"}, {"from": "http://bob:hunter2@h"})
         tracker.end_trial(0, State.FAILED, "no answer from http://bob:hunter2@h")
-        tracker.settle({0: (State.FAILED, "no answer from http://bob:hunter2@h", {})})
+        tracker.reconcile({0: (State.FAILED, "no answer from http://bob:hunter2@h", {})})
         tracker.end_sweep(State.FINISHED, {}, {"from": "http://bob:hunter2@h"})
-        waiting = (tmp_path / "outbox.jsonl").read_text()
-    assert waiting.count('"what"') == 4
-    assert "hunter2" not in waiting
+        waiting = (tmp_path / "outbox.db").read_bytes()
+    assert waiting.count(b'"what"') == 4
+    assert b"hunter2" not in waiting
     delivered(tracker)
     trial = runs(uri)["trial-000"]
     assert trial.data.params["source"] == "postgresql://***@db/x"

@@ -1,4 +1,4 @@
-"""What MLflow has lost is told again from the study: a real file, and deletions as people make them."""
+"""What MLflow has lost is replayed from the study: a real file, and deletions as people make them."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from search.storage.store_uri import sqlite_uri
 from search.study.ledger import Ledger
 from search.tracking.mlflow_events import DatasetInfo, started
 from search.tracking.mlflow_runs import EXPERIMENT
-from search.tracking.story import SWEEP_RUN, Story
+from search.tracking.replay import Replay, keep_sweep_start
 from search.tracking.tracker import Tracker
 
 SETTINGS = {"sweep.trials": 4, "sweep.metric": "macro_f1"}
@@ -38,12 +38,12 @@ class Sweep:
 
     def begin_session(self) -> None:
         """As `run_sweep` does, with a trial that runs."""
-        story, run_id = Story(self.plan, self.ledger), self.ledger.noted("run_id")
+        replay, run_id = Replay(self.plan, self.ledger), self.ledger.noted("run_id")
         self.tracker = self.sessions.enter_context(
-            Tracker(self.uri, self.folder / "outbox", "tiny", "1", False, run_id, story)
+            Tracker(self.uri, self.folder / "outbox", "tiny", "1", False, run_id, replay)
         )
         self.runs = TrialRuns(self.plan, self.ledger, self.tracker)
-        self.ledger.note(SWEEP_RUN, started(None, SETTINGS, {"version.torch": "2"}, DATA))
+        keep_sweep_start(self.ledger, started(None, SETTINGS, {"version.torch": "2"}, DATA))
         self.ledger.note("run_id", self.tracker.start_sweep(SETTINGS, DATA))
         for record in self.ledger.running():
             self.runs.open(record.key)
@@ -114,7 +114,7 @@ def sweep(blocks: dict[str, Any], begun: Path, tmp_path: Path) -> Iterator[Sweep
         yield Sweep(plan, Path(shutil.copytree(begun, tmp_path / "sweep")), sessions)
 
 
-def assert_all_is_told(sweep: Sweep) -> None:
+def assert_all_is_there(sweep: Sweep) -> None:
     parent, *nested = sweep.shown()
     assert [parent.info.run_name, *(run.info.run_name for run in nested)] == [
         "tiny",
@@ -198,7 +198,7 @@ def test_what_is_lost_while_a_sweep_runs_is_told_again(lose: Lose, sweep: Sweep)
     sweep.begin_session()
     lose(sweep)
     sweep.go_on()
-    assert_all_is_told(sweep)
+    assert_all_is_there(sweep)
 
 
 @pytest.mark.parametrize("lose", [lose_file, lose_experiment_for_good, lose_sweep_run, lose_ended_trial])
@@ -206,14 +206,14 @@ def test_what_is_lost_between_two_sessions_is_told_again(lose: Lose, sweep: Swee
     lose(sweep)
     sweep.begin_session()
     sweep.go_on()
-    assert_all_is_told(sweep)
+    assert_all_is_there(sweep)
 
 
-def test_nothing_is_told_twice_where_nothing_is_lost(sweep: Sweep) -> None:
+def test_nothing_is_replayed_where_nothing_is_lost(sweep: Sweep) -> None:
     before = [run.info.run_id for run in sweep.shown()]
     sweep.begin_session()
     sweep.go_on()
-    assert_all_is_told(sweep)
+    assert_all_is_there(sweep)
     assert [run.info.run_id for run in sweep.shown()] == before
     curve = sweep.client.get_metric_history(sweep.run("trial-000"), "target.validation.macro_f1")
     assert [(point.step, point.value) for point in curve] == [(10, 0.75), (20, 0.375), (20, 0.75)]
