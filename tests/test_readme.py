@@ -16,8 +16,9 @@ from pydantic_core import to_jsonable_python
 from search.__main__ import app
 from search.plan.plan import build_plan
 from search.plan.settings import SweepSettings
-from trainable.settings.config import Source, Stage, Target, TrialConfig
+from trainable.settings.config import TrialConfig
 from trainable.settings.dataset import Dataset
+from trainable.settings.stage import Source, Stage, Target
 from trainable.settings.strict import Strict
 from trainable.settings.yaml_file import parse_yaml
 

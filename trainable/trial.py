@@ -21,7 +21,8 @@ from trainable.loop.training import StageTraining
 from trainable.model.encoder import checked_limits, fingerprint, new_model
 from trainable.model.limits import limit_problems
 from trainable.progress import Report, Setting
-from trainable.settings.config import Stage, TrialConfig
+from trainable.settings.config import TrialConfig
+from trainable.settings.stage import Stage
 from trainable.stages.stage_cache import TrainedSource, is_done, load_source, source_key, train_once, trunk_key
 from trainable.stages.trained_on import StageData, TrainedOn
 from trainable.stages.transfer import transfer

@@ -6,7 +6,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 
 from search.cluster.ray_internals import tell_scheduler
 from search.engine.promotion import Promotion
-from trainable.settings.config import COMPARED_AT
+from trainable.settings.stage import COMPARED_AT
 from trainable.tasks.metrics import Direction
 
 RUNGS = tuple(round(100 * share) for share in COMPARED_AT)

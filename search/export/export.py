@@ -154,9 +154,7 @@ def _stages(
     """
     if trained := trained_on(checkpoint):
         return trained.stages
-    names = ("source", "target")[-len(config.stages()) :]
-    used = zip(names, config.stages(), strict=True)
-    stages = {name: StageData.of(stage_data(config, stage, workspace)) for name, stage in used}
+    stages = {n: StageData.of(stage_data(config, stage, workspace)) for n, stage in config.stages().items()}
     if not {stage.fingerprint for stage in stages.values()} <= set(known.values()):
         raise ConfigError(
             "the data or their tokenizer have changed since the sweep began, and this trial's checkpoint, of an older "

@@ -16,7 +16,8 @@ from spaces.dimension import name_problem
 from spaces.scalars import same
 from trainable.errors import ConfigError
 from trainable.model.limits import Limits, limit_problems, resolve_encoder
-from trainable.settings.config import build_config, field_names, nested
+from trainable.settings.config import TrialConfig, build_config
+from trainable.settings.names import field_names, nested
 from trainable.settings.wording import describe, shown, unknown
 
 
@@ -100,7 +101,7 @@ def joint_problems(blocks: Blocks, limits_of: Callable[[str], Limits | None]) ->
 
 
 def _name_problems(blocks: Blocks) -> Iterator[str]:
-    known = list(field_names())
+    known = list(field_names(TrialConfig))
     for name in blocks.searched:
         if name_problem(name) or name == "metric":
             continue
@@ -114,7 +115,7 @@ def _name_problems(blocks: Blocks) -> Iterator[str]:
 
 def _value_problems(blocks: Blocks, limits_of: Callable[[str], Limits | None]) -> Iterator[str]:
     """What is wrong with the trial block, at every extreme of the space and with every encoder on offer."""
-    known = {name for name in field_names() if name != "metric"}
+    known = {name for name in field_names(TrialConfig) if name != "metric"}
     points: list[Point] = []
     for given in ({}, *({name: value} for name, value in blocks.space.corners())):
         try:

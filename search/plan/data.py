@@ -12,7 +12,8 @@ from search.plan.plan import Plan, collect, encoder_problems
 from spaces import SpaceError
 from trainable.data.read_splits import read_splits
 from trainable.inputs.prepare import Prepared, stage_data
-from trainable.settings.config import Stage, TrialConfig
+from trainable.settings.config import TrialConfig
+from trainable.settings.stage import Stage
 
 Use = tuple[str, Stage, TrialConfig]
 """A stage of a trial that may come: its name, itself, and the trial."""

@@ -4,7 +4,8 @@ from typing import Any
 
 from search.plan.settings import SweepSettings
 from spaces import space_schema
-from trainable.settings.config import TrialConfig, field_names
+from trainable.settings.config import TrialConfig
+from trainable.settings.names import field_names
 
 
 def experiment_schema() -> dict[str, Any]:
@@ -20,7 +21,7 @@ def experiment_schema() -> dict[str, Any]:
     for block in (trial, *(definitions[name] for name in ("Source", "Target"))):
         block.pop("required", None)
     fields = {"source": definitions["Source"], "target": definitions["Target"]}
-    names = {name: _field(name, fields, trial) for name in field_names() if name != "metric"}
+    names = {name: _field(name, fields, trial) for name in field_names(TrialConfig) if name != "metric"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "transfersweep experiment",

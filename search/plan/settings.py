@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field
 
 from search.redaction import redact
 from search.storage.names import NAME, checked_name
-from trainable.settings.config import COMPARED_AT, Metric
+from trainable.settings.config import Metric
+from trainable.settings.stage import COMPARED_AT
 from trainable.settings.strict import Strict
 from trainable.tasks.metrics import METRICS, Direction
 

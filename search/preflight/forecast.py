@@ -8,7 +8,8 @@ from trainable.inputs.prepare import stage_data
 from trainable.model.encoder import trained_weights
 from trainable.model.limits import read_limits
 from trainable.preview.rehearsal import Pace
-from trainable.settings.config import Stage, TrialConfig
+from trainable.settings.config import TrialConfig
+from trainable.settings.stage import Stage
 from trainable.workspace import Workspace
 
 TRIAL_SECONDS = 1.0
@@ -59,7 +60,7 @@ class Outlook:
         self.models = plan.settings.trials + self.confirmed + ((seeds + 1) if seeds and with_source else 0)
         """Trials that leave a model behind, if the scheduler stops none."""
 
-        self.freezes = any(stage.frozen_layers for config in draw for stage in config.stages())
+        self.freezes = any(stage.frozen_layers for config in draw for stage in config.stages().values())
         """Whether outputs of frozen layers may be kept."""
 
     # Time --------------------------------------------------------------------------------------------------------
@@ -108,7 +109,8 @@ class Outlook:
 
     def bytes(self, slots: int, done: int = 0) -> dict[str, int]:
         """What the sweep will write beside what it has, by what it is; `done` trials have left their models."""
-        weight = 4 * _mean(trained_weights(c.encoder, min(s.frozen_layers for s in c.stages())) for c in self.draw)
+        frozen = ((c.encoder, min(s.frozen_layers for s in c.stages().values())) for c in self.draw)
+        weight = 4 * _mean(trained_weights(*least) for least in frozen)
         arms = {_arm(c): 4 * trained_weights(c.encoder, c.source.frozen_layers) for c in self._of_search() if c.source}
         models = max(0, min(self.models, self.settings.models_kept) - done)
         promotes = self.settings.scheduler == "promotion"

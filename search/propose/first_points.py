@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from search.plan.settings import SweepSettings
 from search.propose.samplers import BLOCKS
 from spaces import Choice, Domain, Point, Space
-from trainable.settings.config import Source, Target, TrialConfig
+from trainable.settings.config import TrialConfig
+from trainable.settings.stage import Source, Target
 from trainable.settings.strict import Strict
 
 _OWNERS: dict[str, type[Strict]] = {"": TrialConfig, "source": Source, "target": Target}

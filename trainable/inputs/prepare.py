@@ -27,8 +27,9 @@ from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
 from trainable.model.encoder import check_runs
 from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_config, load_tokenizer
-from trainable.settings.config import Stage, TrialConfig
+from trainable.settings.config import TrialConfig
 from trainable.settings.dataset import Dataset
+from trainable.settings.stage import Stage
 from trainable.store.checksums import digest_of
 from trainable.store.files import write_file
 from trainable.workspace import Workspace

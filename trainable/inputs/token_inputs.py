@@ -11,7 +11,7 @@ from trainable.inputs.batches import padded_width
 from trainable.inputs.prepare import Encoded
 from trainable.inputs.split import Split
 from trainable.inputs.tokens import Tokens
-from trainable.settings.config import Stage
+from trainable.settings.stage import Stage
 
 
 @dataclass(frozen=True)

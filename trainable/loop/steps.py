@@ -19,7 +19,7 @@ from trainable.loop.evaluate import ideal_seconds
 from trainable.loop.optimizers import RECORDABLE, class_weights
 from trainable.progress import Progress, Setting
 from trainable.seeds import seed_of
-from trainable.settings.config import Stage
+from trainable.settings.stage import Stage
 
 
 @dataclass

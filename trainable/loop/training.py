@@ -27,7 +27,7 @@ from trainable.model.views import first_token_alone, layers_between
 from trainable.model.vocabulary import cut_embeddings
 from trainable.progress import Progress, Report, Setting
 from trainable.seeds import seed_of
-from trainable.settings.config import Stage
+from trainable.settings.stage import Stage
 from trainable.tasks.metrics import is_better
 
 CHECKED_STEPS = 3

@@ -11,7 +11,7 @@ from typing import Any
 
 from trainable.errors import ConfigError
 from trainable.model.pretrained import check_folder, check_weights, load_config
-from trainable.settings.config import Stage
+from trainable.settings.stage import Stage
 
 PACKAGE = "package:"
 UNBOUNDED = 131072

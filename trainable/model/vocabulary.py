@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from trainable.settings.config import Stage
+from trainable.settings.stage import Stage
 
 LARGEST_SHARE = 0.5
 """Train the whole table if the data use more than this share of the vocabulary."""

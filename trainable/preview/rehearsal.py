@@ -20,7 +20,8 @@ from trainable.errors import ConfigError, TrialError
 from trainable.inputs.split import TOKEN_BUDGET, Inputs, Split
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import new_model
-from trainable.settings.config import Stage, Target, TrialConfig
+from trainable.settings.config import TrialConfig
+from trainable.settings.stage import Stage, Target
 from trainable.stages.stage_cache import TrainedSource
 from trainable.stages.transfer import transfer
 from trainable.trial import Trial
@@ -122,8 +123,7 @@ def _both_stages(trial: Trial, made: Rehearsal) -> None:
     """Source, transfer of its weights, target: the way of `Trial.reports`, without its caches."""
     config = trial.config
     source: TrainedSource | None = None
-    stages = config.stages()
-    for name, stage in zip(("source", "target")[-len(stages) :], stages, strict=True):
+    for name, stage in config.stages().items():
         prepared = trial.prepared(stage)
         model = new_model(config.encoder, prepared.label_names, config.seed, stage.dropout)
         if source is not None:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from trainable.loop.optimizers import STEADY, steady_steps
 from trainable.loop.training import HEARTBEAT_SECONDS, StageTraining
 from trainable.progress import Report
-from trainable.settings.config import Source
+from trainable.settings.stage import Source
 from trainable.store.checksums import intact, write_sealed
 from trainable.store.files import longest_unused
 

@@ -8,7 +8,8 @@ from search.plan.settings import SweepSettings
 from search.propose.first_points import first_points
 from search.propose.samplers import SAMPLERS
 from spaces import parse_space
-from trainable.settings.config import field_names
+from trainable.settings.config import TrialConfig
+from trainable.settings.names import field_names
 
 SPACE = parse_space(
     {
@@ -63,7 +64,7 @@ def test_a_space_without_a_choice_of_source_has_one_plain_point() -> None:
 
 
 def test_every_setting_can_be_asked_for_its_default() -> None:
-    numbers = {name: {"float": [0.0, 1.0]} for name in field_names() if name != "source.enabled"}
+    numbers = {name: {"float": [0.0, 1.0]} for name in field_names(TrialConfig) if name != "source.enabled"}
     (point,) = first_points(SweepSettings(name="tiny"), parse_space(numbers))
     assert point["target.weight_decay"] == 0.01
     assert point["source.learning_rate"] == 0.5

@@ -18,7 +18,7 @@ from trainable.loop.optimizers import (
 )
 from trainable.model.encoder import freeze, head_names, new_model
 from trainable.model.layers import layers_of
-from trainable.settings.config import Stage
+from trainable.settings.stage import Stage
 
 CPU = torch.device("cpu")
 

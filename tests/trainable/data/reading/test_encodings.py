@@ -7,7 +7,7 @@ import pytest
 from trainable.data.reading.encodings import decode
 from trainable.data.reading.read_tables import read_raw
 from trainable.errors import ConfigError
-from trainable.settings.config import Dataset
+from trainable.settings.dataset import Dataset
 
 TEXTS = {
     "windows-1252": "The café was nice, naïve crème brûlée “quoted” – it’s £5",

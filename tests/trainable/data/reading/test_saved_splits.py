@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from trainable.data.read_splits import Splits, examine, read_splits
 from trainable.data.reading.saved_splits import assign
 from trainable.errors import ConfigError
-from trainable.settings.config import Dataset
+from trainable.settings.dataset import Dataset
 
 
 def part(prefix: str, rows: int = 20, labels: list[object] | None = None) -> datasets.Dataset:
