@@ -107,7 +107,10 @@ class Trial:
     def _reuse_frozen_output(self, training: StageTraining, prepared: Prepared) -> None:
         """Let a stage with frozen layers take their output from the cache."""
         stage, config = training.stage, self.config
-        if not (stage.frozen_layers and stage.padding == "longest" and self.workspace.reuse_frozen):
+        if not (stage.frozen_layers and self.workspace.reuse_frozen):
+            return
+        if stage.padding == "fixed":
+            training.note_no_reuse("`padding: fixed` computes the padding too; `padding: longest` reuses it")
             return
         frozen = {id(p) for module in training.frozen for p in module.parameters()}
         names = {name for name, p in training.model.named_parameters() if id(p) in frozen}

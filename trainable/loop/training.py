@@ -59,7 +59,7 @@ class StageTraining:
     def reuse_frozen_output(self, store: FrozenOutputStore) -> None:
         """Let the frozen layers' output be computed once; where that is not exact, the clock notes why."""
         if reason := self._begin_reuse(store):
-            self._note_no_reuse(reason)
+            self.note_no_reuse(reason)
 
     def _begin_reuse(self, store: FrozenOutputStore) -> str:
         """Take the output from the store from here on; otherwise the reason why not."""
@@ -83,7 +83,8 @@ class StageTraining:
         self.steps.network = layers_between(self.steps.network, count)
         return ""
 
-    def _note_no_reuse(self, reason: str) -> None:
+    def note_no_reuse(self, reason: str) -> None:
+        """Let the clock note why the frozen layers' output is computed again and again."""
         self.setting.clock.note(f"{self.setting.name}: the frozen layers' output is not reused: {reason}")
 
     def _prove_frozen(self) -> None:
@@ -97,7 +98,7 @@ class StageTraining:
             return
         self._unproven = 0
         self.steps.network, self.steps.train, self.validation = self._whole
-        self._note_no_reuse("it changes while the stage trains")
+        self.note_no_reuse("it changes while the stage trains")
 
     def reports(self) -> Iterator[Report]:
         """Train from where the progress stands to the end, with a report after each evaluation.

@@ -54,6 +54,15 @@ def test_every_kind_of_encoder_has_the_same_losses(encoder: str, base: dict[str,
     assert len(stored) == 2  # both splits: no kind trains without
 
 
+def test_a_fixed_padding_reuses_nothing_and_says_so(base: dict[str, Any], workspace: Workspace) -> None:
+    settings = {"target.frozen_layers": 2, "target.padding": "fixed", "target.epochs": 1}
+    trial = Trial(build_config(base, settings), workspace)
+    (notes,) = {report.notes for report in trial.reports()}
+    reason = "`padding: fixed` computes the padding too; `padding: longest` reuses it"
+    assert notes == (f"target: the frozen layers' output is not reused: {reason}",)
+    assert not (workspace.cache / "prefix").exists()
+
+
 @pytest.mark.parametrize("count", range(1, DEPTH + 1))
 def test_splits_of_one_shape_are_not_taken_for_each_other(
     count: int, base: dict[str, Any], workspace: Workspace, films_csv: Path, tmp_path: Path
