@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yaml_text import dump_yaml
 
 from search.storage.store_uri import ui_command
-from trainable.settings.yaml_file import dump_yaml
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(path for package in ("spaces", "trainable", "search") for path in (ROOT / package).rglob("*.py"))

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
+from yaml_text import dump_yaml
 
 from search.__main__ import app
-from trainable.settings.yaml_file import dump_yaml
 
 LONGEST = 2000  # characters of a message's line: what a terminal shows without drowning its reader
 

@@ -9,6 +9,7 @@ import pytest
 import ray
 from click.testing import Result
 from typer.testing import CliRunner
+from yaml_text import dump_yaml
 
 from search.__main__ import app
 from search.plan.data import check_data
@@ -16,7 +17,6 @@ from search.plan.data_use import to_text
 from search.plan.plan import load_plan
 from search.storage.sweep_folder import Place
 from search.study.study_file import StudyFile
-from trainable.settings.yaml_file import dump_yaml
 from trainable.tasks.metrics import Direction
 
 pytestmark = pytest.mark.usefixtures("ray_when_joined")

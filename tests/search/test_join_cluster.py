@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-
-from trainable.settings.yaml_file import dump_yaml
+from yaml_text import dump_yaml
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yaml_text import dump_yaml
 
 from search.storage.sweep_folder import Place
-from trainable.settings.yaml_file import dump_yaml
 
 HEAVY = {"torch", "ray", "transformers", "mlflow", "optuna", "datasets", "scipy", "pandas", "sklearn"}
 WATCHED = """

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yaml_text import dump_yaml
 
 from search.engine.start import start_sweep
 from search.plan.plan import load_plan
-from trainable.settings.yaml_file import dump_yaml
 
 
 @pytest.mark.slow

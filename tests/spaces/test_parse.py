@@ -2,9 +2,10 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yaml_text import dump_yaml
 
 from spaces import Choice, Dimension, Float, Int, Space, SpaceError, parse_space, space_schema
-from trainable.settings.yaml_file import dump_yaml, parse_yaml
+from trainable.settings.yaml_file import parse_yaml
 
 scalars = st.none() | st.booleans() | st.integers(-99, 99) | st.floats(-1e9, 1e9) | st.text(max_size=8)
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)

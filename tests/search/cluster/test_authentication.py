@@ -16,12 +16,12 @@ from typing import Any
 import psutil
 import pytest
 import ray
+from yaml_text import dump_yaml
 
 from search.cluster import connection
 from search.cluster.authentication import MODE, TOKEN, TOKEN_PATH, mode_of
 from search.plan.settings import SweepSettings
 from trainable.errors import ConfigError
-from trainable.settings.yaml_file import dump_yaml
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -12,12 +12,12 @@ from typing import Any, cast
 
 import pytest
 from ray.tune.experiment import Trial
+from yaml_text import dump_yaml
 
 from search.engine.collapse import ALIKE, Collapse
 from search.engine.halt import Halt
 from search.record.records import State
 from search.study.ledger import Ledger
-from trainable.settings.yaml_file import dump_yaml
 
 ROOT = Path(__file__).parents[3]
 DIES = """

@@ -21,6 +21,7 @@ import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
+from yaml_text import dump_yaml
 
 from search.engine.start import extend_sweep, resume_sweep, start_sweep
 from search.export.export import export_trial
@@ -33,7 +34,6 @@ from search.storage.store_uri import default_uri, sqlite_uri
 from search.storage.sweep_folder import Place
 from trainable.errors import ConfigError
 from trainable.progress import Report
-from trainable.settings.yaml_file import dump_yaml
 from trainable.store.checksums import check
 from trainable.trial import run_trial
 

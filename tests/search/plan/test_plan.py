@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yaml_text import dump_yaml
 
 from search.plan.data import check_data
 from search.plan.plan import PlanError, build_plan, find_experiment, load_plan
 from spaces import shipped
-from trainable.settings.yaml_file import dump_yaml
 
 Change = Callable[[dict[str, Any]], Any]
 

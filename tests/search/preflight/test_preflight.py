@@ -13,6 +13,7 @@ import ray
 from click.testing import Result
 from rich.console import Console
 from typer.testing import CliRunner
+from yaml_text import dump_yaml
 
 from search.__main__ import app
 from search.check import Check
@@ -28,7 +29,6 @@ from search.preflight.rehearsal_process import RehearsalProcess
 from search.storage.sweep_folder import Place, check_storage, make_folder
 from search.study.ledger import Ledger
 from trainable.errors import ConfigError
-from trainable.settings.yaml_file import dump_yaml
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 

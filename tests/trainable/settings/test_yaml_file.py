@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yaml_text import dump_yaml
 
 from trainable.errors import ConfigError
-from trainable.settings.yaml_file import dump_yaml, load_yaml, parse_yaml
+from trainable.settings.yaml_file import load_yaml, parse_yaml
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12)
@@ -77,6 +78,10 @@ def test_keys_are_text_as_written() -> None:
         "on": "y",
         "~": "z",
     }
+
+
+def test_a_name_without_a_value_needs_no_blank_behind_its_colon() -> None:
+    assert parse_yaml("{a:, b: [c:, d]}", "f") == {"a": None, "b": [{"c": None}, "d"]}
 
 
 def test_an_alias_stands_for_a_copy() -> None:
