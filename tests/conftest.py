@@ -122,6 +122,7 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "Place":
     from search.study.selection import trial_config
     from search.study.summary import summarise
     from trainable.trial import run_trial
+    from trainable.workers.messages import TrialReport
 
     points = [{"target.epochs": 2}, {"target.epochs": 1}]
     sweep = {"name": "tiny", "trials": 2, "finalists": 1, "confirm_seeds": 0, "start_with": points}
@@ -133,8 +134,8 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "Place":
     first, checkpoint = ledger.begin().number, place.folder / "tune-0" / "trial-000-a" / "checkpoint_000000"
     config = trial_config(plan, ledger.record(first))
     result = run_trial(config, lambda said: True, workspace=plan.workspace(storage), save_to=checkpoint)
-    said = {"value": result.value, "metrics": result.metrics, "improved": True, "share": 1.0, "seconds": 1.0}
-    ledger.report(first, said)
+    said = TrialReport("target", value=result.value, metrics=result.metrics, improved=True, share=1.0)
+    ledger.report(first, said, seconds=1.0)
     ledger.keep(first, str(checkpoint))
     ledger.end(first, State.FINISHED)
     ledger.end(ledger.begin().number, State.STOPPED)

@@ -1,6 +1,7 @@
 """How many trials have room: on this machine before Ray is there, and in the cluster that was joined."""
 
 import os
+from dataclasses import dataclass
 
 import ray
 import torch
@@ -32,20 +33,25 @@ def _takes_one_cpu(settings: SweepSettings) -> bool:
     return settings.workers_per_trial == 1 and settings.cpus_per_trial == 1
 
 
-def gpus_per_worker(settings: SweepSettings) -> float:
-    """GPUs of each worker: as set, or one where the cluster has any now."""
-    if settings.gpus_per_trial is not None:
-        return settings.gpus_per_trial
-    return 1.0 if ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
+@dataclass(frozen=True)
+class Capacity:
+    """What a sweep runs on."""
+
+    slots: int
+    """Trials that run at a time, at least 1."""
+    gpus: float
+    """GPUs of each worker of a trial; 0 on CPUs, and below 1 where trials share a GPU."""
 
 
-def trials_at_once(settings: SweepSettings, gpus: float) -> int:
-    """How many trials the cluster has room for now, within `max_concurrent`.
+def capacity_for(settings: SweepSettings) -> Capacity:
+    """What the cluster has room for now: trials within `max_concurrent`, and GPUs as set, or one where it has any.
 
     Raises:
-        ConfigError: if not even one has room, and the cluster does not grow by itself.
+        ConfigError: if not even one trial has room, and the cluster does not grow by itself.
     """
-    there = ray.cluster_resources()
+    there, gpus = ray.cluster_resources(), settings.gpus_per_trial
+    if gpus is None:
+        gpus = 1.0 if there.get("GPU", 0) >= 1 else 0.0
     fits = there.get("CPU", 0) // (settings.cpus_per_trial * settings.workers_per_trial)
     if gpus:
         fits = min(fits, there.get("GPU", 0) // (gpus * settings.workers_per_trial))
@@ -55,4 +61,4 @@ def trials_at_once(settings: SweepSettings, gpus: float) -> int:
             f"the cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs; lower cpus_per_trial, "
             "gpus_per_trial or workers_per_trial"
         )
-    return int(max(1, min(fits, settings.max_concurrent or fits)))
+    return Capacity(int(max(1, min(fits, settings.max_concurrent or fits))), gpus)

@@ -11,6 +11,7 @@ from search.engine.halt import Halt
 from search.engine.retries import RETRIES
 from search.record.records import State
 from search.study.ledger import Ledger
+from trainable.workers.messages import TrialFailure, TrialReport, read_result
 
 ALIKE = 5
 """Trials that fail with the same words, none having come to anything before: what they share is at fault."""
@@ -36,7 +37,7 @@ class Collapse(DriverOnly, Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """A report: processes live."""
-        if "stage" in result:
+        if isinstance(read_result(result), TrialReport):
             self._heard.add(trial.trial_id)
             self._deaths = 0
 
@@ -59,7 +60,8 @@ class Collapse(DriverOnly, Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial came to an end, perhaps by failing."""
-        error = trial.last_result.get("error")
+        said = read_result(trial.last_result)
+        error = said.error if isinstance(said, TrialFailure) else None
         if error is None or any(record.state in (State.FINISHED, State.STOPPED) for record in self._ledger.records):
             self._errors.clear()
             return

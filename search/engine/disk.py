@@ -24,6 +24,7 @@ from search.storage.sweep_folder import Place
 from search.study.ledger import Ledger
 from search.study.selection import finalists
 from trainable.errors import disk_is_full
+from trainable.workers.messages import TrialFailure, key_of_task, read_result
 
 MARGIN_BYTES = 32 * 2**20
 """What must stay free beside room for a checkpoint of each running trial: databases and logs grow."""
@@ -72,14 +73,15 @@ class DiskWatch(DriverOnly, Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Hear of a write that failed in a trial."""
-        if result.get("disk_is_full"):
+        said = read_result(result)
+        if isinstance(said, TrialFailure) and said.disk_is_full:
             self._halt.ask(no_room(self._storage), at_once=True)
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
         """Learn how large checkpoints are, and delete the one from which a paused trial went on."""
         own = Path(checkpoint.path)
         self._largest = max(self._largest, sum(file.stat().st_size for file in own.glob("*")))
-        for former in own.parent.parent.glob(f"{trial_name(trial.config['key'])}-*/checkpoint_*"):
+        for former in own.parent.parent.glob(f"{trial_name(key_of_task(trial.config))}-*/checkpoint_*"):
             if former.parent != own.parent:
                 _delete(former, self._place.folder)
 

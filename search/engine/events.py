@@ -9,6 +9,7 @@ from ray.tune.experiment import Trial
 from search.engine.driver_only import DriverOnly
 from search.engine.trial_runs import TrialRuns
 from search.study.ledger import Ledger
+from trainable.workers.messages import TrialReport, key_of_task, read_result
 
 
 class SweepEvents(DriverOnly, Callback):
@@ -29,21 +30,22 @@ class SweepEvents(DriverOnly, Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Open the trial's run."""
-        self._runs.open(trial.config["key"])
+        self._runs.open(key_of_task(trial.config))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Write the report's scores."""
-        self._runs.log(trial.config["key"], result)
+        if isinstance(said := read_result(result), TrialReport):
+            self._runs.log(key_of_task(trial.config), said)
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
         """Note where the newest checkpoint lies."""
-        self._ledger.keep(trial.config["key"], str(checkpoint.path))
+        self._ledger.keep(key_of_task(trial.config), str(checkpoint.path))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Close the trial's run, unless it is but paused."""
-        self._runs.close(trial.config["key"])
+        self._runs.close(key_of_task(trial.config))
         self._runs.close_ended()
         self._show()
 

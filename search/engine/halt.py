@@ -12,6 +12,7 @@ from ray.tune.experiment import Trial
 
 from search.cluster.ray_internals import ask_for_checkpoint
 from search.engine.driver_only import DriverOnly
+from trainable.workers.messages import TrialReport, read_result
 
 
 class Halt(DriverOnly, Stopper, Callback):
@@ -44,7 +45,7 @@ class Halt(DriverOnly, Stopper, Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Ask for a checkpoint, which Tune writes before it stops the trial."""
-        if self.wanted and "stage" in result:  # or it has failed
+        if self.wanted and isinstance(read_result(result), TrialReport):  # one that has failed leaves none
             ask_for_checkpoint(result)
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:

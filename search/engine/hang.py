@@ -11,6 +11,7 @@ from ray.tune.experiment import Trial
 from search.cluster.ray_internals import actor_of, allow_deaths
 from search.engine.driver_only import DriverOnly
 from search.study.ledger import Ledger
+from trainable.workers.messages import TrialFailure, key_of_task
 
 STANDSTILL_SECONDS = 20.0
 """Longer than Tune takes from one step to the next."""
@@ -58,7 +59,7 @@ class HangWatch(DriverOnly, Callback):
         if actor is None:  # its death is being dealt with
             return
         sentence = f"no sign of life in {self._minutes:g} minutes (sweep.hang_minutes): its process was ended"
-        self._ledger.report(trial.config["key"], {"error": sentence, "metrics": {}})
+        self._ledger.note_failure(key_of_task(trial.config), TrialFailure(sentence))
         allow_deaths(trial, 0)  # what hangs once would hang again
         self._heard[trial.trial_id] = self._clock()  # Tune hears of the death in a moment
         ray.kill(actor)

@@ -9,10 +9,12 @@ from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
+from ray.tune.result import DONE
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.cluster.ray_internals import ask_for_checkpoint
 from trainable.tasks.metrics import Direction
+from trainable.workers.messages import TrialReport, key_of_task, read_result
 
 
 class Promotion(FIFOScheduler):
@@ -33,8 +35,10 @@ class Promotion(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Judge a trial that has come to a rung."""
-        number = trial.config["key"]  # repeats never come to a rung
-        arrived = "value" in result and self._arrive(number, result["progress"], result["value"])
+        said, number = read_result(result), key_of_task(trial.config)
+        if not isinstance(said, TrialReport) or said.value is None or not isinstance(number, int):
+            return TrialScheduler.CONTINUE  # a sign of life, a failure, or a repeat, which is compared with nothing
+        arrived = self._arrive(number, said.progress, said.value)
         return TrialScheduler.STOP if arrived and not self.goes_on(number) else TrialScheduler.CONTINUE
 
     def _arrive(self, number: int, progress: float, value: float) -> bool:
@@ -79,5 +83,6 @@ class PausedWithCheckpoint(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """A report; Tune has marked it if the trial ends with it."""
-        if result["done"] and "value" in result:
+        said = read_result(result)
+        if result[DONE] and isinstance(said, TrialReport) and said.value is not None:
             ask_for_checkpoint(result)

@@ -7,6 +7,7 @@ from ray.tune.experiment import Trial
 
 from search.cluster.ray_internals import allow_deaths
 from search.engine.driver_only import DriverOnly
+from trainable.workers.messages import TrialReport, read_result
 
 RETRIES = 3
 """How often in a row a trial whose process died goes on from where it was, before it counts as lost."""
@@ -21,21 +22,23 @@ class Retries(DriverOnly, Callback):
     """
 
     def __init__(self) -> None:
-        self._furthest: dict[str, tuple[str, int]] = {}  # Tune's trial id -> stage and step; "source" < "target"
+        self._furthest: dict[str, tuple[bool, int]] = {}  # Tune's trial id -> whether in the target stage, and its step
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """A report."""
-        if result.get("stage") == "source":
-            self._come_to(trial, ("source", result["stage_step"]))
+        said = read_result(result)
+        if isinstance(said, TrialReport) and not said.of_target:
+            self._come_to(trial, said)
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
         """A checkpoint was written."""
-        if "stage" in (last := trial.last_result):
-            self._come_to(trial, (last["stage"], last["stage_step"]))
+        if isinstance(said := read_result(trial.last_result), TrialReport):
+            self._come_to(trial, said)
 
-    def _come_to(self, trial: Trial, place: tuple[str, int]) -> None:
-        if place > self._furthest.get(trial.trial_id, ("", -1)):
+    def _come_to(self, trial: Trial, said: TrialReport) -> None:
+        place = (said.of_target, said.stage_step)
+        if place > self._furthest.get(trial.trial_id, (False, -1)):
             self._furthest[trial.trial_id] = place
             allow_deaths(trial, RETRIES)

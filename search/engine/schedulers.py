@@ -8,6 +8,7 @@ from search.cluster.ray_internals import tell_scheduler
 from search.engine.promotion import Promotion
 from trainable.settings.stage import COMPARED_AT
 from trainable.tasks.metrics import Direction
+from trainable.workers.messages import KEY, PROGRESS, VALUE, TrialReport
 
 RUNGS = tuple(round(100 * share) for share in COMPARED_AT)
 """Percents of its own horizon at which a trial is compared with others at the same share: equal phases of
@@ -15,13 +16,13 @@ their schedules, whatever their epochs. Warm-up lies before the first rung."""
 
 SCHEDULERS: dict[str, Callable[[Direction], TrialScheduler]] = {
     "asha": lambda direction: AsyncHyperBandScheduler(
-        "progress", "value", str(direction), grace_period=RUNGS[0], max_t=100, reduction_factor=2
+        PROGRESS, VALUE, str(direction), grace_period=RUNGS[0], max_t=100, reduction_factor=2
     ),
     "promotion": lambda direction: Promotion(RUNGS, direction),
     # Without an endless time slice the rule would pause trials while there are too few to compare.
     "median": lambda direction: MedianStoppingRule(
-        "progress",
-        "value",
+        PROGRESS,
+        VALUE,
         str(direction),
         grace_period=RUNGS[0],
         min_samples_required=3,
@@ -46,6 +47,7 @@ def build_scheduler(
     scheduler = SCHEDULERS[name](direction)
     known = {**ended, **begun} if isinstance(scheduler, Promotion) else ended
     for number, values in known.items():
-        results = ({"progress": progress, "value": value} for progress, value in sorted(values.items()))
-        tell_scheduler(scheduler, f"earlier-{number}", {"key": number}, results)
+        reports = (TrialReport("target", progress=p, value=value) for p, value in sorted(values.items()))
+        results = (report.to_result() for report in reports)
+        tell_scheduler(scheduler, f"earlier-{number}", {KEY: number}, results)
     return scheduler

@@ -3,10 +3,11 @@
 Ray's own `OptunaSearch` tells Optuna that a stopped trial is complete and leaves a NaN running for ever.
 """
 
-import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from ray.tune.result import TIME_TOTAL_S
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
@@ -19,6 +20,7 @@ from search.record.trial_names import Key
 from search.study.ledger import Ledger
 from search.study.selection import next_again, trial_config
 from trainable.stages.epoch_checkpoints import trunk_of
+from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result
 
 
 class _Need(NamedTuple):
@@ -50,7 +52,7 @@ class TruthfulSearcher(DriverOnly, Searcher):
         halted: Callable[[], bool] = lambda: False,
         scheduler: TrialScheduler | None = None,
     ) -> None:
-        super().__init__(metric="value", mode=str(plan.settings.direction))
+        super().__init__(metric=VALUE, mode=str(plan.settings.direction))
         self.plan, self.ledger, self.budget, self.slots = plan, ledger, budget, slots
         self._halted = halted
         self._promotion = scheduler if isinstance(scheduler, Promotion) else None
@@ -71,7 +73,7 @@ class TruthfulSearcher(DriverOnly, Searcher):
         self._keys[trial_id], self._before[record.key] = record.key, record
         if need := self._need_of(record):
             self._in_training[record.key] = need
-        return self._tune_config(record)
+        return self._task(record).to_config()
 
     def _next(self) -> TrialRecord | None:
         """The next trial that need not wait for another one to train its source; up to a slot's worth are put off."""
@@ -134,44 +136,43 @@ class TruthfulSearcher(DriverOnly, Searcher):
         if len(waiting) > self.plan.settings.keep_paused:
             self.ledger.end(promotion.least_promising(waiting), State.STOPPED)
 
-    def _tune_config(self, record: TrialRecord) -> dict[str, Any]:
+    def _task(self, record: TrialRecord) -> TrialTask:
         compare = record.role == "search"
         settings = trial_config(self.plan, record).model_dump(mode="json", by_alias=True)
         settings["target"]["evaluate_at"] = self.plan.settings.compared_at if compare else ()
         settings["micro_batches"] = max(settings["micro_batches"], self.plan.settings.workers_per_trial)
         checkpoint = record.checkpoint_in(self.ledger.folder)
-        return {
-            "key": record.key,
-            "trial": settings,
-            "compare": compare,
-            "resume": str(checkpoint) if checkpoint else None,
-            "checkpoint_seconds": self.plan.settings.checkpoint_seconds,
-        }
+        resume = str(checkpoint) if checkpoint else None
+        return TrialTask(record.key, settings, compare, resume, self.plan.settings.checkpoint_seconds)
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """An intermediate report, with its scores flattened by Tune to `metrics/...`."""
-        metrics = {name.removeprefix("metrics/"): v for name, v in result.items() if name.startswith("metrics/")}
-        key = self._keys[trial_id]
+        """What a trial says, and how long it has run."""
+        self._hear(self._keys[trial_id], read_result(result), result.get(TIME_TOTAL_S, 0.0))
+
+    def _hear(self, key: Key, said: TrialReport | TrialFailure | None, seconds: float) -> None:
+        """Tell the study what a trial has said after so many seconds of this session."""
         before = self._before[key]
-        seconds = before.seconds + result.get("time_total_s", 0.0)
-        times = added([before.times, json.loads(result["times"])]) if result.get("times") else None
-        if result.get("source_ready") and (need := self._in_training.pop(key, None)):
-            self._trained.add(need.stage)
-        self.ledger.report(key, {**result, "metrics": metrics, "seconds": seconds, "times": times})
+        seconds += before.seconds
+        if isinstance(said, TrialFailure):
+            self.ledger.note_failure(key, said, seconds)
+        elif said:
+            if said.source_ready and (need := self._in_training.pop(key, None)):
+                self._trained.add(need.stage)
+            self.ledger.report(key, replace(said, times=added([before.times, said.times])), seconds)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """The end of a trial: finished, failed by its own word, stopped by the scheduler, or lost with its process."""
         key = self._keys[trial_id]
         self._in_training.pop(key, None)
-        result = result or {}
+        said = read_result(result or {})
         if result and not error:
             self.on_trial_result(trial_id, result)
         if error:
             known = self.ledger.record(key).error
             self.ledger.end(key, State.LOST, known or "its process died, again and again; see `ray-logs`")
-        elif result.get("error"):
-            self.ledger.end(key, State.FAILED, result["error"])
-        elif result.get("finished"):
+        elif isinstance(said, TrialFailure) and said.error:
+            self.ledger.end(key, State.FAILED, said.error)
+        elif isinstance(said, TrialReport) and said.finished:
             self.ledger.end(key, State.FINISHED)
         elif self._halted():
             pass  # a resume goes on with it

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from search.cluster import connection
 from search.cluster.ray_internals import HEAD_ONLY, no_snapshot_for_checkpoints, take_waiting_processes
-from search.cluster.room import gpus_per_worker, trials_at_once
+from search.cluster.room import Capacity, capacity_for
 from search.engine.budget import Budget, BudgetStopper
 from search.engine.collapse import Collapse
 from search.engine.disk import DiskWatch, full_disk_in_words, remove_unneeded
@@ -53,6 +53,7 @@ from search.tracking.tracker import PATIENCE, Tracker, check_uri, provenance
 from trainable.inputs.prepare import Prepared
 from trainable.store.files import remove_leftovers
 from trainable.workers.actor import TuneTrial
+from trainable.workers.messages import Resources, key_of_task
 
 
 def run_sweep(
@@ -85,19 +86,17 @@ def run_sweep(
             connection.join(address, settings, lambda said: console.print(said, markup=False, soft_wrap=True))
             remove_unneeded(place, plan, ledger)
             with death_in_words(halt, HEAD_SECONDS if address else 0, place.command("resume")):
-                gpus = gpus_per_worker(settings)
-                slots = trials_at_once(settings, gpus)
-                room = (gpus, slots)
-                tracker = closing.enter_context(preflight.clear(plan, place, room, ledger, console, process))
+                capacity = capacity_for(settings)
+                tracker = closing.enter_context(preflight.clear(plan, place, capacity, ledger, console, process))
                 runs = TrialRuns(plan, ledger, tracker)
                 ledger.note("run_id", _open_run(tracker, plan, ledger, prepared))
-                ledger.note("slots", slots)
+                ledger.note("slots", capacity.slots)
                 change_facts(place, plan.to_mapping())
                 phases = Phases(ledger)
                 with phases.phase("search"):
                     take_waiting_processes(inherits=address is None)
                     no_snapshot_for_checkpoints()
-                    _search(plan, place, ledger, budget, runs, halt, room, console)
+                    _search(plan, place, ledger, budget, runs, halt, capacity, console)
         finally:
             if halt.problem or any(record.state is State.LOST for record in ledger.records):
                 connection.keep_logs(place.ray_logs)
@@ -126,11 +125,11 @@ def _search(
     budget: Budget,
     runs: TrialRuns,
     halt: Halt,
-    room: tuple[float, int],
+    capacity: Capacity,
     console: Console,
 ) -> None:
     """Let Tune run until nothing is left to do, or until a halt is wanted."""
-    settings, (gpus, slots), session = plan.settings, room, f"tune-{uuid.uuid4().hex[:8]}"
+    settings, slots, session = plan.settings, capacity.slots, f"tune-{uuid.uuid4().hex[:8]}"
     ledger.begin_session(session)
     words = _budget_in_words(plan)
     log = str(place.log)
@@ -144,16 +143,16 @@ def _search(
         ended, begun = ledger.history(TrialState.COMPLETE, TrialState.PRUNED), ledger.history(TrialState.RUNNING)
         scheduler = build_scheduler(settings.scheduler, settings.direction, ended, begun)
         tuner = tune.Tuner(
-            _trainable(plan, place, gpus),
+            _trainable(plan, place, capacity.gpus),
             tune_config=tune.TuneConfig(
                 search_alg=TruthfulSearcher(plan, ledger, budget, slots, lambda: halt.wanted, scheduler),
                 scheduler=scheduler,
                 num_samples=-1,
                 max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),
                 reuse_actors=True,
-                trial_name_creator=lambda trial: trial_name(trial.config["key"]),
+                trial_name_creator=lambda trial: trial_name(key_of_task(trial.config)),
                 # What was paused goes on as another trial of Tune's.
-                trial_dirname_creator=lambda trial: f"{trial_name(trial.config['key'])}-{trial.trial_id}",
+                trial_dirname_creator=lambda trial: f"{trial_name(key_of_task(trial.config))}-{trial.trial_id}",
             ),
             run_config=tune.RunConfig(
                 name=session,
@@ -186,12 +185,7 @@ def _search(
 def _trainable(plan: Plan, place: Place, gpus: float) -> Any:
     """The trainable with the resources of one trial."""
     settings = plan.settings
-    workers = {
-        "count": settings.workers_per_trial,
-        "cpus": settings.cpus_per_trial,
-        "gpus": gpus,
-        "threads": settings.threads,
-    }
+    workers = Resources(settings.workers_per_trial, settings.cpus_per_trial, gpus, settings.threads)
     known = frozenset(chain.from_iterable(load_facts(place).get("foundations", {}).values()))
     workspace = replace(plan.workspace(place.storage), allowed=known)
     bound = tune.with_parameters(TuneTrial, workspace=workspace, workers=workers)

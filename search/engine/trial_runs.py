@@ -1,13 +1,11 @@
 """The trials' MLflow runs, kept true to the ledger."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from search.plan.plan import Plan
 from search.record.trial_names import Key
 from search.study.ledger import Ledger
 from search.tracking.replay import final_metrics, params_and_tags, score
 from search.tracking.tracker import Tracker
+from trainable.workers.messages import TrialReport
 
 
 class TrialRuns:
@@ -22,13 +20,13 @@ class TrialRuns:
         self._tracker.start_trial(key, *params_and_tags(self._plan, self._ledger.record(key)))
         self._open.add(key)
 
-    def log(self, key: Key, result: Mapping[str, Any]) -> None:
+    def log(self, key: Key, said: TrialReport) -> None:
         """Write the scores of a report, and the trial's own so far; a mere sign of life has none."""
-        if result["metrics"]:
-            metrics = {**result["metrics"], f"{result['stage']}.epoch": result["epoch"]}
-            if result["stage"] == "target":
+        if said.metrics:
+            metrics = {**said.metrics, f"{said.stage}.epoch": said.epoch}
+            if said.of_target:
                 metrics |= score(self._ledger.record(key))
-            self._tracker.log(key, metrics, result["stage_step"])
+            self._tracker.log(key, metrics, said.stage_step)
 
     def close(self, key: Key) -> None:
         """Close the run of a trial that has ended; one that never started gets its run too."""

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from search.check import Check
 from search.cluster import connection
-from search.cluster.room import gpus_per_worker, trials_at_once
+from search.cluster.room import capacity_for
 from search.errors import PlanError
 from search.plan.data import check_data, data_check
 from search.plan.plan import Plan
@@ -43,8 +43,7 @@ def examine(plan: Plan, storage: Path, address: str | None = None) -> list[Check
 def _on_cluster(plan: Plan, storage: Path, address: str | None, console: Console) -> list[Check]:
     try:
         connection.join(address, plan.settings, lambda said: console.print(said, markup=False, soft_wrap=True))
-        gpus = gpus_per_worker(plan.settings)
-        flight = Preflight(plan, storage, gpus, trials_at_once(plan.settings, gpus))
+        flight = Preflight(plan, storage, capacity_for(plan.settings))
         return [tracking_check(plan, storage), *flight.checks()]
     finally:
         connection.leave()

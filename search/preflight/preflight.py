@@ -18,6 +18,7 @@ from rich.console import Console
 
 from search.check import Check
 from search.cluster.probe import Node, probe
+from search.cluster.room import Capacity
 from search.plan.plan import Plan
 from search.preflight.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.preflight.costliest import dearest_trial, random_draw
@@ -44,8 +45,7 @@ class Preflight:
     Args:
         plan: the experiment, its data prepared.
         storage: the folder of all sweeps, which can be written here.
-        gpus: of each worker.
-        slots: trials at a time.
+        capacity: what the sweep will run on.
         done: trials that have run already; where there are some, no batch needs to be tried.
         process: tries the batch on this machine, where it has begun to.
     """
@@ -54,12 +54,11 @@ class Preflight:
         self,
         plan: Plan,
         storage: Path,
-        gpus: float,
-        slots: int,
+        capacity: Capacity,
         done: int = 0,
         process: RehearsalProcess | None = None,
     ) -> None:
-        self.plan, self.storage, self.gpus, self.slots, self.done = plan, storage, gpus, slots, done
+        self.plan, self.storage, self.capacity, self.done = plan, storage, capacity, done
         self._process = process
         self._workspace = plan.workspace(storage)
         self._corner, self._config = dearest_trial(plan, self._workspace)
@@ -79,19 +78,21 @@ class Preflight:
         kinds = {_kind(node): node for node in reversed(nodes)}
         settings = self.plan.settings
         return {
-            _name(node): _on(node["NodeID"], rehearse, num_cpus=settings.cpus_per_trial, num_gpus=self.gpus).remote(
-                self._config, self._workspace, settings.threads
-            )
+            _name(node): _on(
+                node["NodeID"], rehearse, num_cpus=settings.cpus_per_trial, num_gpus=self.capacity.gpus
+            ).remote(self._config, self._workspace, settings.threads)
             for node in kinds.values()
         }
 
     def _has_room(self, node: dict[str, Any]) -> bool:
         there = node["Resources"]
-        return bool(there.get("CPU", 0) >= self.plan.settings.cpus_per_trial and there.get("GPU", 0) >= self.gpus)
+        return bool(
+            there.get("CPU", 0) >= self.plan.settings.cpus_per_trial and there.get("GPU", 0) >= self.capacity.gpus
+        )
 
     def checks(self) -> list[Check]:
         """Wait for the answers; every check, the ones that found nothing wrong too."""
-        plan, slots = self.plan, self.slots
+        plan, slots = self.plan, self.capacity.slots
         try:
             answers = self._answers(self._probes, PROBE_SECONDS, str)
             nodes = {name: node for name, node in answers.items() if isinstance(node, Node)}
@@ -105,7 +106,7 @@ class Preflight:
         if self.done:
             return found
         batches = self._tried()
-        found += [precision_check(batches), batch_check(batches, self._corner, self.gpus)]
+        found += [precision_check(batches), batch_check(batches, self._corner, self.capacity.gpus)]
         return [*found, time_check(outlook, batches, slots, _load() if len(self._files) == 1 else None)]
 
     def _tried(self) -> dict[str, Rehearsal | str]:
@@ -125,7 +126,7 @@ class Preflight:
 def clear(
     plan: Plan,
     place: Place,
-    room: tuple[float, int],
+    capacity: Capacity,
     ledger: Ledger,
     console: Console,
     process: RehearsalProcess | None = None,
@@ -135,7 +136,7 @@ def clear(
     Args:
         plan: the experiment, its data prepared.
         place: where the sweep lies.
-        room: GPUs of each worker, and trials at a time.
+        capacity: what the sweep will run on.
         ledger: the study, with the trials that have run already.
         console: told the time it will take, and what deserves a warning.
         process: as `Preflight` takes it.
@@ -146,7 +147,7 @@ def clear(
     Raises:
         ConfigError: with every reason for which the sweep cannot run.
     """
-    flight = Preflight(plan, place.storage, *room, len(ledger.records), process)
+    flight = Preflight(plan, place.storage, capacity, len(ledger.records), process)
     with ExitStack() as closing:
         problems: list[str] = []
         try:

@@ -22,6 +22,7 @@ from search.record.records import State, TrialRecord, in_sweep
 from search.record.trial_names import Key, Role
 from search.study.study_file import StudyFile
 from spaces import Point, Space
+from trainable.workers.messages import TrialFailure, TrialReport
 
 START_FROM = "start_from"
 """Under this name the study notes what its sampler knew beforehand: trials of an older sweep, and where from."""
@@ -113,29 +114,40 @@ class Ledger:
         trials = self._study.get_trials(deepcopy=False, states=states)
         return [trial for trial in trials if trial.number in self._records and _role(trial) == "search"]
 
-    def report(self, key: Key, result: Mapping[str, Any]) -> None:
-        """Take in what a trial says: its share of the target stage, its best value so far, its scores."""
+    def report(self, key: Key, said: TrialReport, seconds: float = 0.0) -> None:
+        """Take in what a trial says: its share of the target stage, its best value so far, its scores.
+
+        Args:
+            key: the trial's.
+            said: its report, with `times` over all its sessions.
+            seconds: how long it has run, over all its sessions.
+        """
         record = self._records[key]
-        value = result.get("value")
-        metrics = record.metrics
-        if result.get("improved") or result.get("stage") == "source":
-            metrics = metrics | result["metrics"]
+        value, metrics = said.value, record.metrics
+        if said.improved or not said.of_target:
+            metrics = metrics | dict(said.metrics)
         elif value is None:
-            metrics = metrics | {n: v for n, v in result["metrics"].items() if ".zero_shot." in n}
-        progress = max(record.progress, result.get("share", 0.0))
+            metrics = metrics | {n: v for n, v in said.metrics.items() if ".zero_shot." in n}
+        progress = max(record.progress, said.share)
         self._records[key] = replace(
             record,
             value=record.value if value is None else value,
             metrics=metrics,
             progress=progress,
-            seconds=max(record.seconds, result.get("seconds", 0.0)),
-            times=result.get("times") or record.times,
-            notes=list(dict.fromkeys([*record.notes, *result.get("notes", ())])),
-            error=result.get("error", record.error),
+            seconds=max(record.seconds, seconds),
+            times={part: dict(sums) for part, sums in said.times.items()} or record.times,
+            notes=list(dict.fromkeys([*record.notes, *said.notes])),
         )
         # What a resumed trial says again is known, and Optuna keeps one value a step.
         if value is not None and math.isfinite(value) and progress > record.progress:
             self._live[key].report(value, step=round(100 * progress))
+        self._write(key)
+
+    def note_failure(self, key: Key, failure: TrialFailure, seconds: float = 0.0) -> None:
+        """Take in that a trial cannot go on, after so many seconds over all its sessions; it has not ended yet."""
+        record = self._records[key]
+        seconds = max(record.seconds, seconds)
+        self._records[key] = replace(record, error=failure.error or record.error, seconds=seconds)
         self._write(key)
 
     def keep(self, key: Key, checkpoint: str) -> None:

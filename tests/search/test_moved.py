@@ -31,6 +31,7 @@ from search.tracking.mlflow_events import noted, started
 from search.tracking.mlflow_runs import EXPERIMENT, MlflowRuns
 from tests.conftest import make_sweep
 from trainable.tasks.metrics import Direction
+from trainable.workers.messages import TrialReport
 
 
 def as_older_versions_wrote_it(place: Place) -> None:
@@ -142,7 +143,7 @@ def test_a_copy_deletes_only_its_own(blocks: dict[str, Any], tmp_path: Path) -> 
         for step in (1, 2):
             made[number, step] = Path("tune-1") / f"trial-{number:03d}-x" / f"checkpoint_00000{step}"
             (first.folder / made[number, step]).mkdir(parents=True)
-        ledger.report(number, {"value": value, "metrics": {}, "share": 1.0})
+        ledger.report(number, TrialReport("target", value=value, share=1.0))
         ledger.keep(number, str(first.folder / made[number, 2]))
         if number < 2:
             ledger.end(number, State.FINISHED)

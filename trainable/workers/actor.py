@@ -5,12 +5,11 @@ slot. With several, the actor keeps one `TorchTrainer` worker group alive over a
 `run_trial`'s loop is the same on each rank, the first one talks, all hear the answers. No other file knows Ray.
 """
 
-import json
 import os
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,7 +20,7 @@ import transformers
 from ray import tune
 from ray.exceptions import RayError
 from ray.train.torch import TorchConfig, TorchTrainer
-from ray.tune.result import SHOULD_CHECKPOINT
+from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from ray.util.queue import Empty, Queue
 
 from trainable.checkpoint import best_value
@@ -32,6 +31,7 @@ from trainable.settings.config import build_config
 from trainable.store.checksums import intact
 from trainable.store.files import write_folder
 from trainable.trial import Trial
+from trainable.workers.messages import Resources, TrialFailure, TrialReport, TrialTask
 from trainable.workers.runner import LocalRunner, Runner
 from trainable.workspace import Workspace
 
@@ -43,18 +43,18 @@ START_AGAIN = "the trial starts again from its beginning"
 class TuneTrial(tune.Trainable):
     """One trial at a time for Ray Tune; a step is the way from one report to the next.
 
-    Its Tune config holds `trial` (nested settings), `checkpoint_seconds`, `resume` (a checkpoint folder or
-    None) and `compare` (whether a scheduler may compare it with others).
+    Its Tune config is a `TrialTask`, its results are `TrialReport`s or a `TrialFailure`.
     """
 
     def setup(  # type: ignore[override]  # the further arguments come from `tune.with_parameters`
-        self, config: dict[str, Any], workspace: Workspace, workers: dict[str, Any]
+        self, config: dict[str, Any], workspace: Workspace, workers: Resources
     ) -> None:
         """Prepare the slot; called once an actor."""
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        count = workers["count"]
-        self._runner: Runner = LocalRunner(workspace, workers) if count == 1 else GroupRunner(workspace, workers)
+        self._runner: Runner = (
+            LocalRunner(workspace, workers) if workers.count == 1 else GroupRunner(workspace, workers)
+        )
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -63,10 +63,9 @@ class TuneTrial(tune.Trainable):
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._settings, self._compare = config["trial"], config["compare"]
-        self._metric = self._settings.get("metric", "macro_f1")
-        self._checkpoint_seconds = config["checkpoint_seconds"]
-        self._resume = intact(Path(config["resume"]), START_AGAIN) if config["resume"] else None
+        self._task = TrialTask.of(config)
+        self._metric = self._task.trial.get("metric", "macro_f1")
+        self._resume = intact(Path(self._task.resume), START_AGAIN) if self._task.resume else None
         self._started = False
         self._saved = 0.0
         self._best = best_value(self._resume, self._metric)
@@ -75,7 +74,7 @@ class TuneTrial(tune.Trainable):
         """Run to the next report. A trial that cannot go on ends here, with its `error`: only deaths are retried."""
         try:
             if not self._started:
-                self._runner.start(self._settings, self._resume)
+                self._runner.start(self._task.trial, self._resume)
                 self._started = True
             report = self._runner.next_report()
         except (PeerDiedError, RayError):
@@ -84,34 +83,37 @@ class TuneTrial(tune.Trainable):
             if gpu_is_unusable(error):
                 _die(error)
             if disk_is_full(error):
-                return {"disk_is_full": True, "done": True, "finished": False, "metrics": {}}
+                return TrialFailure(disk_is_full=True).to_result() | {DONE: True}
             # Whatever else it is, it would come again: the same settings on the same data.
-            return {"error": error_text(error), "done": True, "finished": False, "metrics": {}}
-        in_target = report.stage == "target"
-        finished = in_target and report.last
-        value = report.metrics.get(f"target.validation.{self._metric}")
-        result = {
-            "stage": report.stage,
-            "stage_step": report.step,
-            "epoch": report.epoch,
-            "share": report.progress if in_target else 0.0,
-            "progress": 100 * report.progress if in_target and self._compare else 0.0,
-            "metrics": report.metrics,
-            "times": json.dumps(report.times),  # as text: Tune flattens what is nested
-            "notes": list(report.notes),
-            "improved": report.improved and in_target,
-            "source_ready": report.stage == "source" and report.last,
-            "finished": finished,
-            "done": finished,
-        }
-        if value is not None:
-            self._best = value if report.improved or self._best is None else self._best
-            result["value"] = self._best
-        due = in_target and self._time_total - self._saved > self._checkpoint_seconds
-        if finished or due:
+            return TrialFailure(error_text(error)).to_result() | {DONE: True}
+        said = self._in_trial(report)
+        result = said.to_result() | {DONE: said.finished}
+        due = said.of_target and self._time_total - self._saved > self._task.checkpoint_seconds
+        if said.finished or due:
             self._saved = self._time_total
             result[SHOULD_CHECKPOINT] = True
         return result
+
+    def _in_trial(self, report: Report) -> TrialReport:
+        """What a stage's report means for the whole trial."""
+        in_target = report.stage == "target"
+        value = report.metrics.get(f"target.validation.{self._metric}")
+        if value is not None and (report.improved or self._best is None):
+            self._best = value
+        return TrialReport(
+            stage=report.stage,
+            stage_step=report.step,
+            epoch=report.epoch,
+            share=report.progress if in_target else 0.0,
+            progress=100 * report.progress if in_target and self._task.compare else 0.0,
+            value=None if value is None else self._best,
+            metrics=report.metrics,
+            improved=report.improved and in_target,
+            source_ready=report.stage == "source" and report.last,
+            finished=in_target and report.last,
+            times=report.times,
+            notes=report.notes,
+        )
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: what is left here Ray copies, file by file, into a folder that others see grow."""
@@ -144,7 +146,7 @@ def _die(error: Exception) -> NoReturn:
 class GroupRunner:
     """Trials over a Ray Train worker group that stays alive from trial to trial."""
 
-    def __init__(self, workspace: Workspace, workers: dict[str, Any]) -> None:
+    def __init__(self, workspace: Workspace, workers: Resources) -> None:
         self._workspace, self._workers = workspace, workers
         self._launch()
 
@@ -159,12 +161,12 @@ class GroupRunner:
                 "commands": self._commands,
                 "replies": self._replies,
                 "workspace": self._workspace,
-                "threads": workers["threads"],
+                "threads": workers.threads,
             },
             scaling_config=ray.train.ScalingConfig(
-                num_workers=workers["count"],
-                use_gpu=workers["gpus"] > 0,
-                resources_per_worker={"CPU": workers["cpus"], **({"GPU": workers["gpus"]} if workers["gpus"] else {})},
+                num_workers=workers.count,
+                use_gpu=workers.gpus > 0,
+                resources_per_worker={"CPU": workers.cpus, **({"GPU": workers.gpus} if workers.gpus else {})},
             ),
             torch_config=TorchConfig(timeout_s=IDLE_SECONDS),
             run_config=ray.train.RunConfig(
@@ -181,7 +183,7 @@ class GroupRunner:
         except ray.train.TrainingFailedError as error:
             self._failure = error
 
-    def start(self, settings: dict[str, Any], resume: Path | None) -> None:
+    def start(self, settings: Mapping[str, Any], resume: Path | None) -> None:
         """Begin a trial, giving up the one before."""
         if self._broken:
             self._thread.join()
@@ -251,7 +253,7 @@ def work(config: dict[str, Any]) -> None:
 
 
 def _run(
-    settings: dict[str, Any],
+    settings: Mapping[str, Any],
     resume: Path | None,
     workspace: Workspace,
     ranks: Ranks,

@@ -1,5 +1,6 @@
 """Who runs one trial after another, report by report: an interface, and the one that does it in this process."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,13 +9,14 @@ import torch
 from trainable.progress import Report
 from trainable.settings.config import build_config
 from trainable.trial import Trial
+from trainable.workers.messages import Resources
 from trainable.workspace import Workspace
 
 
 class Runner(Protocol):
     """Runs one trial after another, report by report."""
 
-    def start(self, settings: dict[str, Any], resume: Path | None) -> None:
+    def start(self, settings: Mapping[str, Any], resume: Path | None) -> None:
         """Begin a trial, giving up the one before."""
 
     def next_report(self) -> Report:
@@ -30,11 +32,11 @@ class Runner(Protocol):
 class LocalRunner:
     """Trials in this very process."""
 
-    def __init__(self, workspace: Workspace, workers: dict[str, Any]) -> None:
+    def __init__(self, workspace: Workspace, workers: Resources) -> None:
         self.workspace = workspace
-        torch.set_num_threads(workers["threads"])
+        torch.set_num_threads(workers.threads)
 
-    def start(self, settings: dict[str, Any], resume: Path | None) -> None:
+    def start(self, settings: Mapping[str, Any], resume: Path | None) -> None:
         """Begin a trial, giving up the one before."""
         self._trial = Trial(build_config(settings), self.workspace, resume)
         self._reports = self._trial.reports()

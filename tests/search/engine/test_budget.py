@@ -10,6 +10,7 @@ from search.plan.settings import SweepSettings
 from search.record.records import State
 from search.study.ledger import Ledger
 from spaces import parse_space
+from trainable.workers.messages import TrialReport
 
 SPACE = parse_space({"target.epochs": {"int": [1, 3]}})
 Open = Callable[..., tuple[Budget, Ledger]]
@@ -39,7 +40,7 @@ def open_budget(tmp_path: Path, clock: Callable[[float], None]) -> Open:
 
 def train(ledger: Ledger, seconds: float, state: State = State.FINISHED) -> None:
     number = ledger.begin().number
-    ledger.report(number, {"value": 0.5, "metrics": {}, "share": 1.0, "seconds": seconds})
+    ledger.report(number, TrialReport("target", value=0.5, share=1.0), seconds)
     ledger.end(number, state)
 
 

@@ -18,6 +18,7 @@ from search.engine.collapse import ALIKE, Collapse
 from search.engine.halt import Halt
 from search.record.records import State
 from search.study.ledger import Ledger
+from trainable.workers.messages import TrialFailure, TrialReport
 
 ROOT = Path(__file__).parents[3]
 DIES = """
@@ -29,8 +30,9 @@ ray_trainable.TuneTrial.step = step
 """
 FAILS = """
 from trainable.workers import actor as ray_trainable
+from trainable.workers.messages import TrialFailure
 def step(self):
-    return {"error": "no kernel image is available", "done": True, "finished": False, "metrics": {}}
+    return TrialFailure("no kernel image is available").to_result() | {"done": True}
 ray_trainable.TuneTrial.step = step
 """
 
@@ -51,9 +53,9 @@ def collapse(ended: list[SimpleNamespace], halt: Halt) -> Collapse:
     return Collapse(cast("Ledger", SimpleNamespace(records=ended)), halt, slots=1)
 
 
-def new_trial(**last: Any) -> Trial:
+def new_trial(last: TrialReport | TrialFailure | None = None) -> Trial:
     trial = Trial("stub", stub=True)
-    trial.run_metadata.last_result = last
+    trial.run_metadata.last_result = last.to_result() if last else {}
     return trial
 
 
@@ -71,7 +73,7 @@ def test_one_trial_that_keeps_dying_halts_nothing_and_two_do(collapse: Collapse,
 def test_deaths_with_reports_between_halt_nothing(collapse: Collapse, halt: Halt) -> None:
     trial, other = new_trial(), new_trial()
     for _ in range(20):
-        collapse.on_trial_result(0, [], other, {"stage": "target"})
+        collapse.on_trial_result(0, [], other, TrialReport("target").to_result())
         collapse.on_trial_recover(0, [], trial)
         collapse.on_trial_recover(0, [], other)
     assert not halt.wanted
@@ -80,7 +82,7 @@ def test_deaths_with_reports_between_halt_nothing(collapse: Collapse, halt: Halt
 def test_the_first_trials_that_fail_alike_halt_the_sweep(collapse: Collapse, halt: Halt) -> None:
     for _ in range(ALIKE):
         assert not halt.wanted
-        collapse.on_trial_complete(0, [], new_trial(error="no kernel image"))
+        collapse.on_trial_complete(0, [], new_trial(TrialFailure("no kernel image")))
     assert halt.problem
     assert "the first 5 trials all failed alike (no kernel image)" in halt.problem
 
@@ -91,15 +93,15 @@ def test_trials_that_fail_beside_others_halt_nothing(
 ) -> None:
     ended.append(SimpleNamespace(state=state))
     for _ in range(2 * ALIKE):
-        collapse.on_trial_complete(0, [], new_trial(error="no kernel image"))
+        collapse.on_trial_complete(0, [], new_trial(TrialFailure("no kernel image")))
     assert not halt.wanted
 
 
 def test_failures_of_several_kinds_or_between_pauses_halt_nothing(collapse: Collapse, halt: Halt) -> None:
     for number in range(2 * ALIKE):
-        collapse.on_trial_complete(0, [], new_trial(error=f"the loss is nan at step {number}"))
-        collapse.on_trial_complete(0, [], new_trial(value=0.5))
-        collapse.on_trial_complete(0, [], new_trial(value=0.5))
+        collapse.on_trial_complete(0, [], new_trial(TrialFailure(f"the loss is nan at step {number}")))
+        collapse.on_trial_complete(0, [], new_trial(TrialReport("target", value=0.5)))
+        collapse.on_trial_complete(0, [], new_trial(TrialReport("target", value=0.5)))
     assert not halt.wanted
 
 

@@ -10,15 +10,16 @@ from ray.tune.schedulers import TrialScheduler
 from search.engine.promotion import PausedWithCheckpoint, Promotion
 from search.engine.schedulers import RUNGS, build_scheduler
 from trainable.tasks.metrics import Direction
+from trainable.workers.messages import KEY, TrialFailure, TrialReport
 
 
 def trial(number: int) -> Trial:
-    return Trial("tiny", config={"key": number}, stub=True)
+    return Trial("tiny", config={KEY: number}, stub=True)
 
 
 def report(promotion: Promotion, number: int, progress: float, value: float | None) -> str:
-    said = {"progress": progress} | ({} if value is None else {"value": value})
-    return promotion.on_trial_result(None, trial(number), said)
+    said = TrialReport("target", progress=progress, value=value)
+    return promotion.on_trial_result(None, trial(number), said.to_result())
 
 
 def promotion_after(direction: str, history: dict[int, dict[int, float]]) -> Promotion:
@@ -100,10 +101,11 @@ def test_who_came_further_goes_on_first() -> None:
 
 
 def test_a_checkpoint_is_asked_for_where_a_trial_ends_early() -> None:
-    def flagged(**result: Any) -> bool:
+    def flagged(said: TrialReport | TrialFailure, done: bool) -> bool:
+        result = said.to_result() | {"done": done}
         PausedWithCheckpoint().on_trial_result(0, [], trial(0), result)
         return "should_checkpoint" in result
 
-    assert flagged(done=True, value=0.5)
-    assert not flagged(done=False, value=0.5)
-    assert not flagged(done=True, error="diverged")
+    assert flagged(TrialReport("target", value=0.5), done=True)
+    assert not flagged(TrialReport("target", value=0.5), done=False)
+    assert not flagged(TrialFailure("diverged"), done=True)

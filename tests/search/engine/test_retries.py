@@ -1,9 +1,8 @@
-from typing import Any
-
 import pytest
 from ray.tune.experiment import Trial
 
 from search.engine.retries import RETRIES, Retries
+from trainable.workers.messages import TrialReport
 
 
 @pytest.fixture
@@ -12,7 +11,7 @@ def trial() -> Trial:
 
 
 def report(retries: Retries, trial: Trial, stage: str, step: int, checkpoint: bool = False) -> None:
-    result: dict[str, Any] = {"stage": stage, "stage_step": step}
+    result = TrialReport(stage, stage_step=step).to_result()
     trial.run_metadata.last_result = result
     retries.on_trial_result(0, [trial], trial, result)
     if checkpoint:

@@ -9,8 +9,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from ray.tune.experiment import Trial
+from ray.tune.result import TIME_TOTAL_S
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
+from ray.tune.utils import flatten_dict
 
 from search.engine.budget import Budget
 from search.engine.schedulers import build_scheduler
@@ -20,6 +22,7 @@ from search.record.records import State
 from search.study.ledger import Ledger
 from search.study.summary import summarise
 from trainable.tasks.metrics import Direction
+from trainable.workers.messages import TrialFailure, TrialReport
 
 Result = dict[str, Any]
 Open = Callable[..., TruthfulSearcher]
@@ -44,22 +47,17 @@ def open_searcher(blocks: dict[str, Any], tmp_path: Path) -> Open:
     return open_
 
 
-SOURCE_READY = {"stage": "source", "source_ready": True, "share": 0.0, "time_total_s": 1.0}
+SOURCE_READY = TrialReport("source", source_ready=True).to_result() | {TIME_TOTAL_S: 1.0}
 """The last report of a source stage."""
 
 
 def said(value: float, share: float = 1.0, **further: Any) -> Result:
     """A report as Tune hands it on, flattened."""
-    return {
-        "stage": "target",
-        "value": value,
-        "metrics/target.validation.macro_f1": value,
-        "improved": True,
-        "share": share,
-        "finished": share == 1.0,
-        "time_total_s": 60 * share,
-        **further,
-    }
+    metrics, finished = {"target.validation.macro_f1": value}, share == 1.0
+    report = TrialReport(
+        "target", share=share, progress=100 * share, value=value, metrics=metrics, improved=True, finished=finished
+    )
+    return flatten_dict(report.to_result() | {TIME_TOTAL_S: 60 * share, **further})
 
 
 def run_all(searcher: TruthfulSearcher, value: Callable[[int], float] = lambda number: 0.5) -> list[dict[str, Any]]:
@@ -89,7 +87,7 @@ def test_each_end_is_told_truly(open_searcher: Open, tmp_path: Path) -> None:
     searcher.on_trial_complete("a", said(0.5))
     searcher.on_trial_result("b", said(0.125, share=0.25))
     searcher.on_trial_complete("b", said(0.25, share=0.5))
-    searcher.on_trial_complete("c", {"error": "the loss is nan", "done": True, "finished": False, "time_total_s": 1.0})
+    searcher.on_trial_complete("c", TrialFailure("the loss is nan").to_result() | {TIME_TOTAL_S: 1.0})
     searcher.on_trial_complete("d", None, error=True)
     records = searcher.ledger.records
     assert [r.state for r in records] == [State.FINISHED, State.STOPPED, State.FAILED, State.LOST]
@@ -217,7 +215,7 @@ def test_a_sweep_without_a_finished_trial_ends(open_searcher: Open, tmp_path: Pa
     searcher = open_searcher(trials=2)
     for name in "ab":
         searcher.suggest(name)
-        searcher.on_trial_complete(name, {"error": "diverged", "done": True})
+        searcher.on_trial_complete(name, TrialFailure("diverged").to_result())
     assert searcher.suggest("c") == Searcher.FINISHED
     assert states(tmp_path) == [TrialState.FAIL] * 2
 
@@ -290,7 +288,7 @@ def to_a_rung(
     config = searcher.suggest(name)
     assert isinstance(config, dict)
     number: int = config["key"]
-    result = {**said(value, share), "progress": 100 * share}
+    result = said(value, share)
     verdict = scheduler.on_trial_result(None, Trial("tiny", config=config, stub=True), result)
     if verdict == TrialScheduler.STOP:
         searcher.ledger.keep(number, f"checkpoint of {number}")

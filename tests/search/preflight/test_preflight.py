@@ -19,6 +19,7 @@ from search.__main__ import app
 from search.check import Check
 from search.cluster import connection
 from search.cluster.probe import probe
+from search.cluster.room import Capacity
 from search.engine.start import start_sweep
 from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan
@@ -64,7 +65,7 @@ def spoilt(blocks: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
 
 
 def test_every_check_is_made(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
-    checks = {check.name: check for check in Preflight(plan_of(), tmp_path, gpus=0, slots=2).checks()}
+    checks = {check.name: check for check in Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0)).checks()}
     assert list(checks) == ["nodes", "storage", "disk", "precision", "batch", "time"]
     assert {check.state for check in checks.values()} <= {"ok", "warning"}
     assert checks["batch"].state == "ok"
@@ -78,7 +79,7 @@ def test_a_process_that_was_begun_tries_the_batch(running: None, plan_of: Callab
     plan = plan_of()
     with RehearsalProcess() as process:
         process.begin(plan, tmp_path, on_gpu=False)
-        flight = Preflight(plan, tmp_path, gpus=0, slots=2, process=process)
+        flight = Preflight(plan, tmp_path, Capacity(slots=2, gpus=0), process=process)
         checks = {check.name: check for check in flight.checks()}
     assert flight._batches == {}
     assert checks["batch"].state == "ok"
@@ -86,7 +87,7 @@ def test_a_process_that_was_begun_tries_the_batch(running: None, plan_of: Callab
 
 
 def test_where_trials_have_run_no_batch_is_tried(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
-    flight = Preflight(plan_of(), tmp_path, gpus=0, slots=2, done=1)
+    flight = Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0), done=1)
     assert [check.name for check in flight.checks()] == ["nodes", "storage", "disk"]
 
 
@@ -95,14 +96,14 @@ def test_a_node_without_room_for_a_trial_is_not_tried(
 ) -> None:
     """As on a cluster that has still to grow."""
     plan = plan_of({"cpus_per_trial": 4096})
-    checks = {check.name: check for check in Preflight(plan, tmp_path, gpus=0, slots=1).checks()}
+    checks = {check.name: check for check in Preflight(plan, tmp_path, Capacity(slots=1, gpus=0)).checks()}
     assert checks["batch"].sentences == ("not tried: no node has room yet",)
     assert checks["time"].state == "warning"
 
 
 def test_a_node_that_leaves_meanwhile_is_left_out(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
     """As a spot instance does: a task for it can never run, and nothing is wrong with the others."""
-    flight, gone = Preflight(plan_of(), tmp_path, gpus=0, slots=2), "e" * 56
+    flight, gone = Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0)), "e" * 56
     for tasks in (flight._probes, flight._batches):
         tasks["gone"] = _on(gone, probe).remote(str(tmp_path), gone)
     flight._files["gone"] = gone
@@ -114,7 +115,7 @@ def test_a_node_that_leaves_meanwhile_is_left_out(running: None, plan_of: Callab
 def test_several_workers_are_tried_as_parts_of_a_batch(
     running: None, plan_of: Callable[..., Plan], tmp_path: Path
 ) -> None:
-    flight = Preflight(plan_of({"workers_per_trial": 2}), tmp_path, gpus=0, slots=1)
+    flight = Preflight(plan_of({"workers_per_trial": 2}), tmp_path, Capacity(slots=1, gpus=0))
     assert {check.name: check.state for check in flight.checks()}["batch"] == "ok"
 
 
@@ -124,7 +125,7 @@ def test_all_mistakes_come_at_once(
     plan, place = plan_of({"tracking_uri": "nonsense://x"}), Place(tmp_path, "tiny")
     make_folder(place, {**plan.to_mapping(), "id": "1", "data": {}})
     with pytest.raises(ConfigError) as caught:
-        clear(plan, place, (0, 2), Ledger(place.study, plan.settings, plan.space, 0), Console())
+        clear(plan, place, Capacity(slots=2, gpus=0), Ledger(place.study, plan.settings, plan.space, 0), Console())
     first, second = caught.value.problems
     assert first.startswith("sweep.tracking_uri: ")
     assert "target.head: 'keep' needs the same labels" in second
@@ -138,7 +139,7 @@ def test_weights_that_do_not_fit_are_told(
     encoder = shutil.copytree(tiny_bert, tmp_path / "encoder")
     config = json.loads((encoder / "config.json").read_text())
     (encoder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": config["num_hidden_layers"] + 1}))
-    flight = Preflight(plan_of(encoder=str(encoder)), tmp_path, gpus=0, slots=1)
+    flight = Preflight(plan_of(encoder=str(encoder)), tmp_path, Capacity(slots=1, gpus=0))
     (batch,) = (check for check in flight.checks() if check.name == "batch")
     assert batch.state == "error"
     assert "the most expensive corner is source.enabled=True" in batch.sentences[0]

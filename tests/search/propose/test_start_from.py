@@ -18,6 +18,7 @@ from search.record.records import State
 from search.storage.sweep_folder import Place, make_folder
 from search.study.ledger import START_FROM, Ledger
 from search.study.summary import summarise
+from trainable.workers.messages import TrialReport
 
 RATE = {"float": [1e-4, 1e-2], "log": True}
 DATA = [DataUse("source", "films", "12345678abc"), DataUse("target", "tweets", "87654321abc")]
@@ -53,7 +54,7 @@ def make(blocks: dict[str, Any], storage: Path) -> Make:
             record = ledger.begin()
             assert record is not None
             value = record.params.get("target.learning_rate", 0.0)
-            ledger.report(record.number, {"value": value, "metrics": {}, "improved": True, "share": 1.0})
+            ledger.report(record.number, TrialReport("target", value=value, improved=True, share=1.0))
             ledger.end(record.number, State.FINISHED)
         return plan, ledger
 
@@ -161,12 +162,12 @@ def test_only_search_trials_that_ended_with_a_value_are_taken(make: Make, storag
     _, old = make("old", {"target.epochs": {"int": [1, 9]}}, trials=2)
     first = old.record(0).params
     again = old.begin_again(first, "confirm", 0, 1)
-    old.report(again.key, {"value": 0.5, "metrics": {}, "improved": True, "share": 1.0})
+    old.report(again.key, TrialReport("target", value=0.5, improved=True, share=1.0))
     old.end(again.key, State.FINISHED)
     for state in (State.STOPPED, State.FAILED, State.LOST):
         record = old.begin()
         assert record is not None
-        old.report(record.number, {"value": 0.25, "metrics": {}, "improved": True, "share": 0.25})
+        old.report(record.number, TrialReport("target", value=0.25, improved=True, share=0.25))
         old.end(record.number, state)
     old.begin()
     plan, _ = make("new", {"target.epochs": {"int": [1, 9]}}, start_from="old")

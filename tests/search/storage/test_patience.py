@@ -16,6 +16,7 @@ from search.record.records import State
 from search.storage import patience
 from search.storage.patience import locked_study_in_words
 from search.study.ledger import Ledger
+from trainable.workers.messages import TrialReport
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def ledger(blocks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_sweep_waits_for_its_study(ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert ledger.begin() is not None
     with held(tmp_path / "study.db", seconds=0.3):
-        ledger.report(0, {"value": 0.5, "metrics": {}, "share": 0.5})
+        ledger.report(0, TrialReport("target", value=0.5, share=0.5))
     with held(tmp_path / "study.db", seconds=0.3):
         ledger.end(0, State.FINISHED)
     again = Ledger(tmp_path / "study.db", ledger.settings, ledger.space, 0)
@@ -55,7 +56,7 @@ def test_at_last_it_is_one_sentence_and_nothing_is_lost(
     monkeypatch.setattr(patience, "LOCK_SECONDS", 0.2)
     file = tmp_path / "study.db"
     assert ledger.begin() is not None
-    ledger.report(0, {"value": 0.5, "metrics": {}, "share": 0.5})
+    ledger.report(0, TrialReport("target", value=0.5, share=0.5))
     words = r"study.db: another process, .* nothing is lost: end that, .* then `transfersweep resume tiny`"
     in_words = locked_study_in_words(file, "transfersweep resume tiny")
     with held(file), pytest.raises(HaltError, match=words), in_words:

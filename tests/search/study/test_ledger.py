@@ -16,6 +16,7 @@ from search.propose.proposer import running_trial
 from search.record.records import State
 from search.study.ledger import EXHAUSTED, Ledger
 from spaces import Space, parse_space
+from trainable.workers.messages import TrialReport
 
 SPACE = parse_space(
     {
@@ -52,9 +53,9 @@ def begin_all(ledger: Ledger) -> list[dict[str, Any]]:
     return [record.params for record in iter(ledger.begin, None)]
 
 
-def report(ledger: Ledger, number: int, value: float, share: float, **further: Any) -> None:
+def report(ledger: Ledger, number: int, value: float, share: float) -> None:
     metrics = {"target.validation.macro_f1": value}
-    ledger.report(number, {"value": value, "metrics": metrics, "improved": True, "share": share, **further})
+    ledger.report(number, TrialReport("target", value=value, metrics=metrics, improved=True, share=share))
 
 
 def test_every_state_is_what_optuna_calls_it(open_ledger: Callable[..., Ledger], tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_the_best_value_counts_and_not_the_last(open_ledger: Callable[..., Ledge
     ledger = open_ledger()
     ledger.begin()
     report(ledger, 0, 0.75, 0.5)
-    ledger.report(0, {"value": 0.75, "metrics": {"target.validation.macro_f1": 0.1}, "improved": False, "share": 1.0})
+    ledger.report(0, TrialReport("target", value=0.75, metrics={"target.validation.macro_f1": 0.1}, share=1.0))
     ledger.end(0, State.FINISHED)
     assert study(tmp_path)[0].value == 0.75
     assert ledger.record(0).metrics == {"target.validation.macro_f1": 0.75}
@@ -97,8 +98,8 @@ def test_the_best_value_counts_and_not_the_last(open_ledger: Callable[..., Ledge
 def test_a_source_report_and_a_zero_shot_score_are_no_value(open_ledger: Callable[..., Ledger]) -> None:
     ledger = open_ledger()
     ledger.begin()
-    ledger.report(0, {"stage": "source", "metrics": {"source.validation.loss": 0.5}, "share": 0.0, "seconds": 2.0})
-    ledger.report(0, {"stage": "target", "metrics": {"target.zero_shot.loss": 0.7}, "share": 0.0, "seconds": 1.0})
+    ledger.report(0, TrialReport("source", metrics={"source.validation.loss": 0.5}), seconds=2.0)
+    ledger.report(0, TrialReport("target", metrics={"target.zero_shot.loss": 0.7}), seconds=1.0)
     record = ledger.record(0)
     assert record.value is None
     assert record.metrics == {"source.validation.loss": 0.5, "target.zero_shot.loss": 0.7}
@@ -199,7 +200,7 @@ def test_repeats_stand_in_a_study_of_their_own(open_ledger: Callable[..., Ledger
     ledger.end(0, State.FINISHED)
     for seed in (6, 7):
         again = ledger.begin_again(first.params, "confirm", 0, seed)
-        ledger.report(again.key, {"value": 0.9, "metrics": {}, "improved": True, "share": 1.0})
+        ledger.report(again.key, TrialReport("target", value=0.9, improved=True, share=1.0))
     ledger.end("0.seed-6", State.FINISHED)
     extended = open_ledger()
     assert [record.title for record in extended.running()] == ["trial 0, seed 7"]

@@ -20,6 +20,7 @@ from search.tracking.mlflow_events import DatasetInfo, started
 from search.tracking.mlflow_runs import EXPERIMENT
 from search.tracking.replay import Replay, keep_sweep_start
 from search.tracking.tracker import Tracker
+from trainable.workers.messages import TrialReport
 
 SETTINGS = {"sweep.trials": 4, "sweep.metric": "macro_f1"}
 DATA = [DatasetInfo("tweets", "0123", "target", rows=64, columns={"text": "string"})]
@@ -69,9 +70,9 @@ class Sweep:
 
     def report(self, key: Any, reached: float, step: int, improved: bool, best: float) -> None:
         metrics = {"target.validation.macro_f1": reached}
-        said = {"stage": "target", "value": best, "metrics": metrics, "improved": improved, "share": step / 40}
+        said = TrialReport("target", step, 1.0, step / 40, value=best, metrics=metrics, improved=improved)
         self.ledger.report(key, said)
-        self.runs.log(key, {**said, "epoch": 1.0, "stage_step": step})
+        self.runs.log(key, said)
 
     def go_on(self) -> None:
         """The running trial comes to its end, and so does the sweep."""

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import ray
 import torch
 from ray import tune
 from ray.tune.result import SHOULD_CHECKPOINT
+from ray.tune.utils import flatten_dict
 
 from trainable.checkpoint import load_trained
 from trainable.errors import TrialError
@@ -20,10 +22,11 @@ from trainable.progress import Report
 from trainable.settings.config import build_config
 from trainable.trial import run_trial
 from trainable.workers.actor import GroupRunner, TuneTrial
+from trainable.workers.messages import Resources, TrialReport, TrialTask, read_result
 from trainable.workspace import Workspace
 
-ONE = {"count": 1, "cpus": 1, "gpus": 0, "threads": 1}
-TWO = ONE | {"count": 2}
+ONE = Resources(count=1, cpus=1, gpus=0, threads=1)
+TWO = replace(ONE, count=2)
 WILD = {"optimizer": "sgd", "learning_rate": 10, "weight_decay": 10, "batch_size": 2, "gradient_clip": None}
 
 
@@ -35,7 +38,7 @@ def _settings(base: dict[str, Any], source: bool = False, **target: Any) -> dict
 
 
 def _tune_config(trial: dict[str, Any], **further: Any) -> dict[str, Any]:
-    return {"trial": trial, "checkpoint_seconds": 1e9, "resume": None, "compare": True, **further}
+    return replace(TrialTask(0, trial, compare=True, resume=None, checkpoint_seconds=1e9), **further).to_config()
 
 
 def _alone(settings: dict[str, Any], cache: Path) -> list[Report]:
@@ -77,6 +80,11 @@ def test_a_slot_says_what_the_trial_says(slot: type[TuneTrial], base: dict[str, 
     scores = [r.metrics.get("target.validation.macro_f1") for r in expected]
     values = [r.get("value") for r in results]
     assert values == [None if s is None else max(scores[3 : i + 1]) for i, s in enumerate(scores)]
+    said = [read_result(flatten_dict(r)) for r in results]  # as Tune hands them on
+    assert said == [read_result(r) for r in results]
+    assert [(s.stage, s.stage_step, s.metrics) for s in said if isinstance(s, TrialReport)] == [
+        (r.stage, r.step, r.metrics) for r in expected
+    ]
 
 
 def test_what_may_not_be_compared_shows_no_progress(slot: type[TuneTrial], base: dict[str, Any]) -> None:
@@ -94,7 +102,6 @@ def test_a_slot_takes_the_next_trial_after_a_stop_and_after_an_error(
     assert trial.reset(_tune_config(_settings(base, **WILD, epochs=9)))
     (*_, error) = _to_end(trial)
     assert "loss is" in error["error"]
-    assert not error["finished"]
     assert trial.reset(_tune_config(_settings(base, frozen_layers=9)))
     (wrong,) = _to_end(trial)
     assert "target.frozen_layers: 9 is more than the 3 layers" in wrong["error"]
@@ -260,21 +267,21 @@ def test_two_workers_are_one(cluster: None, base: dict[str, Any], tmp_path: Path
 def _tune(
     trials: list[dict[str, Any]],
     workspace: Workspace,
-    workers: dict[str, Any],
+    workers: Resources,
     trainable: type[TuneTrial] = TuneTrial,
     checkpoint_seconds: float = 1e9,
     **run: Any,
 ) -> tune.ResultGrid:
     bound = tune.with_parameters(trainable, workspace=workspace, workers=workers)
-    if workers["count"] > 1:
+    if workers.count > 1:
         bound = tune.with_resources(bound, tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}]))
     else:
-        bound = tune.with_resources(bound, {"CPU": workers["cpus"], "GPU": workers["gpus"]})
+        bound = tune.with_resources(bound, {"CPU": workers.cpus, "GPU": workers.gpus})
     space = _tune_config(tune.grid_search(trials))
     tuner = tune.Tuner(
         bound,
         param_space=space | {"checkpoint_seconds": checkpoint_seconds},
-        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=3 - workers["count"]),
+        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=3 - workers.count),
         run_config=tune.RunConfig(storage_path=str(workspace.cache), verbose=0, **run),
     )
     return tuner.fit()
@@ -335,8 +342,9 @@ class _Running(tune.Callback):
 def test_two_trials_share_a_gpu(cluster: None, base: dict[str, Any], workspace: Workspace) -> None:
     trials = [_settings(base, epochs=40, learning_rate=rate) for rate in (1e-3, 5e-4, 1e-4, 1e-5)]
     running = _Running()
-    grid = _tune(trials, workspace, ONE | {"cpus": 0.5, "gpus": 0.5}, callbacks=[running])
+    grid = _tune(trials, workspace, replace(ONE, cpus=0.5, gpus=0.5), callbacks=[running])
     assert grid.num_errors == 0
-    assert all(result.metrics["finished"] for result in grid)
+    said = [read_result(result.metrics) for result in grid]
+    assert all(isinstance(each, TrialReport) and each.finished for each in said)
     assert running.most == 2
     assert len({result.metrics["pid"] for result in grid}) == 2
