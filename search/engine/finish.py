@@ -16,8 +16,8 @@ from search.storage.sweep_folder import Place, with_waiting
 from search.study.ledger import Ledger
 from search.study.selection import pick_run, pick_winner, trial_config
 from search.study.summary import summarise
+from search.tracking.open_tracker import open_tracker
 from search.tracking.replay import SCORE
-from search.tracking.sweep_tracker import open_tracker
 from search.tracking.tracker import PATIENCE, Tracker, check_uri
 from trainable.checkpoint import load_trained
 from trainable.compute.device import pick_device, resolve_precision

@@ -18,7 +18,7 @@ from search.plan.plan import Plan, load_sweep
 from search.preflight.rehearsal_process import RehearsalProcess
 from search.record.records import Outcome
 from search.storage.driver_lock import driving
-from search.storage.false_start import free_name, has_trials
+from search.storage.empty_sweep import has_trials, remove_empty
 from search.storage.sweep_folder import Place, check_storage, keep_facts, load_facts, load_outcome, make_folder
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def start_sweep(
         HaltError: if the disk is full.
     """
     place = Place(storage, plan.settings.name)
-    if os.path.lexists(place.folder) and not free_name(place):  # a broken link is in the way too
+    if os.path.lexists(place.folder) and not remove_empty(place):  # a broken link is in the way too
         raise PlanError(why_taken(place, plan))
     check_storage(storage)
     if plan.settings.start_from:

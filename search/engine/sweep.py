@@ -40,15 +40,15 @@ from search.record.trial_names import trial_name
 from search.redaction import redact
 from search.redirect_output import to_file
 from search.show.view import LiveView
-from search.storage.patience import locked_study_in_words
+from search.storage.sqlite_lock import locked_study_in_words
 from search.storage.sweep_folder import Place, change_facts, load_facts
 from search.study.foundations import note_versions
 from search.study.ledger import START_FROM, Ledger
 from search.study.phases import Phases
 from search.study.summary import summarise
 from search.tracking.mlflow_events import DatasetInfo, started
+from search.tracking.open_tracker import opened_run
 from search.tracking.replay import keep_sweep_start
-from search.tracking.sweep_tracker import opened_run
 from search.tracking.tracker import PATIENCE, Tracker, check_uri, provenance
 from trainable.inputs.prepare import Prepared
 from trainable.store.files import remove_leftovers

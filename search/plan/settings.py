@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from search.redaction import redact
-from search.storage.names import NAME, checked_name
+from search.storage.sweep_name import NAME, checked_name
 from trainable.settings.config import Metric
 from trainable.settings.stage import COMPARED_AT
 from trainable.settings.strict import Strict

@@ -27,7 +27,7 @@ from search.preflight.rehearsal_process import RehearsalProcess
 from search.redaction import redact
 from search.storage.sweep_folder import Place
 from search.study.ledger import Ledger
-from search.tracking.sweep_tracker import open_tracker
+from search.tracking.open_tracker import open_tracker
 from search.tracking.tracker import Tracker, check_uri
 from trainable.errors import ConfigError
 from trainable.preview.rehearsal import Rehearsal, rehearse

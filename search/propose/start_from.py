@@ -12,7 +12,7 @@ from search.plan.changes import Difference, check_older, describe, flat
 from search.plan.data_use import DataUse, from_text
 from search.plan.plan import Plan
 from search.propose.sampler_study import condensed, known_trial, trial_to_json
-from search.storage.patience import check_free
+from search.storage.sqlite_lock import check_free
 from search.storage.store_uri import sqlite_uri
 from search.storage.sweep_folder import Place
 from spaces import Point

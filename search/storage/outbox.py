@@ -19,7 +19,7 @@ from typing import Any
 
 from search.errors import PlanError
 from search.storage.outbox_jsonl import read_jsonl
-from search.storage.patience import OPEN_SECONDS, PATIENT, is_locked
+from search.storage.sqlite_lock import OPEN_SECONDS, WAITING, is_locked
 from search.storage.store_uri import existing
 
 _TABLE = "create table if not exists events (n integer primary key autoincrement, event text not null)"
@@ -43,7 +43,7 @@ class Outbox:
         file.touch()  # with the rights of the sweep's other files, which SQLite would not give it
         self._file, self._lock, self._closed = file, threading.Lock(), False
         with _readable_errors(file):
-            self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, **PATIENT)
+            self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, **WAITING)
             self._execute("pragma synchronous = extra")
             self._execute(_TABLE)
             self._take_in(_jsonl(file))

@@ -12,9 +12,9 @@ from search.errors import PlanError
 from search.record.records import Outcome
 from search.redaction import redact
 from search.storage.driver_lock import DriverLock
-from search.storage.names import checked_name
 from search.storage.outbox import count_waiting
 from search.storage.store_uri import default_uri
+from search.storage.sweep_name import checked_name
 from trainable.errors import ConfigError
 from trainable.store.files import temporary_folder, write_file, write_folder
 

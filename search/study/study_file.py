@@ -10,7 +10,7 @@ from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
 
 from search.errors import PlanError
-from search.storage.patience import PATIENT, check_free
+from search.storage.sqlite_lock import WAITING, check_free
 from search.storage.store_uri import sqlite_uri
 from trainable.tasks.metrics import Direction
 
@@ -37,7 +37,7 @@ class StudyFile:
         self._direction, self._repeats_name = direction, repeats_name(name)
         check_free(file)
         with _readable(file):
-            self._storage = RDBStorage(sqlite_uri(file), engine_kwargs={"connect_args": PATIENT})
+            self._storage = RDBStorage(sqlite_uri(file), engine_kwargs={"connect_args": WAITING})
             names = [study.study_name for study in self._storage.get_all_studies()]
         if names and name not in names:
             raise PlanError(

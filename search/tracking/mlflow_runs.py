@@ -20,7 +20,7 @@ from search.record.trial_names import Key, key_of, trial_name
 from search.storage.store_uri import artifact_location, keep_artifacts_beside
 from search.tracking.delivery import RefusedError
 from search.tracking.mlflow_events import DatasetInput, Ended, Event, Noted, Reconciled, Reported, Started, TrialEnd
-from search.tracking.mlflow_file import follow_file
+from search.tracking.mlflow_internals import follow_file
 
 SWEEP = "transfersweep.sweep"
 """Tag with the sweep's name, on its run and on its trials'."""

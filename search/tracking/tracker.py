@@ -24,7 +24,6 @@ from search.redaction import redact
 from search.storage.outbox import Outbox
 from search.storage.store_uri import check_reachable
 from search.tracking.delivery import Delivery, RefusedError
-from search.tracking.machine_load import MachineLoad
 from search.tracking.mlflow_events import (
     DatasetInfo,
     Event,
@@ -38,6 +37,7 @@ from search.tracking.mlflow_events import (
     started,
 )
 from search.tracking.mlflow_runs import MlflowRuns
+from search.tracking.system_metrics import SystemMetrics
 from trainable.errors import ConfigError
 
 PATIENCE = 60.0
@@ -78,8 +78,8 @@ class Tracker:
             ConfigError: the URI cannot be opened; the message has no password in it.
         """
         self.uri = uri
-        self._system_metrics = system_metrics
-        self._load: MachineLoad | None = None
+        self._records_load = system_metrics
+        self._load: SystemMetrics | None = None
         self._run_id = run_id
         with _opening(uri):
             if run_id is None:
@@ -114,8 +114,8 @@ class Tracker:
             self._run_id = self._runs.sweep_run
         if self._run_id is None:
             raise _cannot_open(self.uri, self._delivery.trouble or " ".join(self._delivery.refused))
-        if self._system_metrics:
-            self._load = MachineLoad(self.uri, self._log_load)
+        if self._records_load:
+            self._load = SystemMetrics(self._log_load)
         return self._run_id
 
     def start_trial(self, key: Key, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from search.engine.disk import full_disk_in_words
 from search.errors import HaltError, PlanError
-from search.storage import patience
+from search.storage import sqlite_lock
 from search.storage.outbox import Outbox, count_waiting
-from search.storage.patience import locked_study_in_words
+from search.storage.sqlite_lock import locked_study_in_words
 from search.storage.store_uri import read_only
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -160,7 +160,7 @@ def reader(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 def test_a_reader_is_waited_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(patience.PATIENT, "timeout", 0.01)
+    monkeypatch.setitem(sqlite_lock.WAITING, "timeout", 0.01)
     outbox = Outbox(file)
     outbox.append("1")
     with reader(file) as first, reader(file):
@@ -172,8 +172,8 @@ def test_a_reader_is_waited_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_one_that_never_ends_is_named_at_last(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(patience.PATIENT, "timeout", 0.01)
-    monkeypatch.setattr(patience, "LOCK_SECONDS", 0.1)
+    monkeypatch.setitem(sqlite_lock.WAITING, "timeout", 0.01)
+    monkeypatch.setattr(sqlite_lock, "LOCK_SECONDS", 0.1)
     outbox = Outbox(file)
     outbox.append("1")
     in_words = locked_study_in_words(file.parent / "study.db", "transfersweep resume tiny")

@@ -11,7 +11,7 @@ from search.storage.sweep_folder import Place
 _OURS = {"plan.json", "study.db", "study.db-journal", "outbox.db", "outbox.db-journal", "outbox.jsonl", "log.txt", FILE}
 
 
-def free_name(place: Place) -> bool:
+def remove_empty(place: Place) -> bool:
     """Remove the folder of a sweep none of whose trials has begun; returns whether it was one.
 
     Raises:

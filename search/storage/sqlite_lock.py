@@ -31,7 +31,7 @@ class _Cursor(sqlite3.Cursor):
         return self
 
 
-class PatientConnection(sqlite3.Connection):
+class WaitingConnection(sqlite3.Connection):
     """One that waits up to `LOCK_SECONDS` for each statement while the file is locked."""
 
     def cursor(self, factory: Any = _Cursor) -> Any:
@@ -58,7 +58,7 @@ def _wait_for(act: Callable[[], T]) -> T:
             said = True
 
 
-PATIENT: dict[str, Any] = {"factory": PatientConnection, "timeout": STEP_SECONDS}
+WAITING: dict[str, Any] = {"factory": WaitingConnection, "timeout": STEP_SECONDS}
 """What to give `sqlite3.connect` for such a connection."""
 
 

@@ -1,4 +1,4 @@
-"""Keeps MLflow with the SQLite file that lies under a URI, also when that was deleted or replaced meanwhile."""
+"""What search/ uses of MLflow beyond its documented interface: names of MLflow 3.17, each with a test."""
 
 from pathlib import Path
 
@@ -6,22 +6,22 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from search.storage.store_uri import artifact_location, sqlite_file
 
-_known: dict[str, tuple[int, int] | None] = {}  # MLflow keeps one engine a URI for the process, and so do we
+_known: dict[str, tuple[int, int] | None] = {}  # by URI: MLflow also keeps one engine a URI for the whole process
 
 
 def follow_file(uri: str) -> bool:
-    """Let MLflow open the file that lies there now, and make its tables where it has none.
+    """Let MLflow open the SQLite file that lies under a URI now, and make its tables where it has none.
 
-    MLflow's engine would go on with the file that it opened first. Once that is deleted, what is written to it is lost
-    or fails, and nothing is ever written to the new one.
+    MLflow keeps the first file open. After somebody deletes or replaces that, what MLflow writes is lost or fails, and
+    nothing is written to the new file.
 
     Returns:
-        Whether it is another file than before; never for a server, and for the first look of this process.
+        Whether it is another file than before; never for a server, and never at the first call of this process.
     """
     file = sqlite_file(uri)
     if file is None or (uri in _known and _known[uri] == _identity(file) is not None):
         return False
-    engine = SqlAlchemyStore._get_or_create_engine(uri)  # a name of MLflow 3.17, kept by a test
+    engine = SqlAlchemyStore._get_or_create_engine(uri)
     engine.dispose()
     SqlAlchemyStore(uri, artifact_location(uri))  # makes the tables
     first, _known[uri] = uri not in _known, _identity(file)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.storage.names import checked_name
+from search.storage.sweep_name import checked_name
 
 
 @pytest.mark.parametrize("name", ["a", "sms-spam", "run_2.1", "2024", "A" * 100])

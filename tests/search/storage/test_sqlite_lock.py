@@ -13,8 +13,8 @@ from search.engine.hang import STANDSTILL_SECONDS, HangWatch
 from search.errors import HaltError, PlanError
 from search.plan.plan import build_plan
 from search.record.records import State
-from search.storage import patience
-from search.storage.patience import locked_study_in_words
+from search.storage import sqlite_lock
+from search.storage.sqlite_lock import locked_study_in_words
 from search.study.ledger import Ledger
 from trainable.workers.messages import TrialReport
 
@@ -33,7 +33,7 @@ def held(file: Path, seconds: float | None = None) -> Iterator[None]:
 
 @pytest.fixture
 def ledger(blocks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    monkeypatch.setitem(patience.PATIENT, "timeout", 0.01)
+    monkeypatch.setitem(sqlite_lock.WAITING, "timeout", 0.01)
     blocks["sweep"] |= {"start_with": []}
     plan = build_plan(blocks, (Path("/"),), "test")
     return Ledger(tmp_path / "study.db", plan.settings, plan.space, 0)
@@ -53,7 +53,7 @@ def test_a_sweep_waits_for_its_study(ledger: Ledger, tmp_path: Path, caplog: pyt
 def test_at_last_it_is_one_sentence_and_nothing_is_lost(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite_lock, "LOCK_SECONDS", 0.2)
     file = tmp_path / "study.db"
     assert ledger.begin() is not None
     ledger.report(0, TrialReport("target", value=0.5, share=0.5))
@@ -66,7 +66,7 @@ def test_at_last_it_is_one_sentence_and_nothing_is_lost(
 
 
 def test_who_opens_it_is_told_soon(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "OPEN_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite_lock, "OPEN_SECONDS", 0.1)
     with held(tmp_path / "study.db"), pytest.raises(PlanError, match="another process holds it"):
         Ledger(tmp_path / "study.db", ledger.settings, ledger.space, 0)
 
@@ -75,7 +75,7 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     with (
         pytest.raises(sqlite3.OperationalError, match="no such table"),
         locked_study_in_words(tmp_path, "resume"),
-        closing(sqlite3.connect(tmp_path / "study.db", **patience.PATIENT)) as study,
+        closing(sqlite3.connect(tmp_path / "study.db", **sqlite_lock.WAITING)) as study,
     ):
         study.cursor().execute("select * from nowhere")
 
