@@ -35,7 +35,7 @@ class Choice:
             # Optuna finds an option by ==, for which true, 1 and 1.0 are one and the same
             elif option in self.options[:i]:
                 twin = self.options[self.options.index(option)]
-                same = "stands there twice" if type(twin) is type(option) else f"is the same option as {show(twin)}"
+                same = "occurs twice" if type(twin) is type(option) else f"is the same option as {show(twin)}"
                 yield f"{show(option)} {same}; keep one"
 
     def __contains__(self, value: object) -> bool:

@@ -13,7 +13,7 @@ from search.export.proof import Proof
 from search.record.records import Outcome, Score, TestScore, TrialRecord
 from search.tracking.tracker import provenance
 from search.wording import format_score
-from trainable.data.message_text import shown_name
+from trainable.data.message_text import quoted_if_unclear
 from trainable.model.limits import PACKAGE
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData
@@ -87,7 +87,8 @@ def model_card(described: Described, proof: Proof) -> str:
     sections = [
         f"---\n{_front_matter(described).to_yaml()}\n---",
         f"# {outcome.name}\n\n{_what(described)}",
-        "## Labels\n\n" + "\n".join(f"{i}. {_cell(shown_name(name))}" for i, name in enumerate(described.labels)),
+        "## Labels\n\n"
+        + "\n".join(f"{i}. {_cell(quoted_if_unclear(name))}" for i, name in enumerate(described.labels)),
         "## Data\n\n" + _data(described.data, described.settings),
         "## Scores\n\n" + _scores(described),
         "## Did the source help?\n\n"
@@ -183,12 +184,12 @@ def _scores(described: Described) -> str:
         )
         columns = ("precision", "recall", "f1")
         lines = (
-            (_cell(shown_name(c["label"])), *(format_score(c[name]) for name in columns), str(c["rows"]))
+            (_cell(quoted_if_unclear(c["label"])), *(format_score(c[name]) for name in columns), str(c["rows"]))
             for c in test.per_class
         )
         parts.append(_table(("class (test)", *columns, "rows"), lines))
         if test.never_predicted:
-            never = ", ".join(_cell(shown_name(name)) for name in test.never_predicted)
+            never = ", ".join(_cell(quoted_if_unclear(name)) for name in test.never_predicted)
             parts.append(f"On the test split it never predicts: {never}.")
     else:
         parts.append("There is no test score: only the winner of a sweep reads the test split, where there is one.")

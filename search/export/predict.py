@@ -11,12 +11,11 @@ from pydantic import BaseModel, Field, ValidationError
 
 from search.export.predictions_file import Labelled, check_output, write_labelled
 from search.show.data_settings import dataset_of
-from trainable.data.checks.empty_texts import empty_rows
-from trainable.data.checks.splits import check_texts
-from trainable.data.message_text import at
-from trainable.data.read_splits import Table
+from trainable.data.checks.texts import check_texts, empty_rows
+from trainable.data.examples import Examples
+from trainable.data.message_text import rows_with
 from trainable.data.reading.raw_table import RawTable
-from trainable.data.reading.read_tables import read_raw
+from trainable.data.reading.read_tables import read_tables
 from trainable.errors import ConfigError
 from trainable.model.pretrained import check_folder, check_weights, load_classifier, load_tokenizer
 from trainable.settings.dataset import Dataset, Empty
@@ -46,7 +45,7 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
         check_output(output)
     dataset = _dataset(file, settings or {})
     facts = _facts(model)
-    raw = read_raw(dataset, (Path(),))["train"]
+    raw = read_tables(dataset, (Path(),))["train"]
     empty = dataset.empty if "empty" in dataset.model_fields_set else facts.settings.dataset.empty
     texts, rows, notes = _texts(raw, facts.text_columns, empty)
     for note in [*raw.notes, *notes]:
@@ -115,9 +114,9 @@ def _texts(raw: RawTable, columns: Sequence[str], empty: Empty) -> tuple[list[li
             ways = (
                 "fill such rows, or `--set empty=keep` to label them, `--set empty=drop` to write them without a label"
             )
-            problems.append(f"{at(raw, without, f'no text in column {column!r}')}; {ways}")
+            problems.append(f"{rows_with(raw, without, f'no text in column {column!r}')}; {ways}")
         elif without:
-            notes.append(f"{at(raw, without, f'no text in column {column!r}')}; {done} (`empty: {empty}`)")
+            notes.append(f"{rows_with(raw, without, f'no text in column {column!r}')}; {done} (`empty: {empty}`)")
             labelled[without] = empty == "keep"
     if problems:
         raise ConfigError(problems)
@@ -154,7 +153,7 @@ def _probabilities(folder: Path, texts: list[list[str]], facts: _Facts) -> NDArr
     chatter.disable_progress_bar()
     model, tokenizer = _load(folder, len(facts.label_names)), load_tokenizer(str(folder))
     count = len(texts[0])
-    table = Table(texts[0], texts[1] if len(texts) > 1 else None, np.zeros(count, dtype=np.int64))
+    table = Examples(texts[0], texts[1] if len(texts) > 1 else None, np.zeros(count, dtype=np.int64))
     inputs = TokenInputs(tokenize(tokenizer, table), np.arange(count), facts.settings.padding_length, fixed=False)
     device = pick_device()
     logits = predict(torch.nn.Module.to(model, device), inputs, device)

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from trainable.data.read_splits import Table, read_splits
+from trainable.data.examples import Examples
+from trainable.data.read_splits import read_splits
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import Encoded, cached_tokens, stage_data, tokenizer_fingerprint
 from trainable.inputs.split import Inputs
@@ -46,7 +47,7 @@ class ProofRows:
     """Rows as the trial reads them and as texts."""
 
     inputs: Inputs
-    table: Table
+    table: Examples
     what: str
 
 
@@ -80,7 +81,7 @@ def proof_rows(config: TrialConfig, trained: StageData, workspace: Workspace) ->
     return _rows_of_today(config, splits.validation, workspace, what)
 
 
-def _rows_of_today(config: TrialConfig, validation: Table, workspace: Workspace, what: str) -> ProofRows:
+def _rows_of_today(config: TrialConfig, validation: Examples, workspace: Workspace, what: str) -> ProofRows:
     encoded = stage_data(config, config.target, workspace).splits["validation"]
     chosen = _of_all_lengths(token_inputs(encoded, config.target).inputs.lengths)
     return ProofRows(token_inputs(encoded, config.target, chosen).inputs, validation.take(chosen), what)
@@ -93,7 +94,7 @@ def _rows_of_tokens(config: TrialConfig, kept: Tokens, tokenizer: PreTrainedToke
         [str(tokenizer.decode(ragged.ids[ragged.offsets[row] : ragged.offsets[row + 1]].tolist())) for row in chosen]
         for ragged in kept.sequences
     ]
-    table = Table(columns[0], columns[1] if len(columns) > 1 else None, np.zeros(len(chosen), dtype=np.int64))
+    table = Examples(columns[0], columns[1] if len(columns) > 1 else None, np.zeros(len(chosen), dtype=np.int64))
     inputs = token_inputs(Encoded(tokenize(tokenizer, table), table.labels), config.target).inputs
     what = f"rows put together from the tokens of its validation split, as the data files {why}"
     return ProofRows(inputs, table, what)
@@ -118,7 +119,7 @@ def prove(folder: Path, model: PreTrainedModel, rows: ProofRows) -> Proof:
 
 
 @torch.inference_mode()
-def _logits(folder: Path, table: Table) -> torch.Tensor:
+def _logits(folder: Path, table: Examples) -> torch.Tensor:
     """Logits of texts by the folder alone, as any user of transformers would get them, shape (N, C)."""
     tokenizer, (model, _) = load_tokenizer(str(folder)), load_classifier(str(folder), f"{folder}: the exported model")
     model.eval()

@@ -12,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from search.show.data_settings import dataset_of
-from trainable.data.message_text import shown_name
-from trainable.data.reading.read_tables import KINDS
-from trainable.data.reading.read_tables import locate as locate_data
+from trainable.data.message_text import quoted_if_unclear
+from trainable.data.reading.read_tables import KINDS, find_files
 from trainable.errors import ConfigError
 from trainable.model.limits import name_or_path
 
@@ -41,7 +40,7 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     """
     dataset, source = dataset_of({_kind(file, settings): file}, settings), name_or_path(encoder)
     if not dataset.hub:
-        locate_data(dataset, (Path(),))
+        find_files(dataset, (Path(),))
     from transformers.utils import logging as chatter  # only now, with torch: mistakes in names are told without it
 
     from trainable.preview.inspection import inspect
@@ -161,5 +160,5 @@ def _bar(value: int, most: int, width: int) -> str:
 
 
 def _cut(name: str, most: int = 32) -> Text:
-    name = shown_name(name)
+    name = quoted_if_unclear(name)
     return Text(name if len(name) <= most else f"{name[: most - 1]}…")

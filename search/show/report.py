@@ -15,7 +15,7 @@ from search.record.records import Outcome, TestScore, TrialRecord, ranked
 from search.show.view import counts_text, state_text
 from search.storage.sweep_folder import Place
 from search.wording import duration, format_score, format_settings, number, one_line
-from trainable.data.message_text import shown_name
+from trainable.data.message_text import quoted_if_unclear
 
 _UNBOUNDED = 10_000  # characters
 
@@ -141,7 +141,11 @@ def _print_test(test: TestScore, metric: str, console: Console) -> None:
     table = _table("class", "precision", "recall", "f1", "rows")
     for line in test.per_class:
         scores = [format_score(line[column]) for column in ("precision", "recall", "f1")]
-        table.add_row(Text(shown_name(line["label"])), *scores, str(line["rows"]))
+        table.add_row(Text(quoted_if_unclear(line["label"])), *scores, str(line["rows"]))
     console.print(table)
     if test.never_predicted:
-        _say(console, f"The winner never predicts: {', '.join(map(shown_name, test.never_predicted))}", style="yellow")
+        _say(
+            console,
+            f"The winner never predicts: {', '.join(map(quoted_if_unclear, test.never_predicted))}",
+            style="yellow",
+        )

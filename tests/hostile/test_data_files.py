@@ -39,7 +39,7 @@ FILES: dict[str, tuple[str, str | bytes, str]] = {
     ),
     "ten megabytes in one text of JSON": ("a.json", json.dumps([{"text": BIG, "label": "a"}]), "line 1: 10,000,000;"),
     "ten megabytes in the header": ("a.csv", CSV.replace("label", BIG), "no column 'label'"),
-    "ten megabytes twice in the header": ("a.csv", f"{BIG},{BIG}\na,b\n", "stands there 2 times"),
+    "ten megabytes twice in the header": ("a.csv", f"{BIG},{BIG}\na,b\n", "occurs 2 times"),
     "a million columns": ("a.csv", ",".join(map(str, range(1_000_000))) + "\n", "more than 4096 columns"),
     "a label for each row": (
         "a.csv",
@@ -54,12 +54,12 @@ FILES: dict[str, tuple[str, str | bytes, str]] = {
     "JSON with a name twice": (
         "a.jsonl",
         LINES + '{"text": "a", "label": 1, "label": 2}',
-        "line 41: no JSON object (the name 'label' stands there twice)",
+        "line 41: no JSON object (the name 'label' occurs twice)",
     ),
     "JSON with a name twice below": (
         "a.jsonl",
         LINES + '{"text": "a", "n": {"b": 1, "b": 2}}',
-        "the name 'b' stands there twice",
+        "the name 'b' occurs twice",
     ),
     "JSON with ever new names": (
         "a.jsonl",

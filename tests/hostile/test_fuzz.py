@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from search.errors import PlanError, shown
 from search.plan.plan import load_plan
 from spaces import shipped
-from trainable.data.read_splits import examine
+from trainable.data.read_splits import read_splits_and_problems
 from trainable.data.reading.csv_files import read_csv
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
@@ -98,7 +98,7 @@ def read(kind: str, file: Path, content: bytes) -> None:
     """The file is a table whose rows can be examined, or refused by its name."""
     file.write_bytes(content)
     try:
-        examine(Dataset.model_validate({kind: str(file)}))
+        read_splits_and_problems(Dataset.model_validate({kind: str(file)}))
     except ConfigError as error:
         assert error.problems
         assert all(str(file) in problem or "split" in problem for problem in error.problems)

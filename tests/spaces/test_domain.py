@@ -109,7 +109,7 @@ def test_neighbours_in_value_and_in_type_lie_outside(domain: Domain, outside: li
         (lambda: Float(-1.7e308, 1.7e308), ["too far apart"]),
         (lambda: Choice(()), ["at least one option"]),
         (lambda: Choice((1, True, 1.0, "1")), ["true is the same option as 1", "1.0 is the same option as 1"]),
-        (lambda: Choice(("a", "a", [1], math.nan)), ['"a" stands there twice', "got [1]", "got NaN"]),
+        (lambda: Choice(("a", "a", [1], math.nan)), ['"a" occurs twice', "got [1]", "got NaN"]),
     ],
 )
 def test_a_domain_that_is_none_says_all_that_is_wrong(make, words: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What reading a data set finds, gathered on the way from the files to the splits."""
+"""Collects the sentences about a data set while it is read, checked and split."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Findings:
-    """Sentences about a data set, in the order of the reading."""
+class CheckResults:
+    """Problems and notes, each in the order in which the checks find them."""
 
     problems: list[str] = field(default_factory=list)
-    """What would stop a trial."""
+    """Mistakes. A data set with one cannot be used in a trial."""
     notes: list[str] = field(default_factory=list)
-    """What is worth knowing and no error."""
+    """Facts that the user should know. They do not stop a trial."""

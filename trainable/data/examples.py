@@ -1,8 +1,7 @@
-"""The checked rows of a table: texts and class numbers, and where each row came from."""
+"""The checked rows of a split: texts, class numbers, and the position of each row in its file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,12 +9,12 @@ from numpy.typing import NDArray
 
 from trainable.data.reading.raw_table import RawTable
 
-Key = tuple[str, str | None]
+TextPair = tuple[str, str | None]
 
 
 @dataclass(frozen=True)
-class Table:
-    """The rows of one split: N texts, or pairs of texts, with their classes."""
+class Examples:
+    """The rows of one split: N texts, or N pairs of texts, with their classes."""
 
     text: list[str]
     text_b: list[str] | None
@@ -23,48 +22,45 @@ class Table:
     """(N,), index into the label names."""
 
     def __len__(self) -> int:
-        """N."""
+        """Return N."""
         return len(self.text)
 
-    def take(self, rows: NDArray[np.int64]) -> Table:
-        """The given rows (0-based, in that order) as a table of their own."""
+    def take(self, rows: NDArray[np.int64]) -> Examples:
+        """Return only the given rows (0-based), in the given order."""
         text_b = None if self.text_b is None else [self.text_b[i] for i in rows]
-        return Table([self.text[i] for i in rows], text_b, self.labels[rows])
+        return Examples([self.text[i] for i in rows], text_b, self.labels[rows])
 
-    def keys(self) -> Iterator[Key]:
-        """What makes a row's input the same as another's: its text, or both texts of the pair."""
-        if self.text_b is None:
-            yield from ((text, None) for text in self.text)
-        else:
-            yield from zip(self.text, self.text_b, strict=True)
+    def text_pairs(self) -> list[TextPair]:
+        """Return (text, text_b) of each row, or (text, None). Rows with equal pairs give the model equal inputs."""
+        return list(zip(self.text, self.text_b if self.text_b is not None else [None] * len(self), strict=True))
 
 
 @dataclass(frozen=True)
-class Origin:
-    """A table with the file it was read from and the file's row behind each of its rows."""
+class LocatedExamples:
+    """The examples of one split, and the row of the file that each one comes from."""
 
-    table: Table
+    examples: Examples
     raw: RawTable
-    kept: NDArray[np.int64]
-    """(N,), 0-based row of the file."""
-    lacks: frozenset[int] = frozenset()
-    """Classes of the rows that were refused; `EMPTY` or `UNCLEAR` among them where a row has none that is known."""
+    raw_rows: NDArray[np.int64]
+    """(N,), 0-based row in `raw` of each example."""
+    refused_classes: frozenset[int] = frozenset()
+    """Classes of the rows of `raw` that cannot be used. `EMPTY` or `UNCLEAR` for such rows without a known class."""
 
-    def where(self, row: int) -> str:
-        """The line or row of the file behind a row of the table."""
-        return self.raw.where(int(self.kept[row]))
+    def position(self, row: int) -> str:
+        """Return the line or row of the file for a row of the examples, such as `line 7`."""
+        return self.raw.position(int(self.raw_rows[row]))
 
-    def take(self, rows: NDArray[np.int64]) -> Origin:
-        """The given rows, still knowing where they came from."""
-        return replace(self, table=self.table.take(rows), kept=self.kept[rows])
-
-
-def overlapping(a: Table, b: Table) -> NDArray[np.int64]:
-    """The rows of `b` whose texts stand in `a` too, in order; rows without any text give nothing away."""
-    seen = {key for key in a.keys() if any(text and text.strip() for text in key)}  # noqa: SIM118 (no mapping)
-    return np.array([row for row, key in enumerate(b.keys()) if key in seen], dtype=np.int64)
+    def take(self, rows: NDArray[np.int64]) -> LocatedExamples:
+        """Return only the given rows (0-based), with their positions in the file."""
+        return replace(self, examples=self.examples.take(rows), raw_rows=self.raw_rows[rows])
 
 
-def overlap(a: Table, b: Table) -> int:
-    """How many rows of `b` have texts that stand in `a` too."""
-    return len(overlapping(a, b))
+def shared_rows(a: Examples, b: Examples) -> NDArray[np.int64]:
+    """Return the rows of `b` (ascending) whose texts also occur in `a`. Rows without any text do not count."""
+    seen = {pair for pair in a.text_pairs() if any(text and text.strip() for text in pair)}
+    return np.array([row for row, pair in enumerate(b.text_pairs()) if pair in seen], dtype=np.int64)
+
+
+def count_shared_rows(a: Examples, b: Examples) -> int:
+    """Count the rows of `b` whose texts also occur in `a`."""
+    return len(shared_rows(a, b))

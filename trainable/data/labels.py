@@ -1,4 +1,4 @@
-"""The cells of the label column as classes: how a value may be spelled, what it is called, and the classes' order."""
+"""Turns the cells of the label column into classes: their spelling, their names and their order."""
 
 from __future__ import annotations
 
@@ -12,100 +12,109 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.check_results import Findings
-from trainable.data.message_text import at, quoted, short, some
-from trainable.data.reading.raw_table import RawTable, is_unicode
+from trainable.data.check_results import CheckResults
+from trainable.data.message_text import first_few, quoted, rows_with, shortened
+from trainable.data.reading.raw_table import RawTable, is_encodable
 from trainable.settings.dataset import Dataset
 
 EMPTY, UNCLEAR = -1, -2
-"""In place of a class: the cell is empty; the cell holds what is no class."""
-_WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0*)?")  # a leading zero, as in 007, makes it a name
-_EXACT = 2**53  # from here on, not every whole number is a floating-point one
+"""Numbers in place of a class: the cell is empty; the cell holds no known class."""
+_WHOLE_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0*)?")  # 007 is a name: it starts with zero
+_EXACT = 2**53  # from here on, floats cannot hold every whole number
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The classes of a data set, and of each row of its files."""
+    """The label names of a data set, and the class of each row of its tables."""
 
     names: tuple[str, ...]
     of_rows: dict[str, NDArray[np.int64]]
-    """By split, (rows of the file,): the class, or `EMPTY` or `UNCLEAR`."""
+    """By split, (rows of the table,): the class (index into `names`), or `EMPTY` or `UNCLEAR`."""
 
 
-def read_labels(dataset: Dataset, raws: Mapping[str, RawTable], found: Findings) -> Labels:
-    """Number the labels of all splits, and add to `found` what is wrong with them.
+def read_labels(dataset: Dataset, raws: Mapping[str, RawTable], results: CheckResults) -> Labels:
+    """Turn the label cells of all splits into class numbers, and add mistakes to `results`.
 
-    A value means the class that is called as it stands in the file; if there is none, the class of its plain spelling:
-    1 for 1.0, true for True.
+    A cell's value is the class with exactly this name. If there is none, it is the class whose plain spelling is the
+    same, such as 1 for 1.0 and true for True.
     """
     named = not isinstance(dataset.labels, list)
     cells = {split: raw.cells(dataset.label, named) for split, raw in raws.items()}
-    texts = {split: [_text(cell) for cell in column] for split, column in cells.items()}
-    values = {text for column in texts.values() for text in column if text}
-    names = _names(dataset, raws["train"].class_names.get(dataset.label), values)
-    place = {name: number for number, name in enumerate(dict.fromkeys(names.values()))}
-    number = {value: place[name] for value, name in _by_spelling(values, names).items()}
+    values = {split: [_value(cell) for cell in column] for split, column in cells.items()}
+    distinct = {value for column in values.values() for value in column if value}
+    names = _names_of_values(dataset, raws["train"].class_names.get(dataset.label), distinct)
+    number_of_name = {name: number for number, name in enumerate(dict.fromkeys(names.values()))}
+    numbers = {value: number_of_name[name] for value, name in _match_spellings(distinct, names).items()}
     of_rows = {}
     for split, raw in raws.items():
         of_rows[split] = np.array(
-            [EMPTY if text == "" else number.get(text or "", UNCLEAR) for text in texts[split]], dtype=np.int64
+            [EMPTY if value == "" else numbers.get(value or "", UNCLEAR) for value in values[split]], dtype=np.int64
         )
-        found.problems += _problems(dataset, raw, cells[split], of_rows[split], names)
-    respelled = sorted(_respelled(cells.values()).intersection(number).difference(names))
+        results.problems += _problems(dataset, raw, cells[split], of_rows[split], names)
+    respelled = sorted(_not_boolean(cells.values()).intersection(numbers).difference(names))
     if respelled:
-        kind = "a whole number" if _WHOLE.fullmatch(respelled[0]) else "a truth value"
-        found.notes.append(
-            f"labels: {quoted(respelled[0])} is read as {plain(respelled[0])}: {kind} is one label in all its spellings"
+        value = respelled[0]
+        kind = "a whole number" if _WHOLE_NUMBER.fullmatch(value) else "a truth value"
+        results.notes.append(
+            f"labels: {quoted(value)} is read as {plain_spelling(value)}: {kind} is one label in all its spellings"
         )
-    return Labels(tuple(place), of_rows)
+    return Labels(tuple(number_of_name), of_rows)
 
 
-def _respelled(columns: Iterable[Sequence[Any]]) -> set[str]:
-    """Values that may not be in their plain spelling; a boolean has no other one in a file."""
+def _not_boolean(columns: Iterable[Sequence[Any]]) -> set[str]:
+    """Return the values of all cells except booleans: a boolean has only one spelling in a file."""
     cells = (cell for column in columns for cell in column if isinstance(cell, str | float | Decimal))
-    return {text for cell in cells if (text := _text(cell))}
+    return {value for cell in cells if (value := _value(cell))}
 
 
-def _text(cell: Any) -> str | None:
-    """A cell as a value of `labels` would be written; empty for an empty cell, none for what is no label."""
-    if cell is None or cell != cell:  # pandas writes an empty cell among numbers as NaN
+def _value(cell: Any) -> str | None:
+    """Return a cell as a key of the setting `labels`; "" for an empty cell, None for a cell that cannot be a label."""
+    if cell is None or cell != cell:  # pandas writes empty cells among numbers as NaN
         return ""
     if isinstance(cell, str):
-        return (cell if is_unicode(cell) else None) if cell.strip() else ""
+        return (cell if is_encodable(cell) else None) if cell.strip() else ""
     if isinstance(cell, float | Decimal):
         number = float(cell)
         return str(cell) if number.is_integer() and abs(number) < _EXACT else None
     return str(cell) if isinstance(cell, int) else None
 
 
-def plain(value: str) -> str:
-    """The one spelling that stands for all of a value: 1 for 1.0, true for True; other text as it is."""
-    whole = _WHOLE.fullmatch(value)
+def plain_spelling(value: str) -> str:
+    """Return the plain spelling of a value: 1 for 1.0, true for True; other text as it is."""
+    whole = _WHOLE_NUMBER.fullmatch(value)
     if whole:
         return str(int(whole[1]))
     return value.lower() if value.lower() in ("true", "false") else value
 
 
-def _names(dataset: Dataset, classes: Sequence[str] | None, values: Iterable[str]) -> Mapping[str, str]:
-    """From the value in the cell to the name of its class, in the order of the classes."""
+def _names_of_values(dataset: Dataset, classes: Sequence[str] | None, values: Iterable[str]) -> Mapping[str, str]:
+    """Map each cell value to the name of its class, in the order of the classes.
+
+    Args:
+        dataset: the settings.
+        classes: the class names that the file stores, if it does.
+        values: all values of the label column. Without other names, they are the names.
+    """
     if isinstance(dataset.labels, dict):
         return dataset.labels
     if dataset.labels is not None:
         return {str(i): name for i, name in enumerate(dataset.labels)}
     if classes is None:
-        whole = all(_WHOLE.fullmatch(value) for value in values)
-        classes = _in_order({plain(value) for value in values} if whole else set(values))
+        all_numbers = all(_WHOLE_NUMBER.fullmatch(value) for value in values)
+        classes = _sorted({plain_spelling(value) for value in values} if all_numbers else set(values))
     return {name: name for name in classes}
 
 
-def _by_spelling(values: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
-    """The name of each value that has one."""
-    plainly = {plain(value): name for value, name in reversed(list(names.items()))}  # of two spellings the first counts
-    named = {value: names.get(value, plainly.get(plain(value))) for value in values}
+def _match_spellings(values: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
+    """Map each value that has a class to the name of this class, in whatever spelling."""
+    # Reversed: if two keys have the same plain spelling, the first one wins.
+    by_plain = {plain_spelling(value): name for value, name in reversed(list(names.items()))}
+    named = {value: names.get(value, by_plain.get(plain_spelling(value))) for value in values}
     return {value: name for value, name in named.items() if name is not None}
 
 
-def _in_order(values: set[str]) -> list[str]:
+def _sorted(values: set[str]) -> list[str]:
+    """Sort as numbers if all values are numbers, else as text."""
     try:
         return sorted(values, key=lambda value: (int(value), value))
     except ValueError:
@@ -113,25 +122,27 @@ def _in_order(values: set[str]) -> list[str]:
 
 
 def _problems(
-    dataset: Dataset, raw: RawTable, cells: Sequence[Any], numbers: NDArray[np.int64], names: Mapping[str, str]
+    dataset: Dataset, raw: RawTable, cells: Sequence[Any], classes: NDArray[np.int64], names: Mapping[str, str]
 ) -> Iterable[str]:
-    empty, unclear = (np.flatnonzero(numbers == kind).tolist() for kind in (EMPTY, UNCLEAR))
-    other = [row for row in unclear if _text(cells[row]) is None]
-    strange = [row for row in unclear if _text(cells[row]) is not None]
+    """Yield a problem for each kind of cell without a class: empty, impossible as a label, or not named."""
+    empty, unclear = (np.flatnonzero(classes == kind).tolist() for kind in (EMPTY, UNCLEAR))
+    impossible = [row for row in unclear if _value(cells[row]) is None]
+    unnamed = [row for row in unclear if _value(cells[row]) is not None]
     if empty:
-        yield at(raw, empty, f"no label in column {dataset.label!r}") + "; fill or remove such rows"
-    if other:
-        cell = cells[other[0]]
+        yield rows_with(raw, empty, f"no label in column {dataset.label!r}") + "; fill or remove such rows"
+    if impossible:
+        cell = cells[impossible[0]]
         kind = "half a character, a lone surrogate" if isinstance(cell, str) else type(cell).__name__
         yield (
-            at(raw, other, f"no possible label in column {dataset.label!r}")
-            + f": {short(cell)} ({kind}); labels are strings, whole numbers (1.0 is 1) or booleans"
+            rows_with(raw, impossible, f"no possible label in column {dataset.label!r}")
+            + f": {shortened(cell)} ({kind}); labels are strings, whole numbers (1.0 is 1) or booleans"
         )
-    if strange:
+    if unnamed:
         who = "the column's class names do" if dataset.labels is None else "`labels` does"
         known = "the class names are" if dataset.labels is None else "`labels` names"
-        counts = Counter(str(cells[row]) for row in strange)
+        counts = Counter(str(cells[row]) for row in unnamed)
+        message = rows_with(raw, unnamed, f"a label that {who} not name")
         yield (
-            f"{at(raw, strange, f'a label that {who} not name')}: {short(str(cells[strange[0]]))} ({some(counts)}); "
-            f"{known} {some(dict.fromkeys(names))}"
+            f"{message}: {shortened(str(cells[unnamed[0]]))} ({first_few(counts)}); "
+            f"{known} {first_few(dict.fromkeys(names))}"
         )

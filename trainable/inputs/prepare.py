@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
 from trainable.data.read_splits import read_splits
-from trainable.data.reading.read_tables import locate
+from trainable.data.reading.read_tables import find_files
 from trainable.errors import ConfigError
 from trainable.inputs.embedding_check import check_embeddings
 from trainable.inputs.tokenizer_check import check_tokenizer
@@ -81,7 +81,7 @@ def prepare(dataset: Dataset, encoder_folder: str, roots: Sequence[Path], cache:
     Raises:
         ConfigError: with everything that is wrong with the data, or why the tokenizer cannot be used.
     """
-    files = [*locate(dataset, roots).values(), Path(encoder_folder)]
+    files = [*find_files(dataset, roots).values(), Path(encoder_folder)]
     stamps = tuple(stamp for path in files for stamp in _stamps(path))
     return _prepare(dataset.model_dump_json(by_alias=True), encoder_folder, tuple(roots), cache, stamps)
 
@@ -139,7 +139,7 @@ def _prepare(
     tokenizer = load_tokenizer(encoder_folder)
     check_embeddings(encoder_folder, tokenizer, load_config(encoder_folder), len(splits.text_columns))
     fingerprint = hashlib.sha256((splits.fingerprint + _fingerprint(tokenizer)).encode()).hexdigest()
-    tables = splits.tables()
+    tables = splits.by_name()
     file = _file(cache, fingerprint) if cache else None
     tokens = _load(file, list(tables)) if file else None
     if tokens is None:

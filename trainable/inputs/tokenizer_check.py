@@ -10,7 +10,7 @@ from hashlib import blake2b
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from trainable.data.examples import Key, Table
+from trainable.data.examples import Examples, TextPair
 from trainable.data.message_text import quoted
 from trainable.inputs.tokens import Tokens
 
@@ -48,7 +48,7 @@ class TokenizerCheck:
 
 
 def check_tokenizer(
-    tokenizer: PreTrainedTokenizerBase, tables: Mapping[str, Table], tokens: Mapping[str, Tokens]
+    tokenizer: PreTrainedTokenizerBase, tables: Mapping[str, Examples], tokens: Mapping[str, Tokens]
 ) -> TokenizerCheck:
     """Look at all texts of a data set.
 
@@ -66,12 +66,12 @@ def check_tokenizer(
     )
 
 
-def _merged(tables: Mapping[str, Table], tokens: Mapping[str, Tokens]) -> int:
+def _merged(tables: Mapping[str, Examples], tokens: Mapping[str, Tokens]) -> int:
     rows: Counter[bytes] = Counter()
-    text: dict[bytes, Key] = {}
+    text: dict[bytes, TextPair] = {}
     several: set[bytes] = set()
     for split, table in tables.items():
-        for digest, key in zip(_digests(tokens[split]), table.keys(), strict=True):
+        for digest, key in zip(_digests(tokens[split]), table.text_pairs(), strict=True):
             rows[digest] += 1
             if text.setdefault(digest, key) != key:
                 several.add(digest)
@@ -90,7 +90,7 @@ def _digests(tokens: Tokens) -> Iterator[bytes]:
 
 
 def _words(
-    tokenizer: PreTrainedTokenizerBase, tables: Mapping[str, Table], tokens: Mapping[str, Tokens]
+    tokenizer: PreTrainedTokenizerBase, tables: Mapping[str, Examples], tokens: Mapping[str, Tokens]
 ) -> Iterator[str]:
     texts = [text for split, table in tables.items() for text in _with_unknown(tokenizer, table, tokens[split])]
     chosen = texts[:: -(-len(texts) // _LOOKED_AT)]
@@ -104,7 +104,7 @@ def _words(
     yield from (word for word, _ in counts.most_common(_WORDS))
 
 
-def _with_unknown(tokenizer: PreTrainedTokenizerBase, table: Table, tokens: Tokens) -> Iterator[str]:
+def _with_unknown(tokenizer: PreTrainedTokenizerBase, table: Examples, tokens: Tokens) -> Iterator[str]:
     columns = [table.text] if table.text_b is None else [table.text, table.text_b]
     for column, sequence in zip(columns, tokens.sequences, strict=True):
         places = np.flatnonzero(sequence.ids == tokenizer.unk_token_id)

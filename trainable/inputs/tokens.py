@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from trainable.data.examples import Table
+from trainable.data.examples import Examples
 from trainable.errors import ConfigError
 
 _CHUNK = 4096  # texts tokenised at a time, so that their ids never stand in Python lists all at once
@@ -160,7 +160,7 @@ def _longest_first(whole: NDArray[np.int64], room: int) -> NDArray[np.int64]:
     return np.where(short + long > room, cut, whole)
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, table: Table) -> Tokens:
+def tokenize(tokenizer: PreTrainedTokenizerBase, table: Examples) -> Tokens:
     """Tokenise a table once, for all padding lengths.
 
     Raises:
@@ -229,7 +229,7 @@ def _template(tokenizer: PreTrainedTokenizerBase, sequences: int) -> Template:
     )
 
 
-def _compare(tokenizer: PreTrainedTokenizerBase, table: Table, tokens: Tokens) -> None:
+def _compare(tokenizer: PreTrainedTokenizerBase, table: Examples, tokens: Tokens) -> None:
     """Refuse a tokenizer whose own encoding of the first rows is another one."""
     rows = np.arange(min(_PROBED, len(table)))
     texts: list[Any] = [column[: len(rows)] for column in (table.text, table.text_b) if column is not None]

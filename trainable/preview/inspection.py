@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PretrainedConfig
 
-from trainable.data.read_splits import Splits, Table, examine, overlap
-from trainable.data.stratified_split import groups
+from trainable.data.examples import Examples, count_shared_rows
+from trainable.data.read_splits import Splits, read_splits_and_problems
+from trainable.data.stratified_split import number_texts
 from trainable.errors import ConfigError
 from trainable.inputs.embedding_check import check_embeddings
 from trainable.inputs.tokenizer_check import TokenizerCheck, check_tokenizer
@@ -89,7 +90,7 @@ def inspect(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path
     Raises:
         ConfigError: where there is nothing to count: a missing file or column, no tokenizer, no row that can be used.
     """
-    splits, problems = examine(dataset, roots)
+    splits, problems = read_splits_and_problems(dataset, roots)
     if not len(splits.train):
         raise ConfigError(problems or f"{splits.name}: there is no training row")
     tokenizer = load_tokenizer(encoder_folder)
@@ -100,17 +101,17 @@ def inspect(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path
         check_embeddings(encoder_folder, tokenizer, config, len(splits.text_columns))
     except ConfigError as error:
         problems = [*problems, *error.problems]
-    tokens = {split: tokenize(tokenizer, table) for split, table in splits.tables().items()}
+    tokens = {split: tokenize(tokenizer, table) for split, table in splits.by_name().items()}
     lengths = tokens["train"].lengths(_UNLIMITED)
     return Inspection(
         name=splits.name,
-        splits={split: _counts(table, splits.label_names) for split, table in splits.tables().items()},
+        splits={split: _counts(table, splits.label_names) for split, table in splits.by_name().items()},
         overlaps=_overlaps(splits),
         percentiles={percent: _percentile(lengths, percent) for percent in PERCENTILES},
         histogram=_histogram(lengths),
         positions=positions,
         costs=[_cost(lengths, share, positions, config) for share in (0.95, 0.99)],
-        tokenizer_check=check_tokenizer(tokenizer, splits.tables(), tokens),
+        tokenizer_check=check_tokenizer(tokenizer, splits.by_name(), tokens),
         notes=splits.notes,
         problems=tuple(problems),
     )
@@ -126,16 +127,20 @@ def compute(lengths: NDArray[np.int64], hidden: int, intermediate: int) -> float
     return float((tokens * (4 * hidden**2 + 2 * hidden * intermediate) + 2 * hidden * tokens**2).sum())
 
 
-def _counts(table: Table, names: tuple[str, ...]) -> SplitCounts:
-    of_row, first = groups(list(table.keys()))
+def _counts(table: Examples, names: tuple[str, ...]) -> SplitCounts:
+    of_row, first = number_texts(table.text_pairs())
     conflicting = np.unique(of_row[table.labels != table.labels[first][of_row]])
     classes = np.bincount(table.labels, minlength=len(names)).tolist()
     return SplitCounts(len(table), dict(zip(names, classes, strict=True)), len(table) - len(first), len(conflicting))
 
 
 def _overlaps(splits: Splits) -> dict[str, int]:
-    tables = list(splits.tables().items())
-    return {f"{first}/{second}": overlap(a, b) for i, (first, a) in enumerate(tables) for second, b in tables[i + 1 :]}
+    tables = list(splits.by_name().items())
+    return {
+        f"{first}/{second}": count_shared_rows(a, b)
+        for i, (first, a) in enumerate(tables)
+        for second, b in tables[i + 1 :]
+    }
 
 
 def _percentile(lengths: NDArray[np.int64], percent: float) -> int:

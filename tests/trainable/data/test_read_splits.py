@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainable.data.read_splits import Splits, overlap, read_splits
+from trainable.data.examples import count_shared_rows
+from trainable.data.read_splits import Splits, read_splits
 from trainable.data.stratified_split import split_rows
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
@@ -26,7 +27,7 @@ def _csv(path: Path, rows: list[str], header: str = "text,label") -> Path:
 
 
 def _all_texts(splits: Splits) -> list[str]:
-    return [text for table in splits.tables().values() for text in table.text]
+    return [text for table in splits.by_name().values() for text in table.text]
 
 
 def _problems(dataset: Dataset, root: Path) -> tuple[str, ...]:
@@ -112,7 +113,7 @@ def test_validation_is_taken_from_train_where_it_is_not_given(tmp_path: Path) ->
     _csv(tmp_path / "train.csv", [f"text {i},{i % 2}" for i in range(50)])
     _csv(tmp_path / "test.csv", [f"other {i},{i % 2}" for i in range(10)])
     splits = read_splits(Dataset(train="train.csv", test="test.csv", validation_fraction=0.2), [tmp_path])
-    assert {split: len(table) for split, table in splits.tables().items()} == {
+    assert {split: len(table) for split, table in splits.by_name().items()} == {
         "train": 40,
         "validation": 10,
         "test": 10,
@@ -175,7 +176,7 @@ def test_overlap_counts_rows_of_the_second(tmp_path: Path) -> None:
     _csv(tmp_path / "b.csv", [f"text {i + 10},{i % 2}" for i in range(30)])
     a, b = (read_splits(Dataset(train=f, validation_fraction=0.5), [tmp_path]) for f in ("a.csv", "b.csv"))
     expected = len(set(a.train.text) & set(b.train.text))
-    assert overlap(a.train, b.train) == expected > 0
+    assert count_shared_rows(a.train, b.train) == expected > 0
 
 
 def test_roots_are_looked_in_in_order(tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_hub_takes_only_hub_names(tmp_path: Path, name: str) -> None:
         (b"", "the file is empty"),
         (b"\xef\xbb\xbf\n", "the file is empty"),
         (b"text,label\n", "no row below"),
-        (b"text,text\na,b\n", "the column 'text' stands there 2 times"),
+        (b"text,text\na,b\n", "the column 'text' occurs 2 times"),
         (b"text,label\na,b\nc,d,e\nf\n", "line 3: 3 cells where the header has 2 (text, label); 2 such rows"),
         (b'text,label\n"a\nb",x\nc\n', "line 4: 1 cells where"),
         (b'text,label\na,x\n"never closed,y\nc,d\n', "line 3: unexpected end of data"),

@@ -26,7 +26,7 @@ def _table(path: Path, texts: list[str], texts_b: list[str] | None = None) -> st
 
 
 def _seen(tokenizer: PreTrainedTokenizerBase, csv: str) -> TokenizerCheck:
-    tables = read_splits(Dataset(csv=csv, max_overlap=1)).tables()
+    tables = read_splits(Dataset(csv=csv, max_overlap=1)).by_name()
     return check_tokenizer(tokenizer, tables, {split: tokenize(tokenizer, table) for split, table in tables.items()})
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from trainable.data.examples import Table
+from trainable.data.examples import Examples
 from trainable.errors import ConfigError
 from trainable.inputs.tokens import tokenize
 
@@ -22,11 +22,11 @@ def tokenizer(minilm: str) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(minilm)
 
 
-def _table(text: list[str], text_b: list[str] | None = None) -> Table:
-    return Table(text, text_b, np.zeros(len(text), dtype=np.int64))
+def _table(text: list[str], text_b: list[str] | None = None) -> Examples:
+    return Examples(text, text_b, np.zeros(len(text), dtype=np.int64))
 
 
-def _agree(tokenizer: PreTrainedTokenizerBase, table: Table, length: int, fixed: bool) -> None:
+def _agree(tokenizer: PreTrainedTokenizerBase, table: Examples, length: int, fixed: bool) -> None:
     tokens = tokenize(tokenizer, table)
     rows = np.arange(len(table))[::-1].copy()
     columns = [[c[i] for i in rows] for c in (table.text, table.text_b) if c is not None]

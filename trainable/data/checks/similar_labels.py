@@ -1,4 +1,4 @@
-"""Labels that a person would take for one: they differ in blanks, case or Unicode form only."""
+"""Finds labels that people would take for the same one: they differ only in blanks, case or Unicode form."""
 
 from __future__ import annotations
 
@@ -6,71 +6,74 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from trainable.data.labels import plain
-from trainable.data.message_text import UNSEEN, plural, quoted
+from trainable.data.labels import plain_spelling
+from trainable.data.message_text import INVISIBLE, plural, quoted
 
-_MOST = 5  # groups that a sentence names
-_LONGEST = 400  # characters of a mapping that a sentence shows whole
-
-
-def variants(names: Mapping[str, int]) -> list[list[str]]:
-    """Groups of names that fold to the same one, the most frequent first; names that have no double are left out.
-
-    Args:
-        names: how many rows each has.
-    """
-    folded: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(names, key=lambda name: -names[name]):
-        folded[_fold(name)].append(name)
-    return [group for group in folded.values() if len(group) > 1]
+_MAX_GROUPS = 5  # groups that a message lists
+_MAX_MAPPING = 400  # characters; a message shortens longer mappings
 
 
-def variants_note(names: Mapping[str, int], named: bool) -> Iterator[str]:
-    """A sentence on labels that look like one, with the way out; nothing where there are none.
+def similar_labels(counts: Mapping[str, int]) -> list[list[str]]:
+    """Return the groups of labels that are the same after normalisation. Labels without a similar one are left out.
 
     Args:
-        names: as for `variants`.
-        named: whether the names come from the setting `labels`, and not from the file.
+        counts: rows of each label.
+
+    Returns:
+        Groups of two or more labels; in each, the most frequent label comes first.
     """
-    groups = variants(names)
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(counts, key=lambda name: -counts[name]):
+        groups[_normalised(name)].append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def similar_labels_note(counts: Mapping[str, int], named: bool) -> Iterator[str]:
+    """Yield one note on similar labels and how to join them, if there are any.
+
+    Args:
+        counts: rows of each label.
+        named: whether the names come from the setting `labels` instead of the file.
+    """
+    groups = similar_labels(counts)
     if not groups:
         return
-    listed = "; ".join(" = ".join(f"{quoted(name)} {names[name]}x" for name in group) for group in groups[:_MOST])
-    more = f"; and {plural(len(groups) - _MOST, 'more group')}" if len(groups) > _MOST else ""
-    way_out = (
-        "give them one name in `labels`" if named else f"clean the column or set `labels: {_joined(names, groups)}`"
+    listed = "; ".join(
+        " = ".join(f"{quoted(name)} {counts[name]}x" for name in group) for group in groups[:_MAX_GROUPS]
     )
+    more = f"; and {plural(len(groups) - _MAX_GROUPS, 'more group')}" if len(groups) > _MAX_GROUPS else ""
+    joining = f"clean the column or set `labels: {_joining_setting(counts, groups)}`"
+    advice = "give them one name in `labels`" if named else joining
     yield (
         f"labels: {sum(map(len, groups))} classes differ only in blanks, case, Unicode form or the spelling of a "
-        f"number, and may be meant as {len(groups)}: {listed}{more}; to join them, {way_out}"
+        f"number, and may be meant as {len(groups)}: {listed}{more}; to join them, {advice}"
     )
 
 
-def _joined(names: Mapping[str, int], groups: list[list[str]]) -> str:
-    """The setting that makes one class of each group, as YAML; cut short where it is long."""
+def _joining_setting(counts: Mapping[str, int], groups: list[list[str]]) -> str:
+    """Return, as YAML, the setting `labels` that makes one class of each group; long settings are shortened."""
     first = {name: group[0] for group in groups for name in group}
-    pairs = [
-        f"{_yaml(name)}: {_yaml(first.get(name, name))}" for name in [*first, *(n for n in names if n not in first)]
-    ]
-    whole = ", ".join(pairs)
-    return f"{{{whole if len(whole) <= _LONGEST else ', '.join([*pairs[:2], '...'])}}}"
+    names = [*first, *(name for name in counts if name not in first)]
+    pairs = [f"{_yaml(name)}: {_yaml(first.get(name, name))}" for name in names]
+    mapping = ", ".join(pairs)
+    return f"{{{mapping if len(mapping) <= _MAX_MAPPING else ', '.join([*pairs[:2], '...'])}}}"
 
 
-def _fold(name: str) -> str:
-    """What names that look like one have in common."""
+def _normalised(name: str) -> str:
+    """Remove from a label everything in which similar labels may differ."""
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     invisible = dict.fromkeys(ord(character) for character in set(text) if _is_invisible(character))
-    return plain(" ".join(text.translate(invisible).split()))
+    return plain_spelling(" ".join(text.translate(invisible).split()))
 
 
 def _is_invisible(character: str) -> bool:
-    """Zero-width and control characters, but for blanks, fillers and variation selectors."""
+    """Recognise zero-width and control characters (except whitespace), fillers and variation selectors."""
     kind = unicodedata.category(character)
-    return kind == "Cf" or (kind == "Cc" and not character.isspace()) or bool(UNSEEN.match(character))
+    return kind == "Cf" or (kind == "Cc" and not character.isspace()) or bool(INVISIBLE.match(character))
 
 
 def _yaml(text: str) -> str:
-    """Text in double quotes, the only ones in which YAML reads escapes."""
-    inner = quoted(text)
-    plainly = inner[1:-1].replace("\\'", "'")
-    return '"' + (plainly.replace('"', '\\"') if inner[0] == "'" else plainly) + '"'
+    """Return text in double quotes: YAML reads escapes only in these."""
+    literal = quoted(text)
+    inner = literal[1:-1].replace("\\'", "'")
+    return '"' + (inner.replace('"', '\\"') if literal[0] == "'" else inner) + '"'

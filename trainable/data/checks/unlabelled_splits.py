@@ -1,38 +1,41 @@
-"""Splits whose labels are withheld, as in the test sets of benchmarks: all -1, or empty, or no such column."""
+"""Drops splits without labels, such as the test sets of benchmarks: all -1, all empty, or no label column."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trainable.data.check_results import Findings
+from trainable.data.check_results import CheckResults
 from trainable.data.reading.raw_table import RawTable
 from trainable.data.reading.saved_splits import SPLITS
 from trainable.settings.dataset import Dataset
 
 
-def without_unlabelled(dataset: Dataset, raws: Mapping[str, RawTable], found: Findings) -> dict[str, RawTable]:
-    """Leave out validation and test splits that have no labels, and add to `found` why.
+def drop_unlabelled_splits(
+    dataset: Dataset, raws: Mapping[str, RawTable], results: CheckResults
+) -> dict[str, RawTable]:
+    """Return the tables without validation and test splits that have no labels; `results` gets the reasons.
 
-    A test split that came with the data set and that nobody asked for is left out with a note. One that a setting
-    names is a mistake, and so is a validation split, which decides the search.
+    For a test split that no setting names, the reason is a note. For a test split that a setting names, and for every
+    validation split (it decides the search), the reason is a problem.
     """
     kept = dict(raws)
     for split in SPLITS[1:]:
-        if split not in raws or not (how := _without_labels(raws[split], raws["train"], dataset.label)):
+        if split not in raws or not (reason := _why_unlabelled(raws[split], raws["train"], dataset.label)):
             continue
         raw = kept.pop(split)
-        what = f"{raw.source}: none of the {raw.rows} rows of the {split} split has a label: {how}"
+        message = f"{raw.source}: none of the {raw.rows} rows of the {split} split has a label: {reason}"
         if split == "test" and not dataset.asks_for(split):
-            found.notes.append(f"{what}; the split is left out")
+            results.notes.append(f"{message}; the split is left out")
         elif dataset.folder or dataset.hub:
-            found.problems.append(f"{what}; name another with `splits`, or leave it out: `splits: {{{split}: none}}`")
+            advice = f"name another with `splits`, or leave it out: `splits: {{{split}: none}}`"
+            results.problems.append(f"{message}; {advice}")
         else:
-            found.problems.append(f"{what}; name another file, or leave the setting `{split}` out")
+            results.problems.append(f"{message}; name another file, or leave the setting `{split}` out")
     return kept
 
 
-def _without_labels(raw: RawTable, train: RawTable, label: str) -> str:
-    """How it shows that nothing in a split is labelled; empty where something is."""
+def _why_unlabelled(raw: RawTable, train: RawTable, label: str) -> str:
+    """Return how one can see that a split has no labels; empty if a row has one."""
     if label not in train.columns or not raw.rows:
         return ""
     if label not in raw.columns:
@@ -41,11 +44,11 @@ def _without_labels(raw: RawTable, train: RawTable, label: str) -> str:
     if values == {""}:
         return f"column {label!r} is empty"
     if values <= {"", "-1"} and "-1" not in map(_value, train.cells(label)):
-        return f"column {label!r} holds nothing but -1"
+        return f"column {label!r} holds only -1"
     return ""
 
 
 def _value(cell: object) -> str:
-    if cell is None or cell != cell:  # NaN stands for nothing in tables that pandas wrote
+    if cell is None or cell != cell:  # pandas writes empty cells as NaN
         return ""
     return str(cell).strip().removesuffix(".0")

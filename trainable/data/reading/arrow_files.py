@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainable.data.reading.raw_table import RawTable, check_columns
-from trainable.data.reading.saved_splits import assign
+from trainable.data.reading.raw_table import RawTable, check_column_names
+from trainable.data.reading.saved_splits import choose_saved_splits
 from trainable.errors import ConfigError
 from trainable.hub import load_from_hub
 from trainable.settings.dataset import LEFT_OUT, Split
@@ -39,7 +39,7 @@ def read_parquet(path: Path, name: str) -> RawTable:
 def _from_arrow(table: pa.Table, name: str) -> RawTable:
     from datasets import ClassLabel, Features  # here, for it takes a second to import and CSV needs none of it
 
-    check_columns(table.column_names, name)
+    check_column_names(table.column_names, name)
     features = Features.from_arrow_schema(table.schema)
     classes = {column: list(f.names) for column, f in features.items() if isinstance(f, ClassLabel)}
     columns: dict[str, list[Any] | pa.ChunkedArray] = {column: table.column(column) for column in table.column_names}
@@ -52,7 +52,7 @@ def read_folder(path: Path, name: str, splits: Mapping[Split, str]) -> dict[str,
     Args:
         path: the folder.
         name: as the user wrote it.
-        splits: which saved split is which, see `assign`.
+        splits: which saved split is which, see `choose_saved_splits`.
 
     Raises:
         ConfigError: where `datasets` cannot load it, or there is no training split.
@@ -104,7 +104,7 @@ def _by_split(saved: Saved | dict[str, Saved], name: str, splits: Mapping[Split,
                 f"{name}: is one table without splits of its own; remove `splits: {{{', '.join(named)}}}`"
             )
         return {"train": _from_arrow(saved.with_format("arrow")[:], name)}
-    chosen, notes = assign({there: part.num_rows for there, part in saved.items()}, splits, name)
+    chosen, notes = choose_saved_splits({there: part.num_rows for there, part in saved.items()}, splits, name)
     tables: dict[str, RawTable] = {
         split: _from_arrow(saved[there].with_format("arrow")[:], f"{name} ({there})") for split, there in chosen.items()
     }

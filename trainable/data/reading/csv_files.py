@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from trainable.data.message_text import plural
 from trainable.data.reading.csv_quotes import Record, why_suspicious
 from trainable.data.reading.csv_separators import likelier
-from trainable.data.reading.raw_table import RawTable, check_columns, counted
+from trainable.data.reading.raw_table import RawTable, check_column_names
 from trainable.errors import ConfigError
 from trainable.settings.dataset import SEPARATORS
 
@@ -43,7 +44,7 @@ def read_csv(text: str, name: str, separator: str | None = None, quoting: str | 
     records = [record for record in everything if record.cells]  # a blank line gives none
     _check_line_ends(records, lines, name)
     header, rows = records[0], records[1:]
-    check_columns(header.cells, f"{name}: line {header.first}")
+    check_column_names(header.cells, f"{name}: line {header.first}")
     if quoting is None and (found := why_suspicious(records, lines, used)):
         raise ConfigError(_joined(name, *found))
     _check_ragged(header, rows, name, used, quoting)
@@ -100,16 +101,16 @@ def _check_ragged(header: Record, rows: Sequence[Record], name: str, separator: 
         way_out = f"a cell that holds {what} or a line break needs quotes; `quoting: none` reads quotes as characters"
     raise ConfigError(
         f"{name}: line {first.first}: {len(first.cells)} cells{over} where the header has {width} "
-        f"({', '.join(header.cells):.80}); {counted(ragged, 'such row')} in all; {way_out}"
+        f"({', '.join(header.cells):.80}); {plural(len(ragged), 'such row')} in all; {way_out}"
     )
 
 
 def _notes(records: Sequence[Record], name: str) -> Iterator[str]:
     if long := [record for record in records if record.last > record.first]:
         yield (
-            f"{name}: {counted(long, 'row')} with a quoted cell of several lines, "
+            f"{name}: {plural(len(long), 'row')} with a quoted cell of several lines, "
             f"the first on lines {long[0].first} to {long[0].last}"
         )
     last = max(record.first for record in records if record.cells)
     if blank := [record for record in records if not record.cells and record.first < last]:
-        yield f"{name}: {counted(blank, 'blank line')} left out, the first is line {blank[0].first}"
+        yield f"{name}: {plural(len(blank), 'blank line')} left out, the first is line {blank[0].first}"

@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from trainable.data.reading.raw_table import RawTable, check_columns, counted
+from trainable.data.message_text import plural
+from trainable.data.reading.raw_table import RawTable, check_column_names
 from trainable.errors import ConfigError
 
 _EXPECTED = 'give one object such as {"text": "...", "label": "..."} a line, or one array of such objects'
@@ -36,11 +37,11 @@ def read_json(text: str, name: str) -> RawTable:
     if wrong:
         line, value = wrong[0]
         what = value if isinstance(value, ValueError) else f"a JSON {type(value).__name__}, not an object"
-        raise ConfigError(f"{name}: line {line}: {what}; {counted(wrong, 'such line')} in all; {_EXPECTED}")
+        raise ConfigError(f"{name}: line {line}: {what}; {plural(len(wrong), 'such line')} in all; {_EXPECTED}")
     if not records:
         raise ConfigError(f"{name}: the array is empty; {_EXPECTED}")
     names = list(dict.fromkeys(key for _, record in records for key in record))
-    check_columns(names, name)
+    check_column_names(names, name)
     columns: dict[str, list[Any] | pa.ChunkedArray] = {key: [r.get(key) for _, r in records] for key in names}
     lines = [line for line, _ in records]
     own = len(set(lines)) == len(lines)  # otherwise a line does not say which row is meant
@@ -108,5 +109,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise ValueError(f"the name {twice!r:.80} stands there twice")
+        raise ValueError(f"the name {twice!r:.80} occurs twice")
     return record

@@ -1,4 +1,4 @@
-"""The cells of a table as they were read, before anything is checked."""
+"""Holds the cells of a table as they were read, before any check."""
 
 from __future__ import annotations
 
@@ -14,41 +14,49 @@ from numpy.typing import NDArray
 from trainable.errors import ConfigError
 
 MAX_COLUMNS = 4096
-"""What has more is no table: a wrong separator, or names that are data."""
+"""A file with more columns is no table: its separator is wrong, or its column names are data."""
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """The cells of one file or saved split as they were read, not yet checked."""
+    """The unchecked cells of one file or one saved split."""
 
     source: str
-    """The file's name as the user wrote it; messages begin with it."""
+    """The file's name as the user wrote it. Messages begin with it."""
     columns: dict[str, list[Any] | pa.ChunkedArray]
     rows: int
     lines: list[int] | None = None
-    """1-based line on which each row begins, where the file has lines."""
+    """1-based line on which each row of the file begins, if the file has lines."""
     class_names: dict[str, list[str]] = field(default_factory=dict)
-    """For columns that hold class numbers: the name of each."""
+    """The names of the classes, for columns that hold class numbers."""
     notes: tuple[str, ...] = ()
-    """What is worth knowing of the file and no error; each begins with the file's name."""
-    kept: NDArray[np.int64] | None = None
-    """(rows,), 0-based number in the file of each row, where others have been left out."""
+    """Facts about the file that the user should know and that are no mistakes. Each begins with the file's name."""
+    file_rows: NDArray[np.int64] | None = None
+    """(rows,), 0-based row of the file for each row. None: all rows of the file are here."""
 
-    def where(self, row: int) -> str:
-        """Where a row (0-based) stands, as a user counts."""
-        row = row if self.kept is None else int(self.kept[row])
+    def position(self, row: int) -> str:
+        """Return the line or row of the file for a row (0-based), counted from 1, such as `line 7`."""
+        row = row if self.file_rows is None else int(self.file_rows[row])
         return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
 
     def take(self, rows: NDArray[np.int64]) -> RawTable:
-        """The given rows (0-based, of a table that is whole), still knowing where they stood."""
+        """Return only the given rows (0-based) with their positions in the file; this table must have all its rows."""
         columns = {
             name: [cells[row] for row in rows] if isinstance(cells, list) else cells.take(pa.array(rows))
             for name, cells in self.columns.items()
         }
-        return replace(self, columns=columns, rows=len(rows), kept=rows)
+        return replace(self, columns=columns, rows=len(rows), file_rows=rows)
 
     def cells(self, column: str, named: bool = False) -> list[Any]:
-        """The values of a column; class numbers as names if `named`."""
+        """Return the values of a column.
+
+        Args:
+            column: its name.
+            named: whether to replace class numbers by class names, where the file has these.
+
+        Raises:
+            ConfigError: if Python cannot represent a value.
+        """
         stored = self.columns[column]
         try:
             values = stored if isinstance(stored, list) else stored.to_pylist()
@@ -60,26 +68,21 @@ class RawTable:
         return [names[v] if isinstance(v, int) and 0 <= v < len(names) else v for v in values]
 
 
-def check_columns(names: Sequence[str], where: str) -> None:
-    """Refuse names of columns that are repeated or far too many.
+def check_column_names(names: Sequence[str], prefix: str) -> None:
+    """Refuse column names that occur twice, and more than `MAX_COLUMNS` columns.
 
     Raises:
-        ConfigError: whose sentence begins with `where`.
+        ConfigError: with a sentence that begins with `prefix`.
     """
     if len(names) > MAX_COLUMNS:
-        raise ConfigError(f"{where}: more than {MAX_COLUMNS} columns; is this a table, with the right separator?")
+        raise ConfigError(f"{prefix}: more than {MAX_COLUMNS} columns; is this a table, with the right separator?")
     for name, count in Counter(names).items():
         if count > 1:
-            raise ConfigError(f"{where}: the column {name!r:.80} stands there {count} times; rename or remove one")
+            raise ConfigError(f"{prefix}: the column {name!r:.80} occurs {count} times; rename or remove one")
 
 
-def counted(items: Sequence[object], noun: str) -> str:
-    """How many there are, such as `2 rows`."""
-    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
-
-
-def is_unicode(text: str) -> bool:
-    """Whether text can be encoded: it has no half of a surrogate pair."""
+def is_encodable(text: str) -> bool:
+    """Return whether text can be encoded, that is, has no half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -19,7 +19,7 @@ KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjs
 """The setting that takes a file, by the suffix of its name."""
 
 
-def read_raw(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
+def read_tables(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
     """Read the tables of a data set by split; one table that is yet to be split is `train`.
 
     Raises:
@@ -27,7 +27,7 @@ def read_raw(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
     """
     if dataset.hub:
         return read_hub(dataset.hub, dataset.saved_splits())
-    found = locate(dataset, roots)
+    found = find_files(dataset, roots)
     if dataset.folder:
         return read_folder(found["train"], dataset.folder, dataset.saved_splits())
     tables: dict[str, RawTable] = {}
@@ -52,7 +52,7 @@ def _read(dataset: Dataset, path: Path, name: str) -> RawTable:
     return read_json(text, name) if kind == "json" else read_csv(text, name, dataset.separator, dataset.quoting)
 
 
-def locate(dataset: Dataset, roots: Sequence[Path]) -> dict[str, Path]:
+def find_files(dataset: Dataset, roots: Sequence[Path]) -> dict[str, Path]:
     """Where the files (or the folder) of a data set stand, by split; nothing for a hub data set.
 
     Raises:

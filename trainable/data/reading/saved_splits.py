@@ -18,7 +18,9 @@ _ALSO = {
 """Other names for the three; an ending such as `_matched` may follow."""
 
 
-def assign(rows: Mapping[str, int], wanted: Mapping[Split, str], source: str) -> tuple[dict[Split, str], list[str]]:
+def choose_saved_splits(
+    rows: Mapping[str, int], wanted: Mapping[Split, str], source: str
+) -> tuple[dict[Split, str], list[str]]:
     """Choose saved splits.
 
     Args:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from trainable.data.checks.similar_labels import variants
-from trainable.data.message_text import quoted, shown_name
+from trainable.data.checks.similar_labels import similar_labels
+from trainable.data.message_text import quoted, quoted_if_unclear
 from trainable.data.read_splits import read_splits
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
@@ -72,7 +72,7 @@ def test_a_rare_label_that_looks_like_another_is_said_to(tmp_path: Path) -> None
 
 
 def test_labels_that_differ_otherwise_are_left_alone() -> None:
-    assert not variants({"spam": 1, "ham": 2, "e": 1, "\u00e9": 1, "m2": 1, "m\u00b3": 1, "A1": 1, "A-1": 1})
+    assert not similar_labels({"spam": 1, "ham": 2, "e": 1, "\u00e9": 1, "m2": 1, "m\u00b3": 1, "A1": 1, "A-1": 1})
 
 
 def test_many_groups_are_counted_and_a_long_setting_is_cut(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_name_is_in_quotes_only_where_it_hides_something() -> None:
         "m\u00b2",
         "\u0627\u0644\u0639\u0631\u0628\u064a\u0629",
     ]
-    assert [shown_name(name) for name in plain] == plain
-    assert shown_name("spam ") == "'spam '"
-    assert shown_name("Qualite\u0301") == "'Qualite\\u0301'"
-    assert shown_name("a\u00a0b") == "'a\\xa0b'"
+    assert [quoted_if_unclear(name) for name in plain] == plain
+    assert quoted_if_unclear("spam ") == "'spam '"
+    assert quoted_if_unclear("Qualite\u0301") == "'Qualite\\u0301'"
+    assert quoted_if_unclear("a\u00a0b") == "'a\\xa0b'"

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainable.data.read_splits import examine, read_splits
+from trainable.data.read_splits import read_splits, read_splits_and_problems
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
 
@@ -50,7 +50,7 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
     assert "train.csv: 1 row with no label in column 'label', the first on line 23" in found
     assert "val.csv: 1 row with no text in column 'text', the first on line 4" in found
     assert "val.csv: 1 validation row with labels unseen in training: 'c' 1x, the first on line 3" in found
-    assert "val.csv: 1 of 2 validation rows (50.0%) have a text that stands in train too, the first on line 2" in found
+    assert "val.csv: 1 of 2 validation rows (50.0%) have a text that is also in train, the first on line 2" in found
 
 
 def test_texts_that_are_no_text(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_repeats_and_conflicts_are_notes_without_the_text(tmp_path: Path) -> Non
     _csv(tmp_path / "t.csv", [*GOOD, *GOOD, "secret,a", "secret,b", "secret,a"])
     splits = read_splits(Dataset(csv="t.csv", test_fraction=0), [tmp_path])
     notes = "\n".join(splits.notes)
-    assert "with a text that stands in an earlier row" in notes
+    assert "with a text that an earlier row has too" in notes
     assert "1 text with more than one label, the first on line 42" in notes
     assert "secret" not in notes
 
@@ -116,6 +116,6 @@ def test_two_roles_for_one_column(tmp_path: Path) -> None:
 
 def test_examine_goes_on_without_the_bad_rows(tmp_path: Path) -> None:
     _csv(tmp_path / "t.csv", [*GOOD, ",a", "alone,c"])
-    splits, problems = examine(Dataset(csv="t.csv"), [tmp_path])
+    splits, problems = read_splits_and_problems(Dataset(csv="t.csv"), [tmp_path])
     assert len(problems) == 2
-    assert sum(len(table) for table in splits.tables().values()) == 21
+    assert sum(len(table) for table in splits.by_name().values()) == 21

@@ -122,7 +122,7 @@ def test_line_ends(end: str) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("text,label,,\na,b,,\n", "line 1: the column '' stands there 2 times"),
+        ("text,label,,\na,b,,\n", "line 1: the column '' occurs 2 times"),
         ("text,label\na,b,\nc,d,\n", "line 2: 3 cells where the header has 2"),
         ("text,label,\na,b\n", "line 2: 2 cells where the header has 3"),
         ("text,label\na,b\nc,d,e\n\nf\n", r"line 3: 3 cells where the header has 2 \(text, label\); 2 such rows"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trainable.data.reading.encodings import decode
-from trainable.data.reading.read_tables import read_raw
+from trainable.data.reading.read_tables import read_tables
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
 
@@ -34,14 +34,14 @@ def test_the_likely_encoding_is_told_and_reads_the_file(encoding: str, tmp_path:
     text = TEXTS[encoding]
     (tmp_path / "t.csv").write_bytes(f'text,label\nhello,1\n"{text}",0\n'.encode(encoding))
     with pytest.raises(ConfigError, match=rf"t.csv: line \d: .* seems to be {encoding} \(.*set `encoding: {encoding}`"):
-        read_raw(Dataset(csv="t.csv"), [tmp_path])
-    table = read_raw(Dataset(csv="t.csv", encoding=encoding), [tmp_path])["train"]
+        read_tables(Dataset(csv="t.csv"), [tmp_path])
+    table = read_tables(Dataset(csv="t.csv", encoding=encoding), [tmp_path])["train"]
     assert table.cells("text") == ["hello", text]
 
 
 def test_json_has_an_encoding_too(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_bytes('{"text": "很好", "label": 1}\n'.encode("utf-16"))
-    table = read_raw(Dataset(train="t.jsonl", encoding="utf-16"), [tmp_path])["train"]
+    table = read_tables(Dataset(train="t.jsonl", encoding="utf-16"), [tmp_path])["train"]
     assert table.cells("text") == ["很好"]
 
 

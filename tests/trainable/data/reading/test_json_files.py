@@ -23,7 +23,7 @@ def test_an_array_reads_like_lines(indent: int | None, around: str) -> None:
 
 def test_elements_of_an_array_know_their_lines() -> None:
     assert read_json('\n[{"a": 1},\n\n {"a": 2}\n,{"a": 3}\n]', "t.json").lines == [2, 4, 5]
-    assert read_json('[{"a": 1}, {"a": 2}]', "t.json").where(1) == "row 2"
+    assert read_json('[{"a": 1}, {"a": 2}]', "t.json").position(1) == "row 2"
 
 
 def test_what_pandas_writes_for_each_row_is_read() -> None:
@@ -44,7 +44,7 @@ def test_other_forms_of_pandas_are_told(orient: str) -> None:
         (json.dumps({"data": ROWS}, indent=1), "one JSON object ('data')"),
         (json.dumps({"text": ["a"], "label": ["b"]}), "one JSON object ('text', 'label')"),
         ('[{"a": 1},\n{"a": }]', "line 2: no JSON object (Expecting value, column 7)"),
-        ('[{"a": 1},\n{"a": 1, "a": 2}]', "line 2: no JSON object (the name 'a' stands there twice)"),
+        ('[{"a": 1},\n{"a": 1, "a": 2}]', "line 2: no JSON object (the name 'a' occurs twice)"),
         ('[{"a": 1},\n{"a": 2}', "line 2: no JSON array"),
         ('[{"a": 1}]\n[{"a": 2}]', "line 1: no JSON array"),
         ('[{"a": 1}\n{"a": 2}]', "line 2: no JSON array"),

@@ -6,8 +6,8 @@ import datasets
 import pytest
 from pydantic import ValidationError
 
-from trainable.data.read_splits import Splits, examine, read_splits
-from trainable.data.reading.saved_splits import assign
+from trainable.data.read_splits import Splits, read_splits, read_splits_and_problems
+from trainable.data.reading.saved_splits import choose_saved_splits
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
 
@@ -22,7 +22,7 @@ def saved(folder: Path, **parts: datasets.Dataset) -> None:
 
 
 def sizes(splits: Splits) -> dict[str, int]:
-    return {name: len(table) for name, table in splits.tables().items()}
+    return {name: len(table) for name, table in splits.by_name().items()}
 
 
 NAMES = ["dev", "valid", "val", "eval", "development", "evaluation", "validation_matched", "dev-clean", "VALID"]
@@ -70,7 +70,7 @@ def test_splits_that_are_not_used_are_told_with_the_setting(tmp_path: Path) -> N
 )
 def test_choices(there: str, wanted: dict[str, str], chosen: str) -> None:
     rows = dict.fromkeys(there.split(), 10)
-    found, _ = assign(rows, wanted, "d")  # type: ignore[arg-type]
+    found, _ = choose_saved_splits(rows, wanted, "d")  # type: ignore[arg-type]
     assert [found[split] for split in ("train", "validation", "test") if split in found] == chosen.split()  # type: ignore[index]
 
 
@@ -86,7 +86,7 @@ def test_choices(there: str, wanted: dict[str, str], chosen: str) -> None:
 )
 def test_wrong_choices(there: str, wanted: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        assign(dict.fromkeys(there.split(), 10), wanted, "d")  # type: ignore[arg-type]
+        choose_saved_splits(dict.fromkeys(there.split(), 10), wanted, "d")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -132,15 +132,15 @@ def test_a_test_split_without_a_column_of_labels_is_left_out(tmp_path: Path) -> 
 
 def test_what_is_asked_for_must_have_labels(tmp_path: Path) -> None:
     saved(tmp_path, train=part("train"), validation=part("other", 8, [-1] * 8), test=part("hidden", 8, [-1] * 8))
-    _, problems = examine(Dataset(folder="saved", splits={"test": "test"}), [tmp_path])
+    _, problems = read_splits_and_problems(Dataset(folder="saved", splits={"test": "test"}), [tmp_path])
     assert problems == [
-        f"saved ({split}): none of the 8 rows of the {split} split has a label: column 'label' holds nothing but -1; "
+        f"saved ({split}): none of the 8 rows of the {split} split has a label: column 'label' holds only -1; "
         f"name another with `splits`, or leave it out: `splits: {{{split}: none}}`"
         for split in ("validation", "test")
     ]
     (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"t{i},{i % 2}\n" for i in range(20)))
     (tmp_path / "b.csv").write_text("text,label\n" + "".join(f"u{i},\n" for i in range(20)))
-    _, problems = examine(Dataset(train="a.csv", test="b.csv"), [tmp_path])
+    _, problems = read_splits_and_problems(Dataset(train="a.csv", test="b.csv"), [tmp_path])
     assert problems == [
         "b.csv: none of the 20 rows of the test split has a label: column 'label' is empty; "
         "name another file, or leave the setting `test` out"

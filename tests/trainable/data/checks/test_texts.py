@@ -13,8 +13,8 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from trainable.data.examples import Table
-from trainable.data.read_splits import Splits, examine, read_splits
+from trainable.data.examples import Examples
+from trainable.data.read_splits import Splits, read_splits, read_splits_and_problems
 from trainable.errors import ConfigError
 from trainable.inputs.tokens import tokenize
 from trainable.progress import Report
@@ -32,7 +32,7 @@ def _lines(path: Path, records: list[dict[str, Any]]) -> str:
 
 
 def _sizes(splits: Splits) -> list[int]:
-    return [len(table) for table in splits.tables().values()]
+    return [len(table) for table in splits.by_name().values()]
 
 
 def _saved(kind: str, folder: Path) -> Dataset:
@@ -61,7 +61,7 @@ def test_pairs_without_a_second_text(tmp_path: Path, kind: str) -> None:
     kept = read_splits(dataset.model_copy(update={"empty": "keep"}))
     assert sum(_sizes(kept)) == 40
     assert f"{what}kept (`empty: keep`)" in kept.notes[0]
-    assert sum(not (text or "").strip() for table in kept.tables().values() for text in table.text_b or []) == 8
+    assert sum(not (text or "").strip() for table in kept.by_name().values() for text in table.text_b or []) == 8
     dropped = read_splits(dataset.model_copy(update={"empty": "drop"}))
     assert sum(_sizes(dropped)) == 32
     assert f"{what}left out (`empty: drop`)" in dropped.notes[0]
@@ -75,13 +75,13 @@ def test_single_texts_and_given_splits_are_counted_each(tmp_path: Path) -> None:
         assert _sizes(splits) == sizes
         notes = [note for note in splits.notes if "no text" in note]
         assert ["t.jsonl: 1 row with" in notes[0], "v.jsonl: 2 rows with" in notes[1], len(notes)] == [True, True, 2]
-        assert not [note for note in splits.notes if "stands in train too" in note]
+        assert not [note for note in splits.notes if "is also in train" in note]
 
 
 def test_lines_are_those_of_the_file_after_rows_are_left_out(tmp_path: Path) -> None:
     rows = ["text,label", ",a", ",b", *(f"text {i},{'ab'[i % 2]}" for i in range(20)), "x,"]
     (tmp_path / "t.csv").write_text("\n".join(rows))
-    _, (problem,) = examine(Dataset(csv=str(tmp_path / "t.csv"), empty="drop"))
+    _, (problem,) = read_splits_and_problems(Dataset(csv=str(tmp_path / "t.csv"), empty="drop"))
     assert "1 row with no label in column 'label', the first on line 24" in problem
 
 
@@ -89,7 +89,7 @@ def test_classes_of_rows_that_are_left_out_are_no_classes_and_nothing_left_is_on
     records = [{"text": f"t {i}" if i < 20 else "", "label": "ab"[i % 2] if i < 20 else "c"} for i in range(24)]
     assert read_splits(Dataset(json=_lines(tmp_path / "t.jsonl", records), empty="drop")).label_names == ("a", "b")
     nothing = [record | {"text": " "} for record in records]
-    _, (problem,) = examine(Dataset(json=_lines(tmp_path / "t.jsonl", nothing), empty="drop"))
+    _, (problem,) = read_splits_and_problems(Dataset(json=_lines(tmp_path / "t.jsonl", nothing), empty="drop"))
     assert problem.endswith("the train split is empty; add rows, or change the fractions")
 
 
@@ -108,4 +108,4 @@ def test_a_row_without_any_token_is_refused(tmp_path: Path) -> None:
     bare = Tokenizer(models.BPE(vocab={"<pad>": 0, "a": 1}, merges=[]))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bare, pad_token="<pad>")
     with pytest.raises(ConfigError, match="makes no token of 2 rows"):
-        tokenize(tokenizer, Table(["a", "", "aa", "b"], None, np.zeros(4, dtype=np.int64)))
+        tokenize(tokenizer, Examples(["a", "", "aa", "b"], None, np.zeros(4, dtype=np.int64)))

@@ -1,0 +1,101 @@
+"""Checks the cells of the text columns: empty, not text, not encodable, or too long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainable.data.check_results import CheckResults
+from trainable.data.columns import Columns
+from trainable.data.message_text import rows_with, shortened
+from trainable.data.reading.raw_table import RawTable, is_encodable
+from trainable.settings.dataset import Dataset, Empty
+
+MAX_CHARACTERS = 1_000_000
+"""Limit of one text. No `padding_length` is that long, and tokenising each further megabyte takes seconds and 60 MB."""
+
+
+@dataclass(frozen=True)
+class CheckedTexts:
+    """The texts of one split, without the rows that `empty: drop` removes."""
+
+    raw: RawTable
+    """The table after these rows are removed."""
+    columns: list[list[Any]]
+    """The cells of each text column, (rows,) each."""
+    usable: NDArray[np.bool_]
+    """(rows,), whether the texts of a row can be used."""
+
+
+def check_all_texts(
+    dataset: Dataset, raws: Mapping[str, RawTable], columns: Mapping[str, Columns], results: CheckResults
+) -> dict[str, CheckedTexts]:
+    """Check the texts of every split, and drop rows with an empty text if `empty` says so."""
+    return {split: _check_split(raw, columns[split].texts(), dataset.empty, results) for split, raw in raws.items()}
+
+
+def _check_split(raw: RawTable, names: Sequence[str], empty: Empty, results: CheckResults) -> CheckedTexts:
+    columns = [raw.cells(name) for name in names]
+    without_text = np.zeros(raw.rows, dtype=bool)
+    for name, cells in zip(names, columns, strict=True):
+        if rows := empty_rows(cells):
+            without_text[rows] = True
+            _report_empty(rows_with(raw, rows, f"no text in column {name!r}"), empty, results)
+    if empty == "drop" and without_text.any():
+        kept = np.flatnonzero(~without_text)
+        raw, without_text = raw.take(kept), without_text[kept]
+        columns = [[cells[row] for row in kept.tolist()] for cells in columns]
+    usable = ~without_text if empty == "error" else np.ones(raw.rows, dtype=bool)
+    for name, cells in zip(names, columns, strict=True):
+        unusable, problems = check_texts(raw, name, cells)
+        usable[list(unusable)] = False
+        results.problems += problems
+    return CheckedTexts(raw, columns, usable)
+
+
+def _report_empty(message: str, empty: Empty, results: CheckResults) -> None:
+    if empty == "error":
+        results.problems.append(
+            f"{message}; fill or remove such rows, or set `empty: keep` to use them as they are, "
+            "`empty: drop` to leave them out"
+        )
+    else:
+        results.notes.append(f"{message}; {'kept' if empty == 'keep' else 'left out'} (`empty: {empty}`)")
+
+
+def empty_rows(cells: Sequence[Any]) -> list[int]:
+    """Return the rows (0-based) whose cell is empty or has only whitespace."""
+    return [i for i, cell in enumerate(cells) if cell is None or (isinstance(cell, str) and not cell.strip())]
+
+
+def check_texts(raw: RawTable, column: str, cells: Sequence[Any]) -> tuple[set[int], list[str]]:
+    """Find the cells that are not usable text. Empty cells are allowed here; `empty_rows` finds them.
+
+    Returns:
+        The rows (0-based), and one sentence for each kind of mistake.
+    """
+    other = [i for i, cell in enumerate(cells) if cell is not None and not isinstance(cell, str)]
+    broken = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not is_encodable(cell)]
+    long = [i for i, cell in enumerate(cells) if isinstance(cell, str) and len(cell) > MAX_CHARACTERS]
+    problems = []
+    if other:
+        kind = type(cells[other[0]]).__name__
+        problems.append(
+            rows_with(raw, other, f"something else than text in column {column!r}")
+            + f": {shortened(cells[other[0]])} ({kind}); quote it, or name another column"
+        )
+    if broken:
+        problems.append(
+            rows_with(raw, broken, f"half a character (a lone surrogate) in column {column!r}")
+            + "; such text cannot be encoded"
+        )
+    if long:
+        problems.append(
+            rows_with(raw, long, f"more than {MAX_CHARACTERS:,} characters in column {column!r}")
+            + f": {len(cells[long[0]]):,}; cut or divide such texts"
+        )
+    return {*other, *broken, *long}, problems
