@@ -9,6 +9,7 @@ import copy
 import csv
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable
 from functools import cache
@@ -48,6 +49,8 @@ def source_each(spec: Spec) -> Answer:
 
 def ray_documented(spec: Spec) -> Answer:
     """Ray's guide "Hyperparameter Tuning with Ray Tune": a TorchTrainer in each Tune trial, a Trainer inside."""
+    # Or Ray makes a token up and writes it where every user of the machine can read it.
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     import ray
     import ray.train
     from ray import tune

@@ -198,11 +198,11 @@ def ui(
         address = uri or default_uri(storage)
         if uri is None and not (storage / "mlflow.db").is_file():
             raise ConfigError(f"{storage / 'mlflow.db'}: no such file; run a sweep first, or give --storage or --uri")
-        command = ui_command(address, port)
+        command, variables = ui_command(address, port)
         if not command:
             raise ConfigError(f"--uri {address}: is a server's own address; open it in a browser")
         print(f"MLflow UI on http://127.0.0.1:{port} (end with Ctrl-C)", file=sys.stderr)
-        os.execvp(command[0], command)
+        os.execvpe(command[0], command, os.environ | variables)
 
 
 @app.command()

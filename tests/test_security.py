@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -85,8 +86,26 @@ def test_no_foreign_file_becomes_code(path: Path) -> None:
 
 
 def test_the_ui_listens_on_this_machine_alone() -> None:
-    command = ui_command("sqlite:///runs/mlflow.db")
+    command, _ = ui_command("sqlite:///runs/mlflow.db")
     assert command[command.index("--host") + 1] == "127.0.0.1"
+
+
+def test_no_password_stands_among_the_arguments_of_the_ui() -> None:
+    """Every user of the machine can list them."""
+    uri = "postgresql://bob:hunter2@db/mlflow"
+    command, variables = ui_command(uri)
+    assert "hunter2" not in " ".join(command)
+    assert variables == {"MLFLOW_BACKEND_STORE_URI": uri}
+
+
+STARTERS = [path for folder in ("benchmarks", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
+STARTERS = [path for path in STARTERS if re.search(r"ray\.init\((address=)?.local", path.read_text())]
+
+
+@pytest.mark.parametrize("path", STARTERS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_who_starts_a_ray_gives_it_a_token(path: Path) -> None:
+    """Ray makes one up otherwise, and writes it into `~/.ray/auth_token`, where every user can read it."""
+    assert re.search("AUTH_TOKEN|TOKEN: ", path.read_text())
 
 
 def alone(*arguments: str) -> str:

@@ -37,17 +37,17 @@ def default_uri(storage: Path) -> str:
     return sqlite_uri(storage.absolute() / "mlflow.db")
 
 
-def ui_command(uri: str, port: int = 5000) -> list[str]:
-    """The command that serves the MLflow UI on that store to this machine only.
+def ui_command(uri: str, port: int = 5000) -> tuple[list[str], dict[str, str]]:
+    """The command that serves the MLflow UI on that store to this machine only, and variables that it reads.
 
-    Empty for the address of a server: that is the UI already.
+    The URI stands in a variable: it may hold a password, and every user can list the arguments of a process. The
+    command is empty for the address of a server: that is the UI already.
     """
     if _is_address(uri):
-        return []
-    store = ["--backend-store-uri", uri]
+        return [], {}
     artifacts = ["--default-artifact-root", location] if (location := artifact_location(uri)) else []
     address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "ui", *store, *artifacts, *address]
+    return [sys.executable, "-m", "mlflow", "ui", *artifacts, *address], {"MLFLOW_BACKEND_STORE_URI": uri}
 
 
 def artifact_location(uri: str) -> str | None:

@@ -528,10 +528,10 @@ def test_passwords_reach_neither_parameters_nor_tags_nor_the_outbox(uri: str, tr
 
 
 def test_the_ui_opens_a_file_on_this_machine_only_and_a_server_not_at_all(uri: str, tmp_path: Path) -> None:
-    command = ui_command(uri, 5055)
+    command, variables = ui_command(uri, 5055)
     assert command[1:4] == ["-m", "mlflow", "ui"]
     options = dict(zip(command[4::2], command[5::2], strict=True))
-    assert options["--backend-store-uri"] == uri
+    assert variables == {"MLFLOW_BACKEND_STORE_URI": uri}
     assert options["--default-artifact-root"] == (tmp_path / "store" / "mlartifacts").as_uri()
     assert (options["--host"], options["--port"]) == ("127.0.0.1", "5055")
-    assert ui_command("https://mlflow.example") == []
+    assert ui_command("https://mlflow.example") == ([], {})

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import torch
 from ray import tune
 from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.utils import flatten_dict
 
+from search.cluster.local_ray import LocalRay
+from search.cluster.ray_internals import read_token_again
 from trainable.checkpoint import load_trained
 from trainable.errors import TrialError
 from trainable.progress import Report
@@ -196,10 +197,13 @@ def test_a_trial_whose_checkpoint_is_damaged_starts_again(
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """Two CPUs, so that a trial that keeps its resources starves the next, and a GPU that Ray believes in."""
-    environment = {"env_vars": {"OMP_NUM_THREADS": "1", "RAY_TRAIN_V2_ENABLED": "1", "CUDA_VISIBLE_DEVICES": ""}}
-    ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=True, runtime_env=environment, log_to_driver=False)
+    variables = {"OMP_NUM_THREADS": "1", "RAY_TRAIN_V2_ENABLED": "1", "CUDA_VISIBLE_DEVICES": ""}
+    arguments = {"num_cpus": 2, "num_gpus": 1, "runtime_env": {"env_vars": variables}}
+    local = LocalRay(arguments, {}, dashboard=True)
+    local.wait(print)
     yield
-    ray.shutdown()
+    local.end()
+    read_token_again()
 
 
 def _group_reports(group: GroupRunner, settings: dict[str, Any], resume: Path | None = None) -> list[Report]:
