@@ -1,1 +1,1 @@
-"""Rows as a model takes them: tokens, batches, and the cached output of frozen layers."""
+"""Rows as the input of a model: token ids, batches, and the cached output of frozen layers."""

@@ -1,25 +1,26 @@
-"""Which rows stand in which batch: seeded, resumable, and of like lengths so that little is padding."""
+"""Which rows form which batch: seeded, resumable, and with rows of similar lengths so that padding is rare."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 POOL = 32
-"""Batches whose rows are sorted by length together."""
+"""Number of batches whose rows are sorted by length together."""
 PADDED_TO = {"cpu": 1, "cuda": 4}
-"""Batches are as wide as a multiple of this many tokens, by kind of device: graphs are for shapes that come again."""
+"""The width of a batch, in tokens, is a multiple of this number, by kind of device. On a GPU few different widths mean
+that a recorded graph can be reused."""
 
 
 def epoch_batches(lengths: NDArray[np.int64], batch_size: int, seed: int) -> list[NDArray[np.int64]]:
-    """One epoch's batches: every row once, in batches of like lengths.
+    """Return the batches of one epoch: every row once, in batches of similar lengths.
 
     The scheme: permute all rows; cut the permutation into pools of `POOL` batches; inside a pool sort by
-    length, ties in permuted order; cut the pool into batches; shuffle the batches of the epoch. Which
-    pool a row falls into and when its batch comes are uniform; only its neighbours are of like length.
+    length, ties in permuted order; cut the pool into batches; shuffle the batches of the epoch. The pool of a row
+    and the position of its batch are uniform. Only the rows beside it in the batch are chosen by length.
 
     Args:
         lengths: shape (N,), tokens of each row after truncation.
-        batch_size: rows a batch; the epoch's rest makes one smaller batch.
-        seed: decides all of it; differs by epoch.
+        batch_size: rows per batch; the rows left over form one smaller batch.
+        seed: decides the whole order; the caller passes another one for each epoch.
 
     Returns:
         ceil(N / batch_size) arrays of row numbers.
@@ -34,24 +35,24 @@ def epoch_batches(lengths: NDArray[np.int64], batch_size: int, seed: int) -> lis
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def evaluation_batches(lengths: NDArray[np.int64], budget: int, call: int) -> list[NDArray[np.int64]]:
-    """All rows sorted by length, longest first, cut into batches where that costs least.
+def evaluation_batches(lengths: NDArray[np.int64], budget: int, batch_cost: int) -> list[NDArray[np.int64]]:
+    """Sort all rows by length, longest first, and cut them into the batches that cost least.
 
     Args:
         lengths: shape (N,), tokens of each row after truncation.
-        budget: tokens a batch may hold, padding included, at least 1; a longer row is a batch by itself.
-        call: what a batch costs beside its tokens, in tokens: 0 leaves no padding at all, more makes fewer batches.
+        budget: tokens that a batch may hold, padding included, at least 1; a longer row is a batch by itself.
+        batch_cost: fixed cost of a batch, in tokens. 0 leaves no padding at all; a higher cost makes fewer batches.
     """
     order = np.argsort(-lengths, kind="stable")
     widths, count = lengths[order], len(order)
-    least = np.zeros(count + 1, dtype=np.int64)  # cost of all rows from this one on
+    least = np.zeros(count + 1, dtype=np.int64)  # lowest cost of this row and all rows after it
     ends = np.zeros(count, dtype=np.int64)
     rows = np.arange(1, budget + 1)
     for start in range(count - 1, -1, -1):
         most = min(max(1, budget // int(widths[start])), count - start)
         costs = widths[start] * rows[:most] + least[start + 1 : start + 1 + most]
         best = int(costs.argmin())
-        least[start], ends[start] = costs[best] + call, start + 1 + best
+        least[start], ends[start] = costs[best] + batch_cost, start + 1 + best
     batches, start = [], 0
     while start < count:
         batches.append(order[start : ends[start]])
@@ -60,24 +61,24 @@ def evaluation_batches(lengths: NDArray[np.int64], budget: int, call: int) -> li
 
 
 def padded_width(lengths: NDArray[np.int64], multiple: int, most: int) -> int:
-    """To how many tokens a batch of rows of these lengths is padded: a multiple of `multiple`, but at most `most`."""
+    """Return the width, in tokens, to which a batch is padded: a multiple of `multiple`, but at most `most`."""
     longest = int(lengths.max(initial=0))
     return min(-(-longest // multiple) * multiple, most)
 
 
 def parts_of(rows: NDArray[np.int64], micro_batches: int) -> list[NDArray[np.int64]]:
-    """Cut a batch into `micro_batches` parts of neighbouring rows; the last ones may be empty."""
+    """Cut a batch into `micro_batches` parts of consecutive rows; the last parts may be empty."""
     return list(np.array_split(rows, micro_batches))
 
 
 def evaluation_steps(steps_per_epoch: int, epochs: int, per_epoch: int, shares: tuple[float, ...] = ()) -> list[int]:
-    """After which optimiser steps to evaluate, in ascending order; the last step is always one.
+    """Return the optimiser steps after which to evaluate, in ascending order; the last step is always one of them.
 
     Args:
-        steps_per_epoch: optimiser steps an epoch.
+        steps_per_epoch: optimiser steps per epoch.
         epochs: epochs of the stage.
-        per_epoch: evaluations an epoch, evenly spread.
-        shares: further evaluations, as shares of all steps.
+        per_epoch: evaluations per epoch, evenly spaced.
+        shares: additional evaluations, as shares of all steps.
     """
     total = steps_per_epoch * epochs
     regular = {round(steps_per_epoch * (e + (i + 1) / per_epoch)) for e in range(epochs) for i in range(per_epoch)}

@@ -1,10 +1,10 @@
-"""The frozen layers' output, computed once for each split and reused by every epoch and every trial that freezes alike.
+"""The output of frozen layers: computed once for each split, then reused by every epoch and trial with the same layers.
 
 Frozen layers run without dropout, so their output for a text is a constant: it depends on the frozen weights, the
 text, its truncation and the arithmetic, not on learning rate, batch size, epochs or seed (Nautilus, SIGMOD 2022;
-AutoFreeze, 2021). It is stored ragged, real tokens only, in memory-mapped files that all slots of a node share;
-what of it stays in memory is the page cache's business. Before a file is written, logits through it are held
-against logits through the whole model; where they differ, nothing is cached.
+AutoFreeze, 2021). It is stored without padding, in memory-mapped files that all slots of a node share (a slot is the
+process that runs one trial after another). The operating system decides which parts stay in memory. Before a file is
+written, logits computed from it are compared with logits of the whole model. If they differ, nothing is cached.
 """
 
 import hashlib
@@ -36,23 +36,23 @@ from trainable.store.files import longest_unused, write_file
 
 FORMAT = 3
 LARGEST_BYTES = 2 * 2**30
-"""A split whose output would be larger than this is not stored."""
+"""A larger output of a split is not stored."""
 CACHE_BYTES = 16 * 2**30
-"""When all stored outputs are larger than this, the longest unused go."""
+"""When all stored outputs together are larger than this, those unused for the longest time are deleted."""
 TOUCH_SECONDS = 3600.0
-"""Least time between two marks of a file's last use."""
+"""Shortest time between two updates of a file's modification time, which marks its last use."""
 
 
 @dataclass(frozen=True)
 class FrozenOutputInputs:
-    """Rows of a split as the output of its frozen layers."""
+    """The rows of a split as the output of the frozen layers."""
 
     states: torch.Tensor
     """Shape (sum of widths, H), memory-mapped."""
     widths: NDArray[np.int64]
-    """Stored tokens of each row, shape (N,): all of them, or the first alone where the head reads no other."""
+    """Stored tokens of each row, shape (N,): all of them, or only the first if the head reads no other."""
     lengths: NDArray[np.int64]
-    """Tokens of each row as the whole model would see them, shape (N,): they decide the batches."""
+    """Tokens of each row in the input of the whole model, shape (N,); they decide the batches."""
     identity: str = ""
 
     @cached_property
@@ -65,14 +65,16 @@ class FrozenOutputInputs:
         return int(self.widths.max())
 
     def used_ids(self) -> None:
-        """None: the embeddings are part of the cached prefix."""
+        """Return None: the embeddings are below the stored output."""
 
     def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
-        """`inputs_embeds` of shape (B, T, H) and `attention_mask` of shape (B, T)."""
+        """Return `inputs_embeds` of shape (B, T, H) and `attention_mask` of shape (B, T)."""
         widths = self.widths[rows]
         column = np.arange(padded_width(widths, multiple, self._widest))
         real = column < widths[:, None]  # (B, T)
-        index = np.where(real, self.starts[rows][:, None] + column, 0)  # padding points at any state: it is masked
+        index = np.where(
+            real, self.starts[rows][:, None] + column, 0
+        )  # padding may point at any state, as it is masked
         return {
             "inputs_embeds": self.states[torch.from_numpy(index)],
             "attention_mask": torch.from_numpy(real.astype(np.int64)),
@@ -81,14 +83,14 @@ class FrozenOutputInputs:
 
 @dataclass(frozen=True)
 class FrozenOutputStore:
-    """Where outputs of frozen layers are kept, and what they belong to.
+    """The cache folder of frozen layers' outputs, and what an output depends on.
 
     Args:
         folder: the cache.
-        weights: identity of the frozen weights.
-        data: identity of data set and tokenizer.
+        weights: fingerprint of the frozen weights.
+        data: fingerprint of data set and tokenizer.
         precision: `fp32` or `bf16`.
-        device: where to compute.
+        device: the device that computes.
     """
 
     folder: Path
@@ -98,12 +100,12 @@ class FrozenOutputStore:
     device: torch.device
 
     def get(self, model: PreTrainedModel, split: Split, count: int) -> Split | str:
-        """The split as the output of the lowest `count` layers, or the reason why that is not possible.
+        """Return the split as the output of the lowest `count` layers, or the reason why that is not possible.
 
         Args:
             model: the whole model, its lowest layers frozen.
             split: the same rows as token ids.
-            count: frozen layers, 1 to the depth.
+            count: number of frozen layers, 1 to all.
         """
         lengths = split.inputs.lengths
         if lengths.sum() * model.config.hidden_size * 4 > LARGEST_BYTES:
@@ -114,7 +116,7 @@ class FrozenOutputStore:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{count}.lock"):
                 if not is_whole(file):
-                    tensors = none_if_out_of_memory(lambda: self._tensors(model, split.inputs, count, folder))
+                    tensors = none_if_out_of_memory(lambda: self._to_store(model, split.inputs, count, folder))
                     if tensors is None:
                         return "memory has no room for it"
                     for unused in longest_unused(self.folder.glob("*/*.safetensors"), CACHE_BYTES):
@@ -122,7 +124,7 @@ class FrozenOutputStore:
                     write_file(file, lambda into: save_tensors(tensors, into))
         stored = _load(file, lengths)
         return (
-            "through it the logits are not those of the whole model" if stored is None else Split(stored, split.labels)
+            "with it the logits differ from those of the whole model" if stored is None else Split(stored, split.labels)
         )
 
     def _key(self, split: Split) -> str:
@@ -130,28 +132,28 @@ class FrozenOutputStore:
         facts += [self.device.type, split.inputs.identity]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
-    def _tensors(
+    def _to_store(
         self, model: PreTrainedModel, inputs: Inputs, count: int, folder: Path
     ) -> dict[str, torch.Tensor] | None:
-        """What to store; nothing in it where the output cannot be reused, None where memory has no room."""
+        """Return the tensors to store: empty if the output cannot be reused, None if memory has no room."""
         try:
             states = self._compute(model, inputs, count, folder)
-            return None if states is None else self._narrowed(model, inputs, states, count)
-        except Exception as error:  # the code of an encoder that cannot go on from a layer's output raises anything
+            return None if states is None else self._first_tokens_or_all(model, inputs, states, count)
+        except Exception as error:  # an encoder that cannot continue from a layer's output may raise any exception
             if out_of_memory(error):
                 raise
             return {}
 
     def _compute(self, model: PreTrainedModel, inputs: Inputs, count: int, folder: Path) -> torch.Tensor | None:
-        """Output of layer `count`, shape (sum of lengths, H), from the deepest shallower output there is.
+        """Return the output of layer `count`, shape (sum of lengths, H); None if memory has no room for a single row.
 
-        None where memory has no room for a single row.
+        The computation starts from the stored output of the highest layer below `count`, if there is one.
         """
         depths = [int(file.stem) for file in folder.glob("*.safetensors") if is_whole(file)]
         start = max((depth for depth in depths if depth < count), default=0)
-        shallower = _load(folder / f"{start}.safetensors", inputs.lengths) if start else None
-        source: Inputs = shallower or inputs
-        part = layers_between(model, start if shallower else 0, count).base_model.eval()
+        lower = _load(folder / f"{start}.safetensors", inputs.lengths) if start else None
+        source: Inputs = lower or inputs
+        part = layers_between(model, start if lower else 0, count).base_model.eval()
         caught: list[torch.Tensor] = []
         hook = layers_of(model)[count - 1].register_forward_hook(
             lambda module, given, output: caught.append(output[0] if isinstance(output, tuple) else output)
@@ -160,7 +162,7 @@ class FrozenOutputStore:
         states: torch.Tensor | None = None
 
         def compute(rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-            """Hidden states, shape (B, T, H), and which of their tokens are real, shape (B, T)."""
+            """Return hidden states, shape (B, T, H), and which of their tokens are real, shape (B, T)."""
             caught.clear()
             batch = {name: tensor.to(self.device) for name, tensor in source.batch(rows).items()}
             with torch.inference_mode(), autocast(self.precision, self.device), kernels(self.device):
@@ -183,12 +185,12 @@ class FrozenOutputStore:
         assert states is not None  # a split is never empty
         return states
 
-    def _narrowed(
+    def _first_tokens_or_all(
         self, model: PreTrainedModel, inputs: Inputs, states: torch.Tensor, count: int
     ) -> dict[str, torch.Tensor]:
-        """What to store: first tokens alone where all layers are frozen and the head reads no others.
+        """Return the tensors to store: only first tokens if all layers are frozen and the head reads no others.
 
-        Nothing at all where the logits are not those of the whole model.
+        The result is empty if the logits differ from those of the whole model.
         """
         lengths = inputs.lengths
         all_frozen = count == len(layers_of(model))
@@ -207,9 +209,9 @@ class FrozenOutputStore:
 
 
 def _load(file: Path, lengths: NDArray[np.int64]) -> FrozenOutputInputs | None:
-    """A stored output, or None where the file says that there is none to be had."""
+    """Return a stored output; None if the file is empty, which means that the output cannot be reused."""
     if time.time() - file.stat().st_mtime > TOUCH_SECONDS:
-        file.touch()  # its age is the time since its last use
+        file.touch()  # the modification time marks the last use
     with safe_open(file, framework="pt") as stored:
         if "states" not in stored.keys():  # noqa: SIM118  (not a mapping)
             return None

@@ -1,7 +1,7 @@
-"""A few rows through the frozen layers as training computes them: proof that their output may be stored.
+"""Checks on a few rows whether the output of a model's frozen layers may be stored and reused.
 
-A stored output is exact only while no weight that trains lies below it, the layers give it whatever a row is batched
-with, and it stays the same while the stage trains. Each is looked at on the model itself.
+A stored output is exact only under three conditions: it depends on no weight that trains, it does not depend on the
+other rows of the batch, and it does not change while the stage trains. Each condition is checked on the model itself.
 """
 
 import numpy as np
@@ -21,18 +21,18 @@ from trainable.progress import Setting
 
 SAMPLE_ROWS = 8
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
-"""Largest difference between two ways of computing the same, as a share of the largest value: rounding, no more."""
+"""Largest difference that rounding may make between two ways to compute the same, as a share of the largest value."""
 
 
 class FrozenOutputCheck:
-    """The output of a model's frozen layers for some rows, now and as it was when this was made.
+    """Computes the output of a model's frozen layers for some rows at creation, and compares it later.
 
     Args:
         model: the whole model; it is left in training mode.
         frozen: its frozen modules.
         inputs: the rows of the training split, as token ids.
-        count: frozen layers, 1 to the depth.
-        setting: device and arithmetic.
+        count: number of frozen layers, 1 to all.
+        setting: device and precision.
     """
 
     def __init__(
@@ -42,27 +42,27 @@ class FrozenOutputCheck:
         self._rows = sample_rows(inputs.lengths)
         self._batch = inputs.batch(self._rows, PADDED_TO[setting.device.type])
         states = self._run()
-        self._first = states.detach()
-        self.trained_below = _weights_of(states, model) if states.requires_grad else []
-        """Names of the weights that train and that the output depends on."""
+        self._at_creation = states.detach()
+        self.trained_below = _trained_weights_below(states, model) if states.requires_grad else []
+        """Names of the trained weights on which the output depends; empty if the output may be stored."""
 
-    def agrees(self, stored: Inputs) -> bool:
-        """Whether the stored output of all rows, or of their first tokens, is that of the probe."""
+    def matches(self, stored: Inputs) -> bool:
+        """Return whether the stored output, of all tokens or of the first ones, equals the model's own."""
         batch = stored.batch(self._rows)
-        there = batch["attention_mask"].bool()  # (B, T)
-        for row, states in enumerate(self._first.float().cpu()):  # (T, H), padded on either side
-            expected = states[self._batch["attention_mask"][row].bool()][: int(there[row].sum())]
-            difference = (batch["inputs_embeds"][row][there[row]].float() - expected).abs().max()
+        real = batch["attention_mask"].bool()  # (B, T)
+        for row, states in enumerate(self._at_creation.float().cpu()):  # (T, H), padded on either side
+            expected = states[self._batch["attention_mask"][row].bool()][: int(real[row].sum())]
+            difference = (batch["inputs_embeds"][row][real[row]].float() - expected).abs().max()
             if not difference <= TOLERANCE[self._setting.precision] * expected.abs().max():
                 return False
         return True
 
-    def stays(self) -> bool:
-        """Whether the output is still the same, to the bit."""
-        return torch.equal(self._run(), self._first)
+    def is_unchanged(self) -> bool:
+        """Return whether the output is still the same, bit for bit."""
+        return torch.equal(self._run(), self._at_creation)
 
     def _run(self) -> torch.Tensor:
-        """Output of the last frozen layer, shape (B, T, H); empty where that layer is not called as a module."""
+        """Return the output of the last frozen layer, shape (B, T, H); empty if the layer is not called as a module."""
 
         def stop(module: nn.Module, given: object, output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
             raise _ReachedError(output[0] if isinstance(output, tuple) else output)
@@ -80,14 +80,15 @@ class FrozenOutputCheck:
         return torch.empty(0)
 
 
-def _weights_of(states: torch.Tensor, model: PreTrainedModel) -> list[str]:
+def _trained_weights_below(states: torch.Tensor, model: PreTrainedModel) -> list[str]:
+    """Return the names of the trained weights on which `states` depends."""
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     gradients = torch.autograd.grad(states.sum(), list(trained.values()), allow_unused=True)
     return [name for name, gradient in zip(trained, gradients, strict=True) if gradient is not None]
 
 
 class _ReachedError(Exception):
-    """Ends a forward pass at the layer whose output is wanted."""
+    """Ends a forward pass at the layer whose output is needed."""
 
     def __init__(self, states: torch.Tensor) -> None:
         super().__init__()
@@ -95,6 +96,6 @@ class _ReachedError(Exception):
 
 
 def sample_rows(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows that stand for all: `SAMPLE_ROWS` at most, the shortest and the longest among them."""
+    """Return at most `SAMPLE_ROWS` row numbers with lengths spread from the shortest to the longest row."""
     order = np.argsort(lengths, kind="stable")
     return order[np.linspace(0, len(order) - 1, min(SAMPLE_ROWS, len(order))).astype(np.int64)]

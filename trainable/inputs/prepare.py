@@ -1,4 +1,4 @@
-"""Data sets as token ids: read, checked and tokenised once, and kept for the trials that follow."""
+"""Data sets as token ids: read, checked and tokenised once, then kept for later trials."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from trainable.store.files import write_file
 from trainable.workspace import Workspace
 
 _TRIED_TOKENS = 8
-"""To how many tokens the two texts are cut that show whether an encoder takes what its tokenizer gives."""
-_FORMAT = 1  # of the cache file; raise it when what stands in there changes
+"""Padding length of the two rows on which an encoder is tried with the output of its tokenizer."""
+_FORMAT = 1  # of the cache file; increase it when the content of the file changes
 
 
 @dataclass(frozen=True)
@@ -45,41 +45,41 @@ class Encoded:
 
     tokens: Tokens
     labels: NDArray[np.int64]
-    """(N,), index into the label names."""
+    """Index into the label names, shape (N,)."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set as a trial needs it; the texts are gone."""
+    """A data set as a trial needs it, without its texts."""
 
     splits: dict[str, Encoded]
-    """`train`, `validation` and, where there is one, `test`."""
+    """`train`, `validation` and, if there is one, `test`."""
     label_names: tuple[str, ...]
     name: str
     fingerprint: str
-    """SHA-256 (hex) over data and tokenizer, and how this version keeps token ids."""
+    """SHA-256 (hex) over data, tokenizer and the format in which this version keeps token ids."""
     data_fingerprint: str
-    """The same over texts, labels, label names and the split alone."""
+    """SHA-256 (hex) over texts, labels, label names and the split only."""
     tokenizer_fingerprint: str
-    """The same over what decides the ids of a text alone."""
+    """SHA-256 (hex) over the parts of the tokenizer that decide a text's ids only."""
     text_columns: tuple[str, ...]
     notes: tuple[str, ...]
-    """What is worth knowing of the data and no error."""
+    """Facts about the data that are worth knowing and no error, one sentence each."""
     warnings: tuple[str, ...]
-    """What a person should look at before a sweep is run on them."""
+    """Problems of the data that a person should look at before a sweep, one sentence each."""
 
 
 def prepare(dataset: Dataset, encoder_folder: str, roots: Sequence[Path], cache: Path | None = None) -> Prepared:
-    """Read, check and tokenise a data set; a second call with unchanged files costs nothing.
+    """Read, check and tokenise a data set; a second call with unchanged files takes almost no time.
 
     Args:
         dataset: the settings of the data.
         encoder_folder: a folder, or a hub name, with the tokenizer.
-        roots: where relative file names are looked up.
-        cache: a folder in which token ids are kept for other processes.
+        roots: folders in which relative file names are looked up.
+        cache: folder in which token ids are kept for other processes.
 
     Raises:
-        ConfigError: with everything that is wrong with the data, or why the tokenizer cannot be used.
+        ConfigError: lists all mistakes in the data, or says why the tokenizer cannot be used.
     """
     files = [*find_files(dataset, roots).values(), Path(encoder_folder)]
     stamps = tuple(stamp for path in files for stamp in _stamps(path))
@@ -87,36 +87,36 @@ def prepare(dataset: Dataset, encoder_folder: str, roots: Sequence[Path], cache:
 
 
 def stage_data(config: TrialConfig, stage: Stage, workspace: Workspace) -> Prepared:
-    """A stage's data as token ids, from the cache where they have been prepared before.
+    """Return a stage's data as token ids, from the cache if they are in it.
 
     Raises:
-        ConfigError: with everything that is wrong with the data.
+        ConfigError: lists all mistakes in the data.
     """
     return prepare(config.dataset_of(stage), name_or_path(config.encoder), workspace.roots, workspace.cache / "tokens")
 
 
 def subset(labels: NDArray[np.int64], rows: int | None, seed: int) -> NDArray[np.int64]:
-    """Choose rows so that every class keeps its share, and fewer rows are always among more.
+    """Choose rows so that every class keeps its share, and a smaller choice is part of every larger one.
 
-    One row of every class comes first, then each class in proportion.
+    One row of every class is chosen first, then rows of each class in proportion.
 
     Args:
-        labels: (N,) class of each row.
-        rows: how many to choose; none means all.
-        seed: decides which.
+        labels: class of each row, shape (N,).
+        rows: number of rows to choose; None means all.
+        seed: decides which rows are chosen.
 
     Returns:
         The chosen rows, ascending.
 
     Raises:
-        ConfigError: where there are fewer rows than that.
+        ConfigError: if there are fewer rows.
     """
     if rows is None:
         return np.arange(len(labels))
     if rows > len(labels):
-        raise ConfigError(f"train_rows: {rows} is more than the {len(labels)} training rows there are; lower it")
+        raise ConfigError(f"train_rows: {rows} is more than the {len(labels)} training rows; lower it")
     rng = np.random.default_rng(seed)
-    due = np.empty(len(labels))  # share of the whole at which a row's turn comes
+    due = np.empty(len(labels))  # share of all rows at which each row is chosen
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
         due[members] = (np.arange(len(members)) + 0.5) / len(members)
@@ -126,7 +126,7 @@ def subset(labels: NDArray[np.int64], rows: int | None, seed: int) -> NDArray[np
 
 
 def _stamps(path: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of each file there, to notice that one was changed while this process runs."""
+    """Return name, size and modification time of each file, to notice a change while this process runs."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] if path.exists() else []
     return [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
@@ -138,7 +138,7 @@ def _prepare(
     splits = read_splits(Dataset.model_validate_json(dataset), roots)
     tokenizer = load_tokenizer(encoder_folder)
     check_embeddings(encoder_folder, tokenizer, load_config(encoder_folder), len(splits.text_columns))
-    fingerprint = hashlib.sha256((splits.fingerprint + _fingerprint(tokenizer)).encode()).hexdigest()
+    fingerprint = hashlib.sha256((splits.fingerprint + _versioned_fingerprint(tokenizer)).encode()).hexdigest()
     tables = splits.by_name()
     file = _file(cache, fingerprint) if cache else None
     tokens = _load(file, list(tables)) if file else None
@@ -163,7 +163,7 @@ def _prepare(
 
 
 def cached_tokens(workspace: Workspace, fingerprint: str, split: str) -> Tokens | None:
-    """The token ids of a data set of that fingerprint, if the cache has them still; its files need not be there."""
+    """Return the token ids of the data set with this fingerprint if the cache has them; the data files are not read."""
     tokens = _load(_file(workspace.cache / "tokens", fingerprint), [split])
     return tokens[split] if tokens else None
 
@@ -172,26 +172,29 @@ def _file(cache: Path, fingerprint: str) -> Path:
     return cache / f"tokens-{fingerprint}.safetensors"
 
 
-def _fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 (hex) over everything that decides the ids of a text, the library's version among it."""
-    known = [_FORMAT, tokenizers.__version__, *_state(tokenizer)]
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+def _versioned_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the SHA-256 (hex) over all that decides a text's ids, with the version of the library."""
+    facts = [_FORMAT, tokenizers.__version__, *_state(tokenizer)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 (hex) over what a tokenizer is, whatever version of the library runs it."""
+    """Return the SHA-256 (hex) over all that decides a text's ids, without the version of the library."""
     return hashlib.sha256(json.dumps(_state(tokenizer), sort_keys=True).encode()).hexdigest()
 
 
 def _state(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
+    """Return the parts of a tokenizer that decide a text's ids, as JSON values."""
     content = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else {}
-    state = {key: value for key, value in content.items() if key not in ("truncation", "padding")}  # set by each call
+    state = {
+        key: value for key, value in content.items() if key not in ("truncation", "padding")
+    }  # these two depend on the last call
     sides = [tokenizer.padding_side, tokenizer.truncation_side, tokenizer.pad_token_id, tokenizer.pad_token_type_id]
     return [sides, list(tokenizer.model_input_names), state]
 
 
 def _save(file: Path, tokens: Mapping[str, Tokens]) -> None:
-    """Write a cache file that appears whole or not at all."""
+    """Write a cache file atomically."""
     arrays = {
         f"{split}.{i}.{part}": torch.from_numpy(array)
         for split, those in tokens.items()
@@ -200,12 +203,12 @@ def _save(file: Path, tokens: Mapping[str, Tokens]) -> None:
     }
     template = json.dumps(asdict(tokens["train"].template))
     head = json.dumps({"template": template, "digest": digest_of(arrays, template)})
-    # One entry, for safetensors writes several in any order.
+    # A single entry, since safetensors writes several entries in any order.
     write_file(file, lambda into: save_file(arrays, into, metadata={"head": head}))
 
 
 def _load(file: Path, splits: Sequence[str]) -> dict[str, Tokens] | None:
-    """The tokens in a cache file, memory-mapped; none where there is no file, or a damaged one."""
+    """Return the tokens in a cache file, memory-mapped; None if the file is missing or damaged."""
     try:
         with safe_open(file, framework="pt") as stored:
             head = json.loads((stored.metadata() or {}).get("head", "{}"))

@@ -1,4 +1,4 @@
-"""What a stage feeds its model: token ids of the chosen rows, truncated and padded as the stage says."""
+"""Token ids as the input of a model: the chosen rows, truncated and padded by the stage's settings."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,13 +20,15 @@ class TokenInputs:
 
     tokens: Tokens
     rows: NDArray[np.int64]
-    """Which rows of the split take part, shape (N,)."""
+    """The rows of the split that are used, shape (N,)."""
     padding_length: int
+    """Tokens to which rows are truncated."""
     fixed: bool
+    """Whether every batch is padded to `padding_length`."""
 
     @cached_property
     def identity(self) -> str:
-        """The content: splits of one data set may have as many rows as each other, and as long ones."""
+        """A digest of the content, since two splits may have the same number of rows with the same lengths."""
         return self.tokens.digest(self.rows, self.padding_length)
 
     @cached_property
@@ -35,17 +37,17 @@ class TokenInputs:
         return self.tokens.lengths(self.padding_length)[self.rows]
 
     def used_ids(self) -> NDArray[np.int64]:
-        """The ids that occur in these rows, ascending."""
+        """Return the token ids that occur in these rows, ascending."""
         return self.tokens.used_ids(self.rows, self.padding_length)
 
     def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
-        """`input_ids`, `attention_mask` and, where the tokenizer has them, `token_type_ids`, shape (B, T)."""
+        """Return `input_ids`, `attention_mask` and, if the tokenizer has them, `token_type_ids`, shape (B, T)."""
         width = self.padding_length if self.fixed else padded_width(self.lengths[rows], multiple, self.padding_length)
         return self.tokens.batch(self.rows[rows], self.padding_length, width)
 
 
 def token_inputs(encoded: Encoded, stage: Stage, rows: NDArray[np.int64] | None = None) -> Split:
-    """A split, or some rows of it, ready for a stage."""
+    """Return a split, or some rows of it, as the input of a stage."""
     rows = np.arange(len(encoded.labels)) if rows is None else rows
     inputs = TokenInputs(encoded.tokens, rows, stage.padding_length, stage.padding == "fixed")
     return Split(inputs, encoded.labels[rows])

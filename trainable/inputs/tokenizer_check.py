@@ -1,4 +1,4 @@
-"""What a tokenizer makes unreadable: tokens that it does not know, and texts that become the same tokens."""
+"""Checks what a tokenizer loses of the texts: unknown tokens, and different texts that become the same tokens."""
 
 from __future__ import annotations
 
@@ -15,30 +15,31 @@ from trainable.data.message_text import quoted
 from trainable.inputs.tokens import Tokens
 
 WARN_FROM = 0.05
-_LOOKED_AT = 1000  # texts with unknown tokens, in which their words are counted
-_WORDS = 5
+"""Share of unknown tokens, or of merged rows, from which a warning is given."""
+_SAMPLED_TEXTS = 1000  # at most this many texts with unknown tokens are searched for the most frequent unknown words
+_NAMED_WORDS = 5
 
 
 @dataclass(frozen=True)
 class TokenizerCheck:
-    """How much of the texts of a data set reaches the encoder."""
+    """How much of the texts of a data set the tokenizer loses."""
 
     unknown: float
-    """Share of the tokens, special ones left out, that the tokenizer does not know."""
+    """Share of the tokens that the tokenizer does not know, 0 to 1; special tokens are not counted."""
     merged: float
-    """Share of the rows whose tokens are those of a row with another text."""
+    """Share of the rows that have the same tokens as a row with another text, 0 to 1."""
     words: tuple[str, ...]
-    """The most frequent of what the unknown tokens stand for."""
+    """The most frequent words that became unknown tokens."""
 
     def warning(self) -> str | None:
-        """A sentence from `WARN_FROM` on."""
+        """Return a warning in one sentence; None if both shares are below `WARN_FROM`."""
         if max(self.unknown, self.merged) < WARN_FROM:
             return None
         merged = f"{self.merged:.1%} of the rows become the same tokens as a row with another text"
         if self.unknown < WARN_FROM:
             return (
-                f"tokenizer: {merged}: it drops what they differ in, such as case or unknown characters; "
-                "choose another encoder if that matters"
+                f"tokenizer: {merged}: the tokenizer drops what distinguishes them, such as case or unknown "
+                "characters; choose another encoder if that matters"
             )
         words = ", ".join(map(quoted, self.words))
         return (
@@ -50,36 +51,37 @@ class TokenizerCheck:
 def check_tokenizer(
     tokenizer: PreTrainedTokenizerBase, tables: Mapping[str, Examples], tokens: Mapping[str, Tokens]
 ) -> TokenizerCheck:
-    """Look at all texts of a data set.
+    """Check all texts of a data set.
 
     Args:
-        tokenizer: that made the tokens.
-        tables: the splits.
-        tokens: of each split, uncut.
+        tokenizer: the tokenizer that made the tokens.
+        tables: the rows of each split.
+        tokens: the tokens of each split, not truncated.
     """
     ids = [sequence.ids for those in tokens.values() for sequence in those.sequences]
     unknown = sum(int((part == tokenizer.unk_token_id).sum()) for part in ids if tokenizer.unk_token_id is not None)
     return TokenizerCheck(
         unknown / max(1, sum(map(len, ids))),
         _merged(tables, tokens) / max(1, sum(map(len, tables.values()))),
-        tuple(_words(tokenizer, tables, tokens)) if unknown else (),
+        tuple(_unknown_words(tokenizer, tables, tokens)) if unknown else (),
     )
 
 
 def _merged(tables: Mapping[str, Examples], tokens: Mapping[str, Tokens]) -> int:
+    """Count the rows that have the same tokens as a row with another text."""
     rows: Counter[bytes] = Counter()
-    text: dict[bytes, TextPair] = {}
-    several: set[bytes] = set()
+    first_text: dict[bytes, TextPair] = {}
+    with_several_texts: set[bytes] = set()
     for split, table in tables.items():
         for digest, key in zip(_digests(tokens[split]), table.text_pairs(), strict=True):
             rows[digest] += 1
-            if text.setdefault(digest, key) != key:
-                several.add(digest)
-    return sum(rows[digest] for digest in several)
+            if first_text.setdefault(digest, key) != key:
+                with_several_texts.add(digest)
+    return sum(rows[digest] for digest in with_several_texts)
 
 
 def _digests(tokens: Tokens) -> Iterator[bytes]:
-    """A hash of the ids of each row."""
+    """Yield a hash of the token ids of each row."""
     offsets = [sequence.offsets.tolist() for sequence in tokens.sequences]
     for row in range(len(tokens)):
         digest = blake2b(digest_size=16)
@@ -89,11 +91,12 @@ def _digests(tokens: Tokens) -> Iterator[bytes]:
         yield digest.digest()
 
 
-def _words(
+def _unknown_words(
     tokenizer: PreTrainedTokenizerBase, tables: Mapping[str, Examples], tokens: Mapping[str, Tokens]
 ) -> Iterator[str]:
+    """Yield the most frequent words that became unknown tokens, most frequent first."""
     texts = [text for split, table in tables.items() for text in _with_unknown(tokenizer, table, tokens[split])]
-    chosen = texts[:: -(-len(texts) // _LOOKED_AT)]
+    chosen = texts[:: -(-len(texts) // _SAMPLED_TEXTS)]
     encoded = tokenizer(chosen, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     counts = Counter(
         text[start:end].strip()
@@ -101,10 +104,11 @@ def _words(
         for token, (start, end) in zip(ids, spans, strict=True)
         if token == tokenizer.unk_token_id
     )
-    yield from (word for word, _ in counts.most_common(_WORDS))
+    yield from (word for word, _ in counts.most_common(_NAMED_WORDS))
 
 
 def _with_unknown(tokenizer: PreTrainedTokenizerBase, table: Examples, tokens: Tokens) -> Iterator[str]:
+    """Yield the texts that have an unknown token."""
     columns = [table.text] if table.text_b is None else [table.text, table.text_b]
     for column, sequence in zip(columns, tokens.sequences, strict=True):
         places = np.flatnonzero(sequence.ids == tokenizer.unk_token_id)

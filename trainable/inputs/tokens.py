@@ -1,7 +1,7 @@
-"""Texts as token ids: tokenised once without special tokens, then cut, framed and padded for any padding length.
+"""Texts as token ids: tokenised once without special tokens, later truncated and padded for any padding length.
 
-The result equals `tokenizer(text, text_b, truncation=True, max_length=..., padding=...)`. Legend: N rows of the
-table, B rows of a batch, T tokens of the longest of these.
+The result equals `tokenizer(text, text_b, truncation=True, max_length=..., padding=...)`. Shapes: N rows of the table,
+B rows of a batch, T tokens of the longest row in the batch.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from transformers import PreTrainedTokenizerBase
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
 
-_CHUNK = 4096  # texts tokenised at a time, so that their ids never stand in Python lists all at once
-_ALL = 2**40  # tokens, more than any row has
-_PROBED = 24  # rows on which the assembly is compared with the tokenizer's own
+_CHUNK = 4096  # texts tokenised at a time: Python lists of all ids would take much memory
+_NO_LIMIT = 2**40  # tokens, more than any row has
+_COMPARED_ROWS = 24  # rows whose encoding here is compared with the tokenizer's own
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One stretch of an encoded row: a special token, or the tokens of a text."""
+    """One part of an encoded row: a special token, or the tokens of a text."""
 
     token: int | None
-    """The special token's id; none for the tokens of a text."""
+    """The id of the special token; None for the tokens of a text."""
     sequence: int
-    """Which text: 0 or 1; only read where `token` is none."""
+    """The number of the text, 0 or 1; only used if `token` is None."""
     kind: int
-    """The token type of this stretch."""
+    """The token type id of this part."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """How a tokenizer frames one text or a pair of texts, and how it pads and cuts."""
+    """Where a tokenizer puts special tokens around one text or a pair, and on which side it pads and truncates."""
 
     pieces: tuple[Piece, ...]
     pad_id: int
@@ -50,17 +50,17 @@ class Template:
 
     @property
     def specials(self) -> int:
-        """Special tokens in every row."""
+        """Number of special tokens in every row."""
         return sum(piece.token is not None for piece in self.pieces)
 
 
 @dataclass(frozen=True)
 class Ragged:
-    """N lists of token ids, one after the other; both arrays may be memory-mapped."""
+    """N lists of token ids of different lengths, concatenated; both arrays may be memory-mapped."""
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
-    """(N + 1,), where each list begins in `ids`, and the end."""
+    """Shape (N + 1,): where each list begins in `ids`, and the end of the last one."""
 
 
 @dataclass(frozen=True)
@@ -68,28 +68,28 @@ class Tokens:
     """The ids of N texts or pairs of texts, without special tokens."""
 
     sequences: tuple[Ragged, ...]
-    """One for texts, two for pairs."""
+    """One for single texts, two for pairs."""
     template: Template
 
     def __len__(self) -> int:
-        """N."""
+        """Return N."""
         return len(self.sequences[0].offsets) - 1
 
     def lengths(self, padding_length: int) -> NDArray[np.int64]:
-        """Tokens of every row, (N,), special ones included, after truncation to `padding_length`."""
+        """Return the tokens of every row, shape (N,), special ones included, after truncation to `padding_length`."""
         cut = self._cut(np.arange(len(self)), padding_length)  # (sequences, N)
         return np.asarray(cut.sum(axis=0) + self.template.specials, dtype=np.int64)
 
     def batch(self, rows: NDArray[np.int64], padding_length: int, width: int | None = None) -> dict[str, torch.Tensor]:
-        """Assemble rows as the encoder takes them.
+        """Return rows as the input of the encoder.
 
         Args:
-            rows: (B,) 0-based.
+            rows: row numbers from 0, shape (B,).
             padding_length: tokens to which a row is truncated.
-            width: T, at least what the longest row has; that where none is given.
+            width: T, at least the length of the longest row, which is the default.
 
         Returns:
-            `input_ids`, `attention_mask` and, where the tokenizer gives them, `token_type_ids`: int64, (B, T).
+            `input_ids`, `attention_mask` and, if the tokenizer gives them, `token_type_ids`: int64, shape (B, T).
         """
         cut = self._cut(rows, padding_length)  # (sequences, B)
         totals = cut.sum(axis=0) + self.template.specials  # (B,)
@@ -116,14 +116,14 @@ class Tokens:
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def used_ids(self, rows: NDArray[np.int64], padding_length: int) -> NDArray[np.int64]:
-        """The ids that occur in rows, special tokens and padding among them, ascending."""
+        """Return the ids that occur in these rows, ascending, with special tokens and padding."""
         cut = self._cut(rows, padding_length)
         texts = [self._slices(sequence, rows, length) for sequence, length in enumerate(cut)]
         frame = [piece.token for piece in self.template.pieces if piece.token is not None]
         return np.unique(np.concatenate([*texts, [self.template.pad_id, *frame]])).astype(np.int64)
 
     def digest(self, rows: NDArray[np.int64], padding_length: int) -> str:
-        """SHA-256 (hex) over the ids of rows in their order, after truncation; the special tokens are left out."""
+        """Return the SHA-256 (hex) of these rows' ids, in order, after truncation and without special tokens."""
         cut = self._cut(rows, padding_length)
         digest = hashlib.sha256(cut.tobytes())
         for sequence, length in enumerate(cut):
@@ -131,14 +131,14 @@ class Tokens:
         return digest.hexdigest()
 
     def _slices(self, sequence: int, rows: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int32]:
-        """The first (or, cutting left, last) `length` ids of each row's text, one after the other."""
+        """Return the first `length` ids of each row's text, concatenated; the last ones if the left side is cut."""
         ragged = self.sequences[sequence]
         start = ragged.offsets[rows + 1] - length if self.template.cuts_left else ragged.offsets[rows]
         within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
         return np.asarray(ragged.ids[np.repeat(start, length) + within], dtype=np.int32)
 
     def _cut(self, rows: NDArray[np.int64], padding_length: int) -> NDArray[np.int64]:
-        """Ids that are left of each text after truncation, (sequences, B)."""
+        """Return how many ids of each text are kept after truncation, shape (sequences, B)."""
         room = padding_length - self.template.specials
         if room < 0:
             raise ConfigError(
@@ -150,9 +150,9 @@ class Tokens:
 
 
 def _longest_first(whole: NDArray[np.int64], room: int) -> NDArray[np.int64]:
-    """The lengths that `truncation=True` leaves of pairs, (2, B), as the `tokenizers` library rounds them."""
+    """Return the lengths of pairs after `truncation=True`, shape (2, B), rounded as the `tokenizers` library does."""
     short, long = whole.min(axis=0), whole.max(axis=0)
-    halves = short > room - short  # both are cut, the longer one gets the odd token
+    halves = short > room - short  # both texts are cut; the longer one keeps the odd token
     new_short = np.where(halves, room // 2, short)
     new_long = np.where(halves, room // 2 + room % 2, room - short)
     first_longer = whole[0] > whole[1]
@@ -164,22 +164,22 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, table: Examples) -> Tokens:
     """Tokenise a table once, for all padding lengths.
 
     Raises:
-        ConfigError: where the tokenizer cannot pad, or does more than framing the texts with special tokens.
+        ConfigError: if the tokenizer cannot pad, or does more than adding special tokens around the texts.
     """
     columns = [table.text] if table.text_b is None else [table.text, table.text_b]
     template = _template(tokenizer, len(columns))
     tokens = Tokens(tuple(_ids(tokenizer, column) for column in columns), template)
-    _check_some(tokens)
+    _check_not_empty(tokens)
     _compare(tokenizer, table, tokens)
     return tokens
 
 
-def _check_some(tokens: Tokens) -> None:
-    """Refuse rows of which nothing is left: attention over no token at all is not a number."""
-    if bare := int((tokens.lengths(_ALL) == 0).sum()):
+def _check_not_empty(tokens: Tokens) -> None:
+    """Refuse rows without any token: attention over no token gives nan."""
+    if empty := int((tokens.lengths(_NO_LIMIT) == 0).sum()):
         raise ConfigError(
-            f"encoder: its tokenizer makes no token of {bare} row{'' if bare == 1 else 's'} and adds no special ones; "
-            "remove them (`empty: drop` where the text is empty), or choose another encoder"
+            f"encoder: its tokenizer makes no token of {empty} row{'' if empty == 1 else 's'} and adds no special "
+            "ones; remove these rows (`empty: drop` if their text is empty), or choose another encoder"
         )
 
 
@@ -199,10 +199,10 @@ def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
 
 
 def _template(tokenizer: PreTrainedTokenizerBase, sequences: int) -> Template:
-    """Find the special tokens by encoding a letter, or a pair of letters."""
+    """Find the special tokens by encoding one letter, or a pair of letters."""
     if not tokenizer.is_fast:
         raise ConfigError(
-            f"encoder: its tokenizer ({type(tokenizer).__name__}) is not one of the `tokenizers` "
+            f"encoder: its tokenizer ({type(tokenizer).__name__}) is not from the `tokenizers` "
             "library; choose an encoder with a tokenizer.json"
         )
     if tokenizer.pad_token_id is None:
@@ -230,8 +230,8 @@ def _template(tokenizer: PreTrainedTokenizerBase, sequences: int) -> Template:
 
 
 def _compare(tokenizer: PreTrainedTokenizerBase, table: Examples, tokens: Tokens) -> None:
-    """Refuse a tokenizer whose own encoding of the first rows is another one."""
-    rows = np.arange(min(_PROBED, len(table)))
+    """Refuse a tokenizer whose own encoding of the first rows differs from the one made here."""
+    rows = np.arange(min(_COMPARED_ROWS, len(table)))
     texts: list[Any] = [column[: len(rows)] for column in (table.text, table.text_b) if column is not None]
     fewest = tokens.template.specials + 1
     for length in (fewest, fewest + 4, 64) if len(rows) else ():
@@ -240,7 +240,7 @@ def _compare(tokenizer: PreTrainedTokenizerBase, table: Examples, tokens: Tokens
         for name, tensor in ours.items():
             if tensor.tolist() != theirs[name]:
                 raise ConfigError(
-                    f"encoder: its tokenizer ({type(tokenizer).__name__}) frames or truncates texts in "
-                    f"a way that is not supported ({name} differ at padding_length {length}); "
+                    f"encoder: its tokenizer ({type(tokenizer).__name__}) adds special tokens or truncates "
+                    f"in a way that is not supported ({name} differ at padding_length {length}); "
                     "choose another encoder"
                 )

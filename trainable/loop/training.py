@@ -75,7 +75,7 @@ class StageTraining:
         validation = store.get(self.model, self.validation, count) if isinstance(train, Split) else train
         if not isinstance(train, Split) or not isinstance(validation, Split):
             return str(validation)
-        if not probe.agrees(train.inputs):
+        if not probe.matches(train.inputs):
             return "it depends on how far a text is padded"
         self._whole = self.steps.network, self.steps.train, self.validation
         self._probe, self._unproven = probe, CHECKED_STEPS
@@ -93,7 +93,7 @@ class StageTraining:
         The steps up to here were exact: each began while they did.
         """
         assert self._probe is not None
-        if none_if_out_of_memory(self._probe.stays):
+        if none_if_out_of_memory(self._probe.is_unchanged):
             self._unproven -= 1
             return
         self._unproven = 0

@@ -42,7 +42,7 @@ def test_token_types_of_pairs(tiny_bert: str, base: dict[str, Any], workspace: W
     (tmp_path / "pairs.csv").write_text("text_a,text_b,label\n" + rows)
     target = {"dataset": {"csv": str(tmp_path / "pairs.csv")}}
     config = build_config({**base, "encoder": str(tmp_path / "encoder"), "target": target})
-    with pytest.raises(ConfigError, match="knows 1 token type, its tokenizer gives 2 to pairs") as caught:
+    with pytest.raises(ConfigError, match="knows 1 token type, but its tokenizer gives 2 to pairs") as caught:
         stage_data(config, config.target, workspace)
 
     # The way out leads out.

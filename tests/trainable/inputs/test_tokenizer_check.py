@@ -63,7 +63,7 @@ def test_texts_that_only_the_tokenizer_makes_equal_are_a_warning_without_unknown
     assert (seen.unknown, seen.merged, seen.words) == (0, 1, ())
     warning = seen.warning() or ""
     assert warning.startswith(
-        "tokenizer: 100.0% of the rows become the same tokens as a row with another text: it drops"
+        "tokenizer: 100.0% of the rows become the same tokens as a row with another text: the tokenizer drops"
     )
     assert "language" not in warning
 
