@@ -26,7 +26,8 @@ def check_embeddings(
     if words and len(tokenizer) > words:
         problems.append(
             f"encoder: {encoder!r}: its tokenizer has {len(tokenizer):,} tokens, but the encoder has {words:,} "
-            f"embeddings; save the folder again after `model.resize_token_embeddings({len(tokenizer)})`, or remove the added tokens"
+            f"embeddings; save the folder again after `model.resize_token_embeddings({len(tokenizer)})`, "
+            "or remove the added tokens"
         )
     kinds = getattr(config, "type_vocab_size", None)  # 0: the encoder ignores token types
     if kinds and "token_type_ids" in tokenizer.model_input_names:

@@ -1,1 +1,1 @@
-"""The encoder: where it lies, what it can bear, loading, freezing, and views that compute less of it."""
+"""The encoder: its folder, its limits, loading, freezing, and views of a model that compute less."""

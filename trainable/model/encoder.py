@@ -1,4 +1,4 @@
-"""The pretrained encoder: its model with a classification head, its layers, and what of them trains."""
+"""The pretrained encoder with a classification head: creation, dropout, freezing, and how many weights train."""
 
 import copy
 import hashlib
@@ -21,9 +21,9 @@ from trainable.seeds import seed_of
 
 
 def fingerprint(encoder: str) -> str:
-    """SHA-256 over the encoder's configuration and weights (a hub model's: its name and commit).
+    """Return the SHA-256 over the encoder's configuration and weights; for a hub model, over its name and commit.
 
-    Files are read once a process, and again where they were replaced.
+    Files are read once per process, and again if they were replaced.
     """
     source = name_or_path(encoder)
     if not os.path.isdir(source):
@@ -51,10 +51,10 @@ def _folder_fingerprint(files: tuple[Path, ...], stamps: tuple[object, ...]) -> 
 
 
 def new_model(encoder: str, label_names: tuple[str, ...], seed: int, dropout: float | None = None) -> PreTrainedModel:
-    """The pretrained encoder with a new head, on the CPU, in float32.
+    """Return the pretrained encoder with a new head, on the CPU, in float32.
 
-    The head is drawn from the seed, and so is what else the folder's weights lack: a pooler, where they come from a
-    masked-language model. The weights are read once a process; each call copies them.
+    The head is drawn from the seed. So are other parameters that the folder lacks, such as the pooler if the weights
+    come from a masked language model. The weights are read once per process; each call copies them.
     """
     pristine, missing = _pristine(encoder, len(label_names), fingerprint(encoder))
     model = copy.deepcopy(pristine)
@@ -71,10 +71,10 @@ def new_model(encoder: str, label_names: tuple[str, ...], seed: int, dropout: fl
 
 @lru_cache(maxsize=4)
 def _pristine(encoder: str, classes: int, weights: str) -> tuple[PreTrainedModel, tuple[str, ...]]:
-    """The model as it was stored, and the names of its parameters outside the head that the stored weights lack."""
+    """Return the stored model, and the names of the parameters outside its head that the stored weights lack."""
     source, what = name_or_path(encoder), f"encoder: {encoder!r}"
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # or it warns that the head is new, as it is meant to be
+    logging.set_verbosity_error()  # transformers would warn that the head is new, which is intended
     try:
         model, differences = load_classifier(source, what, num_labels=classes, ignore_mismatched_sizes=True)
     finally:
@@ -84,36 +84,36 @@ def _pristine(encoder: str, classes: int, weights: str) -> tuple[PreTrainedModel
     missing = {name: p for name, p in model.named_parameters() if name in differences.new}
     in_head = head_names(model)
     drawn = tuple(sorted(missing.keys() - in_head))
-    if drawn:  # a pooler may be new; embeddings and layers must be pretrained
+    if drawn:  # a pooler may be new, but embeddings and layers must be pretrained
         parts = encoder_parts(model)
         needed = {id(p) for p in parts.weights_below(len(parts.layers))}
         if lacking := [name for name in drawn if id(missing[name]) in needed]:
             raise ConfigError(
-                f"{what}: its weights are not those of its config.json: {len(lacking)} parameters are missing or of "
-                f"another shape, such as {lacking[0]}"
+                f"{what}: its weights are not those of its config.json: {len(lacking)} parameters are missing or have "
+                f"another shape, such as {lacking[0]}; take config.json and weights from the same model"
             )
     return model, drawn
 
 
 def _reads_padding(model: PreTrainedModel) -> bool:
-    """Whether the head looks for the last token: it finds it by the padding, which is the tokenizer's."""
+    """Return whether the head needs the tokenizer's padding id, to find the last token of a text."""
     return model.config.pad_token_id is None or "pad_token_id" in inspect.getsource(type(model).forward)
 
 
 def head_names(model: PreTrainedModel) -> set[str]:
-    """Names of the parameters outside the encoder proper."""
+    """Return the names of the parameters outside the base model."""
     prefix = model.base_model_prefix + "."
     return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
 
 
 def reset_head(model: PreTrainedModel, seed: int) -> None:
-    """Draw the head anew from a seed."""
+    """Draw the weights of the head again, from a seed."""
     _draw(model, sorted(head_names(model)), torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
 def _draw(model: PreTrainedModel, names: Iterable[str], generator: torch.Generator) -> None:
-    """Draw normal weights of the encoder's `initializer_range` and zero biases (BERT, section A.2)."""
+    """Draw normal weights with the encoder's `initializer_range`, and set biases to zero (BERT, section A.2)."""
     spread = getattr(model.config, "initializer_range", 0.02)
     parameters = dict(model.named_parameters())
     for name in names:
@@ -127,15 +127,15 @@ def _draw(model: PreTrainedModel, names: Iterable[str], generator: torch.Generat
 
 
 def set_dropout(model: PreTrainedModel, rate: float) -> None:
-    """Override every dropout rate, in the modules and in the configuration that is saved."""
+    """Set every dropout rate, in the modules and in the configuration that is saved."""
     for module in list(model.modules()):
         if isinstance(module, nn.Dropout):
             module.p = rate
         for name, child in module.named_children():
-            if "drop" in name and isinstance(child, nn.Identity):  # ModernBERT's, where its own rate is 0
+            if "drop" in name and isinstance(child, nn.Identity):  # ModernBERT puts it where its own rate is 0
                 setattr(module, name, nn.Dropout(rate))
         for name, value in vars(module).items():
-            # Some encoders keep a rate as a plain number and hand it to the attention function.
+            # Some encoders keep a rate as a plain number and pass it to the attention function.
             if "dropout" in name and isinstance(value, float):
                 setattr(module, name, rate)
     for name, value in model.config.to_dict().items():
@@ -144,15 +144,16 @@ def set_dropout(model: PreTrainedModel, rate: float) -> None:
 
 
 def freeze(model: PreTrainedModel, count: int) -> list[nn.Module]:
-    """Stop the gradient in the lowest `count` layers and, above 0, in all that lies below the layers.
+    """Freeze the lowest `count` layers and, if `count` is above 0, everything below the layers.
 
-    That is the embeddings, and tables that the layers share. What lies above the layers trains, such as a pooler.
+    Below the layers are the embeddings, and tables that all layers share. Modules above the layers, such as a pooler,
+    still train.
 
     Returns:
-        The frozen modules; they must be kept in evaluation mode (see `train_mode`).
+        The frozen modules; they must stay in evaluation mode (see `train_mode`).
 
     Raises:
-        ConfigError: if the encoder has fewer layers, or they cannot be told apart.
+        ConfigError: if the encoder has fewer layers, or its layers cannot be identified.
     """
     _check_count(model, count)
     if not count:
@@ -160,11 +161,11 @@ def freeze(model: PreTrainedModel, count: int) -> list[nn.Module]:
     parts = encoder_parts(model)
     for parameter in parts.weights_below(count):
         parameter.requires_grad_(False)
-    for name in parts.holders:  # what holds all layers stays in training mode, but drops no embedding and no layer
-        holder = parts.base.get_submodule(name)
-        rates = [key for key, value in vars(holder).items() if "drop" in key and isinstance(value, float)]
+    for name in parts.containers:  # these stay in training mode, so that their own dropout must be set to 0
+        container = parts.base.get_submodule(name)
+        rates = [key for key, value in vars(container).items() if "drop" in key and isinstance(value, float)]
         for key in rates:
-            setattr(holder, key, 0.0)
+            setattr(container, key, 0.0)
     return [*parts.below(), *parts.layers[:count]]
 
 
@@ -175,41 +176,41 @@ def _check_count(model: PreTrainedModel, count: int) -> None:
 
 
 def checked_limits(encoder: str) -> Limits:
-    """What an encoder can bear, once its layers have been told apart; none of its weights is read.
+    """Return an encoder's limits after a check that its layers can be identified; no weights are read.
 
     Raises:
-        ConfigError: if there is no such encoder, or its layers cannot be told apart.
+        ConfigError: if there is no such encoder, or its layers cannot be identified.
     """
     bounds = read_limits(encoder)
-    _without_weights(name_or_path(encoder))
+    _model_and_parts(name_or_path(encoder))
     return bounds
 
 
 @lru_cache
-def _without_weights(source: str) -> tuple[PreTrainedModel, EncoderParts]:
+def _model_and_parts(source: str) -> tuple[PreTrainedModel, EncoderParts]:
     model = model_without_weights(source)
     return model, encoder_parts(model)
 
 
 def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int) -> None:
-    """Run an encoder, with a classifier on it, over a batch of its tokenizer's; none of its weights is read.
+    """Check that an encoder with a classification head accepts a batch of its tokenizer; no weights are read.
 
     Args:
-        source: the folder, or hub name.
-        batch: `input_ids` and what else a trial feeds, each of shape (B, T).
-        pad_id: the tokenizer's id of the padding.
+        source: the folder or hub name.
+        batch: `input_ids` and the other arguments of a trial's batches, each of shape (B, T).
+        pad_id: the tokenizer's padding id.
 
     Raises:
-        ConfigError: if it cannot take the batch.
+        ConfigError: if the encoder fails on the batch.
     """
-    model, _ = _without_weights(source)
+    model, _ = _model_and_parts(source)
     if _reads_padding(model):
         model.config.pad_token_id = pad_id
     model.eval()
     try:
         with torch.no_grad():
             model(**batch)
-    except Exception as error:  # the code of a model that takes something else than text raises anything
+    except Exception as error:  # a model that does not take text may raise any exception
         raise ConfigError(
             f"{name_of(model)} cannot be run on the {' and '.join(batch)} of its tokenizer "
             f"({type(error).__name__}: {error!s:.200}); choose another encoder"
@@ -218,19 +219,19 @@ def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int) -> None
 
 @lru_cache
 def trained_weights(encoder: str, frozen_layers: int) -> int:
-    """How many weights train with so many layers frozen; the encoder's own are not read.
+    """Return how many weights train when `frozen_layers` layers are frozen; no weights are read.
 
     Raises:
         ConfigError: if the encoder has fewer layers.
     """
-    model, parts = _without_weights(name_or_path(encoder))
+    model, parts = _model_and_parts(name_or_path(encoder))
     _check_count(model, frozen_layers)
     frozen = parts.weights_below(frozen_layers) if frozen_layers else []
     return sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in frozen)
 
 
 def train_mode(model: PreTrainedModel, frozen: list[nn.Module]) -> None:
-    """Switch dropout on, except in the frozen modules."""
+    """Switch training mode, and with it dropout, on, except in the frozen modules."""
     model.train()
     for module in frozen:
         module.eval()

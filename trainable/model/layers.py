@@ -1,8 +1,9 @@
-"""Where an encoder's layers are, and which of its weights lie below and above them.
+"""Finds an encoder's layers, and the weights below and above them.
 
-Nothing here depends on names. The layers are the outermost list of modules that is as long as the configuration says. A
-module lies above them if it runs only after the last layer; a forward pass over a few tokens shows it. All else lies
-below: the embeddings, and tables that every layer reads, such as the relative positions of MPNet and DeBERTa.
+Nothing here depends on the names of modules. The layers are the outermost list of modules whose length equals the
+configuration's `num_hidden_layers`. A module is above them if it runs only after the last layer, as a forward pass over
+a few tokens shows. Everything else is below: the embeddings, and tables that every layer reads, such as the relative
+positions of MPNet and DeBERTa.
 """
 
 from collections import Counter
@@ -21,27 +22,27 @@ SAMPLE_TOKENS = 4
 
 @dataclass(frozen=True)
 class EncoderParts:
-    """The parts of a base model, by when they run."""
+    """The parts of a base model, by the time at which they run."""
 
     base: nn.Module
     layers: nn.ModuleList
-    holders: tuple[str, ...]
-    """Names of the modules that contain the layers, the base model itself (an empty name) among them."""
+    containers: tuple[str, ...]
+    """Names of the modules that contain the layers, including the base model itself (an empty name)."""
     above: frozenset[str]
     """Names of the modules that run only after the last layer."""
     inputs: tuple[str, ...]
     """Names of the base model's children with weights that run before the first layer."""
 
     def below(self) -> list[nn.Module]:
-        """Every module that neither lies above the layers, nor belongs to them, nor contains them."""
+        """Return every module that is not above the layers, not inside them and does not contain them."""
         inside = {id(module) for module in self.layers.modules()}
-        outside = {*self.holders, *self.above}
+        outside = {*self.containers, *self.above}
         return [m for name, m in self.base.named_modules() if name not in outside and id(m) not in inside]
 
     def weights_below(self, count: int) -> list[nn.Parameter]:
-        """The weights of the lowest `count` layers and of all that lies below the layers.
+        """Return the weights of the lowest `count` layers and of everything below the layers.
 
-        A weight that is also used above them is among these.
+        A weight that is used both below and above them is included.
         """
         upper = [*self.layers[count:], *(self.base.get_submodule(name) for name in self.above)]
         upper_ids = {id(p) for module in upper for p in module.parameters()}
@@ -51,23 +52,23 @@ class EncoderParts:
 
 
 def layers_of(model: PreTrainedModel) -> nn.ModuleList:
-    """The encoder's layers, lowest first.
+    """Return the encoder's layers, lowest first.
 
     Raises:
-        ConfigError: if they cannot be told apart.
+        ConfigError: if they cannot be identified.
     """
     depth = model.config.num_hidden_layers
     found = [module for module in _outermost_lists(model.base_model) if len(module) == depth]
     if len(found) != 1:
         raise ConfigError(
-            f"{name_of(model)} has {len(found)} lists of {depth} modules, so its layers cannot be told apart; "
+            f"{name_of(model)} has {len(found)} lists of {depth} modules, so its layers cannot be identified; "
             "choose another encoder"
         )
     return found[0]
 
 
 def name_of(model: PreTrainedModel) -> str:
-    """How an error names the encoder."""
+    """Return the encoder's name for a message."""
     return f"encoder: {model.name_or_path!r} ({model.config.model_type})"
 
 
@@ -75,10 +76,12 @@ def encoder_parts(model: PreTrainedModel) -> EncoderParts:
     """Find the parts of an encoder by running its base model over a few tokens.
 
     Raises:
-        ConfigError: if its layers cannot be told apart, share weights, or do not run one after the other.
+        ConfigError: if its layers cannot be identified, share weights, or do not run one after the other.
     """
     base, layers = model.base_model, layers_of(model)
-    placed = Counter(id(module) for layer in layers for module in layer.modules())  # layers may share an activation
+    placed = Counter(
+        id(module) for layer in layers for module in layer.modules()
+    )  # layers may share an activation module
     place = {id(m): index for index, layer in enumerate(layers) for m in layer.modules() if placed[id(m)] == 1}
     owners = [{id(p) for p in layer.parameters()} for layer in layers]
     calls = _calls(model)
@@ -88,15 +91,15 @@ def encoder_parts(model: PreTrainedModel) -> EncoderParts:
             f"{name_of(model)} shares weights between its layers or does not run them one after the other, so none "
             "can be frozen alone; choose another encoder"
         )
-    holders = tuple(n for n, m in base.named_modules() if m is not layers and any(p is layers for p in m.modules()))
+    containers = tuple(n for n, m in base.named_modules() if m is not layers and any(p is layers for p in m.modules()))
     inside = [index for index, (_, module) in enumerate(calls) if id(module) in place]
     first, early = ({name for name, _ in calls[:end]} for end in (inside[0], inside[-1] + 1))
     above = {name for name, _ in calls} - early
-    for name, _ in base.named_modules():  # each after the module that holds it: a part may be used without a call
+    for name, _ in base.named_modules():  # parents come first; a child may be used without a call of its own
         above |= {name} if name.rpartition(".")[0] in above and name not in early else set()
     weighty = [name for name, child in base.named_children() if next(child.parameters(), None) is not None]
-    inputs = tuple(name for name in weighty if name in first and name not in holders)
-    return EncoderParts(base, layers, holders, frozenset(above), inputs)
+    inputs = tuple(name for name in weighty if name in first and name not in containers)
+    return EncoderParts(base, layers, containers, frozenset(above), inputs)
 
 
 def _outermost_lists(module: nn.Module) -> Iterator[nn.ModuleList]:
@@ -108,7 +111,7 @@ def _outermost_lists(module: nn.Module) -> Iterator[nn.ModuleList]:
 
 
 def _calls(model: PreTrainedModel) -> list[tuple[str, nn.Module]]:
-    """Every call of a module of the base model in a forward over a few tokens, in order."""
+    """Return every call of a module of the base model in a forward pass over a few tokens, in order."""
     base, calls = model.base_model, list[tuple[str, nn.Module]]()
 
     def listen(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
@@ -116,15 +119,15 @@ def _calls(model: PreTrainedModel) -> list[tuple[str, nn.Module]]:
 
     hooks = [listen(name, module) for name, module in base.named_modules() if name]
     modes = {module: module.training for module in base.modules()}
-    # The padding's id is in every vocabulary, also in one that was cut to the words of the data.
+    # The padding id is in every vocabulary, even after `cut_embeddings`.
     ids = torch.full((1, SAMPLE_TOKENS), model.config.pad_token_id or 0, device=model.device)
     try:
         base.eval()
         with torch.no_grad():
             base(input_ids=ids, attention_mask=torch.ones_like(ids))
-    except Exception as error:  # the code of a model that takes something else than text raises anything
+    except Exception as error:  # a model that does not take text may raise any exception
         raise ConfigError(
-            f"{name_of(model)} cannot be run on the ids of a text alone ({type(error).__name__}: {error!s:.200}); "
+            f"{name_of(model)} cannot be run on token ids alone ({type(error).__name__}: {error!s:.200}); "
             "choose another encoder"
         ) from None
     finally:

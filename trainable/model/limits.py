@@ -1,4 +1,4 @@
-"""What an encoder can bear, read from its folder before any model is made: importing this takes no model code."""
+"""An encoder's number of layers and longest sequence, read from its folder without torch and without its model."""
 
 import importlib.util
 import json
@@ -15,31 +15,31 @@ from trainable.settings.stage import Stage
 
 PACKAGE = "package:"
 UNBOUNDED = 131072
-"""Positions of an encoder that takes texts of any length: as many as `padding_length` may ask for."""
+"""Positions of an encoder that takes texts of any length: the largest `padding_length` allowed."""
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "data2vec-text", "xlm-roberta-xl"}
 _OFFSET_POSITIONS |= {"roberta-prelayernorm", "xmod", "ibert", "luke", "lilt", "markuplm", "layoutlmv3", "esm"}
-"""Kinds that count positions from the padding's id on: the first ones of their table are never used."""
+"""Model types that count positions from the padding id on, so that the first rows of their table are never used."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an encoder can bear: bounds of `frozen_layers` and `padding_length`."""
+    """An encoder's upper limits of `frozen_layers` and `padding_length`."""
 
     depth: int
-    """Encoder layers."""
+    """Number of encoder layers."""
     positions: int
     """Longest sequence, in tokens, special ones included."""
 
 
 def resolve_encoder(encoder: str, roots: Sequence[Path] = (Path(),)) -> str:
-    """An encoder setting with a folder's whole path in place of its name; `package:` and hub names as they are.
+    """Return an encoder setting with the absolute path of a folder; `package:` and hub names stay unchanged.
 
     Args:
         encoder: the setting.
-        roots: where a relative folder is looked up, as data files are.
+        roots: folders in which a relative folder is looked up, as for data files.
 
     Raises:
-        ConfigError: if it can only be a folder, and there is none.
+        ConfigError: if the setting can only be a folder, and it does not exist.
     """
     if encoder.startswith(PACKAGE):
         return encoder
@@ -53,10 +53,10 @@ def resolve_encoder(encoder: str, roots: Sequence[Path] = (Path(),)) -> str:
 
 
 def name_or_path(encoder: str) -> str:
-    """Turn a setting into what transformers loads: a folder, or a hub name as it is.
+    """Return the folder or hub name that transformers loads for an encoder setting.
 
     Raises:
-        ConfigError: if a `package:` is not installed or carries no model folder, or a folder is not there.
+        ConfigError: if a `package:` is not installed or has no model folder, or if a folder does not exist.
     """
     if not encoder.startswith(PACKAGE):
         return resolve_encoder(encoder)
@@ -68,7 +68,7 @@ def name_or_path(encoder: str) -> str:
     folders = [folder for folder in folders if (folder / "config.json").is_file()]
     if len(folders) != 1:
         raise ConfigError(
-            f"encoder: {encoder!r} carries {len(folders)} model folders (config.json and model.safetensors), not one"
+            f"encoder: {encoder!r} has {len(folders)} model folders (config.json and model.safetensors), not one"
         )
     return str(folders[0])
 
@@ -78,7 +78,7 @@ def read_limits(encoder: str) -> Limits:
     """Read an encoder's depth and longest sequence from its configuration.
 
     Raises:
-        ConfigError: if there is no such encoder, or its layers cannot be told apart.
+        ConfigError: if there is no such encoder, or it has no layers that can be frozen one by one.
     """
     folder = name_or_path(encoder)
     is_folder = os.path.isdir(folder)
@@ -87,16 +87,17 @@ def read_limits(encoder: str) -> Limits:
     config = load_config(folder)
     if getattr(config, "num_hidden_groups", None) is not None:
         raise ConfigError(
-            f"encoder: {encoder!r} ({config.model_type}) shares weights between layers, so none can be frozen alone"
+            f"encoder: {encoder!r} ({config.model_type}) shares weights between layers, so none can be frozen alone; "
+            "choose another encoder"
         )
     if config.is_encoder_decoder:
         raise ConfigError(
-            f"encoder: {encoder!r} ({config.model_type}) is an encoder with a decoder, and which of its layers are the "
-            "lowest cannot be told; choose an encoder alone"
+            f"encoder: {encoder!r} ({config.model_type}) is an encoder with a decoder, so it is unclear which layers "
+            "are the lowest; choose a model that is only an encoder"
         )
     depth = getattr(config, "num_hidden_layers", None)
     positions = getattr(config, "max_position_embeddings", None)
-    positions = UNBOUNDED if positions == -1 else positions  # XLNet's way to say that there is no bound
+    positions = UNBOUNDED if positions == -1 else positions  # XLNet: no limit
     if not depth or not positions or min(depth, positions) < 1:
         raise ConfigError(f"encoder: {encoder!r} ({config.model_type}) does not say its number of layers and positions")
     positions -= _unused_positions(config.model_type, config.pad_token_id)
@@ -107,9 +108,9 @@ def read_limits(encoder: str) -> Limits:
 
 @lru_cache
 def limits_without_transformers(encoder: str) -> Limits | None:
-    """What the config.json of an encoder's folder says in as many words, without importing transformers.
+    """Read an encoder's limits from its config.json without importing transformers.
 
-    None where that takes transformers, which knows defaults, or the network.
+    Returns None if the file does not say them, so that the defaults of transformers are needed, or if it is on the hub.
 
     Raises:
         ConfigError: if there is no such encoder.
@@ -123,7 +124,7 @@ def limits_without_transformers(encoder: str) -> Limits | None:
         depth = stated.get("num_hidden_layers", stated.get("n_layers"))
         positions = stated.get("max_position_embeddings")
         kind, padding = stated.get("model_type"), stated.get("pad_token_id")
-    except (OSError, ValueError, AttributeError, RecursionError):  # `read_limits` says what is wrong with it
+    except (OSError, ValueError, AttributeError, RecursionError):  # `read_limits` reports what is wrong with the file
         return None
     if "num_hidden_groups" in stated or type(depth) is not int or type(positions) is not int:
         return None
@@ -134,12 +135,12 @@ def limits_without_transformers(encoder: str) -> Limits | None:
 
 
 def _unused_positions(kind: str, padding: int | None) -> int:
-    """Positions before a text's first one; two, as in MPNet whatever its padding, unless the padding's id is larger."""
+    """Return the number of positions before the first token: padding id + 1, but at least two (MPNet's constant)."""
     return max(2, (padding or 0) + 1) if kind in _OFFSET_POSITIONS else 0
 
 
 def limit_problems(settings: Mapping[str, Any], bounds: Limits) -> list[str]:
-    """What an encoder cannot honour of a trial's nested settings, one sentence each; empty if nothing."""
+    """Return the trial settings that exceed an encoder's limits, one sentence each; empty if there are none."""
     problems = []
     for name in ("source", "target"):
         stage = settings.get(name)

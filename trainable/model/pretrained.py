@@ -1,7 +1,7 @@
-"""What a model folder, or a hub model, gives: configuration, tokenizer, weights. Never code, and never a pickle.
+"""Loads configuration, tokenizer and weights from a model folder or the hub; never runs code and never reads a pickle.
 
-Every use of `from_pretrained` stands here. What is damaged or hostile in a folder becomes a sentence that names it.
-torch and transformers are imported where they are used: mistakes in files are told without waiting for them.
+Every use of `from_pretrained` is in this module. Damaged or hostile files raise an error that names them. torch and
+transformers are imported inside functions, so that mistakes in files are reported without waiting for the imports.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def check_folder(folder: Path, what: str) -> None:
-    """See that what lies in a model folder can be opened, and a configuration is there.
+    """Check that the entries of a model folder can be opened, and that there is a config.json.
 
     Args:
         folder: the folder.
-        what: what the sentence of the error begins with.
+        what: the beginning of the error message.
 
     Raises:
-        ConfigError: if not.
+        ConfigError: if an entry is no file or folder, or config.json is missing.
     """
     with as_config_error(what):
         odd = [path.name for path in sorted(folder.iterdir()) if not (path.is_file() or path.is_dir())]
-    if odd:  # opening a pipe would wait for ever
+    if odd:  # opening a pipe would wait forever
         raise ConfigError(f"{what}: {odd[0]} in it is no plain file (a pipe, a device, a broken link); remove it")
     if not (folder / "config.json").is_file():
         raise ConfigError(f"{what} is a folder without config.json")
 
 
 def check_weights(folder: Path, what: str) -> None:
-    """See that a model folder has whole weights that are no pickle; reads only their headers.
+    """Check that a model folder has complete weights as safetensors; only their headers are read.
 
     Raises:
-        ConfigError: if it has none as safetensors, or they are damaged.
+        ConfigError: if it has no safetensors, or they are damaged.
     """
     names = {path.name for path in folder.glob("*.safetensors")}
     if not names:
@@ -64,10 +64,10 @@ def check_weights(folder: Path, what: str) -> None:
 
 
 def load_config(source: str) -> PretrainedConfig:
-    """The configuration in a folder or of a hub name.
+    """Load the configuration from a folder or hub name.
 
     Raises:
-        ConfigError: where there is none.
+        ConfigError: if there is none.
     """
     from transformers import AutoConfig
 
@@ -78,41 +78,41 @@ def load_config(source: str) -> PretrainedConfig:
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    """The tokenizer in a folder or of a hub name; code that comes with it is never run.
+    """Load the tokenizer from a folder or hub name; code that comes with it is never run.
 
     Raises:
-        ConfigError: where there is none.
+        ConfigError: if there is none.
     """
     from transformers import AutoTokenizer
 
     options = hub_options(source)
     with as_config_error(f"encoder: no tokenizer can be loaded from {source!r}"):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
-        if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes one up where there are no files
+        if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes an empty one if there are no files
             raise ValueError("it has no vocabulary; a tokenizer.json is missing")
     return tokenizer
 
 
 @dataclass(frozen=True)
 class Differences:
-    """Between the parameters that a configuration asks for and the tensors that the weights have."""
+    """Differences between the parameters of a configuration and the tensors in the weight files."""
 
     new: frozenset[str]
-    """Parameters that the weights lack, or have in another shape; they were drawn at random."""
+    """Parameters that are missing in the files, or have another shape there; they were drawn at random."""
     unused: frozenset[str]
-    """Tensors that no parameter takes."""
+    """Tensors in the files that belong to no parameter."""
 
 
 def load_classifier(source: str, what: str, **options: Any) -> tuple[PreTrainedModel, Differences]:
-    """The model in a folder or of a hub name, in float32 on the CPU.
+    """Load the model from a folder or hub name, in float32 on the CPU.
 
     Args:
-        source: the folder or name.
-        what: what the sentence of the error begins with.
-        options: what else `from_pretrained` takes.
+        source: the folder or hub name.
+        what: the beginning of the error message.
+        options: further arguments of `from_pretrained`.
 
     Raises:
-        ConfigError: where there is none, or its weights are no safetensors.
+        ConfigError: if there is none, or its weights are no safetensors.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -132,10 +132,10 @@ def load_classifier(source: str, what: str, **options: Any) -> tuple[PreTrainedM
 
 
 def model_without_weights(source: str) -> PreTrainedModel:
-    """The model that a configuration describes, on the CPU, with weights that are all zero and take no memory.
+    """Return the model that a configuration describes, on the CPU, with zero weights that take no memory.
 
     Raises:
-        ConfigError: where there is no configuration, or none of a classifier.
+        ConfigError: if there is no configuration, or transformers has no classifier for it.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -153,9 +153,9 @@ def model_without_weights(source: str) -> PreTrainedModel:
 
 @contextmanager
 def as_config_error(what: str) -> Iterator[None]:
-    """Any failure of the libraries as one sentence that begins with `what`."""
+    """Raise any exception of the libraries as a ConfigError whose message begins with `what`."""
     try:
         yield
-    except Exception as error:  # `tokenizers` raises nothing narrower, transformers whatever a file makes of it
+    except Exception as error:  # `tokenizers` raises nothing narrower, and transformers may raise anything
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(f"{what}: {reason:.300}") from None

@@ -1,4 +1,4 @@
-"""Views of a model that share its weights and skip layers already computed and tokens that the head ignores."""
+"""Views of a model that share its weights but skip work: layers computed before, and tokens that the head ignores."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -14,9 +14,9 @@ from trainable.model.layers import encoder_parts, layers_of
 
 
 def layers_between(model: PreTrainedModel, start: int, stop: int | None = None) -> PreTrainedModel:
-    """The same model, weights shared, with the layers from `start` to below `stop` only.
+    """Return a view of the model that has only the layers from `start` to `stop` - 1; weights are shared.
 
-    From a `start` above 0 it takes the output of the layers below as `inputs_embeds`.
+    If `start` is above 0, the view takes the output of the layers below as `inputs_embeds`.
     """
     layers = layers_of(model)
     below = {name: _PassOn() for name in encoder_parts(model).inputs} if start else {}
@@ -24,11 +24,11 @@ def layers_between(model: PreTrainedModel, start: int, stop: int | None = None) 
 
 
 def first_token_alone(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model, weights shared, whose top layer computes the first token's output and no other.
+    """Return a view of the model whose top layer computes only the first token's output; weights are shared.
 
-    A head that reads no other token makes the rest of that layer, all but its keys and values, work for nothing:
-    with n layers trained, 5/6 of an nth of their products. The logits are the same; dropout draws fewer numbers. Where
-    the head reads other tokens, or the layer is of a kind unknown here, the model itself.
+    If the head reads only the first token, the top layer needs the other tokens only for keys and values. With n
+    trained layers this saves 5/6 of 1/n of their products. The logits are the same; dropout draws fewer numbers. The
+    model itself is returned if the head reads other tokens, or the type of layer is not known here.
     """
     layers, config = layers_of(model), model.config
     kind = _KINDS.get(type(layers[-1]).__name__)
@@ -39,10 +39,10 @@ def first_token_alone(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def flops_per_token(model: PreTrainedModel, trains: bool) -> float:
-    """FLOPs of the products of one token with the weights of the layers; those between tokens are left out.
+    """Return the FLOPs of the products of one token with the layers' weights, without products between tokens.
 
-    Two for each weight on the way up. Where the model `trains`, four more for each weight that does: two for its own
-    gradient and two for that of what lies below. Weights that only the first token of a text meets count for nothing.
+    The forward pass takes two per weight. If the model `trains`, each trained weight takes four more: two for its own
+    gradient and two for the gradient of its input. Weights that only a text's first token uses are not counted.
     """
     stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     linear = {m.weight for stack in stacks for m in stack.modules() if isinstance(m, nn.Linear)}
@@ -55,37 +55,37 @@ def flops_per_token(model: PreTrainedModel, trains: bool) -> float:
 def _with(
     model: PreTrainedModel, layers: nn.ModuleList, others: nn.ModuleList, below: Mapping[str, nn.Module]
 ) -> PreTrainedModel:
-    """A view of the model with other layers in the place of its own, and other children of its base below them."""
+    """Return a view of the model with the layers `others`, and with the children `below` of its base model replaced."""
 
     def view(module: nn.Module) -> nn.Module:
-        """A copy of the module whose children are shared, but for those on the way to the layers."""
+        """Copy a module; its children are shared, except those that contain the layers."""
         if module is layers:
             return others
-        twin = copy.copy(module)
-        twin._modules = dict(module._modules)
+        copied = copy.copy(module)
+        copied._modules = dict(module._modules)
         for name, child in module.named_children():
             if any(part is layers for part in child.modules()):
-                twin._modules[name] = view(child)
+                copied._modules[name] = view(child)
             elif module is model.base_model and name in below:
-                twin._modules[name] = below[name]
-        return twin
+                copied._modules[name] = below[name]
+        return copied
 
-    part: PreTrainedModel = view(model)  # type: ignore[assignment]  # a copy, of the same class
-    return part
+    viewed: PreTrainedModel = view(model)  # type: ignore[assignment]  # a copy, of the same class
+    return viewed
 
 
 class _PassOn(nn.Module):
-    """Stands where the embeddings were: hands on what the layers below have made."""
+    """Replaces the embeddings: passes on the output of the layers below."""
 
     def forward(
         self, *given: torch.Tensor | None, inputs_embeds: torch.Tensor | None = None, **_: object
     ) -> torch.Tensor:
-        """Some encoders name their arguments, some do not; the ids of the tokens are none in any case."""
+        """Return the first argument that is not None; some encoders name it, some do not, and token ids are None."""
         return next(states for states in (inputs_embeds, *given) if states is not None)
 
 
 class _FirstToken(nn.Module, ABC):
-    """A layer that computes its output for the first token alone, which attends to all."""
+    """A layer that computes its output only for the first token, which attends to all tokens."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -94,50 +94,51 @@ class _FirstToken(nn.Module, ABC):
     def forward(
         self, states: torch.Tensor, attention_mask: torch.Tensor | None = None, *others: object, **more: object
     ) -> torch.Tensor:
-        """From states of all tokens, shape (B, T, H), to that of the first, shape (B, 1, H).
+        """Compute the state of the first token, shape (B, 1, H), from the states of all tokens, shape (B, T, H).
 
         Args:
-            states: what the layer below has made.
-            attention_mask: of shape (B, 1, T, T), true where a token (third axis) sees another; none where all do.
-            others: what `transformers` hands to every layer and BERT's kind does not need.
-            more: the same.
+            states: output of the layer below.
+            attention_mask: shape (B, 1, T, T), true where a token (third axis) sees another (fourth axis); None if
+                all tokens see each other.
+            others: further arguments that `transformers` passes to every layer; not needed here.
+            more: further named arguments; not needed either.
         """
         mask = None if attention_mask is None else attention_mask[:, :, :1]
         return self.top(states[:, :1], states, mask)
 
     @abstractmethod
     def top(self, first: torch.Tensor, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """The layer's own pieces in their own order, the first token in place of all but in keys and values."""
+        """Run the layer's modules in their usual order: keys and values for all tokens, the rest for the first."""
 
     @abstractmethod
     def keys_and_values(self) -> tuple[nn.Linear, nn.Linear]:
-        """The two products that are computed for every token."""
+        """Return the two modules that are computed for every token."""
 
 
 class _Bert(_FirstToken):
-    """BERT's layer, which others have taken over as it is."""
+    """BERT's layer, which several other models use unchanged."""
 
     def top(self, first: torch.Tensor, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         layer, attention = self.layer, self.layer.attention
         inner = attention.self
         seen = _attend(inner, inner.query(first), inner.key(states), inner.value(states), mask)
         attended = attention.output(seen, first)
-        made: torch.Tensor = layer.output(layer.intermediate(attended), attended)
-        return made
+        output: torch.Tensor = layer.output(layer.intermediate(attended), attended)
+        return output
 
     def keys_and_values(self) -> tuple[nn.Linear, nn.Linear]:
         return self.layer.attention.self.key, self.layer.attention.self.value
 
 
 class _DistilBert(_FirstToken):
-    """The same layer under other names."""
+    """The same layer with DistilBERT's names."""
 
     def top(self, first: torch.Tensor, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         layer, attention = self.layer, self.layer.attention
         seen = _attend(attention, attention.q_lin(first), attention.k_lin(states), attention.v_lin(states), mask)
         attended = layer.sa_layer_norm(attention.out_lin(seen) + first)
-        made: torch.Tensor = layer.output_layer_norm(layer.ffn(attended) + attended)
-        return made
+        output: torch.Tensor = layer.output_layer_norm(layer.ffn(attended) + attended)
+        return output
 
     def keys_and_values(self) -> tuple[nn.Linear, nn.Linear]:
         return self.layer.attention.k_lin, self.layer.attention.v_lin
@@ -146,7 +147,7 @@ class _DistilBert(_FirstToken):
 def _attend(
     attention: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
 ) -> torch.Tensor:
-    """What the first token takes from all others, shape (B, 1, H)."""
+    """Return the attention output of the first token, shape (B, 1, H)."""
     query, key, value = (
         states.unflatten(-1, (-1, attention.attention_head_size)).transpose(1, 2) for states in (query, key, value)
     )
