@@ -1,4 +1,4 @@
-"""Logits of a model over a split, and its scores: sorted by length, in large batches, no gradient."""
+"""Logits of a model for a split, and the scores: rows sorted by length, large batches, no gradients."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from trainable.tasks.metrics import confusion, scores
 
 
 def ideal_seconds(model: PreTrainedModel, device: torch.device, precision: str, trains: bool) -> float:
-    """What a token's products with the weights of the layers would take at the device's measured peak."""
+    """Return the seconds of one token's products with the layers' weights at the device's measured peak speed."""
     return flops_per_token(model, trains) / matmul_peak(device, precision)
 
 
@@ -30,7 +30,7 @@ def predict(
     ranks: Ranks | None = None,
     spent: Part | None = None,
 ) -> torch.Tensor:
-    """Logits of all rows in their order, on the CPU, shape (N, C); ranks share the work and all get all.
+    """Return the logits of all rows in order, on the CPU, shape (N, C); ranks share the work, and each gets all logits.
 
     Raises:
         TrialError: if memory has no room for a single row.
@@ -49,23 +49,23 @@ def predict(
             spent.count(batch["attention_mask"], ideal)
         return forward(model, batch, device, precision).cpu()
 
-    with autocast(precision, device):  # around all batches: the weights' copies in bfloat16 are made once
-        for rows, made in split_to_fit(batches[ranks.rank :: ranks.size], inputs.lengths, compute):
-            if made is None:
-                lacking += 1  # told to the other ranks by the exchange, so that all end alike
+    with autocast(precision, device):  # around all batches, so that the weights are copied to bfloat16 only once
+        for rows, part in split_to_fit(batches[ranks.rank :: ranks.size], inputs.lengths, compute):
+            if part is None:
+                lacking += 1  # the exchange tells the other ranks, so that all raise the same error
                 break
-            logits[torch.from_numpy(rows)] = made
+            logits[torch.from_numpy(rows)] = part
     shared = logits.to(device)
     ranks.sum_(shared, lacking)  # every row was filled by one rank and is zero on the others
     if lacking.item():
-        raise TrialError("out of memory: not even one row can be evaluated at a time; see target.padding_length")
+        raise TrialError("out of memory: not even one row can be evaluated at a time; lower target.padding_length")
     return shared.cpu()
 
 
 def score(logits: torch.Tensor, labels: NDArray[np.int64]) -> tuple[dict[str, float], NDArray[np.int64]]:
-    """Every metric of `trainable.tasks.metrics` and the confusion counts of shape (C, C).
+    """Return every metric of `trainable.tasks.metrics`, and the confusion counts of shape (C, C).
 
-    The loss is the plain mean cross-entropy, whatever weights and smoothing the training uses.
+    The loss is the plain mean cross-entropy, without the class weights and label smoothing of training.
     """
     loss = float(functional.cross_entropy(logits, torch.from_numpy(labels)))
     counts = confusion(labels, logits.argmax(-1).numpy(), logits.shape[-1])

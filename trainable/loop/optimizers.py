@@ -1,4 +1,4 @@
-"""Optimiser, its parameter groups, the classes' weights, and learning-rate schedules as functions of the step."""
+"""Optimiser, parameter groups, class weights, and learning-rate schedules as functions of the step."""
 
 import math
 from collections.abc import Callable
@@ -21,19 +21,21 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 RECORDABLE = frozenset({"adamw", "adam"})
-"""Optimisers whose step can be recorded as part of a CUDA graph."""
+"""Optimisers whose step a CUDA graph can record."""
 
 
 def build_optimizer(model: PreTrainedModel, stage: Stage, device: torch.device) -> torch.optim.Optimizer:
-    """An optimiser over the parameters that train, and no others.
+    """Return an optimiser of the parameters that train.
 
-    On a GPU, those that can be part of a CUDA graph keep their learning rates there, where a graph reads them.
+    On a GPU, an optimiser that a CUDA graph can record keeps its learning rates there, where the graph reads them.
 
-    Groups carry `peak`, the highest learning rate of their members: `learning_rate` in the head, times
-    `layer_decay` for each layer further down (Howard & Ruder 2018; Clark et al. 2020). Weight decay spares
-    biases and normalisation weights, that is, everything of fewer than two dimensions.
+    Each group has a `peak`, its highest learning rate: `learning_rate` in the head, times `layer_decay` for each
+    layer further down (Howard & Ruder 2018; Clark et al. 2020). Weight decay does not apply to biases and
+    normalisation weights, that is, to parameters with fewer than two dimensions.
     """
-    distance = _distance_from_head(model) if stage.layer_decay < 1 else lambda name: 0  # few groups: each costs a call
+    distance = (
+        _distance_from_head(model) if stage.layer_decay < 1 else lambda name: 0
+    )  # fewer groups, as each costs a call
     groups: dict[tuple[int, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -56,7 +58,7 @@ def build_optimizer(model: PreTrainedModel, stage: Stage, device: torch.device) 
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Put every group at its peak times the schedule's factor."""
+    """Set the learning rate of every group to its peak times `factor`."""
     for group in optimizer.param_groups:
         rate = group["peak"] * factor
         if isinstance(group["lr"], torch.Tensor):
@@ -66,22 +68,22 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 
 STEADY = frozenset({"constant", "warmup_stable_decay"})
-"""Schedules that hold the peak, so that a stage's first epochs are the same however many follow."""
+"""Schedules that stay at the peak, so that a stage's first epochs do not depend on its number of epochs."""
 
 
 def schedule_factor(step: int, steps_per_epoch: int, stage: Stage) -> float:
-    """Share of the peak learning rate at a step.
+    """Return the learning rate at a step as a share of the peak, 0 to 1.
 
     Args:
         step: optimiser steps done before this one, 0 to `steps_per_epoch * stage.epochs` - 1.
-        steps_per_epoch: optimiser steps an epoch.
-        stage: its schedule; `cosine` is half a cosine to 0 (Loshchilov & Hutter 2017), `warmup_stable_decay`
-            holds the peak and decays linearly over the last `decay_fraction` (Hu et al. 2024).
+        steps_per_epoch: optimiser steps per epoch.
+        stage: holds the schedule. `cosine` is half a cosine to 0 (Loshchilov & Hutter 2017), `warmup_stable_decay`
+            stays at the peak and decays linearly over the last `decay_fraction` (Hu et al. 2024).
     """
     total, warmup = steps_per_epoch * stage.epochs, _warmup_steps(steps_per_epoch, stage)
     if step < warmup:
         return (step + 1) / warmup
-    left = (total - step) / max(1, total - warmup)  # 1 after the warm-up, towards 0 at the end
+    left = (total - step) / max(1, total - warmup)  # falls from 1 after the warm-up towards 0
     match stage.schedule:
         case "linear":
             return left
@@ -94,9 +96,9 @@ def schedule_factor(step: int, steps_per_epoch: int, stage: Stage) -> float:
 
 
 def steady_steps(steps_per_epoch: int, stage: Stage) -> int:
-    """How many of a stage's first optimiser steps have rates that hang on neither `epochs` nor `decay_fraction`.
+    """Return how many first optimiser steps have rates that depend on neither `epochs` nor `decay_fraction`.
 
-    None where the schedule is not `STEADY`, all under `constant`, and those before the rate falls otherwise.
+    These are none if the schedule is not `STEADY`, all for `constant`, and else the steps before the rate falls.
     """
     total = steps_per_epoch * stage.epochs
     if stage.schedule not in STEADY:
@@ -117,16 +119,16 @@ def _decay_steps(steps_per_epoch: int, stage: Stage) -> int:
 
 
 def class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> torch.Tensor:
-    """Weights of the classes in the training loss, shape (C,); see `Stage.class_weights`."""
+    """Return the weights of the classes in the training loss, shape (C,); see `Stage.class_weights`."""
     if stage.class_weights == "none":
         return torch.ones(classes)
     counts = np.bincount(labels, minlength=classes)
-    # A class without rows weighs nothing: label smoothing would else push towards it with the weight of all rows.
+    # A class without rows has weight 0. Otherwise label smoothing would push towards it with the weight of all rows.
     return torch.from_numpy(np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)).float()
 
 
 def _distance_from_head(model: PreTrainedModel) -> Callable[[str], int]:
-    """How many layers lie between a parameter and the head: 0 in the head, depth + 1 below all layers."""
+    """Return a function from a parameter's name to its distance: 0 in the head, depth + 1 below all layers."""
     parts, depth = encoder_parts(model), len(layers_of(model))
     of_parameter = {id(p): depth + 1 for p in parts.weights_below(0)}
     of_parameter |= {id(p): depth - index for index, layer in enumerate(parts.layers) for p in layer.parameters()}

@@ -1,4 +1,4 @@
-"""What an optimiser step computes, from a batch's rows to the changed weights; where that wins, as a CUDA graph."""
+"""An optimiser step, from the rows of a batch to the changed weights; as a CUDA graph where that is faster."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,11 +27,11 @@ class Steps:
     """The optimiser steps of a stage.
 
     Args:
-        network: what computes, in training mode.
+        network: the model, or a view of it, that computes; in training mode.
         train: the split to train on.
         trained: the parameters that train, by name.
-        optimizer: over the same ones.
-        stage: batch size, clipping, weights of classes, label smoothing.
+        optimizer: the optimiser of the same parameters.
+        stage: batch size, gradient clipping, class weights, label smoothing.
         setting: device, precision, seed and ranks.
     """
 
@@ -44,79 +44,85 @@ class Steps:
 
     def __post_init__(self) -> None:
         self._weights = class_weights(self.train.labels, len(self.network.config.id2label or ()), self.stage)
-        self._weights_there = self._weights.to(self.setting.device)
+        self._weights_on_device = self._weights.to(self.setting.device)
         alone, device = self.setting.ranks.size == 1, self.setting.device
         recordable = alone and device.type == "cuda" and self.stage.optimizer in RECORDABLE
         self._graphs = StepGraphs(device) if recordable else None
 
-    def take(self, progress: Progress, rows: NDArray[np.int64], spent: Part, late: bool) -> tuple[torch.Tensor, bool]:
-        """Take one step over the batch `rows`; where memory has no room, in more parts than before.
+    def use(self, network: PreTrainedModel, train: Split) -> None:
+        """Take the next steps with another view of the model and the same rows as that view takes them."""
+        self.network, self.train = network, train
+
+    def take(self, progress: Progress, rows: NDArray[np.int64], spent: Part, due: bool) -> tuple[torch.Tensor, bool]:
+        """Take one step over the batch `rows`; if memory has no room, cut the batch into more parts.
 
         Args:
-            progress: says which step it is, and in how many parts; the parts may grow.
-            rows: of the training split.
+            progress: the number of the step, and the parts of a batch; the parts may increase.
+            rows: row numbers of the training split.
             spent: counts the tokens.
-            late: whether a report is due.
+            due: whether a report is due on this rank.
 
         Returns:
-            The batch's mean loss, a scalar on the device, and `late` as the first rank says it.
+            The mean loss of the batch, a scalar on the device, and the first rank's `due`.
 
         Raises:
             TrialError: if memory has no room for a single row.
         """
-        if (total := self._played(progress, rows, spent)) is not None:
-            return total, late
+        if (total := self._graph_step(progress, rows, spent)) is not None:
+            return total, due
         while True:
-            total, late = self._accumulate(progress, rows, spent, late)
+            total, due = self._compute_gradients(progress, rows, spent, due)
             if total is not None:
                 self._update()
-                return total, late
+                return total, due
             parts = progress.micro_batches
             progress.micro_batches = more_parts(parts, len(rows), self.stage.batch_size, self.setting.name)
 
-    def _played(self, progress: Progress, rows: NDArray[np.int64], spent: Part) -> torch.Tensor | None:
-        """The loss of a step as a graph; none, and nothing done, where that cannot be or wins nothing."""
+    def _graph_step(self, progress: Progress, rows: NDArray[np.int64], spent: Part) -> torch.Tensor | None:
+        """Take a step as a graph and return its loss; None, with nothing done, if that is impossible or not faster."""
         if self._graphs is None or progress.micro_batches > 1:
             return None
         feed, graphs = self._feed(rows, self._weight(rows)), self._graphs
         if feed["attention_mask"].numel() * self._ideal > LONGEST:
             return None
-        total = none_if_out_of_memory(lambda: graphs.run(self._whole, feed, self._dropout_seed(progress.step, 0)))
+        total = none_if_out_of_memory(
+            lambda: graphs.run(self._step_on_device, feed, self._dropout_seed(progress.step, 0))
+        )
         if total is None:
-            self._graphs = None  # memory was lacking, perhaps what they hold; or the network cannot be recorded
+            self._graphs = None  # out of memory, perhaps because of the graphs; or the network cannot be recorded
             self.optimizer.zero_grad()
             return None
         spent.count(feed["attention_mask"], self._ideal)
         return total
 
-    def _whole(self, feed: Feed) -> torch.Tensor:
-        """A whole step on the device, as a graph holds it."""
+    def _step_on_device(self, feed: Feed) -> torch.Tensor:
+        """Take the part of a step that a graph records: forward, backward and update."""
         loss = self._backward(feed)
         self._update()
         return loss
 
-    def _accumulate(
-        self, progress: Progress, rows: NDArray[np.int64], spent: Part, late: bool
+    def _compute_gradients(
+        self, progress: Progress, rows: NDArray[np.int64], spent: Part, due: bool
     ) -> tuple[torch.Tensor | None, bool]:
-        """The batch's loss, its gradients left in the parameters; none of either where a rank's memory had no room."""
+        """Leave a batch's gradients in the parameters and return its loss; None if a rank's memory had no room."""
         ranks = self.setting.ranks
-        total = none_if_out_of_memory(lambda: self._add_up(progress, rows, spent))
+        total = none_if_out_of_memory(lambda: self._add_parts(progress, rows, spent))
         if total is None:
             self.optimizer.zero_grad()
         if ranks.size == 1:
-            return total, late
-        # Ranks stay in step: one that had no room takes part in the exchange, and tells the others by it. The
-        # first rank tells when to report.
-        flags = torch.tensor([total is None, late and ranks.rank == 0], dtype=torch.float32, device=self.setting.device)
+            return total, due
+        # Every rank takes part in this exchange, even one that had no room, so that all take the same steps. It also
+        # tells all ranks whether one had no room, and whether the first rank has a report due.
+        flags = torch.tensor([total is None, due and ranks.rank == 0], dtype=torch.float32, device=self.setting.device)
         total = torch.zeros((), device=self.setting.device) if total is None else total
         ranks.sum_(total, flags, *self._gradients())
-        lacking, late = (bool(flag) for flag in flags.tolist())
+        lacking, due = (bool(flag) for flag in flags.tolist())
         if lacking:
             self.optimizer.zero_grad()
-        return (None if lacking else total), late
+        return (None if lacking else total), due
 
-    def _add_up(self, progress: Progress, rows: NDArray[np.int64], spent: Part) -> torch.Tensor:
-        """Add up the gradients of this rank's parts of the batch; returns their share of the mean loss."""
+    def _add_parts(self, progress: Progress, rows: NDArray[np.int64], spent: Part) -> torch.Tensor:
+        """Add up the gradients of this rank's parts of the batch, and return their share of the mean loss."""
         ranks, weight = self.setting.ranks, self._weight(rows)
         total = torch.zeros((), device=self.setting.device)
         for index, part in enumerate(parts_of(rows, progress.micro_batches)):
@@ -129,41 +135,43 @@ class Steps:
         return total
 
     def _dropout_seed(self, step: int, part: int) -> int:
-        """Draws follow from the step and the part alone.
+        """Return a seed that depends only on the step and the part of the batch.
 
-        A resume needs no generator's state, and it does not matter which worker computes which part.
+        So a resume needs no state of a generator, and it does not matter which worker computes which part.
         """
         return seed_of("dropout", self.setting.seed, self.setting.name, step, part)
 
     def _weight(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """What the labels of a batch weigh together, a scalar."""
+        """Return the sum of the class weights over the rows of a batch, a scalar."""
         return self._weights[torch.from_numpy(self.train.labels[rows])].sum()
 
     def _feed(self, rows: NDArray[np.int64], weight: torch.Tensor) -> Feed:
-        """What `_backward` takes, on the CPU; `weight` is that of all parts together."""
+        """Return the input of `_backward`, on the CPU; `weight` is the sum of class weights over the whole batch."""
         batch = self.train.inputs.batch(rows, PADDED_TO[self.setting.device.type])
         return {**batch, "labels": torch.from_numpy(self.train.labels[rows]), "weight": weight}
 
     def _backward(self, feed: Feed) -> torch.Tensor:
-        """Add the gradients of a part of a batch to those that are there; returns its share of the mean loss."""
+        """Add the gradients of a part of a batch to the parameters' own, and return its share of the mean loss."""
         batch = on_device(feed, self.setting.device)
         labels, weight = batch.pop("labels"), batch.pop("weight")
         logits = forward(self.network, batch, self.setting.device, self.setting.precision)
         smoothing = self.stage.label_smoothing
-        loss = functional.cross_entropy(logits, labels, self._weights_there, reduction="sum", label_smoothing=smoothing)
+        loss = functional.cross_entropy(
+            logits, labels, self._weights_on_device, reduction="sum", label_smoothing=smoothing
+        )
         loss = loss / weight
         loss.backward()
         return loss.detach()
 
     def _update(self) -> None:
-        """Change the weights by the gradients that were added up."""
+        """Clip the gradients, change the weights, and reset the gradients."""
         if self.stage.gradient_clip is not None:
             torch.nn.utils.clip_grad_norm_(self.trained.values(), self.stage.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
 
     def _gradients(self) -> list[torch.Tensor]:
-        """Gradients to exchange, the same list on every rank even where a rank had no part to compute."""
+        """Return the gradients to exchange: the same list on every rank, even if a rank had no part to compute."""
         for parameter in self.trained.values():
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -171,5 +179,5 @@ class Steps:
 
     @cached_property
     def _ideal(self) -> float:
-        """Seconds of a token in a step, if all went at the device's peak."""
+        """Return the seconds of one token in a step at the device's peak speed."""
         return ideal_seconds(self.network, self.setting.device, self.setting.precision, trains=True)

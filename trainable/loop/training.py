@@ -1,4 +1,4 @@
-"""One stage of fine-tuning: a plain loop that stops at every evaluation, can be saved there and resumed exactly."""
+"""One stage of fine-tuning: a plain loop that reports each evaluation, where it can be saved and resumed exactly."""
 
 import math
 import time
@@ -31,77 +31,83 @@ from trainable.settings.stage import Stage
 from trainable.tasks.metrics import is_better
 
 CHECKED_STEPS = 3
-"""Optimiser steps after which the stored output of frozen layers is compared with the model's own."""
+"""After each of this many first optimiser steps, the frozen layers' output is compared with that at the start."""
 HEARTBEAT_SECONDS = 20.0
-"""Longest silence between two reports of a stage on one worker."""
+"""Longest time between two reports of a stage on one worker."""
 
 
 class StageTraining:
-    """Trains a model in place on one stage; its best weights, by validation, are in the model at the end."""
+    """Trains a model in place on one stage; at the end the model holds the weights with the best validation score."""
 
     def __init__(self, model: PreTrainedModel, train: Split, validation: Split, stage: Stage, setting: Setting) -> None:
         self.model, self.validation, self.stage, self.setting = model, validation, stage, setting
-        torch.nn.Module.to(model, setting.device)
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
+        # The order of the next lines matters, as each one uses the model as the lines before have left it.
+        torch.nn.Module.to(model, setting.device)
         self.frozen = freeze(model, stage.frozen_layers)
-        self._words = cut_embeddings(model, stage, train.inputs.used_ids(), validation.inputs.used_ids())
+        # Only embeddings that train are cut, and the cut embeddings are a new parameter on the same device.
+        self._cut_embeddings = cut_embeddings(model, stage, train.inputs.used_ids(), validation.inputs.used_ids())
         self.trained: dict[str, torch.Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = build_optimizer(model, stage, setting.device)
-        # What computes: of the model, what is read and not known.
+        # A view copies the references to submodules, so the embeddings must have been cut before.
         self.steps = Steps(first_token_alone(model), train, self.trained, self.optimizer, stage, setting)
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
         self.progress = Progress(micro_batches=setting.micro_batches)
         self._best: dict[str, torch.Tensor] | None = None
-        self._probe: FrozenOutputCheck | None = None
-        self._unproven = 0
+        self._frozen_check: FrozenOutputCheck | None = None
+        self._steps_to_check = 0
 
     def reuse_frozen_output(self, store: FrozenOutputStore) -> None:
-        """Let the frozen layers' output be computed once; where that is not exact, the clock notes why."""
+        """Compute the frozen layers' output only once; if that is not exact, add the reason to the clock's notes."""
         if reason := self._begin_reuse(store):
             self.note_no_reuse(reason)
 
     def _begin_reuse(self, store: FrozenOutputStore) -> str:
-        """Take the output from the store from here on; otherwise the reason why not."""
+        """Take the output from the store from now on; return why that is not possible, else an empty string."""
         count, setting = self.stage.frozen_layers, self.setting
-        probe = none_if_out_of_memory(
+        check = none_if_out_of_memory(
             lambda: FrozenOutputCheck(self.model, self.frozen, self.steps.train.inputs, count, setting)
         )
-        if probe is None:
+        if check is None:
             return "memory has no room for it"
-        if probe.trained_below:
-            return f"weights that train lie below it: {', '.join(probe.trained_below):.200}"
+        if check.trained_below:
+            return f"it depends on weights that train: {', '.join(check.trained_below):.200}"
         train = store.get(self.model, self.steps.train, count)
         validation = store.get(self.model, self.validation, count) if isinstance(train, Split) else train
         if not isinstance(train, Split) or not isinstance(validation, Split):
             return str(validation)
-        if not probe.matches(train.inputs):
-            return "it depends on how far a text is padded"
-        self._whole = self.steps.network, self.steps.train, self.validation
-        self._probe, self._unproven = probe, CHECKED_STEPS
-        self.steps.train, self.validation = train, validation
-        self.steps.network = layers_between(self.steps.network, count)
+        if not check.matches(train.inputs):
+            return "it depends on the padding of a text"
+        self._without_reuse = self.steps.network, self.steps.train, self.validation
+        self._frozen_check, self._steps_to_check = check, CHECKED_STEPS
+        self._use(layers_between(self.steps.network, count), train, validation)
         return ""
 
+    def _use(self, network: PreTrainedModel, train: Split, validation: Split) -> None:
+        """Continue with another view of the model, and with the splits as that view takes them."""
+        self.steps.use(network, train)
+        self.validation = validation
+
     def note_no_reuse(self, reason: str) -> None:
-        """Let the clock note why the frozen layers' output is computed again and again."""
+        """Add to the clock's notes why the frozen layers' output is computed again and again."""
         self.setting.clock.note(f"{self.setting.name}: the frozen layers' output is not reused: {reason}")
 
-    def _prove_frozen(self) -> None:
-        """Go on without the stored output if the frozen layers no longer give it after one of the first steps.
+    def _check_frozen_output(self) -> None:
+        """Continue without the stored output if the frozen layers' output has changed after one of the first steps.
 
-        The steps up to here were exact: each began while they did.
+        The steps so far are exact, as the output was still the same when each of them began.
         """
-        assert self._probe is not None
-        if none_if_out_of_memory(self._probe.is_unchanged):
-            self._unproven -= 1
+        assert self._frozen_check is not None
+        if none_if_out_of_memory(self._frozen_check.is_unchanged):
+            self._steps_to_check -= 1
             return
-        self._unproven = 0
-        self.steps.network, self.steps.train, self.validation = self._whole
+        self._steps_to_check = 0
+        self._use(*self._without_reuse)
         self.note_no_reuse("it changes while the stage trains")
 
     def reports(self) -> Iterator[Report]:
-        """Train from where the progress stands to the end, with a report after each evaluation.
+        """Train from the current step to the end, with a report after each evaluation.
 
         Raises:
             TrialError: if a loss is not a finite number.
@@ -112,7 +118,7 @@ class StageTraining:
             yield report
 
     def evaluations(self) -> Iterator[Report]:
-        """Like `reports`, but at the last report the model still holds the last weights, for callers that save them."""
+        """Like `reports`, but the model still holds the last weights at the last report, for callers that save them."""
         if self._ended():
             yield replace(self._report(self.progress.best_metrics), last=True)
             return
@@ -127,32 +133,32 @@ class StageTraining:
                 return
 
     def _ended(self) -> bool:
-        """Whether all steps are done, or patience is at its end."""
+        """Return whether all steps are done, or the last `patience` evaluations brought no gain."""
         patience = self.stage.patience
         return self.progress.step >= self.total or (patience is not None and self.progress.stale >= patience)
 
     def _train_until(self, stop: int) -> Iterator[Report]:
-        """Take optimiser steps up to and including number `stop`, with a sign of life where it takes long."""
+        """Take optimiser steps up to number `stop`, with a heartbeat every `HEARTBEAT_SECONDS`."""
         clock, name = self.setting.clock, f"{self.setting.name}.train"
         train_mode(self.steps.network, self.frozen)
         losses: list[torch.Tensor] = []
-        spoken = time.monotonic()
+        last_report = time.monotonic()
         for step in range(self.progress.step, stop):
             with clock.part(name) as spent:
                 set_learning_rate(self.optimizer, schedule_factor(step, self.steps_per_epoch, self.stage))
-                late = time.monotonic() - spoken > HEARTBEAT_SECONDS
-                loss, late = self.steps.take(self.progress, self._batch(step), spent, late)
+                due = time.monotonic() - last_report > HEARTBEAT_SECONDS
+                loss, due = self.steps.take(self.progress, self._batch(step), spent, due)
                 losses.append(loss)
                 self.progress.step = step + 1
-                if self._unproven:
-                    self._prove_frozen()
+                if self._steps_to_check:
+                    self._check_frozen_output()
                     train_mode(self.steps.network, self.frozen)
-                if late or self.progress.step == stop:
-                    self._take_losses(losses)
-            if late and self.progress.step < stop:
+                if due or self.progress.step == stop:
+                    self._add_losses(losses)
+            if due and self.progress.step < stop:
                 yield self._report({})
                 train_mode(self.steps.network, self.frozen)
-                spoken = time.monotonic()
+                last_report = time.monotonic()
 
     def _batch(self, step: int) -> NDArray[np.int64]:
         epoch, index = divmod(step, self.steps_per_epoch)
@@ -161,8 +167,8 @@ class StageTraining:
             self._epoch = (epoch, epoch_batches(self.steps.train.inputs.lengths, self.stage.batch_size, seed))
         return self._epoch[1][index]
 
-    def _take_losses(self, losses: list[torch.Tensor]) -> None:
-        """Add losses to the running mean and look whether all are numbers; one wait for the device."""
+    def _add_losses(self, losses: list[torch.Tensor]) -> None:
+        """Add losses to the running mean and check that all are finite; this waits for the device once."""
         if not losses:
             return
         values = torch.stack(losses).double().cpu()
@@ -180,7 +186,7 @@ class StageTraining:
         losses.clear()
 
     def scores(self) -> dict[str, float]:
-        """Every metric of the model as it is now, on the validation split."""
+        """Return every metric of the current model on the validation split."""
         setting = self.setting
         with setting.clock.part(f"{setting.name}.evaluate") as spent:
             inputs, device = self.validation.inputs, setting.device
@@ -215,26 +221,26 @@ class StageTraining:
         return Report(self.setting.name, step, *shares, metrics, improved, times=clock.read(), notes=tuple(clock.notes))
 
     def finish(self) -> None:
-        """Leave the best weights in the model, the whole vocabulary among them."""
+        """Put the best weights and the whole embeddings into the model; no step may follow."""
         progress = self.progress
         if progress.best_step != progress.step and self._best is not None:
             with torch.no_grad():
                 for name, tensor in self._best.items():
                     self.trained[name].copy_(tensor)
-        if self._words is not None:
-            name = next(name for name, parameter in self.trained.items() if parameter is self._words.weight)
-            left = self._decayed(self._words.weight, progress.step if progress.best is None else progress.best_step)
-            self.trained[name] = self._words.restore(self.model, left)
-            self._words = None
+        if (cut := self._cut_embeddings) is not None:
+            name = next(name for name, parameter in self.trained.items() if parameter is cut.weight)
+            kept = self._decay_factor(cut.weight, progress.step if progress.best is None else progress.best_step)
+            self.trained = {**self.trained, name: cut.restore(self.model, kept)}
+            self._cut_embeddings = None
 
-    def _decayed(self, parameter: torch.Tensor, steps: int) -> float:
-        """What weight decay leaves of a weight without gradient after some steps, as a factor."""
+    def _decay_factor(self, parameter: torch.Tensor, steps: int) -> float:
+        """Return the factor that weight decay leaves of a weight without gradient after some steps."""
         group = next(g for g in self.optimizer.param_groups if any(p is parameter for p in g["params"]))
         decay = float(group["peak"] * group["weight_decay"])
         return math.prod(1 - decay * schedule_factor(step, self.steps_per_epoch, self.stage) for step in range(steps))
 
     def save(self, folder: Path) -> None:
-        """Write what a resume needs, between two reports; no pickle."""
+        """Write everything a resume needs, without pickle; may be called between two reports."""
         save_file(_contiguous(self.trained), folder / "weights.safetensors")
         if self._best is not None and self.progress.best_step != self.progress.step:
             save_file(_contiguous(self._best), folder / "best.safetensors")
@@ -244,7 +250,7 @@ class StageTraining:
         self.progress.write(folder)
 
     def load(self, folder: Path) -> None:
-        """Go on from a folder that `save` wrote."""
+        """Continue from a folder that `save` wrote."""
         self.progress = Progress.read(folder)
         with torch.no_grad():
             for name, tensor in load_file(folder / "weights.safetensors").items():
@@ -256,14 +262,14 @@ class StageTraining:
         elif self.progress.best_step == self.progress.step:
             self._best = {name: p.detach().clone() for name, p in self.trained.items()}
         state: dict[int, dict[str, Any]] = {}
-        places = {name: place for place, name in enumerate(self._optimized())}
+        numbers = {name: number for number, name in enumerate(self._optimized())}
         for entry, tensor in load_file(folder / "optimizer.safetensors", device=device).items():
             name, _, key = entry.partition(":")
-            state.setdefault(places[name], {})[key] = tensor
+            state.setdefault(numbers[name], {})[key] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
     def _optimized(self) -> list[str]:
-        """The parameters' names, in the order in which the optimiser numbers them."""
+        """Return the parameters' names in the order in which the optimiser numbers them."""
         names = {id(parameter): name for name, parameter in self.trained.items()}
         return [names[id(p)] for group in self.optimizer.param_groups for p in group["params"]]
 

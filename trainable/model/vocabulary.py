@@ -49,7 +49,7 @@ class UsedEmbeddings(nn.Module):
 
         Args:
             model: the model whose embeddings this module replaces.
-            kept: the factor that weight decay leaves of a row without gradient, 0 to 1.
+            kept: the factor that weight decay leaves of a row without gradient.
         """
         (whole,) = self._whole
         whole.weight.mul_(kept)
