@@ -1,4 +1,4 @@
-"""Where a trial's time goes: seconds by part, and the tokens that were computed in them."""
+"""Measures how a trial spends its time: seconds by part of the work, and the tokens computed in them."""
 
 import time
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ import torch
 
 @dataclass
 class Part:
-    """What one kind of work has taken so far."""
+    """Time and tokens of one part of the work so far."""
 
     seconds: float = 0.0
     tokens: int = 0
-    """Real tokens that went through the network, each as often as it did."""
+    """Tokens that went through the network, padding not included; repeated ones count each time."""
     computed: int = 0
-    """The same with padding."""
+    """The same, padding included."""
     ideal: float = 0.0
-    """Seconds that their products with the weights would take at the peak of the device."""
+    """Seconds that the products of these tokens with the weights would take at the device's peak speed."""
 
     def count(self, mask: torch.Tensor, ideal: float) -> None:
         """Count a batch by its attention mask of shape (B, T), and the ideal seconds of each of its tokens."""
@@ -29,17 +29,17 @@ class Part:
 
 @dataclass
 class Clock:
-    """Adds up parts by name. Each moment counts once: what is measured inside another part is not that part's."""
+    """Adds up time by part. Time inside a nested part counts for the nested part only."""
 
     parts: dict[str, Part] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    """Why time was spent that could have been saved, one sentence each."""
+    """Reasons why time could not be saved, one sentence each."""
     _open: list[str] = field(default_factory=list)
     _since: float = 0.0
 
     @contextmanager
     def part(self, name: str) -> Iterator[Part]:
-        """Measure the block as part `name`; no generator may yield inside, or its caller's time counts too."""
+        """Measure the block as part `name`; do not yield inside it, as the caller's time would count too."""
         self._lap()
         self._open.append(name)
         try:
@@ -49,7 +49,7 @@ class Clock:
             self._open.pop()
 
     def note(self, sentence: str) -> None:
-        """Say why time is spent that could have been saved; once is enough."""
+        """Keep a reason why time could not be saved, unless it is already in the notes."""
         if sentence not in self.notes:
             self.notes.append(sentence)
 
@@ -60,5 +60,5 @@ class Clock:
         self._since = now
 
     def read(self) -> dict[str, dict[str, float]]:
-        """All parts so far as plain values."""
+        """Return all parts so far as plain values."""
         return {name: asdict(part) for name, part in self.parts.items()}

@@ -1,4 +1,4 @@
-"""What can go wrong in a trial: before it starts (`ConfigError`) and while it runs (`TrialError`)."""
+"""The errors of a trial: before it starts (`ConfigError`) and while it runs (`TrialError`)."""
 
 import errno
 import traceback
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 class ConfigError(ValueError):
-    """Settings or data that cannot make a trial; found before anything is trained.
+    """Settings or data are wrong, which is found before anything is trained.
 
     Attributes:
-        problems: every mistake found, one sentence each, beginning with where it stands
-            (`target.batch_size: ...` or `reviews.csv: ...`), with the value and the way out.
+        problems: every mistake found, one sentence each. It begins with the place (`target.batch_size: ...` or
+            `reviews.csv: ...`) and says the value and the solution.
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
@@ -19,31 +19,31 @@ class ConfigError(ValueError):
         super().__init__("\n".join(self.problems))
 
     def __reduce__(self) -> tuple[type["ConfigError"], tuple[tuple[str, ...]]]:
-        """Pickle by the problems, so that the error crosses process borders whole."""
+        """Pickle by the problems, so that another process receives them all."""
         return type(self), (self.problems,)
 
 
 class DamagedError(ConfigError):
-    """Something that was written by a trial and is no longer what it was."""
+    """A file that a trial wrote was changed or damaged."""
 
 
 class TrialError(RuntimeError):
-    """A trial that began and cannot go on, such as one whose loss is no longer a number."""
+    """A trial that has started cannot continue, for example because its loss is not finite."""
 
 
 class PeerDiedError(RuntimeError):
-    """Another process of the same trial has gone; the trial can go on from its last checkpoint."""
+    """Another process of the same trial has ended; the trial can continue from its last checkpoint."""
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Whether a write failed for want of space, or of what a quota leaves of it."""
+    """Return whether a write failed because the disk is full or a quota is used up."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def error_text(error: Exception) -> str:
-    """What ended a trial: a sentence made for readers as it is, any other exception with its kind and place.
+    """Return the message for the exception that ended a trial: our own errors unchanged, others with type and place.
 
-    The traceback of the latter goes to stderr, which is the worker's log.
+    The traceback of other exceptions is printed to stderr, which is the worker's log.
     """
     if isinstance(error, TrialError | ConfigError):
         return str(error)

@@ -1,8 +1,8 @@
-"""Seeds that follow from what they are for, so that no generator's state needs to be kept."""
+"""Seeds computed from their purpose, such as stage and step, so that a resume needs no state of a generator."""
 
 import hashlib
 
 
 def seed_of(*parts: object) -> int:
-    """A 63-bit seed from any parts, stable over processes and versions."""
+    """Return a 63-bit seed from any parts; the same in every process and Python version."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1

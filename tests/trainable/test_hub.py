@@ -30,7 +30,7 @@ def test_a_name_that_is_not_in_the_cache_is_one_sentence(without_hub: dict[str, 
     done = load("owner/name", without_hub)
     last = done.stderr.splitlines()[-1]
     assert "'owner/name': there is no such folder, so it is a name on the Hugging Face hub; " in last
-    assert f"its cache {tmp_path / 'cache'} has no such encoder; name a folder" in last
+    assert f"its cache {tmp_path / 'cache'} does not have it; name a folder" in last
     assert "Retrying" not in done.stderr
 
 

@@ -1,1 +1,1 @@
-"""The device: arithmetic, kernels, memory, recorded steps."""
+"""The device: precision, kernels, lack of memory, CUDA graphs."""

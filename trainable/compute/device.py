@@ -1,4 +1,4 @@
-"""The device a trial computes on, its arithmetic, and the ranks that share one trial."""
+"""The device and precision of a trial, the device's measured speed, and the ranks that share one trial."""
 
 import time
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from trainable.errors import PeerDiedError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _NATIVE = ("avx512_bf16", "amx_bf16")
-"""What a CPU computes in bfloat16 by."""
+"""CPU features that compute bfloat16 in hardware."""
 _PEAK_SECONDS = 5.0
-"""The longest that the large products of a peak may take, by the pace of small ones, which is lower."""
+"""Longest time that the large products of `matmul_peak` may take, estimated from the speed of small ones."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's place among those that compute one trial together."""
+    """The rank of this process among the processes that compute one trial together."""
 
     rank: int = 0
     size: int = 1
@@ -35,16 +35,16 @@ class Ranks:
             tensor.copy_(part.view_as(tensor))
 
     def broadcast_flag(self, flag: bool) -> bool:
-        """The first rank's flag, told to all; also a barrier."""
+        """Return the first rank's flag on all ranks; also a barrier."""
         return bool(self.broadcast_number(int(flag)))
 
     def broadcast_number(self, number: int) -> int:
-        """The first rank's number, told to all; also a barrier."""
+        """Return the first rank's number on all ranks; also a barrier."""
         if self.size == 1:
             return number
-        told = torch.tensor([number if self.rank == 0 else 0], device=pick_device())
-        self._reduce(told)
-        return int(told.item())
+        shared = torch.tensor([number if self.rank == 0 else 0], device=pick_device())
+        self._reduce(shared)
+        return int(shared.item())
 
     def _reduce(self, tensor: torch.Tensor) -> None:
         try:
@@ -54,41 +54,41 @@ class Ranks:
 
 
 def gpu_is_unusable(error: BaseException) -> bool:
-    """Whether the GPU can no longer be used by this process: after such an error every further call fails."""
+    """Return whether this process can no longer use its GPU: after such an error every further call fails."""
     if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
         return False
     return isinstance(error, torch.AcceleratorError) or str(error).startswith("CUDA error")
 
 
 def pick_device() -> torch.device:
-    """This process's current GPU (Ray Train gives each worker its own), or the CPU."""
+    """Return this process's current GPU (Ray Train gives each worker its own), or the CPU."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """What matrix products are computed in on a device."""
+    """The precision of matrix products on a device, and why it was chosen."""
 
     precision: str
     """`fp32` or `bf16`."""
     reason: str
-    """Why, as a sentence."""
+    """Why this precision was chosen, as a sentence."""
     slowdown: float = 1.0
-    """How many times as long as float32 it takes, as measured, where the hardware has no bfloat16 arithmetic."""
+    """Measured time relative to float32, at least 1; above 1 only if the hardware has no bfloat16 arithmetic."""
 
     @property
     def warning(self) -> str:
-        """What to say where bfloat16 costs much time; else empty."""
+        """A warning if bfloat16 costs much time; else empty."""
         if self.slowdown < 1.5:
             return ""
         return (
             f"precision: {self.precision}: this hardware has no bfloat16 arithmetic; a layer takes "
-            f"{self.slowdown:.0f} times as long as in fp32, as measured here; set precision: auto"
+            f"{self.slowdown:.0f} times as long as in fp32 (measured here); set precision: auto"
         )
 
 
 def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
-    """What a trial with that setting computes in on this device, why, and at what cost."""
+    """Choose the precision of a trial on this device from its setting, with the reason and the slowdown."""
     native, taken = native_bfloat16(device), resolve_precision(precision, device)
     if precision != "auto":
         slow = taken == "bf16" and not native
@@ -98,26 +98,26 @@ def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """`fp32` or `bf16`: what `auto` means on this device."""
+    """Return `fp32` or `bf16`: the setting, or the choice of `auto` on this device."""
     if precision != "auto":
         return precision
     return "bf16" if native_bfloat16(device) else "fp32"
 
 
 def native_bfloat16(device: torch.device) -> str:
-    """By what the device computes in bfloat16, such as `the CPU has avx512_bf16`; empty where it cannot."""
+    """Return why the device has bfloat16 in hardware, such as `the CPU has avx512_bf16`; empty if it has not."""
     if device.type == "cuda":
         return "the GPU has it" if torch.cuda.is_bf16_supported(including_emulation=False) else ""
-    able = torch.cpu.get_capabilities()
-    found = [name for name in _NATIVE if able.get(name)]
+    features = torch.cpu.get_capabilities()
+    found = [name for name in _NATIVE if features.get(name)]
     return f"the CPU has {' and '.join(found)}" if found else ""
 
 
 @cache
 def _slowdown(device: torch.device) -> float:
-    """How many times as long a layer takes in bfloat16, forward and backward.
+    """Return how many times as long a layer takes in bfloat16 as in float32, forward and backward.
 
-    On a CPU by the seconds that one thread computes: those that go by say as much about what else runs there.
+    On a CPU this measures the processor time of one thread, as elapsed time also depends on other processes.
     """
     on_gpu, threads = device.type == "cuda", torch.get_num_threads()
     clock = time.perf_counter if on_gpu else time.process_time
@@ -131,7 +131,7 @@ def _slowdown(device: torch.device) -> float:
     try:
         for precision in ("fp32", "bf16"):
             with autocast(precision, device):
-                layer()  # what only a first time pays
+                layer()  # the first call is slower
                 seconds.append(min(_timed(layer, device, clock) for _ in range(5)))
     finally:
         torch.set_num_threads(threads)
@@ -140,17 +140,17 @@ def _slowdown(device: torch.device) -> float:
 
 @cache
 def matmul_peak(device: torch.device, precision: str) -> float:
-    """The most FLOP/s of a large matrix product in this process, as measured once, in a quarter of a second.
+    """Return the highest measured FLOP/s of a large matrix product; measured once per process, in 0.25 s.
 
     Args:
-        device: where; a CPU with the threads that this process has.
+        device: the device; a CPU uses this process's number of threads.
         precision: `fp32` or `bf16`.
     """
     sizes, tries = ((256, 4096), 30) if device.type == "cuda" else ((128, 1024), 12)
     peak = 0.0
     for size in sizes:
         flops = 2 * size**3
-        if peak and flops * tries > peak * _PEAK_SECONDS:  # arithmetic that the hardware only emulates
+        if peak and flops * tries > peak * _PEAK_SECONDS:  # too slow: the hardware only emulates this precision
             break
         one, other = torch.ones(2, size, size, device=device, dtype=PRECISIONS[precision])
         peak = max(peak, *(flops / _timed(partial(torch.matmul, one, other), device) for _ in range(tries)))
@@ -158,7 +158,7 @@ def matmul_peak(device: torch.device, precision: str) -> float:
 
 
 def _timed(call: Callable[[], object], device: torch.device, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Seconds that a call takes until the device is done with it."""
+    """Return the seconds until the device has finished a call."""
     begin = clock()
     call()
     if device.type == "cuda":
@@ -167,5 +167,5 @@ def _timed(call: Callable[[], object], device: torch.device, clock: Callable[[],
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Matrix products in bfloat16 where `precision` says so; weights and sums stay float32."""
+    """Return a context with matrix products in bfloat16 if `precision` is `bf16`; weights and sums stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

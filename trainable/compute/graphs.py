@@ -1,6 +1,6 @@
-"""Optimiser steps recorded as CUDA graphs: a small encoder's step is hundreds of kernels, each launched from Python.
+"""Optimiser steps recorded as CUDA graphs, since launching a step's hundreds of kernels from Python takes too long.
 
-A step of a six-layer BERT keeps an H100 busy for 3 ms and takes 20, since the GPU waits for the next launch. A graph
+A step of a six-layer BERT keeps an H100 busy for 3 ms but takes 20 ms, as the GPU waits for the next launch. A graph
 (Nvidia, "CUDA Graphs"; `torch.cuda.CUDAGraph`) holds all launches of a step, recorded once for each shape of batch.
 """
 
@@ -16,14 +16,15 @@ from trainable.compute.forward import on_device
 from trainable.compute.memory import out_of_memory
 
 LONGEST = 0.02
-"""Seconds of products in a step from which launches keep up with the device, so that a graph would win nothing."""
+"""Seconds of products in a step from which launching is as fast as the device, so that a graph saves no time."""
 
 Feed = dict[str, torch.Tensor]
+"""The input of a step: its batch, by name."""
 Step = Callable[[Feed], torch.Tensor]
 
 
 class StepGraphs:
-    """Runs steps on batches of many shapes: each shape is recorded when it is first met, and played ever after.
+    """Runs steps on batches of different shapes: the first batch of a shape is recorded, and every batch is replayed.
 
     Args:
         device: a GPU.
@@ -32,28 +33,30 @@ class StepGraphs:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._recorded: dict[tuple[object, ...], Recorded] = {}
-        self._memory: Any = None  # one pool for all graphs, as no two are played at a time
+        self._memory: Any = None  # one pool for all graphs, as only one is replayed at a time
 
     def __len__(self) -> int:
-        """How many shapes are recorded."""
+        """Return the number of recorded shapes."""
         return len(self._recorded)
 
     def run(self, step: Step, feed: Feed, seed: int) -> torch.Tensor | None:
         """Run a step.
 
         Args:
-            step: computes a step from its feed on the device, the weights' update included, and returns its loss, a
-                scalar. The same one at each call: what it does for a shape of feed must not hang on anything else.
-            feed: on the CPU.
-            seed: of dropout.
+            step: takes its feed on the device, computes a whole step including the weights' update, and returns the
+                loss, a scalar. Pass the same function at each call: its work may depend only on the feed's shape.
+            feed: the input of the step, on the CPU.
+            seed: the seed of dropout.
 
         Returns:
-            The loss; none, and nothing done, where such a step cannot be recorded.
+            The loss; None, with nothing done, if such a step cannot be recorded.
 
         Raises:
-            torch.OutOfMemoryError: with nothing done either.
+            torch.OutOfMemoryError: with nothing done.
         """
-        if self._memory is None:  # the first step makes what steps need: the optimiser's state, the libraries' handles
+        if (
+            self._memory is None
+        ):  # the first step runs unrecorded: it creates the optimiser's state and the libraries' handles
             self._memory = torch.cuda.graph_pool_handle()
             torch.manual_seed(seed)
             return step(on_device(feed, self._device))
@@ -69,25 +72,25 @@ class StepGraphs:
         return recorded.loss.clone()
 
     def _record(self, step: Step, feed: Feed) -> "Recorded | None":
-        """A graph for batches of this shape; nothing is computed yet, and no random number drawn."""
-        place = {name: torch.empty_like(tensor, device=self._device) for name, tensor in feed.items()}
+        """Record a graph for batches of this shape; nothing is computed yet, and no random number is drawn."""
+        buffers = {name: torch.empty_like(tensor, device=self._device) for name, tensor in feed.items()}
         loss, graph = torch.zeros((), device=self._device), torch.cuda.CUDAGraph()
         try:
             with _no_garbage(), torch.cuda.graph(graph, pool=self._memory, capture_error_mode="thread_local"):
-                loss.copy_(step(place))
+                loss.copy_(step(buffers))
         except RuntimeError as error:
-            # PyTorch believes that it still records, and draws no number until a recording succeeds.
+            # PyTorch still believes that it records, and draws no random number until a recording succeeds.
             with torch.cuda.graph(torch.cuda.CUDAGraph()):
                 torch.zeros((), device=self._device)
             if out_of_memory(error):
                 raise
-            return None  # it waits for the device somewhere; if it was another error, the step as it is meets it too
-        return Recorded(graph, place, loss)
+            return None  # the step waits for the device; any other error comes again when the step runs unrecorded
+        return Recorded(graph, buffers, loss)
 
 
 @contextmanager
 def _no_garbage() -> Iterator[None]:
-    """Let nothing be collected: a graph of an earlier trial must not end while another is recorded."""
+    """Switch garbage collection off: no graph of an earlier trial may be freed while another one is recorded."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -99,10 +102,10 @@ def _no_garbage() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A step for one shape of batch."""
+    """A recorded step for one shape of batch."""
 
     graph: torch.cuda.CUDAGraph
     feed: Feed
-    """Where it takes its batch from."""
+    """Tensors on the device from which the graph reads its batch."""
     loss: torch.Tensor
-    """Where it leaves the loss."""
+    """Tensor into which the graph writes the loss."""

@@ -1,4 +1,4 @@
-"""How attention and dropout are computed, by device."""
+"""Chooses how attention and dropout are computed on each kind of device."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -14,11 +14,11 @@ LEVELS = 2**16
 
 
 def kernels(device: torch.device) -> AbstractContextManager[object]:
-    """The kernels that attention and dropout may take, as a context of a model's forward.
+    """Return a context for a model's forward pass that sets the kernels of attention and dropout.
 
-    When training on a CPU, those of `CpuTraining`. On a GPU, the memory-efficient attention, with a mask or without,
-    so that the draws of dropout do not hang on whether a batch is padded; cuDNN's, PyTorch's first choice on some,
-    makes a plan for every shape it meets, which takes from 0.1 s to over 1 s.
+    Training on a CPU uses `CpuTraining`. A GPU uses memory-efficient attention, with a mask or without, so that the
+    draws of dropout do not depend on whether a batch is padded. On some GPUs PyTorch would choose cuDNN, which makes a
+    plan for every new shape, and that takes from 0.1 s to over 1 s.
     """
     if device.type == "cuda":
         return sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
@@ -26,10 +26,10 @@ def kernels(device: torch.device) -> AbstractContextManager[object]:
 
 
 class CpuTraining(TorchFunctionMode):
-    """Inside it, PyTorch's attention and dropout are replaced by what trains faster on a CPU.
+    """A context that replaces PyTorch's attention and dropout by versions that train faster on a CPU.
 
-    The fused attention takes longer there than plain products, on the way back, and PyTorch's own plain products also
-    look for tokens that see nothing, in passes over all scores. Its dropout draws a number for each element.
+    On a CPU the backward pass of fused attention takes longer than plain products. PyTorch's own plain products also
+    search all scores for tokens that see no other token. Its dropout draws a random number for each element.
     """
 
     def __torch_function__(
@@ -38,7 +38,7 @@ class CpuTraining(TorchFunctionMode):
         types: Iterable[type],
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401  (of whatever is called)
+    ) -> Any:  # noqa: ANN401  (the called function decides)
         return _REPLACED.get(func, func)(*args, **(kwargs or {}))
 
 
@@ -52,9 +52,9 @@ def attend(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """`functional.scaled_dot_product_attention` as plain products in float32; of shape (B, heads, T, H / heads).
+    """Compute `functional.scaled_dot_product_attention` by plain float32 products, shape (B, heads, T, H / heads).
 
-    A token that the mask lets see nothing gets some finite value, where PyTorch's gets zeros; it is padding.
+    A token that may see no other token gets some finite value, where PyTorch gives zeros; such a token is padding.
     """
     if is_causal or enable_gqa:
         with sdpa_kernel(SDPBackend.MATH):
@@ -63,34 +63,36 @@ def attend(
             )
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     with torch.autocast("cpu", enabled=False):
-        scores = (_whole(query) * scale) @ _whole(key).transpose(-1, -2)
+        scores = (_contiguous(query) * scale) @ _contiguous(key).transpose(-1, -2)
         if attn_mask is not None:
-            scores += _added(attn_mask)
-        return (dropout(scores.softmax(-1), dropout_p) @ _whole(value)).to(query.dtype)
+            scores += _additive(attn_mask)
+        return (dropout(scores.softmax(-1), dropout_p) @ _contiguous(value)).to(query.dtype)
 
 
-def _whole(heads: torch.Tensor) -> torch.Tensor:
-    """In float32 and contiguous, as products take them, in one copy."""
+def _contiguous(heads: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in float32 and contiguous, as products need it, with at most one copy."""
     return heads.to(torch.float32, memory_format=torch.contiguous_format)
 
 
-def _added(mask: torch.Tensor) -> torch.Tensor:
-    """A mask as what is added to scores."""
+def _additive(mask: torch.Tensor) -> torch.Tensor:
+    """Return a mask as numbers to add to the scores."""
     if mask.dtype != torch.bool:
         return mask
     return torch.zeros(mask.shape).masked_fill_(~mask, torch.finfo(torch.float32).min)
 
 
 def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
-    """`functional.dropout` from fewer draws: 64 random bits are enough for four elements.
+    """Compute `functional.dropout` with fewer draws: 64 random bits serve four elements.
 
-    The rate is rounded to a multiple of 1/65536, and what is kept is scaled by the rate as rounded.
+    The rate is rounded to a multiple of 1/65536, and the kept elements are scaled by the rounded rate.
     """
     dropped = round(p * LEVELS)
     if not training or inplace or not 0 < dropped < LEVELS:
         return functional.dropout(input, p, training, inplace)
     count = input.numel()
-    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)  # none: all 64 bits
+    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(
+        -(2**63), None
+    )  # None as the upper bound: all 64 bits
     draws = bits.view(torch.int16)[:count].view(input.shape)
     kept = torch.empty_like(input, memory_format=torch.contiguous_format)
     torch.ge(draws, dropped - LEVELS // 2, out=kept)

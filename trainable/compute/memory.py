@@ -1,4 +1,4 @@
-"""Recovers from lack of memory: the work is cut into smaller parts and done again, with the same result."""
+"""Recovers from lack of memory: the work is cut into smaller parts and repeated, with the same result."""
 
 import gc
 from collections import deque
@@ -14,25 +14,25 @@ from trainable.errors import TrialError
 
 Made = TypeVar("Made")
 
-# How allocators say it that raise no exception of their own.
-_SIGNS = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+# Messages of allocators that have no exception class of their own.
+_MESSAGES = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that there was no memory to be had."""
+    """Return whether an exception means that memory had no room."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
 
 
 def none_if_out_of_memory(work: Callable[[], Made]) -> Made | None:
-    """What `work` returns, or None where memory had no room for it; then all that it held is released."""
+    """Return the result of `work`; if memory had no room, release all that `work` held and return None."""
     try:
         return work()
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-    # Only here, outside `except`, is the traceback gone, whose frames held the tensors.
+    # The traceback holds the tensors, and it is gone only here, outside `except`.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -40,10 +40,10 @@ def none_if_out_of_memory(work: Callable[[], Made]) -> Made | None:
 
 
 def more_parts(parts: int, rows: int, batch_size: int, stage: str) -> int:
-    """Into how many parts to cut batches after one of `rows` rows, cut into `parts`, did not fit.
+    """Return the number of parts to cut batches into after a batch of `rows` rows in `parts` parts did not fit.
 
     Raises:
-        TrialError: if every part has but one row already.
+        TrialError: if every part already has only one row.
     """
     if parts >= rows:
         raise TrialError(
@@ -57,16 +57,16 @@ def more_parts(parts: int, rows: int, batch_size: int, stage: str) -> int:
 def split_to_fit(
     batches: Iterable[NDArray[np.int64]], lengths: NDArray[np.int64], compute: Callable[[NDArray[np.int64]], Made]
 ) -> Iterator[tuple[NDArray[np.int64], Made | None]]:
-    """What `compute` makes of each batch, with the batch's rows; none where not even a single row fits.
+    """Yield the rows of each batch with the result of `compute`; the result is None if not even one row fits.
 
-    A batch that does not fit is halved, and so are those after it that have as many tokens.
+    A batch that does not fit is halved, and so are later batches with as many tokens.
 
     Args:
-        batches: row numbers.
+        batches: row numbers of each batch.
         lengths: tokens of every row, shape (N,).
-        compute: takes row numbers; must not keep what it made on failure.
+        compute: takes row numbers; if it fails, it must keep nothing in memory.
     """
-    waiting, room = deque(batches), np.inf  # tokens of a batch that may fit
+    waiting, room = deque(batches), np.inf  # most tokens of a batch that may fit
     while waiting:
         rows = waiting.popleft()
         tokens = len(rows) * int(lengths[rows].max())
