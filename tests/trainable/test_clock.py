@@ -1,4 +1,4 @@
-"""Every moment counts once."""
+"""Each moment counts for one part only."""
 
 import time
 
@@ -11,7 +11,7 @@ from trainable.clock import Clock
 
 @pytest.fixture
 def tick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that stands until it is told otherwise."""
+    """A clock that only the test moves."""
     now = [0.0]
     monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
     return now
@@ -39,7 +39,7 @@ def test_an_exception_ends_its_part(tick: list[float]) -> None:
     assert watch.read()["a"]["seconds"] == 1
 
 
-def test_padding_is_told_from_tokens() -> None:
+def test_padding_is_counted_apart_from_tokens() -> None:
     with Clock().part("a") as part:
         part.count(torch.tensor([[1, 1, 0], [1, 0, 0]]), 0.5)
         part.count(torch.tensor([[1]]), 2.0)

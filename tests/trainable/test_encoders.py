@@ -38,7 +38,7 @@ ABOVE = {
     "llama": "norm",
     "qwen2": "norm",
 }
-"""What of the base model runs after the layers, beside a pooler."""
+"""Parts of the base model that run after the layers, except a pooler."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 def names_that_train(model: PreTrainedModel, kind: str, count: int) -> set[str]:
-    """What should train: everything, or the upper layers, what runs after them and the head."""
+    """Return the weights that should train: all, or the upper layers, the modules after them and the head."""
     names = {name for name, _ in model.named_parameters()}
     if not count:
         return names
@@ -102,7 +102,7 @@ def test_frozen_layers_drop_nothing(folder: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("count", range(DEPTH + 1))
-def test_exactly_what_lies_above_trains(folder: str, kind: str, count: int) -> None:
+def test_exactly_the_weights_above_the_frozen_layers_train(folder: str, kind: str, count: int) -> None:
     model = new_model(folder, LABELS, seed=0)
     freeze(model, count)
     assert {n for n, p in model.named_parameters() if p.requires_grad} == names_that_train(model, kind, count)
@@ -314,7 +314,7 @@ def test_an_output_that_changes_while_training_turns_the_cache_off_and_says_so(
     ],
     ids=["albert", "funnel", "bart", "flaubert"],
 )
-def test_what_cannot_be_told_apart_is_one_sentence_that_names_the_encoder(
+def test_layers_that_cannot_be_identified_give_one_message_with_the_encoder(
     model: PreTrainedModel, reason: str, tmp_path: Path, tiny_bert: str
 ) -> None:
     model.save_pretrained(tmp_path)

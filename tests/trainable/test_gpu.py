@@ -1,4 +1,4 @@
-"""What only a GPU does: recorded steps, its own memory errors. Skipped where there is none."""
+"""Behaviour on a GPU only: recorded steps, and its memory errors. Skipped without a GPU."""
 
 import gc
 from collections.abc import Callable
@@ -88,7 +88,7 @@ def test_a_network_that_waits_for_the_device_trains_as_it_is(make: Make) -> None
 
 @pytest.mark.parametrize("room", [3, 8])
 def test_too_little_memory_cuts_batches(room: int, make: Make) -> None:
-    """From the first step, or from a larger shape on than those that are recorded already."""
+    """Memory runs out at the first step, or at the first shape that is larger than the recorded ones."""
 
     def ask(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
         if given[0].shape[0] > 3 and given[0].shape[1] > room and module.training:
@@ -116,7 +116,7 @@ def test_a_resumed_stage_goes_on_as_if_it_had_not_been_stopped(make: Make, tmp_p
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_trials_after_each_other_in_one_process(precision: str, base: dict[str, Any], workspace: Workspace) -> None:
-    """With and without source and frozen layers, beside what earlier ones left; memory does not grow."""
+    """Run trials with and without a source and frozen layers; memory does not grow."""
     base["precision"] = precision
     taken = []
     for turn in range(3):

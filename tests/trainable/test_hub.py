@@ -1,4 +1,4 @@
-"""A hub name where the hub does not answer: from the cache, or one sentence; no minute of tries."""
+"""If the hub does not answer, a hub name is loaded from the cache or refused at once with one message."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What a device computes in, why, and what that costs where it is emulated."""
+"""The precision that a device uses, why, and the slowdown if it is emulated."""
 
 from functools import partial
 
@@ -30,7 +30,7 @@ def test_auto_says_what_it_took_and_why(
 
 
 @pytest.mark.parametrize("able", [{}, {"avx512_bf16": True}])
-def test_only_bfloat16_that_is_emulated_is_warned_of(able: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_emulated_bfloat16_gives_a_warning(able: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     monkeypatch.setattr("trainable.compute.device._slowdown", lambda device: 26.0)
     assert not choose_arithmetic("fp32", CPU).warning
@@ -38,20 +38,20 @@ def test_only_bfloat16_that_is_emulated_is_warned_of(able: dict[str, bool], monk
 
 
 @pytest.mark.parametrize(("slowdown", "said"), [(1.0, ""), (26.2, "26 times"), (104.0, "104 times")])
-def test_a_slow_down_is_said_in_whole_times(slowdown: float, said: str) -> None:
+def test_a_slowdown_is_a_rounded_factor(slowdown: float, said: str) -> None:
     warning = Arithmetic("bf16", "", slowdown).warning
     assert said in warning
     assert bool(warning) == bool(said)
 
 
-def test_the_slow_down_is_measured_on_the_spot(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_slowdown_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     threads = torch.get_num_threads()
     assert choose_arithmetic("bf16", CPU).slowdown >= 1
     assert torch.get_num_threads() == threads
 
 
-def test_a_peak_of_arithmetic_that_is_slow_is_taken_from_small_products(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_peak_of_a_slow_precision_is_measured_on_small_products(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
     def timed(call: partial, device: torch.device) -> float:

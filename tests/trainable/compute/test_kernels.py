@@ -1,4 +1,4 @@
-"""What a CPU trains with: PyTorch's own results, draws of the rate that was asked for, products compiled once."""
+"""Training on a CPU: attention equals PyTorch's, dropout has the requested rate, products are compiled once."""
 
 import os
 import subprocess
@@ -93,7 +93,7 @@ def test_every_encoder_learns_the_same(encoder: str, batch: Batch) -> None:
         torch.testing.assert_close(gradient, same[name], rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_every_encoder_draws_by_them(encoder: str, batch: Batch) -> None:
+def test_every_encoder_uses_our_dropout(encoder: str, batch: Batch) -> None:
     """No dropout of an encoder that trains on a CPU is drawn by PyTorch."""
     model = new_model(encoder, LABELS, seed=0, dropout=0.2).train()
     with kernels(CPU) as mode, torch.autograd.profiler.profile() as profile:
@@ -111,7 +111,7 @@ def test_evaluation_keeps_the_kernels_of_pytorch() -> None:
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_dropout_keeps_the_share_that_was_asked_for(rate: float, dtype: torch.dtype) -> None:
+def test_dropout_keeps_the_requested_share(rate: float, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     count = 400_000
     kept = dropout(torch.ones(count, dtype=dtype), rate).float()
@@ -159,7 +159,7 @@ for turn in range(2):
 
 
 def test_products_of_many_shapes_are_compiled_once() -> None:
-    """More shapes than PyTorch's products on a CPU remember by themselves, 1,024."""
+    """Use more shapes than the 1,024 that PyTorch keeps for products on a CPU."""
     environment = {name: value for name, value in os.environ.items() if name != "ONEDNN_PRIMITIVE_CACHE_CAPACITY"}
     environment["ONEDNN_VERBOSE"] = "profile_create"
     done = subprocess.run([sys.executable, "-c", PRODUCTS], env=environment, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Too little memory: batches are cut finer, and every number stays what it was. The allocator's own failures."""
+"""Too little memory: batches are cut into more parts, and every number stays the same."""
 
 import json
 import multiprocessing
@@ -41,7 +41,7 @@ def _training(base: dict[str, Any], ranks: Ranks | None = None, micro_batches: i
 
 
 def _no_room_for_more_than(rows: int, training: StageTraining, when_training: bool = False) -> None:
-    """Let the encoder ask the allocator for a petabyte wherever it is given more rows than that."""
+    """Let the encoder request a petabyte from the allocator if it gets more rows than that."""
 
     def ask(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
         if len(given[0]) > rows and (module.training or not when_training):
@@ -54,7 +54,7 @@ def _numbers(reports: list[Report]) -> list[dict[str, float]]:
     return [{n: v for n, v in r.metrics.items() if not n.endswith("micro_batches")} for r in reports]
 
 
-def test_what_the_allocators_say_is_known() -> None:
+def test_messages_of_the_allocators_are_recognised() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**50)
     assert out_of_memory(caught.value)
@@ -162,7 +162,7 @@ def _rank(rank: int, folder: Path, base: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_ranks_cut_finer_together(base: dict[str, Any], tmp_path: Path) -> None:
+def test_ranks_cut_batches_together(base: dict[str, Any], tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     ranks = [context.Process(target=_rank, args=(rank, tmp_path, base)) for rank in range(2)]
     for process in ranks:

@@ -1,4 +1,4 @@
-"""Laws of the batches: every row once, the sizes asked for, seeded; evaluations where they should be."""
+"""Batches hold every row once, have the requested sizes and follow the seed; evaluations come at the right steps."""
 
 import itertools
 
@@ -28,7 +28,7 @@ def test_another_seed_is_another_order() -> None:
     assert one != other
 
 
-def test_rows_of_a_batch_are_of_like_length() -> None:
+def test_rows_of_a_batch_have_similar_lengths() -> None:
     lengths = np.random.default_rng(0).integers(1, 128, POOL * 8 * 2)
     padded = sum(int(lengths[batch].max()) * len(batch) for batch in epoch_batches(lengths, 8, 0))
     assert padded < 1.1 * lengths.sum()
@@ -46,7 +46,7 @@ def test_evaluation_batches_are_complete_and_within_budget(lengths: np.ndarray, 
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8).map(np.array), st.integers(1, 40), st.integers(0, 20))
-def test_no_other_cuts_of_an_evaluation_cost_less(lengths: np.ndarray, budget: int, call: int) -> None:
+def test_no_other_evaluation_batches_cost_less(lengths: np.ndarray, budget: int, call: int) -> None:
     def cost(batches: list[np.ndarray]) -> int:
         return sum(int(lengths[batch].max()) * len(batch) + call for batch in batches)
 
@@ -60,7 +60,7 @@ def test_no_other_cuts_of_an_evaluation_cost_less(lengths: np.ndarray, budget: i
 
 
 @given(st.integers(0, 50), st.integers(1, 8))
-def test_parts_are_neighbours_and_complete(rows: int, count: int) -> None:
+def test_parts_are_consecutive_and_complete(rows: int, count: int) -> None:
     parts = parts_of(np.arange(rows), count)
     assert len(parts) == count
     assert np.concatenate(parts).tolist() == list(range(rows))

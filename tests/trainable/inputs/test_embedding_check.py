@@ -1,4 +1,4 @@
-"""A tokenizer that gives what its encoder has no embeddings for is a sentence, before anything is computed."""
+"""A tokenizer with more tokens or token types than its encoder has embeddings is refused before anything starts."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_added_tokens(tiny_bert: str, base: dict[str, Any], workspace: Workspace
     tokenizer.save_pretrained(tmp_path)
     AutoModel.from_pretrained(tiny_bert).save_pretrained(tmp_path)
     config = build_config({**base, "encoder": str(tmp_path)})
-    with pytest.raises(ConfigError, match=rf"{words + 2:,} tokens, the encoder {words:,} embeddings") as caught:
+    with pytest.raises(ConfigError, match=rf"{words + 2:,} tokens, but the encoder has {words:,} embeddings") as caught:
         stage_data(config, config.target, workspace)
     (problem,) = caught.value.problems
     assert str(tmp_path) in problem
@@ -45,7 +45,7 @@ def test_token_types_of_pairs(tiny_bert: str, base: dict[str, Any], workspace: W
     with pytest.raises(ConfigError, match="knows 1 token type, but its tokenizer gives 2 to pairs") as caught:
         stage_data(config, config.target, workspace)
 
-    # The way out leads out.
+    # The advice of the message works.
     (setting,) = re.findall(r'"model_input_names": \[.*?\]', str(caught.value))
     file = tmp_path / "encoder" / "tokenizer_config.json"
     file.write_text(file.read_text().replace("{", "{" + setting + ",", 1))

@@ -1,4 +1,4 @@
-"""The output of frozen layers, kept and reused: the same numbers as without, and never somebody else's."""
+"""Reusing the output of frozen layers gives the same numbers as computing it, and never uses the output of others."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,7 +51,7 @@ def test_every_kind_of_encoder_has_the_same_losses(encoder: str, base: dict[str,
     without = losses(base, replace(workspace, reuse_frozen=False), frozen_layers=2)
     assert losses(base, workspace, frozen_layers=2) == pytest.approx(without, rel=1e-5)
     stored = [file for file in (workspace.cache / "prefix").glob("*/*.safetensors") if file.stat().st_size > 1000]
-    assert len(stored) == 2  # both splits: no kind trains without
+    assert len(stored) == 2  # both splits: every kind of encoder uses the cache
 
 
 def test_a_fixed_padding_reuses_nothing_and_says_so(base: dict[str, Any], workspace: Workspace) -> None:
@@ -64,7 +64,7 @@ def test_a_fixed_padding_reuses_nothing_and_says_so(base: dict[str, Any], worksp
 
 
 @pytest.mark.parametrize("count", range(1, DEPTH + 1))
-def test_splits_of_one_shape_are_not_taken_for_each_other(
+def test_splits_of_the_same_shape_are_not_confused(
     count: int, base: dict[str, Any], workspace: Workspace, films_csv: Path, tmp_path: Path
 ) -> None:
     head, *rows = films_csv.read_text().splitlines(keepends=True)
@@ -79,9 +79,7 @@ def test_splits_of_one_shape_are_not_taken_for_each_other(
     assert len(list((workspace.cache / "prefix").glob("*/*.safetensors"))) == 2
 
 
-def test_a_deeper_output_starts_from_a_shallower_one_and_is_the_same(
-    base: dict[str, Any], workspace: Workspace
-) -> None:
+def test_an_output_computed_from_a_lower_one_is_the_same(base: dict[str, Any], workspace: Workspace) -> None:
     direct = losses(base, workspace, frozen_layers=DEPTH - 1)
     other = Workspace(workspace.cache.with_name("other"), workspace.roots)
     losses(base, other, frozen_layers=1)
@@ -97,7 +95,7 @@ def test_a_deleted_cache_changes_nothing(base: dict[str, Any], workspace: Worksp
     assert losses(base, workspace, frozen_layers=2) == first
 
 
-def test_all_trials_that_freeze_alike_share_one_output(base: dict[str, Any], workspace: Workspace) -> None:
+def test_all_trials_with_the_same_frozen_layers_share_one_output(base: dict[str, Any], workspace: Workspace) -> None:
     for rate in (1e-4, 1e-3):
         for size in (4, 16):
             losses(base, workspace, frozen_layers=2, learning_rate=rate, batch_size=size, epochs=1)
@@ -123,7 +121,7 @@ def store_of(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> Stor
     return make
 
 
-def test_only_first_tokens_are_stored_where_all_layers_are_frozen(store_of: Store) -> None:
+def test_only_first_tokens_are_stored_if_all_layers_are_frozen(store_of: Store) -> None:
     for count in (DEPTH - 1, DEPTH):
         training, store = store_of(count)
         split = store.get(training.model, training.steps.train, count)
@@ -157,7 +155,7 @@ def test_logits_are_those_of_the_whole_model(count: int, store_of: Store) -> Non
     assert torch.allclose(got, expected, atol=1e-6)
 
 
-def test_other_arithmetic_truncation_or_weights_have_their_own_file(store_of: Store) -> None:
+def test_another_precision_truncation_or_weights_have_their_own_file(store_of: Store) -> None:
     keys = set()
     for precision, length in (("fp32", 32), ("bf16", 32), ("fp32", 8)):
         training, store = store_of(2, precision, length)

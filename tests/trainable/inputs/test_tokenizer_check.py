@@ -1,4 +1,4 @@
-"""What a tokenizer does not know of the texts is measured, and told from a twentieth on."""
+"""Unknown tokens and merged texts are measured, and reported from 5 % on."""
 
 from pathlib import Path
 

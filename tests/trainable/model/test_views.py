@@ -1,4 +1,4 @@
-"""What of a model is computed: the same numbers as the whole model's, for less."""
+"""Views of a model compute less and give the same numbers as the whole model."""
 
 from dataclasses import replace
 from typing import Any
@@ -51,7 +51,7 @@ def test_the_first_token_alone_has_the_same_logits_and_gradients(
         torch.testing.assert_close(same[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_the_top_layer_hands_on_one_token(kind: str, encoder: str, batch: Batch) -> None:
+def test_the_top_layer_returns_one_token(kind: str, encoder: str, batch: Batch) -> None:
     network = first_token_alone(new_model(encoder, LABELS, seed=0))
     states = network.base_model(**batch).last_hidden_state
     assert states.shape[1] == (batch["input_ids"].shape[1] if kind in READS_ALL else 1)

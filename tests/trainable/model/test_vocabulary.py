@@ -1,4 +1,4 @@
-"""Training some words' embeddings is training them all, as far as anyone can tell."""
+"""Training only the embeddings of the ids in use gives the same weights as training all embeddings."""
 
 from pathlib import Path
 from typing import Any
@@ -70,14 +70,14 @@ def test_only_words_of_the_data_are_trained(base: dict[str, Any], tmp_path: Path
 @pytest.mark.parametrize(
     "settings", [{"optimizer": "adafactor"}, {"optimizer": "adam", "weight_decay": 0.1}, {"frozen_layers": 1}]
 )
-def test_where_it_is_not_the_same_the_whole_table_trains(settings: dict[str, Any], base: dict[str, Any]) -> None:
+def test_the_whole_table_trains_if_a_cut_table_is_not_exact(settings: dict[str, Any], base: dict[str, Any]) -> None:
     config = build_config(base | {"target": base["target"] | {"weight_decay": 0.0} | settings})
     model = new_model(config.encoder, ("a", "b"), 0, None)
     model.get_input_embeddings().requires_grad_(not config.target.frozen_layers)
     assert vocabulary.cut_embeddings(model, config.target, torch.arange(3).numpy()) is None
 
 
-def test_a_resume_goes_on_with_the_same_words(base: dict[str, Any], tmp_path: Path) -> None:
+def test_a_resume_continues_with_the_same_ids(base: dict[str, Any], tmp_path: Path) -> None:
     whole, training = _train(base, tmp_path)
     settings = base | {"target": base["target"] | {"epochs": 3, "learning_rate": 3e-3, "dropout": 0.1}}
     first = Trial(build_config(settings), Workspace(tmp_path))
