@@ -1,10 +1,16 @@
-"""A sweep's tracker, and whether an earlier session has opened its run."""
+"""A sweep's tracker and its MLflow run, which an earlier session may have opened."""
 
+from collections.abc import Mapping
+
+from search.plan.data_use import DataUse
 from search.plan.plan import Plan
+from search.redaction import redact
 from search.storage.sweep_folder import Place, load_facts
 from search.study.ledger import Ledger
-from search.tracking.replay import Replay
-from search.tracking.tracker import Tracker
+from search.tracking.mlflow_events import DatasetInfo, started
+from search.tracking.replay import Replay, keep_sweep_start
+from search.tracking.tracker import Tracker, provenance
+from trainable.inputs.prepare import Prepared
 
 
 def opened_run(plan: Plan, place: Place, ledger: Ledger) -> str | None:
@@ -23,3 +29,22 @@ def open_tracker(plan: Plan, place: Place, ledger: Ledger) -> Tracker:
     uri, facts, replay = plan.tracking_uri(place.storage), load_facts(place), Replay(plan, ledger)
     run_id = opened_run(plan, place, ledger)
     return Tracker(uri, place.outbox, place.name, facts["id"], plan.settings.system_metrics, run_id, replay)
+
+
+def begin_run(tracker: Tracker, plan: Plan, ledger: Ledger, prepared: Mapping[DataUse, Prepared]) -> str:
+    """Open the sweep's MLflow run, or the one of an earlier session again, and return its id."""
+    settings = plan.settings
+    datasets = [
+        DatasetInfo(
+            name=made.name,
+            fingerprint=made.fingerprint,
+            context=use.stage,
+            rows=sum(len(split.labels) for split in made.splits.values()),
+            columns={"text": "string", "label": "string"},
+        )
+        for use, made in prepared.items()
+    ]
+    parameters = {f"sweep.{name}": value for name, value in settings.model_dump(mode="json").items()}
+    parameters["sweep.tracking_uri"] = redact(tracker.uri)
+    keep_sweep_start(ledger, started(None, parameters, provenance(), datasets))
+    return tracker.start_sweep(parameters, datasets)

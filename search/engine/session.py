@@ -1,0 +1,46 @@
+"""One session of a search: Tune runs trials until nothing is left to do, or until a halt is wanted."""
+
+import uuid
+
+from rich.console import Console
+
+from search.engine.halt import on_signals
+from search.engine.tuner import Parts, build_tuner
+from search.plan.settings import SweepSettings
+from search.show.view import LiveView
+
+
+def run_session(parts: Parts, console: Console) -> None:
+    """Run trials, and show how far they are.
+
+    Args:
+        parts: of the search.
+        console: where it is shown.
+    """
+    settings, place, halt = parts.plan.settings, parts.place, parts.halt
+    session = f"tune-{uuid.uuid4().hex[:8]}"
+    parts.ledger.begin_session(session)
+    hint = f"Should this end before its time, whatever the cause: `{place.command('resume')}` goes on"
+    console.print(hint, markup=False, highlight=False, soft_wrap=True)
+    words, log = _budget_in_words(settings), str(place.log)
+    with LiveView(settings.name, settings.metric, settings.direction, words, console, log) as view:
+
+        def show() -> None:
+            view.update(parts.ledger.records, parts.budget.used(), parts.budget.time_left(parts.capacity.slots))
+
+        tuner = build_tuner(parts, session, show)
+        with on_signals(halt, console.print):
+            try:
+                tuner.fit()
+            except KeyboardInterrupt:
+                halt.ask()
+            finally:
+                parts.budget.save()
+                show()  # trials that waited may have ended last
+
+
+def _budget_in_words(settings: SweepSettings) -> str:
+    parts = [f"{settings.trials} trials"]
+    parts += [f"{settings.minutes:g} minutes"] if settings.minutes else []
+    parts += [f"{settings.worker_hours:g} worker-hours"] if settings.worker_hours else []
+    return ", ".join(parts)

@@ -1,0 +1,110 @@
+"""What Ray Tune is given for one session of a search: trainable, searcher, scheduler, callbacks, stoppers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+from optuna.trial import TrialState
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.stopper import CombinedStopper
+
+from search.cluster.ray_internals import HEAD_ONLY
+from search.cluster.room import Capacity
+from search.engine.budget import Budget, BudgetStopper
+from search.engine.collapse import Collapse
+from search.engine.disk import DiskWatch
+from search.engine.events import SweepEvents
+from search.engine.halt import Halt
+from search.engine.hang import HangWatch
+from search.engine.promotion import PausedWithCheckpoint, Promotion
+from search.engine.retries import RETRIES, Retries
+from search.engine.schedulers import build_scheduler
+from search.engine.searcher import TruthfulSearcher
+from search.engine.trial_runs import TrialRuns
+from search.plan.plan import Plan
+from search.record.trial_names import trial_name
+from search.storage.sweep_folder import Place, load_facts
+from search.study.ledger import Ledger
+from trainable.workers.actor import TuneTrial
+from trainable.workers.messages import Resources, key_of_task
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the parts of a running search share."""
+
+    plan: Plan
+    place: Place
+    ledger: Ledger
+    budget: Budget
+    halt: Halt
+    runs: TrialRuns
+    capacity: Capacity
+
+
+def build_tuner(parts: Parts, session: str, show: Callable[[], None]) -> tune.Tuner:
+    """The tuner whose `fit` returns when nothing is left to do, or when a halt is wanted.
+
+    Args:
+        parts: of the search.
+        session: name of the folder of this session's trials, in the sweep's.
+        show: called after each event.
+    """
+    settings, ledger = parts.plan.settings, parts.ledger
+    ended, begun = ledger.history(TrialState.COMPLETE, TrialState.PRUNED), ledger.history(TrialState.RUNNING)
+    scheduler = build_scheduler(settings.scheduler, settings.direction, ended, begun)
+    return tune.Tuner(
+        _trainable(parts.plan, parts.place, parts.capacity.gpus),
+        tune_config=_tune_config(parts, scheduler),
+        run_config=tune.RunConfig(
+            name=session,
+            storage_path=str(parts.place.folder.absolute()),
+            callbacks=_callbacks(parts, scheduler, show),
+            stop=CombinedStopper(BudgetStopper(parts.budget), parts.halt),
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
+            verbose=0,
+        ),
+    )
+
+
+def _tune_config(parts: Parts, scheduler: TrialScheduler) -> tune.TuneConfig:
+    settings, slots, halt = parts.plan.settings, parts.capacity.slots, parts.halt
+    return tune.TuneConfig(
+        search_alg=TruthfulSearcher(parts.plan, parts.ledger, parts.budget, slots, lambda: halt.wanted, scheduler),
+        scheduler=scheduler,
+        num_samples=-1,
+        max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),
+        reuse_actors=True,
+        trial_name_creator=lambda trial: trial_name(key_of_task(trial.config)),
+        # What was paused goes on as another trial of Tune's.
+        trial_dirname_creator=lambda trial: f"{trial_name(key_of_task(trial.config))}-{trial.trial_id}",
+    )
+
+
+def _callbacks(parts: Parts, scheduler: TrialScheduler, show: Callable[[], None]) -> list[tune.Callback]:
+    plan, place, ledger, halt, slots = parts.plan, parts.place, parts.ledger, parts.halt, parts.capacity.slots
+    return [
+        halt,
+        SweepEvents(ledger, parts.runs, show),
+        Retries(),
+        Collapse(ledger, halt, slots),
+        HangWatch(ledger, plan.settings.hang_minutes),
+        DiskWatch(plan, ledger, halt, place, slots),
+        *([PausedWithCheckpoint()] if isinstance(scheduler, Promotion) else []),
+    ]
+
+
+def _trainable(plan: Plan, place: Place, gpus: float) -> Any:
+    """The trainable with the resources of one trial."""
+    settings = plan.settings
+    workers = Resources(settings.workers_per_trial, settings.cpus_per_trial, gpus, settings.threads)
+    known = frozenset(chain.from_iterable(load_facts(place).get("foundations", {}).values()))
+    workspace = replace(plan.workspace(place.storage), allowed=known)
+    bound = tune.with_parameters(TuneTrial, workspace=workspace, workers=workers)
+    if settings.workers_per_trial > 1:
+        # The worker group makes its own placement group; the actor that leads it costs nothing.
+        return tune.with_resources(bound, tune.PlacementGroupFactory([HEAD_ONLY]))
+    return tune.with_resources(bound, {"CPU": settings.cpus_per_trial, "GPU": gpus})
