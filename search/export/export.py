@@ -157,8 +157,9 @@ def _stages(
     stages = {n: StageData.of(stage_data(config, stage, workspace)) for n, stage in config.stages().items()}
     if not {stage.fingerprint for stage in stages.values()} <= set(known.values()):
         raise ConfigError(
-            "the data or their tokenizer have changed since the sweep began, and this trial's checkpoint, of an older "
-            "version, does not say what it was trained on; bring the old data back"
+            "the data or their tokenizer have changed since the sweep began, or this version reads them differently. "
+            "This trial's checkpoint is of an older version and does not say what it was trained on. Bring the old "
+            "data back, or export with the version that began the sweep"
         )
     return stages
 

@@ -73,8 +73,8 @@ def changed_data(there: Iterable[DataUse], here: Iterable[DataUse]) -> list[str]
     """Sentences on data sets that do not have the same fingerprints there and here."""
     names = dict.fromkeys((use.stage, use.name) for use in sorted(set(there) ^ set(here)))
     return [
-        f"the {stage}'s data set {name!r} or its tokenizer has changed since the sweep began; put back what was there, "
-        "or run another sweep on what is there now"
+        f"the {stage}'s data set {name!r} or its tokenizer has changed since the sweep began, or this version reads "
+        "them differently; put back what was there, use the version that began the sweep, or run another sweep"
         for stage, name in names
     ]
 

@@ -117,7 +117,11 @@ def test_changed_data_are_named() -> None:
     changed = tweets._replace(fingerprint="33333333a")
     assert changed_data([films, tweets], [films, tweets]) == []
     (told,) = changed_data([films, tweets], [films, tweets, changed])
-    assert told.startswith("the target's data set 'my tweets' or its tokenizer has changed since the sweep began; ")
+    begin = (
+        "the target's data set 'my tweets' or its tokenizer has changed since the sweep began, or this version reads "
+    )
+    assert told.startswith(begin)
+    assert "use the version that began the sweep" in told
     said = changed_data([films, tweets], [films, changed])
     assert [line.split(" or ")[0] for line in said] == ["the target's data set 'my tweets'"]
 

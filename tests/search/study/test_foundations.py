@@ -136,7 +136,7 @@ def test_an_older_checkpoint_is_exported_only_on_the_data_of_its_sweep(place: Pl
     seals.write_text(json.dumps({name: d for name, d in json.loads(seals.read_text()).items() if name != file.name}))
     assert export_trial(choose(place.name, place.storage, tmp_path / "first")).proof.rows
     replace_data(tmp_path)
-    with pytest.raises(ConfigError, match="bring the old data back"):
+    with pytest.raises(ConfigError, match="Bring the old data back"):
         export_trial(choose(place.name, place.storage, tmp_path / "second"))
 
 

@@ -10,6 +10,10 @@ from trainable.data.labels import plain_spelling
 from trainable.data.message_text import INVISIBLE, plural, quoted
 
 _MAX_GROUPS = 5  # groups that a message lists
+_LOOKALIKES = str.maketrans(
+    "аеорсухіјѕԁһԛԝАВЕЗКМНОРСТУХІЈЅΑΒΕΖΗΙΚΜΝΟΡΤΥΧαοινρ", "aeopcyxijsdhqwABE3KMHOPCTYXIJSABEZHIKMNOPTYXaoivp"
+)
+"""Cyrillic and Greek letters, and the Latin letter or digit that each looks like."""
 _MAX_MAPPING = 400  # characters; a message shortens longer mappings
 
 
@@ -48,6 +52,33 @@ def similar_labels_note(counts: Mapping[str, int], named: bool) -> Iterator[str]
         f"labels: {sum(map(len, groups))} classes differ only in blanks, case, Unicode form or the spelling of a "
         f"number, and may be meant as {len(groups)}: {listed}{more}; to join them, {advice}"
     )
+
+
+def lookalike_labels_note(counts: Mapping[str, int], named: bool) -> Iterator[str]:
+    """Yield one note on labels that look the same but have letters of different scripts, if there are any.
+
+    Args:
+        counts: rows of each label.
+        named: whether the names come from the setting `labels` instead of the file.
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(counts, key=lambda name: -counts[name]):
+        groups[_normalised(name.translate(_LOOKALIKES))].append(name)
+    found = [group for group in groups.values() if len({_normalised(name) for name in group}) > 1]
+    if not found:
+        return
+    listed = "; ".join(" = ".join(f"{_spelled(name)} {counts[name]}x" for name in group) for group in found)
+    advice = "give them one name in `labels`" if named else f"set `labels: {_joining_setting(counts, found)}`"
+    yield (
+        f"labels: {sum(map(len, found))} classes look the same, with letters of different scripts, and may be meant as "
+        f"{len(found)}: {listed:.600}; to join them, {advice}"
+    )
+
+
+def _spelled(name: str) -> str:
+    """Return a label in quotes, with the code points and names of its letters that look like others."""
+    foreign = [f"U+{ord(c):04X} {unicodedata.name(c)}" for c in dict.fromkeys(name) if ord(c) in _LOOKALIKES]
+    return ascii(name) + (f" ({', '.join(foreign)})" if foreign else "")
 
 
 def _joining_setting(counts: Mapping[str, int], groups: list[list[str]]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from trainable.data.check_results import CheckResults
-from trainable.data.checks.similar_labels import similar_labels, similar_labels_note
+from trainable.data.checks.similar_labels import lookalike_labels_note, similar_labels, similar_labels_note
 from trainable.data.examples import LocatedExamples, shared_rows
 from trainable.data.labels import UNCLEAR
 from trainable.data.message_text import first_few, plural, quoted, shortened
@@ -30,7 +30,8 @@ def check_splits(dataset: Dataset, splits: Splits, names: Sequence[str], results
     results.problems += _empty_splits(splits)
     results.problems += _single_class(splits["train"], names)
     results.problems += _unseen_labels(splits, names)
-    results.notes += similar_labels_note(_label_counts(splits.values(), names), named=dataset.labels is not None)
+    counts, named = _label_counts(splits.values(), names), dataset.labels is not None
+    results.notes += [*similar_labels_note(counts, named), *lookalike_labels_note(counts, named)]
     results.notes += [note for split, part in splits.items() for note in _repeated_texts(split, part)]
     _check_overlap(splits, dataset.max_overlap, results)
     results.notes += _labels_without_training_rows(splits["train"], names)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainable.data.checks.similar_labels import similar_labels
+from trainable.data.checks.similar_labels import lookalike_labels_note, similar_labels
 from trainable.data.message_text import quoted, quoted_if_unclear
 from trainable.data.read_splits import read_splits
 from trainable.errors import ConfigError
@@ -104,3 +104,17 @@ def test_a_name_is_in_quotes_only_where_it_hides_something() -> None:
     assert quoted_if_unclear("spam ") == "'spam '"
     assert quoted_if_unclear("Qualite\u0301") == "'Qualite\\u0301'"
     assert quoted_if_unclear("a\u00a0b") == "'a\\xa0b'"
+
+
+def test_labels_of_different_scripts_that_look_the_same_are_told_with_code_points() -> None:
+    counts = {"neg": 5, "pos": 9, "p\u043es": 4, "Pos": 2}
+    (note,) = lookalike_labels_note(counts, named=False)
+    assert note.startswith(
+        "labels: 3 classes look the same, with letters of different scripts, and may be meant as 1: "
+        "'pos' 9x = 'p\\u043es' (U+043E CYRILLIC SMALL LETTER O) 4x = 'Pos' 2x; to join them, set `labels: {"
+    )
+    assert list(lookalike_labels_note({"pos": 1, "Pos": 2, "\u043d\u0435\u0442": 3}, named=False)) == []
+    (note,) = lookalike_labels_note({"A": 1, "\u0391": 2}, named=True)
+    assert note.endswith(
+        "'\\u0391' (U+0391 GREEK CAPITAL LETTER ALPHA) 2x = 'A' 1x; to join them, give them one name in `labels`"
+    )
