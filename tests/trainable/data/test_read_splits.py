@@ -245,7 +245,7 @@ def test_broken_csv_gives_a_readable_sentence(tmp_path: Path, content: bytes, ex
         ("parquet", b"not parquet at all", "cannot be read as Parquet"),
         ("parquet", b"", "cannot be read as Parquet"),
         ("folder", b"x", "is a file"),
-        ("train", b"x", "the suffix tells no kind"),
+        ("train", b"x", "unknown kind of file"),
     ],
 )
 def test_other_broken_files(tmp_path: Path, kind: str, content: bytes, expected: str) -> None:

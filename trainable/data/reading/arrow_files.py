@@ -1,4 +1,4 @@
-"""Reads Parquet files, folders that `datasets` saved, and data sets of the Hugging Face hub."""
+"""Reads Parquet files, folders saved by `datasets`, and data sets from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from datasets import Dataset as Saved
 
 _BROKEN = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
-"""What a damaged file or its metadata make the libraries raise."""
+"""Errors that the libraries raise for damaged files or metadata."""
 
 
 def read_parquet(path: Path, name: str) -> RawTable:
     """Read a Parquet file.
 
     Raises:
-        ConfigError: where it is none.
+        ConfigError: if it is not a Parquet file.
     """
     with _readable(f"{name}: cannot be read as Parquet"), pq.ParquetFile(path) as file:
         return _from_arrow(file.read(), name)
 
 
 def _from_arrow(table: pa.Table, name: str) -> RawTable:
-    from datasets import ClassLabel, Features  # here, for it takes a second to import and CSV needs none of it
+    from datasets import ClassLabel, Features  # the import takes a second, and CSV does not need it
 
     check_column_names(table.column_names, name)
     features = Features.from_arrow_schema(table.schema)
@@ -47,43 +47,43 @@ def _from_arrow(table: pa.Table, name: str) -> RawTable:
 
 
 def read_folder(path: Path, name: str, splits: Mapping[Split, str]) -> dict[str, RawTable]:
-    """Read what `save_to_disk` wrote, by split; a single table is `train`.
+    """Read a folder that `save_to_disk` wrote, by split; a single table is `train`.
 
     Args:
         path: the folder.
-        name: as the user wrote it.
-        splits: which saved split is which, see `choose_saved_splits`.
+        name: the folder as the user wrote it.
+        splits: the requested saved splits, see `choose_saved_splits`.
 
     Raises:
-        ConfigError: where `datasets` cannot load it, or there is no training split.
+        ConfigError: if `datasets` cannot load it, or there is no training split.
     """
     from datasets import load_from_disk
 
     for file in path.rglob("*"):
-        if not (file.is_file() or file.is_dir()):  # reading a pipe would never end
+        if not (file.is_file() or file.is_dir()):  # reading a pipe might never end
             raise ConfigError(f"{name}: `datasets` cannot load it: {file.relative_to(path)} is no plain file")
     with _readable(f"{name}: `datasets` cannot load it"):
         saved = load_from_disk(str(path))
         for part in saved.values() if isinstance(saved, dict) else [saved]:
             for table in part.cache_files:
                 if not os.path.abspath(table["filename"]).startswith(os.path.abspath(path) + os.sep):
-                    raise ValueError(f"it takes {table['filename']} from outside")
+                    raise ValueError(f"it uses {table['filename']} outside the folder")
         return _by_split(saved, name, splits)
 
 
 def read_hub(name: str, splits: Mapping[Split, str]) -> dict[str, RawTable]:
-    """Load a data set from the hub (or its local cache), by split; scripts are never run.
+    """Load a data set from the hub (or its local cache), by split, without running scripts.
 
     Raises:
-        ConfigError: where it cannot be loaded, or there is no training split.
+        ConfigError: if it cannot be loaded, or there is no training split.
     """
-    # `load_dataset` would take "csv" as its own reader of the working directory, and a folder before the hub.
+    # `load_dataset("csv")` would read files of the working directory, and it prefers a local folder to the hub.
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
         raise ConfigError(f"{name}: a hub data set is named owner/name; for files use csv, json, parquet or folder")
     if Path(name).exists():
         raise ConfigError(
-            f"{name}: stands for a data set on the hub, yet there is a folder of that name; "
-            "use `folder:`, or start elsewhere"
+            f"{name}: names a data set on the hub, but the working directory has a folder of that name; "
+            "use `folder:`, or start in another directory"
         )
     from datasets.exceptions import DatasetsError
 
@@ -99,21 +99,22 @@ def read_hub(name: str, splits: Mapping[Split, str]) -> dict[str, RawTable]:
 
 def _by_split(saved: Saved | dict[str, Saved], name: str, splits: Mapping[Split, str]) -> dict[str, RawTable]:
     if not isinstance(saved, dict):
-        if named := [f"{split}: {there}" for split, there in splits.items() if there != LEFT_OUT]:
+        if named := [f"{split}: {saved_name}" for split, saved_name in splits.items() if saved_name != LEFT_OUT]:
             raise ConfigError(
                 f"{name}: is one table without splits of its own; remove `splits: {{{', '.join(named)}}}`"
             )
         return {"train": _from_arrow(saved.with_format("arrow")[:], name)}
-    chosen, notes = choose_saved_splits({there: part.num_rows for there, part in saved.items()}, splits, name)
+    chosen, notes = choose_saved_splits({saved_name: part.num_rows for saved_name, part in saved.items()}, splits, name)
     tables: dict[str, RawTable] = {
-        split: _from_arrow(saved[there].with_format("arrow")[:], f"{name} ({there})") for split, there in chosen.items()
+        split: _from_arrow(saved[saved_name].with_format("arrow")[:], f"{name} ({saved_name})")
+        for split, saved_name in chosen.items()
     }
     return tables | {"train": replace(tables["train"], notes=tuple(notes))}
 
 
 @contextmanager
 def _readable(what: str) -> Iterator[None]:
-    """What the libraries raise for a damaged file as one sentence that begins with `what`."""
+    """Turn errors of the libraries into a `ConfigError` with one sentence that begins with `what`."""
     try:
         yield
     except ConfigError:

@@ -1,4 +1,4 @@
-"""Reads CSV strictly: types are never inferred, no row is lost, and a mistake is named by its line."""
+"""Reads CSV files strictly: cells stay strings, no row is lost, and messages name the line of a mistake."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from trainable.data.message_text import plural
-from trainable.data.reading.csv_quotes import Record, why_suspicious
-from trainable.data.reading.csv_separators import likelier
+from trainable.data.reading.csv_quotes import Record, find_joined_rows
+from trainable.data.reading.csv_separators import find_better_separator
 from trainable.data.reading.raw_table import RawTable, check_column_names
 from trainable.errors import ConfigError
 from trainable.settings.dataset import SEPARATORS
@@ -20,39 +20,40 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 
 
 def read_csv(text: str, name: str, separator: str | None = None, quoting: str | None = None) -> RawTable:
-    """Read the text of a CSV file; every cell stays the string that stands there.
+    """Read the text of a CSV file; every cell is the string that the file has.
 
     Args:
-        text: with a header line.
+        text: the file's text, with a header line.
         name: the file's name as the user wrote it.
-        separator: none means a tab or a comma, by the name's suffix.
-        quoting: `double` or `none`, see `Dataset.quoting`; by default `double`, and joined rows are refused.
+        separator: the character between cells. None: a tab for names that end in .tsv, otherwise a comma.
+        quoting: `double` or `none`, see `Dataset.quoting`. None: like `double`, but quotes that seem to join rows are
+            an error.
 
     Raises:
         ConfigError: with the line of the first mistake.
     """
-    # Neither pandas (under `datasets`) nor pyarrow tells the line of a ragged row, and both infer types.
+    # pandas (used by `datasets`) and pyarrow infer types and do not report the line of a ragged row.
     lines = _LINE.findall(text)
-    csv.field_size_limit(2**31 - 1)  # else an unclosed quote in a large file is reported as a long cell
+    csv.field_size_limit(2**31 - 1)  # with the default, `csv` reports an unclosed quote in a large file as a long cell
     used = separator or ("\t" if name.lower().endswith(".tsv") else ",")
-    if separator is None and (other := likelier(lines, used)):
+    if separator is None and (other := find_better_separator(lines, used)):
         raise ConfigError(
             f"{name}: the separator looks like {SEPARATORS[other]!r}, not {used!r}; the first line is "
             f"{lines[0].strip()!r:.80}; set `separator: {other}`"
         )
-    everything = list(_records(lines, name, used, quoting))
-    records = [record for record in everything if record.cells]  # a blank line gives none
+    all_records = list(_records(lines, name, used, quoting))
+    records = [record for record in all_records if record.cells]  # a blank line has no cells
     _check_line_ends(records, lines, name)
     header, rows = records[0], records[1:]
     check_column_names(header.cells, f"{name}: line {header.first}")
-    if quoting is None and (found := why_suspicious(records, lines, used)):
-        raise ConfigError(_joined(name, *found))
+    if quoting is None and (found := find_joined_rows(records, lines, used)):
+        raise ConfigError(_joined_rows(name, *found))
     _check_ragged(header, rows, name, used, quoting)
     if not rows:
         raise ConfigError(f"{name}: there is a header ({', '.join(header.cells):.80}) and no row below it")
     cells = [list(column) for column in zip(*(row.cells for row in rows), strict=True)]
     columns: dict[str, list[Any] | pa.ChunkedArray] = dict(zip(header.cells, cells, strict=True))
-    return RawTable(name, columns, len(rows), [row.first for row in rows], notes=tuple(_notes(everything, name)))
+    return RawTable(name, columns, len(rows), [row.first for row in rows], notes=tuple(_notes(all_records, name)))
 
 
 def _records(lines: Sequence[str], name: str, separator: str, quoting: str | None) -> Iterator[Record]:
@@ -71,15 +72,18 @@ def _records(lines: Sequence[str], name: str, separator: str, quoting: str | Non
         ) from None
 
 
-def _joined(name: str, record: Record, why: str) -> str:
+def _joined_rows(name: str, record: Record, reason: str) -> str:
     return (
-        f"{name}: line {record.first}: a quoted cell runs from here to line {record.last}, yet {why}; are these "
+        f"{name}: line {record.first}: a quoted cell runs from here to line {record.last}, yet {reason}; are these "
         "several rows? set `quoting: none` if quotes are characters like any other, `quoting: double` if it is one row"
     )
 
 
 def _check_line_ends(records: Sequence[Record], lines: Sequence[str], name: str) -> None:
-    """Refuse rows that end in a carriage return among others that do not: pandas leaves one in a cell unquoted."""
+    """Refuse a mix of rows that end in a carriage return and rows that do not.
+
+    pandas writes a cell with a carriage return without quotes, so such a return may be part of a cell.
+    """
     ends = [lines[record.last - 1][-1] for record in records]
     if "\r" in ends and "\n" in ends:
         line = records[ends.index("\r")].last
@@ -95,18 +99,18 @@ def _check_ragged(header: Record, rows: Sequence[Record], name: str, separator: 
     if not ragged:
         return
     first, what = ragged[0], {",": "a comma", "\t": "a tab"}.get(separator, repr(separator))
-    over = f" in a row that runs on to line {first.last}" if first.last > first.first else ""
-    way_out = f"with `quoting: none` no cell can hold {what} or a line break"
+    over = f" in a row that ends on line {first.last}" if first.has_several_lines() else ""
+    advice = f"with `quoting: none` no cell can hold {what} or a line break"
     if quoting != "none":
-        way_out = f"a cell that holds {what} or a line break needs quotes; `quoting: none` reads quotes as characters"
+        advice = f"a cell that holds {what} or a line break needs quotes; `quoting: none` reads quotes as characters"
     raise ConfigError(
         f"{name}: line {first.first}: {len(first.cells)} cells{over} where the header has {width} "
-        f"({', '.join(header.cells):.80}); {plural(len(ragged), 'such row')} in all; {way_out}"
+        f"({', '.join(header.cells):.80}); {plural(len(ragged), 'such row')} in all; {advice}"
     )
 
 
 def _notes(records: Sequence[Record], name: str) -> Iterator[str]:
-    if long := [record for record in records if record.last > record.first]:
+    if long := [record for record in records if record.has_several_lines()]:
         yield (
             f"{name}: {plural(len(long), 'row')} with a quoted cell of several lines, "
             f"the first on lines {long[0].first} to {long[0].last}"

@@ -1,4 +1,4 @@
-"""Reads JSON lines and JSON arrays of objects strictly; a mistake is named by its line."""
+"""Reads JSON lines and JSON arrays of objects strictly; messages name the line of a mistake."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _BLANKS, _END = re.compile(r"[ \t\r\n]*"), re.compile(r"\][ \t\r\n]*\Z")
 
 
 def read_json(text: str, name: str) -> RawTable:
-    """Read the text of a file with one JSON object a line, or with one array of objects.
+    """Read the text of a file with one JSON object per line, or with one array of objects.
 
-    A key that an object lacks is an empty cell.
+    If an object lacks a key that another one has, the cell is empty.
 
     Raises:
         ConfigError: with the first line that is wrong, and how many such lines there are.
     """
-    found = list(_of_array(text) if text.lstrip().startswith("[") else _of_lines(text))
+    found = list(_read_array(text) if text.lstrip().startswith("[") else _read_lines(text))
     records = [(line, value) for line, value in found if isinstance(value, dict)]
     wrong = [(line, value) for line, value in found if not isinstance(value, dict)]
-    if (wrong or len(records) == 1) and (keys := _one_for_all_rows(text)):
+    if (wrong or len(records) == 1) and (keys := _keys_of_single_object(text)):
         raise ConfigError(
             f"{name}: the whole file is one JSON object ({keys:.80}), not one for each row; {_EXPECTED}; "
             'pandas writes them with to_json(orient="records")'
@@ -44,22 +44,22 @@ def read_json(text: str, name: str) -> RawTable:
     check_column_names(names, name)
     columns: dict[str, list[Any] | pa.ChunkedArray] = {key: [r.get(key) for _, r in records] for key in names}
     lines = [line for line, _ in records]
-    own = len(set(lines)) == len(lines)  # otherwise a line does not say which row is meant
-    return RawTable(name, columns, len(records), lines if own else None)
+    one_row_per_line = len(set(lines)) == len(lines)  # otherwise messages name the row instead of the line
+    return RawTable(name, columns, len(records), lines if one_row_per_line else None)
 
 
-def _of_lines(text: str) -> Iterator[tuple[int, Any]]:
-    """Number and value of each line; what is no JSON comes as a `ValueError`."""
+def _read_lines(text: str) -> Iterator[tuple[int, Any]]:
+    """Yield the number (1-based) and value of each line; a `ValueError` as value if the line is not JSON."""
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 yield number, json.loads(line, object_pairs_hook=_object)
             except (ValueError, RecursionError) as error:
-                yield number, _no_json(error)
+                yield number, _not_json(error)
 
 
-def _of_array(text: str) -> Iterator[tuple[int, Any]]:
-    """First line and value of each element; ends with a `ValueError` where the text is no JSON."""
+def _read_array(text: str) -> Iterator[tuple[int, Any]]:
+    """Yield the first line (1-based) and value of each element; a `ValueError` comes last if the text is not JSON."""
     decoder = json.JSONDecoder(object_pairs_hook=_object)
     place = text.index("[")
     line = text.count("\n", 0, place) + 1
@@ -72,7 +72,7 @@ def _of_array(text: str) -> Iterator[tuple[int, Any]]:
         try:
             value, end = decoder.raw_decode(text, begin)
         except (ValueError, RecursionError) as error:
-            yield getattr(error, "lineno", line), _no_json(error)
+            yield getattr(error, "lineno", line), _not_json(error)
             return
         yield line, value
         place = _after_blanks(text, end)
@@ -88,13 +88,13 @@ def _after_blanks(text: str, place: int) -> int:
     return blanks.end() if blanks else place
 
 
-def _no_json(error: ValueError | RecursionError) -> ValueError:
+def _not_json(error: ValueError | RecursionError) -> ValueError:
     what = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else f"{error!s:.200}"
     return ValueError(f"no JSON object ({what})")
 
 
-def _one_for_all_rows(text: str) -> str:
-    """The keys of a JSON object that is all of the text and holds lists or objects only; else nothing."""
+def _keys_of_single_object(text: str) -> str:
+    """Return the keys if the whole text is one JSON object whose values are all lists or objects, otherwise ""."""
     try:
         whole = json.loads(text)
     except (ValueError, RecursionError):
@@ -105,7 +105,7 @@ def _one_for_all_rows(text: str) -> str:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names are all different; of two values one would be lost in silence."""
+    """Return a JSON object as a dict, but refuse repeated names: Python would silently lose a value."""
     record = dict(pairs)
     if len(record) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)

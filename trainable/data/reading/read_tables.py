@@ -1,4 +1,4 @@
-"""Finds the files of a data set and reads them, each by its kind."""
+"""Finds the files of a data set and reads each one with the reader for its kind."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from trainable.errors import ConfigError
 from trainable.settings.dataset import LEFT_OUT, Dataset
 
 KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
-"""The setting that takes a file, by the suffix of its name."""
+"""Kind of file by the suffix of its name. The settings have the same names as the kinds."""
 
 
 def read_tables(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
-    """Read the tables of a data set by split; one table that is yet to be split is `train`.
+    """Read the tables of a data set, by split. A single table that must still be split is `train`.
 
     Raises:
-        ConfigError: with what cannot be read in each of the files.
+        ConfigError: naming, for all files, what cannot be read.
     """
     if dataset.hub:
         return read_hub(dataset.hub, dataset.saved_splits())
@@ -32,9 +32,9 @@ def read_tables(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
         return read_folder(found["train"], dataset.folder, dataset.saved_splits())
     tables: dict[str, RawTable] = {}
     problems: list[str] = []
-    for split, name in _named(dataset).items():
+    for split, name in _files_by_split(dataset).items():
         try:
-            tables[split] = _read(dataset, found[split], name)
+            tables[split] = _read_file(dataset, found[split], name)
         except ConfigError as error:
             problems += error.problems
         except OSError as error:
@@ -44,8 +44,8 @@ def read_tables(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
     return tables
 
 
-def _read(dataset: Dataset, path: Path, name: str) -> RawTable:
-    kind = _kind(dataset, name)
+def _read_file(dataset: Dataset, path: Path, name: str) -> RawTable:
+    kind = _file_kind(dataset, name)
     if kind == "parquet":
         return read_parquet(path, name)
     text = decode(path.read_bytes(), name, dataset.encoding)
@@ -53,25 +53,29 @@ def _read(dataset: Dataset, path: Path, name: str) -> RawTable:
 
 
 def find_files(dataset: Dataset, roots: Sequence[Path]) -> dict[str, Path]:
-    """Where the files (or the folder) of a data set stand, by split; nothing for a hub data set.
+    """Find the files (or the folder) of a data set, by split; empty for a hub data set.
+
+    Args:
+        dataset: the settings.
+        roots: folders in which relative file names are looked up, in order.
 
     Raises:
-        ConfigError: naming every file that is in none of the roots.
+        ConfigError: naming every file that is in none of the roots or has an unknown kind.
     """
     found: dict[str, Path] = {}
     problems: list[str] = []
-    for split, name in _named(dataset).items():
-        places = [root / os.path.expanduser(name) for root in roots]
-        path = next(filter(os.path.exists, places), None)
+    for split, name in _files_by_split(dataset).items():
+        candidates = [root / os.path.expanduser(name) for root in roots]
+        path = next(filter(os.path.exists, candidates), None)
         if path is None:
-            looked = ", ".join(dict.fromkeys(str(place.parent.absolute()) for place in places))
+            looked = ", ".join(dict.fromkeys(str(path.parent.absolute()) for path in candidates))
             problems.append(f"{name}: no such {'folder' if dataset.folder else 'file'}; looked in {looked}")
         elif problem := _folder_problem(path) if dataset.folder else _file_problem(path):
             problems.append(f"{name}: {problem}")
         else:
             found[split] = path
-        if _kind(dataset, name) is None:
-            problems.append(f"{name}: the suffix tells no kind of file; known are {', '.join(KINDS)}")
+        if _file_kind(dataset, name) is None:
+            problems.append(f"{name}: unknown kind of file; the known suffixes are {', '.join(KINDS)}")
     if problems:
         raise ConfigError(problems)
     return found
@@ -80,7 +84,7 @@ def find_files(dataset: Dataset, roots: Sequence[Path]) -> dict[str, Path]:
 def _file_problem(path: Path) -> str | None:
     if path.is_dir():
         return "is a folder; name a file, or use `folder:` for one that `datasets` saved"
-    if not path.is_file():  # reading one might never end
+    if not path.is_file():  # reading it might never end
         return "is a pipe, a socket or a device; name a plain file"
     return None
 
@@ -93,13 +97,13 @@ def _folder_problem(path: Path) -> str | None:
     return None
 
 
-def _named(dataset: Dataset) -> dict[str, str]:
+def _files_by_split(dataset: Dataset) -> dict[str, str]:
     table = dataset.csv or dataset.json_ or dataset.parquet or dataset.folder
     names = {"train": table} if table else {split: getattr(dataset, split) for split in SPLITS}
     return {split: name for split, name in names.items() if name and (split, name) != ("test", LEFT_OUT)}
 
 
-def _kind(dataset: Dataset, name: str) -> str | None:
+def _file_kind(dataset: Dataset, name: str) -> str | None:
     for kind, given in (("csv", dataset.csv), ("json", dataset.json_), ("parquet", dataset.parquet)):
         if given:
             return kind

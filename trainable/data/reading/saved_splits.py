@@ -1,4 +1,4 @@
-"""Which of the splits that a folder or hub data set holds is for training, for validation and for the test."""
+"""Chooses the training, validation and test split from the saved splits of a folder or hub data set."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from trainable.settings.dataset import LEFT_OUT, Split
 from trainable.settings.wording import unknown
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-_ALSO = {
+_OTHER_NAMES = {
     "train": r"train(ing)?",
     "validation": r"val(id(ation)?)?|dev(el(opment)?)?|eval(uation)?",
     "test": r"test(ing)?",
 }
-"""Other names for the three; an ending such as `_matched` may follow."""
+"""Other names of our splits, as patterns. A suffix such as `_matched` may follow."""
 
 
 def choose_saved_splits(
-    rows: Mapping[str, int], wanted: Mapping[Split, str], source: str
+    rows: Mapping[str, int], requested: Mapping[Split, str], source: str
 ) -> tuple[dict[Split, str], list[str]]:
-    """Choose saved splits.
+    """Choose a saved split for each of our splits.
 
     Args:
-        rows: rows of each saved split, by its name.
-        wanted: the names that the settings give for our splits, `none` for one to leave out.
+        rows: number of rows of each saved split, by its name.
+        requested: the saved names that the settings give for our splits; `none` leaves a split out.
         source: the data set's name; messages begin with it.
 
     Returns:
-        the saved name of each split that there is, and notes on what is not plain.
+        The saved name of each of our splits, and notes on choices that may surprise.
 
     Raises:
-        ConfigError: where a name that is wanted is not there, or no split for training.
+        ConfigError: if a requested split does not exist, or there is no split for training.
     """
-    if strange := [name for name in wanted.values() if name not in rows and name != LEFT_OUT]:
-        raise ConfigError([f"{source}: splits: {unknown(name, list(rows), 'split')}" for name in strange])
-    for name in {name for name in wanted.values() if name != LEFT_OUT}:
-        if len(both := [split for split in wanted if wanted[split] == name]) > 1:
+    if missing := [name for name in requested.values() if name not in rows and name != LEFT_OUT]:
+        raise ConfigError([f"{source}: splits: {unknown(name, list(rows), 'split')}" for name in missing])
+    for name in {name for name in requested.values() if name != LEFT_OUT}:
+        if len(both := [split for split in requested if requested[split] == name]) > 1:
             raise ConfigError(f"{source}: splits: {name!r} is named for {' and '.join(both)}; name different ones")
-    chosen = {split: name for split, name in wanted.items() if name != LEFT_OUT}
+    chosen = {split: name for split, name in requested.items() if name != LEFT_OUT}
     notes = []
-    for split in (split for split in SPLITS if split not in wanted):
+    for split in (split for split in SPLITS if split not in requested):
         free = [name for name in rows if name not in chosen.values()]
-        found = split if split in free else _only_one(free, split)
+        found = split if split in free else _split_with_other_name(free, split)
         if found:
             chosen[split] = found
         if found and found != split:
@@ -58,10 +58,10 @@ def choose_saved_splits(
     return chosen, notes
 
 
-def _only_one(names: Sequence[str], split: str) -> str | None:
-    """The one saved split with another name for ours, or else the one with such a name and an ending."""
-    for ending in ("", r"[_\-. ].*"):
-        found = [name for name in names if re.fullmatch(f"({_ALSO[split]}){ending}", name, re.IGNORECASE)]
+def _split_with_other_name(names: Sequence[str], split: str) -> str | None:
+    """Return the only saved split with another name of ours, else the only one with such a name and a suffix."""
+    for suffix in ("", r"[_\-. ].*"):
+        found = [name for name in names if re.fullmatch(f"({_OTHER_NAMES[split]}){suffix}", name, re.IGNORECASE)]
         if found:
             return found[0] if len(found) == 1 else None
     return None

@@ -126,7 +126,7 @@ def test_line_ends(end: str) -> None:
         ("text,label\na,b,\nc,d,\n", "line 2: 3 cells where the header has 2"),
         ("text,label,\na,b\n", "line 2: 2 cells where the header has 3"),
         ("text,label\na,b\nc,d,e\n\nf\n", r"line 3: 3 cells where the header has 2 \(text, label\); 2 such rows"),
-        ('text,label\n"a\nb",c,d\n', "line 2: 3 cells in a row that runs on to line 3 where the header has 2"),
+        ('text,label\n"a\nb",c,d\n', "line 2: 3 cells in a row that ends on line 3 where the header has 2"),
     ],
 )
 def test_ragged_rows_and_odd_headers_name_their_line(content: str, says: str) -> None:
