@@ -1,7 +1,8 @@
 """Values as people read them."""
 
-from collections.abc import Mapping
 from typing import Any
+
+from trainable.settings.values import Params
 
 
 def number(value: Any) -> str:
@@ -16,7 +17,7 @@ def format_score(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def format_settings(params: Mapping[str, Any]) -> str:
+def format_settings(params: Params) -> str:
     """Settings as `name=value`, by their dotted names."""
     return " ".join(f"{name}={number(value)}" for name, value in params.items()) or "no settings vary"
 

@@ -150,6 +150,83 @@ def test_only_one_module_knows_what_mlflow_does_not_document(path: Path) -> None
         assert {name for name in names if name.split(".")[0] == "mlflow"} <= MLFLOW_DOCUMENTS
 
 
+UNTYPED = re.compile(r"\b(dict|Mapping)\[str, Any\]")
+MAY_PASS_UNTYPED = {
+    # Ray Tune calls these, or hands on what they make.
+    "search/cluster/ray_internals.py": {"tell_scheduler", "ask_for_checkpoint"},
+    "trainable/workers/actor.py": {"TuneTrial.setup", "TuneTrial.reset_config", "TuneTrial.step"},
+    "trainable/workers/messages.py": {
+        *("TrialTask.to_config", "TrialTask.of", "key_of_task", "TrialReport.to_result", "TrialFailure.to_result"),
+        "read_result",
+    },
+    # JSON or YAML, as it is written or before it is checked.
+    "search/plan/schema.py": {"experiment_schema"},
+    "search/plan/settings.py": {"SweepSettings.start_with"},
+    "search/record/records.py": {"Outcome.to_json", "Outcome.from_json"},
+    "trainable/settings/names.py": {"nested"},
+    "trainable/settings/yaml_file.py": {"load_yaml"},
+    # Where the names for such mappings are given.
+    "trainable/settings/values.py": {"Params", "Nested"},
+    # Arguments and attributes that libraries take: of `sqlite3.connect`, and of Optuna's trials.
+    "search/storage/sqlite_lock.py": {"WAITING"},
+    "search/propose/proposer.py": {"running_trial"},
+}
+"""What other folders may import although its signature holds a mapping of which only the keys' type is known."""
+
+
+def folder(path: Path) -> tuple[str, ...]:
+    """A package's folder or module, or the whole package where it has no folders."""
+    package, inside = path.relative_to(ROOT).with_suffix("").parts[:2]
+    return (package, inside) if ORDER[package] else (package,)
+
+
+def imported_by_other_folders() -> dict[Path, set[str]]:
+    """By module, the names in it that modules of other folders import; `*` where they import the whole module."""
+    by_name = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES
+    }
+    names: dict[Path, set[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for alias in node.names if isinstance(node, ast.ImportFrom) else ():
+                whole, part = by_name.get(f"{node.module}.{alias.name}"), by_name.get(str(node.module))
+                for there, name in ((whole, "*"), (part, alias.name)):
+                    if there and folder(there) != folder(path):
+                        names.setdefault(there, set()).add(name)
+    return names
+
+
+def annotated(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Public functions, fields and aliases by dotted name, each with the types that it names."""
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield from annotated(node.body, f"{node.name}.")
+        elif isinstance(node, ast.FunctionDef) and (not node.name.startswith("_") or node.name == "__init__"):
+            given = [each.annotation for each in ast.walk(node.args) if isinstance(each, ast.arg)]
+            yield prefix + node.name, " ".join(ast.unparse(each) for each in [*given, node.returns] if each)
+        elif isinstance(node, ast.AnnAssign):
+            yield prefix + ast.unparse(node.target), ast.unparse(node.annotation)
+        elif isinstance(node, ast.Assign):
+            yield prefix + ast.unparse(node.targets[0]), ast.unparse(node.value)
+
+
+def test_annotations_are_seen() -> None:
+    methods = "def c(self, *, d: int) -> str: ...\n  def _e(self): ..."
+    code = f"class A:\n  b: dict[str, Any]\n  {methods}\nF = dict[str, Any]"
+    there = [("A.b", "dict[str, Any]"), ("A.c", "int str"), ("F", "dict[str, Any]")]
+    assert list(annotated(ast.parse(code).body)) == there
+
+
+def test_records_that_pass_between_folders_have_types() -> None:
+    untyped: dict[str, set[str]] = {}
+    for path, names in imported_by_other_folders().items():
+        for name, types in annotated(ast.parse(path.read_text(encoding="utf-8")).body):
+            wanted = name.split(".")[0] in names or ("*" in names and not name.startswith("_"))
+            if wanted and UNTYPED.search(types):
+                untyped.setdefault(path.relative_to(ROOT).as_posix(), set()).add(name)
+    assert untyped == MAY_PASS_UNTYPED
+
+
 @each_module
 def test_modules_can_be_read_in_one_sitting(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES

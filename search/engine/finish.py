@@ -78,7 +78,7 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str
         low, high = bootstrap_interval(counts, metric)
     lines = per_class(counts, prepared.label_names)
     predicted = set(logits.argmax(-1).tolist())
-    never = tuple(line["label"] for i, line in enumerate(lines) if line["rows"] and i not in predicted)
+    never = tuple(line.label for i, line in enumerate(lines) if line.rows and i not in predicted)
     return TestScore(metrics, low, high, len(split.labels), lines, never)
 
 

@@ -15,7 +15,8 @@ from search.engine.budget import Budget
 from search.engine.driver_only import DriverOnly
 from search.engine.promotion import Promotion
 from search.plan.plan import Plan
-from search.record.records import State, TrialRecord, added
+from search.record.records import State, TrialRecord
+from search.record.times import added
 from search.record.trial_names import Key
 from search.study.ledger import Ledger
 from search.study.selection import next_again, trial_config

@@ -19,7 +19,7 @@ from search.preflight.rehearsal_process import RehearsalProcess
 from search.record.records import Outcome
 from search.storage.driver_lock import driving
 from search.storage.empty_sweep import has_trials, remove_empty
-from search.storage.sweep_folder import Place, check_storage, keep_facts, load_facts, load_outcome, make_folder
+from search.storage.sweep_folder import Facts, Place, check_storage, keep_facts, load_facts, load_outcome, make_folder
 
 if TYPE_CHECKING:
     from trainable.inputs.prepare import Prepared
@@ -64,10 +64,15 @@ def _begin(plan: Plan, place: Place, address: str | None, process: RehearsalProc
     prepared = check_data(plan, storage)
     if plan.settings.start_from:
         take_over(plan, storage, prepared)  # only to be told now if that cannot be
-    origin = {"id": uuid.uuid4().hex, "storage": str(storage.absolute()), "data": to_text(prepared)}
-    origin["foundations"] = foundations(plan, storage, prepared)
+    facts: Facts = {
+        **plan.to_mapping(),
+        "id": uuid.uuid4().hex,
+        "storage": str(storage.absolute()),
+        "data": to_text(prepared),
+        "foundations": foundations(plan, storage, prepared),
+    }
     try:
-        lock = make_folder(place, {**plan.to_mapping(), **origin})
+        lock = make_folder(place, facts)
     except FileExistsError:  # another one was quicker
         raise PlanError(why_taken(place, plan)) from None
     try:
@@ -119,7 +124,7 @@ def _resume(place: Place, address: str | None, overrides: Mapping[str, str] | No
         problems = changed(facts["foundations"], stands_on)
     if problems:
         raise PlanError([f"{place.name}: {problem}" for problem in problems])
-    keep_facts(place, facts | {"foundations": stands_on})
+    keep_facts(place, {**facts, "foundations": stands_on})
     return _run(plan, place, prepared, address)
 
 

@@ -67,7 +67,7 @@ class Described:
 
 def public_settings(config: TrialConfig, data: Mapping[str, StageData]) -> dict[str, Any]:
     """The trial's flat settings; encoder and data sets by their names, the latter with their fingerprints."""
-    flat = config.to_flat() | {"encoder": public_encoder(config.encoder)}
+    flat = {**config.to_flat(), "encoder": public_encoder(config.encoder)}
     for name, stage in (("source", config.source), ("target", config.target)):
         if stage is not None and name in data:
             how = config.dataset_of(stage).model_dump(mode="json", exclude=_PLACES)
@@ -184,7 +184,7 @@ def _scores(described: Described) -> str:
         )
         columns = ("precision", "recall", "f1")
         lines = (
-            (_cell(quoted_if_unclear(c["label"])), *(format_score(c[name]) for name in columns), str(c["rows"]))
+            (_cell(quoted_if_unclear(c.label)), *map(format_score, (c.precision, c.recall, c.f1)), str(c.rows))
             for c in test.per_class
         )
         parts.append(_table(("class (test)", *columns, "rows"), lines))

@@ -11,7 +11,8 @@ from search.plan.plan import Plan
 from search.plan.settings import CHANGEABLE, SweepSettings
 from search.redaction import redact
 from search.storage.driver_lock import driver_of
-from search.storage.sweep_folder import Place, load_facts
+from search.storage.sweep_folder import Experiment, Facts, Place, load_facts
+from trainable.settings.values import Nested
 
 Difference = tuple[Any, Any]
 """A setting there and here; `...` where it is not set."""
@@ -38,7 +39,7 @@ def why_taken(place: Place, plan: Plan) -> list[str]:
     return [f"sweep.name: {place.folder} holds another experiment; {way_out}; it differs in", *listed]
 
 
-def check_older(plan: Plan, storage: Path) -> Mapping[str, Any]:
+def check_older(plan: Plan, storage: Path) -> Facts:
     """The plan, as it lies on disk, of the sweep that `sweep.start_from` names.
 
     Raises:
@@ -61,7 +62,7 @@ def describe(name: str, pair: Difference) -> str:
     return f"{name}: {there} there, {here} here"
 
 
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, Difference]:
+def differences(there: Experiment, here: Experiment) -> dict[str, Difference]:
     """Settings that differ between two experiments (as `Plan.to_mapping` writes them), by dotted path."""
     first, second = dict(_settings(there)), dict(_settings(here))
     names = dict.fromkeys([*first, *second])
@@ -79,15 +80,15 @@ def changed_data(there: Iterable[DataUse], here: Iterable[DataUse]) -> list[str]
     ]
 
 
-def _settings(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _settings(facts: Experiment) -> Iterator[tuple[str, Any]]:
     """Every setting by its dotted path; domains of the space are whole, and so are lists."""
     defaults = SweepSettings(name=facts["sweep"]["name"]).model_dump(mode="json")  # for settings newer than the sweep
-    yield from ((f"sweep.{name}", value) for name, value in (defaults | facts["sweep"]).items())
+    yield from ((f"sweep.{name}", value) for name, value in {**defaults, **facts["sweep"]}.items())
     yield from flat(facts["trial"], "trial.")
     yield from ((f"space.{name}", domain) for name, domain in facts["space"].items())
 
 
-def flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(nested: Nested, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Nested settings by dotted path; lists are whole."""
     for name, value in nested.items():
         if isinstance(value, Mapping) and value:

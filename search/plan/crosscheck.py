@@ -18,6 +18,7 @@ from trainable.errors import ConfigError
 from trainable.model.limits import Limits, limit_problems, resolve_encoder
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.names import field_names, nested
+from trainable.settings.values import Nested
 from trainable.settings.wording import describe, shown, unknown
 
 
@@ -26,7 +27,7 @@ class Blocks:
     """The blocks of an experiment, as far as they can be read."""
 
     settings: SweepSettings
-    trial: Mapping[str, Any]
+    trial: Nested
     """As it is written."""
     space: Space
     """Of the names whose domains can be read."""
@@ -36,7 +37,7 @@ class Blocks:
     """Folders in which a relative encoder is looked up."""
 
     @property
-    def base(self) -> dict[str, Any]:
+    def base(self) -> Nested:
         """The trial block as `build_config` takes it."""
         return {**self.trial, "metric": self.settings.metric}
 

@@ -14,11 +14,12 @@ from search.errors import PlanError
 from search.plan.crosscheck import Blocks, joint_problems, read_settings, read_space
 from search.plan.settings import CHANGEABLE, SweepSettings
 from search.storage.store_uri import default_uri
-from search.storage.sweep_folder import Place, data_roots, load_facts
+from search.storage.sweep_folder import Experiment, Place, data_roots, load_facts
 from spaces import Space, SpaceError, shipped
 from trainable.errors import ConfigError
 from trainable.model.limits import limits_without_transformers, resolve_encoder
 from trainable.settings.config import TrialConfig, build_config
+from trainable.settings.values import Nested, Params
 from trainable.settings.wording import shown, unknown
 from trainable.settings.yaml_file import load_yaml, parse_value
 from trainable.workspace import Workspace
@@ -32,13 +33,13 @@ class Plan:
     """A checked experiment: what is looked for, what is fixed and what varies."""
 
     settings: SweepSettings
-    base: dict[str, Any]
-    """The trial block, nested, as `build_config` takes it."""
+    base: Nested
+    """The trial block, as `build_config` takes it."""
     space: Space
     roots: tuple[Path, ...]
     """Folders in which relative files and encoders are looked up: the experiment file's, then the working folder."""
 
-    def config(self, params: Mapping[str, Any], **override: Any) -> TrialConfig:
+    def config(self, params: Params, **override: Any) -> TrialConfig:
         """The settings of a trial with these sampled values, an encoder's folder with its whole path.
 
         Raises:
@@ -59,7 +60,7 @@ class Plan:
         """Whether some trials may train a source stage and others not."""
         return "source.enabled" in self.space.names
 
-    def to_mapping(self) -> dict[str, Any]:
+    def to_mapping(self) -> Experiment:
         """The experiment as JSON-ready values, the same for the same experiment."""
         return {
             "sweep": self.settings.model_dump(mode="json"),
@@ -100,7 +101,7 @@ def load_plan(file: Path, overrides: Mapping[str, str] | None = None) -> Plan:
     return build_plan(_override(blocks, overrides or {}), (file.parent.resolve(), Path.cwd()), str(file))
 
 
-def plan_of(blocks: Mapping[str, Any], overrides: Mapping[str, str] | None = None) -> Plan:
+def plan_of(blocks: Nested, overrides: Mapping[str, str] | None = None) -> Plan:
     """Check an experiment that is given as values; relative data files are looked up in the working folder.
 
     Args:
@@ -124,11 +125,12 @@ def load_sweep(place: Place, overrides: Mapping[str, str] | None = None) -> Plan
     if fixed := [name for name in overrides or {} if name not in allowed]:
         reason = "cannot change in an existing sweep; run another one, or change one of"
         raise PlanError([f"--set {name}: {reason} {', '.join(allowed)}" for name in fixed])
-    blocks = _override({name: facts[name] for name in BLOCKS}, overrides or {})
+    given = {"sweep": facts["sweep"], "trial": facts["trial"], "space": facts["space"]}
+    blocks = _override(given, overrides or {})
     return build_plan(blocks, data_roots(facts, place.storage), str(place.plan))
 
 
-def build_plan(blocks: Mapping[str, Any], roots: tuple[Path, ...], origin: str) -> Plan:
+def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
     """Check the three blocks, each by its owner, then against each other.
 
     Raises:
@@ -166,7 +168,7 @@ def collect(problems: list[str], make: Callable[[], T]) -> T | None:
         return None
 
 
-def _override(blocks: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
+def _override(blocks: Nested, overrides: Mapping[str, str]) -> dict[str, Any]:
     """Put `--set` values into the blocks; dots lead inwards, except that names of the space have dots themselves."""
     result: dict[str, Any] = json.loads(json.dumps(blocks, default=str))
     problems = []

@@ -1,6 +1,6 @@
 """The `sweep` block of an experiment file: how to look, for how long, and with what."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -10,6 +10,7 @@ from search.storage.sweep_name import NAME, checked_name
 from trainable.settings.config import Metric
 from trainable.settings.stage import COMPARED_AT
 from trainable.settings.strict import Strict
+from trainable.settings.values import Nested
 from trainable.tasks.metrics import METRICS, Direction
 
 Name = Annotated[str, AfterValidator(checked_name), Field(json_schema_extra={"pattern": NAME})]
@@ -89,7 +90,7 @@ class SweepSettings(Strict):
     """Record CPU, memory and GPU use of the driver's machine in MLflow."""
 
     @classmethod
-    def clashes(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
         """An older sweep is another one, and goes to a sampler that learns."""
         older, sampler = given.get("start_from"), given.get("sampler", cls.model_fields["sampler"].default)
         if older is not None and sampler in ("random", "cmaes", "qmc", "grid"):

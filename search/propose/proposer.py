@@ -12,7 +12,7 @@ from search.plan.settings import SweepSettings
 from search.propose.first_points import first_points
 from search.propose.sampler_study import Knowledge, known_trial
 from search.propose.samplers import BLOCKS, build_sampler
-from spaces import Point, Space, SpaceError
+from spaces import Point, Scalar, Space, SpaceError
 
 ASKS = 8
 """How often the sampler, and after it chance, is asked for a point that was not tried before."""
@@ -98,7 +98,7 @@ class Proposer:
         return self._sequence
 
 
-def running_trial(space: Space, params: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> FrozenTrial:
+def running_trial(space: Space, params: Mapping[str, Scalar], notes: Mapping[str, Any] | None = None) -> FrozenTrial:
     """A trial that begins with these values of names of the space; `notes` are its sampler's."""
     return known_trial(space, params, TrialState.RUNNING, system_attrs=notes)
 

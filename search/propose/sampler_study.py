@@ -5,7 +5,7 @@ proposals that were turned down.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -113,13 +113,24 @@ def known_trial(
     )
 
 
-def trial_to_json(trial: FrozenTrial) -> dict[str, Any]:
-    """An ended trial as `trial_from_json` reads it; the distributions are left to the space."""
+class StoredTrial(TypedDict):
+    """An ended trial as JSON; its distributions are left to the space."""
+
+    params: Point
+    state: str
+    """The name of Optuna's state."""
+    value: float | None
+    steps: dict[str, float]
+    """Intermediate values by step."""
+
+
+def trial_to_json(trial: FrozenTrial) -> StoredTrial:
+    """An ended trial as `trial_from_json` reads it."""
     steps = {str(step): value for step, value in trial.intermediate_values.items()}
     return {"params": trial.params, "state": trial.state.name, "value": trial.value, "steps": steps}
 
 
-def trial_from_json(space: Space, data: Mapping[str, Any]) -> FrozenTrial:
+def trial_from_json(space: Space, data: StoredTrial) -> FrozenTrial:
     """The trial that `trial_to_json` wrote, as one of this space."""
     steps = {int(step): value for step, value in data["steps"].items()}
     return known_trial(space, data["params"], TrialState[data["state"]], data["value"], steps)

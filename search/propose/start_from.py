@@ -1,8 +1,8 @@
 """What an older sweep has learnt, for the sampler of a new one: its trials where the two spaces agree."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -11,20 +11,29 @@ from search.errors import PlanError
 from search.plan.changes import Difference, check_older, describe, flat
 from search.plan.data_use import DataUse, from_text
 from search.plan.plan import Plan
-from search.propose.sampler_study import condensed, known_trial, trial_to_json
+from search.propose.sampler_study import StoredTrial, condensed, known_trial, trial_to_json
 from search.storage.sqlite_lock import check_free
 from search.storage.store_uri import sqlite_uri
 from search.storage.sweep_folder import Place
 from spaces import Point
 from trainable.errors import ConfigError
 from trainable.settings.config import build_config
+from trainable.settings.values import Nested, Params
 
 MOST = 1000
 """Trials that are taken over at most."""
 _LISTED = 8  # differences that the note names
 
 
-def take_over(plan: Plan, storage: Path, data: Iterable[DataUse]) -> dict[str, Any]:
+class TakenOver(TypedDict):
+    """What a sweep's sampler knew beforehand, as the study notes it."""
+
+    note: str
+    """A sentence on where it is from."""
+    trials: list[StoredTrial]
+
+
+def take_over(plan: Plan, storage: Path, data: Iterable[DataUse]) -> TakenOver:
     """Trials of the sweep that `sweep.start_from` names, for the sampler alone, and a note of where they are from.
 
     A trial agrees if its settings are a point of this sweep's space, and if what only the older sweep searched has
@@ -34,9 +43,6 @@ def take_over(plan: Plan, storage: Path, data: Iterable[DataUse]) -> dict[str, A
         plan: the new sweep.
         storage: the folder of both.
         data: which data the new sweep uses.
-
-    Returns:
-        `trials` as JSON (see `trial_from_json`), and `note`, a sentence.
 
     Raises:
         PlanError: if there is no such sweep, if it searched for another metric, or if no trial agrees.
@@ -67,14 +73,13 @@ def _ended(place: Place) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.user_attrs.get("role", "search") == "search" and trial.value is not None]
 
 
-def _agreeing(
-    plan: Plan, base: Mapping[str, Any], old: FrozenTrial, differing: dict[str, Difference]
-) -> FrozenTrial | None:
+def _agreeing(plan: Plan, base: Nested, old: FrozenTrial, differing: dict[str, Difference]) -> FrozenTrial | None:
     """An older trial as one of this space; None if it is none. What is fixed otherwise is added to `differing`."""
     try:
-        settings = build_config({**base, "metric": plan.settings.metric}, old.params).to_flat() | old.params
+        settings = build_config({**base, "metric": plan.settings.metric}, old.params).to_flat()
+        settings = {**settings, **old.params}
         point = _point(plan, settings)
-        there, here = dict(flat(settings)), dict(flat(build_config(plan.base, point).to_flat() | point))
+        there, here = dict(flat(settings)), dict(flat({**build_config(plan.base, point).to_flat(), **point}))
     except ConfigError:  # settings that no trial could have today
         return None
     fixed = [name for name in {**there, **here} if name not in plan.space.names]
@@ -85,7 +90,7 @@ def _agreeing(
     return known_trial(plan.space, point, old.state, old.value, old.intermediate_values)
 
 
-def _point(plan: Plan, settings: Mapping[str, Any]) -> Point:
+def _point(plan: Plan, settings: Params) -> Point:
     """The names of this sweep's space that count, with the values that all settings of a trial give them."""
     given = {name: settings[name] for name in plan.space.names if name in settings}
     return {name: given[name] for name in plan.space.active(given) if name in given}

@@ -15,7 +15,9 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, TypeAdapter
 
 from search.record.trial_names import Key, Role, key_of
-from trainable.tasks.metrics import Direction
+from spaces import Point
+from trainable.settings.values import Params
+from trainable.tasks.metrics import ClassScores, Direction
 
 _CHECKPOINT = re.compile(r"(?:.*/)?(tune-[^/]+/trial-[^/]+/checkpoint_[^/]+)")
 
@@ -47,7 +49,7 @@ class TrialRecord(_Json):
     number: int
     """Of the search's trial; a repeat has that of the trial it repeats."""
     state: State
-    params: dict[str, Any]
+    params: Point
     """The sampled settings, by dotted name."""
     seed: int
     role: Role = "search"
@@ -117,8 +119,7 @@ class TestScore(_Json):
     high: float
     """95 % bootstrap interval of the sweep's metric."""
     rows: int
-    per_class: list[dict[str, Any]]
-    """A line a class: `label`; `precision`, `recall`, `f1` from 0 to 1; `rows`."""
+    per_class: list[ClassScores]
     never_predicted: tuple[str, ...] = ()
     """Labels that the split has and the model gives to none of its rows."""
 
@@ -149,6 +150,15 @@ class Used:
 
 
 @dataclass(frozen=True)
+class BudgetLimits(_Json):
+    """What a sweep may spend; none where there is no limit."""
+
+    trials: int
+    minutes: float | None = None
+    worker_hours: float | None = None
+
+
+@dataclass(frozen=True)
 class Outcome(_Json):
     """All that is known of a sweep: what `show` prints and what `--json` ends with."""
 
@@ -165,14 +175,14 @@ class Outcome(_Json):
     """The search trial whose settings won."""
     exported: Key | None
     """Its run whose model is exported: the best of its seeds on validation."""
-    winner_config: dict[str, Any]
+    winner_config: Params
     """Every setting of that run, by dotted name."""
     validation: Score | None
     test: TestScore | None
     comparison: Comparison | None
     seconds: float
     worker_hours: float
-    budget: dict[str, Any]
+    budget: BudgetLimits
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds of the driver by phase: `start`, `search`, `finish`."""
     slots: int = 0
@@ -252,15 +262,6 @@ def in_sweep(checkpoint: str | None) -> str | None:
         return None if checkpoint is None or ".." in Path(checkpoint).parts else checkpoint
     match = _CHECKPOINT.fullmatch(checkpoint)
     return match[1] if match else None
-
-
-def added(times: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
-    """The sums of several trials' `times`, part by part."""
-    total: dict[str, Counter[str]] = {}
-    for parts in times:
-        for name, numbers in parts.items():
-            total.setdefault(name, Counter()).update(numbers)
-    return {name: dict(sums) for name, sums in total.items()}
 
 
 def _number(trial: Mapping[str, Any]) -> int:

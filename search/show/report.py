@@ -140,8 +140,8 @@ def _print_test(test: TestScore, metric: str, console: Console) -> None:
         _say(console, ", ".join(f"{name} {format_score(value)}" for name, value in others.items()))
     table = _table("class", "precision", "recall", "f1", "rows")
     for line in test.per_class:
-        scores = [format_score(line[column]) for column in ("precision", "recall", "f1")]
-        table.add_row(Text(quoted_if_unclear(line["label"])), *scores, str(line["rows"]))
+        scores = map(format_score, (line.precision, line.recall, line.f1))
+        table.add_row(Text(quoted_if_unclear(line.label)), *scores, str(line.rows))
     console.print(table)
     if test.never_predicted:
         _say(

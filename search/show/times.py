@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from search.record.records import Outcome, added
+from search.record.records import Outcome
+from search.record.times import added
 
 
 def print_times(outcome: Outcome, console: Console) -> None:

@@ -3,10 +3,9 @@
 import json
 import os
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 from search.errors import PlanError
 from search.record.records import Outcome
@@ -16,11 +15,33 @@ from search.storage.outbox import count_waiting
 from search.storage.store_uri import default_uri
 from search.storage.sweep_name import checked_name
 from trainable.errors import ConfigError
+from trainable.settings.values import Nested
 from trainable.store.files import temporary_folder, write_file, write_folder
 
 DEFAULT_STORAGE = "runs"
 _FACTS = {"sweep": dict, "trial": dict, "space": dict, "roots": list, "id": str, "data": dict}
 _AWAY = "MLflow was away: "
+
+
+class Experiment(TypedDict):
+    """An experiment as JSON: the three blocks, and where its relative files are looked up."""
+
+    sweep: Nested
+    trial: Nested
+    space: Nested
+    roots: list[str]
+
+
+class Facts(Experiment):
+    """A sweep's plan as it lies on disk: its experiment, and what tells it from others."""
+
+    id: str
+    data: dict[str, str]
+    """Fingerprints of its data, see `search.plan.data_use`."""
+    storage: NotRequired[str]
+    """Where the folder of all sweeps lay when the sweep began; older versions did not keep it."""
+    foundations: NotRequired[dict[str, list[str]]]
+    """What its numbers stand on, see `search.study.foundations`; older versions did not keep it."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +150,8 @@ def with_waiting(outcome: Outcome, place: Place) -> Outcome:
     return replace(outcome, notes=(*notes, note))
 
 
-def load_facts(place: Place) -> dict[str, Any]:
-    """A sweep's plan as it lies on disk: the three blocks, `roots`, `id`, and the data's fingerprints as `data`.
-
-    Newer ones have `storage`, too: where the folder of all sweeps lay when the sweep began.
+def load_facts(place: Place) -> Facts:
+    """A sweep's plan as it lies on disk.
 
     Raises:
         PlanError: if there is no sweep of the name, or its plan is damaged.
@@ -144,10 +163,10 @@ def load_facts(place: Place) -> dict[str, Any]:
     facts = _read(place.plan, way_out)
     if lacking := [name for name, kind in _FACTS.items() if not isinstance(facts.get(name), kind)]:
         raise PlanError([f"{place.plan}: is damaged, or of another version: lacks {', '.join(lacking)}; {way_out}"])
-    return facts
+    return cast(Facts, facts)
 
 
-def data_roots(facts: Mapping[str, Any], storage: Path) -> tuple[Path, ...]:
+def data_roots(facts: Facts, storage: Path) -> tuple[Path, ...]:
     """The folders in which a sweep's relative data files are looked up.
 
     Those around or below the storage folder may have been moved or copied together with it: then that is looked at
@@ -162,7 +181,7 @@ def data_roots(facts: Mapping[str, Any], storage: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(roots))
 
 
-def make_folder(place: Place, facts: Mapping[str, Any]) -> DriverLock:
+def make_folder(place: Place, facts: Facts) -> DriverLock:
     """Make a sweep's folder with its plan in it, both or neither; returns the right to run it.
 
     Raises:
@@ -185,24 +204,24 @@ def make_folder(place: Place, facts: Mapping[str, Any]) -> DriverLock:
     return locks[0]
 
 
-def change_facts(place: Place, experiment: Mapping[str, Any]) -> None:
+def change_facts(place: Place, experiment: Experiment) -> None:
     """Keep what a session has changed in the three blocks, and take back the outcome of the sweep as it was."""
     facts = load_facts(place)
     blocks = {name: value for name, value in experiment.items() if name != "roots"}  # those of the first session stay
-    changed = facts | json.loads(json.dumps(blocks))
+    changed = cast(Facts, {**facts, **json.loads(json.dumps(blocks))})
     if changed != facts:
         # In this order: a plan that asks for more never stands beside an outcome that says there is nothing to do.
         place.outcome.unlink(missing_ok=True)
         keep_facts(place, changed)
 
 
-def keep_facts(place: Place, facts: Mapping[str, Any]) -> None:
+def keep_facts(place: Place, facts: Facts) -> None:
     """Write a sweep's plan anew, if it says something else."""
     if facts != load_facts(place):
         write_file(place.plan, lambda into: _write_plan(into, facts))
 
 
-def _write_plan(into: Path, facts: Mapping[str, Any]) -> None:
+def _write_plan(into: Path, facts: Facts) -> None:
     """Write a plan, readable by its owner alone where a password stands in it."""
     text = json.dumps(facts, indent=1)
     mode = 0o600 if redact(text) != text else 0o666

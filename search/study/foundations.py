@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from search.cluster.probe import versions
 from search.plan.data import uses_of
@@ -18,6 +18,15 @@ Foundations = dict[str, list[str]]
 VERSIONS = "versions"
 """Under this name the study notes which versions ran, each with the number of trials that had begun before."""
 _PUT_BACK = "put back what was there, or run the experiment under another name (--set sweep.name=...)"
+
+
+class SessionVersions(TypedDict):
+    """Which versions a session ran, as the study notes it."""
+
+    before: int
+    """Trials that had begun before."""
+    versions: dict[str, str]
+    """By package."""
 
 
 def foundations(plan: Plan, storage: Path, prepared: Mapping[DataUse, Prepared]) -> Foundations:
@@ -53,14 +62,14 @@ def _in_words(what: str) -> str:
 
 def note_versions(ledger: Ledger) -> None:
     """Note the versions of this session, if they are not those of the one before."""
-    noted: list[dict[str, Any]] = ledger.noted(VERSIONS, [{"before": 0, "versions": {}}] if ledger.records else [])
+    noted: list[SessionVersions] = ledger.noted(VERSIONS, [{"before": 0, "versions": {}}] if ledger.records else [])
     if not noted or noted[-1]["versions"] != versions():
         ledger.note(VERSIONS, [*noted, {"before": len(ledger.records), "versions": versions()}])
 
 
 def version_notes(ledger: Ledger) -> list[str]:
     """A sentence on each time that a session went on with other versions than the one before."""
-    noted: list[dict[str, Any]] = ledger.noted(VERSIONS, [])
+    noted: list[SessionVersions] = ledger.noted(VERSIONS, [])
     return [
         f"after {later['before']} trials the sweep went on with other versions: "
         + _differences(earlier["versions"], later["versions"])

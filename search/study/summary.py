@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from search.plan.plan import Plan
-from search.record.records import Outcome, TestScore
+from search.propose.start_from import TakenOver
+from search.record.records import BudgetLimits, Outcome, TestScore
 from search.redaction import redact
 from search.storage.sweep_folder import Place
 from search.study.foundations import version_notes
@@ -37,7 +38,7 @@ def summarise(
         worker_hours=sum(r.seconds for r in records) * plan.settings.workers_per_trial / 3600,
         phases=ledger.noted(PHASES, {}),
         slots=ledger.noted("slots", 0),
-        budget=plan.settings.model_dump(include={"trials", "minutes", "worker_hours"}),
+        budget=BudgetLimits(plan.settings.trials, plan.settings.minutes, plan.settings.worker_hours),
         notes=tuple(_notes(plan, storage, ledger, complete)),
         complete=complete,
     )
@@ -46,7 +47,8 @@ def summarise(
 def _notes(plan: Plan, storage: Path, ledger: Ledger, complete: bool) -> list[str]:
     """What a reader of the outcome should know beside it."""
     searched = sum(r.role == "search" for r in ledger.records)
-    notes = [ledger.noted(START_FROM)["note"]] if ledger.noted(START_FROM) else []
+    known: TakenOver | None = ledger.noted(START_FROM)
+    notes = [known["note"]] if known else []
     notes += version_notes(ledger)
     if not complete:
         return [

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from search.record.records import State
 from search.record.trial_names import Key
 from search.redaction import redact
+from trainable.settings.values import Params
 
 _ERROR = "transfersweep.error"
 # MLflow's limits: characters of one value.
@@ -144,9 +145,7 @@ def decode(text: str) -> Event:
     return _EVENT.validate_json(text)
 
 
-def started(
-    key: Key | None, params: Mapping[str, Any], tags: Mapping[str, str], datasets: Sequence[DatasetInfo] = ()
-) -> Started:
+def started(key: Key | None, params: Params, tags: Mapping[str, str], datasets: Sequence[DatasetInfo] = ()) -> Started:
     """The beginning of a trial, or of the sweep; values are turned into text."""
     inputs = tuple(DatasetInput(_dataset_fields(info), info.context) for info in datasets)
     return Started(key, _now(), _texts(params, _PARAM_LENGTH), _texts(tags, _TAG_LENGTH), inputs)

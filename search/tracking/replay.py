@@ -1,9 +1,7 @@
 """Replays a sweep from its study: the events of MLflow runs that are missing, such as deleted ones."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from search.plan.plan import Plan
 from search.record.records import TrialRecord
@@ -14,6 +12,7 @@ from search.tracking.mlflow_events import Event, Started, decode, encode, ended,
 from search.tracking.mlflow_runs import OF, ROLE, SEED
 from trainable.data.read_splits import short_name
 from trainable.settings.dataset import Dataset
+from trainable.settings.values import Params
 
 SCORE = "score"
 """The metric with a trial's one number, the same as in the study, in `show`, on the card and in the export."""
@@ -53,7 +52,7 @@ def keep_sweep_start(ledger: Ledger, event: Started) -> None:
     ledger.note(_SWEEP_START, json.loads(encode(event)))
 
 
-def params_and_tags(plan: Plan, record: TrialRecord) -> tuple[dict[str, Any], dict[str, str]]:
+def params_and_tags(plan: Plan, record: TrialRecord) -> tuple[Params, dict[str, str]]:
     """Parameters and tags of a trial's run."""
     of = {} if record.role == "search" else {OF: str(record.number)}
     return _shown(trial_config(plan, record).to_flat()), {ROLE: record.role, SEED: str(record.seed)} | of
@@ -69,7 +68,7 @@ def final_metrics(record: TrialRecord) -> dict[str, float]:
     return record.metrics | score(record)
 
 
-def _shown(flat: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(flat: Params) -> Params:
     """Settings as MLflow shows them: a data set by its name."""
     return {
         name: short_name(Dataset.model_validate(value)) if isinstance(value, dict) else value

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import sqlalchemy
 from mlflow.exceptions import MlflowException
@@ -39,6 +39,7 @@ from search.tracking.mlflow_events import (
 from search.tracking.mlflow_runs import MlflowRuns
 from search.tracking.system_metrics import SystemMetrics
 from trainable.errors import ConfigError
+from trainable.settings.values import Params
 
 PATIENCE = 60.0
 """Seconds without any delivery after which nobody waits for MLflow any longer."""
@@ -99,7 +100,7 @@ class Tracker:
         self._end_load()
         self._delivery.stop()
 
-    def start_sweep(self, params: Mapping[str, Any], datasets: Sequence[DatasetInfo]) -> str:
+    def start_sweep(self, params: Params, datasets: Sequence[DatasetInfo]) -> str:
         """Open the sweep's run, the one of an earlier session where there is one, and return its id.
 
         What earlier sessions left in the outbox is delivered first. The only call that waits, and only in a sweep's
@@ -118,7 +119,7 @@ class Tracker:
             self._load = SystemMetrics(self._log_load)
         return self._run_id
 
-    def start_trial(self, key: Key, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    def start_trial(self, key: Key, params: Params, tags: Mapping[str, str]) -> None:
         """Open the trial's nested run, the one it has where it has one.
 
         Parameters that the run already has are left as they are: MLflow can't change them.

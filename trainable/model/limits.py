@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from trainable.errors import ConfigError
 from trainable.model.pretrained import check_folder, check_weights, load_config
 from trainable.settings.stage import Stage
+from trainable.settings.values import Nested
 
 PACKAGE = "package:"
 UNBOUNDED = 131072
@@ -139,7 +139,7 @@ def _unused_positions(kind: str, padding: int | None) -> int:
     return max(2, (padding or 0) + 1) if kind in _OFFSET_POSITIONS else 0
 
 
-def limit_problems(settings: Mapping[str, Any], bounds: Limits) -> list[str]:
+def limit_problems(settings: Nested, bounds: Limits) -> list[str]:
     """Return the trial settings that exceed an encoder's limits, one sentence each; empty if there are none."""
     problems = []
     for name in ("source", "target"):

@@ -7,7 +7,7 @@ Every setting is a field here, with its default, unit and range. The dotted name
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -16,6 +16,7 @@ from trainable.settings.dataset import Dataset
 from trainable.settings.names import flatten, nested
 from trainable.settings.stage import Source, Stage, Target
 from trainable.settings.strict import Strict
+from trainable.settings.values import Nested, Params
 from trainable.settings.wording import describe, unknown
 from trainable.tasks.metrics import METRICS
 
@@ -49,7 +50,7 @@ class TrialConfig(Strict):
     worker computes them in turn or several at once. At least the number of workers."""
 
     @classmethod
-    def clashes(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
         """Every data set that a stage names is one of `datasets`."""
         known = given.get("datasets") or {}
         for name in ("source", "target"):
@@ -67,7 +68,7 @@ class TrialConfig(Strict):
         """The data of a stage, its name looked up."""
         return self.datasets[stage.dataset] if isinstance(stage.dataset, str) else stage.dataset
 
-    def to_flat(self) -> dict[str, Any]:
+    def to_flat(self) -> Params:
         """Settings by dotted name, data sets as nested values; a disabled source as `source.enabled` alone."""
         flat = dict(flatten(self.model_dump(mode="json", by_alias=True, exclude={"datasets"})))
         if self.source is None or not self.source.enabled:
@@ -75,7 +76,7 @@ class TrialConfig(Strict):
         return flat
 
 
-def build_config(base: Mapping[str, Any], sampled: Mapping[str, Any] | None = None) -> TrialConfig:
+def build_config(base: Nested, sampled: Params | None = None) -> TrialConfig:
     """Join the fixed settings (nested) with sampled ones (by dotted name) and check the whole.
 
     Raises:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from trainable.settings.class_names import class_names
 from trainable.settings.strict import Strict
+from trainable.settings.values import Nested
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -107,7 +108,7 @@ class Dataset(Strict):
         return dict(self.splits or {}) | ({"test": LEFT_OUT} if self.test == LEFT_OUT else {})
 
     @classmethod
-    def clashes(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
         """There is one origin of the rows, and some are left to train on."""
         tables = [name for name in ("csv", "json", "parquet", "folder", "hub") if given.get(name)]
         splits = [name for name in ("train", "validation", "test") if given.get(name)]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from trainable.settings.stage import Stage
+from trainable.settings.values import Nested, Params
 
 
 def field_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -29,7 +30,7 @@ def _leaves(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(nested: Nested, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Settings by dotted name, those of stages one by one; data sets stay nested values."""
     for name, value in nested.items():
         if isinstance(value, dict) and name in {"source", "target"} and not prefix:
@@ -38,7 +39,7 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield prefix + name, value
 
 
-def nested(base: Mapping[str, Any], sampled: Mapping[str, Any]) -> dict[str, Any]:
+def nested(base: Nested, sampled: Params) -> dict[str, Any]:
     """Fixed and sampled settings as they are, in one nested mapping; a disabled source is none."""
     merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in base.items()}
     for name, value in sampled.items():

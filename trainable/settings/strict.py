@@ -14,6 +14,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, PydanticKnownError
 
+from trainable.settings.values import Nested
 from trainable.settings.wording import CLASH, alternatives
 
 
@@ -24,7 +25,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     @classmethod
-    def clashes(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
         """Mistakes that no field shows alone: where each stands, and what it is.
 
         Args:

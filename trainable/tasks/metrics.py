@@ -4,6 +4,7 @@ Definitions are scikit-learn's (`zero_division=0`); a test holds them against it
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -68,16 +69,26 @@ def scores(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def per_class(counts: NDArray[np.int64], names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """One row a class: its name, precision, recall, F1 and number of true examples."""
+@dataclass(frozen=True)
+class ClassScores:
+    """How well a model finds the examples of one class."""
+
+    label: str
+    precision: float
+    """0 to 1, as recall and F1 are; 0 where nothing was predicted."""
+    recall: float
+    f1: float
+    rows: int
+    """Examples of the class."""
+
+
+def per_class(counts: NDArray[np.int64], names: tuple[str, ...]) -> list[ClassScores]:
+    """The scores of each class, in the order of the names."""
     hits, true, predicted = np.diagonal(counts), counts.sum(1), counts.sum(0)
     columns = zip(
         names, _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted), true, strict=True
     )
-    return [
-        {"label": name, "precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
-        for name, p, r, f, n in columns
-    ]
+    return [ClassScores(name, float(p), float(r), float(f), int(n)) for name, p, r, f, n in columns]
 
 
 def bootstrap_interval(counts: NDArray[np.int64], metric: str, seed: int = 0, draws: int = 2000) -> tuple[float, float]:

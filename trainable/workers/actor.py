@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +28,7 @@ from trainable.compute.device import Ranks, gpu_is_unusable
 from trainable.errors import ConfigError, PeerDiedError, TrialError, disk_is_full, error_text
 from trainable.progress import Report
 from trainable.settings.config import build_config
+from trainable.settings.values import Nested
 from trainable.store.checksums import intact
 from trainable.store.files import write_folder
 from trainable.trial import Trial
@@ -183,7 +184,7 @@ class GroupRunner:
         except ray.train.TrainingFailedError as error:
             self._failure = error
 
-    def start(self, settings: Mapping[str, Any], resume: Path | None) -> None:
+    def start(self, settings: Nested, resume: Path | None) -> None:
         """Begin a trial, giving up the one before."""
         if self._broken:
             self._thread.join()
@@ -253,7 +254,7 @@ def work(config: dict[str, Any]) -> None:
 
 
 def _run(
-    settings: Mapping[str, Any],
+    settings: Nested,
     resume: Path | None,
     workspace: Workspace,
     ranks: Ranks,

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from trainable.settings.values import Nested
+
 TrialKey = int | str
 """What tells the trials of a sweep apart."""
 VALUE, PROGRESS = "value", "progress"
@@ -37,8 +39,8 @@ class TrialTask:
     """What the driver gives to a trial's process: the trial's Tune config."""
 
     key: TrialKey
-    trial: Mapping[str, Any]
-    """The trial's settings, nested, as `build_config` takes them."""
+    trial: Nested
+    """The trial's settings, as `build_config` takes them."""
     compare: bool
     """Whether a scheduler may compare it with other trials, and end it."""
     resume: str | None

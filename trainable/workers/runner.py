@@ -1,13 +1,13 @@
 """Who runs one trial after another, report by report: an interface, and the one that does it in this process."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
 from trainable.progress import Report
 from trainable.settings.config import build_config
+from trainable.settings.values import Nested
 from trainable.trial import Trial
 from trainable.workers.messages import Resources
 from trainable.workspace import Workspace
@@ -16,7 +16,7 @@ from trainable.workspace import Workspace
 class Runner(Protocol):
     """Runs one trial after another, report by report."""
 
-    def start(self, settings: Mapping[str, Any], resume: Path | None) -> None:
+    def start(self, settings: Nested, resume: Path | None) -> None:
         """Begin a trial, giving up the one before."""
 
     def next_report(self) -> Report:
@@ -36,7 +36,7 @@ class LocalRunner:
         self.workspace = workspace
         torch.set_num_threads(workers.threads)
 
-    def start(self, settings: Mapping[str, Any], resume: Path | None) -> None:
+    def start(self, settings: Nested, resume: Path | None) -> None:
         """Begin a trial, giving up the one before."""
         self._trial = Trial(build_config(settings), self.workspace, resume)
         self._reports = self._trial.reports()

@@ -131,7 +131,7 @@ def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
     assert {r.role for r in outcome.trials[3:]} >= {"confirm"}
     assert outcome.winner is not None
     assert outcome.test is not None
-    assert outcome.test.rows == sum(line["rows"] for line in outcome.test.per_class) > 0
+    assert outcome.test.rows == sum(line.rows for line in outcome.test.per_class) > 0
     assert outcome.test.low <= outcome.test.metrics["macro_f1"] <= outcome.test.high
     assert outcome.comparison is not None
     assert current_outcome("whole", storage) == outcome
@@ -268,7 +268,7 @@ def test_a_finished_sweep_is_extended_again_and_again(sweep: Run_, storage: Path
     assert [len(trials) for trials in searched] == [2, 3, 5]
     assert (searched[2][:2], searched[2][:3]) == (searched[0], searched[1])
     assert sorted(r.params["target.epochs"] for r in searched[2]) == [1, 2, 3, 4, 5]
-    assert third.budget["trials"] == 5
+    assert third.budget.trials == 5
     fourth = extend_sweep("longer", storage, 5)
     assert [r for r in fourth.trials if r.role == "search"] == searched[2]
     assert fourth.notes == ("every point of the space has been tried, in 5 of sweep.trials = 10 trials",)

@@ -11,9 +11,9 @@ from rich.console import Console
 from scipy import stats
 
 from search.record.comparison import compare
-from search.record.records import Outcome, Score, State, TestScore, TrialRecord, best_so_far, ranked
+from search.record.records import BudgetLimits, Outcome, Score, State, TestScore, TrialRecord, best_so_far, ranked
 from search.show.report import next_commands, print_outcome
-from trainable.tasks.metrics import Direction
+from trainable.tasks.metrics import ClassScores, Direction
 
 
 def trial(number: int, state: State, value: float | None, seed: int = 0, **fields: Any) -> TrialRecord:
@@ -53,12 +53,12 @@ OUTCOME = Outcome(
         low=0.79,
         high=0.86,
         rows=500,
-        per_class=[{"label": "[ham]", "precision": 0.91, "recall": 0.92, "f1": 0.93, "rows": 400}],
+        per_class=[ClassScores("[ham]", precision=0.91, recall=0.92, f1=0.93, rows=400)],
     ),
     comparison=compare([0.87, 0.86], [0.8, 0.79], "macro_f1", Direction.MAX, "reviews"),
     seconds=3700.0,
     worker_hours=1.25,
-    budget={"trials": 4, "minutes": None},
+    budget=BudgetLimits(trials=4),
     notes=("2 texts stand in two splits",),
 )
 
@@ -124,7 +124,7 @@ def test_a_winner_that_never_predicts_a_class_says_so() -> None:
 
 def test_classes_that_look_alike_are_shown_apart() -> None:
     assert OUTCOME.test
-    lines = [OUTCOME.test.per_class[0] | {"label": name} for name in ("caf\u00e9", "cafe\u0301", "caf\u00e9 ")]
+    lines = [replace(OUTCOME.test.per_class[0], label=name) for name in ("caf\u00e9", "cafe\u0301", "caf\u00e9 ")]
     test = replace(OUTCOME.test, per_class=lines, never_predicted=("cafe\u0301",))
     text = printed(replace(OUTCOME, test=test))
     assert [line.split("0.9")[0].strip() for line in text.splitlines() if "0.9100  0.9200" in line] == [

@@ -47,11 +47,11 @@ def test_counts_and_the_table_of_classes(drawn: tuple[np.ndarray, np.ndarray, in
     precision, recall, f1, support = sk.precision_recall_fscore_support(
         labels, predicted, labels=range(classes), zero_division=0.0
     )
-    assert [row["label"] for row in rows] == list("abcdef"[:classes])
-    assert [row["precision"] for row in rows] == pytest.approx(precision)
-    assert [row["recall"] for row in rows] == pytest.approx(recall)
-    assert [row["f1"] for row in rows] == pytest.approx(f1)
-    assert [row["rows"] for row in rows] == list(support)
+    assert [row.label for row in rows] == list("abcdef"[:classes])
+    assert [row.precision for row in rows] == pytest.approx(precision)
+    assert [row.recall for row in rows] == pytest.approx(recall)
+    assert [row.f1 for row in rows] == pytest.approx(f1)
+    assert [row.rows for row in rows] == list(support)
 
 
 @given(st.lists(predictions(), min_size=1, max_size=3))

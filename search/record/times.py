@@ -1,0 +1,13 @@
+"""What trials spent their time on, summed up."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+
+def added(times: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """The sums of several trials' `times`, part by part."""
+    total: dict[str, Counter[str]] = {}
+    for parts in times:
+        for name, numbers in parts.items():
+            total.setdefault(name, Counter()).update(numbers)
+    return {name: dict(sums) for name, sums in total.items()}
