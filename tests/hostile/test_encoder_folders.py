@@ -85,7 +85,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "empty weights": (replace("model.safetensors", ""), "model.safetensors: "),
     "weights cut off": (cut, "model.safetensors: "),
     "weights with an endless header": (replace("model.safetensors", b"\xff" * 8 + b"{}"), "model.safetensors: "),
-    "an index of weights elsewhere": (index("../../elsewhere.safetensors"), "names files that are not there"),
+    "an index of weights elsewhere": (index("../../elsewhere.safetensors"), "names missing files"),
     "an index that is none": (replace("model.safetensors.index.json", "[]"), "model.safetensors.index.json: "),
 }
 

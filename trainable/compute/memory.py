@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trainable.errors import TrialError
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 # Messages of allocators that have no exception class of their own.
 _MESSAGES = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
@@ -25,7 +25,7 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
 
 
-def none_if_out_of_memory(work: Callable[[], Made]) -> Made | None:
+def none_if_out_of_memory(work: Callable[[], Result]) -> Result | None:
     """Return the result of `work`; if memory had no room, release all that `work` held and return None."""
     try:
         return work()
@@ -55,8 +55,8 @@ def more_parts(parts: int, rows: int, batch_size: int, stage: str) -> int:
 
 
 def split_to_fit(
-    batches: Iterable[NDArray[np.int64]], lengths: NDArray[np.int64], compute: Callable[[NDArray[np.int64]], Made]
-) -> Iterator[tuple[NDArray[np.int64], Made | None]]:
+    batches: Iterable[NDArray[np.int64]], lengths: NDArray[np.int64], compute: Callable[[NDArray[np.int64]], Result]
+) -> Iterator[tuple[NDArray[np.int64], Result | None]]:
     """Yield the rows of each batch with the result of `compute`; the result is None if not even one row fits.
 
     A batch that does not fit is halved, and so are later batches with as many tokens.
@@ -70,9 +70,9 @@ def split_to_fit(
     while waiting:
         rows = waiting.popleft()
         tokens = len(rows) * int(lengths[rows].max())
-        made = none_if_out_of_memory(partial(compute, rows)) if tokens <= room or len(rows) == 1 else None
-        if made is None and len(rows) > 1:
+        result = none_if_out_of_memory(partial(compute, rows)) if tokens <= room or len(rows) == 1 else None
+        if result is None and len(rows) > 1:
             waiting.extendleft(reversed(np.array_split(rows, 2)))
             room = min(room, tokens - 1)
             continue
-        yield rows, made
+        yield rows, result

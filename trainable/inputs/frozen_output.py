@@ -72,9 +72,8 @@ class FrozenOutputInputs:
         widths = self.widths[rows]
         column = np.arange(padded_width(widths, multiple, self._widest))
         real = column < widths[:, None]  # (B, T)
-        index = np.where(
-            real, self.starts[rows][:, None] + column, 0
-        )  # padding may point at any state, as it is masked
+        # Padding may point at any state, as it is masked.
+        index = np.where(real, self.starts[rows][:, None] + column, 0)
         return {
             "inputs_embeds": self.states[torch.from_numpy(index)],
             "attention_mask": torch.from_numpy(real.astype(np.int64)),
@@ -170,10 +169,10 @@ class FrozenOutputStore:
             return caught.pop().cpu(), batch["attention_mask"].bool().cpu()
 
         try:
-            for rows, made in split_to_fit(batches_of(inputs, self.device), inputs.lengths, compute):
-                if made is None:
+            for rows, part_output in split_to_fit(batches_of(inputs, self.device), inputs.lengths, compute):
+                if part_output is None:
                     return None
-                hidden, real = made
+                hidden, real = part_output
                 if hidden.shape[:2] != real.shape:
                     raise ValueError(f"layers of {type(model).__name__} give states of another shape than (B, T, H)")
                 if states is None:
@@ -202,8 +201,8 @@ class FrozenOutputStore:
                 starts = np.cumsum(lengths) - lengths
                 kept = states[torch.from_numpy(starts)] if widths is not lengths else states
                 stored = FrozenOutputInputs(kept, widths, lengths)
-                got = forward(upper, stored.batch(rows), self.device, self.precision)
-                if (got - expected).abs().max() <= TOLERANCE[self.precision] * expected.abs().max():
+                from_stored = forward(upper, stored.batch(rows), self.device, self.precision)
+                if (from_stored - expected).abs().max() <= TOLERANCE[self.precision] * expected.abs().max():
                     return {"states": kept.contiguous()}
         return {}
 

@@ -197,8 +197,8 @@ def _save(file: Path, tokens: Mapping[str, Tokens]) -> None:
     """Write a cache file atomically."""
     arrays = {
         f"{split}.{i}.{part}": torch.from_numpy(array)
-        for split, those in tokens.items()
-        for i, ragged in enumerate(those.sequences)
+        for split, split_tokens in tokens.items()
+        for i, ragged in enumerate(split_tokens.sequences)
         for part, array in (("ids", ragged.ids), ("offsets", ragged.offsets))
     }
     template = json.dumps(asdict(tokens["train"].template))

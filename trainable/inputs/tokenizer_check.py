@@ -58,7 +58,7 @@ def check_tokenizer(
         tables: the rows of each split.
         tokens: the tokens of each split, not truncated.
     """
-    ids = [sequence.ids for those in tokens.values() for sequence in those.sequences]
+    ids = [sequence.ids for split in tokens.values() for sequence in split.sequences]
     unknown = sum(int((part == tokenizer.unk_token_id).sum()) for part in ids if tokenizer.unk_token_id is not None)
     return TokenizerCheck(
         unknown / max(1, sum(map(len, ids))),

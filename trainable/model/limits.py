@@ -120,13 +120,13 @@ def limits_without_transformers(encoder: str) -> Limits | None:
         return None
     check_folder(Path(folder), f"encoder: {encoder!r}")
     try:
-        stated = json.loads((Path(folder) / "config.json").read_bytes())
-        depth = stated.get("num_hidden_layers", stated.get("n_layers"))
-        positions = stated.get("max_position_embeddings")
-        kind, padding = stated.get("model_type"), stated.get("pad_token_id")
+        content = json.loads((Path(folder) / "config.json").read_bytes())
+        depth = content.get("num_hidden_layers", content.get("n_layers"))
+        positions = content.get("max_position_embeddings")
+        kind, padding = content.get("model_type"), content.get("pad_token_id")
     except (OSError, ValueError, AttributeError, RecursionError):  # `read_limits` reports what is wrong with the file
         return None
-    if "num_hidden_groups" in stated or type(depth) is not int or type(positions) is not int:
+    if "num_hidden_groups" in content or type(depth) is not int or type(positions) is not int:
         return None
     if min(depth, positions) < 1:
         return None

@@ -37,7 +37,7 @@ def check_folder(folder: Path, what: str) -> None:
     with as_config_error(what):
         odd = [path.name for path in sorted(folder.iterdir()) if not (path.is_file() or path.is_dir())]
     if odd:  # opening a pipe would wait forever
-        raise ConfigError(f"{what}: {odd[0]} in it is no plain file (a pipe, a device, a broken link); remove it")
+        raise ConfigError(f"{what}: its entry {odd[0]} is no plain file (a pipe, a device, a broken link); remove it")
     if not (folder / "config.json").is_file():
         raise ConfigError(f"{what} is a folder without config.json")
 
@@ -51,13 +51,17 @@ def check_weights(folder: Path, what: str) -> None:
     names = {path.name for path in folder.glob("*.safetensors")}
     if not names:
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
-        instead = f"{pickles[0]} may carry code and is not read: load it where you trust it, and " if pickles else ""
-        raise ConfigError(f"{what} has no weights as safetensors; {instead}save it with `save_pretrained`")
+        instead = (
+            f"{pickles[0]} may carry code and is not read: load it on a machine where you trust it, and "
+            if pickles
+            else ""
+        )
+        raise ConfigError(f"{what} has no weights as safetensors; {instead}save the model with `save_pretrained`")
     index = folder / "model.safetensors.index.json"
     with as_config_error(f"{what}: {index.name}"):
         parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.exists() else set()
     if gone := sorted(parts - names):
-        raise ConfigError(f"{what}: {index.name} names files that are not there: {', '.join(gone):.200}")
+        raise ConfigError(f"{what}: {index.name} names missing files: {', '.join(gone):.200}")
     for name in sorted(names):
         with as_config_error(f"{what}: {name}"), safe_open(folder / name, framework="numpy"):
             pass
