@@ -1,4 +1,4 @@
-"""What can vary in a sweep: domains, conditions, and the experiment files that are shipped."""
+"""The search space of a sweep: domains, conditions, and the experiment files that come with the package."""
 
 from pathlib import Path
 
@@ -28,5 +28,5 @@ __all__ = [
 
 
 def shipped() -> dict[str, Path]:
-    """The experiment files that come with the package, by name."""
+    """Return the experiment files that come with the package, by name."""
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.yaml"))}

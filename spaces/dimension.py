@@ -1,4 +1,4 @@
-"""One name's domain and the condition under which the name counts, and what can be wrong with conditions."""
+"""The domain of one name and the condition under which the name is active; finds mistakes in conditions."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,10 +18,10 @@ NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 @dataclass(frozen=True)
 class Dimension:
-    """The domain of one name, and when the name counts.
+    """The domain of one name, and the condition under which the name is active.
 
-    `when` maps other names of the space to the values (any of them) that they must have. All of these
-    must hold, and a name that does not count itself holds for nothing.
+    `when` maps other names of the space to allowed values. The name is active if every one of these other names is
+    active itself and has one of its allowed values.
     """
 
     domain: Domain
@@ -32,38 +32,38 @@ class Dimension:
 
 
 def is_met(when: When, point: Mapping[str, Scalar]) -> bool:
-    """Whether a condition holds, given the values of the names that count."""
+    """Return whether a condition holds; `point` has the values of all active names."""
     return all(name in point and _among(point[name], values) for name, values in when.items())
 
 
-def may_be_met(when: When, params: Mapping[str, Any], counts: Mapping[str, bool | None]) -> bool | None:
-    """Whether a condition holds where values may be absent; None if that depends on an absent one.
+def may_be_met(when: When, params: Mapping[str, Any], active: Mapping[str, bool | None]) -> bool | None:
+    """Return whether a condition holds if values may be missing; None if that depends on a missing value.
 
     Args:
         when: the condition.
-        params: the values that are there.
-        counts: for each name that the condition reads, this function's answer to that name's condition.
+        params: the known values, by name.
+        active: for each name that the condition reads, this function's answer for the condition of that name.
     """
     answer: bool | None = True
     for name, values in when.items():
-        if counts[name] is False or (name in params and not _among(params[name], values)):
+        if active[name] is False or (name in params and not _among(params[name], values)):
             return False
-        if counts[name] is None or name not in params:
+        if active[name] is None or name not in params:
             answer = None
     return answer
 
 
 def describe(when: When) -> str:
-    """A condition in words: `source.enabled is true and target.optimizer is "adam" or "adamw"`."""
+    """Write a condition in words: `source.enabled is true and target.optimizer is "adam" or "adamw"`."""
     return " and ".join(f"{name} is {' or '.join(show(v) for v in values)}" for name, values in when.items())
 
 
 def condition_problems(whens: Mapping[str, When], domains: Mapping[str, Domain | None]) -> list[str]:
-    """What is wrong with the conditions of a space, one sentence a mistake.
+    """Return the mistakes in the conditions of a space, one sentence each.
 
     Args:
         whens: the condition of each name.
-        domains: the domain of each name of the space; None for one whose own mistakes are told elsewhere.
+        domains: the domain of each name of the space; None if the domain itself is wrong and reported elsewhere.
     """
     problems = [
         f"{name}: when: {problem}"
@@ -74,13 +74,13 @@ def condition_problems(whens: Mapping[str, When], domains: Mapping[str, Domain |
     try:
         TopologicalSorter(whens).prepare()
     except CycleError as error:
-        circle = error.args[1]
-        problems.append(f"{circle[0]}: when: conditions form a circle: {' -> '.join(circle)}")
+        cycle = error.args[1]
+        problems.append(f"{cycle[0]}: when: conditions form a circle: {' -> '.join(cycle)}")
     return problems
 
 
 def name_problem(name: object) -> str | None:
-    """Why this cannot be the name of a setting, or None if it can."""
+    """Return why this cannot be the name of a setting; None if it can."""
     if not isinstance(name, str) or not name:
         return "a name must be text, such as target.learning_rate"
     if "/" in name:

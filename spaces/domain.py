@@ -1,4 +1,4 @@
-"""What one setting can be: whole numbers in a range, real numbers in a range, or one of a few options."""
+"""The values that one setting can take: an integer range, a float range, or one of a few options."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few options, without an order: text, numbers, true, false or null.
+    """One of a few unordered options: text, numbers, true, false or null.
 
     Raises:
-        SpaceError: if there is no option, two are equal, or one is not a scalar; names every reason.
+        SpaceError: if there is no option, two are equal, or one is not a scalar; names every mistake.
     """
 
     options: tuple[Scalar, ...]
@@ -32,7 +32,7 @@ class Choice:
         for i, option in enumerate(self.options):
             if not is_scalar(option):
                 yield f"an option must be text, a finite number, true, false or null, got {show(option)}"
-            # Optuna finds an option by ==, for which true, 1 and 1.0 are one and the same
+            # Optuna compares options with ==, so true, 1 and 1.0 are the same option
             elif option in self.options[:i]:
                 twin = self.options[self.options.index(option)]
                 same = "occurs twice" if type(twin) is type(option) else f"is the same option as {show(twin)}"
@@ -49,11 +49,11 @@ class Choice:
         return trial.suggest_categorical(name, self.options)
 
     def corners(self) -> tuple[Scalar, ...]:
-        """Every option: without an order, each of them is extreme."""
+        """Return every option: options have no order, so each one counts as extreme."""
         return self.options
 
     def values(self, limit: int = VALUES) -> tuple[Scalar, ...]:
-        """Every option, in the order given.
+        """Return every option, in the given order.
 
         Raises:
             SpaceError: if there are more than `limit`.
@@ -62,7 +62,7 @@ class Choice:
         return self.options
 
     def to_yaml(self) -> dict[str, Any]:
-        """The mapping that stands for this domain in an experiment file."""
+        """Return this domain as the mapping that an experiment file has for it."""
         return {"choice": list(self.options)}
 
 

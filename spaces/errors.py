@@ -1,4 +1,4 @@
-"""The one error of this package, and how values and near misses are shown in its sentences."""
+"""The only error of this package, and how its sentences show values and suggest similar names."""
 
 import difflib
 import json
@@ -9,11 +9,11 @@ LISTED = 12  # names that a sentence lists
 
 
 class SpaceError(ValueError):
-    """A space, or a file that holds one, that cannot be used.
+    """A space, or a file with a space, has mistakes.
 
     Attributes:
-        problems: every mistake found, one sentence each, beginning with where it stands
-            (`space.target.epochs: ...` or `sweep.yaml:3:7: ...`), with the value and the way out.
+        problems: every mistake, one sentence each. A sentence begins with the place of the mistake
+            (`space.target.epochs: ...` or `sweep.yaml:3:7: ...`) and says the value and how to fix it.
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
@@ -21,28 +21,28 @@ class SpaceError(ValueError):
         super().__init__("\n".join(self.problems))
 
     def __reduce__(self) -> tuple[type["SpaceError"], tuple[tuple[str, ...]]]:
-        """Pickle by the problems, so that the error crosses process borders whole."""
+        """Pickle with the problems, so that other processes receive the complete error."""
         return type(self), (self.problems,)
 
 
 def refuse(problems: Sequence[str]) -> None:
-    """Do nothing when there are no problems.
+    """Raise an error if there are problems.
 
     Raises:
-        SpaceError: carrying them all, when there are some.
+        SpaceError: with all the problems.
     """
     if problems:
         raise SpaceError(problems)
 
 
 def show(value: object) -> str:
-    """A value as it would stand in the YAML file, cut to a readable length."""
+    """Return a value as one writes it in YAML, cut to a readable length."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def unknown(name: str, known: Iterable[str], what: str) -> str:
-    """A sentence for a name that is none of the known ones, with the likely intended one."""
+    """Return a sentence for an unknown name, with the most similar known name."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     listed = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")

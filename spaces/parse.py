@@ -1,4 +1,4 @@
-"""From the `space` block of an experiment file to a `Space`, with every mistake of the block told at once."""
+"""Reads the `space` block of an experiment file as a `Space`, and reports every mistake of the block at once."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ def parse_space(mapping: object, path: str = "space") -> Space:
     Args:
         mapping: dotted name -> `{int: [low, high], step:, log:, when:}`, `{float: ...}` (the same) or
             `{choice: [...], when:}`. Bounds and steps may be numeric text.
-        path: what the sentences of the error begin with.
+        path: the prefix of every sentence of the error.
 
     Raises:
         SpaceError: naming every mistake of the block.
@@ -34,17 +34,17 @@ def parse_space(mapping: object, path: str = "space") -> Space:
     domains: dict[str, Domain | None] = {}
     whens: dict[str, When] = {}
     for name, value in mapping.items():
-        found = list(_shape_problems(name, value))
-        domains[name], more = _collected(_domain, value) if _kind(value) else (None, [])
-        when, most = _collected(_when, value)
+        wrong_shape = list(_shape_problems(name, value))
+        domains[name], wrong_domain = _result_or_problems(_domain, value) if _kind(value) else (None, [])
+        when, wrong_when = _result_or_problems(_when, value)
         whens[name] = when or {}
-        problems += [f"{path}.{name}: {problem}" for problem in found + more + most]
+        problems += [f"{path}.{name}: {problem}" for problem in wrong_shape + wrong_domain + wrong_when]
     refuse(problems + [f"{path}.{problem}" for problem in condition_problems(whens, domains)])
     return Space({name: Dimension(domain, whens[name]) for name, domain in domains.items() if domain is not None})
 
 
-def _collected(read: Callable[[Any], Read], value: object) -> tuple[Read | None, list[str]]:
-    """What `read` makes of the value, or its problems."""
+def _result_or_problems(read: Callable[[Any], Read], value: object) -> tuple[Read | None, list[str]]:
+    """Return the result of `read(value)`, or None and the problems that it raises."""
     try:
         return read(value), []
     except SpaceError as error:
@@ -52,19 +52,19 @@ def _collected(read: Callable[[Any], Read], value: object) -> tuple[Read | None,
 
 
 def _kind(value: object) -> str | None:
-    """The one kind of domain that the value names, if it is a mapping that names just one."""
+    """Return the kind of domain, if the value is a mapping with exactly one kind."""
     kinds = [kind for kind in KINDS if kind in value] if isinstance(value, Mapping) else []
     return kinds[0] if len(kinds) == 1 else None
 
 
 def _shape_problems(name: object, value: object) -> Iterator[str]:
-    """Whether the name is one, and the value a mapping with one kind of domain and the keys that go with it."""
+    """Yield problems of the name, and of a value that is no mapping with one kind of domain and its keys."""
     if problem := name_problem(name):
         yield problem
     if isinstance(value, list):
         yield f"a list is not a domain; write {{choice: {show(value)}}}"
     elif not isinstance(value, Mapping):
-        yield f"must be {FORMS}, got {show(value)}; a setting that is not searched stands under `trial`"
+        yield f"must be {FORMS}, got {show(value)}; a setting that is not searched belongs under `trial`"
     else:
         yield from _key_problems(str(name), value)
 
@@ -94,7 +94,7 @@ def _domain(value: Mapping[str, Any]) -> Domain:
 
 
 def _range(kind: str, value: Mapping[str, Any]) -> Domain:
-    """An `Int` or a `Float` from its keys."""
+    """Make an `Int` or a `Float` from its keys."""
     bounds, log = value[kind], value.get("log", False)
     problems = []
     if not isinstance(bounds, list) or len(bounds) != 2:
@@ -120,7 +120,7 @@ def _choice(options: object) -> Choice:
 
 
 def _when(value: object) -> When:
-    """The condition under `when`, from `{name: value}` or `{name: [values]}`; empty if there is none."""
+    """Read the condition under `when`, from `{name: value}` or `{name: [values]}`; empty if there is none."""
     condition = value.get("when", {}) if isinstance(value, Mapping) else {}
     if not isinstance(condition, Mapping):
         raise SpaceError(f"when must map a name to its values, such as {{source.enabled: true}}, got {show(condition)}")
@@ -150,5 +150,5 @@ def _whole(value: object) -> int:
         return value
     number = _number(value)
     if not number.is_integer():
-        raise ValueError("must be a whole number (for others there is `float:`)")
+        raise ValueError("must be a whole number (use `float:` for others)")
     return int(number)

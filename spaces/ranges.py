@@ -1,4 +1,4 @@
-"""Whole and real numbers in a range, as frozen values that check themselves."""
+"""Ranges of integers and floats: frozen values that check themselves."""
 
 import math
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ from spaces.scalars import is_finite
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
-LARGEST = 2**53  # Optuna keeps every number as a float; beyond this, neighbouring whole numbers fall together
-VALUES = 10_000  # a domain with more values than this makes no grid that anybody can run
+LARGEST = 2**53  # Optuna stores numbers as floats, which cannot tell larger neighbouring integers apart
+VALUES = 10_000  # a grid over a domain with more values is too large to run
 
 
 @dataclass(frozen=True)
 class Int:
     """Whole numbers from `low` to `high`, both included, in steps of `step` from `low`.
 
-    With `log`, small numbers are drawn as often as large ones, decade by decade; `low` is then at
-    least 1 and `step` is 1.
+    With `log`, every decade (1 to 10, 10 to 100 ...) is drawn equally often; `low` must then be at least 1, and `step`
+    must be 1.
 
     Raises:
-        SpaceError: if the bounds, step and log do not make a range; names every reason.
+        SpaceError: if bounds, step and log do not make a range; names every mistake.
     """
 
     low: int
@@ -65,20 +65,20 @@ class Int:
         return trial.suggest_int(name, self.low, self.high, step=self.step, log=self.log)
 
     def corners(self) -> tuple[int, ...]:
-        """The extreme values, the lowest first."""
+        """Return the extreme values, the lowest first."""
         return (self.low, self.high) if self.low < self.high else (self.low,)
 
     def nearest(self, number: float) -> int:
-        """The value closest to a finite number, the lower one of two."""
+        """Return the value closest to a finite number; of two equally close ones, the lower."""
         steps = math.ceil((min(max(number, self.low), self.high) - self.low) / self.step - 0.5)
         return self.low + steps * self.step
 
     def middle(self) -> int:
-        """The value in the middle of the range: between the logarithms with `log`."""
+        """Return the value in the middle of the range; with `log`, in the middle of the logarithms."""
         return self.nearest(_middle(self.low, self.high, self.log))
 
     def values(self, limit: int = VALUES) -> tuple[int, ...]:
-        """Every value, in order.
+        """Return every value, in ascending order.
 
         Raises:
             SpaceError: if there are more than `limit`.
@@ -88,19 +88,19 @@ class Int:
         return tuple(numbers)
 
     def to_yaml(self) -> dict[str, Any]:
-        """The mapping that stands for this domain in an experiment file."""
+        """Return this domain as the mapping that an experiment file has for it."""
         return {"int": [self.low, self.high], **({"step": self.step} if self.step > 1 else {}), **_log(self.log)}
 
 
 @dataclass(frozen=True)
 class Float:
-    """Real numbers from `low` to `high`, both included; with `step`, only those `step` apart from `low` on.
+    """Numbers from `low` to `high`, both included; with `step`, only `low`, `low + step`, `low + 2 * step` ...
 
-    With `log`, small numbers are drawn as often as large ones, decade by decade; `low` is then above 0
-    and there is no `step`.
+    With `log`, every decade (0.1 to 1, 1 to 10 ...) is drawn equally often; `low` must then be above 0, and there must
+    be no `step`.
 
     Raises:
-        SpaceError: if the bounds, step and log do not make a range; names every reason.
+        SpaceError: if bounds, step and log do not make a range; names every mistake.
     """
 
     low: float
@@ -148,7 +148,7 @@ class Float:
         if self.step is None:
             return True
         steps = (value - self.low) / self.step
-        return abs(steps - round(steps)) < 1e-8  # Optuna's own tolerance: its sums of floats are inexact
+        return abs(steps - round(steps)) < 1e-8  # the tolerance that Optuna uses: its sums of floats are inexact
 
     def __str__(self) -> str:
         steps = f" in steps of {self.step}" if self.step is not None else ""
@@ -159,11 +159,11 @@ class Float:
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
 
     def corners(self) -> tuple[float, ...]:
-        """The extreme values, the lowest first."""
+        """Return the extreme values, the lowest first."""
         return (self.low, self.high) if self.low < self.high else (self.low,)
 
     def nearest(self, number: float) -> float:
-        """The value closest to a finite number, the lower one of two."""
+        """Return the value closest to a finite number; of two equally close ones, the lower."""
         inside = min(max(float(number), self.low), self.high)
         if self.step is None:
             return inside
@@ -171,14 +171,14 @@ class Float:
         return float(_exact(self.low) + steps * _exact(self.step))
 
     def middle(self) -> float:
-        """The value in the middle of the range: between the logarithms with `log`."""
+        """Return the value in the middle of the range; with `log`, in the middle of the logarithms."""
         return self.nearest(_middle(self.low, self.high, self.log))
 
     def values(self, limit: int = VALUES) -> tuple[float, ...]:
-        """Every value, in order.
+        """Return every value, in ascending order.
 
         Raises:
-            SpaceError: if there are more than `limit`, as there are without a `step`.
+            SpaceError: if there are more than `limit`, or infinitely many because there is no `step`.
         """
         if self.low == self.high:
             return (self.low,)
@@ -191,7 +191,7 @@ class Float:
         return tuple(float(_exact(self.low) + i * _exact(self.step)) for i in range(count))
 
     def to_yaml(self) -> dict[str, Any]:
-        """The mapping that stands for this domain in an experiment file."""
+        """Return this domain as the mapping that an experiment file has for it."""
         step = {"step": self.step} if self.step is not None else {}
         return {"float": [self.low, self.high], **step, **_log(self.log)}
 
@@ -214,13 +214,13 @@ def _uneven(low: float, high: float, step: float, last: float) -> str:
 
 
 def check_count(count: int, limit: int) -> None:
-    """Raise `SpaceError` for more values than a grid may have."""
+    """Raise `SpaceError` if there are more values than a grid may have."""
     if count > limit:
         raise SpaceError(f"{count} values are too many for a grid (limit {limit}); give a larger step")
 
 
 def _exact(number: float) -> Fraction:
-    """The number as it is written in decimals, so that 0.3 is three steps of 0.1."""
+    """Return the number as its decimal digits say, so that 0.3 is exactly three steps of 0.1."""
     return Fraction(repr(number))
 
 

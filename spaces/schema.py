@@ -1,4 +1,4 @@
-"""The JSON Schema of the `space` block, by which editors complete names and domains."""
+"""Makes the JSON Schema of the `space` block, which editors use to complete names and domains."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,20 +7,20 @@ _SCALARS = {"boolean", "integer", "number", "string", "null"}
 _SCALAR = {"type": ["boolean", "number", "string", "null"]}
 _RANGE_KEYS = {
     "step": {"type": "number", "exclusiveMinimum": 0, "description": "Distance between neighbouring values."},
-    "log": {"type": "boolean", "description": "Draw decade by decade; low must be above 0, without step."},
+    "log": {"type": "boolean", "description": "Draw every decade equally often; low must be above 0, without step."},
 }
 
 
 def space_schema(names: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The schema of the `space` block.
+    """Return the JSON Schema of the `space` block.
 
     Args:
-        names: for each dotted name that can be searched, the JSON Schema of a value of it, of which
-            `description`, `type`, `enum`, `const`, `anyOf` and bounds are read; `{}` allows everything.
+        names: for each dotted name that can be searched, the JSON Schema of its value. Of this,
+            `description`, `type`, `enum`, `const`, `anyOf` and bounds are used; `{}` allows everything.
     """
     when = {
         "type": "object",
-        "description": "The name counts only where other names have these values.",
+        "description": "The name is active only if other names have these values.",
         "propertyNames": {"enum": list(names)},
         "additionalProperties": {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]},
     }
@@ -35,7 +35,7 @@ def space_schema(names: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _dimension(value: Mapping[str, Any], when: dict[str, Any]) -> dict[str, Any]:
     leaves = list(_leaves(value))
     types = {leaf.get("type") for leaf in leaves}
-    plain = types <= _SCALARS  # no $ref, no list, nothing left open
+    plain = types <= _SCALARS  # no $ref, no list, no missing type
     option = {"anyOf": leaves} if plain else _SCALAR
     kinds = [_kind("choice", {"type": "array", "items": option, "minItems": 1, "uniqueItems": True}, {}, when)]
     for kind, number, fits in (("float", "number", {"number"}), ("int", "integer", {"integer", "number"})):
@@ -55,7 +55,7 @@ def _kind(kind: str, content: dict[str, Any], keys: dict[str, Any], when: dict[s
 
 
 def _leaves(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The alternatives of a value's schema, without what describes rather than limits."""
+    """Yield the alternatives of a value's schema, without titles, descriptions and defaults."""
     if "anyOf" in schema:
         for part in schema["anyOf"]:
             yield from _leaves(part)

@@ -1,4 +1,4 @@
-"""A search space: dotted names, the domain of each, and the conditions under which a name counts at all."""
+"""The search space: dotted names, the domain of each, and the conditions under which a name is active."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ Point = dict[str, Scalar]
 
 @dataclass(frozen=True)
 class Space:
-    """Names and their dimensions; a value like any other: compared, printed, pickled, written to YAML.
+    """Names and their dimensions, as an immutable value: it can be compared, pickled and written to YAML.
 
     Raises:
-        SpaceError: naming every bad name, condition on an unknown name or impossible value, and circle.
+        SpaceError: naming every bad name, every condition with an unknown name or impossible value, and every cycle.
     """
 
     dimensions: Mapping[str, Dimension]
@@ -36,17 +36,17 @@ class Space:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names, in the order given."""
+        """All names, in the given order."""
         return tuple(self.dimensions)
 
     @cached_property
     def _order(self) -> tuple[tuple[str, Dimension], ...]:
-        """Every name after the names that its condition reads."""
+        """All dimensions, ordered so that a name comes after the names in its condition."""
         graph = {name: dimension.when for name, dimension in self.dimensions.items()}
         return tuple((name, self.dimensions[name]) for name in TopologicalSorter(graph).static_order())
 
     def suggest(self, trial: "BaseTrial") -> Point:
-        """Ask an Optuna trial for a point; names that do not count are neither asked for nor given."""
+        """Ask an Optuna trial for a point. Inactive names are not sampled and not in the point."""
         point: Point = {}
         for name, dimension in self._order:
             if is_met(dimension.when, point):
@@ -54,7 +54,7 @@ class Space:
         return point
 
     def active(self, params: Mapping[str, Scalar]) -> tuple[str, ...]:
-        """The names that count, given the values of others; a condition on an absent name does not hold."""
+        """Return the names that are active with these values. A condition on a missing name does not hold."""
         known: Point = {}
         names = []
         for name, dimension in self._order:
@@ -64,40 +64,42 @@ class Space:
         return tuple(names)
 
     def check(self, params: Mapping[str, Any], *, partial: bool = False) -> list[str]:
-        """What keeps `params` from being a point of this space, one sentence a mistake; empty if nothing does.
+        """Return why `params` is not a point of this space, one sentence for each mistake; empty if it is one.
 
         Args:
             params: values by dotted name.
-            partial: let names be absent, to be filled in by a sampler; a name whose condition reads an
-                absent name is then given the benefit of the doubt.
+            partial: allow missing names, which a sampler fills in later. A name whose condition depends on a missing
+                name is then allowed.
         """
         problems = [unknown(name, self.names, "name in the space") for name in params if name not in self.dimensions]
-        counts: dict[str, bool | None] = {}
+        active: dict[str, bool | None] = {}
         for name, dimension in self._order:
-            counts[name] = may_be_met(dimension.when, params, counts)
+            active[name] = may_be_met(dimension.when, params, active)
             if name not in params:
-                if counts[name] and not partial:
+                if active[name] and not partial:
                     problems.append(f"{name}: is missing; give one of {dimension.domain}")
             elif params[name] not in dimension.domain:
                 problems.append(f"{name}: {show(params[name])} is not one of {dimension.domain}")
-            elif counts[name] is False:
-                problems.append(f"{name}: counts only where {describe(dimension.when)}; leave it out here")
+            elif active[name] is False:
+                problems.append(f"{name}: is active only if {describe(dimension.when)}; leave it out here")
         return problems
 
     def __contains__(self, params: Mapping[str, Any]) -> bool:
         return not self.check(params)
 
     def corners(self) -> Iterator[tuple[str, Scalar]]:
-        """Every name with each of its extreme values (every option of a choice), in the order given."""
+        """Yield every name with each of its extreme values (every option of a choice), in the given order."""
         for name, dimension in self.dimensions.items():
             for value in dimension.domain.corners():
                 yield name, value
 
     def complete(self, given: Mapping[str, Scalar]) -> Point:
-        """A point that has the given values: their conditions met, every other name at its first corner.
+        """Return a point with the given values, in which all given names are active.
+
+        Other names get a value that this needs, or else their first extreme value.
 
         Raises:
-            SpaceError: if no point has them.
+            SpaceError: if there is no such point.
         """
         refuse(self.check(given, partial=True))
         needed = self._needed_by(given)
@@ -108,33 +110,35 @@ class Space:
         return point
 
     def _needed_by(self, given: Mapping[str, Scalar]) -> dict[str, tuple[Scalar, ...]]:
-        """For each name that must count so that the given ones do: the values that it may have."""
+        """Return, for each name in the conditions of the given names, the values that make the given names active."""
         needed: dict[str, tuple[Scalar, ...]] = {}
         for name, dimension in reversed(self._order):
             if name not in given and name not in needed:
                 continue
             for parent, values in dimension.when.items():
-                former = needed.get(parent, values)
-                needed[parent] = tuple(v for v in values if any(same(v, f) for f in former))
+                before = needed.get(parent, values)
+                needed[parent] = tuple(value for value in values if any(same(value, other) for other in before))
                 if not needed[parent]:
-                    raise SpaceError(f"{parent}: no value lets {name} and the other names given count at once")
+                    raise SpaceError(
+                        f"{parent}: no value makes {name} and the other given names active at the same time"
+                    )
         return needed
 
     def grid(self, limit: int = VALUES) -> list[Point]:
-        """Every point of the space, each once, the last name changing fastest.
+        """Return every point of the space once; the last name changes fastest.
 
         Raises:
-            SpaceError: naming every domain without finitely many values, or if there are more than `limit` points.
+            SpaceError: naming every domain with infinitely many values, or if there are more than `limit` points.
         """
         values = self._values(limit)
         points: list[Point] = [{}]
         for name, dimension in self._order:
-            counts = [is_met(dimension.when, point) for point in points]
-            if sum(len(values[name]) if met else 1 for met in counts) > limit:
+            active = [is_met(dimension.when, point) for point in points]
+            if sum(len(values[name]) if met else 1 for met in active) > limit:
                 raise SpaceError(f"the grid has more than {limit} points; give larger steps or fewer options")
             points = [
                 longer
-                for point, met in zip(points, counts, strict=True)
+                for point, met in zip(points, active, strict=True)
                 for longer in ([point | {name: value} for value in values[name]] if met else [point])
             ]
         return points
@@ -151,7 +155,7 @@ class Space:
         return values
 
     def to_mapping(self) -> dict[str, Any]:
-        """The `space` block of an experiment file; `parse_space` reads it back."""
+        """Return the `space` block of an experiment file; `parse_space` reads it."""
         return {
             name: dimension.domain.to_yaml()
             | ({"when": {parent: list(values) for parent, values in dimension.when.items()}} if dimension.when else {})

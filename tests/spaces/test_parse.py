@@ -81,11 +81,11 @@ def test_all_mistakes_are_told_at_once_with_path_value_and_way_out() -> None:
     assert caught.value.problems == (
         "space.target.batch_size: a list is not a domain; write {choice: [8, 16]}",
         "space.target.seed: must be {int: [low, high]}, {float: [low, high]} or {choice: [...]}, got 5; "
-        "a setting that is not searched stands under `trial`",
+        "a setting that is not searched belongs under `trial`",
         "space.target: names are not nested in this block; write the dotted name `target.epochs:` and `target.rate:`",
         "space.target/rows: a name must not have '/' in it; write \"target.rows\"",
         "space.e1: no such key: \"setp\"; did you mean 'step'?",
-        "space.e1: low must be a whole number (for others there is `float:`), got 1.5",
+        "space.e1: low must be a whole number (use `float:` for others), got 1.5",
         'space.e1: high must be a number, got "x"',
         "space.e2: low must not exceed high, got [5, 1]",
         "space.e2: step must be at least 1, got 0",
@@ -100,7 +100,7 @@ def test_all_mistakes_are_told_at_once_with_path_value_and_way_out() -> None:
         'space.e8: log must be true or false, got "yes"',
         'space.e10: when: e9: a value must be text, a number, true, false or null, got ["a"]',
         "space.e11: must be {int: [low, high]}, {float: [low, high]} or {choice: [...]}, got null; "
-        "a setting that is not searched stands under `trial`",
+        "a setting that is not searched belongs under `trial`",
         'space.e2: when: e9 can never be 1; give one of "a", "b"',
         "space.e2: when: no such name in the space: \"e6x\"; did you mean 'e6'?",
     )

@@ -53,7 +53,7 @@ def test_check_names_every_mistake() -> None:
     assert problems == [
         "no such name in the space: \"target.momentun\"; did you mean 'target.momentum'?",
         'target.optimizer: "adamW" is not one of "adamw", "adam", "sgd"',
-        "source.dataset: counts only where source.enabled is true; leave it out here",
+        "source.dataset: is active only if source.enabled is true; leave it out here",
     ]
     assert conditional().check({"source.enabled": 1}) == [
         'target.optimizer: is missing; give one of "adamw", "adam", "sgd"',
@@ -89,7 +89,7 @@ def test_complete_refuses_what_no_point_has() -> None:
             "c": Dimension(Int(0, 1), when={"a": (2,)}),
         }
     )
-    with pytest.raises(SpaceError, match="a: no value lets b and the other names given count at once"):
+    with pytest.raises(SpaceError, match="a: no value makes b and the other given names active at the same time"):
         space.complete({"b": 0, "c": 0})
     with pytest.raises(SpaceError, match="7 is not one of"):
         space.complete({"b": 7})

@@ -1,1 +1,1 @@
-"""What a model is asked to do, and how its answers are scored."""
+"""The tasks that a model can learn, and the scores of its answers."""

@@ -1,6 +1,6 @@
-"""Scores of a classifier, all from its confusion counts, so that one page defines them and a bootstrap is cheap.
+"""Computes the scores of a classifier from its confusion counts, which makes a bootstrap cheap.
 
-Definitions are scikit-learn's (`zero_division=0`); a test holds them against it.
+The definitions are those of scikit-learn (`zero_division=0`); a test compares them.
 """
 
 from collections.abc import Iterator
@@ -19,20 +19,20 @@ class Direction(StrEnum):
     MIN = "min"
 
     def cost(self, value: float) -> float:
-        """The value as something of which less is better."""
+        """Return the value, negated if higher is better: a lower cost is always better."""
         return -value if self is Direction.MAX else value
 
 
 METRICS = dict.fromkeys(
     ("accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall", "mcc"), Direction.MAX
 ) | {"loss": Direction.MIN}
-"""Every metric that can select a model, with the direction that is better."""
-_VALUES = 2**20
-"""Values that the resampling of an interval holds at a time, 8 MiB of them."""
+"""Every metric that can select a model, and whether high or low values are better."""
+_MAX_VALUES = 2**20
+"""Values that the resampling for an interval keeps in memory at a time (8 MiB)."""
 
 
 def is_better(value: float, best: float | None, metric: str) -> bool:
-    """Whether a value beats the best so far; not a number never does."""
+    """Return whether a value is better than the best so far; NaN never is."""
     if best is None:
         return not np.isnan(value)
     direction = METRICS[metric]
@@ -40,15 +40,15 @@ def is_better(value: float, best: float | None, metric: str) -> bool:
 
 
 def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Counts of shape (C, C): true label by row, prediction by column."""
+    """Return counts of shape (C, C): a row for each true label, a column for each predicted one."""
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 def scores(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Every metric but the loss, from confusion counts.
+    """Return every metric except the loss.
 
     Args:
-        counts: shape (..., C, C); leading dimensions are kept.
+        counts: confusion counts of shape (..., C, C); each score has the leading dimensions.
     """
     counts = counts.astype(np.float64)
     hits = np.diagonal(counts, axis1=-2, axis2=-1)  # (..., C)
@@ -56,7 +56,7 @@ def scores(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     total = true.sum(-1)
     precision, recall = _ratio(hits, predicted), _ratio(hits, true)
     f1 = _ratio(2 * hits, true + predicted)
-    present = (true + predicted) > 0  # scikit-learn averages over labels that occur
+    present = (true + predicted) > 0  # like scikit-learn, average over the labels that occur
     covariance = hits.sum(-1) * total - (true * predicted).sum(-1)
     spread = np.sqrt(total**2 - (predicted**2).sum(-1)) * np.sqrt(total**2 - (true**2).sum(-1))
     return {
@@ -71,19 +71,19 @@ def scores(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How well a model finds the examples of one class."""
+    """The scores of one class."""
 
     label: str
     precision: float
-    """0 to 1, as recall and F1 are; 0 where nothing was predicted."""
+    """0 to 1, like recall and F1; 0 if the class was never predicted."""
     recall: float
     f1: float
     rows: int
-    """Examples of the class."""
+    """True examples of the class."""
 
 
 def per_class(counts: NDArray[np.int64], names: tuple[str, ...]) -> list[ClassScores]:
-    """The scores of each class, in the order of the names."""
+    """Return the scores of each class, in the order of the names."""
     hits, true, predicted = np.diagonal(counts), counts.sum(1), counts.sum(0)
     columns = zip(
         names, _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted), true, strict=True
@@ -92,44 +92,46 @@ def per_class(counts: NDArray[np.int64], names: tuple[str, ...]) -> list[ClassSc
 
 
 def bootstrap_interval(counts: NDArray[np.int64], metric: str, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
-    """A 95 % percentile interval of a metric over resampled rows (Efron & Tibshirani 1993, chapter 13).
+    """Return a 95 % percentile interval of a metric over resampled rows (Efron & Tibshirani 1993, chapter 13).
 
     Resampling rows with replacement is a multinomial draw over the cells of the confusion table.
     """
     total = int(counts.sum())
     shares = (counts / total).ravel()
-    # An empty cell stays empty. The last one is drawn all the same: it gets what rounding leaves.
+    # Empty cells stay empty. The last cell is always drawn: it gets the remainder of rounding.
     drawn = np.flatnonzero(np.append(shares[:-1] > 0, True))
     generator = np.random.default_rng(seed)
     values = []
-    for size in _portions(draws, counts.size):
+    for size in _batches_of_draws(draws, counts.size):
         resampled = np.zeros((size, counts.size), dtype=np.int64)
         resampled[:, drawn] = generator.multinomial(total, shares[drawn], size=size)
         values.append(scores(resampled.reshape(size, *counts.shape))[metric])
-    return _middle(values)
+    return _middle_95_percent(values)
 
 
 def mean_interval(values: NDArray[np.float64], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
-    """A 95 % percentile interval of the mean of values of shape (N,), such as rows' losses, over resampled rows."""
+    """Return a 95 % percentile interval, over resampled rows, of the mean of values (N,), such as the rows' losses."""
     generator, count = np.random.default_rng(seed), len(values)
-    return _middle([values[generator.integers(count, size=(n, count))].mean(1) for n in _portions(draws, count)])
+    return _middle_95_percent(
+        [values[generator.integers(count, size=(n, count))].mean(1) for n in _batches_of_draws(draws, count)]
+    )
 
 
-def _portions(draws: int, width: int) -> Iterator[int]:
-    """The draws in portions that hold a bounded number of values, each draw so many."""
-    most = max(1, _VALUES // width)
+def _batches_of_draws(draws: int, width: int) -> Iterator[int]:
+    """Yield batch sizes that add up to `draws`; a batch has at most `_MAX_VALUES` values, each draw `width`."""
+    most = max(1, _MAX_VALUES // width)
     for done in range(0, draws, most):
         yield min(most, draws - done)
 
 
-def _middle(values: list[NDArray[np.float64]]) -> tuple[float, float]:
-    """The interval that holds the middle 95 % of all values."""
+def _middle_95_percent(values: list[NDArray[np.float64]]) -> tuple[float, float]:
+    """Return the bounds of the middle 95 % of all values."""
     low, high = np.quantile(np.concatenate(values), [0.025, 0.975])
     return float(low), float(high)
 
 
 def _ratio(above: NDArray[Any], below: NDArray[Any]) -> NDArray[np.float64]:
-    """Division in which nothing over nothing is 0."""
+    """Divide; the result is 0 wherever `below` is 0."""
     above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     ratio: NDArray[np.float64] = np.zeros(np.broadcast_shapes(above.shape, below.shape))
     np.divide(above, below, out=ratio, where=below != 0)
