@@ -229,7 +229,7 @@ def test_a_weight_that_is_read_below_without_a_call_turns_the_cache_off(
         plain = losses(trial_of(base, base["encoder"], replace(workspace, reuse_frozen=False), frozen_layers=2))
         trial = trial_of(base, base["encoder"], workspace, frozen_layers=2)
         assert losses(trial) == plain
-    assert "pooler.dense.bias" in trial.clock.notes[0]
+    assert "pooler.dense.bias" in trial.builder.clock.notes[0]
 
 
 @pytest.mark.parametrize("kind", ["fnet", "convbert"])
@@ -240,7 +240,7 @@ def test_an_output_that_depends_on_padding_is_not_reused(
     plain = losses(trial_of(base, folders[kind], replace(workspace, reuse_frozen=False), **settings))
     trial = trial_of(base, folders[kind], workspace, **settings)
     assert losses(trial) == plain
-    assert "is not reused" in trial.clock.notes[0]
+    assert "is not reused" in trial.builder.clock.notes[0]
 
 
 def test_a_head_that_reads_the_last_token_finds_it_whatever_padding_the_configuration_names(
@@ -286,7 +286,7 @@ def test_an_output_that_changes_while_training_turns_the_cache_off_and_says_so(
         plain = losses(run(False))
         trial = run(True)
         assert losses(trial) == pytest.approx(plain, rel=1e-5)
-    assert "changes while the stage trains" in trial.clock.notes[0]
+    assert "changes while the stage trains" in trial.builder.clock.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from trainable.loop.training import StageTraining
 from trainable.model.encoder import new_model
 from trainable.model.layers import layers_of
 from trainable.settings.config import build_config
+from trainable.stages.stage_builder import StageBuilder
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 
@@ -29,10 +30,11 @@ def make(base: dict[str, Any], workspace: Workspace) -> Make:
         """A target stage that evaluates after each step, frozen layers computed in it."""
         names = {"epochs": 3, "evaluations_per_epoch": 100} | target
         config = build_config(base, {f"target.{name}": value for name, value in names.items()})
-        trial = Trial(config, workspace)
-        prepared = trial.prepared(config.target)
+        builder = StageBuilder(config, workspace)
+        prepared = builder.prepared("target", config.target)
         model = new_model(config.encoder, prepared.label_names, 0, config.target.dropout)
-        training = StageTraining(model, *trial.splits(prepared, config.target), config.target, trial.setting("target"))
+        splits, setting = builder.splits(prepared, config.target), builder.setting("target")
+        training = StageTraining(model, *splits, config.target, setting)
         if not graphs:
             training.steps._graphs = None
         return training
@@ -135,4 +137,4 @@ def test_trials_after_each_other_in_one_process(precision: str, base: dict[str, 
 
 
 def test_bfloat16_is_what_auto_means(base: dict[str, Any], workspace: Workspace) -> None:
-    assert Trial(build_config(base, {"precision": "auto"}), workspace).setting("target").precision == "bf16"
+    assert StageBuilder(build_config(base, {"precision": "auto"}), workspace).setting("target").precision == "bf16"

@@ -6,6 +6,7 @@ or is killed, the first of them trains it. A long stage is left to a trial, whic
 
 from trainable.preview.rehearsal import Pace
 from trainable.settings.config import TrialConfig
+from trainable.stages.stage_builder import StageBuilder
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 
@@ -28,15 +29,15 @@ def train_ahead(config: TrialConfig, workspace: Workspace, pace: Pace) -> bool:
         TrialError: if it diverges.
     """
     trial = Trial(config, workspace)
-    if expected_seconds(trial, pace) > SHORT_SECONDS:
+    if expected_seconds(trial.builder, pace) > SHORT_SECONDS:
         return False
     return any(report.stage == "source" and report.last for report in trial.reports())
 
 
-def expected_seconds(trial: Trial, pace: Pace) -> float:
+def expected_seconds(builder: StageBuilder, pace: Pace) -> float:
     """What the steps of a trial's source stage will take."""
-    stage = trial.config.source
+    stage = builder.config.source
     assert stage is not None
-    train, _ = trial.splits(trial.prepared(stage), stage)
+    train, _ = builder.splits(builder.prepared("source", stage), stage)
     tokens, batches = int(train.inputs.lengths.sum()), -(-len(train.labels) // stage.batch_size)
     return stage.epochs * pace.step(tokens, batches)

@@ -19,12 +19,10 @@ from trainable.compute.memory import out_of_memory
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.split import TOKEN_BUDGET, Inputs, Split
 from trainable.loop.training import StageTraining
-from trainable.model.encoder import new_model
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage, Target
+from trainable.stages.stage_builder import StageBuilder
 from trainable.stages.stage_cache import TrainedSource
-from trainable.stages.transfer import transfer
-from trainable.trial import Trial
 from trainable.workspace import Workspace
 
 EPOCHS = {"cpu": (2, 1), "cuda": (3, 3)}
@@ -106,7 +104,7 @@ def rehearse(config: TrialConfig, workspace: Workspace, threads: int) -> Rehears
     made = Rehearsal(torch.cuda.get_device_name() if on_gpu else "cpu", arithmetic=computed)
     update = {"precision": "fp32"} if computed.slowdown > 1 else {}
     try:
-        _both_stages(Trial(config.model_copy(update=update), workspace), made)
+        _every_stage(StageBuilder(config.model_copy(update=update), workspace), made)
     except (ConfigError, TrialError) as error:
         return replace(made, problems=tuple(str(error).split("\n")))
     except (MemoryError, RuntimeError) as error:
@@ -119,19 +117,16 @@ def rehearse(config: TrialConfig, workspace: Workspace, threads: int) -> Rehears
     return made
 
 
-def _both_stages(trial: Trial, made: Rehearsal) -> None:
-    """Source, transfer of its weights, target: the way of `Trial.reports`, without its caches."""
-    config = trial.config
+def _every_stage(builder: StageBuilder, made: Rehearsal) -> None:
+    """Train the stages in the order of a trial, each from the weights of the one before, without the caches."""
     source: TrainedSource | None = None
-    for name, stage in config.stages().items():
-        prepared = trial.prepared(stage)
-        model = new_model(config.encoder, prepared.label_names, config.seed, stage.dropout)
-        if source is not None:
-            transfer(source, model, prepared.label_names, config.target.head)
+    for name, stage in builder.config.stages().items():
+        prepared = builder.prepared(name, stage)
+        model, _ = builder.model(prepared, stage, source)
         steps, evaluations = [], []
-        sizes = _sizes(*trial.splits(prepared, stage), stage, TOKEN_BUDGET[trial.device.type])
-        for epochs, splits in zip(EPOCHS[trial.device.type], sizes, strict=True):
-            setting = replace(trial.setting(name), clock=Clock())
+        sizes = _sizes(*builder.splits(prepared, stage), stage, TOKEN_BUDGET[builder.device.type])
+        for epochs, splits in zip(EPOCHS[builder.device.type], sizes, strict=True):
+            setting = replace(builder.setting(name), clock=Clock())
             step, evaluation, parts = _run(StageTraining(model, *splits, _short(stage, epochs), setting))
             steps.append(step)
             evaluations.append(evaluation)

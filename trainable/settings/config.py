@@ -59,10 +59,13 @@ class TrialConfig(Strict):
             if isinstance(chosen, str) and isinstance(known, Mapping) and chosen not in known:
                 yield f"{name}.dataset", unknown(chosen, list(known), what="data set")
 
+    def sources(self) -> dict[str, Stage]:
+        """The stages that run before the target, by name, in their order."""
+        return {"source": self.source} if self.source and self.source.enabled else {}
+
     def stages(self) -> dict[str, Stage]:
         """The stages that run, by name, in their order."""
-        source: dict[str, Stage] = {"source": self.source} if self.source and self.source.enabled else {}
-        return source | {"target": self.target}
+        return self.sources() | {"target": self.target}
 
     def dataset_of(self, stage: Stage) -> Dataset:
         """The data of a stage, its name looked up."""

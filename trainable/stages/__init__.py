@@ -1,1 +1,1 @@
-"""The source stage, trained once and shared by every trial that needs it."""
+"""What a stage begins with, and the source stage, trained once and shared by every trial that needs it."""

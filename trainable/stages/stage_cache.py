@@ -40,6 +40,8 @@ class TrainedSource:
     label_names: tuple[str, ...]
     metrics: dict[str, float]
     """Of its best evaluation, by dotted name."""
+    key: str = ""
+    """The content address of the stage, see `source_key`."""
 
 
 def source_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str:
@@ -110,7 +112,7 @@ def load_source(folder: Path) -> TrainedSource:
     """Read a stage that `train_once` has made."""
     facts = json.loads((folder / DONE).read_text(encoding="utf-8"))
     weights = load_file(folder / "weights.safetensors")
-    return TrainedSource(weights, tuple(facts["label_names"]), facts["metrics"])
+    return TrainedSource(weights, tuple(facts["label_names"]), facts["metrics"], folder.name)
 
 
 def _save(training: StageTraining, label_names: tuple[str, ...], folder: Path) -> None:

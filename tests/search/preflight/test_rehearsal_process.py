@@ -15,6 +15,7 @@ from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan
 from search.preflight.rehearsal_process import RehearsalProcess, _first_trial, _task
 from trainable.preview.rehearsal import Rehearsal
+from trainable.stages.stage_builder import StageBuilder
 from trainable.stages.stage_cache import DONE, trunk_key
 from trainable.trial import Trial
 
@@ -75,9 +76,10 @@ def test_where_it_would_be_in_the_way_it_is_left_to_a_trial(
 
 
 def test_it_ends_with_its_driver_then_too(process: RehearsalProcess, plan: Plan, tmp_path: Path) -> None:
-    trial = Trial(_first_trial(plan), plan.workspace(tmp_path))
-    assert trial.config.source is not None
-    key = trunk_key(trial.config, trial.prepared(trial.config.source), trial.setting("source"))
+    config = _first_trial(plan)
+    assert config.source is not None
+    builder = StageBuilder(config, plan.workspace(tmp_path))
+    key = trunk_key(config, builder.prepared("source", config.source), builder.setting("source"))
     lease = tmp_path / "cache" / "ladders" / key / "lock"
     lease.parent.mkdir(parents=True)
     with FileLock(lease):  # as while another process trains it

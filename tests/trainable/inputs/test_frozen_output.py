@@ -18,6 +18,7 @@ from trainable.model.encoder import fingerprint, new_model
 from trainable.model.layers import layers_of
 from trainable.model.limits import name_or_path
 from trainable.settings.config import build_config
+from trainable.stages.stage_builder import StageBuilder
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 
@@ -113,7 +114,7 @@ def store_of(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> Stor
         prepared = prepare(dataset, name_or_path(config.encoder), workspace.roots, workspace.cache / "tokens")
         model = new_model(config.encoder, prepared.label_names, 0)
         train, validation = (token_inputs(prepared.splits[name], config.target) for name in ("train", "validation"))
-        setting = Trial(config, workspace).setting("target")
+        setting = StageBuilder(config, workspace).setting("target")
         training = StageTraining(model, train, validation, config.target, replace(setting, precision=precision))
         weights = fingerprint(config.encoder)
         return training, FrozenOutputStore(tmp_path, weights, prepared.fingerprint, precision, training.setting.device)

@@ -13,7 +13,7 @@ from trainable.model.encoder import freeze, new_model
 from trainable.model.layers import layers_of
 from trainable.model.views import first_token_alone, flops_per_token, layers_between
 from trainable.settings.config import build_config
-from trainable.trial import Trial
+from trainable.stages.stage_builder import StageBuilder
 from trainable.workspace import Workspace
 
 LABELS = ("negative", "neutral", "positive")
@@ -86,10 +86,11 @@ def test_each_step_has_the_same_loss_with_the_first_token_alone(
     config = build_config(base, {f"target.{name}": value for name, value in names.items()})
 
     def losses(whole: bool) -> list[float]:
-        trial = Trial(config, replace(workspace, reuse_frozen=False))
-        prepared = trial.prepared(config.target)
+        builder = StageBuilder(config, replace(workspace, reuse_frozen=False))
+        prepared = builder.prepared("target", config.target)
         model = new_model(config.encoder, prepared.label_names, 0, 0.0)
-        training = StageTraining(model, *trial.splits(prepared, config.target), config.target, trial.setting("target"))
+        splits, setting = builder.splits(prepared, config.target), builder.setting("target")
+        training = StageTraining(model, *splits, config.target, setting)
         assert training.steps.network is not model
         if whole:
             training.steps.network = model

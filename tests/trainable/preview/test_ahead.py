@@ -9,7 +9,8 @@ from trainable.preview.ahead import expected_seconds, train_ahead
 from trainable.preview.rehearsal import Line, Pace
 from trainable.progress import Report
 from trainable.settings.config import TrialConfig, build_config
-from trainable.trial import Trial, run_trial
+from trainable.stages.stage_builder import StageBuilder
+from trainable.trial import run_trial
 from trainable.workspace import Workspace
 
 QUICK = Pace(step=Line(0.0, 0.0), evaluation=Line(0.0, 0.0))
@@ -48,9 +49,9 @@ def test_a_long_one_is_left_to_a_trial(config: TrialConfig, workspace: Workspace
 
 def test_all_steps_are_expected(config: TrialConfig, workspace: Workspace) -> None:
     assert config.source is not None
-    trial = Trial(config, workspace)
-    train, _ = trial.splits(trial.prepared(config.source), config.source)
+    builder = StageBuilder(config, workspace)
+    train, _ = builder.splits(builder.prepared("source", config.source), config.source)
     steps = 2 * -(-len(train.labels) // 32)
-    assert expected_seconds(trial, SLOW) == 3600 * steps
+    assert expected_seconds(builder, SLOW) == 3600 * steps
     by_token = Pace(step=Line(0.0, 1.0), evaluation=Line(0.0, 0.0))
-    assert expected_seconds(trial, by_token) == 2 * train.inputs.lengths.sum()
+    assert expected_seconds(builder, by_token) == 2 * train.inputs.lengths.sum()

@@ -1,0 +1,40 @@
+"""What a stage begins with: data and encoder that the sweep began with, and the weights of the stage before."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from trainable.errors import ConfigError
+from trainable.model.encoder import fingerprint
+from trainable.settings.config import build_config
+from trainable.stages.stage_builder import StageBuilder
+from trainable.stages.stage_cache import TrainedSource
+from trainable.workspace import Workspace
+
+
+def test_data_and_encoder_must_be_those_that_the_sweep_began_with(base: dict[str, Any], workspace: Workspace) -> None:
+    config = build_config(base)
+    made = StageBuilder(config, workspace).prepared("target", config.target)
+    encoder = fingerprint(config.encoder)
+    allowed = frozenset({encoder, made.data_fingerprint, made.tokenizer_fingerprint})
+    assert StageBuilder(config, replace(workspace, allowed=allowed)).prepared("target", config.target) == made
+    other_data = StageBuilder(config, replace(workspace, allowed=frozenset({encoder})))
+    with pytest.raises(ConfigError, match="^target: the data set 'tweets' or its tokenizer was changed"):
+        other_data.prepared("target", config.target)
+    with pytest.raises(ConfigError, match="its weights were changed while the sweep ran"):
+        StageBuilder(config, replace(workspace, allowed=frozenset({"another"})))
+
+
+def test_a_model_begins_with_the_weights_of_the_stage_before(base: dict[str, Any], workspace: Workspace) -> None:
+    config = build_config(base)
+    builder = StageBuilder(config, workspace)
+    prepared = builder.prepared("target", config.target)
+    model, kept = builder.model(prepared, config.target)
+    assert not kept
+    trained = {name: p.detach() + 1 for name, p in model.named_parameters()}
+    model, kept = builder.model(prepared, config.target, TrainedSource(trained, prepared.label_names, {}))
+    assert kept
+    assert all(torch.equal(p, trained[name]) for name, p in model.named_parameters())
+    assert set(builder.trained_on().stages) == {"target"}

@@ -1,0 +1,33 @@
+"""Whether a stage takes the output of its frozen layers from the cache, and which output that is."""
+
+from trainable.inputs.frozen_output import FrozenOutputStore
+from trainable.inputs.prepare import Prepared
+from trainable.loop.training import StageTraining
+from trainable.stages.stage_builder import StageBuilder
+from trainable.stages.stage_cache import TrainedSource
+
+
+def reuse_frozen_output(
+    builder: StageBuilder, training: StageTraining, prepared: Prepared, before: TrainedSource | None
+) -> None:
+    """Let a stage with frozen layers take their output from the cache; where that cannot be, the clock notes why.
+
+    Args:
+        builder: of the trial.
+        training: the stage, not begun.
+        prepared: its data.
+        before: the stage whose weights are in the model; none means the pretrained ones.
+    """
+    stage = training.stage
+    if not (stage.frozen_layers and builder.workspace.reuse_frozen):
+        return
+    if stage.padding == "fixed":
+        training.note_no_reuse("`padding: fixed` computes the padding too; `padding: longest` reuses it")
+        return
+    frozen = {id(p) for module in training.frozen for p in module.parameters()}
+    names = {name for name, p in training.model.named_parameters() if id(p) in frozen}
+    origin = "pretrained" if before is None or names.isdisjoint(before.weights) else before.key
+    folder, precision = builder.workspace.cache / "prefix", training.setting.precision
+    store = FrozenOutputStore(folder, f"{builder.encoder}:{origin}", prepared.fingerprint, precision, builder.device)
+    with builder.clock.part("frozen layers"):
+        training.reuse_frozen_output(store)

@@ -1,0 +1,35 @@
+"""A stage before the target: taken from the cache, or trained there for every trial that needs the same."""
+
+from collections.abc import Generator
+
+from trainable.loop.optimizers import STEADY
+from trainable.loop.training import StageTraining
+from trainable.progress import Report
+from trainable.settings.stage import Stage
+from trainable.stages.reuse_frozen import reuse_frozen_output
+from trainable.stages.stage_builder import StageBuilder
+from trainable.stages.stage_cache import TrainedSource, is_done, load_source, source_key, train_once, trunk_key
+
+
+def shared_stage(builder: StageBuilder, name: str, stage: Stage) -> Generator[Report, None, tuple[TrainedSource, bool]]:
+    """Train a stage, or wait until another trial has trained the same; yields reports.
+
+    Returns:
+        What the stage has trained, and whether any of its steps were taken here.
+    """
+    config, cache, ranks = builder.config, builder.workspace.cache, builder.ranks
+    with builder.clock.part("prepare"):
+        prepared, setting = builder.prepared(name, stage), builder.setting(name)
+        folder = cache / "stages" / source_key(config, prepared, setting)
+    trained_here = False
+    if not ranks.broadcast_flag(ranks.rank == 0 and is_done(folder)):
+        with builder.clock.part("prepare"):
+            model, _ = builder.model(prepared, stage)
+            training = StageTraining(model, *builder.splits(prepared, stage), stage, setting)
+        if stage.epochs > 1 or stage.schedule in STEADY:  # a single epoch reads each output once
+            reuse_frozen_output(builder, training, prepared, None)
+        trunk = cache / "ladders" / trunk_key(config, prepared, setting)
+        for report in train_once(training, prepared.label_names, folder, trunk):
+            trained_here = trained_here or report.step > 0  # step 0 says only that another trial trains it
+            yield report
+    return load_source(folder), trained_here

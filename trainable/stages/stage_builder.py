@@ -1,0 +1,85 @@
+"""What every stage of a trial begins with: its data, checked and tokenised, and a model with the weights before it."""
+
+from dataclasses import dataclass, field
+
+import torch
+from transformers import PreTrainedModel
+
+from trainable.clock import Clock
+from trainable.compute.device import Ranks, pick_device, resolve_precision
+from trainable.errors import ConfigError
+from trainable.inputs.prepare import Prepared, stage_data, subset
+from trainable.inputs.split import Split
+from trainable.inputs.token_inputs import token_inputs
+from trainable.model.encoder import checked_limits, fingerprint, new_model
+from trainable.model.limits import limit_problems
+from trainable.progress import Setting
+from trainable.settings.config import TrialConfig
+from trainable.settings.stage import Stage
+from trainable.stages.stage_cache import TrainedSource
+from trainable.stages.trained_on import StageData, TrainedOn
+from trainable.stages.transfer import transfer
+from trainable.workspace import Workspace
+
+
+@dataclass
+class StageBuilder:
+    """Prepares the stages of one trial.
+
+    Raises:
+        ConfigError: if the encoder cannot do what the settings ask, or was changed while the sweep ran.
+    """
+
+    config: TrialConfig
+    workspace: Workspace
+    ranks: Ranks = field(default_factory=Ranks)
+    clock: Clock = field(default_factory=Clock)
+    device: torch.device = field(default_factory=pick_device)
+
+    def __post_init__(self) -> None:
+        if problems := limit_problems(self.config.model_dump(), checked_limits(self.config.encoder)):
+            raise ConfigError(problems)
+        self.encoder = fingerprint(self.config.encoder)
+        if not self.workspace.allows(self.encoder):
+            raise ConfigError(f"encoder: {self.config.encoder!r}: its weights were changed while the sweep ran")
+        self._used: dict[str, StageData] = {}
+
+    def prepared(self, name: str, stage: Stage) -> Prepared:
+        """A stage's data as token ids.
+
+        Raises:
+            ConfigError: if they are wrong, or no longer those that the sweep began with.
+        """
+        made = stage_data(self.config, stage, self.workspace)
+        self._used[name] = StageData.of(made)
+        if not self.workspace.allows(made.data_fingerprint, made.tokenizer_fingerprint):
+            raise ConfigError(f"{name}: the data set {made.name!r} or its tokenizer was changed while the sweep ran")
+        return made
+
+    def splits(self, prepared: Prepared, stage: Stage) -> tuple[Split, Split]:
+        """The training and validation splits of a stage as a model takes them."""
+        rows = subset(prepared.splits["train"].labels, stage.train_rows, self.config.dataset_of(stage).split_seed)
+        return token_inputs(prepared.splits["train"], stage, rows), token_inputs(prepared.splits["validation"], stage)
+
+    def setting(self, name: str) -> Setting:
+        """What a stage needs to know beside its own settings."""
+        config = self.config
+        precision = resolve_precision(config.precision, self.device)
+        batches = config.micro_batches
+        return Setting(name, config.metric, config.seed, precision, self.device, batches, self.ranks, self.clock)
+
+    def model(
+        self, prepared: Prepared, stage: Stage, before: TrainedSource | None = None
+    ) -> tuple[PreTrainedModel, bool]:
+        """The pretrained model for a stage with what the stage before has trained, and whether its head was kept.
+
+        Raises:
+            ConfigError: if the head is to be kept and the label names differ.
+        """
+        model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
+        kept = before is not None and transfer(before, model, prepared.label_names, self.config.target.head)
+        return model, kept
+
+    def trained_on(self) -> TrainedOn:
+        """The encoder, and the data of every stage that was prepared so far."""
+        return TrainedOn(self.encoder, self._used)
