@@ -68,6 +68,11 @@ def _lines_like_rows(record: Record, lines: Sequence[str], separator: str, colum
         before = range(with_break[0]) if number > record.first else ()
         after = range(with_break[-1] + 1, len(columns)) if number < record.last else ()
         unexpected = (*before, *after)
+        if separator == ";" and unexpected and len(cells) > len(columns):
+            # The text has semicolons too, so only the cells before and after it are compared, with known values.
+            of_column = {i: cells[i] for i in before} | {i: cells[i - len(columns)] for i in after}
+            if all(cell in columns[i].values for i, cell in of_column.items()):
+                yield number
         if len(cells) != len(columns) or not unexpected:
             continue
         # Tabs and pipes are rare in prose: the right number of them is enough.

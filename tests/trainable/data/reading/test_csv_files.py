@@ -95,6 +95,17 @@ def test_rows_that_a_quote_joins_are_refused_and_read_without_quoting(content: s
     assert sum(cell.count('"') for name in table.columns for cell in table.cells(name)) == content.count('"')
 
 
+JOINED_BY_SEMICOLONS = 'text;label\n"one; two;good\nthree; four";bad\n"five; six";good\nseven;bad\n'
+
+
+def test_a_text_with_semicolons_hides_no_row() -> None:
+    """There are more cells than columns, but the line ends with a label."""
+    with pytest.raises(ConfigError, match=r"line 2: .*line 2 reads like a row of its own.*`quoting: none`"):
+        read_csv(JOINED_BY_SEMICOLONS, "t.csv", ";")
+    well_formed = JOINED_BY_SEMICOLONS.replace("two;good", "two; good")
+    assert read_csv(well_formed, "t.csv", ";").cells("text")[0] == "one; two; good\nthree; four"
+
+
 def test_a_lone_carriage_return_that_pandas_leaves_unquoted_makes_no_row() -> None:
     content = pandas.DataFrame({"text": ["one", "a\rb", "c"]}).to_csv(index=False)
     assert '"' not in content
