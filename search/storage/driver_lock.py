@@ -1,8 +1,8 @@
-"""One driver a sweep: a locked file in the sweep's folder says who runs it, also to other machines.
+"""At most one driver for each sweep: a locked file in the sweep's folder names it, also to other machines.
 
-Two things hold the file. A lock of the operating system ends with the process that has it, however that ends. Network
-file systems may know such locks on one machine only: there the file's time, which the driver renews, says that it
-lives.
+Two signs show that the driver is alive. The first is a lock of the operating system, which ends with the process that
+holds it, however that ends. Some network file systems keep such locks on one machine only. For other machines there is
+the second sign: the driver renews the file's time.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ FILE = "driver.json"
 BEAT_SECONDS = 10.0
 """How often a driver renews the file's time."""
 SILENT_SECONDS = 60.0
-"""After how long without that a driver on another machine counts as dead."""
+"""Without a renewal for this long, a driver on another machine counts as dead."""
 
 
 @dataclass(frozen=True)
@@ -37,41 +37,46 @@ class Driver:
     user: str
     host: str
     machine: str
-    """Tells the running system of this machine from others, and from itself before its last start."""
+    """An id of the machine since its last boot."""
     pid: int
     started: float
-    """When the process began, in seconds since 1970: its number may be another one's by now."""
+    """When the process began, in seconds since 1970: by now its pid may be that of another process."""
     since: str
-    """When it took the sweep, for readers."""
+    """When it began to run the sweep, as text for people."""
     inode: int
-    """Of the file: a copy of a sweep's folder has no driver."""
+    """The lock file's inode: a copy of the folder has another, and so no driver."""
 
     def __str__(self) -> str:
-        """Who it is."""
+        """The process, its user, host and start, for messages."""
         return f"process {self.pid} of {self.user} on {self.host}, since {self.since}"
 
     def lives(self, file: os.stat_result, now: float) -> bool:
-        """Whether it runs the sweep still, by the state of the file and the time by that file's clock."""
+        """Whether it still runs the sweep.
+
+        Args:
+            file: the state of the lock file.
+            now: the time by the clock of that file's file system, in seconds since 1970.
+        """
         if file.st_ino != self.inode:
             return False
-        if self.is_here and self.host == socket.gethostname():  # or its number is that of another container
+        if self.is_here and self.host == socket.gethostname():  # with another host it is the pid of another container
             return abs(_start_of(self.pid) - self.started) < 2
         return now - file.st_mtime < SILENT_SECONDS
 
     @property
     def is_here(self) -> bool:
-        """Whether it runs, or ran, on this machine, since that was started."""
+        """Whether it runs, or ran, on this machine since the last boot."""
         return self.machine == _machine()
 
 
 class DriverLock:
-    """The right of this process to run a sweep; held from when it is made until `release`.
+    """The right of this process to run a sweep, from construction until `release`.
 
     Args:
-        folder: the sweep's, or the one that will become it.
+        folder: the sweep's folder, or a temporary one that will become it.
 
     Raises:
-        PlanError: if another process runs the sweep, naming it.
+        PlanError: if another process runs the sweep; the message names it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +86,7 @@ class DriverLock:
             raise PlanError([f"{folder / FILE}: cannot be written ({error.strerror})"]) from None
         try:
             locked, holder = _lock(self._descriptor), _read(self._descriptor)
-            died = locked and holder and holder.is_here  # or it would have the lock
+            died = locked and holder and holder.is_here  # alive it would hold the lock
             file = os.fstat(self._descriptor)
             if locked is False or (holder and not died and holder.lives(file, _now_in(folder))):
                 raise PlanError([_taken(folder.name, holder)])
@@ -94,7 +99,7 @@ class DriverLock:
         self._thread.start()
 
     def release(self) -> None:
-        """Let others run the sweep."""
+        """Let other processes run the sweep."""
         self._released.set()
         self._thread.join()
         self._write("")
@@ -102,7 +107,7 @@ class DriverLock:
 
     def _renew(self) -> None:
         while not self._released.wait(BEAT_SECONDS):
-            with suppress(OSError):  # a file system that is away
+            with suppress(OSError):  # the file system does not answer
                 os.utime(self._descriptor)
 
     def _write(self, text: str) -> None:
@@ -112,10 +117,10 @@ class DriverLock:
 
 @contextmanager
 def driving(folder: Path) -> Iterator[None]:
-    """Be the only driver of the sweep in that folder.
+    """Hold the right to run the sweep in that folder.
 
     Raises:
-        PlanError: if another process is.
+        PlanError: if another process runs it.
     """
     lock = DriverLock(folder)
     try:
@@ -138,7 +143,7 @@ def driver_of(folder: Path) -> Driver | None:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Take the system's lock: whether it is to be had, or None where the file system has no locks."""
+    """Try to take the system's lock; returns whether it was free, or None if the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -151,12 +156,12 @@ def _lock(descriptor: int) -> bool | None:
 def _read(descriptor: int) -> Driver | None:
     try:
         return TypeAdapter(Driver).validate_json(os.pread(descriptor, 4096, 0))
-    except ValidationError:  # nobody, or a driver that was killed while it wrote
+    except ValidationError:  # no driver, or one that was killed while it wrote
         return None
 
 
 def _taken(name: str, holder: Driver | None) -> str:
-    who = str(holder) if holder else "another process, which has just begun"
+    who = str(holder) if holder else "another process, which has just started"
     end = f"end it with Ctrl-C or `kill {holder.pid}` there" if holder else "end it with Ctrl-C"
     words = f"{name}: is being run by {who}; wait until it has ended, or {end}"
     if holder and not holder.is_here:
@@ -168,7 +173,7 @@ def _this_process(inode: int) -> Driver:
     since = time.strftime("%Y-%m-%d %H:%M:%S %z")
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in some containers
+    except (KeyError, OSError):  # some containers have no name for the user
         user = f"user {os.getuid()}"
     return Driver(user, socket.gethostname(), _machine(), os.getpid(), _start_of(os.getpid()), since, inode)
 
@@ -176,11 +181,11 @@ def _this_process(inode: int) -> Driver:
 def _machine() -> str:
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return socket.gethostname()  # where there is no Linux
+    return socket.gethostname()  # not Linux
 
 
 def _start_of(pid: int) -> float:
-    """When a process began, in seconds since 1970; 0 if there is none."""
+    """When a process began, in seconds since 1970; 0 if there is no such process."""
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.Error:

@@ -29,7 +29,7 @@ _COUNT = "select count(*) from events"
 class Outbox:
     """The events of one file. One process at a time has it open; its threads may share it.
 
-    What an earlier version left beside it, in a file of JSON lines, is taken in first.
+    Events that an earlier version left beside it, in a file of JSON lines, come first.
 
     Args:
         file: made where it is missing.
@@ -40,7 +40,7 @@ class Outbox:
     """
 
     def __init__(self, file: Path) -> None:
-        file.touch()  # with the rights of the sweep's other files, which SQLite would not give it
+        file.touch()  # with the permissions of the sweep's other files; SQLite would choose its own
         self._file, self._lock, self._closed = file, threading.Lock(), False
         with _readable_errors(file):
             self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, **WAITING)
@@ -85,7 +85,7 @@ class Outbox:
         return cursor
 
     def _take_in(self, older: Path) -> None:
-        """Take in the events of an earlier version; a kill before its file is deleted brings them a second time."""
+        """Take in the events of an earlier version; after a kill before its file is deleted they come twice."""
         if not older.is_file():
             return
         self._execute("begin immediate")

@@ -1,6 +1,6 @@
-"""An SQLite file that another process holds, such as a dashboard or a backup: waited for in short steps.
+"""Waits in short steps for an SQLite file that another process has locked, such as a dashboard or a backup.
 
-SQLite's own wait hears no signal and says nothing until its end.
+SQLite's own wait is one long step: Ctrl-C has no effect until its end, and the user is not told of it.
 """
 
 import logging
@@ -17,11 +17,11 @@ from search.storage.store_uri import read_only
 T = TypeVar("T")
 _END_IT = "end that, or wait until it has ended"
 STEP_SECONDS = 1.0
-"""How long a step of a wait is, within which nothing is heard."""
+"""The length of one step of a wait; Ctrl-C takes effect after it."""
 LOCK_SECONDS = 900.0
-"""How long a sweep that runs waits for its study."""
+"""How long a running sweep waits for its study."""
 OPEN_SECONDS = 5.0
-"""How long a command waits before it opens one."""
+"""How long a command waits when it opens a study."""
 _log = logging.getLogger(__name__)
 
 
@@ -32,48 +32,48 @@ class _Cursor(sqlite3.Cursor):
 
 
 class WaitingConnection(sqlite3.Connection):
-    """One that waits up to `LOCK_SECONDS` for each statement while the file is locked."""
+    """A connection that waits up to `LOCK_SECONDS` for each statement while the file is locked."""
 
     def cursor(self, factory: Any = _Cursor) -> Any:
         """A cursor that waits."""
         return super().cursor(factory)
 
     def commit(self) -> None:
-        """Commit, after a wait where it must be."""
+        """Commit; wait while the file is locked."""
         _wait_for(lambda: sqlite3.Connection.commit(self))
 
 
 def _wait_for(act: Callable[[], T]) -> T:
-    until, said = time.monotonic() + LOCK_SECONDS, False
+    until, warned = time.monotonic() + LOCK_SECONDS, False
     while True:
         try:
             return act()
         except sqlite3.OperationalError as error:
             if not _is_lock(error) or time.monotonic() > until:
                 raise
-            if not said:
+            if not warned:
                 _log.warning(
                     "another process holds an SQLite file of the sweep: waiting for up to %.0f s", LOCK_SECONDS
                 )
-            said = True
+            warned = True
 
 
 WAITING: dict[str, Any] = {"factory": WaitingConnection, "timeout": STEP_SECONDS}
-"""What to give `sqlite3.connect` for such a connection."""
+"""Arguments of `sqlite3.connect` for such a connection."""
 
 
 def check_free(file: Path) -> None:
-    """See that nobody holds an SQLite file, which need not exist, so that it can be read.
+    """Check that no process has locked an SQLite file, which need not exist.
 
     Raises:
-        PlanError: if somebody does.
+        PlanError: if it stays locked for `OPEN_SECONDS`.
     """
     if not file.exists():
         return
     try:
         with closing(sqlite3.connect(read_only(file), uri=True, timeout=OPEN_SECONDS)) as connection:
             connection.execute("select * from sqlite_master").fetchone()
-    except sqlite3.Error as error:  # others are for those who read it to find
+    except sqlite3.Error as error:  # who reads the file later reports other errors
         if is_locked(error):
             words = f"another process holds it, such as a dashboard or a backup; {_END_IT}"
             raise PlanError([f"{file}: {words}"]) from None
@@ -94,14 +94,14 @@ def locked_study_in_words(file: Path, resume: str) -> Iterator[None]:
     """Turn the error of a study, or of an outbox, that was locked too long into one sentence.
 
     Raises:
-        HaltError: if it was.
+        HaltError: if the error is of a locked file.
     """
     try:
         yield
-    except Exception as error:  # Optuna, SQLAlchemy and Ray each wrap it in errors of their own
+    except Exception as error:  # Optuna, SQLAlchemy and Ray each wrap it in their own errors
         if not is_locked(error):
             raise
-        name = error.filename if isinstance(error, OSError) else file  # the outbox, where it is not the study
+        name = error.filename if isinstance(error, OSError) else file  # the outbox names its own file
         raise HaltError(
             f"{name}: another process, such as a dashboard or a backup, has held it for "
             f"{LOCK_SECONDS / 60:.0f} minutes; nothing is lost: {_END_IT}, then `{resume}`"

@@ -1,4 +1,4 @@
-"""Tracking URIs: whether one can be opened, where its artifacts lie, and the command that shows it."""
+"""Tracking URIs and SQLite URIs: whether one can be opened, where its artifacts lie, and the command of its UI."""
 
 import ssl
 import sys
@@ -18,30 +18,30 @@ where experiment_id = :experiment and substr(artifact_uri, 1, length(:there)) = 
 
 
 def sqlite_uri(file: Path) -> str:
-    """The URI of an SQLite file, whatever characters stand in its path."""
+    """The URI of an SQLite file for SQLAlchemy, with any characters in its path."""
     return sqlalchemy.URL.create("sqlite", database=str(file)).render_as_string()
 
 
 def read_only(file: Path) -> str:
-    """The same for Python's own `sqlite3`, which then makes and changes nothing."""
+    """The URI of an SQLite file for Python's `sqlite3`; the file is neither made nor changed."""
     return f"file:{quote(str(file.absolute()))}?mode=ro"
 
 
 def existing(file: Path) -> str:
-    """The same, for a file that may be written: a transaction that a killed process began is then taken back."""
+    """The same, but SQLite may undo the unfinished transaction of a killed process; the file is not made."""
     return f"file:{quote(str(file.absolute()))}?mode=rw"
 
 
 def default_uri(storage: Path) -> str:
-    """Where MLflow records the sweeps of a storage folder, unless they name another place."""
+    """The tracking URI of the sweeps in a storage folder that name no other."""
     return sqlite_uri(storage.absolute() / "mlflow.db")
 
 
 def ui_command(uri: str, port: int = 5000) -> tuple[list[str], dict[str, str]]:
-    """The command that serves the MLflow UI on that store to this machine only, and variables that it reads.
+    """The command that serves the MLflow UI of a store to this machine only, and the variables that it reads.
 
-    The URI stands in a variable: it may hold a password, and every user can list the arguments of a process. The
-    command is empty for the address of a server: that is the UI already.
+    The URI is in a variable: it may hold a password, and every user can list the arguments of a process. The command is
+    empty for the address of a server, which serves its own UI.
     """
     if _is_address(uri):
         return [], {}
@@ -51,15 +51,15 @@ def ui_command(uri: str, port: int = 5000) -> tuple[list[str], dict[str, str]]:
 
 
 def artifact_location(uri: str) -> str | None:
-    """Where artifacts lie beside an SQLite file; None where the store itself decides."""
+    """The artifact folder beside an SQLite file, as a URI; None for a store that chooses its own."""
     file = sqlite_file(uri)
     return (file.parent / ARTIFACTS).as_uri() if file else None
 
 
 def keep_artifacts_beside(uri: str) -> None:
-    """Where an SQLite file has been moved or copied with its artifacts, make MLflow look for them where they lie now.
+    """After an SQLite file was moved or copied with its artifacts, correct their paths in it.
 
-    MLflow keeps whole paths. It would go on to write to the old place, and the page would find nothing here.
+    MLflow stores absolute paths: it would still write to the old place, and its page would not find the artifacts.
     """
     file, here = sqlite_file(uri), artifact_location(uri)
     if file is None or here is None or not file.is_file():
@@ -79,11 +79,11 @@ def keep_artifacts_beside(uri: str) -> None:
 
 
 def check_reachable(uri: str) -> None:
-    """Ask once, briefly: MLflow itself tries a database for a quarter of an hour and a server for minutes.
+    """Try once to connect: MLflow itself tries a database for 15 minutes and a server for minutes.
 
     Raises:
-        OSError: if nobody answers, or the URI is empty.
-        sqlalchemy.exc.SQLAlchemyError: if it is no database, or one that does not answer.
+        OSError: if no server answers, or the URI is empty.
+        sqlalchemy.exc.SQLAlchemyError: if it is not a database, or the database does not answer.
         ImportError: if the database's driver is not installed.
     """
     if not uri:
@@ -93,9 +93,9 @@ def check_reachable(uri: str) -> None:
         try:
             urllib.request.urlopen(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), timeout=10).close()
         except urllib.error.HTTPError:
-            return  # it answers; whether it lets us in is for MLflow to say
+            return  # it answers; MLflow checks the credentials
         except urllib.error.URLError as error:
-            if not isinstance(error.reason, ssl.SSLError):  # MLflow has its own settings for certificates
+            if not isinstance(error.reason, ssl.SSLError):  # MLflow has its own certificate settings
                 raise
     elif "://" in uri and not uri.startswith(("file:", "databricks")):
         if file := sqlite_file(uri):
@@ -110,6 +110,6 @@ def _is_address(uri: str) -> bool:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of an SQLite URI; None for any other."""
+    """The file of an SQLite URI; None for any other URI."""
     url = sqlalchemy.make_url(uri) if uri.startswith("sqlite:///") else None
     return Path(url.database).absolute() if url and url.database else None

@@ -1,4 +1,4 @@
-"""What a sweep can be called: a folder of the storage folder, on every system, that needs no quotes in a shell."""
+"""Valid names of sweeps: each is a folder in the storage folder, and needs no quotes in a shell."""
 
 import re
 import unicodedata
@@ -7,15 +7,15 @@ from search.redaction import redact
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 TAKEN = ("cache", "mlartifacts", "mlflow.db")
-"""What lies beside the sweeps' folders in a storage folder."""
+"""What else lies in a storage folder."""
 _LONGEST = 100
 
 
 def checked_name(name: str) -> str:
-    """The name as it is.
+    """The name, unchanged.
 
     Raises:
-        ValueError: if no sweep can have it, with what is wrong and a name that would do.
+        ValueError: if it is not valid; the message says what is wrong and suggests a name.
     """
     if name in TAKEN:
         raise ValueError(f"{name!r} is taken by the storage folder itself; take another")
@@ -40,8 +40,8 @@ def _character(character: str) -> str:
 
 
 def _similar(name: str) -> str:
-    """A name that can be, as close to the other as it comes."""
-    spelt = name.replace("\u00df", "ss")
-    letters = "".join(c for c in unicodedata.normalize("NFKD", spelt) if not unicodedata.combining(c))
+    """A valid name, as similar as possible."""
+    spelled = name.replace("\u00df", "ss")
+    letters = "".join(c for c in unicodedata.normalize("NFKD", spelled) if not unicodedata.combining(c))
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", letters).strip("._-")
     return plain[:_LONGEST].rstrip("._-") or "first-try"

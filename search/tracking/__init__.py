@@ -1,1 +1,1 @@
-"""What a sweep tells MLflow, delivered when MLflow is there."""
+"""Records a sweep in MLflow; what MLflow cannot take now is kept on disk and delivered later."""

@@ -1,4 +1,4 @@
-"""Delivers what waits in an outbox from a thread of its own, however long the receiver is away."""
+"""Delivers the events of an outbox in a thread of its own, and tries again while the receiver is away."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from search.storage.outbox import Outbox
 _log = logging.getLogger(__name__)
 
 MOST = 64
-"""Events that are handed over at a time."""
-_PAUSE = 0.2  # seconds after a delivery that left nothing: what is reported meanwhile travels together
+"""The largest number of events in one delivery."""
+_PAUSE = 0.2  # seconds after a delivery that emptied the outbox: the next events are delivered together
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while the receiver is away
 
 
 class RefusedError(Exception):
-    """The receiver is there, and has said that it will not take an event as it is."""
+    """The receiver answered, and rejected an event as invalid."""
 
 
 class Delivery:
     """Hands the events of an outbox over, in order, each at least once.
 
     After a failure the same events are handed over again, after a wait that doubles up to 15 s. An event that is
-    refused twice, alone, is left out and named in `refused`, so that it holds up no others.
+    refused twice when handed over alone is left out, and its reason is added to `refused`; so later events can follow.
 
     Args:
         outbox: where events wait; closed by `stop`.
-        hand_over: takes events or raises; what it has taken it may be given again. Called from one thread only.
+        hand_over: takes events, or raises; it may get an event again that it has taken. Called from one thread only.
     """
 
     def __init__(self, outbox: Outbox, hand_over: Callable[[Sequence[str]], None]) -> None:
         self._outbox, self._hand_over = outbox, hand_over
         self.trouble = ""
-        """Why the last try failed, without secrets; empty after one that did not."""
+        """Why the last try failed, without secrets; empty after a success."""
         self.refused: list[str] = []
         """Why events were refused, without secrets."""
         self._size = MOST
@@ -53,13 +53,13 @@ class Delivery:
             self._changed.notify_all()
 
     def wait(self, patience: float) -> bool:
-        """Wait until nothing waits any more.
+        """Wait until all events are delivered.
 
         Args:
-            patience: seconds in which something must be delivered for the wait to go on.
+            patience: give up after this many seconds without any delivery.
 
         Returns:
-            Whether everything has been delivered.
+            Whether all events were delivered.
         """
         with self._changed:
             while len(self._outbox):
@@ -68,7 +68,7 @@ class Delivery:
         return True
 
     def stop(self) -> None:
-        """End the thread after the delivery in flight, which is not waited for; close the outbox."""
+        """Close the outbox and return at once; the thread ends after a delivery that it has begun."""
         self._stopped.set()
         self._outbox.close()
         with self._changed:
@@ -85,7 +85,7 @@ class Delivery:
                 wait = min(2 * wait, _LONGEST_WAIT)
 
     def _next_is_there(self) -> bool:
-        """Wait for an event; False when there will be none."""
+        """Wait for an event; False after `stop`."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._outbox) or self._stopped.is_set())
         return not self._stopped.is_set()
@@ -94,18 +94,18 @@ class Delivery:
         return self._deliveries > since
 
     def _deliver(self) -> bool:
-        """Hand over what waits, in batches whose size follows recent success; returns whether anything arrived."""
+        """Hand over the next events, fewer at a time after a failure; returns whether they were taken."""
         waiting: Sequence[tuple[int, str]] = ()
         try:
             waiting = self._outbox.first(self._size)
-            if not waiting:  # closed meanwhile
+            if not waiting:  # closed in the meantime
                 return False
             self._hand_over_or_leave_out([event for _, event in waiting])
             self._outbox.delivered(waiting[-1][0])
         except RefusedError:
             self._size, self._refused_alone = 1, len(waiting) == 1
             return False
-        except Exception as error:  # the edge of a thread, and artifact stores raise whatever their libraries do
+        except Exception as error:  # the end of a thread; artifact stores raise the errors of many libraries
             self._size = 1
             self._say_trouble(redact(f"{type(error).__name__}: {error}"))
             return False

@@ -195,11 +195,11 @@ def _dataset_fields(info: DatasetInfo) -> DatasetFields:
 
 
 def _texts(values: Mapping[str, Any], length: int) -> dict[str, str]:
-    """Values as MLflow and its databases take them: without passwords, no longer than allowed, never none."""
+    """Values as MLflow and its databases accept them: without passwords, cut to the limit, None as text."""
     shown = {key: "none" if value is None else redact(str(value)) for key, value in values.items()}
     return {key: text.replace("\0", "")[:length] for key, text in shown.items()}
 
 
 def _numbers(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Infinity as NaN: MLflow would turn it into 1.8e308 and spoil the chart."""
+    """Infinity becomes NaN: MLflow would write it as 1.8e308, which makes a chart unreadable."""
     return {name: float(value) if math.isfinite(value) else math.nan for name, value in metrics.items()}

@@ -1,6 +1,6 @@
-"""Applies a sweep's events to its runs in MLflow; an event may come again, and changes nothing the second time.
+"""Applies a sweep's events to its runs in MLflow; applying an event again changes nothing.
 
-Only `MlflowClient` is used: no active run, no autologging, nothing global.
+It uses `MlflowClient` alone: no active run, no autologging, nothing global.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SEED = "transfersweep.seed"
 OF = "transfersweep.of"
 """Tag of a repeat: the number of the trial that is repeated."""
 EXPERIMENT = "transfersweep"
-"""The MLflow experiment; made where it is missing, restored where it was deleted."""
+"""The MLflow experiment; made if it is missing, restored if it was deleted."""
 _KIND, _STATE, _ERROR = "transfersweep.kind", "transfersweep.state", "transfersweep.error"
 _PARENT = "mlflow.parentRunId"
 _STATUS = {State.FINISHED: "FINISHED", State.STOPPED: "KILLED", State.FAILED: "FAILED", State.LOST: "FAILED"}
@@ -70,7 +70,7 @@ class MlflowRuns:
         self._steps: dict[Key | None, dict[str, int]] = {}  # run -> metric -> last step written
 
     def open(self) -> None:
-        """Find the experiment, or make it; `apply` does so too.
+        """Find the experiment, or make it; `apply` does this too.
 
         Raises:
             MlflowException: if it can be neither found nor made.
@@ -86,7 +86,7 @@ class MlflowRuns:
         self._experiment = str(found.experiment_id)
 
     def apply(self, events: Sequence[Event]) -> None:
-        """Apply events in their order; neighbouring reports become one request for each run.
+        """Apply events in their order; reports that follow each other become one request for each run.
 
         Raises:
             RefusedError: if MLflow rejects an event as invalid.
@@ -130,7 +130,7 @@ class MlflowRuns:
 
     def _start(self, event: Started) -> None:
         """Open a run, again where it has ended; parameters and tags that it already has are left as they are."""
-        sweep_run = self._run_id(None, event.time)  # with it come all runs that are missing
+        sweep_run = self._run_id(None, event.time)  # this makes all missing runs
         run_id = self._ids.get(event.trial) or self._create(event.trial, event.time, sweep_run)
         run = self._client.get_run(run_id)
         if run.info.status != "RUNNING":
@@ -145,7 +145,7 @@ class MlflowRuns:
             self._client.log_inputs(run_id, [_input(each) for each in event.datasets])
 
     def _report(self, events: Iterable[Reported]) -> None:
-        """Write reports. Steps of a metric only grow: what a resumed trial reports again is left out."""
+        """Write reports, except steps that a metric already has: a resumed trial reports some again."""
         batches: dict[str, list[Metric]] = defaultdict(list)
         for event in events:
             run_id, steps = self._run_id(event.trial, event.time), self._last_steps(event.trial)
@@ -183,7 +183,7 @@ class MlflowRuns:
         """
         found = self._load()
         if None not in found:
-            self._run_id(None, time)  # with it come all runs that are missing
+            self._run_id(None, time)  # this makes all missing runs
             found = self._load()
         for end in ends:
             if end.trial not in found or found[end.trial].info.status == "RUNNING":
@@ -219,7 +219,7 @@ class MlflowRuns:
         return self._steps[key]
 
     def _run_id(self, key: Key | None, time: int) -> str:
-        """The run of that key, made where there is none."""
+        """The id of the run of that key; the run is made if there is none."""
         for missing in (None, key):
             if missing not in self._ids:
                 self._recreate(missing, time)

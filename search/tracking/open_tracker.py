@@ -1,4 +1,4 @@
-"""A sweep's tracker and its MLflow run, which an earlier session may have opened."""
+"""Opens a sweep's tracker and its MLflow run, which an earlier session may have opened already."""
 
 from collections.abc import Mapping
 
@@ -14,17 +14,17 @@ from trainable.inputs.prepare import Prepared
 
 
 def opened_run(plan: Plan, place: Place, ledger: Ledger) -> str | None:
-    """The id of the sweep's MLflow run, if an earlier session has opened it where the plan has it."""
+    """The id of the sweep's MLflow run, if an earlier session opened it at the same tracking URI."""
     same = load_facts(place)["sweep"].get("tracking_uri") == plan.settings.tracking_uri
     run_id: str | None = ledger.noted("run_id") if same else None
     return run_id
 
 
 def open_tracker(plan: Plan, place: Place, ledger: Ledger) -> Tracker:
-    """The tracker of a sweep, which replays from the study what MLflow has lost.
+    """The tracker of a sweep; runs that MLflow has lost are replayed from the study.
 
     Raises:
-        ConfigError: if its URI cannot be opened, and no earlier session has opened it.
+        ConfigError: if its URI cannot be opened and no earlier session opened it.
     """
     uri, facts, replay = plan.tracking_uri(place.storage), load_facts(place), Replay(plan, ledger)
     run_id = opened_run(plan, place, ledger)

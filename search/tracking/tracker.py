@@ -1,7 +1,7 @@
-"""What a sweep tells MLflow: one run a sweep and one nested run a trial, found again by tag, never made twice.
+"""Records a sweep in MLflow: one run for the sweep and a nested run for each trial, found by tag, never made twice.
 
-A call becomes an event in the outbox and returns; a thread delivers. So no trial waits for MLflow, and a tracking
-server that is away costs nothing. The driver is the only writer.
+A call writes an event to the outbox and returns; a thread delivers it. So no trial waits for MLflow, also while a
+tracking server is away. The driver is the only writer.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from trainable.errors import ConfigError
 from trainable.settings.values import Params
 
 PATIENCE = 60.0
-"""Seconds without any delivery after which nobody waits for MLflow any longer."""
+"""After this many seconds without any delivery, a wait for MLflow ends."""
 _PACKAGES = ("torch", "transformers", "datasets", "ray", "optuna", "mlflow")
 
 
 class Tracker:
     """The MLflow runs of one sweep.
 
-    Use it in a `with` block, which ends the delivery: what has not been delivered by then stays in the outbox, and the
-    next tracker on the same outbox begins with it.
+    Use it in a `with` block, whose end stops the delivery. Events that are left stay in the outbox; the next tracker on
+    the same outbox delivers them first.
     """
 
     def __init__(
@@ -63,15 +63,15 @@ class Tracker:
         run_id: str | None = None,
         replay: Callable[[Key | None], Sequence[Event]] = lambda key: (),
     ) -> None:
-        """Open the store, make its tables where it has none, and begin to deliver.
+        """Open the store, make its tables if they are missing, and start to deliver.
 
         Args:
             uri: a tracking URI; for an SQLite file the artifacts lie beside it, in `mlartifacts`.
-            outbox: the file in which events wait, see `Outbox`.
+            outbox: the file of waiting events, see `Outbox`.
             sweep: the sweep's name.
-            sweep_id: what tells it from others of the same name.
+            sweep_id: the sweep's id; no other sweep has it, even one of the same name.
             system_metrics: record the driver machine's load in the sweep's run, every 10 s.
-            run_id: of the sweep's run, where an earlier session has opened it; then nothing here waits for MLflow, and
+            run_id: the id of the sweep's run, if an earlier session opened it; then no call here waits for MLflow, and
                 what it misses while it is away is delivered later.
             replay: the events of runs that MLflow has lost, see `MlflowRuns`.
 
@@ -92,22 +92,23 @@ class Tracker:
         self._delivery = Delivery(self._outbox, self._hand_over)
 
     def __enter__(self) -> Self:
-        """Nothing is opened that the constructor has not."""
+        """The tracker itself; the constructor has opened everything."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Deliver no more; waits for nobody."""
+        """Stop the delivery, without waiting."""
         self._end_load()
         self._delivery.stop()
 
     def start_sweep(self, params: Params, datasets: Sequence[DatasetInfo]) -> str:
-        """Open the sweep's run, the one of an earlier session where there is one, and return its id.
+        """Open the sweep's run, or that of an earlier session again, and return its id.
 
-        What earlier sessions left in the outbox is delivered first. The only call that waits, and only in a sweep's
-        first session: a sweep whose run cannot be opened has not begun. Git commit and versions become tags.
+        Events that earlier sessions left in the outbox are delivered first. In a sweep's first session this call waits
+        for MLflow, as no other does: a sweep whose run cannot be opened must not start. Git commit and versions become
+        tags.
 
         Raises:
-            ConfigError: if MLflow does not take it.
+            ConfigError: if MLflow does not open the run.
         """
         self._put(started(None, params, provenance(), datasets))
         if self._run_id is None:
@@ -120,34 +121,34 @@ class Tracker:
         return self._run_id
 
     def start_trial(self, key: Key, params: Params, tags: Mapping[str, str]) -> None:
-        """Open the trial's nested run, the one it has where it has one.
+        """Open the trial's nested run, or its existing one again.
 
-        Parameters that the run already has are left as they are: MLflow can't change them.
+        Parameters that the run already has stay as they are: MLflow cannot change them.
         """
         self._put(started(key, params, tags))
 
     def log(self, key: Key, metrics: Mapping[str, float], step: int) -> None:
-        """Write one report of a trial; steps of a metric only grow, what a resumed trial reports again is left out."""
+        """Write one report of a trial; a step that a resumed trial reports again is left out."""
         self._put(reported(key, metrics, step))
 
     def end_trial(
         self, key: Key, state: State, error: str | None = None, metrics: Mapping[str, float] | None = None
     ) -> None:
-        """Close a trial's run: a stopped one as KILLED, a failed or lost one as FAILED with its error.
+        """Close a trial's run: a stopped trial's as KILLED, a failed or lost one's as FAILED with its error.
 
         Args:
-            key: the trial's.
-            state: in which it ended.
-            error: why, if it failed or was lost.
-            metrics: what it is remembered by, see `MlflowRuns`: the values that its run shows from now on.
+            key: the trial's key.
+            state: the state in which it ended.
+            error: the reason, if it failed or was lost.
+            metrics: the values that its run shows from now on.
         """
         self._put(ended(key, state, metrics or {}, error_tags(error)))
 
     def reconcile(self, trials: Mapping[Key, tuple[State, str | None, Mapping[str, float]]]) -> None:
-        """Close the runs of ended trials that still say RUNNING, as a killed driver leaves them; make missing ones.
+        """Close the runs of ended trials that are still RUNNING, as after a killed driver; make missing runs.
 
         Args:
-            trials: state, error and metrics, as `end_trial` takes them, by the trial's key.
+            trials: by the trial's key its state, error and metrics, as `end_trial` takes them.
         """
         self._put(reconciled(trials))
 
@@ -157,21 +158,21 @@ class Tracker:
         self._put(ended(None, state, metrics, tags))
 
     def log_text(self, key: Key | None, text: str, name: str) -> None:
-        """Store a text as the file `name` of a trial's run, or of the sweep's where there is no key."""
+        """Store a text as the file `name` of a trial's run, or without a key of the sweep's run."""
         self._put(noted(key, text, name))
 
     def wait(self, patience: float = PATIENCE) -> bool:
-        """Wait for the delivery, as long as something arrives in each `patience` seconds; whether all has arrived."""
+        """Wait until all is delivered, or `patience` seconds pass without a delivery; returns whether all is."""
         return self._delivery.wait(patience)
 
     @property
     def run_id(self) -> str | None:
-        """The id of the sweep's run; another one than before, where MLflow has lost that."""
+        """The id of the sweep's run; a new one after MLflow lost the run."""
         return self._runs.sweep_run or self._run_id
 
     @property
     def refused(self) -> Sequence[str]:
-        """Why MLflow refused events, which are left out; without secrets."""
+        """Why events were left out that MLflow refused; without secrets."""
         return tuple(self._delivery.refused)
 
     def _put(self, event: Event) -> None:
@@ -185,7 +186,7 @@ class Tracker:
         self._runs.apply(events)
 
     def _log_load(self, metrics: Mapping[str, float]) -> None:
-        # Seconds since 1970 grow from session to session, too.
+        # Seconds since 1970 as steps: they keep growing from session to session.
         self._put(reported(None, metrics, step=int(time.time())))
 
     def _end_load(self) -> None:
@@ -195,7 +196,7 @@ class Tracker:
 
 
 def check_uri(uri: str) -> None:
-    """See that a tracking URI answers; no table is made there.
+    """Check that a tracking URI answers; no table is made there.
 
     Raises:
         ConfigError: if it does not; the message has no password in it.
@@ -221,7 +222,7 @@ def _cannot_open(uri: str, reason: str) -> ConfigError:
 
 
 def provenance() -> dict[str, str]:
-    """Versions of what decides a result, and the git commit of the working directory where it has one."""
+    """Versions of the packages that decide results, and the git commit of the working directory if it has one."""
     tags = {"version.python": platform.python_version()}
     for package in _PACKAGES:
         try:

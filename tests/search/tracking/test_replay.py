@@ -1,4 +1,4 @@
-"""What MLflow has lost is replayed from the study: a real file, and deletions as people make them."""
+"""Runs that MLflow has lost are replayed from the study: a real file, and deletions that people make."""
 
 import shutil
 from collections.abc import Callable, Iterator
