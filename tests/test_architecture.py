@@ -248,6 +248,13 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
     assert declared - used == {"cmaes"}  # Optuna imports it
 
 
+def test_files_beside_the_modules_are_declared_so_that_a_wheel_has_them() -> None:
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    declared = {path for name, globs in data.items() for g in globs for path in (ROOT / name.replace(".", "/")).glob(g)}
+    there = {path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()}
+    assert {path for path in there if path.suffix not in {".py", ".pyc"}} == declared
+
+
 @pytest.mark.parametrize(
     ("package", "unwanted"),
     [("spaces", "torch ray mlflow optuna transformers datasets"), ("trainable", "ray mlflow optuna")],

