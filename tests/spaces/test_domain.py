@@ -64,7 +64,7 @@ def test_the_middle_lies_in_the_domain(domain: Int | Float) -> None:
     assert domain.nearest(domain.middle()) == domain.middle()
 
 
-def test_the_middle_is_that_of_the_scale() -> None:
+def test_the_middle_depends_on_the_scale() -> None:
     assert Float(1e-5, 1e-3, log=True).middle() == pytest.approx(1e-4)
     assert Float(0, 0.3, step=0.1).middle() == 0.1
     assert Float(-1, 3).middle() == 1
@@ -112,7 +112,7 @@ def test_neighbours_in_value_and_in_type_lie_outside(domain: Domain, outside: li
         (lambda: Choice(("a", "a", [1], math.nan)), ['"a" occurs twice', "got [1]", "got NaN"]),
     ],
 )
-def test_a_domain_that_is_none_says_all_that_is_wrong(make, words: list[str]) -> None:
+def test_an_impossible_domain_reports_all_mistakes(make, words: list[str]) -> None:
     with pytest.raises(SpaceError) as caught:
         make()
     assert len(caught.value.problems) == len(words)
@@ -121,11 +121,11 @@ def test_a_domain_that_is_none_says_all_that_is_wrong(make, words: list[str]) ->
 
 
 @pytest.mark.parametrize("domain", [Float(0, 1), Int(0, 10**6), Float(0, 1, step=1e-6), Choice(tuple(range(20_000)))])
-def test_no_grid_of_endless_values(domain: Domain) -> None:
+def test_a_grid_needs_finitely_many_values(domain: Domain) -> None:
     with pytest.raises(SpaceError, match="finitely many|too many for a grid"):
         domain.values()
 
 
-def test_one_value_is_a_grid_too() -> None:
+def test_one_value_is_a_grid() -> None:
     assert Float(0.5, 0.5).values() == (0.5,)
     assert Int(4, 4).corners() == (4,)

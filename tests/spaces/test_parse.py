@@ -75,7 +75,7 @@ e11: null
 """
 
 
-def test_all_mistakes_are_told_at_once_with_path_value_and_way_out() -> None:
+def test_all_mistakes_are_reported_at_once_with_path_value_and_advice() -> None:
     with pytest.raises(SpaceError) as caught:
         parse_space(parse_yaml(ALL_AT_ONCE, "sweep.yaml"), "space")
     assert caught.value.problems == (
@@ -109,7 +109,7 @@ def test_all_mistakes_are_told_at_once_with_path_value_and_way_out() -> None:
 @pytest.mark.parametrize(
     "block", [None, [], "x", 3, {"x": {"int": [True, 2]}}, {"x": {"int": "12"}}, {1: {"int": [1, 2]}}]
 )
-def test_a_block_that_is_none_is_one_sentence(block: object) -> None:
+def test_a_block_that_is_no_mapping_is_one_problem(block: object) -> None:
     with pytest.raises(SpaceError) as caught:
         parse_space(block)
     assert len(caught.value.problems) == 1

@@ -96,7 +96,7 @@ def test_a_sample_is_what_its_readme_says(name: str, negative: int, positive: in
     assert f"| `{name}` | {negative + positive} | {negative} / {positive} |" in (SAMPLES / "README.md").read_text()
 
 
-def test_no_text_stands_in_two_places() -> None:
+def test_no_text_is_in_two_files() -> None:
     # Letter case and spaces aside: what a reader would call the same text.
     texts = Counter(" ".join(text.lower().split()) for name in TWEETS for text, _ in rows(name))
     assert [text for text, count in texts.items() if count > 1] == []
@@ -104,6 +104,6 @@ def test_no_text_stands_in_two_places() -> None:
         assert not {text for text, _ in rows(source)} & set(texts)
 
 
-def test_licence_and_citation_stand_beside_the_samples() -> None:
+def test_licence_and_citation_come_with_the_samples() -> None:
     assert "Copyright (c) 2016 C.J. Hutto" in (SAMPLES / "LICENSE-VADER.txt").read_text()
     assert "Hutto, C.J. & Gilbert, E.E. (2014)" in (SAMPLES / "README.md").read_text()

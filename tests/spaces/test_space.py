@@ -81,7 +81,7 @@ def test_every_corner_completes_to_a_point() -> None:
         assert point[name] == value
 
 
-def test_complete_refuses_what_no_point_has() -> None:
+def test_complete_refuses_values_that_no_point_has() -> None:
     space = Space(
         {
             "a": Dimension(Choice((1, 2))),

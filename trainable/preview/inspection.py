@@ -28,13 +28,13 @@ _UNLIMITED = 10**6  # tokenizers without a limit of their own give an absurdly l
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """What stands in one split."""
+    """Counts of one split."""
 
     rows: int
     classes: dict[str, int]
     """Rows of each label name, in the order of the classes."""
     duplicates: int
-    """Rows with a text that stands in an earlier row of the split."""
+    """Rows with a text that an earlier row of the split has too."""
     conflicting: int
     """Distinct texts with more than one label."""
 

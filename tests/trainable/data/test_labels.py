@@ -27,7 +27,7 @@ def _rows(splits: Splits) -> int:
 
 
 @pytest.mark.parametrize("labels", [None, ["bad", "good"], {"0": "bad", "1": "good"}, {"0.0": "bad", "1.0": "good"}])
-def test_whole_numbers_are_one_label_in_every_spelling_which_is_said_once(tmp_path: Path, labels: Any) -> None:
+def test_spellings_of_a_whole_number_are_one_label_with_one_note(tmp_path: Path, labels: Any) -> None:
     train = _lines(tmp_path / "t.jsonl", [0.0, 1.0, 0, 1, "0", "1", "0.0", "1.0", "1.00"] * 3)
     validation = _csv(tmp_path / "v.csv", ["0", "1.0"] * 3, "other")
     splits, problems = read_splits_and_problems(Dataset(train=train, validation=validation, labels=labels))
@@ -37,7 +37,7 @@ def test_whole_numbers_are_one_label_in_every_spelling_which_is_said_once(tmp_pa
     assert len([note for note in splits.notes if "a whole number is one label" in note]) == 1
 
 
-def test_what_is_no_whole_number_keeps_all_labels_as_they_are(tmp_path: Path) -> None:
+def test_labels_stay_as_they_are_unless_all_are_whole_numbers(tmp_path: Path) -> None:
     splits, problems = read_splits_and_problems(Dataset(csv=_csv(tmp_path / "t.csv", ["01", "1", "1.0"] * 10)))
     assert (splits.label_names, problems) == (("01", "1", "1.0"), [])
     assert "'1' 10x = '1.0' 10x" in splits.notes[0]
@@ -45,7 +45,7 @@ def test_what_is_no_whole_number_keeps_all_labels_as_they_are(tmp_path: Path) ->
     assert (splits.label_names, splits.notes) == (("1", "2", "10"), ())
 
 
-def test_a_fraction_is_one_sentence_and_an_empty_number_is_an_empty_cell(tmp_path: Path) -> None:
+def test_a_fraction_is_one_problem_and_nan_is_an_empty_cell(tmp_path: Path) -> None:
     train = _lines(tmp_path / "t.jsonl", [0.0] * 10 + [0.5])
     validation = _lines(tmp_path / "v.jsonl", [1.0] * 4, "other")
     _, problems = read_splits_and_problems(Dataset(train=train, validation=validation))
@@ -74,9 +74,7 @@ def test_labels_that_the_setting_does_not_name_are_one_sentence(tmp_path: Path) 
 
 @pytest.mark.parametrize("keys", [("true", "false"), ("True", "False"), ("TRUE", "FALSE")])
 @pytest.mark.parametrize("cells", [(True, False), ("true", "false"), ("True", "False")])
-def test_truth_values_are_named_as_they_stand_in_a_file(
-    tmp_path: Path, keys: tuple[str, str], cells: tuple[Any, Any]
-) -> None:
+def test_truth_values_match_in_every_spelling(tmp_path: Path, keys: tuple[str, str], cells: tuple[Any, Any]) -> None:
     json_ = _lines(tmp_path / "t.jsonl", list(cells) * 10)
     splits, problems = read_splits_and_problems(Dataset(json=json_, labels={keys[0]: "good", keys[1]: "bad"}))
     assert (splits.label_names, problems, _rows(splits)) == (("good", "bad"), [], 20)
@@ -113,12 +111,12 @@ def test_scores_in_the_label_column_are_one_sentence(tmp_path: Path) -> None:
     assert "40 labels with fewer than 3 different texts" in problem
 
 
-def test_a_label_that_cannot_be_encoded_is_none(tmp_path: Path) -> None:
+def test_a_label_that_cannot_be_encoded_is_refused(tmp_path: Path) -> None:
     _, (problem,) = read_splits_and_problems(Dataset(json=_lines(tmp_path / "t.jsonl", ["\ud83d", "a", "b"] * 10)))
     assert "10 rows with no possible label in column 'label', the first on line 1: '\\ud83d' (half a char" in problem
 
 
-def test_a_class_whose_rows_are_refused_is_not_missed_too(tmp_path: Path) -> None:
+def test_a_class_with_refused_rows_is_not_reported_as_missing(tmp_path: Path) -> None:
     csv = _csv(tmp_path / "t.csv", ["Yes", "No"] * 10)
     splits, problems = read_splits_and_problems(Dataset(csv=csv, labels={"yes": "y", "No": "n"}))
     assert (len(problems), splits.notes) == (1, ())

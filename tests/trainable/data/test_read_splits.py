@@ -50,7 +50,7 @@ def test_every_kind_of_file_reads_the_same(tmp_path: Path) -> None:
     assert sorted(_all_texts(read[0])) == sorted(TEXTS)
 
 
-def test_cells_stay_what_stands_in_the_file(tmp_path: Path) -> None:
+def test_cells_stay_the_strings_of_the_file(tmp_path: Path) -> None:
     cells = ["NA", "null", "None", "007", "1.0", "1", "true", '"a\nb"', '"say ""hi"", x"', "2020-01-01"]
     _csv(tmp_path / "t.csv", [f"{cell},{i % 2}" for i, cell in enumerate(cells * 1)])
     splits = read_splits(Dataset(csv="t.csv", test_fraction=0), [tmp_path])
@@ -63,7 +63,7 @@ def test_bom_blank_lines_and_windows_line_ends(tmp_path: Path) -> None:
     assert len(_all_texts(read_splits(Dataset(csv="t.csv"), [tmp_path]))) == 40
 
 
-def test_labels_sort_as_numbers_where_all_are(tmp_path: Path) -> None:
+def test_labels_sort_as_numbers_if_all_are_numbers(tmp_path: Path) -> None:
     _csv(tmp_path / "t.csv", [f"text {i},{(10, 9, 2)[i % 3]}" for i in range(30)])
     assert read_splits(Dataset(csv="t.csv"), [tmp_path]).label_names == ("2", "9", "10")
 
@@ -109,7 +109,7 @@ def test_pair_columns_are_found(tmp_path: Path) -> None:
     assert splits.train.text_b[0].replace("claim", "premise") == splits.train.text[0]
 
 
-def test_validation_is_taken_from_train_where_it_is_not_given(tmp_path: Path) -> None:
+def test_validation_is_cut_from_train_if_it_is_not_given(tmp_path: Path) -> None:
     _csv(tmp_path / "train.csv", [f"text {i},{i % 2}" for i in range(50)])
     _csv(tmp_path / "test.csv", [f"other {i},{i % 2}" for i in range(10)])
     splits = read_splits(Dataset(train="train.csv", test="test.csv", validation_fraction=0.2), [tmp_path])
@@ -129,7 +129,7 @@ def test_names_are_short_and_never_paths(tmp_path: Path) -> None:
     assert read_splits(Dataset(train=str(folder / "mail_train.csv"))).name == "mail"
 
 
-def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_content_and_split(tmp_path: Path) -> None:
     rows = [f"text {i},{i % 2}" for i in range(20)]
     prints = {}
     for name, content in {"a": rows, "b": rows, "c": [*rows[:-1], "text 19!,1"], "d": rows[::-1]}.items():

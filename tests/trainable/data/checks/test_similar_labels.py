@@ -1,4 +1,4 @@
-"""Labels that look like one are named, each as it can be told apart, with the setting that joins them."""
+"""Notes name labels that look the same, in distinguishable form, with the setting that joins them."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ ALIKE = {
 
 
 @pytest.mark.parametrize("kind", ALIKE)
-def test_labels_that_look_alike_are_named_apart_and_can_be_joined_as_the_note_says(tmp_path: Path, kind: str) -> None:
+def test_similar_labels_are_noted_with_a_setting_that_joins_them(tmp_path: Path, kind: str) -> None:
     one, other = ALIKE[kind]
     cells = [(one, other, "third")[i % 3] for i in range(60)]
     lines = [json.dumps({"text": f"text {i}", "label": cell}) for i, cell in enumerate(cells)]
@@ -56,7 +56,7 @@ def test_labels_that_look_alike_are_named_apart_and_can_be_joined_as_the_note_sa
     assert not joined.notes
 
 
-def test_a_label_unseen_in_training_that_looks_like_one_there_is_said_to(tmp_path: Path) -> None:
+def test_an_unseen_label_is_reported_with_the_similar_training_label(tmp_path: Path) -> None:
     for name, labels in (("t.csv", ["spam", "ham"]), ("v.csv", ["Spam ", "ham"])):
         rows = [f"{name} {i},{labels[i % 2]}" for i in range(20)]
         (tmp_path / name).write_text("\n".join(["text,label", *rows]))
@@ -64,14 +64,14 @@ def test_a_label_unseen_in_training_that_looks_like_one_there_is_said_to(tmp_pat
         read_splits(Dataset(train="t.csv", validation="v.csv"), [tmp_path])
 
 
-def test_a_rare_label_that_looks_like_another_is_said_to(tmp_path: Path) -> None:
+def test_a_rare_label_is_reported_with_the_similar_label(tmp_path: Path) -> None:
     rows = [f"text {i},{['spam', 'ham'][i % 2]}" for i in range(30)]
     (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows, "text 30,Ham"]))
     with pytest.raises(ConfigError, match=r"'Ham', the first on line 32; .* with `labels:` \('ham' = 'Ham'\)$"):
         read_splits(Dataset(csv="t.csv"), [tmp_path])
 
 
-def test_labels_that_differ_otherwise_are_left_alone() -> None:
+def test_different_labels_are_not_similar() -> None:
     assert not similar_labels({"spam": 1, "ham": 2, "e": 1, "\u00e9": 1, "m2": 1, "m\u00b3": 1, "A1": 1, "A-1": 1})
 
 
@@ -90,7 +90,7 @@ def test_many_groups_are_counted_and_a_long_setting_is_cut(tmp_path: Path) -> No
     assert named.notes[0].endswith("to join them, give them one name in `labels`")
 
 
-def test_a_name_is_in_quotes_only_where_it_hides_something() -> None:
+def test_a_name_is_quoted_only_if_one_cannot_see_all_of_it() -> None:
     plain = [
         "spam",
         "not spam",

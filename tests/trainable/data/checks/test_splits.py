@@ -53,7 +53,7 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
     assert "val.csv: 1 of 2 validation rows (50.0%) have a text that is also in train, the first on line 2" in found
 
 
-def test_texts_that_are_no_text(tmp_path: Path) -> None:
+def test_cells_that_are_not_text(tmp_path: Path) -> None:
     records = [{"text": f"text {i}", "label": i % 2} for i in range(20)]
     records += [{"text": 5, "label": 0}, {"text": "\ud83d", "label": 0}, {"label": 1}, {"text": "x", "label": 0.5}]
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, records)))
@@ -64,7 +64,7 @@ def test_texts_that_are_no_text(tmp_path: Path) -> None:
     assert "1 row with no possible label in column 'label', the first on line 24: 0.5 (float)" in found
 
 
-def test_nulls_in_parquet_count_rows(tmp_path: Path) -> None:
+def test_nulls_in_parquet_are_reported_by_row(tmp_path: Path) -> None:
     table = pa.table({"text": [f"t {i}" for i in range(20)] + [None], "label": [i % 2 for i in range(20)] + [None]})
     pq.write_table(table, tmp_path / "t.parquet")
     found = "\n".join(_problems(Dataset(parquet="t.parquet"), tmp_path))
@@ -114,7 +114,7 @@ def test_two_roles_for_one_column(tmp_path: Path) -> None:
     assert problem == "t.csv: text and label are both column 'label'; name different ones"
 
 
-def test_examine_goes_on_without_the_bad_rows(tmp_path: Path) -> None:
+def test_wrong_rows_are_left_out_of_the_splits(tmp_path: Path) -> None:
     _csv(tmp_path / "t.csv", [*GOOD, ",a", "alone,c"])
     splits, problems = read_splits_and_problems(Dataset(csv="t.csv"), [tmp_path])
     assert len(problems) == 2

@@ -1,4 +1,4 @@
-"""What becomes of rows with an empty text: refused, left out or kept, and always counted."""
+"""Rows with an empty text are refused, left out or kept, and always counted."""
 
 import json
 import math
@@ -67,7 +67,7 @@ def test_pairs_without_a_second_text(tmp_path: Path, kind: str) -> None:
     assert f"{what}left out (`empty: drop`)" in dropped.notes[0]
 
 
-def test_single_texts_and_given_splits_are_counted_each(tmp_path: Path) -> None:
+def test_empty_texts_are_counted_for_each_given_split(tmp_path: Path) -> None:
     train = _lines(tmp_path / "t.jsonl", [{"text": f"t {i}" if i else "", "label": i % 2} for i in range(20)])
     other = _lines(tmp_path / "v.jsonl", [{"text": f"v {i}" if i > 1 else None, "label": i % 2} for i in range(10)])
     for empty, sizes in (("keep", [20, 10]), ("drop", [19, 8])):
@@ -78,14 +78,14 @@ def test_single_texts_and_given_splits_are_counted_each(tmp_path: Path) -> None:
         assert not [note for note in splits.notes if "is also in train" in note]
 
 
-def test_lines_are_those_of_the_file_after_rows_are_left_out(tmp_path: Path) -> None:
+def test_messages_name_lines_of_the_file_after_rows_are_left_out(tmp_path: Path) -> None:
     rows = ["text,label", ",a", ",b", *(f"text {i},{'ab'[i % 2]}" for i in range(20)), "x,"]
     (tmp_path / "t.csv").write_text("\n".join(rows))
     _, (problem,) = read_splits_and_problems(Dataset(csv=str(tmp_path / "t.csv"), empty="drop"))
     assert "1 row with no label in column 'label', the first on line 24" in problem
 
 
-def test_classes_of_rows_that_are_left_out_are_no_classes_and_nothing_left_is_one_sentence(tmp_path: Path) -> None:
+def test_dropped_rows_give_no_classes_and_an_empty_split_is_one_problem(tmp_path: Path) -> None:
     records = [{"text": f"t {i}" if i < 20 else "", "label": "ab"[i % 2] if i < 20 else "c"} for i in range(24)]
     assert read_splits(Dataset(json=_lines(tmp_path / "t.jsonl", records), empty="drop")).label_names == ("a", "b")
     nothing = [record | {"text": " "} for record in records]

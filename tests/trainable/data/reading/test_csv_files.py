@@ -1,4 +1,4 @@
-"""CSV: separators are found and told, and quotes never join rows without a word."""
+"""CSV files: messages name the likely separator, and quotes never join rows silently."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ def written(rows: list[list[str]], separator: str = ",", quoting: int = csv.QUOT
 
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
 @pytest.mark.parametrize(("name", "separator"), SEPARATORS.items())
-def test_another_separator_is_told_and_reads_the_file(name: str, separator: str, quoting: int) -> None:
+def test_the_message_names_the_separator_that_reads_the_file(name: str, separator: str, quoting: int) -> None:
     content = written(ROWS, separator, quoting)
     file = "t.tsv" if separator == "," else "t.csv"
     with pytest.raises(ConfigError, match=rf"{file}: the separator looks like .*; set `separator: {name}`"):
@@ -31,13 +31,13 @@ def test_another_separator_is_told_and_reads_the_file(name: str, separator: str,
     assert read_csv(content, file, separator).rows == 20
 
 
-def test_another_separator_is_told_before_what_follows_from_it() -> None:
+def test_a_wrong_separator_is_reported_before_other_mistakes() -> None:
     content = 'text;label\n"Very good";positive\nso, so;negative\none, two, three;negative\n'
     with pytest.raises(ConfigError, match="set `separator: semicolon`"):
         read_csv(content, "t.csv")
 
 
-def test_separators_in_prose_are_none() -> None:
+def test_punctuation_in_texts_is_not_taken_for_a_separator() -> None:
     assert read_csv("text\na; b\nc; d; e\n", "t.csv").rows == 2
     assert read_csv("text,label\na; b,1\nc; d,0\n", "t.csv").rows == 2
 
@@ -106,7 +106,7 @@ def test_a_text_with_semicolons_hides_no_row() -> None:
     assert read_csv(well_formed, "t.csv", ";").cells("text")[0] == "one; two; good\nthree; four"
 
 
-def test_a_lone_carriage_return_that_pandas_leaves_unquoted_makes_no_row() -> None:
+def test_a_carriage_return_that_pandas_did_not_quote_is_refused() -> None:
     content = pandas.DataFrame({"text": ["one", "a\rb", "c"]}).to_csv(index=False)
     assert '"' not in content
     with pytest.raises(ConfigError, match="t.csv: line 3: ends in a carriage return, other lines in a line feed"):
@@ -125,7 +125,7 @@ def test_blank_lines_are_counted() -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_line_ends(end: str) -> None:
+def test_every_line_end_is_read(end: str) -> None:
     table = read_csv(end.join(["text,label", "a,1", '"b,c",2', ""]), "t.csv")
     assert (table.cells("text"), table.lines, table.notes) == (["a", "b,c"], [2, 3], ())
 

@@ -1,4 +1,4 @@
-"""Files that are not UTF-8: the encoding is told, and reads them when it is set."""
+"""Files that are not UTF-8: the message names the encoding, and with this setting the file is read."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("encoding", TEXTS)
-def test_the_likely_encoding_is_told_and_reads_the_file(encoding: str, tmp_path: Path) -> None:
+def test_the_message_names_the_encoding_that_reads_the_file(encoding: str, tmp_path: Path) -> None:
     text = TEXTS[encoding]
     (tmp_path / "t.csv").write_bytes(f'text,label\nhello,1\n"{text}",0\n'.encode(encoding))
     with pytest.raises(ConfigError, match=rf"t.csv: line \d: .* seems to be {encoding} \(.*set `encoding: {encoding}`"):
@@ -45,12 +45,12 @@ def test_json_has_an_encoding_too(tmp_path: Path) -> None:
     assert table.cells("text") == ["很好"]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_header() -> None:
+def test_a_byte_order_mark_is_not_part_of_the_header() -> None:
     for encoding in ("utf-8", "utf-16-le", "utf-32-be"):
         assert decode("\ufefftext\na".encode(encoding), "t.csv", encoding) == "text\na"
 
 
-def test_one_damaged_line_of_a_utf8_file_is_no_other_encoding() -> None:
+def test_one_damaged_line_of_a_utf8_file_is_reported_as_damaged() -> None:
     data = "很好\nça va\n".encode() * 20
     with pytest.raises(ConfigError, match=r"line 41: byte 0xe9 is not UTF-8, though most of the file is"):
         decode(data + b"caf\xe9\n" + data, "t.csv")

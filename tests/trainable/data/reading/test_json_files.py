@@ -1,4 +1,4 @@
-"""JSON: lines, arrays, and what is neither."""
+"""JSON lines, JSON arrays, and files that are neither."""
 
 import json
 
@@ -32,7 +32,7 @@ def test_what_pandas_writes_for_each_row_is_read() -> None:
 
 
 @pytest.mark.parametrize("orient", ["columns", "index", "split", "table"])
-def test_other_forms_of_pandas_are_told(orient: str) -> None:
+def test_other_forms_of_pandas_are_refused_with_the_right_one(orient: str) -> None:
     content = FRAME.to_json(orient=orient)  # type: ignore[call-overload]
     with pytest.raises(ConfigError, match=r"the whole file is one JSON object \('.*to_json\(orient=\"records\"\)"):
         read_json(content, "t.json")
@@ -63,5 +63,5 @@ def test_mistakes_name_their_line(content: str, says: str) -> None:
     assert f"t.json: {says}" in str(caught.value).replace("the whole file is ", "")
 
 
-def test_one_line_may_be_all() -> None:
+def test_a_file_may_have_one_line() -> None:
     assert read_json('{"text": "a", "tags": ["b"]}', "t.jsonl").rows == 1

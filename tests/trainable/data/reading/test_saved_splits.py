@@ -1,4 +1,4 @@
-"""Which saved split is which, and test splits without labels."""
+"""The choice of saved splits, and test splits without labels."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_a_validation_split_by_another_name_is_used(name: str, tmp_path: Path) -
     )
 
 
-def test_splits_that_are_not_used_are_told_with_the_setting(tmp_path: Path) -> None:
+def test_a_note_lists_unused_splits_with_the_setting(tmp_path: Path) -> None:
     parts = {"validation_matched": part("one", 10), "validation_mismatched": part("two", 10), "extra": part("more", 5)}
     saved(tmp_path, train=part("train"), **parts)
     splits = read_splits(Dataset(folder="saved", test="none"), [tmp_path])
@@ -68,7 +68,7 @@ def test_splits_that_are_not_used_are_told_with_the_setting(tmp_path: Path) -> N
         ("train unsupervised", {}, "train"),
     ],
 )
-def test_choices(there: str, wanted: dict[str, str], chosen: str) -> None:
+def test_saved_splits_are_chosen(there: str, wanted: dict[str, str], chosen: str) -> None:
     rows = dict.fromkeys(there.split(), 10)
     found, _ = choose_saved_splits(rows, wanted, "d")  # type: ignore[arg-type]
     assert [found[split] for split in ("train", "validation", "test") if split in found] == chosen.split()  # type: ignore[index]
@@ -84,7 +84,7 @@ def test_choices(there: str, wanted: dict[str, str], chosen: str) -> None:
         ("train dev", {"validation": "dev", "test": "dev"}, "'dev' is named for validation and test"),
     ],
 )
-def test_wrong_choices(there: str, wanted: dict[str, str], says: str) -> None:
+def test_impossible_choices_are_refused(there: str, wanted: dict[str, str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         choose_saved_splits(dict.fromkeys(there.split(), 10), wanted, "d")  # type: ignore[arg-type]
 
@@ -99,7 +99,7 @@ def test_wrong_choices(there: str, wanted: dict[str, str], says: str) -> None:
         {"test": "none"},
     ],
 )
-def test_settings_that_mean_nothing_are_refused(settings: dict[str, object]) -> None:
+def test_settings_without_effect_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Dataset.model_validate(settings)
 
@@ -130,7 +130,7 @@ def test_a_test_split_without_a_column_of_labels_is_left_out(tmp_path: Path) -> 
     assert "there is no column 'label'; the split is left out" in splits.notes[0]
 
 
-def test_what_is_asked_for_must_have_labels(tmp_path: Path) -> None:
+def test_requested_splits_must_have_labels(tmp_path: Path) -> None:
     saved(tmp_path, train=part("train"), validation=part("other", 8, [-1] * 8), test=part("hidden", 8, [-1] * 8))
     _, problems = read_splits_and_problems(Dataset(folder="saved", splits={"test": "test"}), [tmp_path])
     assert problems == [
