@@ -44,7 +44,7 @@ ORDER: dict[str, str | None] = {
         "checkpoint trial preview workers __main__ __init__"
     ),
     "search": (
-        "redaction errors redirect_output streams wording check record storage plan cluster propose study "
+        "redaction provenance errors redirect_output streams wording check record storage plan cluster propose study "
         "tracking show preflight engine export __main__ __init__"
     ),
     "transfersweep": None,

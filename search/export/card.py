@@ -11,8 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from search.export.licence import licence_of
 from search.export.proof import Proof
+from search.provenance import provenance
 from search.record.records import Outcome, Score, TestScore, TrialRecord
-from search.tracking.tracker import provenance
 from search.wording import format_score
 from trainable.data.message_text import quoted_if_unclear
 from trainable.model.limits import PACKAGE

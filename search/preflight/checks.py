@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from search.check import Check
-from search.cluster.probe import Node, versions
+from search.cluster.probe import Node
 from search.preflight.costliest import ORDER
 from search.preflight.forecast import Outlook
+from search.provenance import versions
 from spaces import Point
 from trainable.data.message_text import plural
-from trainable.inputs.frozen_output import CACHE_BYTES
 from trainable.preview.rehearsal import Rehearsal
+from trainable.store.files import CACHE_BYTES
 
 GIB = 2**30
 LEAST_LOAD = 0.4

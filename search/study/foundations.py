@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
-from search.cluster.probe import versions
 from search.plan.data import uses_of
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan
+from search.provenance import versions
 from search.study.ledger import Ledger
 from trainable.inputs.prepare import Prepared, stage_data
 from trainable.model.encoder import fingerprint

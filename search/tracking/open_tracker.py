@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan
+from search.provenance import provenance
 from search.redaction import redact
 from search.storage.sweep_folder import Place, load_facts
 from search.study.ledger import Ledger
 from search.tracking.mlflow_events import DatasetInfo, started
 from search.tracking.replay import Replay, keep_sweep_start
-from search.tracking.tracker import Tracker, provenance
+from search.tracking.tracker import Tracker
 from trainable.inputs.prepare import Prepared
 
 

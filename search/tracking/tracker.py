@@ -6,18 +6,16 @@ tracking server is away. The driver is the only writer.
 
 from __future__ import annotations
 
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 
 import sqlalchemy
 from mlflow.exceptions import MlflowException
 
+from search.provenance import provenance
 from search.record.records import State
 from search.record.trial_names import Key
 from search.redaction import redact
@@ -43,7 +41,6 @@ from trainable.settings.values import Params
 
 PATIENCE = 60.0
 """After this many seconds without any delivery, a wait for MLflow ends."""
-_PACKAGES = ("torch", "transformers", "datasets", "ray", "optuna", "mlflow")
 
 
 class Tracker:
@@ -219,19 +216,3 @@ def _cannot_open(uri: str, reason: str) -> ConfigError:
         f"sweep.tracking_uri: {redact(uri)!r} cannot be opened ({first}); give an SQLite file "
         "(sqlite:///runs/mlflow.db), a database that answers, or the address of an MLflow server"
     )
-
-
-def provenance() -> dict[str, str]:
-    """Versions of the packages that decide results, and the git commit of the working directory if it has one."""
-    tags = {"version.python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            tags[f"version.{package}"] = version(package)
-        except PackageNotFoundError:
-            tags[f"version.{package}"] = "none"
-    try:
-        command = ["git", "rev-parse", "HEAD"]
-        git = subprocess.run(command, capture_output=True, encoding="ascii", timeout=10, check=False)
-    except OSError:
-        return tags
-    return tags | ({"mlflow.source.git.commit": git.stdout.strip()} if git.returncode == 0 else {})

@@ -7,8 +7,6 @@ process that runs one trial after another). The operating system decides which p
 written, logits computed from it are compared with logits of the whole model. If they differ, nothing is cached.
 """
 
-import hashlib
-import json
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,14 +29,12 @@ from trainable.inputs.frozen_output_check import TOLERANCE, sample_rows
 from trainable.inputs.split import Inputs, Split, batches_of
 from trainable.model.layers import layers_of
 from trainable.model.views import layers_between
-from trainable.store.checksums import is_whole, save_tensors
-from trainable.store.files import longest_unused, write_file
+from trainable.store.checksums import digest_of_json, is_whole, save_tensors
+from trainable.store.files import CACHE_BYTES, longest_unused, write_file
 
 FORMAT = 3
 LARGEST_BYTES = 2 * 2**30
 """A larger output of a split is not stored."""
-CACHE_BYTES = 16 * 2**30
-"""When all stored outputs together are larger than this, those unused for the longest time are deleted."""
 TOUCH_SECONDS = 3600.0
 """Shortest time between two updates of a file's modification time, which marks its last use."""
 
@@ -129,7 +125,7 @@ class FrozenOutputStore:
     def _key(self, split: Split) -> str:
         facts = [FORMAT, version("torch"), version("transformers"), self.weights, self.data, self.precision]
         facts += [self.device.type, split.inputs.identity]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+        return digest_of_json(facts)[:32]
 
     def _to_store(
         self, model: PreTrainedModel, inputs: Inputs, count: int, folder: Path

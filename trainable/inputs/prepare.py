@@ -30,7 +30,7 @@ from trainable.model.pretrained import load_config, load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
-from trainable.store.checksums import digest_of
+from trainable.store.checksums import digest_of, digest_of_json
 from trainable.store.files import write_file
 from trainable.workspace import Workspace
 
@@ -175,12 +175,12 @@ def _file(cache: Path, fingerprint: str) -> Path:
 def _versioned_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return the SHA-256 (hex) over all that decides a text's ids, with the version of the library."""
     facts = [_FORMAT, tokenizers.__version__, *_state(tokenizer)]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return digest_of_json(facts)
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return the SHA-256 (hex) over all that decides a text's ids, without the version of the library."""
-    return hashlib.sha256(json.dumps(_state(tokenizer), sort_keys=True).encode()).hexdigest()
+    return digest_of_json(_state(tokenizer))
 
 
 def _state(tokenizer: PreTrainedTokenizerBase) -> list[Any]:

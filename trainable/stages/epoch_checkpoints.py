@@ -19,10 +19,7 @@ from trainable.loop.training import HEARTBEAT_SECONDS, StageTraining
 from trainable.progress import Report
 from trainable.settings.stage import Source
 from trainable.store.checksums import intact, write_sealed
-from trainable.store.files import longest_unused
-
-CACHE_BYTES = 16 * 2**30
-"""When the rungs of all ladders are larger than this, the longest unused go."""
+from trainable.store.files import CACHE_BYTES, longest_unused
 
 
 def trunk_of(stage: Source) -> Source:

@@ -4,7 +4,6 @@ A finished stage lies under its content address. An unfinished one stands on its
 (`trainable/stages/epoch_checkpoints.py`), where whoever holds the ladder's lease next goes on.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from trainable.model.encoder import fingerprint
 from trainable.progress import Report, Setting
 from trainable.settings.config import TrialConfig
 from trainable.stages.epoch_checkpoints import Ladder, trunk_of
-from trainable.store.checksums import intact, write_sealed
+from trainable.store.checksums import digest_of_json, intact, write_sealed
 
 FORMAT = 5
 """Raise when the meaning of a stored stage, or the mathematics of training, changes."""
@@ -61,7 +60,7 @@ def source_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str
         "device": setting.device.type,
         "micro_batches": setting.micro_batches,
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    return digest_of_json(facts)[:32]
 
 
 def trunk_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str:

@@ -69,6 +69,11 @@ def digest_of(tensors: Mapping[str, torch.Tensor], *facts: str) -> str:
     return digest.hexdigest()
 
 
+def digest_of_json(facts: object) -> str:
+    """SHA-256 (hex) over plain values, by their JSON with sorted keys; its first 32 digits name cache entries."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 def save_tensors(tensors: dict[str, torch.Tensor], file: Path) -> None:
     """Write tensors, none among them too, to a safetensors file that `is_whole` can tell from a damaged one."""
     save_file(tensors, file, metadata={"sha256": digest_of(tensors)})

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+CACHE_BYTES = 16 * 2**30
+"""The most that each cache of stages or frozen layers may take before its longest unused entries are deleted."""
 _MARK = ".transfersweep-"  # and a number: of temporary folders that only we make
 _MARKED = re.compile(re.escape(_MARK) + "[0-9a-f]{32}")
 _YOUNG_SECONDS = 10.0  # a temporary folder of less may not have been locked yet

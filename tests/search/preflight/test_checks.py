@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from search.check import Check
-from search.cluster.probe import Node, probe, versions
+from search.cluster.probe import Node, probe
 from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan
 from search.preflight.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.preflight.costliest import random_draw
 from search.preflight.forecast import Forecast, Outlook
+from search.provenance import versions
 from spaces import Point
 from trainable.compute.device import Arithmetic
 from trainable.model.encoder import trained_weights

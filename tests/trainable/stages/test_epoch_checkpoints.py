@@ -13,7 +13,7 @@ from trainable.compute.device import pick_device
 from trainable.inputs.prepare import prepare
 from trainable.progress import Report, Setting
 from trainable.settings.config import TrialConfig, build_config
-from trainable.stages import epoch_checkpoints as ladder
+from trainable.stages import epoch_checkpoints
 from trainable.stages.stage_cache import TrainedSource, load_source, source_key, trunk_key
 from trainable.trial import Trial
 from trainable.workspace import Workspace
@@ -169,7 +169,7 @@ def test_a_damaged_rung_is_left_out(configure: Configure, tmp_path: Path) -> Non
 def test_what_a_killed_holder_has_left_is_gone_on_with(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    monkeypatch.setattr(ladder, "HEARTBEAT_SECONDS", -1.0)  # save at every report
+    monkeypatch.setattr(epoch_checkpoints, "HEARTBEAT_SECONDS", -1.0)  # save at every report
     config = configure(epochs=3, schedule="warmup_stable_decay")  # decays from step 10 of 12 on
     whole, expected = _train(config, tmp_path / "whole")
     reports = Trial(config, Workspace(tmp_path / "cut")).reports()
@@ -215,7 +215,7 @@ def test_ladders_are_bounded_and_none_in_use_is_touched(
     in_use = Trial(second, Workspace(tmp_path)).reports()
     for _ in range(2):
         next(in_use)
-    monkeypatch.setattr(ladder, "CACHE_BYTES", 1)
+    monkeypatch.setattr(epoch_checkpoints, "CACHE_BYTES", 1)
     _train(third, tmp_path)
     left = {place.parents[1].name: place.name for place in tmp_path.glob("ladders/*/trunk/*")}
     assert left == {_key(second, trunk_key): "4", _key(third, trunk_key): "8"}

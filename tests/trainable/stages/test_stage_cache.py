@@ -16,7 +16,7 @@ from trainable.compute.device import pick_device
 from trainable.inputs.prepare import prepare
 from trainable.progress import Report, Setting
 from trainable.settings.config import TrialConfig, build_config
-from trainable.stages import epoch_checkpoints as ladder
+from trainable.stages import epoch_checkpoints
 from trainable.stages.stage_cache import DONE, source_key
 from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
@@ -100,7 +100,7 @@ def test_the_same_content_under_another_path_is_the_same_stage(
 def test_an_unfinished_stage_is_taken_up_where_it_was_left(
     base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    monkeypatch.setattr(ladder, "HEARTBEAT_SECONDS", -1.0)  # save at every report
+    monkeypatch.setattr(epoch_checkpoints, "HEARTBEAT_SECONDS", -1.0)  # save at every report
     config = build_config(base, WITH_SOURCE | {"source.evaluations_per_epoch": 3, "target.epochs": 1})
     whole = _run(config, tmp_path / "whole")
     assert len(whole["source"]) == 6
@@ -139,7 +139,7 @@ def test_two_processes_at_once_train_it_once(base: dict[str, Any], tmp_path: Pat
 
 
 def test_who_waits_for_a_source_says_so(base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ladder, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(epoch_checkpoints, "HEARTBEAT_SECONDS", 0.01)
     config = build_config(base, WITH_SOURCE)
     holder = Trial(config, Workspace(tmp_path)).reports()
     first = next(holder)  # it trains, and holds the lease

@@ -12,7 +12,7 @@ from trainable.errors import DamagedError
 from trainable.inputs.prepare import _prepare
 from trainable.progress import Report
 from trainable.settings.config import build_config
-from trainable.stages import epoch_checkpoints as ladder
+from trainable.stages import epoch_checkpoints
 from trainable.stages.stage_cache import DONE
 from trainable.store.checksums import SEAL, check, write_sealed
 from trainable.trial import Trial, run_trial
@@ -83,7 +83,7 @@ def test_a_damaged_source_is_trained_again(
 def test_a_damaged_half_of_a_source_is_not_gone_on_with(
     base: dict[str, Any], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ladder, "HEARTBEAT_SECONDS", -1.0)  # save at every report
+    monkeypatch.setattr(epoch_checkpoints, "HEARTBEAT_SECONDS", -1.0)  # save at every report
     config = build_config(base, {"source.enabled": True, "source.epochs": 3})
     whole = [r for r in Trial(config, Workspace(workspace.cache / "other")).reports()]
     heard: list[Report] = []
