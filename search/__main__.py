@@ -15,10 +15,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from search.errors import HaltError, PlanError, shown
+from search.errors import PlanError, StoppedError, format_problems
 from search.preflight.rehearsal_process import RehearsalProcess
 from search.redaction import redact
-from search.streams import make_printable
+from search.streams import allow_any_character
 from spaces import SpaceError, shipped
 from trainable.errors import ConfigError, TrialError
 
@@ -240,9 +240,9 @@ def _readable_errors() -> Iterator[None]:
     try:
         yield
     except (PlanError, ConfigError, SpaceError) as error:
-        print(shown([redact(problem) for problem in error.problems]), file=sys.stderr)
+        print(format_problems([redact(problem) for problem in error.problems]), file=sys.stderr)
         raise typer.Exit(2) from None
-    except (TrialError, HaltError) as error:
+    except (TrialError, StoppedError) as error:
         print(redact(str(error)), file=sys.stderr)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
@@ -253,7 +253,7 @@ def _readable_errors() -> Iterator[None]:
 def main() -> None:
     """The command. Its imports make a million objects, among which collections would find nothing, again and again."""
     gc.set_threshold(100_000, 50, 100)
-    make_printable()
+    allow_any_character()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what has been started is ended too
     try:
         app()

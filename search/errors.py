@@ -1,11 +1,11 @@
-"""What is wrong with an experiment, told before anything starts; what ends a sweep early; how mistakes are shown."""
+"""What is wrong with an experiment, told before anything starts; what ends a sweep early; how mistakes are format_problems."""
 
 from collections.abc import Sequence
 
 from search.redaction import redact
 
 MOST_PROBLEMS, LONGEST = 50, 1500
-"""Mistakes that are shown, and characters of each: a file may have thousands, and a name may be a megabyte."""
+"""Mistakes that are format_problems, and characters of each: a file may have thousands, and a name may be a megabyte."""
 
 
 class PlanError(ValueError):
@@ -20,11 +20,11 @@ class PlanError(ValueError):
         super().__init__("\n".join(self.problems))
 
 
-class HaltError(RuntimeError):
+class StoppedError(RuntimeError):
     """A sweep that had to end before its time, for a reason outside of it; it can be resumed."""
 
 
-def shown(problems: Sequence[str]) -> str:
+def format_problems(problems: Sequence[str]) -> str:
     """Mistakes as lines for a terminal, whatever names from foreign files stand in them."""
     lines = [_line(problem) for problem in problems[:MOST_PROBLEMS]]
     more = len(problems) - len(lines)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 
 @contextmanager
-def to_file(log: Path, private: bool = False) -> Iterator[Console]:
+def output_to_file(log: Path, private: bool = False) -> Iterator[Console]:
     """Redirect stdout and stderr, file descriptors and all, to the end of a file.
 
     Args:

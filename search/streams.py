@@ -11,7 +11,7 @@ _ERRORS = "transfersweep.plain"
 _PLAIN = {"█": "#", "±": "+/-", "…": "...", "→": "->", "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"'}
 
 
-def make_printable() -> None:
+def allow_any_character() -> None:
     """Let stdout and stderr take every character; those that their encoding lacks are put in plain ones."""
     codecs.register_error(_ERRORS, _in_plain)
     for stream in (sys.stdout, sys.stderr):
@@ -19,7 +19,7 @@ def make_printable() -> None:
             stream.reconfigure(errors=_ERRORS)
 
 
-def as_utf8(stream: object) -> None:
+def use_utf8(stream: object) -> None:
     """Let a stream write UTF-8 whatever the console's encoding is: for data, which other programs read."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(encoding="utf-8", errors="strict")

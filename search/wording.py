@@ -5,7 +5,7 @@ from typing import Any
 from trainable.settings.values import Params
 
 
-def number(value: Any) -> str:
+def format_number(value: Any) -> str:
     """A setting or score in few characters: 4 significant digits, `-` for none."""
     if value is None:
         return "-"
@@ -19,10 +19,10 @@ def format_score(value: float | None) -> str:
 
 def format_settings(params: Params) -> str:
     """Settings as `name=value`, by their dotted names."""
-    return " ".join(f"{name}={number(value)}" for name, value in params.items()) or "no settings vary"
+    return " ".join(f"{name}={format_number(value)}" for name, value in params.items()) or "no settings vary"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds in the unit that reads best: `42 s`, `3 min 5 s`, `2 h 10 min`."""
     whole = round(seconds)
     if whole < 60:
@@ -32,7 +32,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def one_line(text: str) -> str:
+def last_line(text: str) -> str:
     """The line of an error that says what went wrong: the last one that is not empty."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""

@@ -114,7 +114,7 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "Place":
     # Only here: tests of the other packages start without Ray and Optuna.
     from search.engine.finish import test_score
     from search.plan.data import check_data
-    from search.plan.data_use import to_text
+    from search.plan.data_use import to_stored
     from search.plan.plan import build_plan
     from search.record.records import State
     from search.storage.sweep_folder import Place
@@ -129,7 +129,9 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "Place":
     blocks = {"sweep": sweep, "trial": trial, "space": {"target.epochs": {"int": [1, 2]}}}
     place, plan = Place(storage, "tiny"), build_plan(blocks, (Path(),), "tiny.yaml")
     place.folder.mkdir(parents=True)
-    place.plan.write_text(json.dumps(blocks | {"roots": ["."], "id": "0", "data": to_text(check_data(plan, storage))}))
+    place.plan.write_text(
+        json.dumps(blocks | {"roots": ["."], "id": "0", "data": to_stored(check_data(plan, storage))})
+    )
     ledger = Ledger(place.study, plan.settings, plan.space, 0)
     first, checkpoint = ledger.begin().number, place.folder / "tune-0" / "trial-000-a" / "checkpoint_000000"
     config = trial_config(plan, ledger.record(first))

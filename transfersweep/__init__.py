@@ -64,12 +64,12 @@ def run(
     """
     check_packages()
     from search.engine.start import start_sweep
-    from search.plan.plan import find_experiment, load_plan, plan_of
+    from search.plan.plan import find_experiment, load_plan, plan_from_blocks
     from search.preflight.rehearsal_process import RehearsalProcess
 
     given = {name: json.dumps(value) for name, value in (settings or {}).items()}
     if isinstance(experiment, Mapping):
-        plan = plan_of(experiment, given)
+        plan = plan_from_blocks(experiment, given)
     else:
         plan = load_plan(find_experiment(str(experiment)), given)
     return start_sweep(plan, Path(storage), address, RehearsalProcess if address is None else None)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from search.cluster.ray_internals import reason_of_death
 from search.engine.driver_only import DriverOnly
 from search.engine.halt import Halt
-from search.errors import HaltError
+from search.errors import StoppedError
 from search.plan.plan import Plan
 from search.record.records import State, TrialRecord, ranked
 from search.record.trial_names import trial_name
@@ -140,11 +140,11 @@ def full_disk_in_words(folder: Path) -> Iterator[None]:
     """Turn what a full disk makes of study, tracking or Tune into one sentence.
 
     Raises:
-        HaltError: if the disk is full.
+        StoppedError: if the disk is full.
     """
     try:
         yield
     except (OSError, SQLAlchemyError, StorageInternalError, MlflowException, TuneError, RayError) as error:
         if not is_full(error):
             raise
-        raise HaltError(no_room(folder)) from None
+        raise StoppedError(no_room(folder)) from None

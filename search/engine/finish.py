@@ -10,7 +10,7 @@ from torch.nn import functional
 from search.engine.trial_runs import TrialRuns
 from search.plan.plan import Plan
 from search.record.records import Outcome, State, TestScore, count_states
-from search.redirect_output import to_file
+from search.redirect_output import output_to_file
 from search.storage.outbox import count_waiting
 from search.storage.sweep_folder import Place, with_waiting
 from search.study.ledger import Ledger
@@ -118,7 +118,7 @@ def deliver_rest(outcome: Outcome, plan: Plan, place: Place) -> Outcome:
         if waiting:
             raise
         return outcome
-    with to_file(place.log, private=plan.settings.has_secret):
+    with output_to_file(place.log, private=plan.settings.has_secret):
         ledger = Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0))
         with open_tracker(plan, place, ledger) as tracker:
             TrialRuns(plan, ledger, tracker).reconcile()

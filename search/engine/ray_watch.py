@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from search.cluster.ray_internals import sockets
 from search.engine.halt import Halt
-from search.errors import HaltError
+from search.errors import StoppedError
 
 CHECK_SECONDS = 1.0
 HEAD_SECONDS = 20.0
@@ -30,7 +30,7 @@ def death_in_words(halt: Halt, head_seconds: float, resume: str) -> Iterator[Non
         resume: the command that goes on with the sweep.
 
     Raises:
-        HaltError: if Ray has died and nobody else has dealt with the interrupt.
+        StoppedError: if Ray has died and nobody else has dealt with the interrupt.
     """
     try:
         with _watching(head_seconds, lambda reason: halt.ask(reason, at_once=True)), broken_off_in_words(resume):
@@ -38,7 +38,7 @@ def death_in_words(halt: Halt, head_seconds: float, resume: str) -> Iterator[Non
     except KeyboardInterrupt:
         if halt.problem is None:
             raise
-        raise HaltError(f"{halt.problem}, then `{resume}`") from None
+        raise StoppedError(f"{halt.problem}, then `{resume}`") from None
 
 
 @contextmanager
@@ -48,14 +48,14 @@ def broken_off_in_words(resume: str) -> Iterator[None]:
     Later calls end the process: Ray's own code does that when it has found nobody for a minute.
 
     Raises:
-        HaltError: if Ray is no longer there.
+        StoppedError: if Ray is no longer there.
     """
     try:
         yield
     except OSError as error:
         if str(error) not in BROKEN_OFF:
             raise
-        raise HaltError(f"the connection to Ray broke off ({error}); once it is there again: `{resume}`") from None
+        raise StoppedError(f"the connection to Ray broke off ({error}); once it is there again: `{resume}`") from None
 
 
 @contextmanager

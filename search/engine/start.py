@@ -11,9 +11,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.errors import HaltError, PlanError
-from search.plan.changes import changed_data, check_older, why_taken
-from search.plan.data_use import DataUse, from_text, to_text
+from search.errors import PlanError, StoppedError
+from search.plan.changes import changed_data, load_older_facts, name_taken_problems
+from search.plan.data_use import DataUse, from_stored, to_stored
 from search.plan.plan import Plan, load_sweep
 from search.preflight.rehearsal_process import RehearsalProcess
 from search.record.records import Outcome
@@ -43,41 +43,41 @@ def start_sweep(
     Raises:
         PlanError: if the data have mistakes or a sweep of the name exists.
         ConfigError: with every reason for which the preflight lets it not begin.
-        HaltError: if the disk is full.
+        StoppedError: if the disk is full.
     """
     place = Place(storage, plan.settings.name)
     if os.path.lexists(place.folder) and not remove_empty(place):  # a broken link is in the way too
-        raise PlanError(why_taken(place, plan))
+        raise PlanError(name_taken_problems(place, plan))
     check_storage(storage)
     if plan.settings.start_from:
-        check_older(plan, storage)
+        load_older_facts(plan, storage)
     with rehearsal() if rehearsal else nullcontext() as process:
         return _begin(plan, place, address, process)
 
 
 def _begin(plan: Plan, place: Place, address: str | None, process: RehearsalProcess | None) -> Outcome:
     from search.plan.data import check_data
-    from search.propose.start_from import take_over
+    from search.propose.start_from import load_earlier_trials
     from search.study.foundations import foundations
 
     storage = place.storage
     prepared = check_data(plan, storage)
     if plan.settings.start_from:
-        take_over(plan, storage, prepared)  # only to be told now if that cannot be
+        load_earlier_trials(plan, storage, prepared)  # only to be told now if that cannot be
     facts: Facts = {
         **plan.to_mapping(),
         "id": uuid.uuid4().hex,
         "storage": str(storage.absolute()),
-        "data": to_text(prepared),
+        "data": to_stored(prepared),
         "foundations": foundations(plan, storage, prepared),
     }
     try:
         lock = make_folder(place, facts)
     except FileExistsError:  # another one was quicker
-        raise PlanError(why_taken(place, plan)) from None
+        raise PlanError(name_taken_problems(place, plan)) from None
     try:
         return _run(plan, place, prepared, address, process)
-    except HaltError:  # says how to go on
+    except StoppedError:  # says how to go on
         raise
     except BaseException:
         # What could not begin leaves nothing behind, so that its name is free for the next try.
@@ -119,7 +119,7 @@ def _resume(place: Place, address: str | None, overrides: Mapping[str, str] | No
 
     prepared, facts = check_data(plan, storage), load_facts(place)
     stands_on = foundations(plan, storage, prepared)
-    problems = changed_data(from_text(facts["data"]), prepared)
+    problems = changed_data(from_stored(facts["data"]), prepared)
     if "foundations" in facts:  # or a version began it that did not look at encoders
         problems = changed(facts["foundations"], stands_on)
     if problems:

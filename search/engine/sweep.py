@@ -17,15 +17,15 @@ from search.engine.ray_watch import HEAD_SECONDS, death_in_words
 from search.engine.session import run_session
 from search.engine.trial_runs import TrialRuns
 from search.engine.tuner import Parts
-from search.errors import HaltError
-from search.plan.data import data_check
+from search.errors import StoppedError
+from search.plan.data import summarise_data
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan
 from search.preflight import preflight
 from search.preflight.rehearsal_process import RehearsalProcess
-from search.propose.start_from import take_over
+from search.propose.start_from import load_earlier_trials
 from search.record.records import Outcome, State
-from search.redirect_output import to_file
+from search.redirect_output import output_to_file
 from search.storage.sqlite_lock import locked_study_in_words
 from search.storage.sweep_folder import Place, change_facts
 from search.study.foundations import note_versions
@@ -51,7 +51,7 @@ def run_sweep(
     with (
         full_disk_in_words(place.storage),
         locked_study_in_words(place.study, resume),
-        to_file(place.log, private=plan.settings.has_secret) as console,
+        output_to_file(place.log, private=plan.settings.has_secret) as console,
         ExitStack() as closing,
     ):
         ledger = _open_ledger(plan, place, prepared)
@@ -83,14 +83,14 @@ def _open_ledger(plan: Plan, place: Place, prepared: Mapping[DataUse, Prepared])
     """The study, with what an older sweep has found and the versions of this session."""
     ledger = Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0))
     if plan.settings.start_from and ledger.noted(START_FROM) is None:
-        ledger.note(START_FROM, take_over(plan, place.storage, prepared))
+        ledger.note(START_FROM, load_earlier_trials(plan, place.storage, prepared))
     note_versions(ledger)
     return ledger
 
 
 def _say_findings(prepared: Mapping[DataUse, Prepared], console: Console) -> None:
     """Print what is worth knowing of the data."""
-    for said in data_check(prepared).sentences[1:]:
+    for said in summarise_data(prepared).sentences[1:]:
         console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -127,6 +127,6 @@ def _end(parts: Parts, tracker: Tracker, phases: Phases) -> Outcome:
 def _raise_unless_good(outcome: Outcome, halt: Halt, place: Place) -> None:
     """Raise the reason for which the sweep has not come to its end; Ctrl-C is none."""
     if halt.problem:
-        raise HaltError(f"{halt.problem}, then `{place.command('resume')}`")
+        raise StoppedError(f"{halt.problem}, then `{place.command('resume')}`")
     if not halt.wanted and not outcome.complete:
-        raise HaltError(ALL_LOST.format(logs=place.ray_logs, extend=place.command("extend", "--trials", "1")))
+        raise StoppedError(ALL_LOST.format(logs=place.ray_logs, extend=place.command("extend", "--trials", "1")))

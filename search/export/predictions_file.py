@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from search.streams import as_utf8
+from search.streams import use_utf8
 from trainable.errors import ConfigError
 from trainable.store.files import write_file
 
@@ -54,7 +54,7 @@ def write_labelled(labelled: Labelled, output: Path | None) -> None:
         ConfigError: if the file cannot be written.
     """
     if output is None:
-        as_utf8(sys.stdout)
+        use_utf8(sys.stdout)
         _write_csv(sys.stdout, labelled)
         return
 

@@ -18,7 +18,7 @@ Difference = tuple[Any, Any]
 """A setting there and here; `...` where it is not set."""
 
 
-def why_taken(place: Place, plan: Plan) -> list[str]:
+def name_taken_problems(place: Place, plan: Plan) -> list[str]:
     """What to tell somebody who runs an experiment under the name of a sweep that exists."""
     another = "take another name (--set sweep.name=...), or remove the folder"
     if driver := driver_of(place.folder):
@@ -39,7 +39,7 @@ def why_taken(place: Place, plan: Plan) -> list[str]:
     return [f"sweep.name: {place.folder} holds another experiment; {way_out}; it differs in", *listed]
 
 
-def check_older(plan: Plan, storage: Path) -> Facts:
+def load_older_facts(plan: Plan, storage: Path) -> Facts:
     """The plan, as it lies on disk, of the sweep that `sweep.start_from` names.
 
     Raises:

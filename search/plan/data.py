@@ -8,7 +8,7 @@ from pathlib import Path
 from search.check import Check
 from search.errors import PlanError
 from search.plan.data_use import DataUse
-from search.plan.plan import Plan, collect, encoder_problems
+from search.plan.plan import Plan, collect_problems, encoder_problems
 from spaces import SpaceError
 from trainable.data.read_splits import read_splits
 from trainable.inputs.prepare import Prepared, stage_data
@@ -31,11 +31,11 @@ def check_data(plan: Plan, storage: Path) -> dict[DataUse, Prepared]:
         PlanError: naming every mistake in the data.
     """
     workspace = plan.workspace(storage)
-    uses = list(uses_of(plan))
+    uses = list(stage_uses(plan))
     problems = [*encoder_problems(plan), *_data_problems(uses, workspace.roots)]
     prepared: dict[DataUse, Prepared] = {}
     for name, stage, config in uses if not problems else ():
-        made = collect(problems, partial(stage_data, config, stage, workspace))
+        made = collect_problems(problems, partial(stage_data, config, stage, workspace))
         if made is not None:
             prepared[DataUse(name, made.name, made.fingerprint)] = made
     if problems:
@@ -50,7 +50,7 @@ def _data_problems(uses: list[Use], roots: tuple[Path, ...]) -> list[str]:
         dataset = config.dataset_of(stage)
         key = dataset.model_dump_json()
         if key not in rows:
-            splits = collect(problems, partial(read_splits, dataset, roots))
+            splits = collect_problems(problems, partial(read_splits, dataset, roots))
             rows[key] = len(splits.train) if splits else 0
         if rows[key] and stage.train_rows and stage.train_rows > rows[key]:
             problems.append(
@@ -59,7 +59,7 @@ def _data_problems(uses: list[Use], roots: tuple[Path, ...]) -> list[str]:
     return problems
 
 
-def uses_of(plan: Plan) -> Iterator[Use]:
+def stage_uses(plan: Plan) -> Iterator[Use]:
     """Stages that together name every encoder, data set and number of rows on offer."""
     corners = [{name: value} for name, value in plan.space.corners()]
     data = [c for c in corners for name in c if name in ("encoder", "source.enabled") or name.endswith(".dataset")]
@@ -74,7 +74,7 @@ def uses_of(plan: Plan) -> Iterator[Use]:
                 yield name, stage, config
 
 
-def data_check(prepared: Mapping[DataUse, Prepared]) -> Check:
+def summarise_data(prepared: Mapping[DataUse, Prepared]) -> Check:
     """The data that were prepared as a line of the checklist; notes and warnings name the data set."""
     rows = [f"{use.stage} {use.name} ({len(made.splits['train'].labels)})" for use, made in prepared.items()]
     notes = [f"{made.name}: {said}" for made in prepared.values() for said in (*made.warnings, *made.notes)]

@@ -15,12 +15,12 @@ class DataUse(NamedTuple):
     """SHA-256 (hex) over data and tokenizer."""
 
 
-def to_text(uses: Iterable[DataUse]) -> dict[str, str]:
+def to_stored(uses: Iterable[DataUse]) -> dict[str, str]:
     """As a sweep's plan keeps them: stage, name and the fingerprint's first digits, and the whole fingerprint."""
     return {f"{use.stage} {use.name} {use.fingerprint[:8]}": use.fingerprint for use in uses}
 
 
-def from_text(stored: Mapping[str, str]) -> list[DataUse]:
-    """Read what `to_text` wrote."""
+def from_stored(stored: Mapping[str, str]) -> list[DataUse]:
+    """Read what `to_stored` wrote."""
     parts = [(key.rpartition(" ")[0].partition(" "), fingerprint) for key, fingerprint in stored.items()]
     return [DataUse(stage, name, fingerprint) for (stage, _, name), fingerprint in parts]

@@ -101,7 +101,7 @@ def load_plan(file: Path, overrides: Mapping[str, str] | None = None) -> Plan:
     return build_plan(_override(blocks, overrides or {}), (file.parent.resolve(), Path.cwd()), str(file))
 
 
-def plan_of(blocks: Nested, overrides: Mapping[str, str] | None = None) -> Plan:
+def plan_from_blocks(blocks: Nested, overrides: Mapping[str, str] | None = None) -> Plan:
     """Check an experiment that is given as values; relative data files are looked up in the working folder.
 
     Args:
@@ -159,7 +159,7 @@ def encoder_problems(plan: Plan) -> list[str]:
     return list(joint_problems(Blocks(plan.settings, trial, plan.space, plan.space.names, plan.roots), checked_limits))
 
 
-def collect(problems: list[str], make: Callable[[], T]) -> T | None:
+def collect_problems(problems: list[str], make: Callable[[], T]) -> T | None:
     """What `make` makes, or None with its mistakes added to the list."""
     try:
         return make()

@@ -10,10 +10,10 @@ from search.check import Check
 from search.cluster import connection
 from search.cluster.room import capacity_for
 from search.errors import PlanError
-from search.plan.data import check_data, data_check
+from search.plan.data import check_data, summarise_data
 from search.plan.plan import Plan
 from search.preflight.preflight import Preflight, tracking_check
-from search.redirect_output import to_file
+from search.redirect_output import output_to_file
 from search.storage.sweep_folder import check_storage
 from trainable.errors import ConfigError
 
@@ -31,9 +31,9 @@ def examine(plan: Plan, storage: Path, address: str | None = None) -> list[Check
     found: list[Check] = []
     try:
         check_storage(storage)
-        with to_file(Path(os.devnull)) as console:
+        with output_to_file(Path(os.devnull)) as console:
             prepared = check_data(plan, storage)
-            found.append(data_check(prepared))
+            found.append(summarise_data(prepared))
             found += _on_cluster(plan, storage, address, console)
     except (ConfigError, PlanError) as error:
         found.append(Check("data" if isinstance(error, PlanError) else "start", "error", error.problems))

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.plan.settings import SweepSettings
 from search.propose.first_points import first_points
-from search.propose.sampler_study import Knowledge, known_trial
+from search.propose.sampler_study import SamplerStudy, build_trial
 from search.propose.samplers import BLOCKS, build_sampler
 from spaces import Point, Scalar, Space, SpaceError
 
@@ -35,7 +35,7 @@ class Proposer:
     def __init__(self, settings: SweepSettings, space: Space, older: Sequence[FrozenTrial] = ()) -> None:
         self._settings, self._space = settings, space
         self._first = first_points(settings, space)
-        self._knowledge = Knowledge(settings.direction, older, BLOCKS.get(settings.sampler, 0))
+        self._knowledge = SamplerStudy(settings.direction, older, BLOCKS.get(settings.sampler, 0))
         self._known = len(older)
         self._sequence: BaseSampler | None = None
         self._tried: set[Key] = set()
@@ -100,7 +100,7 @@ class Proposer:
 
 def running_trial(space: Space, params: Mapping[str, Scalar], notes: Mapping[str, Any] | None = None) -> FrozenTrial:
     """A trial that begins with these values of names of the space; `notes` are its sampler's."""
-    return known_trial(space, params, TrialState.RUNNING, system_attrs=notes)
+    return build_trial(space, params, TrialState.RUNNING, system_attrs=notes)
 
 
 def _key(params: Mapping[str, Any]) -> Key:

@@ -15,7 +15,7 @@ from spaces import Point, Space
 from trainable.tasks.metrics import Direction
 
 
-class Knowledge:
+class SamplerStudy:
     """Ended trials of an older sweep, then those of this search, of all of which a sampler sees a bounded number.
 
     Args:
@@ -27,7 +27,7 @@ class Knowledge:
 
     def __init__(self, direction: Direction, older: Sequence[FrozenTrial], block: int) -> None:
         self._direction, self._block = direction, block
-        self._older = condensed(older, direction, block) if block else list(older)
+        self._older = best_and_latest(older, direction, block) if block else list(older)
         self._study: optuna.Study | None = None
         self._condensed_to = 0  # trials of this search, from the first one on, that are condensed
         self._followed = 0  # trials of this search that have been taken in
@@ -39,7 +39,7 @@ class Knowledge:
         if self._study is None or cut != self._condensed_to:
             self._study = optuna.create_study(direction="maximize" if self._direction == "max" else "minimize")
             earlier = [*self._older, *searched[:cut]]
-            self._study.add_trials(condensed(earlier, self._direction, self._block) if cut else earlier)
+            self._study.add_trials(best_and_latest(earlier, self._direction, self._block) if cut else earlier)
             self._condensed_to = self._followed = cut
             self._running = {}
         for place in [place for place in self._running if searched[place].state.is_finished()]:
@@ -81,7 +81,7 @@ class Knowledge:
         return {name: note for name, note in notes.items() if name != "fixed_params"}
 
 
-def condensed(trials: Sequence[FrozenTrial], direction: Direction, most: int) -> list[FrozenTrial]:
+def best_and_latest(trials: Sequence[FrozenTrial], direction: Direction, most: int) -> list[FrozenTrial]:
     """At most so many trials, in their order: half of them the best, half the latest of the others."""
     if len(trials) <= most:
         return list(trials)
@@ -91,7 +91,7 @@ def condensed(trials: Sequence[FrozenTrial], direction: Direction, most: int) ->
     return [trial for trial in trials if id(trial) in kept]
 
 
-def known_trial(
+def build_trial(
     space: Space,
     params: Mapping[str, Any],
     state: TrialState,
@@ -133,7 +133,7 @@ def trial_to_json(trial: FrozenTrial) -> StoredTrial:
 def trial_from_json(space: Space, data: StoredTrial) -> FrozenTrial:
     """The trial that `trial_to_json` wrote, as one of this space."""
     steps = {int(step): value for step, value in data["steps"].items()}
-    return known_trial(space, data["params"], TrialState[data["state"]], data["value"], steps)
+    return build_trial(space, data["params"], TrialState[data["state"]], data["value"], steps)
 
 
 def _ranked(trials: Sequence[FrozenTrial], direction: Direction) -> list[FrozenTrial]:

@@ -18,7 +18,7 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
 }
 
 BLOCKS = {"tpe": 1000, "gp": 100, "cmaes": 1000}
-"""Samplers that learn from trials, and the block in which they forget (see `Knowledge`): so that a suggestion
+"""Samplers that learn from trials, and the block in which they forget (see `SamplerStudy`): so that a suggestion
 takes at most about 0.1 s, or some seconds for `gp`."""
 
 

@@ -8,10 +8,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import PlanError
-from search.plan.changes import Difference, check_older, describe, flat
-from search.plan.data_use import DataUse, from_text
+from search.plan.changes import Difference, describe, flat, load_older_facts
+from search.plan.data_use import DataUse, from_stored
 from search.plan.plan import Plan
-from search.propose.sampler_study import StoredTrial, condensed, known_trial, trial_to_json
+from search.propose.sampler_study import StoredTrial, best_and_latest, build_trial, trial_to_json
 from search.storage.sqlite_lock import check_free
 from search.storage.store_uri import sqlite_uri
 from search.storage.sweep_folder import Place
@@ -25,7 +25,7 @@ MOST = 1000
 _LISTED = 8  # differences that the note names
 
 
-class TakenOver(TypedDict):
+class EarlierTrials(TypedDict):
     """What a sweep's sampler knew beforehand, as the study notes it."""
 
     note: str
@@ -33,7 +33,7 @@ class TakenOver(TypedDict):
     trials: list[StoredTrial]
 
 
-def take_over(plan: Plan, storage: Path, data: Iterable[DataUse]) -> TakenOver:
+def load_earlier_trials(plan: Plan, storage: Path, data: Iterable[DataUse]) -> EarlierTrials:
     """Trials of the sweep that `sweep.start_from` names, for the sampler alone, and a note of where they are from.
 
     A trial agrees if its settings are a point of this sweep's space, and if what only the older sweep searched has
@@ -47,16 +47,16 @@ def take_over(plan: Plan, storage: Path, data: Iterable[DataUse]) -> TakenOver:
     Raises:
         PlanError: if there is no such sweep, if it searched for another metric, or if no trial agrees.
     """
-    facts, name = check_older(plan, storage), str(plan.settings.start_from)
+    facts, name = load_older_facts(plan, storage), str(plan.settings.start_from)
     ended = _ended(Place(storage, name))
     differing: dict[str, Difference] = {}
     agreeing = [trial for old in ended if (trial := _agreeing(plan, facts["trial"], old, differing))]
     if not agreeing:
         what = f"none of the {len(ended)} trials that ended in {name} is a point of this space with what is fixed here"
         raise PlanError([f"sweep.start_from: {what}; leave it out, or widen the space"])
-    trials = condensed(agreeing, plan.settings.direction, MOST)
+    trials = best_and_latest(agreeing, plan.settings.direction, MOST)
     note = f"the sampler knew {len(trials)} of the {len(ended)} trials that ended in {name} before the first one here"
-    sentences = [*(describe(*item) for item in differing.items()), *_other_data(from_text(facts["data"]), data)]
+    sentences = [*(describe(*item) for item in differing.items()), *_other_data(from_stored(facts["data"]), data)]
     if sentences:
         more = [f"and {len(sentences) - _LISTED} more"] if len(sentences) > _LISTED else []
         note += f", where other things were fixed: {'; '.join(sentences[:_LISTED] + more)}"
@@ -87,7 +87,7 @@ def _agreeing(plan: Plan, base: Nested, old: FrozenTrial, differing: dict[str, D
     if plan.space.check(point) or any(name in old.params for name in others):
         return None
     differing |= {name: pair for name, pair in others.items() if name not in differing}
-    return known_trial(plan.space, point, old.state, old.value, old.intermediate_values)
+    return build_trial(plan.space, point, old.state, old.value, old.intermediate_values)
 
 
 def _point(plan: Plan, settings: Params) -> Point:

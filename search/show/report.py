@@ -14,7 +14,7 @@ from rich.text import Text
 from search.record.records import Outcome, TestScore, TrialRecord, ranked
 from search.show.view import counts_text, state_text
 from search.storage.sweep_folder import Place
-from search.wording import duration, format_score, format_settings, number, one_line
+from search.wording import format_duration, format_number, format_score, format_settings, last_line
 from trainable.data.message_text import quoted_if_unclear
 
 _UNBOUNDED = 10_000  # characters
@@ -23,14 +23,14 @@ _UNBOUNDED = 10_000  # characters
 def print_outcome(outcome: Outcome, console: Console) -> None:
     """Print the whole outcome: trials, winner, test score, comparison, notes, next commands."""
     _say(console, f"Sweep {outcome.name}", style="bold")
-    hours = f"{duration(outcome.seconds)}, {outcome.worker_hours:.2f} worker-hours"
+    hours = f"{format_duration(outcome.seconds)}, {outcome.worker_hours:.2f} worker-hours"
     console.print(Text.assemble(counts_text(outcome.trials), f"; {hours}"))
     console.print(_searched(outcome, console))
     if outcome.repeats:
         console.print(_repeated(outcome.repeats, outcome.metric))
     for record in outcome.trials:
         if record.error:
-            _say(console, f"{record.title} {record.state}: {one_line(record.error)}", style="red")
+            _say(console, f"{record.title} {record.state}: {last_line(record.error)}", style="red")
     _print_winner(outcome, console)
     if outcome.test:
         _print_test(outcome.test, outcome.metric, console)
@@ -80,7 +80,7 @@ def _searched_table(outcome: Outcome, in_columns: bool) -> Table:
         table.add_column(_stacked(name), justify="right" if in_columns else "left", vertical="bottom")
     for trial in trials:
         shown = {name: trial.params.get(name) for name in names}
-        cells = [number(value) for value in shown.values()] if in_columns else [format_settings(shown)]
+        cells = [format_number(value) for value in shown.values()] if in_columns else [format_settings(shown)]
         style = "bold" if trial.number == outcome.winner else None
         table.add_row(str(trial.number), *_standing(trial), *(Text(cell) for cell in cells), style=style)
     return table

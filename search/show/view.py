@@ -14,7 +14,7 @@ from rich.text import Text
 
 from search.record.records import State, TrialRecord, Used, best_so_far, count_states
 from search.record.trial_names import Key
-from search.wording import duration, format_score, format_settings, one_line
+from search.wording import format_duration, format_score, format_settings, last_line
 from trainable.tasks.metrics import Direction
 
 STYLES = {
@@ -75,9 +75,9 @@ class LiveView:
     def _ended(self, record: TrialRecord, records: Sequence[TrialRecord]) -> str:
         best = best_so_far(records, self._direction)
         mark = " (best so far)" if best and best.key == record.key else ""
-        what = one_line(record.error) if record.error else format_settings(record.params)
+        what = last_line(record.error) if record.error else format_settings(record.params)
         reached = f"{self._metric} {format_score(record.value)}{mark}"
-        return f"{record.title} {record.state}: {reached}, {duration(record.seconds)}; {what}"
+        return f"{record.title} {record.state}: {reached}, {format_duration(record.seconds)}; {what}"
 
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -90,7 +90,7 @@ class LiveView:
         facts.add_row("best so far", self._best(records))
         spent = f"{used.trials} trials, {used.minutes:.1f} min, {used.worker_hours:.2f} worker-hours"
         facts.add_row("used", f"{spent} of {self._budget}")
-        facts.add_row("time left", "unknown yet" if time_left is None else f"about {duration(time_left)}")
+        facts.add_row("time left", "unknown yet" if time_left is None else f"about {format_duration(time_left)}")
         facts.add_row("log", Text(self._log_file))
         title = Text(f"transfersweep: {self._name}")
         return Panel(Group(facts, Text(), self._recent(records)), title=title, box=box.ROUNDED)
@@ -112,7 +112,7 @@ class LiveView:
         table.add_column("done", justify="right", no_wrap=True)
         table.add_column("settings")  # the only one that may shrink
         for record in [*running, *reversed(others)][:_LAST]:
-            what = one_line(record.error) if record.error else format_settings(record.params)
+            what = last_line(record.error) if record.error else format_settings(record.params)
             cut = Text(what, no_wrap=True, overflow="ellipsis")
             state = state_text(record.state)
             table.add_row(

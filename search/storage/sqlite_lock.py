@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from search.errors import HaltError, PlanError
+from search.errors import PlanError, StoppedError
 from search.storage.store_uri import read_only
 
 T = TypeVar("T")
@@ -94,7 +94,7 @@ def locked_study_in_words(file: Path, resume: str) -> Iterator[None]:
     """Turn the error of a study, or of an outbox, that was locked too long into one sentence.
 
     Raises:
-        HaltError: if the error is of a locked file.
+        StoppedError: if the error is of a locked file.
     """
     try:
         yield
@@ -102,7 +102,7 @@ def locked_study_in_words(file: Path, resume: str) -> Iterator[None]:
         if not is_locked(error):
             raise
         name = error.filename if isinstance(error, OSError) else file  # the outbox names its own file
-        raise HaltError(
+        raise StoppedError(
             f"{name}: another process, such as a dashboard or a backup, has held it for "
             f"{LOCK_SECONDS / 60:.0f} minutes; nothing is lost: {_END_IT}, then `{resume}`"
         ) from None

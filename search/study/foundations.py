@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
-from search.plan.data import uses_of
+from search.plan.data import stage_uses
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan
 from search.provenance import versions
@@ -38,7 +38,7 @@ def foundations(plan: Plan, storage: Path, prepared: Mapping[DataUse, Prepared])
     names = {
         resolve_encoder(str(encoder), plan.roots): encoder for encoder in given
     }  # as the experiment has them, wherever it lies
-    for config, stage in {config.encoder: (config, stage) for _, stage, config in uses_of(plan)}.values():
+    for config, stage in {config.encoder: (config, stage) for _, stage, config in stage_uses(plan)}.values():
         name = names[config.encoder]
         found[f"tokenizer {name}"] = {stage_data(config, stage, plan.workspace(storage)).tokenizer_fingerprint}
         found[f"encoder {name}"] = {fingerprint(config.encoder)}

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from search.plan.settings import SweepSettings
 from search.propose.proposer import Proposer, running_trial
 from search.propose.sampler_study import trial_from_json
-from search.propose.start_from import TakenOver
+from search.propose.start_from import EarlierTrials
 from search.record.records import State, TrialRecord, in_sweep
 from search.record.trial_names import Key, Role
 from search.study.study_file import StudyFile
@@ -76,7 +76,7 @@ class Ledger:
 
     @cached_property
     def _proposer(self) -> Proposer:
-        known: TakenOver | None = self.noted(START_FROM)
+        known: EarlierTrials | None = self.noted(START_FROM)
         older = known["trials"] if known else []
         return Proposer(self.settings, self.space, [trial_from_json(self.space, trial) for trial in older])
 

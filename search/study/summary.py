@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from search.plan.plan import Plan
-from search.propose.start_from import TakenOver
+from search.propose.start_from import EarlierTrials
 from search.record.records import BudgetLimits, Outcome, TestScore
 from search.redaction import redact
 from search.storage.sweep_folder import Place
@@ -47,7 +47,7 @@ def summarise(
 def _notes(plan: Plan, storage: Path, ledger: Ledger, complete: bool) -> list[str]:
     """What a reader of the outcome should know beside it."""
     searched = sum(r.role == "search" for r in ledger.records)
-    known: TakenOver | None = ledger.noted(START_FROM)
+    known: EarlierTrials | None = ledger.noted(START_FROM)
     notes = [known["note"]] if known else []
     notes += version_notes(ledger)
     if not complete:

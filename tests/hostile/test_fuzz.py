@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from search.errors import PlanError, shown
+from search.errors import PlanError, format_problems
 from search.plan.plan import load_plan
 from spaces import shipped
 from trainable.data.read_splits import read_splits_and_problems
@@ -32,7 +32,7 @@ def tried(file: Path, content: bytes) -> None:
         load_plan(file)
     except PlanError as error:
         assert error.problems
-        assert all(line.isprintable() and line.strip() for line in shown(error.problems).splitlines())
+        assert all(line.isprintable() and line.strip() for line in format_problems(error.problems).splitlines())
 
 
 @quick

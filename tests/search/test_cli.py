@@ -13,7 +13,7 @@ from yaml_text import dump_yaml
 
 from search.__main__ import app
 from search.plan.data import check_data
-from search.plan.data_use import to_text
+from search.plan.data_use import to_stored
 from search.plan.plan import load_plan
 from search.storage.sweep_folder import Place
 from search.study.study_file import StudyFile
@@ -217,7 +217,7 @@ def test_data_that_changed_are_named_when_a_sweep_goes_on(
     (tmp_path / "mine.csv").write_text(HEAD + ROWS)
     blocks["trial"]["target"]["dataset"] = {"csv": "mine.csv"}
     plan, place = load_plan(experiment()), Place(tmp_path / "runs", "tiny")
-    prints = to_text(check_data(plan, place.storage))
+    prints = to_stored(check_data(plan, place.storage))
     place.folder.mkdir(parents=True)
     place.plan.write_text(json.dumps(plan.to_mapping() | {"id": "0", "data": prints}))
     (tmp_path / "mine.csv").write_text(HEAD + ROWS + "one more,good\n")

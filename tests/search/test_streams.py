@@ -11,7 +11,7 @@ import pytest
 
 from search.__main__ import app
 from search.storage.sweep_folder import Place
-from search.streams import make_printable
+from search.streams import allow_any_character
 
 TABLE = "text,label\n" + "".join(f"größe → 好 {i} 🎬,{'très bon' if i % 2 else '不好'}\n" for i in range(40))
 ENCODINGS = ("ascii", "latin-1", "cp1252", "utf-8")
@@ -39,7 +39,7 @@ def command(encoding: str, monkeypatch: pytest.MonkeyPatch) -> Command:
         streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]
         monkeypatch.setattr(sys, "stdout", streams[0])
         monkeypatch.setattr(sys, "stderr", streams[1])
-        make_printable()
+        allow_any_character()
         code = 0
         try:
             app([str(argument) for argument in arguments])
@@ -87,7 +87,7 @@ def test_predicted_rows_go_out_as_utf8(command: Command, table: Path, swept: Pla
 def test_bytes_of_a_name_that_are_no_text_go_out_as_they_are(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", stream)
-    make_printable()
+    allow_any_character()
     print(os.fsdecode(b"a\xff.csv"), flush=True)
     assert stream.buffer.getvalue() == b"a\xff.csv\n"
 
@@ -104,9 +104,9 @@ def test_the_command_line_prints_in_the_c_locale(table: Path, tiny_bert: str) ->
 
 def test_the_live_view_keeps_to_the_console(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from search.redirect_output import to_file\n"
+        "import sys; from pathlib import Path; from search.redirect_output import output_to_file\n"
         "from search.streams import *\n"
-        "make_printable()\nwith to_file(Path(sys.argv[1])) as console: console.print('größe 好 █'); print('🎬')"
+        "allow_any_character()\nwith output_to_file(Path(sys.argv[1])) as console: console.print('größe 好 █'); print('🎬')"
     )
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-c", code, str(tmp_path / "log")]

@@ -11,7 +11,7 @@ import pytest
 from optuna.exceptions import StorageInternalError
 
 from search.engine.disk import expendable, full_disk_in_words, is_full
-from search.errors import HaltError
+from search.errors import StoppedError
 from search.plan.plan import Plan, build_plan
 from search.record.records import State, TrialRecord
 from search.record.trial_names import Role, key_of, trial_name
@@ -66,7 +66,7 @@ def test_a_full_database_is_a_full_disk(tiny_disk: Path) -> None:
                 database.commit()
     assert is_full(caught.value)
     words = r"disk: the disk is full or nearly so, \d+ MB are free"
-    with pytest.raises(HaltError, match=words), full_disk_in_words(tiny_disk):
+    with pytest.raises(StoppedError, match=words), full_disk_in_words(tiny_disk):
         raise StorageInternalError("cannot commit") from caught.value
 
 

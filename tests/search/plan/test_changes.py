@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from search.plan.changes import changed_data, differences, why_taken
+from search.plan.changes import changed_data, differences, name_taken_problems
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan, build_plan
-from search.redirect_output import to_file
+from search.redirect_output import output_to_file
 from search.storage.sweep_folder import Place, change_facts, load_facts, make_folder
 
 
@@ -27,7 +27,7 @@ def place(blocks: dict[str, Any], tmp_path: Path) -> Place:
 
 
 def test_the_same_experiment_is_to_be_resumed(blocks: dict[str, Any], place: Place) -> None:
-    (told,) = why_taken(place, plan_of(blocks))
+    (told,) = name_taken_problems(place, plan_of(blocks))
     assert told.startswith(f"sweep.name: {place.folder} holds this very experiment; ")
     for command in ("resume tiny", "extend tiny --trials 20", "show tiny"):
         assert f"`transfersweep {command} --storage {place.storage}`" in told
@@ -37,7 +37,7 @@ def test_the_default_storage_needs_no_naming(
     blocks: dict[str, Any], place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(place.storage.parent)
-    assert "`transfersweep resume tiny`" in why_taken(Place(Path("runs"), "tiny"), plan_of(blocks))[0]
+    assert "`transfersweep resume tiny`" in name_taken_problems(Place(Path("runs"), "tiny"), plan_of(blocks))[0]
 
 
 def test_every_difference_is_named_with_both_values(blocks: dict[str, Any], place: Place) -> None:
@@ -47,7 +47,7 @@ def test_every_difference_is_named_with_both_values(blocks: dict[str, Any], plac
     changed["space"]["target.epochs"] = {"int": [1, 4]}
     del changed["space"]["target.learning_rate"]
     del changed["sweep"]["start_with"]
-    head, *told = why_taken(place, plan_of(changed, trials=5))
+    head, *told = name_taken_problems(place, plan_of(changed, trials=5))
     assert "holds another experiment" in head
     assert "resume" not in head
     assert "--set sweep.name=..." in head
@@ -64,13 +64,13 @@ def test_every_difference_is_named_with_both_values(blocks: dict[str, Any], plac
 
 
 def test_what_can_change_in_place_is_shown_as_a_command(blocks: dict[str, Any], place: Place) -> None:
-    head, *told = why_taken(place, plan_of(blocks, trials=5, minutes=1.5))
+    head, *told = name_taken_problems(place, plan_of(blocks, trials=5, minutes=1.5))
     assert "transfersweep resume tiny --set sweep.trials=5 --set sweep.minutes=1.5 --storage" in head
     assert told == ["sweep.trials: 3 there, 5 here", "sweep.minutes: null there, 1.5 here"]
 
 
 def test_passwords_are_not_shown(blocks: dict[str, Any], place: Place) -> None:
-    told = "\n".join(why_taken(place, plan_of(blocks, tracking_uri="https://me:secret@example.org")))
+    told = "\n".join(name_taken_problems(place, plan_of(blocks, tracking_uri="https://me:secret@example.org")))
     assert "sweep.tracking_uri: null there, " in told
     assert "example.org" in told
     assert "secret" not in told
@@ -92,7 +92,7 @@ def test_a_plan_with_a_password_is_its_owners_alone(
         change_facts(place, plan_of(blocks, tracking_uri=uri, trials=9).to_mapping())
         assert load_facts(place)["sweep"]["trials"] == 9
         assert place.plan.stat().st_mode & 0o777 == mode
-        with to_file(place.log, plan_of(blocks, tracking_uri=uri).settings.has_secret):
+        with output_to_file(place.log, plan_of(blocks, tracking_uri=uri).settings.has_secret):
             pass
         assert place.log.stat().st_mode & 0o777 == mode
     finally:
@@ -109,7 +109,7 @@ def test_a_setting_newer_than_the_sweep_stands_at_its_default(blocks: dict[str, 
 def test_a_folder_that_is_no_sweep(blocks: dict[str, Any], tmp_path: Path) -> None:
     place = Place(tmp_path, "tiny")
     place.folder.mkdir()
-    assert "exists and holds no sweep" in why_taken(place, plan_of(blocks))[0]
+    assert "exists and holds no sweep" in name_taken_problems(place, plan_of(blocks))[0]
 
 
 def test_changed_data_are_named() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from search.engine.budget import Budget
 from search.errors import PlanError
-from search.plan.data_use import DataUse, to_text
+from search.plan.data_use import DataUse, to_stored
 from search.plan.plan import Plan, build_plan
-from search.propose.start_from import take_over
+from search.propose.start_from import load_earlier_trials
 from search.record.records import State
 from search.storage.sweep_folder import Place, make_folder
 from search.study.ledger import START_FROM, Ledger
@@ -48,7 +48,7 @@ def make(blocks: dict[str, Any], storage: Path) -> Make:
         changed["trial"]["target"] |= target or {}
         changed["space"] = {"target.learning_rate": RATE} if space is None else space
         plan, place = build_plan(changed, (Path(),), name), Place(storage, name)
-        make_folder(place, plan.to_mapping() | {"id": name, "data": to_text(DATA)})
+        make_folder(place, plan.to_mapping() | {"id": name, "data": to_stored(DATA)})
         ledger = Ledger(place.study, plan.settings, plan.space, 0)
         for _ in range(trials):
             record = ledger.begin()
@@ -62,12 +62,12 @@ def make(blocks: dict[str, Any], storage: Path) -> Make:
 
 
 def taken(plan: Plan, storage: Path) -> list[dict[str, Any]]:
-    return [trial["params"] for trial in take_over(plan, storage, DATA)["trials"]]
+    return [trial["params"] for trial in load_earlier_trials(plan, storage, DATA)["trials"]]
 
 
 def refused(plan: Plan, storage: Path) -> str:
     with pytest.raises(PlanError) as caught:
-        take_over(plan, storage, DATA)
+        load_earlier_trials(plan, storage, DATA)
     assert str(caught.value).startswith("sweep.start_from: ")
     return str(caught.value)
 
@@ -77,7 +77,7 @@ def test_the_sampler_is_informed_and_nothing_else(make: Make, storage: Path) -> 
     make("old", trials=25, sampler="random")
     alone, blank = make("alone")
     plan, ledger = make("new", start_from="old")
-    ledger.note(START_FROM, take_over(plan, storage, DATA))
+    ledger.note(START_FROM, load_earlier_trials(plan, storage, DATA))
     rates = [ledger.begin().params["target.learning_rate"] for _ in range(6)]
     uninformed = [blank.begin().params["target.learning_rate"] for _ in range(6)]
     assert sorted(rates)[2] > 4e-3 > sorted(uninformed)[2]
@@ -97,7 +97,7 @@ def test_what_an_older_sweep_drew_by_chance_is_not_drawn_again(make: Make, stora
     """Both have the same seed, and too few trials for more than chance."""
     _, old = make("old", trials=3)
     plan, new = make("new", start_from="old")
-    new.note(START_FROM, take_over(plan, storage, DATA))
+    new.note(START_FROM, load_earlier_trials(plan, storage, DATA))
     drawn = [new.begin().params["target.learning_rate"] for _ in range(4)]
     assert not set(drawn) & {record.params["target.learning_rate"] for record in old.records}
 
@@ -108,7 +108,7 @@ def test_a_session_more_changes_nothing(make: Make, storage: Path) -> None:
     plan, one = make("one", space, start_from="old")
     _, two = make("two", space, start_from="old")
     for ledger in (one, two):
-        ledger.note(START_FROM, take_over(plan, storage, DATA))
+        ledger.note(START_FROM, load_earlier_trials(plan, storage, DATA))
     expected = [one.begin().params for _ in range(4)]
     begun = [two.begin().params for _ in range(2)]
     again = Ledger(Place(storage, "two").study, two.settings, two.space, 0)
@@ -119,7 +119,7 @@ def test_a_wider_old_space_gives_what_lies_in_the_new_one(make: Make, storage: P
     _, old = make("old", {"target.epochs": {"int": [1, 6]}}, trials=6)
     plan, _ = make("new", {"target.epochs": {"int": [2, 4]}}, start_from="old")
     assert sorted(point["target.epochs"] for point in taken(plan, storage)) == [2, 3, 4]
-    assert "knew 3 of the 6 trials that ended in old" in take_over(plan, storage, DATA)["note"]
+    assert "knew 3 of the 6 trials that ended in old" in load_earlier_trials(plan, storage, DATA)["note"]
 
 
 def test_what_was_fixed_and_is_searched_now_has_the_value_it_had(make: Make, storage: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_source_that_was_always_off_is_a_choice_now(make: Make, storage: Path)
 def test_the_note_names_what_is_fixed_otherwise(make: Make, storage: Path, films_csv: Path) -> None:
     make("old", target={"epochs": 2, "dataset": {"csv": str(films_csv)}}, trials=2)
     plan, _ = make("new", target={"epochs": 4}, start_from="old")
-    note = take_over(plan, storage, [DataUse("source", "films", "other"), DATA[1]])["note"]
+    note = load_earlier_trials(plan, storage, [DataUse("source", "films", "other"), DATA[1]])["note"]
     assert "knew 2 of the 2 trials" in note
     assert "target.epochs: 2 there, 4 here" in note
     assert "target.dataset.csv: " in note
@@ -171,7 +171,7 @@ def test_only_search_trials_that_ended_with_a_value_are_taken(make: Make, storag
         old.end(record.number, state)
     old.begin()
     plan, _ = make("new", {"target.epochs": {"int": [1, 9]}}, start_from="old")
-    trials = take_over(plan, storage, DATA)["trials"]
+    trials = load_earlier_trials(plan, storage, DATA)["trials"]
     assert [trial["state"] for trial in trials] == ["COMPLETE", "COMPLETE", "PRUNED"]
     assert trials[2]["steps"] == {"25": 0.25}
 

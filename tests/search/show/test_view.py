@@ -5,7 +5,7 @@ from rich.console import Console
 
 from search.record.records import State, TrialRecord, Used
 from search.show.view import LiveView
-from search.wording import duration, format_settings, number, one_line
+from search.wording import format_duration, format_number, format_settings, last_line
 from trainable.tasks.metrics import Direction
 
 USED = Used(trials=3, minutes=4.25, worker_hours=0.14)
@@ -102,11 +102,11 @@ def test_before_the_first_report() -> None:
     [(0.24, "0.2 s"), (9.99, "10.0 s"), (42, "42 s"), (59.7, "1 min 0 s"), (3599.9, "1 h 0 min"), (7805, "2 h 10 min")],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_values_in_words() -> None:
-    assert [number(value) for value in (None, 3e-05, 0.123456, 16, True, "adamw")] == [
+    assert [format_number(value) for value in (None, 3e-05, 0.123456, 16, True, "adamw")] == [
         "-",
         "3e-05",
         "0.1235",
@@ -115,4 +115,4 @@ def test_values_in_words() -> None:
         "adamw",
     ]
     assert format_settings({}) == "no settings vary"
-    assert one_line("Traceback\n  File\nValueError: no\n\n") == "ValueError: no"
+    assert last_line("Traceback\n  File\nValueError: no\n\n") == "ValueError: no"

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from search.__main__ import app
 from search.engine import start
-from search.errors import HaltError, PlanError
+from search.errors import PlanError, StoppedError
 from search.plan.plan import Plan, build_plan
 from search.storage import driver_lock
 from search.storage.driver_lock import FILE, DriverLock, driver_of, driving
@@ -188,12 +188,12 @@ def test_a_start_that_was_killed_or_halted_leaves_no_name_taken(
 ) -> None:
     def halt(_: Plan, place: Place, *__: object) -> None:
         StudyFile(place.study, place.name, Direction.MAX)
-        raise HaltError("the disk is full; make room, then resume")
+        raise StoppedError("the disk is full; make room, then resume")
 
     monkeypatch.setattr(start, "_run", halt)
     place = Place(tmp_path / "runs", "tiny")
     for _ in range(2):
-        with pytest.raises(HaltError):
+        with pytest.raises(StoppedError):
             start.start_sweep(plan, place.storage)
         assert place.plan.exists()  # as it is to be resumed
     with closing(sqlite3.connect(place.study)) as study, study:
@@ -203,9 +203,9 @@ def test_a_start_that_was_killed_or_halted_leaves_no_name_taken(
 
 
 def test_what_is_not_ours_takes_a_name(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "_run", lambda *_: (_ for _ in ()).throw(HaltError("full")))
+    monkeypatch.setattr(start, "_run", lambda *_: (_ for _ in ()).throw(StoppedError("full")))
     place = Place(tmp_path / "runs", "tiny")
-    with pytest.raises(HaltError):
+    with pytest.raises(StoppedError):
         start.start_sweep(plan, place.storage)
     (place.folder / "notes.md").write_text("mine")
     with pytest.raises(PlanError, match="holds this very experiment"):

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.engine.disk import full_disk_in_words
-from search.errors import HaltError, PlanError
+from search.errors import PlanError, StoppedError
 from search.storage import sqlite_lock
 from search.storage.outbox import Outbox, count_waiting
 from search.storage.sqlite_lock import locked_study_in_words
@@ -112,7 +112,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(tiny_disk: Path) -> None:
     ballast = tiny_disk / "ballast"
     ballast.write_bytes(bytes(1_800_000))
     kept: list[str] = []
-    with pytest.raises(HaltError, match="the disk is full or nearly so"), full_disk_in_words(tiny_disk):
+    with pytest.raises(StoppedError, match="the disk is full or nearly so"), full_disk_in_words(tiny_disk):
         for number in range(100):
             outbox.append(str(number) * 10_000)
             kept.append(str(number) * 10_000)
@@ -177,7 +177,7 @@ def test_one_that_never_ends_is_named_at_last(file: Path, monkeypatch: pytest.Mo
     outbox = Outbox(file)
     outbox.append("1")
     in_words = locked_study_in_words(file.parent / "study.db", "transfersweep resume tiny")
-    with reader(file), pytest.raises(HaltError, match=r"outbox.db: another process"), in_words:
+    with reader(file), pytest.raises(StoppedError, match=r"outbox.db: another process"), in_words:
         outbox.append("2")
     assert everything(Outbox(file)) == ["1"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from search.engine.hang import STANDSTILL_SECONDS, HangWatch
-from search.errors import HaltError, PlanError
+from search.errors import PlanError, StoppedError
 from search.plan.plan import build_plan
 from search.record.records import State
 from search.storage import sqlite_lock
@@ -59,7 +59,7 @@ def test_at_last_it_is_one_sentence_and_nothing_is_lost(
     ledger.report(0, TrialReport("target", value=0.5, share=0.5))
     words = r"study.db: another process, .* nothing is lost: end that, .* then `transfersweep resume tiny`"
     in_words = locked_study_in_words(file, "transfersweep resume tiny")
-    with held(file), pytest.raises(HaltError, match=words), in_words:
+    with held(file), pytest.raises(StoppedError, match=words), in_words:
         ledger.end(0, State.FINISHED)
     again = Ledger(file, ledger.settings, ledger.space, 0)
     assert [(r.state, r.value) for r in again.records] == [(State.RUNNING, 0.5)]
