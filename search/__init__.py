@@ -1,19 +1,19 @@
-"""The sweep: joins spaces and trials, drives Ray Tune, records to MLflow, reports and exports."""
+"""The sweep: searches a space for the best trial with Ray Tune, records to MLflow, reports and exports."""
 
 import os
 
-import trainable  # noqa: F401  (it silences the Hub's libraries)
+import trainable  # noqa: F401  (it silences the libraries of the Hugging Face hub)
 
-# Read once by the libraries, when they are imported: so here, before any module of this package imports them.
+# The libraries read these variables once, when they are imported, so they must be set before any such import.
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # search/tracking/delivery.py tries again, and can be ended meanwhile
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # search/tracking/delivery.py retries, and can be stopped between two tries
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds; longer than a server waits for a locked SQLite file
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for the JSON of --json
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for the output of --json
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # trials without a GPU leave CUDA_VISIBLE_DEVICES alone
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and the study have it all
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # reports of the source stage carry no target score
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray leaves CUDA_VISIBLE_DEVICES alone for trials without a GPU
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and the study record everything
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # reports of the source stage have no target score
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # this package handles Ctrl-C itself
 }.items():
     os.environ.setdefault(_name, _value)

@@ -1,4 +1,4 @@
-"""What one check before a sweep has found."""
+"""The result of one check that is made before a sweep."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ class Check:
     name: str
     state: Literal["ok", "warning", "error"]
     sentences: tuple[str, ...]
-    """What was found; of an error, every mistake with the way out."""
+    """What the check found. For an error: every mistake, with what to do about it."""
 
     @classmethod
     def of(cls, name: str, fact: str, errors: Iterable[str] = (), warnings: Iterable[str] = ()) -> "Check":
-        """The mistakes where there are some, else the fact and what it leaves to say."""
+        """Return a check with the errors alone if there are any, otherwise with the fact and the warnings."""
         if errors := tuple(errors):
             return cls(name, "error", errors)
         warnings = tuple(warnings)

@@ -1,15 +1,15 @@
-"""What is wrong with an experiment, told before anything starts; what ends a sweep early; how mistakes are format_problems."""
+"""The errors that end a command with a message, and how a list of mistakes is printed."""
 
 from collections.abc import Sequence
 
 from search.redaction import redact
 
-MOST_PROBLEMS, LONGEST = 50, 1500
-"""Mistakes that are format_problems, and characters of each: a file may have thousands, and a name may be a megabyte."""
+MOST_PROBLEMS, MOST_CHARACTERS = 50, 1500
+"""Mistakes to print, and characters of each: a file may have thousands, and a name in it may have a megabyte."""
 
 
 class PlanError(ValueError):
-    """An experiment that cannot be run as it is written.
+    """An experiment that cannot run as it is written; raised before anything starts.
 
     Attributes:
         problems: every mistake found in any block, one sentence each, beginning with its path; without passwords.
@@ -21,18 +21,18 @@ class PlanError(ValueError):
 
 
 class StoppedError(RuntimeError):
-    """A sweep that had to end before its time, for a reason outside of it; it can be resumed."""
+    """A sweep that had to stop early for an outside reason, such as a full disk; it can be resumed."""
 
 
 def format_problems(problems: Sequence[str]) -> str:
-    """Mistakes as lines for a terminal, whatever names from foreign files stand in them."""
+    """Return mistakes as lines that are safe to print, even if they quote names from untrusted files."""
     lines = [_line(problem) for problem in problems[:MOST_PROBLEMS]]
     more = len(problems) - len(lines)
     return "\n".join([*lines, f"... and {more} more mistakes"] if more else lines)
 
 
 def _line(problem: str) -> str:
-    """One sentence without control characters, its middle left out where it is far too long."""
-    if len(problem) > LONGEST:
-        problem = f"{problem[: LONGEST * 2 // 3]} ... {problem[-LONGEST // 3 :]}"
+    """Return one sentence without control characters; the middle of a very long one is left out."""
+    if len(problem) > MOST_CHARACTERS:
+        problem = f"{problem[: MOST_CHARACTERS * 2 // 3]} ... {problem[-MOST_CHARACTERS // 3 :]}"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in problem)

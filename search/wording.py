@@ -1,4 +1,4 @@
-"""Values as people read them."""
+"""Formats numbers, scores, settings and durations for people."""
 
 from typing import Any
 
@@ -6,24 +6,24 @@ from trainable.settings.values import Params
 
 
 def format_number(value: Any) -> str:
-    """A setting or score in few characters: 4 significant digits, `-` for none."""
+    """Return a setting or score in few characters: 4 significant digits, `-` for None."""
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def format_score(value: float | None) -> str:
-    """A score with 4 decimals, so that a column of them lines up; `-` for none."""
+    """Return a score with 4 decimals, so that the scores of a column line up; `-` for None."""
     return "-" if value is None else f"{value:.4f}"
 
 
 def format_settings(params: Params) -> str:
-    """Settings as `name=value`, by their dotted names."""
+    """Return settings as `name=value`, with dotted names."""
     return " ".join(f"{name}={format_number(value)}" for name, value in params.items()) or "no settings vary"
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds in the unit that reads best: `42 s`, `3 min 5 s`, `2 h 10 min`."""
+    """Return seconds in the most readable units: `42 s`, `3 min 5 s`, `2 h 10 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
@@ -33,6 +33,6 @@ def format_duration(seconds: float) -> str:
 
 
 def last_line(text: str) -> str:
-    """The line of an error that says what went wrong: the last one that is not empty."""
+    """Return the last line of an error that is not empty: in a traceback, the one that says what went wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""

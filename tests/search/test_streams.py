@@ -106,7 +106,8 @@ def test_the_live_view_keeps_to_the_console(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from search.redirect_output import output_to_file\n"
         "from search.streams import *\n"
-        "allow_any_character()\nwith output_to_file(Path(sys.argv[1])) as console: console.print('größe 好 █'); print('🎬')"
+        "allow_any_character()\n"
+        "with output_to_file(Path(sys.argv[1])) as console: console.print('größe 好 █'); print('🎬')"
     )
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-c", code, str(tmp_path / "log")]
