@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from search.record.records import Outcome, State
-from search.storage.sweep_folder import Place, load_outcome
+from search.storage.sweep_folder import SweepFolder, load_outcome
 
 SAMPLES = ROOT / "spaces" / "samples"
 METRIC = "macro_f1"
@@ -132,8 +132,8 @@ def undisturbed(parts: Parts, file: Path, storage: Path) -> Found:
 def disturbed(parts: Parts, killer: Killer, file: Path, storage: Path, kills: int) -> Found:
     """The sweep while things die, resumed until it says that it is complete and MLflow has heard everything."""
     begin, drivers = time.monotonic(), 0
-    place = Place(storage, "sweep")
-    while not is_complete(place):
+    folder = SweepFolder(storage, "sweep")
+    while not is_complete(folder):
         parts.start_cluster()
         driver, drivers = drive(parts, file, storage), drivers + 1
         while driver.poll() is None:
@@ -151,8 +151,8 @@ def disturbed(parts: Parts, killer: Killer, file: Path, storage: Path, kills: in
     return found_of(parts, storage, drivers, time.monotonic() - begin)
 
 
-def is_complete(place: Place) -> bool:
-    outcome = load_outcome(place) if place.folder.exists() else None
+def is_complete(folder: SweepFolder) -> bool:
+    outcome = load_outcome(folder) if folder.path.exists() else None
     return outcome is not None and outcome.complete and not any("events wait" in note for note in outcome.notes)
 
 
@@ -172,7 +172,7 @@ def found_of(parts: Parts, storage: Path, drivers: int, seconds: float) -> Found
     from mlflow import MlflowClient
 
     parts.wait_for_mlflow()
-    outcome = load_outcome(Place(storage, "sweep"))
+    outcome = load_outcome(SweepFolder(storage, "sweep"))
     assert outcome is not None
     assert outcome.run_id is not None
     client = MlflowClient(parts.tracking_uri)

@@ -23,7 +23,7 @@ from hypothesis import settings
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
 if TYPE_CHECKING:
-    from search.storage.sweep_folder import Place
+    from search.storage.sweep_folder import SweepFolder
 
 # How long an example takes is the machine's affair.
 settings.register_profile("steady", deadline=None)
@@ -109,7 +109,7 @@ def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def make_sweep(storage: Path, trial: dict[str, Any]) -> "Place":
+def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
     """A finished sweep, made without Ray: trial 0 is trained and wins, trial 1 was stopped half-way."""
     # Only here: tests of the other packages start without Ray and Optuna.
     from search.engine.finish import test_score
@@ -117,7 +117,7 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "Place":
     from search.plan.data_use import to_stored
     from search.plan.plan import build_plan
     from search.record.records import State
-    from search.storage.sweep_folder import Place
+    from search.storage.sweep_folder import SweepFolder
     from search.study.ledger import Ledger
     from search.study.selection import trial_config
     from search.study.summary import summarise
@@ -127,13 +127,13 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "Place":
     points = [{"target.epochs": 2}, {"target.epochs": 1}]
     sweep = {"name": "tiny", "trials": 2, "finalists": 1, "confirm_seeds": 0, "start_with": points}
     blocks = {"sweep": sweep, "trial": trial, "space": {"target.epochs": {"int": [1, 2]}}}
-    place, plan = Place(storage, "tiny"), build_plan(blocks, (Path(),), "tiny.yaml")
-    place.folder.mkdir(parents=True)
-    place.plan.write_text(
+    folder, plan = SweepFolder(storage, "tiny"), build_plan(blocks, (Path(),), "tiny.yaml")
+    folder.path.mkdir(parents=True)
+    folder.plan.write_text(
         json.dumps(blocks | {"roots": ["."], "id": "0", "data": to_stored(check_data(plan, storage))})
     )
-    ledger = Ledger(place.study, plan.settings, plan.space, 0)
-    first, checkpoint = ledger.begin().number, place.folder / "tune-0" / "trial-000-a" / "checkpoint_000000"
+    ledger = Ledger(folder.study, plan.settings, plan.space, 0)
+    first, checkpoint = ledger.begin().number, folder.path / "tune-0" / "trial-000-a" / "checkpoint_000000"
     config = trial_config(plan, ledger.record(first))
     result = run_trial(config, lambda said: True, workspace=plan.workspace(storage), save_to=checkpoint)
     said = TrialReport("target", value=result.value, metrics=result.metrics, improved=True, share=1.0)
@@ -142,12 +142,12 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "Place":
     ledger.end(first, State.FINISHED)
     ledger.end(ledger.begin().number, State.STOPPED)
     test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric)
-    place.outcome.write_text(json.dumps(summarise(plan, storage, ledger, test, complete=True).to_json()))
-    return place
+    folder.outcome.write_text(json.dumps(summarise(plan, storage, ledger, test, complete=True).to_json()))
+    return folder
 
 
 @pytest.fixture(scope="session")
-def swept(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str, films_csv: Path, tweets_csv: Path) -> "Place":
+def swept(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str, films_csv: Path, tweets_csv: Path) -> "SweepFolder":
     stage = {"padding_length": 24, "learning_rate": 1e-3}
     trial = {
         "encoder": tiny_bert,
@@ -158,7 +158,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str, films_csv: P
 
 
 @pytest.fixture(scope="session")
-def swept_pairs(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str, tweets_csv: Path) -> "Place":
+def swept_pairs(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str, tweets_csv: Path) -> "SweepFolder":
     """The same for pairs of texts, cut so short that both texts lose tokens."""
     folder = tmp_path_factory.mktemp("pairs")
     with tweets_csv.open(encoding="utf-8", newline="") as file:

@@ -20,7 +20,7 @@ from search.errors import StoppedError
 from search.plan.plan import Plan
 from search.record.records import State, TrialRecord, ranked
 from search.record.trial_names import trial_name
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 from search.study.ledger import Ledger
 from search.study.selection import finalists
 from trainable.errors import disk_is_full
@@ -55,13 +55,13 @@ class DiskWatch(DriverOnly, Callback):
         plan: the experiment.
         ledger: the truth about the trials.
         halt: asked to end the sweep.
-        place: where the sweep lies.
+        folder: the sweep's folder.
         slots: trials at a time, each of which may write a checkpoint before the sweep has ended.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, halt: Halt, place: Place, slots: int) -> None:
+    def __init__(self, plan: Plan, ledger: Ledger, halt: Halt, folder: SweepFolder, slots: int) -> None:
         self._plan, self._ledger, self._halt = plan, ledger, halt
-        self._place, self._storage, self._slots, self._largest = place, place.storage, slots, 0
+        self._folder, self._storage, self._slots, self._largest = folder, folder.storage, slots, 0
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Look how much is free."""
@@ -83,7 +83,7 @@ class DiskWatch(DriverOnly, Callback):
         self._largest = max(self._largest, sum(file.stat().st_size for file in own.glob("*")))
         for former in own.parent.parent.glob(f"{trial_name(key_of_task(trial.config))}-*/checkpoint_*"):
             if former.parent != own.parent:
-                _delete(former, self._place.folder)
+                _delete(former, self._folder.path)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Hear of a checkpoint that could not be written."""
@@ -93,24 +93,24 @@ class DiskWatch(DriverOnly, Callback):
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Delete what has become needless."""
         for record in expendable(self._plan, self._ledger.records):
-            _delete(self._place.folder / str(record.checkpoint), self._place.folder)
+            _delete(self._folder.path / str(record.checkpoint), self._folder.path)
 
 
-def remove_unneeded(place: Place, plan: Plan, ledger: Ledger) -> None:
+def remove_unneeded(folder: SweepFolder, plan: Plan, ledger: Ledger) -> None:
     """Delete the checkpoints that sessions of this sweep wrote and no trial needs; only while no trial runs.
 
     What the study does not know stays, and so does everything of a trial whose newest checkpoint is missing.
     """
     gone = {record.key for record in expendable(plan, ledger.records)}
     for record in ledger.records:
-        newest = record.checkpoint_in(place.folder)
+        newest = record.checkpoint_in(folder.path)
         if newest is None or not (newest.is_dir() or record.key in gone):
             continue
         trial, _, _ = newest.parent.name.rpartition("-")  # without Tune's id, of which a paused trial gets several
         for session in ledger.sessions:
-            for checkpoint in (place.folder / session).glob(f"{trial}-*/checkpoint_*"):
+            for checkpoint in (folder.path / session).glob(f"{trial}-*/checkpoint_*"):
                 if record.key in gone or checkpoint != newest:
-                    _delete(checkpoint, place.folder)
+                    _delete(checkpoint, folder.path)
 
 
 def _delete(checkpoint: Path, sweep: Path) -> None:

@@ -12,7 +12,7 @@ from search.plan.plan import Plan
 from search.record.records import Outcome, State, TestScore, count_states
 from search.redirect_output import output_to_file
 from search.storage.outbox import count_waiting
-from search.storage.sweep_folder import Place, with_waiting
+from search.storage.sweep_folder import SweepFolder, with_waiting
 from search.study.ledger import Ledger
 from search.study.selection import pick_run, pick_winner, trial_config
 from search.study.summary import summarise
@@ -82,56 +82,56 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str
     return TestScore(metrics, low, high, len(split.labels), lines, never)
 
 
-def write_down(outcome: Outcome, place: Place, tracker: Tracker, patience: float) -> Outcome:
+def write_down(outcome: Outcome, folder: SweepFolder, tracker: Tracker, patience: float) -> Outcome:
     """Write the outcome, then wait for MLflow; returns it with a note where MLflow has not taken everything.
 
     Args:
         outcome: what the sweep has come to.
-        place: where it lies.
+        folder: the sweep's folder.
         tracker: what delivers.
         patience: seconds without any delivery after which the rest is left in the outbox.
     """
-    _write(outcome, place)
+    _write(outcome, folder)
     tracker.wait(patience)
     if tracker.run_id != outcome.run_id:
         outcome = replace(outcome, run_id=tracker.run_id)
-        _write(outcome, place)
+        _write(outcome, folder)
     if tracker.refused:
         note = f"MLflow refused {len(tracker.refused)} events, which it lacks now: {tracker.refused[0]}"
         outcome = replace(outcome, notes=(*outcome.notes, note))
-        _write(outcome, place)
-    return with_waiting(outcome, place)
+        _write(outcome, folder)
+    return with_waiting(outcome, folder)
 
 
-def deliver_rest(outcome: Outcome, plan: Plan, place: Place) -> Outcome:
+def deliver_rest(outcome: Outcome, plan: Plan, folder: SweepFolder) -> Outcome:
     """Tell MLflow what it has not heard of a complete sweep or has lost; returns the outcome as `write_down` does.
 
     Raises:
         ConfigError: if events wait for MLflow, and it does not answer.
     """
-    waiting = count_waiting(place.outbox)
+    waiting = count_waiting(folder.outbox)
     if outcome.run_id is None and not waiting:
         return outcome
     try:
-        check_uri(plan.tracking_uri(place.storage))
+        check_uri(plan.tracking_uri(folder.storage))
     except ConfigError:
         if waiting:
             raise
         return outcome
-    with output_to_file(place.log, private=plan.settings.has_secret):
-        ledger = Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0))
-        with open_tracker(plan, place, ledger) as tracker:
+    with output_to_file(folder.log, private=plan.settings.has_secret):
+        ledger = Ledger(folder.study, plan.settings, plan.space, plan.base.get("seed", 0))
+        with open_tracker(plan, folder, ledger) as tracker:
             TrialRuns(plan, ledger, tracker).reconcile()
             tracker.wait(PATIENCE)
             if tracker.run_id != outcome.run_id:  # MLflow had lost it
                 _close(outcome, tracker)
-            outcome = write_down(outcome, place, tracker, PATIENCE)
+            outcome = write_down(outcome, folder, tracker, PATIENCE)
             ledger.note("run_id", outcome.run_id)
             return outcome
 
 
-def _write(outcome: Outcome, place: Place) -> None:
-    write_file(place.outcome, lambda into: into.write_text(json.dumps(outcome.to_json(), indent=1), encoding="utf-8"))
+def _write(outcome: Outcome, folder: SweepFolder) -> None:
+    write_file(folder.outcome, lambda into: into.write_text(json.dumps(outcome.to_json(), indent=1), encoding="utf-8"))
 
 
 def _close(outcome: Outcome, tracker: Tracker) -> None:

@@ -17,12 +17,12 @@ def run_session(parts: Parts, console: Console) -> None:
         parts: of the search.
         console: where it is shown.
     """
-    settings, place, halt = parts.plan.settings, parts.place, parts.halt
+    settings, folder, halt = parts.plan.settings, parts.folder, parts.halt
     session = f"tune-{uuid.uuid4().hex[:8]}"
     parts.ledger.begin_session(session)
-    hint = f"Should this end before its time, whatever the cause: `{place.command('resume')}` goes on"
+    hint = f"Should this end before its time, whatever the cause: `{folder.command('resume')}` goes on"
     console.print(hint, markup=False, highlight=False, soft_wrap=True)
-    words, log = _budget_in_words(settings), str(place.log)
+    words, log = _budget_in_words(settings), str(folder.log)
     with LiveView(settings.name, settings.metric, settings.direction, words, console, log) as view:
 
         def show() -> None:

@@ -19,7 +19,15 @@ from search.preflight.rehearsal_process import RehearsalProcess
 from search.record.records import Outcome
 from search.storage.driver_lock import driving
 from search.storage.empty_sweep import has_trials, remove_empty
-from search.storage.sweep_folder import Facts, Place, check_storage, keep_facts, load_facts, load_outcome, make_folder
+from search.storage.sweep_folder import (
+    Facts,
+    SweepFolder,
+    check_storage,
+    keep_facts,
+    load_facts,
+    load_outcome,
+    make_folder,
+)
 
 if TYPE_CHECKING:
     from trainable.inputs.prepare import Prepared
@@ -45,22 +53,22 @@ def start_sweep(
         ConfigError: with every reason for which the preflight lets it not begin.
         StoppedError: if the disk is full.
     """
-    place = Place(storage, plan.settings.name)
-    if os.path.lexists(place.folder) and not remove_empty(place):  # a broken link is in the way too
-        raise PlanError(name_taken_problems(place, plan))
+    folder = SweepFolder(storage, plan.settings.name)
+    if os.path.lexists(folder.path) and not remove_empty(folder):  # a broken link is in the way too
+        raise PlanError(name_taken_problems(folder, plan))
     check_storage(storage)
     if plan.settings.start_from:
         load_older_facts(plan, storage)
     with rehearsal() if rehearsal else nullcontext() as process:
-        return _begin(plan, place, address, process)
+        return _begin(plan, folder, address, process)
 
 
-def _begin(plan: Plan, place: Place, address: str | None, process: RehearsalProcess | None) -> Outcome:
+def _begin(plan: Plan, folder: SweepFolder, address: str | None, process: RehearsalProcess | None) -> Outcome:
     from search.plan.data import check_data
     from search.propose.start_from import load_earlier_trials
     from search.study.foundations import foundations
 
-    storage = place.storage
+    storage = folder.storage
     prepared = check_data(plan, storage)
     if plan.settings.start_from:
         load_earlier_trials(plan, storage, prepared)  # only to be told now if that cannot be
@@ -72,17 +80,17 @@ def _begin(plan: Plan, place: Place, address: str | None, process: RehearsalProc
         "foundations": foundations(plan, storage, prepared),
     }
     try:
-        lock = make_folder(place, facts)
+        lock = make_folder(folder, facts)
     except FileExistsError:  # another one was quicker
-        raise PlanError(name_taken_problems(place, plan)) from None
+        raise PlanError(name_taken_problems(folder, plan)) from None
     try:
-        return _run(plan, place, prepared, address, process)
+        return _run(plan, folder, prepared, address, process)
     except StoppedError:  # says how to go on
         raise
     except BaseException:
         # What could not begin leaves nothing behind, so that its name is free for the next try.
-        if not has_trials(place):
-            shutil.rmtree(place.folder)
+        if not has_trials(folder):
+            shutil.rmtree(folder.path)
         raise
     finally:
         lock.release()
@@ -99,33 +107,33 @@ def resume_sweep(
     Raises:
         PlanError: if there is no such sweep, if another process runs it, or if its data have changed for the worse.
     """
-    place = Place(storage, name)
-    load_facts(place)  # what is damaged is found before anything is written there
-    load_outcome(place)
-    with driving(place.folder):
-        return _resume(place, address, overrides)
+    folder = SweepFolder(storage, name)
+    load_facts(folder)  # what is damaged is found before anything is written there
+    load_outcome(folder)
+    with driving(folder.path):
+        return _resume(folder, address, overrides)
 
 
-def _resume(place: Place, address: str | None, overrides: Mapping[str, str] | None) -> Outcome:
-    storage, outcome = place.storage, load_outcome(place)
-    plan = load_sweep(place, overrides)
+def _resume(folder: SweepFolder, address: str | None, overrides: Mapping[str, str] | None) -> Outcome:
+    storage, outcome = folder.storage, load_outcome(folder)
+    plan = load_sweep(folder, overrides)
     if outcome is not None and outcome.complete and not overrides:
         from search.engine.finish import deliver_rest
 
-        return deliver_rest(outcome, plan, place)
+        return deliver_rest(outcome, plan, folder)
     check_storage(storage)
     from search.plan.data import check_data
     from search.study.foundations import changed, foundations
 
-    prepared, facts = check_data(plan, storage), load_facts(place)
+    prepared, facts = check_data(plan, storage), load_facts(folder)
     stands_on = foundations(plan, storage, prepared)
     problems = changed_data(from_stored(facts["data"]), prepared)
     if "foundations" in facts:  # or a version began it that did not look at encoders
         problems = changed(facts["foundations"], stands_on)
     if problems:
-        raise PlanError([f"{place.name}: {problem}" for problem in problems])
-    keep_facts(place, {**facts, "foundations": stands_on})
-    return _run(plan, place, prepared, address)
+        raise PlanError([f"{folder.name}: {problem}" for problem in problems])
+    keep_facts(folder, {**facts, "foundations": stands_on})
+    return _run(plan, folder, prepared, address)
 
 
 def extend_sweep(name: str, storage: Path, trials: int, address: str | None = None) -> Outcome:
@@ -134,13 +142,13 @@ def extend_sweep(name: str, storage: Path, trials: int, address: str | None = No
     Raises:
         PlanError: as `resume_sweep`.
     """
-    more = load_facts(Place(storage, name))["sweep"]["trials"] + trials
+    more = load_facts(SweepFolder(storage, name))["sweep"]["trials"] + trials
     return resume_sweep(name, storage, address, {"sweep.trials": str(more)})
 
 
 def _run(
     plan: Plan,
-    place: Place,
+    folder: SweepFolder,
     prepared: "Mapping[DataUse, Prepared]",
     address: str | None,
     process: RehearsalProcess | None = None,
@@ -150,7 +158,7 @@ def _run(
 
     with connection.starting(address, plan.settings):  # while the libraries are imported, which takes as long
         if process:
-            process.begin(plan, place.storage, on_gpus(plan.settings))
+            process.begin(plan, folder.storage, on_gpus(plan.settings))
         from search.engine.sweep import run_sweep
 
-        return run_sweep(plan, place, prepared, address, process)
+        return run_sweep(plan, folder, prepared, address, process)

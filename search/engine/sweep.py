@@ -27,7 +27,7 @@ from search.propose.start_from import load_earlier_trials
 from search.record.records import Outcome, State
 from search.redirect_output import output_to_file
 from search.storage.sqlite_lock import locked_study_in_words
-from search.storage.sweep_folder import Place, change_facts
+from search.storage.sweep_folder import SweepFolder, change_facts
 from search.study.foundations import note_versions
 from search.study.ledger import START_FROM, Ledger
 from search.study.phases import Phases
@@ -40,50 +40,50 @@ from trainable.store.files import remove_leftovers
 
 def run_sweep(
     plan: Plan,
-    place: Place,
+    folder: SweepFolder,
     prepared: Mapping[DataUse, Prepared],
     address: str | None,
     process: RehearsalProcess | None = None,
 ) -> Outcome:
     """Search, confirm, choose, test and write it all down; what a former session did is taken as done."""
-    remove_leftovers(place.storage)
-    halt, resume = Halt(), place.command("resume")
+    remove_leftovers(folder.storage)
+    halt, resume = Halt(), folder.command("resume")
     with (
-        full_disk_in_words(place.storage),
-        locked_study_in_words(place.study, resume),
-        output_to_file(place.log, private=plan.settings.has_secret) as console,
+        full_disk_in_words(folder.storage),
+        locked_study_in_words(folder.study, resume),
+        output_to_file(folder.log, private=plan.settings.has_secret) as console,
         ExitStack() as closing,
     ):
-        ledger = _open_ledger(plan, place, prepared)
+        ledger = _open_ledger(plan, folder, prepared)
         budget = Budget(plan.settings, ledger)
-        if opened_run(plan, place, ledger) is None:
-            check_uri(plan.tracking_uri(place.storage))  # before Ray is started, which takes longer
+        if opened_run(plan, folder, ledger) is None:
+            check_uri(plan.tracking_uri(folder.storage))  # before Ray is started, which takes longer
         _say_findings(prepared, console)
         try:
             connection.join(address, plan.settings, lambda said: console.print(said, markup=False, soft_wrap=True))
-            remove_unneeded(place, plan, ledger)
+            remove_unneeded(folder, plan, ledger)
             with death_in_words(halt, HEAD_SECONDS if address else 0, resume):
                 capacity = capacity_for(plan.settings)
-                tracker = closing.enter_context(preflight.clear(plan, place, capacity, ledger, console, process))
-                parts = Parts(plan, place, ledger, budget, halt, TrialRuns(plan, ledger, tracker), capacity)
+                tracker = closing.enter_context(preflight.clear(plan, folder, capacity, ledger, console, process))
+                parts = Parts(plan, folder, ledger, budget, halt, TrialRuns(plan, ledger, tracker), capacity)
                 phases = _note_begin(parts, tracker, prepared)
                 with phases.phase("search"):
                     take_waiting_processes(inherits=address is None)
                     no_snapshot_for_checkpoints()
                     run_session(parts, console)
         finally:
-            _leave_ray(place, ledger, halt)
-        remove_unneeded(place, plan, ledger)
+            _leave_ray(folder, ledger, halt)
+        remove_unneeded(folder, plan, ledger)
         outcome = _end(parts, tracker, phases)
-    _raise_unless_good(outcome, halt, place)
+    _raise_unless_good(outcome, halt, folder)
     return outcome
 
 
-def _open_ledger(plan: Plan, place: Place, prepared: Mapping[DataUse, Prepared]) -> Ledger:
+def _open_ledger(plan: Plan, folder: SweepFolder, prepared: Mapping[DataUse, Prepared]) -> Ledger:
     """The study, with what an older sweep has found and the versions of this session."""
-    ledger = Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0))
+    ledger = Ledger(folder.study, plan.settings, plan.space, plan.base.get("seed", 0))
     if plan.settings.start_from and ledger.noted(START_FROM) is None:
-        ledger.note(START_FROM, load_earlier_trials(plan, place.storage, prepared))
+        ledger.note(START_FROM, load_earlier_trials(plan, folder.storage, prepared))
     note_versions(ledger)
     return ledger
 
@@ -98,35 +98,35 @@ def _note_begin(parts: Parts, tracker: Tracker, prepared: Mapping[DataUse, Prepa
     """Write down that the search begins: in MLflow, in the study, in the sweep's folder."""
     parts.ledger.note("run_id", begin_run(tracker, parts.plan, parts.ledger, prepared))
     parts.ledger.note("slots", parts.capacity.slots)
-    change_facts(parts.place, parts.plan.to_mapping())
+    change_facts(parts.folder, parts.plan.to_mapping())
     return Phases(parts.ledger)
 
 
-def _leave_ray(place: Place, ledger: Ledger, halt: Halt) -> None:
+def _leave_ray(folder: SweepFolder, ledger: Ledger, halt: Halt) -> None:
     """End Ray, or leave the cluster; keep Ray's logs where they may be needed."""
     if halt.problem or any(record.state is State.LOST for record in ledger.records):
-        connection.keep_logs(place.ray_logs)
+        connection.keep_logs(folder.ray_logs)
     connection.leave()
 
 
 def _end(parts: Parts, tracker: Tracker, phases: Phases) -> Outcome:
     """Choose and test the winner unless the sweep was halted, and write down what it has come to."""
-    plan, place, ledger, halted = parts.plan, parts.place, parts.ledger, parts.halt.wanted
+    plan, folder, ledger, halted = parts.plan, parts.folder, parts.ledger, parts.halt.wanted
     if halted:
-        outcome = summarise(plan, place.storage, ledger)
+        outcome = summarise(plan, folder.storage, ledger)
     else:
         with phases.phase("finish"):
-            outcome = finish(plan, place.storage, ledger, parts.runs, tracker)
+            outcome = finish(plan, folder.storage, ledger, parts.runs, tracker)
     outcome = replace(outcome, phases=phases.read())
     # Who interrupts a sweep does not want to wait, and a resume delivers what is left.
-    outcome = write_down(outcome, place, tracker, PATIENCE / 10 if halted else PATIENCE)
+    outcome = write_down(outcome, folder, tracker, PATIENCE / 10 if halted else PATIENCE)
     ledger.note("run_id", outcome.run_id)
     return outcome
 
 
-def _raise_unless_good(outcome: Outcome, halt: Halt, place: Place) -> None:
+def _raise_unless_good(outcome: Outcome, halt: Halt, folder: SweepFolder) -> None:
     """Raise the reason for which the sweep has not come to its end; Ctrl-C is none."""
     if halt.problem:
-        raise StoppedError(f"{halt.problem}, then `{place.command('resume')}`")
+        raise StoppedError(f"{halt.problem}, then `{folder.command('resume')}`")
     if not halt.wanted and not outcome.complete:
-        raise StoppedError(ALL_LOST.format(logs=place.ray_logs, extend=place.command("extend", "--trials", "1")))
+        raise StoppedError(ALL_LOST.format(logs=folder.ray_logs, extend=folder.command("extend", "--trials", "1")))

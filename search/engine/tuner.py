@@ -25,7 +25,7 @@ from search.engine.searcher import TruthfulSearcher
 from search.engine.trial_runs import TrialRuns
 from search.plan.plan import Plan
 from search.record.trial_names import trial_name
-from search.storage.sweep_folder import Place, load_facts
+from search.storage.sweep_folder import SweepFolder, load_facts
 from search.study.ledger import Ledger
 from trainable.workers.actor import TuneTrial
 from trainable.workers.messages import Resources, key_of_task
@@ -36,7 +36,7 @@ class Parts:
     """What the parts of a running search share."""
 
     plan: Plan
-    place: Place
+    folder: SweepFolder
     ledger: Ledger
     budget: Budget
     halt: Halt
@@ -56,11 +56,11 @@ def build_tuner(parts: Parts, session: str, show: Callable[[], None]) -> tune.Tu
     ended, begun = ledger.history(TrialState.COMPLETE, TrialState.PRUNED), ledger.history(TrialState.RUNNING)
     scheduler = build_scheduler(settings.scheduler, settings.direction, ended, begun)
     return tune.Tuner(
-        _trainable(parts.plan, parts.place, parts.capacity.gpus),
+        _trainable(parts.plan, parts.folder, parts.capacity.gpus),
         tune_config=_tune_config(parts, scheduler),
         run_config=tune.RunConfig(
             name=session,
-            storage_path=str(parts.place.folder.absolute()),
+            storage_path=str(parts.folder.path.absolute()),
             callbacks=_callbacks(parts, scheduler, show),
             stop=CombinedStopper(BudgetStopper(parts.budget), parts.halt),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
@@ -85,24 +85,24 @@ def _tune_config(parts: Parts, scheduler: TrialScheduler) -> tune.TuneConfig:
 
 
 def _callbacks(parts: Parts, scheduler: TrialScheduler, show: Callable[[], None]) -> list[tune.Callback]:
-    plan, place, ledger, halt, slots = parts.plan, parts.place, parts.ledger, parts.halt, parts.capacity.slots
+    plan, folder, ledger, halt, slots = parts.plan, parts.folder, parts.ledger, parts.halt, parts.capacity.slots
     return [
         halt,
         SweepEvents(ledger, parts.runs, show),
         Retries(),
         Collapse(ledger, halt, slots),
         HangWatch(ledger, plan.settings.hang_minutes),
-        DiskWatch(plan, ledger, halt, place, slots),
+        DiskWatch(plan, ledger, halt, folder, slots),
         *([PausedWithCheckpoint()] if isinstance(scheduler, Promotion) else []),
     ]
 
 
-def _trainable(plan: Plan, place: Place, gpus: float) -> Any:
+def _trainable(plan: Plan, folder: SweepFolder, gpus: float) -> Any:
     """The trainable with the resources of one trial."""
     settings = plan.settings
     workers = Resources(settings.workers_per_trial, settings.cpus_per_trial, gpus, settings.threads)
-    known = frozenset(chain.from_iterable(load_facts(place).get("foundations", {}).values()))
-    workspace = replace(plan.workspace(place.storage), allowed=known)
+    known = frozenset(chain.from_iterable(load_facts(folder).get("foundations", {}).values()))
+    workspace = replace(plan.workspace(folder.storage), allowed=known)
     bound = tune.with_parameters(TuneTrial, workspace=workspace, workers=workers)
     if settings.workers_per_trial > 1:
         # The worker group makes its own placement group; the actor that leads it costs nothing.

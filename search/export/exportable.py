@@ -9,7 +9,7 @@ from pathlib import Path
 from search.plan.plan import Plan, load_sweep
 from search.record.records import Outcome, State, TrialRecord, ranked
 from search.show.current import current_outcome
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 from trainable.errors import ConfigError
 
 
@@ -49,9 +49,9 @@ def choose(
         ConfigError: if the trial has no model, or `to` is taken.
     """
     _check_target(to)
-    place = Place(storage, name)
-    plan, outcome = load_sweep(place), current_outcome(name, storage, overrides)
-    return Chosen(plan, storage, outcome, *_choose(outcome, trial, seed, place.folder), to)
+    folder = SweepFolder(storage, name)
+    plan, outcome = load_sweep(folder), current_outcome(name, storage, overrides)
+    return Chosen(plan, storage, outcome, *_choose(outcome, trial, seed, folder.path), to)
 
 
 def _check_target(to: Path) -> None:

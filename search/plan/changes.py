@@ -11,32 +11,32 @@ from search.plan.plan import Plan
 from search.plan.settings import CHANGEABLE, SweepSettings
 from search.redaction import redact
 from search.storage.driver_lock import driver_of
-from search.storage.sweep_folder import Experiment, Facts, Place, load_facts
+from search.storage.sweep_folder import Experiment, Facts, SweepFolder, load_facts
 from trainable.settings.values import Nested
 
 Difference = tuple[Any, Any]
 """A setting there and here; `...` where it is not set."""
 
 
-def name_taken_problems(place: Place, plan: Plan) -> list[str]:
+def name_taken_problems(folder: SweepFolder, plan: Plan) -> list[str]:
     """What to tell somebody who runs an experiment under the name of a sweep that exists."""
     another = "take another name (--set sweep.name=...), or remove the folder"
-    if driver := driver_of(place.folder):
-        look = f"`{place.command('show')}` shows how far it is"
-        return [f"sweep.name: {place.folder} is being run by {driver}; {look}, or {another}"]
-    if not place.plan.is_file():
-        return [f"sweep.name: {place.folder} exists and holds no sweep; {another}"]
-    found = differences(load_facts(place), plan.to_mapping())
+    if driver := driver_of(folder.path):
+        look = f"`{folder.command('show')}` shows how far it is"
+        return [f"sweep.name: {folder.path} is being run by {driver}; {look}, or {another}"]
+    if not folder.plan.is_file():
+        return [f"sweep.name: {folder.path} exists and holds no sweep; {another}"]
+    found = differences(load_facts(folder), plan.to_mapping())
     if not found:
-        go_on = [place.command("resume"), place.command("extend", "--trials", "20"), place.command("show")]
+        go_on = [folder.command("resume"), folder.command("extend", "--trials", "20"), folder.command("show")]
         ways = "go on with `{}`, beyond its end with `{}`, look with `{}`".format(*go_on)
-        return [f"sweep.name: {place.folder} holds this very experiment; {ways}, {another}"]
+        return [f"sweep.name: {folder.path} holds this very experiment; {ways}, {another}"]
     changes = [word for name, (_, here) in found.items() for word in ("--set", f"{name}={_shown(name, here)}")]
     way_out = another
     if all(name.removeprefix("sweep.") in CHANGEABLE for name in found):
-        way_out = f"change it there with `{place.command('resume', *changes)}`, {another}"
+        way_out = f"change it there with `{folder.command('resume', *changes)}`, {another}"
     listed = [describe(name, pair) for name, pair in found.items()]
-    return [f"sweep.name: {place.folder} holds another experiment; {way_out}; it differs in", *listed]
+    return [f"sweep.name: {folder.path} holds another experiment; {way_out}; it differs in", *listed]
 
 
 def load_older_facts(plan: Plan, storage: Path) -> Facts:
@@ -47,7 +47,7 @@ def load_older_facts(plan: Plan, storage: Path) -> Facts:
     """
     name, metric = str(plan.settings.start_from), plan.settings.metric
     try:
-        facts = load_facts(Place(storage, name))
+        facts = load_facts(SweepFolder(storage, name))
     except PlanError as error:
         raise PlanError([f"sweep.start_from: {problem}" for problem in error.problems]) from None
     if facts["sweep"]["metric"] != metric:

@@ -14,7 +14,7 @@ from search.errors import PlanError
 from search.plan.crosscheck import Blocks, joint_problems, read_settings, read_space
 from search.plan.settings import CHANGEABLE, SweepSettings
 from search.storage.store_uri import default_uri
-from search.storage.sweep_folder import Experiment, Place, data_roots, load_facts
+from search.storage.sweep_folder import Experiment, SweepFolder, data_roots, load_facts
 from spaces import Space, SpaceError, shipped
 from trainable.errors import ConfigError
 from trainable.model.limits import limits_without_transformers, resolve_encoder
@@ -114,20 +114,20 @@ def plan_from_blocks(blocks: Nested, overrides: Mapping[str, str] | None = None)
     return build_plan(_override(blocks, overrides or {}), (Path.cwd(),), "experiment")
 
 
-def load_sweep(place: Place, overrides: Mapping[str, str] | None = None) -> Plan:
+def load_sweep(folder: SweepFolder, overrides: Mapping[str, str] | None = None) -> Plan:
     """The plan of a sweep that exists, with other budgets or resources where that is asked for.
 
     Raises:
         PlanError: if there is none of the name, or what is to change would make it another sweep.
     """
-    facts = load_facts(place)
+    facts = load_facts(folder)
     allowed = [f"sweep.{name}" for name in CHANGEABLE]
     if fixed := [name for name in overrides or {} if name not in allowed]:
         reason = "cannot change in an existing sweep; run another one, or change one of"
         raise PlanError([f"--set {name}: {reason} {', '.join(allowed)}" for name in fixed])
     given = {"sweep": facts["sweep"], "trial": facts["trial"], "space": facts["space"]}
     blocks = _override(given, overrides or {})
-    return build_plan(blocks, data_roots(facts, place.storage), str(place.plan))
+    return build_plan(blocks, data_roots(facts, folder.storage), str(folder.plan))
 
 
 def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:

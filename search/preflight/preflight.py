@@ -25,7 +25,7 @@ from search.preflight.costliest import dearest_trial, random_draw
 from search.preflight.forecast import Outlook
 from search.preflight.rehearsal_process import RehearsalProcess
 from search.redaction import redact
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 from search.study.ledger import Ledger
 from search.tracking.open_tracker import open_tracker
 from search.tracking.tracker import Tracker, check_uri
@@ -125,7 +125,7 @@ class Preflight:
 
 def clear(
     plan: Plan,
-    place: Place,
+    folder: SweepFolder,
     capacity: Capacity,
     ledger: Ledger,
     console: Console,
@@ -135,7 +135,7 @@ def clear(
 
     Args:
         plan: the experiment, its data prepared.
-        place: where the sweep lies.
+        folder: the sweep's folder.
         capacity: what the sweep will run on.
         ledger: the study, with the trials that have run already.
         console: told the time it will take, and what deserves a warning.
@@ -147,11 +147,11 @@ def clear(
     Raises:
         ConfigError: with every reason for which the sweep cannot run.
     """
-    flight = Preflight(plan, place.storage, capacity, len(ledger.records), process)
+    flight = Preflight(plan, folder.storage, capacity, len(ledger.records), process)
     with ExitStack() as closing:
         problems: list[str] = []
         try:
-            tracker = closing.enter_context(open_tracker(plan, place, ledger))
+            tracker = closing.enter_context(open_tracker(plan, folder, ledger))
         except ConfigError as error:
             problems += error.problems
         checks = flight.checks()

@@ -14,7 +14,7 @@ from search.plan.plan import Plan
 from search.propose.sampler_study import StoredTrial, best_and_latest, build_trial, trial_to_json
 from search.storage.sqlite_lock import check_free
 from search.storage.store_uri import sqlite_uri
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 from spaces import Point
 from trainable.errors import ConfigError
 from trainable.settings.config import build_config
@@ -48,7 +48,7 @@ def load_earlier_trials(plan: Plan, storage: Path, data: Iterable[DataUse]) -> E
         PlanError: if there is no such sweep, if it searched for another metric, or if no trial agrees.
     """
     facts, name = load_older_facts(plan, storage), str(plan.settings.start_from)
-    ended = _ended(Place(storage, name))
+    ended = _ended(SweepFolder(storage, name))
     differing: dict[str, Difference] = {}
     agreeing = [trial for old in ended if (trial := _agreeing(plan, facts["trial"], old, differing))]
     if not agreeing:
@@ -63,12 +63,12 @@ def load_earlier_trials(plan: Plan, storage: Path, data: Iterable[DataUse]) -> E
     return {"note": note, "trials": [trial_to_json(trial) for trial in trials]}
 
 
-def _ended(place: Place) -> list[FrozenTrial]:
+def _ended(folder: SweepFolder) -> list[FrozenTrial]:
     """The older search's trials that ended with a value, in their order."""
-    if not place.study.is_file():
+    if not folder.study.is_file():
         return []
-    check_free(place.study)
-    study = optuna.load_study(study_name=place.name, storage=sqlite_uri(place.study))
+    check_free(folder.study)
+    study = optuna.load_study(study_name=folder.name, storage=sqlite_uri(folder.study))
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     return [trial for trial in trials if trial.user_attrs.get("role", "search") == "search" and trial.value is not None]
 

@@ -8,7 +8,7 @@ from search.errors import PlanError
 from search.plan.plan import load_sweep
 from search.record.records import Outcome
 from search.storage.driver_lock import driver_of
-from search.storage.sweep_folder import Place, load_outcome
+from search.storage.sweep_folder import SweepFolder, load_outcome
 
 
 def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | None = None) -> Outcome:
@@ -23,19 +23,19 @@ def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | Non
     Raises:
         PlanError: if there is no such sweep, or a setting cannot change.
     """
-    place = Place(storage, name)
-    outcome = load_outcome(place)
+    folder = SweepFolder(storage, name)
+    outcome = load_outcome(folder)
     if outcome is not None and outcome.complete and not overrides:
         return outcome
-    plan, driver = load_sweep(place, overrides), driver_of(place.folder)
-    if not place.study.exists():  # looking at a sweep must not make its study
-        begins = f"is being run by {driver}" if driver else f"`{place.command('resume')}` begins it"
+    plan, driver = load_sweep(folder, overrides), driver_of(folder.path)
+    if not folder.study.exists():  # looking at a sweep must not make its study
+        begins = f"is being run by {driver}" if driver else f"`{folder.command('resume')}` begins it"
         raise PlanError([f"{name}: has no trial yet; {begins}"])
     # Only now: a finished sweep is printed, and a mistake told, without waiting for torch.
     from search.study.ledger import Ledger
     from search.study.summary import summarise
 
-    now = summarise(plan, storage, Ledger(place.study, plan.settings, plan.space, plan.base.get("seed", 0)))
+    now = summarise(plan, storage, Ledger(folder.study, plan.settings, plan.space, plan.base.get("seed", 0)))
     if outcome is None or not outcome.complete:
         return replace(now, notes=(f"it is being run by {driver}", *now.notes)) if driver else now
     # The test split was read once, for one run: its score stands for no other.

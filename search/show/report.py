@@ -13,7 +13,7 @@ from rich.text import Text
 
 from search.record.records import Outcome, TestScore, TrialRecord, ranked
 from search.show.view import counts_text, state_text
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 from search.wording import format_duration, format_number, format_score, format_settings, last_line
 from trainable.data.message_text import quoted_if_unclear
 
@@ -47,11 +47,11 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
 
 def next_commands(outcome: Outcome) -> list[str]:
     """What to type to look, to go on (or see this again) and to export; export needs a winner."""
-    place = Place(Path(outcome.storage), outcome.name)
-    commands = [shlex.join(["transfersweep", "ui", *place.storage_option])]
-    commands.append(place.command("show" if outcome.complete else "resume"))
+    folder = SweepFolder(Path(outcome.storage), outcome.name)
+    commands = [shlex.join(["transfersweep", "ui", *folder.storage_option])]
+    commands.append(folder.command("show" if outcome.complete else "resume"))
     if outcome.winner is not None:
-        commands.append(place.command("export", "--to", f"{outcome.name}-model"))
+        commands.append(folder.command("export", "--to", f"{outcome.name}-model"))
     return commands
 
 

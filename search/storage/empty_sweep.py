@@ -6,7 +6,7 @@ from contextlib import closing
 
 from search.storage.driver_lock import FILE, driving
 from search.storage.store_uri import read_only
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 
 _BEFORE_TRIALS = {
     "plan.json",
@@ -20,33 +20,33 @@ _BEFORE_TRIALS = {
 }
 
 
-def remove_empty(place: Place) -> bool:
+def remove_empty(folder: SweepFolder) -> bool:
     """Remove a sweep's folder if no trial has begun and nothing else lies in it; returns whether it was removed.
 
     Raises:
         PlanError: if another process is running the sweep.
     """
-    if not _is_empty(place):
+    if not _is_empty(folder):
         return False
-    with driving(place.folder):
-        shutil.rmtree(place.folder)
+    with driving(folder.path):
+        shutil.rmtree(folder.path)
     return True
 
 
-def _is_empty(place: Place) -> bool:
+def _is_empty(folder: SweepFolder) -> bool:
     """Whether the folder holds only what a sweep writes before its first trial."""
-    if place.folder.is_symlink() or not place.plan.is_file():
+    if folder.path.is_symlink() or not folder.plan.is_file():
         return False
-    others = {path.name for path in place.folder.iterdir()} - _BEFORE_TRIALS
-    return all(name.startswith("tune-") for name in others) and not has_trials(place)
+    others = {path.name for path in folder.path.iterdir()} - _BEFORE_TRIALS
+    return all(name.startswith("tune-") for name in others) and not has_trials(folder)
 
 
-def has_trials(place: Place) -> bool:
+def has_trials(folder: SweepFolder) -> bool:
     """Whether a trial of the sweep has begun; true also if its study cannot be read."""
-    if not place.study.exists():
+    if not folder.study.exists():
         return False
     try:
-        with closing(sqlite3.connect(read_only(place.study), uri=True, timeout=1)) as study:
+        with closing(sqlite3.connect(read_only(folder.study), uri=True, timeout=1)) as study:
             return bool(study.execute("select exists (select * from trials)").fetchone()[0])
     except sqlite3.Error:
         return True

@@ -45,7 +45,7 @@ class Facts(Experiment):
 
 
 @dataclass(frozen=True)
-class Place:
+class SweepFolder:
     """Where a sweep lies on disk.
 
     Raises:
@@ -71,39 +71,39 @@ class Place:
         return [] if str(self.storage) == DEFAULT_STORAGE else ["--storage", str(self.storage)]
 
     @property
-    def folder(self) -> Path:
+    def path(self) -> Path:
         """Everything of this sweep."""
         return self.storage / self.name
 
     @property
     def plan(self) -> Path:
         """The checked experiment, as JSON."""
-        return self.folder / "plan.json"
+        return self.path / "plan.json"
 
     @property
     def study(self) -> Path:
         """The Optuna study; `optuna-dashboard` opens it."""
-        return self.folder / "study.db"
+        return self.path / "study.db"
 
     @property
     def outcome(self) -> Path:
         """What `show` prints."""
-        return self.folder / "outcome.json"
+        return self.path / "outcome.json"
 
     @property
     def outbox(self) -> Path:
         """What MLflow has not been told yet."""
-        return self.folder / "outbox.db"
+        return self.path / "outbox.db"
 
     @property
     def log(self) -> Path:
         """What Ray and the libraries said."""
-        return self.folder / "log.txt"
+        return self.path / "log.txt"
 
     @property
     def ray_logs(self) -> Path:
         """What Ray's processes said, the trials' among them, kept where one of them died."""
-        return self.folder / "ray-logs"
+        return self.path / "ray-logs"
 
 
 def check_storage(storage: Path) -> None:
@@ -121,48 +121,48 @@ def check_storage(storage: Path) -> None:
         raise ConfigError(f"--storage {storage}: cannot be written ({reason}); give a folder of your own") from None
 
 
-def load_outcome(place: Place) -> Outcome | None:
+def load_outcome(folder: SweepFolder) -> Outcome | None:
     """What a sweep has come to, or None while it never reached an end.
 
     Raises:
         PlanError: if the file is damaged.
     """
-    if not place.outcome.exists():
+    if not folder.outcome.exists():
         return None
-    way_out = f"remove it; `{place.command('resume')}` writes it anew"
-    data = _read(place.outcome, way_out)
+    way_out = f"remove it; `{folder.command('resume')}` writes it anew"
+    data = _read(folder.outcome, way_out)
     try:
         outcome = Outcome.from_json(data)
     except (LookupError, TypeError, ValueError):
-        raise PlanError([f"{place.outcome}: is damaged, or of another version; {way_out}"]) from None
+        raise PlanError([f"{folder.outcome}: is damaged, or of another version; {way_out}"]) from None
     # The sweep may have been moved since, and MLflow's file with it.
-    uri = outcome.tracking_uri if load_facts(place)["sweep"].get("tracking_uri") else default_uri(place.storage)
-    return with_waiting(replace(outcome, storage=str(place.storage), tracking_uri=uri), place)
+    uri = outcome.tracking_uri if load_facts(folder)["sweep"].get("tracking_uri") else default_uri(folder.storage)
+    return with_waiting(replace(outcome, storage=str(folder.storage), tracking_uri=uri), folder)
 
 
-def with_waiting(outcome: Outcome, place: Place) -> Outcome:
+def with_waiting(outcome: Outcome, folder: SweepFolder) -> Outcome:
     """The outcome, with a note if and only if MLflow has not been told everything."""
     notes = tuple(note for note in outcome.notes if not note.startswith(_AWAY))
-    waiting = count_waiting(place.outbox)
+    waiting = count_waiting(folder.outbox)
     if not waiting:
         return replace(outcome, notes=notes)
-    note = f"{_AWAY}{waiting} events wait in {place.folder}; `{place.command('resume')}` delivers them"
+    note = f"{_AWAY}{waiting} events wait in {folder.path}; `{folder.command('resume')}` delivers them"
     return replace(outcome, notes=(*notes, note))
 
 
-def load_facts(place: Place) -> Facts:
+def load_facts(folder: SweepFolder) -> Facts:
     """A sweep's plan as it lies on disk.
 
     Raises:
         PlanError: if there is no sweep of the name, or its plan is damaged.
     """
-    if not place.plan.is_file():
-        there = sorted(file.parent.name for file in place.storage.glob("*/plan.json"))
-        raise PlanError([f"{place.name}: no such sweep in {place.storage}; there are: {', '.join(there) or 'none'}"])
+    if not folder.plan.is_file():
+        there = sorted(file.parent.name for file in folder.storage.glob("*/plan.json"))
+        raise PlanError([f"{folder.name}: no such sweep in {folder.storage}; there are: {', '.join(there) or 'none'}"])
     way_out = "bring it back from a copy, or run the experiment again under another name"
-    facts = _read(place.plan, way_out)
+    facts = _read(folder.plan, way_out)
     if lacking := [name for name, kind in _FACTS.items() if not isinstance(facts.get(name), kind)]:
-        raise PlanError([f"{place.plan}: is damaged, or of another version: lacks {', '.join(lacking)}; {way_out}"])
+        raise PlanError([f"{folder.plan}: is damaged, or of another version: lacks {', '.join(lacking)}; {way_out}"])
     return cast(Facts, facts)
 
 
@@ -181,7 +181,7 @@ def data_roots(facts: Facts, storage: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(roots))
 
 
-def make_folder(place: Place, facts: Facts) -> DriverLock:
+def make_folder(folder: SweepFolder, facts: Facts) -> DriverLock:
     """Make a sweep's folder with its plan in it, both or neither; returns the right to run it.
 
     Raises:
@@ -190,35 +190,35 @@ def make_folder(place: Place, facts: Facts) -> DriverLock:
     locks: list[DriverLock] = []
 
     def fill(into: Path) -> None:
-        _write_plan(into / place.plan.name, facts)
+        _write_plan(into / folder.plan.name, facts)
         locks.append(DriverLock(into))  # before anybody else can see the folder
 
     try:
-        write_folder(place.folder, fill, replace=False)
+        write_folder(folder.path, fill, replace=False)
     except OSError as error:
         for lock in locks:
             lock.release()
-        if os.path.lexists(place.folder):
-            raise FileExistsError(str(place.folder)) from error
+        if os.path.lexists(folder.path):
+            raise FileExistsError(str(folder.path)) from error
         raise
     return locks[0]
 
 
-def change_facts(place: Place, experiment: Experiment) -> None:
+def change_facts(folder: SweepFolder, experiment: Experiment) -> None:
     """Keep what a session has changed in the three blocks, and take back the outcome of the sweep as it was."""
-    facts = load_facts(place)
+    facts = load_facts(folder)
     blocks = {name: value for name, value in experiment.items() if name != "roots"}  # those of the first session stay
     changed = cast(Facts, {**facts, **json.loads(json.dumps(blocks))})
     if changed != facts:
         # In this order: a plan that asks for more never stands beside an outcome that says there is nothing to do.
-        place.outcome.unlink(missing_ok=True)
-        keep_facts(place, changed)
+        folder.outcome.unlink(missing_ok=True)
+        keep_facts(folder, changed)
 
 
-def keep_facts(place: Place, facts: Facts) -> None:
+def keep_facts(folder: SweepFolder, facts: Facts) -> None:
     """Write a sweep's plan anew, if it says something else."""
-    if facts != load_facts(place):
-        write_file(place.plan, lambda into: _write_plan(into, facts))
+    if facts != load_facts(folder):
+        write_file(folder.plan, lambda into: _write_plan(into, facts))
 
 
 def _write_plan(into: Path, facts: Facts) -> None:

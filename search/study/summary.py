@@ -6,7 +6,7 @@ from search.plan.plan import Plan
 from search.propose.start_from import EarlierTrials
 from search.record.records import BudgetLimits, Outcome, TestScore
 from search.redaction import redact
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 from search.study.foundations import version_notes
 from search.study.ledger import EXHAUSTED, START_FROM, Ledger
 from search.study.phases import PHASES
@@ -54,7 +54,7 @@ def _notes(plan: Plan, storage: Path, ledger: Ledger, complete: bool) -> list[st
         return [
             *notes,
             "the sweep is not at its end: the winner is the best so far, and no test score has been read; "
-            f"`{Place(storage, plan.settings.name).command('resume')}` goes on",
+            f"`{SweepFolder(storage, plan.settings.name).command('resume')}` goes on",
         ]
     if searched == plan.settings.trials:
         return notes

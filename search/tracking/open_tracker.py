@@ -6,7 +6,7 @@ from search.plan.data_use import DataUse
 from search.plan.plan import Plan
 from search.provenance import provenance
 from search.redaction import redact
-from search.storage.sweep_folder import Place, load_facts
+from search.storage.sweep_folder import SweepFolder, load_facts
 from search.study.ledger import Ledger
 from search.tracking.mlflow_events import DatasetInfo, started
 from search.tracking.replay import Replay, keep_sweep_start
@@ -14,22 +14,22 @@ from search.tracking.tracker import Tracker
 from trainable.inputs.prepare import Prepared
 
 
-def opened_run(plan: Plan, place: Place, ledger: Ledger) -> str | None:
+def opened_run(plan: Plan, folder: SweepFolder, ledger: Ledger) -> str | None:
     """The id of the sweep's MLflow run, if an earlier session opened it at the same tracking URI."""
-    same = load_facts(place)["sweep"].get("tracking_uri") == plan.settings.tracking_uri
+    same = load_facts(folder)["sweep"].get("tracking_uri") == plan.settings.tracking_uri
     run_id: str | None = ledger.noted("run_id") if same else None
     return run_id
 
 
-def open_tracker(plan: Plan, place: Place, ledger: Ledger) -> Tracker:
+def open_tracker(plan: Plan, folder: SweepFolder, ledger: Ledger) -> Tracker:
     """The tracker of a sweep; runs that MLflow has lost are replayed from the study.
 
     Raises:
         ConfigError: if its URI cannot be opened and no earlier session opened it.
     """
-    uri, facts, replay = plan.tracking_uri(place.storage), load_facts(place), Replay(plan, ledger)
-    run_id = opened_run(plan, place, ledger)
-    return Tracker(uri, place.outbox, place.name, facts["id"], plan.settings.system_metrics, run_id, replay)
+    uri, facts, replay = plan.tracking_uri(folder.storage), load_facts(folder), Replay(plan, ledger)
+    run_id = opened_run(plan, folder, ledger)
+    return Tracker(uri, folder.outbox, folder.name, facts["id"], plan.settings.system_metrics, run_id, replay)
 
 
 def begin_run(tracker: Tracker, plan: Plan, ledger: Ledger, prepared: Mapping[DataUse, Prepared]) -> str:

@@ -20,14 +20,14 @@ from safetensors.torch import load_file, save_file
 
 from search.export.export import export_trial
 from search.export.exportable import choose
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 
 Refused = Callable[..., str]
 Spoil = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
-def exported(swept: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(swept: SweepFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_trial(choose(swept.name, swept.storage, tmp_path_factory.mktemp("exported") / "model")).folder
 
 

@@ -11,36 +11,38 @@ from typing import Any
 import optuna
 import pytest
 
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 
 Refused = Callable[..., str]
 COMMANDS = ("show", "resume", "export")
 
 
 @pytest.fixture
-def place(swept: Place, tmp_path: Path) -> Place:
+def folder(swept: SweepFolder, tmp_path: Path) -> SweepFolder:
     """A copy of a finished sweep to spoil."""
-    shutil.copytree(swept.folder, tmp_path / "runs" / swept.name)
-    return Place(tmp_path / "runs", swept.name)
+    shutil.copytree(swept.path, tmp_path / "runs" / swept.name)
+    return SweepFolder(tmp_path / "runs", swept.name)
 
 
 @pytest.fixture
-def refuses(refused: Refused, place: Place, tmp_path: Path, untouched: Callable[[Path], Any]) -> Callable[..., str]:
+def refuses(
+    refused: Refused, folder: SweepFolder, tmp_path: Path, untouched: Callable[[Path], Any]
+) -> Callable[..., str]:
     """What a command says of the sweep; it must leave it as it is."""
 
     def check(command: str) -> str:
         more = ("--to", tmp_path / "model") if command == "export" else ()
         with untouched(tmp_path):
-            return refused(command, place.name, "--storage", place.storage, *more)
+            return refused(command, folder.name, "--storage", folder.storage, *more)
 
     return check
 
 
 @pytest.fixture
-def unfinished(place: Place) -> Place:
+def unfinished(folder: SweepFolder) -> SweepFolder:
     """One whose outcome must be read from its study."""
-    place.outcome.unlink()
-    return place
+    folder.outcome.unlink()
+    return folder
 
 
 JSON: dict[str, str | bytes] = {
@@ -59,26 +61,26 @@ JSON: dict[str, str | bytes] = {
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", JSON)
 @pytest.mark.parametrize("name", ["outcome.json", "plan.json"])
-def test_spoilt_json(name: str, kind: str, command: str, place: Place, refuses: Callable[..., str]) -> None:
+def test_spoilt_json(name: str, kind: str, command: str, folder: SweepFolder, refuses: Callable[..., str]) -> None:
     if (name, command) == ("plan.json", "show"):
-        place.outcome.unlink()  # or the plan is not needed
+        folder.outcome.unlink()  # or the plan is not needed
     content = JSON[kind]
-    (place.folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    (folder.path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     message = refuses(command)
-    assert f"{place.folder / name}: " in message
+    assert f"{folder.path / name}: " in message
 
 
 @pytest.mark.parametrize("command", ["show", "resume"])
 @pytest.mark.parametrize("name", ["outcome.json", "plan.json", "study.db"])
 def test_something_that_is_no_file(
-    name: str, command: str, no_file: Callable[[Path], None], place: Place, call: Callable[..., Any]
+    name: str, command: str, no_file: Callable[[Path], None], folder: SweepFolder, call: Callable[..., Any]
 ) -> None:
     if name != "outcome.json":
-        place.outcome.unlink()
-    (place.folder / name).unlink(missing_ok=True)
-    no_file(place.folder / name)
-    if os.path.exists(place.folder / name):  # a link to nothing is as if it were not there
-        result = call(command, place.name, "--storage", place.storage)
+        folder.outcome.unlink()
+    (folder.path / name).unlink(missing_ok=True)
+    no_file(folder.path / name)
+    if os.path.exists(folder.path / name):  # a link to nothing is as if it were not there
+        result = call(command, folder.name, "--storage", folder.storage)
         assert result.exit_code == 2, result.output
         assert isinstance(result.exception, SystemExit), result.exception
         assert name in result.stderr or "no such sweep" in result.stderr
@@ -115,7 +117,7 @@ STUDIES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", STUDIES)
 def test_a_spoilt_study(
-    kind: str, command: str, unfinished: Place, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, command: str, unfinished: SweepFolder, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     STUDIES[kind](unfinished.study)
     before = unfinished.study.read_bytes()
@@ -125,7 +127,7 @@ def test_a_spoilt_study(
     assert not (tmp_path / "model").exists()
 
 
-def test_looking_at_a_sweep_makes_no_study(unfinished: Place, refuses: Callable[..., str]) -> None:
+def test_looking_at_a_sweep_makes_no_study(unfinished: SweepFolder, refuses: Callable[..., str]) -> None:
     unfinished.study.unlink()
     assert "has no trial yet" in refuses("show")
 
@@ -134,9 +136,9 @@ def test_looking_at_a_sweep_makes_no_study(unfinished: Place, refuses: Callable[
 @pytest.mark.parametrize(
     "name", ["..", ".", "../runs/tiny", "/tmp", "", "tiny/", "tiny/../tiny", "ti ny", "x" * 5000, "-"]
 )
-def test_a_name_never_leads_out_of_the_storage(name: str, command: str, place: Place, refused: Refused) -> None:
-    more = ("--to", place.storage / "model") if command == "export" else ()
-    assert "no sweep can have that name" in refused(command, "--storage", place.storage, *more, "--", name)
+def test_a_name_never_leads_out_of_the_storage(name: str, command: str, folder: SweepFolder, refused: Refused) -> None:
+    more = ("--to", folder.storage / "model") if command == "export" else ()
+    assert "no sweep can have that name" in refused(command, "--storage", folder.storage, *more, "--", name)
 
 
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", "..", "a/b", ".hidden", "", "x" * 5000, "a\nb"])
@@ -169,7 +171,7 @@ def test_a_storage_that_is_no_folder(experiment: Callable[..., Path], refused: R
 
 
 @pytest.mark.parametrize("kind", ["link to itself", "link to nothing", "pipe", "long name", "below a file"])
-def test_an_export_has_a_folder_or_is_refused(kind: str, swept: Place, refused: Refused, tmp_path: Path) -> None:
+def test_an_export_has_a_folder_or_is_refused(kind: str, swept: SweepFolder, refused: Refused, tmp_path: Path) -> None:
     to = tmp_path / ("x" * 5000 if kind == "long name" else "model")
     if kind.startswith("link"):
         to.symlink_to("model" if kind == "link to itself" else "gone")
@@ -226,9 +228,9 @@ CHECKPOINTS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("kind", CHECKPOINTS)
-def test_a_spoilt_checkpoint_is_not_exported(kind: str, place: Place, refused: Refused, tmp_path: Path) -> None:
-    checkpoint = place.folder / json.loads(place.outcome.read_text())["trials"][0]["checkpoint"]
+def test_a_spoilt_checkpoint_is_not_exported(kind: str, folder: SweepFolder, refused: Refused, tmp_path: Path) -> None:
+    checkpoint = folder.path / json.loads(folder.outcome.read_text())["trials"][0]["checkpoint"]
     CHECKPOINTS[kind](checkpoint)
-    message = refused("export", place.name, "--storage", place.storage, "--to", tmp_path / "model")
+    message = refused("export", folder.name, "--storage", folder.storage, "--to", tmp_path / "model")
     assert str(checkpoint) in message
     assert not (tmp_path / "model").exists()

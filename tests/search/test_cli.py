@@ -15,7 +15,7 @@ from search.__main__ import app
 from search.plan.data import check_data
 from search.plan.data_use import to_stored
 from search.plan.plan import load_plan
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 from search.study.study_file import StudyFile
 from trainable.tasks.metrics import Direction
 
@@ -192,7 +192,9 @@ def test_a_password_in_a_wrong_place_is_not_repeated(line: str, tmp_path: Path) 
     assert "hunter2" not in refused("run", file, "--storage", tmp_path / "runs")
 
 
-def test_a_name_that_is_taken_by_another_experiment_is_refused(experiment: Callable[..., Path], swept: Place) -> None:
+def test_a_name_that_is_taken_by_another_experiment_is_refused(
+    experiment: Callable[..., Path], swept: SweepFolder
+) -> None:
     before = sorted(swept.storage.rglob("*"))
     message = refused("run", experiment(), "--storage", swept.storage)
     assert "holds another experiment" in message
@@ -202,11 +204,11 @@ def test_a_name_that_is_taken_by_another_experiment_is_refused(experiment: Calla
 
 
 def test_the_same_experiment_again_is_to_be_resumed(experiment: Callable[..., Path], tmp_path: Path) -> None:
-    file, place = experiment(), Place(tmp_path / "runs", "tiny")
-    place.folder.mkdir(parents=True)
-    place.plan.write_text(json.dumps(load_plan(file).to_mapping() | {"id": "0", "data": {}}))
-    StudyFile(place.study, "tiny", Direction.MAX).search.ask()  # its first trial has begun
-    message = refused("run", file, "--storage", place.storage)
+    file, folder = experiment(), SweepFolder(tmp_path / "runs", "tiny")
+    folder.path.mkdir(parents=True)
+    folder.plan.write_text(json.dumps(load_plan(file).to_mapping() | {"id": "0", "data": {}}))
+    StudyFile(folder.study, "tiny", Direction.MAX).search.ask()  # its first trial has begun
+    message = refused("run", file, "--storage", folder.storage)
     assert "holds this very experiment; go on with `transfersweep resume tiny" in message
 
 
@@ -216,20 +218,20 @@ def test_data_that_changed_are_named_when_a_sweep_goes_on(
     """Nothing of the sweep is touched, so that it can go on when the data are back."""
     (tmp_path / "mine.csv").write_text(HEAD + ROWS)
     blocks["trial"]["target"]["dataset"] = {"csv": "mine.csv"}
-    plan, place = load_plan(experiment()), Place(tmp_path / "runs", "tiny")
-    prints = to_stored(check_data(plan, place.storage))
-    place.folder.mkdir(parents=True)
-    place.plan.write_text(json.dumps(plan.to_mapping() | {"id": "0", "data": prints}))
+    plan, folder = load_plan(experiment()), SweepFolder(tmp_path / "runs", "tiny")
+    prints = to_stored(check_data(plan, folder.storage))
+    folder.path.mkdir(parents=True)
+    folder.plan.write_text(json.dumps(plan.to_mapping() | {"id": "0", "data": prints}))
     (tmp_path / "mine.csv").write_text(HEAD + ROWS + "one more,good\n")
-    before = place.plan.read_text()
+    before = folder.plan.read_text()
     for command in (("resume",), ("extend", "--trials", "3")):
-        message = refused(command[0], "tiny", *command[1:], "--storage", place.storage)
+        message = refused(command[0], "tiny", *command[1:], "--storage", folder.storage)
         assert message.startswith("tiny: the target's data set 'mine' or its tokenizer has changed")
         assert "source" not in message
-    assert place.plan.read_text() == before
+    assert folder.plan.read_text() == before
 
 
-def test_a_sweep_is_extended_by_a_trial_at_least(swept: Place) -> None:
+def test_a_sweep_is_extended_by_a_trial_at_least(swept: SweepFolder) -> None:
     result = call("extend", "tiny", "--trials", "0", "--storage", swept.storage)
     assert result.exit_code == 2
     assert "--trials" in result.stderr
@@ -244,14 +246,14 @@ def test_an_older_sweep_that_is_none_is_told_before_anything_starts(
 
 
 @pytest.mark.parametrize("command", [("show",), ("resume",), ("extend", "--trials", "5"), ("export", "--to", "model")])
-def test_a_sweep_that_is_none_is_told_with_those_there_are(command: tuple[str, ...], swept: Place) -> None:
+def test_a_sweep_that_is_none_is_told_with_those_there_are(command: tuple[str, ...], swept: SweepFolder) -> None:
     message = refused(command[0], "tinny", *command[1:], "--storage", swept.storage)
     assert "tinny: no such sweep" in message
     assert "there are: tiny" in message
 
 
 @pytest.mark.parametrize("command", ["show", "resume"])
-def test_json_is_all_there_is_on_stdout(command: str, swept: Place) -> None:
+def test_json_is_all_there_is_on_stdout(command: str, swept: SweepFolder) -> None:
     """A finished sweep is not run again by `resume`."""
     result = call(command, "tiny", "--storage", swept.storage, "--json")
     assert result.exit_code == 0, result.output
@@ -273,7 +275,7 @@ def test_json_is_all_there_is_on_stdout(command: str, swept: Place) -> None:
     assert not ray.is_initialized()
 
 
-def test_show_takes_what_resume_takes(swept: Place) -> None:
+def test_show_takes_what_resume_takes(swept: SweepFolder) -> None:
     """As if it had been set so; the test score, read once, still belongs to the same run."""
     before = json.loads(call("show", "tiny", "--storage", swept.storage, "--json").stdout)
     result = call(
@@ -293,13 +295,13 @@ def test_show_takes_what_resume_takes(swept: Place) -> None:
 
 
 @pytest.mark.parametrize("command", [("show",), ("export", "--to", "model")])
-def test_what_would_make_it_another_sweep_is_refused(command: tuple[str, ...], swept: Place) -> None:
+def test_what_would_make_it_another_sweep_is_refused(command: tuple[str, ...], swept: SweepFolder) -> None:
     given = ("--storage", swept.storage, "--set", "sweep.sampler=random")
     assert "sweep.sampler: cannot change in an existing sweep" in refused(command[0], "tiny", *command[1:], *given)
     assert not Path("model").exists()
 
 
-def test_an_outcome_is_printed_with_the_next_commands(swept: Place) -> None:
+def test_an_outcome_is_printed_with_the_next_commands(swept: SweepFolder) -> None:
     result = call("show", "tiny", "--storage", swept.storage)
     assert result.exit_code == 0, result.output
     assert f"transfersweep export tiny --to tiny-model --storage {swept.storage}" in result.stdout

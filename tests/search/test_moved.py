@@ -23,7 +23,7 @@ from search.record.records import State
 from search.show.current import current_outcome
 from search.show.report import next_commands
 from search.storage.store_uri import default_uri, sqlite_uri
-from search.storage.sweep_folder import Place, data_roots, load_facts
+from search.storage.sweep_folder import SweepFolder, data_roots, load_facts
 from search.study.foundations import Foundations, foundations
 from search.study.ledger import Ledger
 from search.study.study_file import StudyFile
@@ -34,41 +34,41 @@ from trainable.tasks.metrics import Direction
 from trainable.workers.messages import TrialReport
 
 
-def as_older_versions_wrote_it(place: Place) -> None:
+def as_older_versions_wrote_it(folder: SweepFolder) -> None:
     """With whole paths, in the study and in the outcome."""
-    outcome = json.loads(place.outcome.read_text())
+    outcome = json.loads(folder.outcome.read_text())
     for trial in outcome["trials"]:
         if trial["checkpoint"]:
-            trial["checkpoint"] = str(place.folder.absolute() / trial["checkpoint"])
-    place.outcome.write_text(json.dumps(outcome))
-    with closing(sqlite3.connect(place.study)) as study, study:
+            trial["checkpoint"] = str(folder.path.absolute() / trial["checkpoint"])
+    folder.outcome.write_text(json.dumps(outcome))
+    with closing(sqlite3.connect(folder.study)) as study, study:
         for number, text in study.execute(
             "select trial_user_attribute_id, value_json from trial_user_attributes where key = 'facts'"
         ).fetchall():
             facts = json.loads(text)
             if facts.get("checkpoint"):
-                facts["checkpoint"] = str(place.folder.absolute() / facts["checkpoint"])
+                facts["checkpoint"] = str(folder.path.absolute() / facts["checkpoint"])
             study.execute(
                 "update trial_user_attributes set value_json = ? where trial_user_attribute_id = ?",
                 (json.dumps(facts), number),
             )
 
 
-def moved(place: Place, to: Path) -> Place:
-    shutil.move(place.storage, to)
-    return Place(to, place.name)
+def moved(folder: SweepFolder, to: Path) -> SweepFolder:
+    shutil.move(folder.storage, to)
+    return SweepFolder(to, folder.name)
 
 
-def mounted(place: Place, to: Path) -> Place:
-    shutil.move(place.storage, to.with_name("mount"))
+def mounted(folder: SweepFolder, to: Path) -> SweepFolder:
+    shutil.move(folder.storage, to.with_name("mount"))
     to.symlink_to(to.with_name("mount"))
-    return Place(to, place.name)
+    return SweepFolder(to, folder.name)
 
 
-def from_another_folder(place: Place, to: Path) -> Place:
-    shutil.move(place.storage, to)
+def from_another_folder(folder: SweepFolder, to: Path) -> SweepFolder:
+    shutil.move(folder.storage, to)
     os.chdir(to.parent)
-    return Place(Path(to.name), place.name)
+    return SweepFolder(Path(to.name), folder.name)
 
 
 @pytest.mark.parametrize("older", [False, True])
@@ -77,29 +77,29 @@ def from_another_folder(place: Place, to: Path) -> Place:
 def test_a_sweep_is_found_where_it_is_now(
     older: bool,
     to: str,
-    carry: Callable[[Place, Path], Place],
-    swept: Place,
+    carry: Callable[[SweepFolder, Path], SweepFolder],
+    swept: SweepFolder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    first = Place(tmp_path / "a", swept.name)
+    first = SweepFolder(tmp_path / "a", swept.name)
     shutil.copytree(swept.storage, first.storage)
     if older:
         as_older_versions_wrote_it(first)
-    place = carry(first, tmp_path / to)
+    folder = carry(first, tmp_path / to)
     assert not first.storage.exists()
     for overrides in (None, {"sweep.keep_best": "1"}):  # from the outcome, and from the study
-        outcome = current_outcome(place.name, place.storage, overrides)
-        assert outcome.storage == str(place.storage)
-        assert outcome.tracking_uri == default_uri(place.storage)
+        outcome = current_outcome(folder.name, folder.storage, overrides)
+        assert outcome.storage == str(folder.storage)
+        assert outcome.tracking_uri == default_uri(folder.storage)
         for command in next_commands(outcome):
             words = shlex.split(command)
-            assert words[words.index("--storage") + 1] == str(place.storage)
-        checkpoint = outcome.record(0).checkpoint_in(place.folder)
+            assert words[words.index("--storage") + 1] == str(folder.storage)
+        checkpoint = outcome.record(0).checkpoint_in(folder.path)
         assert checkpoint is not None
         assert checkpoint.is_dir()
-    exported = export_trial(choose(place.name, place.storage, tmp_path / "model"))
+    exported = export_trial(choose(folder.name, folder.storage, tmp_path / "model"))
     assert exported.proof.rows
     assert not first.storage.exists()
 
@@ -113,27 +113,27 @@ def test_a_whole_project_is_moved(
     shutil.copy(tweets_csv, project / "tweets.csv")
     monkeypatch.chdir(project)
     target = {"dataset": {"csv": "tweets.csv"}, "padding_length": 24}
-    place = make_sweep(project / "runs", {"encoder": "./encoder", "target": target})
-    place.plan.write_text(json.dumps(load_facts(place) | {"roots": [str(project)], "storage": str(place.storage)}))
-    stands_on = stands_on_now(place)
+    folder = make_sweep(project / "runs", {"encoder": "./encoder", "target": target})
+    folder.plan.write_text(json.dumps(load_facts(folder) | {"roots": [str(project)], "storage": str(folder.storage)}))
+    stands_on = stands_on_now(folder)
     monkeypatch.chdir(tmp_path)
     shutil.move(project, tmp_path / "elsewhere")
-    now = Place(tmp_path / "elsewhere" / "runs", place.name)
+    now = SweepFolder(tmp_path / "elsewhere" / "runs", folder.name)
     assert stands_on_now(now) == stands_on
     assert export_trial(choose(now.name, now.storage, tmp_path / "model")).proof.what == "validation rows"
 
 
-def stands_on_now(place: Place) -> Foundations:
-    plan = load_sweep(place)
-    return foundations(plan, place.storage, check_data(plan, place.storage))
+def stands_on_now(folder: SweepFolder) -> Foundations:
+    plan = load_sweep(folder)
+    return foundations(plan, folder.storage, check_data(plan, folder.storage))
 
 
 def test_a_copy_deletes_only_its_own(blocks: dict[str, Any], tmp_path: Path) -> None:
     """And of that nothing which the study does not know."""
     blocks["sweep"] |= {"finalists": 1, "confirm_seeds": 0, "keep_best": 1, "start_with": []}
     del blocks["space"]["source.enabled"]
-    first = Place(tmp_path / "a", "tiny")
-    first.folder.mkdir(parents=True)
+    first = SweepFolder(tmp_path / "a", "tiny")
+    first.path.mkdir(parents=True)
     plan = build_plan(blocks, (Path("/"),), "test")
     ledger = Ledger(first.study, plan.settings, plan.space, 0)
     ledger.begin_session("tune-1")
@@ -142,21 +142,21 @@ def test_a_copy_deletes_only_its_own(blocks: dict[str, Any], tmp_path: Path) -> 
         assert ledger.begin() is not None
         for step in (1, 2):
             made[number, step] = Path("tune-1") / f"trial-{number:03d}-x" / f"checkpoint_00000{step}"
-            (first.folder / made[number, step]).mkdir(parents=True)
+            (first.path / made[number, step]).mkdir(parents=True)
         ledger.report(number, TrialReport("target", value=value, share=1.0))
-        ledger.keep(number, str(first.folder / made[number, 2]))
+        ledger.keep(number, str(first.path / made[number, 2]))
         if number < 2:
             ledger.end(number, State.FINISHED)
     others = [Path("tune-1/trial-009-x/checkpoint_000001"), Path("tune-mine/trial-000-x/checkpoint_000001")]
     for other in others:
-        (first.folder / other).mkdir(parents=True)
+        (first.path / other).mkdir(parents=True)
     as_older_versions_wrote_it_study_only(first)
-    second = Place(tmp_path / "b", "tiny")
+    second = SweepFolder(tmp_path / "b", "tiny")
     shutil.copytree(first.storage, second.storage)
-    shutil.rmtree(second.folder / made[2, 2])  # then its last one may be of use
+    shutil.rmtree(second.path / made[2, 2])  # then its last one may be of use
 
-    def lying(place: Place) -> set[Path]:
-        return {path.relative_to(place.folder) for path in place.folder.glob("tune-*/trial-*/checkpoint_*")}
+    def lying(folder: SweepFolder) -> set[Path]:
+        return {path.relative_to(folder.path) for path in folder.path.glob("tune-*/trial-*/checkpoint_*")}
 
     before = lying(first)
     remove_unneeded(second, plan, Ledger(second.study, plan.settings, plan.space, 0))
@@ -166,25 +166,25 @@ def test_a_copy_deletes_only_its_own(blocks: dict[str, Any], tmp_path: Path) -> 
     assert lying(first) == {made[1, 2], made[2, 2], *others}
 
 
-def as_older_versions_wrote_it_study_only(place: Place) -> None:
-    place.outcome.write_text('{"trials": []}')
-    as_older_versions_wrote_it(place)
-    place.outcome.unlink()
+def as_older_versions_wrote_it_study_only(folder: SweepFolder) -> None:
+    folder.outcome.write_text('{"trials": []}')
+    as_older_versions_wrote_it(folder)
+    folder.outcome.unlink()
 
 
 def test_a_link_out_of_the_sweep_is_not_followed(blocks: dict[str, Any], tmp_path: Path) -> None:
     blocks["sweep"] |= {"start_with": []}
-    plan, place = build_plan(blocks, (Path("/"),), "test"), Place(tmp_path / "a", "tiny")
+    plan, folder = build_plan(blocks, (Path("/"),), "test"), SweepFolder(tmp_path / "a", "tiny")
     outside = tmp_path / "outside" / "trial-000-x" / "checkpoint_000001"
     outside.mkdir(parents=True)
-    place.folder.mkdir(parents=True)
-    (place.folder / "tune-1").symlink_to(tmp_path / "outside")
-    ledger = Ledger(place.study, plan.settings, plan.space, 0)
+    folder.path.mkdir(parents=True)
+    (folder.path / "tune-1").symlink_to(tmp_path / "outside")
+    ledger = Ledger(folder.study, plan.settings, plan.space, 0)
     ledger.begin_session("tune-1")
     assert ledger.begin() is not None
-    ledger.keep(0, str(place.folder / "tune-1" / "trial-000-x" / "checkpoint_000001"))
+    ledger.keep(0, str(folder.path / "tune-1" / "trial-000-x" / "checkpoint_000001"))
     ledger.end(0, State.FAILED)
-    remove_unneeded(place, plan, ledger)
+    remove_unneeded(folder, plan, ledger)
     assert outside.is_dir()
 
 

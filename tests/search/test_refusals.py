@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from yaml_text import dump_yaml
 
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 
 HEAVY = {"torch", "ray", "transformers", "mlflow", "optuna", "datasets", "scipy", "pandas", "sklearn"}
 WATCHED = """
@@ -78,12 +78,12 @@ def test_a_wrong_name_is_told_at_once(
 
 
 def test_a_name_that_is_taken_is_told_at_once(
-    refused: Refused, experiment: Path, swept: Place, blocks: dict[str, Any]
+    refused: Refused, experiment: Path, swept: SweepFolder, blocks: dict[str, Any]
 ) -> None:
     assert "holds another experiment" in refused("run", experiment, "--storage", swept.storage)
 
 
-def test_what_cannot_be_exported_is_told_at_once(refused: Refused, swept: Place, tmp_path: Path) -> None:
+def test_what_cannot_be_exported_is_told_at_once(refused: Refused, swept: SweepFolder, tmp_path: Path) -> None:
     given = ["export", "tiny", "--storage", swept.storage, "--to"]
     assert "--trial 99: tiny has no such trial" in refused(*given, "new", "--trial", 99)
     (tmp_path / "full").mkdir()
@@ -91,7 +91,7 @@ def test_what_cannot_be_exported_is_told_at_once(refused: Refused, swept: Place,
     assert "--to full: the folder is not empty" in refused(*given, "full")
 
 
-def test_a_file_that_is_to_be_labelled_and_is_not_there(refused: Refused, swept: Place, tmp_path: Path) -> None:
+def test_a_file_that_is_to_be_labelled_and_is_not_there(refused: Refused, swept: SweepFolder, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     facts = '{"text_columns": ["text"], "label_names": ["a", "b"], "settings": {"target.padding_length": 16}}'
     (tmp_path / "model" / "trial.json").write_text(facts)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from search.__main__ import app
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 from search.streams import allow_any_character
 
 TABLE = "text,label\n" + "".join(f"größe → 好 {i} 🎬,{'très bon' if i % 2 else '不好'}\n" for i in range(40))
@@ -69,13 +69,13 @@ def test_what_is_wrong_is_said(command: Command, encoding: str, table: Path, tin
 
 
 @pytest.mark.parametrize("arguments", [("show",), ("show", "--time")])
-def test_show(command: Command, encoding: str, swept: Place, arguments: tuple[str, ...]) -> None:
-    code, out, err = command(arguments[0], swept.folder.name, *arguments[1:], "--storage", swept.storage)
+def test_show(command: Command, encoding: str, swept: SweepFolder, arguments: tuple[str, ...]) -> None:
+    code, out, err = command(arguments[0], swept.path.name, *arguments[1:], "--storage", swept.storage)
     assert code == 0, err
     assert out.decode(encoding)
 
 
-def test_predicted_rows_go_out_as_utf8(command: Command, table: Path, swept: Place, tmp_path: Path) -> None:
+def test_predicted_rows_go_out_as_utf8(command: Command, table: Path, swept: SweepFolder, tmp_path: Path) -> None:
     assert command("export", "tiny", "--storage", swept.storage, "--to", tmp_path / "modèle")[0] == 0
     code, out, _ = command("predict", tmp_path / "modèle", table)
     assert code == 0

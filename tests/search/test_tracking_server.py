@@ -29,7 +29,7 @@ from search.record.records import State
 from search.show.current import current_outcome
 from search.storage.outbox import count_waiting
 from search.storage.store_uri import check_reachable
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 from search.tracking.tracker import Tracker
 from trainable.errors import ConfigError
 
@@ -229,7 +229,7 @@ def test_a_sweep_outlives_its_server_and_a_resume_tells_the_rest(
 ) -> None:
     monkeypatch.setattr("search.engine.sweep.PATIENCE", 2.0)  # it will not come back before the end
     blocks["sweep"] |= {"tracking_uri": server.address, "confirm_seeds": 0}
-    place = Place(tmp_path / "runs", "tiny")
+    folder = SweepFolder(tmp_path / "runs", "tiny")
 
     def kill_when_a_trial_is_there() -> None:
         while not trials(server):
@@ -238,17 +238,17 @@ def test_a_sweep_outlives_its_server_and_a_resume_tells_the_rest(
 
     killer = threading.Thread(target=kill_when_a_trial_is_there)
     killer.start()
-    outcome = start_sweep(build_plan(blocks, (Path(),), "tiny.yaml"), place.storage)
+    outcome = start_sweep(build_plan(blocks, (Path(),), "tiny.yaml"), folder.storage)
     killer.join()
     assert outcome.complete
     [note] = outcome.notes
-    assert f"{count_waiting(place.outbox)} events wait in {place.folder}" in note
-    assert f"`transfersweep resume tiny --storage {place.storage}` delivers them" in note
-    assert current_outcome("tiny", place.storage) == outcome
+    assert f"{count_waiting(folder.outbox)} events wait in {folder.path}" in note
+    assert f"`transfersweep resume tiny --storage {folder.storage}` delivers them" in note
+    assert current_outcome("tiny", folder.storage) == outcome
 
     server.start()
-    told = resume_sweep("tiny", place.storage)
-    assert told == replace(outcome, notes=()) == current_outcome("tiny", place.storage)
+    told = resume_sweep("tiny", folder.storage)
+    assert told == replace(outcome, notes=()) == current_outcome("tiny", folder.storage)
     statuses = {State.FINISHED: "FINISHED", State.STOPPED: "KILLED"}
     assert {number: run.info.status for number, run in trials(server).items()} == {
         record.number: statuses[record.state] for record in outcome.trials

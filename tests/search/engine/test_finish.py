@@ -8,14 +8,16 @@ from safetensors.torch import load_file, save_file
 
 from search.engine.finish import test_score as read_test_split
 from search.plan.plan import load_sweep
-from search.storage.sweep_folder import Place, load_outcome
+from search.storage.sweep_folder import SweepFolder, load_outcome
 from trainable.store.checksums import SEAL, seal
 
 
-def test_a_model_that_gives_one_label_to_everything_never_predicts_the_other(swept: Place, tmp_path: Path) -> None:
+def test_a_model_that_gives_one_label_to_everything_never_predicts_the_other(
+    swept: SweepFolder, tmp_path: Path
+) -> None:
     outcome, workspace = load_outcome(swept), load_sweep(swept).workspace(swept.storage)
     assert outcome
-    checkpoint = shutil.copytree(swept.folder / str(outcome.record(0).checkpoint), tmp_path / "checkpoint")
+    checkpoint = shutil.copytree(swept.path / str(outcome.record(0).checkpoint), tmp_path / "checkpoint")
     weights = load_file(checkpoint / "model.safetensors")
     weights["classifier.bias"] += torch.tensor([100.0, 0.0])
     save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})

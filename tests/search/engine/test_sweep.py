@@ -31,7 +31,7 @@ from search.record.records import Outcome, State, TrialRecord
 from search.record.trial_names import trial_name
 from search.show.current import current_outcome
 from search.storage.store_uri import default_uri, sqlite_uri
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 from trainable.errors import ConfigError
 from trainable.progress import Report
 from trainable.store.checksums import check
@@ -64,22 +64,22 @@ def sweep(blocks: dict[str, Any], storage: Path) -> Run_:
     return run
 
 
-def study(place: Place) -> list[FrozenTrial]:
+def study(folder: SweepFolder) -> list[FrozenTrial]:
     """The search's trials."""
-    return optuna.load_study(storage=sqlite_uri(place.study), study_name=place.name).trials
+    return optuna.load_study(storage=sqlite_uri(folder.study), study_name=folder.name).trials
 
 
-def repeats(place: Place) -> list[FrozenTrial]:
+def repeats(folder: SweepFolder) -> list[FrozenTrial]:
     """The finalists that ran again, which stand in a study of their own."""
-    storage, name = sqlite_uri(place.study), f"{place.name}: repeats"
+    storage, name = sqlite_uri(folder.study), f"{folder.name}: repeats"
     there = name in optuna.get_all_study_names(storage)
     return optuna.load_study(storage=storage, study_name=name).trials if there else []
 
 
-def runs(place: Place) -> tuple[list[Run], list[Run]]:
+def runs(folder: SweepFolder) -> tuple[list[Run], list[Run]]:
     """The sweep's runs in MLflow, and those of its trials: the search's by number, then the others as they began."""
-    client = MlflowClient(default_uri(place.storage))
-    found = client.search_runs(["1"], f"tags.`transfersweep.sweep` = '{place.name}'", max_results=1000)
+    client = MlflowClient(default_uri(folder.storage))
+    found = client.search_runs(["1"], f"tags.`transfersweep.sweep` = '{folder.name}'", max_results=1000)
     nested = [run for run in found if "mlflow.parentRunId" in run.data.tags]
     parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
     searched = [run for run in nested if run.data.tags["transfersweep.role"] == "search"]
@@ -97,14 +97,14 @@ IN_STUDY = {
 }
 
 
-def assert_all_agree(place: Place, outcome: Outcome) -> None:
+def assert_all_agree(folder: SweepFolder, outcome: Outcome) -> None:
     """Outcome, study and MLflow tell the same, with nothing twice and nothing left running."""
     assert outcome.complete
-    assert [t.number for t in study(place)] == [r.number for r in outcome.searched]
-    trials = study(place) + repeats(place)
+    assert [t.number for t in study(folder)] == [r.number for r in outcome.searched]
+    trials = study(folder) + repeats(folder)
     assert [t.state for t in trials] == [IN_STUDY[r.state] for r in outcome.trials]
     assert [t.params for t in trials] == [r.params for r in outcome.trials]
-    (parent,), nested = runs(place)
+    (parent,), nested = runs(folder)
     assert parent.info.status == "FINISHED"
     assert parent.info.run_id == outcome.run_id
     assert [run.info.status for run in nested] == [STATUS[r.state] for r in outcome.trials]
@@ -124,8 +124,8 @@ def numbers(record: TrialRecord) -> tuple[Any, ...]:
 @pytest.mark.slow
 def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
     outcome = sweep("whole")
-    place = Place(storage, "whole")
-    assert_all_agree(place, outcome)
+    folder = SweepFolder(storage, "whole")
+    assert_all_agree(folder, outcome)
     assert [r.role for r in outcome.trials[:3]] == ["search"] * 3
     assert outcome.trials[0].params == {"source.enabled": True, "target.learning_rate": 1e-3, "target.epochs": 2}
     assert {r.role for r in outcome.trials[3:]} >= {"confirm"}
@@ -136,7 +136,7 @@ def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
     assert outcome.comparison is not None
     assert current_outcome("whole", storage) == outcome
 
-    (parent,), nested = runs(place)
+    (parent,), nested = runs(folder)
     assert parent.data.params["sweep.trials"] == "3"
     assert parent.data.metrics["winner.test.macro_f1"] == outcome.test.metrics["macro_f1"]
     assert sorted(i.tags[0].value for i in parent.inputs.dataset_inputs) == ["source", "target"]
@@ -157,8 +157,8 @@ def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
     told = resume_sweep("whole", storage)
     assert told == replace(outcome, run_id=told.run_id)
     assert told.run_id != outcome.run_id
-    assert_all_agree(place, told)
-    assert runs(place)[0][0].data.metrics["winner.test.macro_f1"] == outcome.test.metrics["macro_f1"]
+    assert_all_agree(folder, told)
+    assert runs(folder)[0][0].data.metrics["winner.test.macro_f1"] == outcome.test.metrics["macro_f1"]
 
 
 @pytest.mark.slow
@@ -182,13 +182,13 @@ def test_a_configuration_that_diverges_fails_alone(sweep: Run_, storage: Path) -
         scheduler="none",
         start_with=[{"target.learning_rate": rate} for rate in rates],
     )
-    place = Place(storage, "diverging")
-    assert_all_agree(place, outcome)
+    folder = SweepFolder(storage, "diverging")
+    assert_all_agree(folder, outcome)
     failed = outcome.trials[1]
     assert [r.state for r in outcome.trials] == [State.FINISHED, State.FAILED, State.FINISHED]
     assert "loss is" in str(failed.error)
-    assert study(place)[1].user_attrs["facts"]["error"] == failed.error
-    assert runs(place)[1][1].data.tags["transfersweep.error"] == failed.error
+    assert study(folder)[1].user_attrs["facts"]["error"] == failed.error
+    assert runs(folder)[1][1].data.tags["transfersweep.error"] == failed.error
 
 
 @pytest.mark.slow
@@ -208,13 +208,13 @@ def test_a_promoted_trial_comes_to_what_it_would_have_come_to(sweep: Run_, stora
         checkpoint_seconds=1e6,
         confirm_seeds=0,
     )
-    place = Place(storage, "promoting")
-    assert_all_agree(place, outcome)
-    folders = [path.name.split("-")[1] for path in place.folder.glob("tune-*/trial-*")]
+    folder = SweepFolder(storage, "promoting")
+    assert_all_agree(folder, outcome)
+    folders = [path.name.split("-")[1] for path in folder.path.glob("tune-*/trial-*")]
     promoted = [r for r in outcome.trials if folders.count(f"{r.number:03d}") > 1]
     assert any(r.state is State.FINISHED for r in promoted)
     assert any(r.state is State.STOPPED for r in outcome.trials)
-    plan = load_sweep(place)
+    plan = load_sweep(folder)
     torch.set_num_threads(plan.settings.threads)  # sums depend on how they are split
     for record in promoted:
         config = plan.config(record.params, **{"target.evaluate_at": (0.25, 0.5)})
@@ -225,14 +225,14 @@ def test_a_promoted_trial_comes_to_what_it_would_have_come_to(sweep: Run_, stora
 
         result = run_trial(config, hear, workspace=plan.workspace(storage))
         assert (result.value, result.metrics) == (record.value, record.metrics)
-    left = {str(path.relative_to(place.folder)) for path in place.folder.glob("tune-*/trial-*/checkpoint_*")}
+    left = {str(path.relative_to(folder.path)) for path in folder.path.glob("tune-*/trial-*/checkpoint_*")}
     assert left <= {record.checkpoint for record in outcome.trials if record.state is State.FINISHED}
 
 
 @pytest.mark.slow
 def test_minutes_end_a_sweep_in_good_order(sweep: Run_, storage: Path) -> None:
     outcome = sweep("minutes", trials=10_000, minutes=0.5, confirm_seeds=0, scheduler="none")
-    assert_all_agree(Place(storage, "minutes"), outcome)
+    assert_all_agree(SweepFolder(storage, "minutes"), outcome)
     assert 1 <= len(outcome.trials) < 10_000
     assert "before the budget was used up" in outcome.notes[0]
     assert outcome.winner is not None
@@ -244,7 +244,7 @@ def test_trials_of_two_workers(sweep: Run_, storage: Path) -> None:
         pytest.skip("needs two CPUs")
     alone = sweep("alone", trials=2, confirm_seeds=0, max_concurrent=1, target={"dropout": 0.0})
     together = sweep("together", trials=2, confirm_seeds=0, workers_per_trial=2, target={"dropout": 0.0})
-    assert_all_agree(Place(storage, "together"), together)
+    assert_all_agree(SweepFolder(storage, "together"), together)
     assert [r.params for r in together.trials] == [r.params for r in alone.trials]
     first, same = alone.trials[0].metrics, together.trials[0].metrics
     assert same["target.validation.loss"] == pytest.approx(first["target.validation.loss"], rel=1e-3)
@@ -255,15 +255,15 @@ def test_a_finished_sweep_is_extended_again_and_again(sweep: Run_, storage: Path
     """What was there stays; what cannot begin changes nothing; a killed extension is gone on with by `resume`."""
     space = {"target.epochs": {"int": [1, 5]}}
     first = sweep("longer", space, trials=2, confirm_seeds=0, scheduler="none", max_concurrent=1, start_with=[])
-    place = Place(storage, "longer")
+    folder = SweepFolder(storage, "longer")
     with pytest.raises(ConfigError):
         resume_sweep("longer", storage, None, {"sweep.trials": "9", "sweep.tracking_uri": "sqlite:////proc/no/such.db"})
     assert current_outcome("longer", storage) == first
     second = extend_sweep("longer", storage, 1)
-    place.outcome.unlink()  # as a killed extension leaves it
+    folder.outcome.unlink()  # as a killed extension leaves it
     assert resume_sweep("longer", storage).trials == second.trials
     third = extend_sweep("longer", storage, 2)
-    assert_all_agree(place, third)
+    assert_all_agree(folder, third)
     searched = [[r for r in outcome.trials if r.role == "search"] for outcome in (first, second, third)]
     assert [len(trials) for trials in searched] == [2, 3, 5]
     assert (searched[2][:2], searched[2][:3]) == (searched[0], searched[1])
@@ -295,7 +295,7 @@ def test_a_new_sweep_starts_from_an_old_one(sweep: Run_, storage: Path) -> None:
     space = {"target.learning_rate": {"float": [1e-4, 1e-2], "log": True}}
     old = sweep("older", space, trials=3, confirm_seeds=0, scheduler="none", start_with=[])
     new = sweep("newer", space, {"epochs": 2}, trials=2, confirm_seeds=0, start_with=[], start_from="older")
-    assert_all_agree(Place(storage, "newer"), new)
+    assert_all_agree(SweepFolder(storage, "newer"), new)
     assert [r.number for r in new.trials if r.role == "search"] == [0, 1]
     assert not {r.params["target.learning_rate"] for r in new.trials[:2]} & {
         r.params["target.learning_rate"] for r in old.trials
@@ -308,7 +308,7 @@ class Started:
     """A sweep in a process of its own: one short trial, then a long one."""
 
     def __init__(self, name: str, blocks: dict[str, Any], storage: Path, tmp_path: Path, **settings: Any) -> None:
-        self.place = Place(storage, name)
+        self.folder = SweepFolder(storage, name)
         point = {"source.enabled": False, "target.learning_rate": 1e-3}
         blocks["sweep"] |= {"name": name, "trials": 2, "confirm_seeds": 0, "scheduler": "none", "max_concurrent": 1}
         blocks["sweep"] |= {"start_with": [point | {"target.epochs": n} for n in (1, 80)], **settings}
@@ -320,7 +320,7 @@ class Started:
         self.process = subprocess.Popen(command, start_new_session=True, stdout=pipe, stderr=pipe, text=True)
 
     def second_trial(self) -> dict[str, Any]:
-        trials = study(self.place) if any(self.place.folder.glob("tune-*")) else []
+        trials = study(self.folder) if any(self.folder.path.glob("tune-*")) else []
         return trials[1].user_attrs.get("facts", {}) if len(trials) == 2 else {}
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
@@ -343,21 +343,21 @@ class Started:
                 self.process.communicate()
 
 
-def assert_goes_on(place: Place) -> None:
+def assert_goes_on(folder: SweepFolder) -> None:
     """The first trial stays as it was, the second one goes on, each in its one MLflow run."""
-    before = current_outcome(place.name, place.storage)
+    before = current_outcome(folder.name, folder.storage)
     assert not before.complete
     assert [r.state for r in before.trials] == [State.FINISHED, State.RUNNING]
-    _, nested = runs(place)
-    outcome = resume_sweep(place.name, place.storage)
-    assert_all_agree(place, outcome)
+    _, nested = runs(folder)
+    outcome = resume_sweep(folder.name, folder.storage)
+    assert_all_agree(folder, outcome)
     assert outcome.trials[0] == before.trials[0]
     assert [r.state for r in outcome.trials] == [State.FINISHED, State.FINISHED]
     assert outcome.trials[1].progress >= before.trials[1].progress
-    assert [run.info.run_id for run in runs(place)[1]] == [run.info.run_id for run in nested]
-    assert resume_sweep(place.name, place.storage) == outcome
-    left = sorted(place.folder.glob("tune-*/trial-*/checkpoint_*"))
-    assert left == sorted(place.folder / str(record.checkpoint) for record in outcome.trials)
+    assert [run.info.run_id for run in runs(folder)[1]] == [run.info.run_id for run in nested]
+    assert resume_sweep(folder.name, folder.storage) == outcome
+    left = sorted(folder.path.glob("tune-*/trial-*/checkpoint_*"))
+    assert left == sorted(folder.path / str(record.checkpoint) for record in outcome.trials)
 
 
 @pytest.mark.slow
@@ -379,15 +379,15 @@ def test_an_interrupted_sweep_goes_on(
         assert sweep.process.returncode == 0
         assert json.loads(stdout)["complete"] is False
         assert "Stopping: trials that run write a checkpoint" in stderr
-        assert f"transfersweep resume {sweep.place.name}" in stdout
-    checkpoint = sweep.place.folder / sweep.second_trial()["checkpoint"]
+        assert f"transfersweep resume {sweep.folder.name}" in stdout
+    checkpoint = sweep.folder.path / sweep.second_trial()["checkpoint"]
     check(checkpoint)
     assert json.loads((checkpoint / "progress.json").read_text())["step"] > 0
     if sign == signal.SIGKILL:  # first a copy, elsewhere, and then it itself
-        copied = Place(tmp_path / "copied? 50%25 #", sweep.place.name)
+        copied = SweepFolder(tmp_path / "copied? 50%25 #", sweep.folder.name)
         shutil.copytree(storage, copied.storage)
         assert_goes_on(copied)
-    assert_goes_on(sweep.place)
+    assert_goes_on(sweep.folder)
 
 
 @pytest.mark.slow
@@ -426,7 +426,7 @@ def test_a_full_disk_ends_the_sweep_in_a_sentence(
     assert last.endswith(f"then `transfersweep resume full --storage {tiny_disk / 'runs'}`") or not left
     assert "Traceback" not in stderr
     ballast.unlink()
-    assert_goes_on(sweep.place)
+    assert_goes_on(sweep.folder)
 
 
 @pytest.mark.slow
@@ -453,9 +453,9 @@ def test_a_hung_trial_is_ended_and_the_slot_goes_on(blocks: dict[str, Any], stor
 @pytest.mark.slow
 def test_only_the_best_models_are_kept(sweep: Run_, storage: Path) -> None:
     outcome = sweep("kept", trials=6, keep_best=2, finalists=1, confirm_seeds=1, scheduler="none")
-    place = Place(storage, "kept")
-    assert_all_agree(place, outcome)
-    left = {r.key for r in outcome.trials if r.checkpoint and (place.folder / r.checkpoint).exists()}
+    folder = SweepFolder(storage, "kept")
+    assert_all_agree(folder, outcome)
+    left = {r.key for r in outcome.trials if r.checkpoint and (folder.path / r.checkpoint).exists()}
     searched = sorted((r for r in outcome.trials if r.role == "search"), key=lambda r: -(r.value or 0.0))
     assert {r.number for r in searched[:2]} <= left
     assert outcome.exported in left
@@ -480,5 +480,5 @@ def test_a_ray_that_dies_ends_the_sweep_in_a_sentence(
     assert sweep.process.returncode == 1
     assert "Traceback" not in stderr
     assert "has died" in stderr
-    assert f"`{sweep.place.command('resume')}`" in stderr
-    assert current_outcome(sweep.place.name, storage).trials[1].state is State.RUNNING  # a resume goes on with it
+    assert f"`{sweep.folder.command('resume')}`" in stderr
+    assert current_outcome(sweep.folder.name, storage).trials[1].state is State.RUNNING  # a resume goes on with it

@@ -17,7 +17,7 @@ from search.export.export import export_trial
 from search.export.exportable import choose
 from search.export.proof import TOLERANCE, proof_rows, prove
 from search.plan.plan import load_sweep
-from search.storage.sweep_folder import Place, load_outcome
+from search.storage.sweep_folder import SweepFolder, load_outcome
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError, TrialError
 from trainable.stages.trained_on import trained_on
@@ -26,7 +26,7 @@ SETTINGS = "target.learning_rate", "target.dataset", "source.frozen_layers", "se
 
 
 @pytest.fixture(scope="module")
-def exported(swept: Place, tmp_path_factory: pytest.TempPathFactory) -> export.Exported:
+def exported(swept: SweepFolder, tmp_path_factory: pytest.TempPathFactory) -> export.Exported:
     return export_trial(choose(swept.name, swept.storage, tmp_path_factory.mktemp("exported") / "model"))
 
 
@@ -54,7 +54,7 @@ def test_a_pipeline_labels_short_and_very_long_texts(exported: export.Exported) 
     assert classify(" ".join(words)) == classify(" ".join(words[:22]))  # 24 tokens, two of them special
 
 
-def test_pairs_are_proven_and_loaded(swept_pairs: Place, tmp_path: Path) -> None:
+def test_pairs_are_proven_and_loaded(swept_pairs: SweepFolder, tmp_path: Path) -> None:
     pairs = export_trial(choose(swept_pairs.name, swept_pairs.storage, tmp_path / "pairs"))
     assert pairs.proof.max_difference <= TOLERANCE
     assert json.loads((pairs.folder / "trial.json").read_text())["text_columns"] == ["said", "answer"]
@@ -63,11 +63,11 @@ def test_pairs_are_proven_and_loaded(swept_pairs: Place, tmp_path: Path) -> None
     assert '"text_pair"' in (pairs.folder / "README.md").read_text()
 
 
-def test_an_altered_weight_is_found(exported: export.Exported, swept: Place, tmp_path: Path) -> None:
+def test_an_altered_weight_is_found(exported: export.Exported, swept: SweepFolder, tmp_path: Path) -> None:
     workspace = load_sweep(swept).workspace(swept.storage)
     outcome = load_outcome(swept)
     assert outcome
-    checkpoint = outcome.record(0).checkpoint_in(swept.folder)
+    checkpoint = outcome.record(0).checkpoint_in(swept.path)
     assert checkpoint
     (model, config), trained = load_trained(checkpoint), trained_on(checkpoint)
     assert trained
@@ -82,7 +82,9 @@ def test_an_altered_weight_is_found(exported: export.Exported, swept: Place, tmp
         prove(copy, model, rows)
 
 
-def test_nothing_is_left_of_a_failed_export(swept: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_of_a_failed_export(
+    swept: SweepFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save = export.save_model
 
     def save_badly(model: PreTrainedModel, tokenizer: object, folder: Path) -> None:
@@ -95,7 +97,7 @@ def test_nothing_is_left_of_a_failed_export(swept: Place, tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def test_card_tells_every_setting_and_score(exported: export.Exported, swept: Place) -> None:
+def test_card_tells_every_setting_and_score(exported: export.Exported, swept: SweepFolder) -> None:
     card = ModelCard.load(exported.folder / "README.md")
     facts = json.loads((exported.folder / "trial.json").read_text())
     outcome = load_outcome(swept)
@@ -112,7 +114,7 @@ def test_card_tells_every_setting_and_score(exported: export.Exported, swept: Pl
 
 
 def test_an_encoder_whose_card_cannot_be_read_is_exported_without_a_licence(
-    swept: Place, tiny_bert: str, tmp_path: Path
+    swept: SweepFolder, tiny_bert: str, tmp_path: Path
 ) -> None:
     card = Path(tiny_bert) / "README.md"
     card.write_bytes(b"---\nlicense: apache-2.0\n---\nEncodeur de l'\xe9quipe\n")
@@ -125,7 +127,7 @@ def test_an_encoder_whose_card_cannot_be_read_is_exported_without_a_licence(
     assert "Names no licence: the encoder's README.md is not UTF-8 text." in written.content
 
 
-def test_no_path_and_no_user_name_leaks(exported: export.Exported, swept: Place, tiny_bert: str) -> None:
+def test_no_path_and_no_user_name_leaks(exported: export.Exported, swept: SweepFolder, tiny_bert: str) -> None:
     places = [str(swept.storage.parent), tiny_bert, str(Path(tiny_bert).parents[1]), str(Path.home())]
     for file in exported.folder.iterdir():
         content = file.read_bytes()
@@ -145,7 +147,7 @@ def test_what_scripts_and_people_are_told(exported: export.Exported) -> None:
     assert f"transfersweep predict {exported.folder} FILE.csv" in console.export_text()
 
 
-def test_a_taken_folder_is_left_alone(swept: Place, tmp_path: Path) -> None:
+def test_a_taken_folder_is_left_alone(swept: SweepFolder, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="is not empty"):
         export_trial(choose(swept.name, swept.storage, tmp_path))
@@ -155,20 +157,22 @@ def test_a_taken_folder_is_left_alone(swept: Place, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("trial", "says"), [(1, "it is stopped"), (7, "no such trial")])
-def test_a_trial_without_a_model_names_those_that_have(swept: Place, tmp_path: Path, trial: int, says: str) -> None:
+def test_a_trial_without_a_model_names_those_that_have(
+    swept: SweepFolder, tmp_path: Path, trial: int, says: str
+) -> None:
     with pytest.raises(ConfigError, match=rf"{says}.*can be exported: 0$"):
         export_trial(choose(swept.name, swept.storage, tmp_path / "model", trial))
 
 
-def test_no_such_sweep(swept: Place, tmp_path: Path) -> None:
+def test_no_such_sweep(swept: SweepFolder, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="there are: tiny"):
         export_trial(choose("other", swept.storage, tmp_path / "model"))
 
 
-def test_a_damaged_model_is_not_exported(swept: Place, tmp_path: Path) -> None:
+def test_a_damaged_model_is_not_exported(swept: SweepFolder, tmp_path: Path) -> None:
     outcome = load_outcome(swept)
     assert outcome
-    weights = (outcome.record(0).checkpoint_in(swept.folder) or Path()) / "model.safetensors"
+    weights = (outcome.record(0).checkpoint_in(swept.path) or Path()) / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:

@@ -12,12 +12,12 @@ from transformers import pipeline
 from search.export.export import export_trial
 from search.export.exportable import choose
 from search.export.predict import predict_file
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 from trainable.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
-def model(swept: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(swept: SweepFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_trial(choose(swept.name, swept.storage, tmp_path_factory.mktemp("exported") / "model")).folder
 
 
@@ -150,7 +150,7 @@ def test_rows_without_a_text_are_taken_as_the_model_has_learnt_them(
         predict_file(copied, file, None, {"empty": "error"})
 
 
-def test_pairs(swept_pairs: Place, tmp_path: Path) -> None:
+def test_pairs(swept_pairs: SweepFolder, tmp_path: Path) -> None:
     model = export_trial(choose(swept_pairs.name, swept_pairs.storage, tmp_path / "model")).folder
     (tmp_path / "pairs.tsv").write_text("said\tanswer\nhow are you\tfine\n")
     predict_file(model, tmp_path / "pairs.tsv", tmp_path / "out.csv")

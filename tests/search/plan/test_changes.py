@@ -11,7 +11,7 @@ from search.plan.changes import changed_data, differences, name_taken_problems
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan, build_plan
 from search.redirect_output import output_to_file
-from search.storage.sweep_folder import Place, change_facts, load_facts, make_folder
+from search.storage.sweep_folder import SweepFolder, change_facts, load_facts, make_folder
 
 
 def plan_of(blocks: dict[str, Any], **sweep: Any) -> Plan:
@@ -19,35 +19,35 @@ def plan_of(blocks: dict[str, Any], **sweep: Any) -> Plan:
 
 
 @pytest.fixture
-def place(blocks: dict[str, Any], tmp_path: Path) -> Place:
+def folder(blocks: dict[str, Any], tmp_path: Path) -> SweepFolder:
     """The blocks as a sweep that has begun."""
-    place = Place(tmp_path / "runs", "tiny")
-    make_folder(place, plan_of(blocks).to_mapping() | {"id": "0", "data": {}}).release()
-    return place
+    folder = SweepFolder(tmp_path / "runs", "tiny")
+    make_folder(folder, plan_of(blocks).to_mapping() | {"id": "0", "data": {}}).release()
+    return folder
 
 
-def test_the_same_experiment_is_to_be_resumed(blocks: dict[str, Any], place: Place) -> None:
-    (told,) = name_taken_problems(place, plan_of(blocks))
-    assert told.startswith(f"sweep.name: {place.folder} holds this very experiment; ")
+def test_the_same_experiment_is_to_be_resumed(blocks: dict[str, Any], folder: SweepFolder) -> None:
+    (told,) = name_taken_problems(folder, plan_of(blocks))
+    assert told.startswith(f"sweep.name: {folder.path} holds this very experiment; ")
     for command in ("resume tiny", "extend tiny --trials 20", "show tiny"):
-        assert f"`transfersweep {command} --storage {place.storage}`" in told
+        assert f"`transfersweep {command} --storage {folder.storage}`" in told
 
 
 def test_the_default_storage_needs_no_naming(
-    blocks: dict[str, Any], place: Place, monkeypatch: pytest.MonkeyPatch
+    blocks: dict[str, Any], folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(place.storage.parent)
-    assert "`transfersweep resume tiny`" in name_taken_problems(Place(Path("runs"), "tiny"), plan_of(blocks))[0]
+    monkeypatch.chdir(folder.storage.parent)
+    assert "`transfersweep resume tiny`" in name_taken_problems(SweepFolder(Path("runs"), "tiny"), plan_of(blocks))[0]
 
 
-def test_every_difference_is_named_with_both_values(blocks: dict[str, Any], place: Place) -> None:
+def test_every_difference_is_named_with_both_values(blocks: dict[str, Any], folder: SweepFolder) -> None:
     changed = copy.deepcopy(blocks)
     changed["trial"]["target"]["batch_size"] = 8
     changed["trial"]["target"]["dataset"]["label"] = "kind"
     changed["space"]["target.epochs"] = {"int": [1, 4]}
     del changed["space"]["target.learning_rate"]
     del changed["sweep"]["start_with"]
-    head, *told = name_taken_problems(place, plan_of(changed, trials=5))
+    head, *told = name_taken_problems(folder, plan_of(changed, trials=5))
     assert "holds another experiment" in head
     assert "resume" not in head
     assert "--set sweep.name=..." in head
@@ -63,14 +63,14 @@ def test_every_difference_is_named_with_both_values(blocks: dict[str, Any], plac
     ]
 
 
-def test_what_can_change_in_place_is_shown_as_a_command(blocks: dict[str, Any], place: Place) -> None:
-    head, *told = name_taken_problems(place, plan_of(blocks, trials=5, minutes=1.5))
+def test_what_can_change_in_place_is_shown_as_a_command(blocks: dict[str, Any], folder: SweepFolder) -> None:
+    head, *told = name_taken_problems(folder, plan_of(blocks, trials=5, minutes=1.5))
     assert "transfersweep resume tiny --set sweep.trials=5 --set sweep.minutes=1.5 --storage" in head
     assert told == ["sweep.trials: 3 there, 5 here", "sweep.minutes: null there, 1.5 here"]
 
 
-def test_passwords_are_not_shown(blocks: dict[str, Any], place: Place) -> None:
-    told = "\n".join(name_taken_problems(place, plan_of(blocks, tracking_uri="https://me:secret@example.org")))
+def test_passwords_are_not_shown(blocks: dict[str, Any], folder: SweepFolder) -> None:
+    told = "\n".join(name_taken_problems(folder, plan_of(blocks, tracking_uri="https://me:secret@example.org")))
     assert "sweep.tracking_uri: null there, " in told
     assert "example.org" in told
     assert "secret" not in told
@@ -86,15 +86,15 @@ def test_a_plan_with_a_password_is_its_owners_alone(
     """From when it is made, and when it is written anew; else the umask decides."""
     before = os.umask(umask)
     try:
-        place = Place(tmp_path / "runs", "tiny")
-        make_folder(place, plan_of(blocks, tracking_uri=uri).to_mapping() | {"id": "0", "data": {}}).release()
-        assert place.plan.stat().st_mode & 0o777 == mode
-        change_facts(place, plan_of(blocks, tracking_uri=uri, trials=9).to_mapping())
-        assert load_facts(place)["sweep"]["trials"] == 9
-        assert place.plan.stat().st_mode & 0o777 == mode
-        with output_to_file(place.log, plan_of(blocks, tracking_uri=uri).settings.has_secret):
+        folder = SweepFolder(tmp_path / "runs", "tiny")
+        make_folder(folder, plan_of(blocks, tracking_uri=uri).to_mapping() | {"id": "0", "data": {}}).release()
+        assert folder.plan.stat().st_mode & 0o777 == mode
+        change_facts(folder, plan_of(blocks, tracking_uri=uri, trials=9).to_mapping())
+        assert load_facts(folder)["sweep"]["trials"] == 9
+        assert folder.plan.stat().st_mode & 0o777 == mode
+        with output_to_file(folder.log, plan_of(blocks, tracking_uri=uri).settings.has_secret):
             pass
-        assert place.log.stat().st_mode & 0o777 == mode
+        assert folder.log.stat().st_mode & 0o777 == mode
     finally:
         os.umask(before)
 
@@ -107,9 +107,9 @@ def test_a_setting_newer_than_the_sweep_stands_at_its_default(blocks: dict[str, 
 
 
 def test_a_folder_that_is_no_sweep(blocks: dict[str, Any], tmp_path: Path) -> None:
-    place = Place(tmp_path, "tiny")
-    place.folder.mkdir()
-    assert "exists and holds no sweep" in name_taken_problems(place, plan_of(blocks))[0]
+    folder = SweepFolder(tmp_path, "tiny")
+    folder.path.mkdir()
+    assert "exists and holds no sweep" in name_taken_problems(folder, plan_of(blocks))[0]
 
 
 def test_changed_data_are_named() -> None:
@@ -126,11 +126,11 @@ def test_changed_data_are_named() -> None:
     assert [line.split(" or ")[0] for line in said] == ["the target's data set 'my tweets'"]
 
 
-def test_a_changed_plan_and_an_old_outcome_never_stand_together(blocks: dict[str, Any], place: Place) -> None:
-    place.outcome.write_text("{}")
-    change_facts(place, plan_of(blocks).to_mapping())
-    assert place.outcome.is_file()
-    change_facts(place, plan_of(blocks, trials=9).to_mapping())
-    assert not place.outcome.exists()
-    facts = load_facts(place)
+def test_a_changed_plan_and_an_old_outcome_never_stand_together(blocks: dict[str, Any], folder: SweepFolder) -> None:
+    folder.outcome.write_text("{}")
+    change_facts(folder, plan_of(blocks).to_mapping())
+    assert folder.outcome.is_file()
+    change_facts(folder, plan_of(blocks, trials=9).to_mapping())
+    assert not folder.outcome.exists()
+    facts = load_facts(folder)
     assert (facts["sweep"]["trials"], facts["id"]) == (9, "0")

@@ -27,7 +27,7 @@ from search.plan.settings import SweepSettings
 from search.preflight.doctor import print_checks
 from search.preflight.preflight import Preflight, _on, clear
 from search.preflight.rehearsal_process import RehearsalProcess
-from search.storage.sweep_folder import Place, check_storage, make_folder
+from search.storage.sweep_folder import SweepFolder, check_storage, make_folder
 from search.study.ledger import Ledger
 from trainable.errors import ConfigError
 
@@ -122,10 +122,10 @@ def test_several_workers_are_tried_as_parts_of_a_batch(
 def test_all_mistakes_come_at_once(
     running: None, spoilt: dict[str, Any], plan_of: Callable[..., Plan], tmp_path: Path
 ) -> None:
-    plan, place = plan_of({"tracking_uri": "nonsense://x"}), Place(tmp_path, "tiny")
-    make_folder(place, {**plan.to_mapping(), "id": "1", "data": {}})
+    plan, folder = plan_of({"tracking_uri": "nonsense://x"}), SweepFolder(tmp_path, "tiny")
+    make_folder(folder, {**plan.to_mapping(), "id": "1", "data": {}})
     with pytest.raises(ConfigError) as caught:
-        clear(plan, place, Capacity(slots=2, gpus=0), Ledger(place.study, plan.settings, plan.space, 0), Console())
+        clear(plan, folder, Capacity(slots=2, gpus=0), Ledger(folder.study, plan.settings, plan.space, 0), Console())
     first, second = caught.value.problems
     assert first.startswith("sweep.tracking_uri: ")
     assert "target.head: 'keep' needs the same labels" in second

@@ -15,7 +15,7 @@ from search.plan.data_use import DataUse, to_stored
 from search.plan.plan import Plan, build_plan
 from search.propose.start_from import load_earlier_trials
 from search.record.records import State
-from search.storage.sweep_folder import Place, make_folder
+from search.storage.sweep_folder import SweepFolder, make_folder
 from search.study.ledger import START_FROM, Ledger
 from search.study.summary import summarise
 from trainable.workers.messages import TrialReport
@@ -47,9 +47,9 @@ def make(blocks: dict[str, Any], storage: Path) -> Make:
         changed["sweep"] = {"name": name, **sweep}
         changed["trial"]["target"] |= target or {}
         changed["space"] = {"target.learning_rate": RATE} if space is None else space
-        plan, place = build_plan(changed, (Path(),), name), Place(storage, name)
-        make_folder(place, plan.to_mapping() | {"id": name, "data": to_stored(DATA)})
-        ledger = Ledger(place.study, plan.settings, plan.space, 0)
+        plan, folder = build_plan(changed, (Path(),), name), SweepFolder(storage, name)
+        make_folder(folder, plan.to_mapping() | {"id": name, "data": to_stored(DATA)})
+        ledger = Ledger(folder.study, plan.settings, plan.space, 0)
         for _ in range(trials):
             record = ledger.begin()
             assert record is not None
@@ -83,7 +83,7 @@ def test_the_sampler_is_informed_and_nothing_else(make: Make, storage: Path) -> 
     assert sorted(rates)[2] > 4e-3 > sorted(uninformed)[2]
 
     assert [r.number for r in ledger.records] == list(range(6))
-    study = optuna.load_study(storage=f"sqlite:///{Place(storage, 'new').study}", study_name="new")
+    study = optuna.load_study(storage=f"sqlite:///{SweepFolder(storage, 'new').study}", study_name="new")
     assert [t.number for t in study.trials] == list(range(6))
     assert ledger.history() == {}
     assert Budget(plan.settings, ledger).used().trials == 6
@@ -111,7 +111,7 @@ def test_a_session_more_changes_nothing(make: Make, storage: Path) -> None:
         ledger.note(START_FROM, load_earlier_trials(plan, storage, DATA))
     expected = [one.begin().params for _ in range(4)]
     begun = [two.begin().params for _ in range(2)]
-    again = Ledger(Place(storage, "two").study, two.settings, two.space, 0)
+    again = Ledger(SweepFolder(storage, "two").study, two.settings, two.space, 0)
     assert begun + [again.begin().params for _ in range(2)] == expected
 
 
@@ -204,4 +204,4 @@ def test_settings_that_make_no_sense_together_are_told(sweep: dict[str, Any], wo
 
 def test_the_plan_says_where_a_sweep_started_from(make: Make, storage: Path) -> None:
     make("new", start_from="old")
-    assert json.loads(Place(storage, "new").plan.read_text())["sweep"]["start_from"] == "old"
+    assert json.loads(SweepFolder(storage, "new").plan.read_text())["sweep"]["start_from"] == "old"

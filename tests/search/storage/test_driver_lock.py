@@ -25,7 +25,7 @@ from search.plan.plan import Plan, build_plan
 from search.storage import driver_lock
 from search.storage.driver_lock import FILE, DriverLock, driver_of, driving
 from search.storage.store_uri import read_only
-from search.storage.sweep_folder import Place
+from search.storage.sweep_folder import SweepFolder
 from search.study.study_file import StudyFile
 from trainable.errors import ConfigError
 from trainable.tasks.metrics import Direction
@@ -134,26 +134,26 @@ def test_a_copy_has_no_driver(holder: subprocess.Popen[bytes], tmp_path: Path, m
 
 @pytest.mark.parametrize("command", ["resume", "extend", "run"])
 def test_commands_are_refused_and_looking_is_not(
-    command: str, swept: Place, ray_when_joined: None, tmp_path: Path
+    command: str, swept: SweepFolder, ray_when_joined: None, tmp_path: Path
 ) -> None:
     def call(*arguments: str) -> Result:
         return CliRunner().invoke(app, list(arguments))
 
     shutil.copytree(swept.storage, tmp_path / "runs")
-    place = Place(tmp_path / "runs", swept.name)
-    options = ["--storage", str(place.storage)]
-    with driving(place.folder):
+    folder = SweepFolder(tmp_path / "runs", swept.name)
+    options = ["--storage", str(folder.storage)]
+    with driving(folder.path):
         if command == "run":
             file = tmp_path / "tiny.yaml"
-            file.write_text(json.dumps({k: v for k, v in json.loads(place.plan.read_text()).items() if k in BLOCKS}))
+            file.write_text(json.dumps({k: v for k, v in json.loads(folder.plan.read_text()).items() if k in BLOCKS}))
             result = call("run", str(file), *options)
         else:
-            result = call(command, place.name, *options, *(["--trials", "1"] if command == "extend" else []))
+            result = call(command, folder.name, *options, *(["--trials", "1"] if command == "extend" else []))
         assert result.exit_code == 2
         assert f"is being run by process {os.getpid()}" in result.stderr
-        assert call("show", place.name, *options).exit_code == 0
-        place.outcome.unlink()  # as while the sweep runs
-        assert f"it is being run by process {os.getpid()}" in call("show", place.name, *options, "--json").stdout
+        assert call("show", folder.name, *options).exit_code == 0
+        folder.outcome.unlink()  # as while the sweep runs
+        assert f"it is being run by process {os.getpid()}" in call("show", folder.name, *options, "--json").stdout
 
 
 BLOCKS = ("sweep", "trial", "space")
@@ -171,46 +171,46 @@ FAILURES = [ConfigError("no node"), RuntimeError("Ray has died"), KeyboardInterr
 def test_a_start_that_fails_leaves_no_name_taken(
     failure: BaseException, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: Plan, place: Place, *__: object) -> None:
-        StudyFile(place.study, place.name, Direction.MAX)
-        (place.folder / "tune-1").mkdir()
+    def fail(_: Plan, folder: SweepFolder, *__: object) -> None:
+        StudyFile(folder.study, folder.name, Direction.MAX)
+        (folder.path / "tune-1").mkdir()
         raise failure
 
     monkeypatch.setattr(start, "_run", fail)
     for _ in range(2):
         with pytest.raises(type(failure)):
             start.start_sweep(plan, tmp_path / "runs")
-    assert not Place(tmp_path / "runs", "tiny").folder.exists()
+    assert not SweepFolder(tmp_path / "runs", "tiny").path.exists()
 
 
 def test_a_start_that_was_killed_or_halted_leaves_no_name_taken(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def halt(_: Plan, place: Place, *__: object) -> None:
-        StudyFile(place.study, place.name, Direction.MAX)
+    def halt(_: Plan, folder: SweepFolder, *__: object) -> None:
+        StudyFile(folder.study, folder.name, Direction.MAX)
         raise StoppedError("the disk is full; make room, then resume")
 
     monkeypatch.setattr(start, "_run", halt)
-    place = Place(tmp_path / "runs", "tiny")
+    folder = SweepFolder(tmp_path / "runs", "tiny")
     for _ in range(2):
         with pytest.raises(StoppedError):
-            start.start_sweep(plan, place.storage)
-        assert place.plan.exists()  # as it is to be resumed
-    with closing(sqlite3.connect(place.study)) as study, study:
+            start.start_sweep(plan, folder.storage)
+        assert folder.plan.exists()  # as it is to be resumed
+    with closing(sqlite3.connect(folder.study)) as study, study:
         study.execute("insert into trials (trial_id, number, study_id, state) values (1, 0, 1, 'RUNNING')")
     with pytest.raises(PlanError, match="holds this very experiment"):
-        start.start_sweep(plan, place.storage)
+        start.start_sweep(plan, folder.storage)
 
 
 def test_what_is_not_ours_takes_a_name(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "_run", lambda *_: (_ for _ in ()).throw(StoppedError("full")))
-    place = Place(tmp_path / "runs", "tiny")
+    folder = SweepFolder(tmp_path / "runs", "tiny")
     with pytest.raises(StoppedError):
-        start.start_sweep(plan, place.storage)
-    (place.folder / "notes.md").write_text("mine")
+        start.start_sweep(plan, folder.storage)
+    (folder.path / "notes.md").write_text("mine")
     with pytest.raises(PlanError, match="holds this very experiment"):
-        start.start_sweep(plan, place.storage)
-    assert (place.folder / "notes.md").exists()
+        start.start_sweep(plan, folder.storage)
+    assert (folder.path / "notes.md").exists()
 
 
 def test_of_two_that_begin_at_once_one_is_refused(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +220,7 @@ def test_of_two_that_begin_at_once_one_is_refused(plan: Plan, tmp_path: Path, mo
 
     def check_data(*_: object) -> dict[str, Any]:
         if not held:
-            monkeypatch.setattr(start, "_run", lambda plan, place, *_: start.start_sweep(plan, storage))
+            monkeypatch.setattr(start, "_run", lambda plan, folder, *_: start.start_sweep(plan, storage))
             held.append(True)
         return {}
 

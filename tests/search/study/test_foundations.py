@@ -17,7 +17,7 @@ from search.export.export import export_trial
 from search.export.exportable import choose
 from search.plan.data import check_data
 from search.plan.plan import build_plan
-from search.storage.sweep_folder import Place, load_facts
+from search.storage.sweep_folder import SweepFolder, load_facts
 from search.study import foundations as module
 from search.study.foundations import foundations, note_versions, version_notes
 from search.study.ledger import Ledger
@@ -46,19 +46,19 @@ def replace_data(folder: Path) -> None:
 
 
 @pytest.fixture
-def place(tiny_bert: str, tweets_csv: Path, tmp_path: Path) -> Place:
+def folder(tiny_bert: str, tweets_csv: Path, tmp_path: Path) -> SweepFolder:
     """A finished sweep on an encoder and data of its own."""
     shutil.copytree(tiny_bert, tmp_path / "encoder")
     shutil.copy(tweets_csv, tmp_path / "tweets.csv")
     target = {"dataset": {"csv": str(tmp_path / "tweets.csv")}, "padding_length": 24, "learning_rate": 1e-3}
-    place = make_sweep(
+    folder = make_sweep(
         tmp_path / "runs", {"encoder": str(tmp_path / "encoder"), "target": target | {"frozen_layers": 1}}
     )
-    facts = load_facts(place)
+    facts = load_facts(folder)
     plan = build_plan({name: facts[name] for name in ("sweep", "trial", "space")}, (Path(),), "test")
-    stands_on = foundations(plan, place.storage, check_data(plan, place.storage))
-    place.plan.write_text(json.dumps(facts | {"foundations": stands_on}))
-    return place
+    stands_on = foundations(plan, folder.storage, check_data(plan, folder.storage))
+    folder.plan.write_text(json.dumps(facts | {"foundations": stands_on}))
+    return folder
 
 
 def test_replaced_weights_have_another_fingerprint(tiny_bert: str, tmp_path: Path) -> None:
@@ -79,15 +79,20 @@ CHANGES: list[tuple[Callable[[Path], None], str, str]] = [
 
 @pytest.mark.parametrize(("change", "where", "says"), CHANGES)
 def test_a_sweep_does_not_go_on_on_something_else(
-    change: Callable[[Path], None], where: str, says: str, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: Callable[[Path], None],
+    where: str,
+    says: str,
+    folder: SweepFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     change(tmp_path / where)
-    before = place.plan.read_text()
+    before = folder.plan.read_text()
     with pytest.raises(PlanError, match=says) as caught:
-        resume_sweep(place.name, place.storage, overrides={"sweep.trials": "4"})
+        resume_sweep(folder.name, folder.storage, overrides={"sweep.trials": "4"})
     assert len(caught.value.problems) == 1
     assert "put back what was there, or run the experiment under another name" in str(caught.value)
-    assert place.plan.read_text() == before
+    assert folder.plan.read_text() == before
 
 
 @pytest.mark.parametrize(
@@ -95,27 +100,29 @@ def test_a_sweep_does_not_go_on_on_something_else(
     [(replace_weights, "weights or its config.json have changed"), (replace_tokenizer, "tokenizer has")],
 )
 def test_a_model_is_not_exported_on_another_encoder(
-    change: Callable[[Path], None], says: str, place: Place, tmp_path: Path
+    change: Callable[[Path], None], says: str, folder: SweepFolder, tmp_path: Path
 ) -> None:
     change(tmp_path / "encoder")
     with pytest.raises(ConfigError, match=says):
-        export_trial(choose(place.name, place.storage, tmp_path / "model"))
+        export_trial(choose(folder.name, folder.storage, tmp_path / "model"))
     assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("cache", [True, False])
 @pytest.mark.parametrize("data", ["changed", "gone"])
-def test_an_export_names_the_data_it_was_trained_on(data: str, cache: bool, place: Place, tmp_path: Path) -> None:
-    first = export_trial(choose(place.name, place.storage, tmp_path / "first"))
+def test_an_export_names_the_data_it_was_trained_on(
+    data: str, cache: bool, folder: SweepFolder, tmp_path: Path
+) -> None:
+    first = export_trial(choose(folder.name, folder.storage, tmp_path / "first"))
     assert first.proof.what == "validation rows"
     replace_data(tmp_path) if data == "changed" else (tmp_path / "tweets.csv").unlink()
     if not cache:
-        shutil.rmtree(place.storage / "cache")
+        shutil.rmtree(folder.storage / "cache")
     if data == "gone" and not cache:
         with pytest.raises(ConfigError, match=r"tweets.csv: no such file"):
-            export_trial(choose(place.name, place.storage, tmp_path / "second"))
+            export_trial(choose(folder.name, folder.storage, tmp_path / "second"))
         return
-    second = export_trial(choose(place.name, place.storage, tmp_path / "second"))
+    second = export_trial(choose(folder.name, folder.storage, tmp_path / "second"))
     assert second.proof.rows >= first.proof.rows
     says = "tokens of its validation split, as the data files" if cache else "today's data, which are not those"
     assert says in second.proof.what
@@ -126,27 +133,27 @@ def test_an_export_names_the_data_it_was_trained_on(data: str, cache: bool, plac
     assert (tmp_path / "first" / "trial.json").read_text() == (tmp_path / "second" / "trial.json").read_text()
 
 
-def test_an_older_checkpoint_is_exported_only_on_the_data_of_its_sweep(place: Place, tmp_path: Path) -> None:
+def test_an_older_checkpoint_is_exported_only_on_the_data_of_its_sweep(folder: SweepFolder, tmp_path: Path) -> None:
     """It does not say what it was trained on; the plan does."""
-    (file,) = place.folder.glob("tune-*/trial-*/checkpoint_*/trial.json")
+    (file,) = folder.path.glob("tune-*/trial-*/checkpoint_*/trial.json")
     facts: dict[str, Any] = json.loads(file.read_text())
     del facts["trained_on"]
     file.write_text(json.dumps(facts))
     seals = file.with_name("sha256.json")
     seals.write_text(json.dumps({name: d for name, d in json.loads(seals.read_text()).items() if name != file.name}))
-    assert export_trial(choose(place.name, place.storage, tmp_path / "first")).proof.rows
+    assert export_trial(choose(folder.name, folder.storage, tmp_path / "first")).proof.rows
     replace_data(tmp_path)
     with pytest.raises(ConfigError, match="Bring the old data back"):
-        export_trial(choose(place.name, place.storage, tmp_path / "second"))
+        export_trial(choose(folder.name, folder.storage, tmp_path / "second"))
 
 
-def test_other_versions_are_noted_and_not_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = load_facts(place)
+def test_other_versions_are_noted_and_not_refused(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = load_facts(folder)
     plan = build_plan({name: facts[name] for name in ("sweep", "trial", "space")}, (Path(),), "test")
 
     def session(**versions: str) -> list[str]:
         monkeypatch.setattr(module, "versions", lambda: versions)
-        ledger = Ledger(place.study, plan.settings, plan.space, 0)
+        ledger = Ledger(folder.study, plan.settings, plan.space, 0)
         note_versions(ledger)
         return version_notes(ledger)
 

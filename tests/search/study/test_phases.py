@@ -8,12 +8,12 @@ from rich.console import Console
 from search.plan.plan import load_sweep
 from search.record.records import Outcome
 from search.show.times import print_times
-from search.storage.sweep_folder import Place, load_outcome
+from search.storage.sweep_folder import SweepFolder, load_outcome
 from search.study.ledger import Ledger
 from search.study.phases import Phases
 
 
-def test_phases_add_up_over_sessions(swept: Place) -> None:
+def test_phases_add_up_over_sessions(swept: SweepFolder) -> None:
     plan = load_sweep(swept)
     first = Phases(Ledger(swept.study, plan.settings, plan.space, 0))
     with first.phase("search"):
@@ -31,7 +31,7 @@ def _lines(outcome: Outcome) -> dict[str, str]:
     return {line.split("\u2502")[1].strip(): line for line in console.file.getvalue().splitlines() if "\u2502" in line}
 
 
-def test_a_session_that_was_killed_has_no_shares(swept: Place) -> None:
+def test_a_session_that_was_killed_has_no_shares(swept: SweepFolder) -> None:
     """It has noted no time of its search, and idle time below zero is none."""
     outcome = load_outcome(swept)
     assert outcome is not None
@@ -42,7 +42,7 @@ def test_a_session_that_was_killed_has_no_shares(swept: Place) -> None:
     assert "idle, or between trials" not in lines
 
 
-def test_shares_are_of_all_slots_and_padding_of_all_tokens(swept: Place) -> None:
+def test_shares_are_of_all_slots_and_padding_of_all_tokens(swept: SweepFolder) -> None:
     outcome = load_outcome(swept)
     assert outcome is not None
     times = {
