@@ -11,7 +11,7 @@ from search.preflight.forecast import Outlook
 from search.provenance import versions
 from spaces import Point
 from trainable.data.message_text import plural
-from trainable.preview.rehearsal import Rehearsal
+from trainable.preview.dry_run import DryRunResult
 from trainable.store.files import CACHE_BYTES
 
 GIB = 2**30
@@ -57,7 +57,7 @@ def storage_check(storage: Path, folder: Path, answered: Mapping[str, Node], fil
     return Check.of("storage", f"{storage.absolute()} is shared by {plural(len(answered), 'node')}", errors)
 
 
-def batch_check(rehearsals: Mapping[str, Rehearsal | str], corner: Point, gpus: float) -> Check:
+def batch_check(rehearsals: Mapping[str, DryRunResult | str], corner: Point, gpus: float) -> Check:
     """Whether a batch of the most expensive corner went through both stages on each kind of node.
 
     Args:
@@ -83,14 +83,14 @@ def batch_check(rehearsals: Mapping[str, Rehearsal | str], corner: Point, gpus: 
                 f"{name}: {beside} trials share a GPU of {made.gpu_total / GIB:.1f} GiB, and one takes up to "
                 f"{made.gpu_bytes / GIB:.1f} GiB ({where}); {smaller}"
             )
-    devices = ", ".join(dict.fromkeys(made.device for made in rehearsals.values() if isinstance(made, Rehearsal)))
+    devices = ", ".join(dict.fromkeys(made.device for made in rehearsals.values() if isinstance(made, DryRunResult)))
     fact = f"the most expensive corner trains on {devices}: {where}" if devices else "not tried: no node has room yet"
     return Check.of("batch", fact, errors, warnings)
 
 
-def precision_check(rehearsals: Mapping[str, Rehearsal | str]) -> Check:
+def precision_check(rehearsals: Mapping[str, DryRunResult | str]) -> Check:
     """What each kind of node computes in, and whether that costs more than it need."""
-    made = {n: r.arithmetic for n, r in rehearsals.items() if isinstance(r, Rehearsal) and r.arithmetic}
+    made = {n: r.arithmetic for n, r in rehearsals.items() if isinstance(r, DryRunResult) and r.arithmetic}
     reasons = {computed.reason for computed in made.values()}
     fact = reasons.pop() if len(reasons) == 1 else "; ".join(f"{n}: {c.reason}" for n, c in made.items())
     warnings = [f"{name}: {computed.warning}" for name, computed in made.items() if computed.warning]
@@ -121,7 +121,7 @@ def disk_check(storage: Path, outlook: Outlook, slots: int, done: int) -> Check:
 
 
 def time_check(
-    outlook: Outlook, rehearsals: Mapping[str, Rehearsal | str], slots: int, load: tuple[float, int] | None = None
+    outlook: Outlook, rehearsals: Mapping[str, DryRunResult | str], slots: int, load: tuple[float, int] | None = None
 ) -> Check:
     """How long the sweep will take, at the pace of the slowest node that was tried.
 
@@ -131,7 +131,7 @@ def time_check(
         slots: trials at a time.
         load: processes of others that compute, on the one node there is, and its cores.
     """
-    made = [r for r in rehearsals.values() if isinstance(r, Rehearsal) and not r.problems]
+    made = [r for r in rehearsals.values() if isinstance(r, DryRunResult) and not r.problems]
     if not made:
         return Check("time", "warning", ("nobody can tell before a batch was tried",))
     said = str(max((outlook.forecast(r.paces, slots) for r in made), key=lambda f: f.high))

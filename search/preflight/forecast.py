@@ -7,7 +7,7 @@ from search.plan.plan import Plan
 from trainable.inputs.prepare import stage_data
 from trainable.model.encoder import trained_weights
 from trainable.model.limits import read_limits
-from trainable.preview.rehearsal import Pace
+from trainable.preview.dry_run import Pace
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage
 from trainable.workspace import Workspace

@@ -30,7 +30,7 @@ from search.study.ledger import Ledger
 from search.tracking.open_tracker import open_tracker
 from search.tracking.tracker import Tracker, check_uri
 from trainable.errors import ConfigError
-from trainable.preview.rehearsal import Rehearsal, rehearse
+from trainable.preview.dry_run import DryRunResult, dry_run
 from trainable.store.files import temporary_folder
 
 DRAWN = 128
@@ -79,7 +79,7 @@ class Preflight:
         settings = self.plan.settings
         return {
             _name(node): _on(
-                node["NodeID"], rehearse, num_cpus=settings.cpus_per_trial, num_gpus=self.capacity.gpus
+                node["NodeID"], dry_run, num_cpus=settings.cpus_per_trial, num_gpus=self.capacity.gpus
             ).remote(self._config, self._workspace, settings.threads)
             for node in kinds.values()
         }
@@ -109,7 +109,7 @@ class Preflight:
         found += [precision_check(batches), batch_check(batches, self._corner, self.capacity.gpus)]
         return [*found, time_check(outlook, batches, slots, _load() if len(self._files) == 1 else None)]
 
-    def _tried(self) -> dict[str, Rehearsal | str]:
+    def _tried(self) -> dict[str, DryRunResult | str]:
         """What came of the batches, by the name of their node."""
         if self._process is None:
             return self._answers(self._batches, BATCH_SECONDS, _broken)
@@ -202,8 +202,8 @@ def _answer(task: Any, seconds: float, died: Callable[[str], Any] = str) -> Any:
         return died(str(error).strip().splitlines()[0])
 
 
-def _broken(reason: str) -> Rehearsal:
-    return Rehearsal("", problems=(reason,))
+def _broken(reason: str) -> DryRunResult:
+    return DryRunResult("", problems=(reason,))
 
 
 def _name(node: dict[str, Any]) -> str:

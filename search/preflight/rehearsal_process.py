@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 
 if TYPE_CHECKING:  # the driver makes the process before it imports what takes long
     from search.plan.plan import Plan
-    from trainable.preview.rehearsal import Rehearsal
+    from trainable.preview.dry_run import DryRunResult
     from trainable.settings.config import TrialConfig
 
 AHEAD_SECONDS = 600
@@ -61,9 +61,9 @@ class RehearsalProcess:
             self._process.stdin.write(json.dumps(task).encode() + b"\n")
             self._process.stdin.flush()
 
-    def answer(self, seconds: float) -> "Rehearsal | str":
+    def answer(self, seconds: float) -> "DryRunResult | str":
         """What came of the batch, or that it has not ended in so many seconds."""
-        from trainable.preview.rehearsal import Rehearsal
+        from trainable.preview.dry_run import DryRunResult
 
         stdout, stderr = self._process.stdout, self._process.stderr
         assert stdout is not None
@@ -73,13 +73,13 @@ class RehearsalProcess:
         if answer := stdout.readline():
             # Once it has ended: until somebody waits for it, the system keeps it as a zombie.
             threading.Thread(target=self._process.wait, name="rehearsal", daemon=True).start()
-            return TypeAdapter(Rehearsal).validate_json(answer)
+            return TypeAdapter(DryRunResult).validate_json(answer)
         errors, code = stderr.read(), self._process.wait()
         if code < 0:
             reason = f"the process that tried a batch was ended by signal {-code}"
-            return Rehearsal("", problems=(f"{reason}, as where memory runs out",))
+            return DryRunResult("", problems=(f"{reason}, as where memory runs out",))
         said = errors.decode(errors="replace").strip() or f"its process ended with {code}"
-        return Rehearsal("", problems=(said.splitlines()[-1],))
+        return DryRunResult("", problems=(said.splitlines()[-1],))
 
 
 def _task(plan: "Plan", storage: Path, on_gpu: bool) -> dict[str, object]:
@@ -120,7 +120,7 @@ def _serve() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     gc.disable()  # imports make much, and nothing to collect
     from trainable.preview.ahead import train_ahead
-    from trainable.preview.rehearsal import Rehearsal, rehearse
+    from trainable.preview.dry_run import DryRunResult, dry_run
     from trainable.settings.config import build_config
     from trainable.workspace import Workspace
 
@@ -132,9 +132,9 @@ def _serve() -> None:
     if not task["on_gpu"]:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     workspace = TypeAdapter(Workspace).validate_python(task["workspace"])
-    made = rehearse(build_config(task["dearest"]), workspace, task["threads"])
+    made = dry_run(build_config(task["dearest"]), workspace, task["threads"])
     with answers:
-        answers.write(TypeAdapter(Rehearsal).dump_json(made) + b"\n")
+        answers.write(TypeAdapter(DryRunResult).dump_json(made) + b"\n")
     if task["first"] and "source" in made.paces and not made.problems:
         _go_on_unheard()
         train_ahead(build_config(task["first"]), workspace, made.paces["source"])

@@ -4,7 +4,7 @@ Trials find it under its content address like any other, and wait for its lease 
 or is killed, the first of them trains it. A long stage is left to a trial, which tells how far it is.
 """
 
-from trainable.preview.rehearsal import Pace
+from trainable.preview.dry_run import Pace
 from trainable.settings.config import TrialConfig
 from trainable.stages.stage_builder import StageBuilder
 from trainable.trial import Trial

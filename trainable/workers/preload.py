@@ -7,7 +7,7 @@ import gc
 
 gc.disable()
 
-import trainable.preview.rehearsal  # noqa: E402, F401
+import trainable.preview.dry_run  # noqa: E402, F401
 import trainable.workers.actor  # noqa: E402, F401
 
 gc.freeze()

@@ -18,7 +18,7 @@ from search.provenance import versions
 from spaces import Point
 from trainable.compute.device import Arithmetic
 from trainable.model.encoder import trained_weights
-from trainable.preview.rehearsal import Line, Pace, Rehearsal
+from trainable.preview.dry_run import DryRunResult, Line, Pace
 
 HERE = Node(versions(), "")
 PACE = Pace(Line(0.01, 0.0001), Line(0.01, 0.00003))
@@ -74,32 +74,32 @@ def test_a_folder_that_a_node_cannot_write_is_told() -> None:
 
 def test_a_batch_that_fails_is_an_error_and_one_in_parts_a_warning() -> None:
     corner = {"target.batch_size": 32, "target.learning_rate": 1e-3}
-    failed = batch_check({"node a": Rehearsal("cpu", problems=("out of memory",))}, corner, 0)
+    failed = batch_check({"node a": DryRunResult("cpu", problems=("out of memory",))}, corner, 0)
     assert failed.state == "error"
     assert failed.sentences == ("node a: out of memory; the most expensive corner is target.batch_size=32",)
-    parts = batch_check({"node a": Rehearsal("cpu", PACES, cut={"target": 4})}, corner, 0)
+    parts = batch_check({"node a": DryRunResult("cpu", PACES, cut={"target": 4})}, corner, 0)
     assert parts.state == "warning"
     assert "in 4 parts" in parts.sentences[1]
-    assert batch_check({"node a": Rehearsal("cpu", PACES)}, corner, 0).state == "ok"
+    assert batch_check({"node a": DryRunResult("cpu", PACES)}, corner, 0).state == "ok"
     assert batch_check({"node a": "no answer in 300 s"}, corner, 0).state == "warning"
 
 
 def test_what_nodes_compute_in_is_told_and_what_it_costs() -> None:
     auto, slow = Arithmetic("bf16", "auto took bf16: it can"), Arithmetic("bf16", "bf16, as precision says", 26.2)
-    none, one = Rehearsal("cpu", PACES), Rehearsal("cpu", PACES, arithmetic=auto)
+    none, one = DryRunResult("cpu", PACES), DryRunResult("cpu", PACES, arithmetic=auto)
     assert precision_check({"a": one, "b": one, "c": "no answer"}) == Check("precision", "ok", (auto.reason,))
     assert precision_check({"a": none}).state == "ok"
-    emulated = precision_check({"a": Rehearsal("cpu", PACES, arithmetic=slow)})
+    emulated = precision_check({"a": DryRunResult("cpu", PACES, arithmetic=slow)})
     assert emulated.state == "warning"
     assert "26 times as long as in fp32" in emulated.sentences[1]
-    other = Rehearsal("cpu", PACES, arithmetic=Arithmetic("fp32", "auto took fp32: it cannot"))
+    other = DryRunResult("cpu", PACES, arithmetic=Arithmetic("fp32", "auto took fp32: it cannot"))
     mixed = precision_check({"a": one, "b": other})
     assert mixed.sentences[0] == "a: auto took bf16: it can; b: auto took fp32: it cannot"
     assert mixed.state == "warning"
 
 
 def test_trials_that_share_a_gpu_must_fit_together() -> None:
-    made = Rehearsal("A10G", PACES, gpu_bytes=7 * 2**30, gpu_total=22 * 2**30)
+    made = DryRunResult("A10G", PACES, gpu_bytes=7 * 2**30, gpu_total=22 * 2**30)
     assert batch_check({"node a": made}, {}, 1).state == "ok"
     check = batch_check({"node a": made}, {}, 0.25)
     assert check.state == "warning"
@@ -163,10 +163,10 @@ def test_a_forecast_in_words(low: float, high: float, slots: int, words: str) ->
 def test_the_slowest_node_decides(outlook: Callable[..., Outlook]) -> None:
     slow = {name: Pace(Line(1.0, 0.01), Line(1.0, 0.01)) for name in PACES}
     made = outlook()
-    both = time_check(made, {"a": Rehearsal("cpu", PACES), "b": Rehearsal("cpu", slow), "c": "no answer"}, 2)
-    assert both == time_check(made, {"b": Rehearsal("cpu", slow)}, 2)
+    both = time_check(made, {"a": DryRunResult("cpu", PACES), "b": DryRunResult("cpu", slow), "c": "no answer"}, 2)
+    assert both == time_check(made, {"b": DryRunResult("cpu", slow)}, 2)
     assert time_check(made, {"c": "no answer"}, 2).state == "warning"
-    assert time_check(made, {"b": Rehearsal("cpu", slow)}, 2, load=(0.3, 2)) == both
-    busy = time_check(made, {"b": Rehearsal("cpu", slow)}, 2, load=(9.8, 2))
+    assert time_check(made, {"b": DryRunResult("cpu", slow)}, 2, load=(0.3, 2)) == both
+    busy = time_check(made, {"b": DryRunResult("cpu", slow)}, 2, load=(9.8, 2))
     assert busy.sentences[0] == both.sentences[0]
     assert "about 9.8 other processes compute on this machine's 2 cores" in busy.sentences[1]

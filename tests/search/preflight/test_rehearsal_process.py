@@ -14,7 +14,7 @@ from filelock import FileLock
 from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan
 from search.preflight.rehearsal_process import RehearsalProcess, _first_trial, _task
-from trainable.preview.rehearsal import Rehearsal
+from trainable.preview.dry_run import DryRunResult
 from trainable.stages.stage_builder import StageBuilder
 from trainable.stages.stage_cache import DONE, trunk_key
 from trainable.trial import Trial
@@ -49,7 +49,7 @@ def test_it_rehearses_both_stages_and_trains_the_source_of_the_first_trial(
         process.begin(plan, tmp_path, on_gpu=False)
         made = process.answer(SECONDS)
         assert process._process.wait(SECONDS) == 0
-    assert isinstance(made, Rehearsal)
+    assert isinstance(made, DryRunResult)
     assert (made.device, made.problems) == ("cpu", ())
     assert made.paces.keys() == {"source", "target"}
     trial = Trial(_first_trial(plan), plan.workspace(tmp_path))
@@ -97,7 +97,7 @@ def test_a_process_that_is_killed_is_told(process: RehearsalProcess, plan: Plan,
     process._process.wait(SECONDS)
     process.begin(plan, tmp_path, on_gpu=False)
     made = process.answer(SECONDS)
-    assert isinstance(made, Rehearsal)
+    assert isinstance(made, DryRunResult)
     (problem,) = made.problems
     assert "ended by signal 9, as where memory runs out" in problem
 
@@ -115,7 +115,7 @@ def test_what_it_ends_with_is_told(
     with RehearsalProcess() as process:
         process.begin(plan, tmp_path, on_gpu=False)
         made = process.answer(SECONDS)
-    assert isinstance(made, Rehearsal)
+    assert isinstance(made, DryRunResult)
     assert made.problems == (told,)
 
 

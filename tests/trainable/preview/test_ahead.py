@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from trainable.preview.ahead import expected_seconds, train_ahead
-from trainable.preview.rehearsal import Line, Pace
+from trainable.preview.dry_run import Line, Pace
 from trainable.progress import Report
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages.stage_builder import StageBuilder

@@ -66,7 +66,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class DryRunResult:
     """What came of one batch through each stage."""
 
     device: str
@@ -85,7 +85,7 @@ class Rehearsal:
     """What a trial of these settings computes in here; none where nothing was tried."""
 
 
-def rehearse(config: TrialConfig, workspace: Workspace, threads: int) -> Rehearsal:
+def dry_run(config: TrialConfig, workspace: Workspace, threads: int) -> DryRunResult:
     """Take one batch of the longest rows through each stage of a trial, and evaluate one batch.
 
     Where bfloat16 is only emulated, the batch is computed in float32, and what it would take is told from that: in
@@ -101,7 +101,7 @@ def rehearse(config: TrialConfig, workspace: Workspace, threads: int) -> Rehears
     torch.set_num_threads(threads)
     on_gpu = pick_device().type == "cuda"
     computed = choose_arithmetic(config.precision, pick_device())
-    made = Rehearsal(torch.cuda.get_device_name() if on_gpu else "cpu", arithmetic=computed)
+    made = DryRunResult(torch.cuda.get_device_name() if on_gpu else "cpu", arithmetic=computed)
     update = {"precision": "fp32"} if computed.slowdown > 1 else {}
     try:
         _every_stage(StageBuilder(config.model_copy(update=update), workspace), made)
@@ -117,7 +117,7 @@ def rehearse(config: TrialConfig, workspace: Workspace, threads: int) -> Rehears
     return made
 
 
-def _every_stage(builder: StageBuilder, made: Rehearsal) -> None:
+def _every_stage(builder: StageBuilder, made: DryRunResult) -> None:
     """Train the stages in the order of a trial, each from the weights of the one before, without the caches."""
     source: TrainedSource | None = None
     for name, stage in builder.config.stages().items():

@@ -9,7 +9,7 @@ import torch
 
 from trainable.compute.device import Arithmetic
 from trainable.loop.training import StageTraining
-from trainable.preview.rehearsal import Line, rehearse
+from trainable.preview.dry_run import Line, dry_run
 from trainable.settings.config import build_config
 from trainable.workspace import Workspace
 
@@ -27,13 +27,13 @@ def test_a_line_goes_through_both_batches_and_never_falls_nor_begins_below_zero(
 
 
 def test_both_stages_are_paced(base: dict[str, Any], workspace: Workspace) -> None:
-    made = rehearse(build_config(base, {"source.enabled": True}), workspace, threads=1)
+    made = dry_run(build_config(base, {"source.enabled": True}), workspace, threads=1)
     assert made.problems == ()
     assert made.device == (torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu")
     assert list(made.paces) == ["source", "target"]
     assert all(pace.step(1000, 10) > 0 for pace in made.paces.values())
     assert all(pace.evaluation(1000) > 0 for pace in made.paces.values())
-    assert list(rehearse(build_config(base), workspace, threads=1).paces) == ["target"]
+    assert list(dry_run(build_config(base), workspace, threads=1).paces) == ["target"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU's seconds are those that go by")
@@ -41,8 +41,8 @@ def test_what_others_take_of_the_cpus_does_not_count(
     base: dict[str, Any], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = count()
-    monkeypatch.setattr("trainable.preview.rehearsal._clocks", lambda: (1000.0 * (tick := next(ticks)), 100.0 * tick))
-    pace = rehearse(build_config(base), workspace, threads=1).paces["target"]
+    monkeypatch.setattr("trainable.preview.dry_run._clocks", lambda: (1000.0 * (tick := next(ticks)), 100.0 * tick))
+    pace = dry_run(build_config(base), workspace, threads=1).paces["target"]
     assert pace.step.fixed == pytest.approx(100, rel=0.05)
 
 
@@ -58,12 +58,12 @@ def test_emulated_bfloat16_is_told_and_not_waited_for(
         tokens = int(training.steps.train.inputs.lengths.sum())
         return (tokens, 1 + tokens), (tokens, 2 + tokens), 0
 
-    monkeypatch.setattr("trainable.preview.rehearsal._run", run)
+    monkeypatch.setattr("trainable.preview.dry_run._run", run)
     monkeypatch.setattr("trainable.compute.device._slowdown", lambda device: 26.0)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    native = rehearse(config, workspace, threads=1)
+    native = dry_run(config, workspace, threads=1)
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    emulated = rehearse(config, workspace, threads=1)
+    emulated = dry_run(config, workspace, threads=1)
     assert computed == ["bf16", "bf16", "fp32", "fp32"]
     assert native.arithmetic == Arithmetic("bf16", "bf16, as precision says")
     assert emulated.arithmetic == Arithmetic("bf16", "bf16, as precision says", 26.0)
@@ -74,13 +74,13 @@ def test_emulated_bfloat16_is_told_and_not_waited_for(
 
 
 def test_nothing_is_trained_for_good(base: dict[str, Any], workspace: Workspace) -> None:
-    rehearse(build_config(base, {"source.enabled": True, "target.frozen_layers": 2}), workspace, threads=1)
+    dry_run(build_config(base, {"source.enabled": True, "target.frozen_layers": 2}), workspace, threads=1)
     assert [path.name for path in workspace.cache.iterdir()] == ["tokens"]
 
 
 def test_a_learning_rate_that_diverges_is_the_trials_own_business(base: dict[str, Any], workspace: Workspace) -> None:
     wild = {"target.optimizer": "sgd", "target.learning_rate": 10, "target.gradient_clip": None}
-    assert rehearse(build_config(base, wild), workspace, threads=1).problems == ()
+    assert dry_run(build_config(base, wild), workspace, threads=1).problems == ()
 
 
 def test_what_only_shows_between_the_stages_is_found(
@@ -89,18 +89,18 @@ def test_what_only_shows_between_the_stages_is_found(
     other = tmp_path / "other.csv"
     other.write_text("text,label\n" + "".join(f"words {i},{'spam' if i % 2 else 'ham'}\n" for i in range(40)))
     base["source"]["dataset"] = {"csv": str(other)}
-    made = rehearse(build_config(base, {"source.enabled": True, "target.head": "keep"}), workspace, threads=1)
+    made = dry_run(build_config(base, {"source.enabled": True, "target.head": "keep"}), workspace, threads=1)
     assert "target.head: 'keep' needs the same labels" in made.problems[0]
 
 
 def test_rows_that_are_not_there_are_found(base: dict[str, Any], workspace: Workspace) -> None:
-    made = rehearse(build_config(base, {"target.train_rows": 5000}), workspace, threads=1)
+    made = dry_run(build_config(base, {"target.train_rows": 5000}), workspace, threads=1)
     assert made.problems[0].startswith("train_rows: 5000 is more than the")
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_memory_is_counted(base: dict[str, Any], workspace: Workspace) -> None:
-    made = rehearse(build_config(base), workspace, threads=1)
+    made = dry_run(build_config(base), workspace, threads=1)
     assert 0 < made.gpu_bytes < made.gpu_total
     assert made.device == torch.cuda.get_device_name()
