@@ -180,7 +180,7 @@ def inspect(
 ) -> None:
     """Show rows, classes, token lengths, duplicates and what a padding length would cost."""
     with _readable_errors():
-        from search.show.inspect import print_inspection
+        from search.show.data_report import print_inspection
 
         print_inspection(file, encoder, _pairs(set_), Console())
 

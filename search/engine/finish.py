@@ -24,7 +24,7 @@ from trainable.compute.device import pick_device, resolve_precision
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import stage_data
 from trainable.inputs.token_inputs import token_inputs
-from trainable.loop.evaluate import predict, score
+from trainable.loop.evaluate import compute_logits, score
 from trainable.store.files import write_file
 from trainable.tasks.metrics import bootstrap_interval, mean_interval, per_class
 from trainable.workspace import Workspace
@@ -67,7 +67,7 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str
         return None
     device = pick_device()
     split = token_inputs(prepared.splits["test"], config.target)
-    logits = predict(
+    logits = compute_logits(
         torch.nn.Module.to(model, device), split.inputs, device, resolve_precision(config.precision, device)
     )
     metrics, counts = score(logits, split.labels)

@@ -20,7 +20,7 @@ from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData
 
 _PLACES = {"csv", "json_", "parquet", "folder", "hub", "train", "validation", "test"}
-# The hub's names of our metrics; it knows one F1, whatever it averages over.
+# The hub's names of our metrics; it has one name for every kind of F1.
 _HUB_METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "f1",
@@ -34,7 +34,7 @@ _HUB_METRICS = {
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card and the export's trial.json tell; fit for the public: no paths, no addresses."""
+    """What the card and the export's trial.json say. It may be published: it holds no paths and no addresses."""
 
     outcome: Outcome
     record: TrialRecord
@@ -77,7 +77,7 @@ def public_settings(config: TrialConfig, data: Mapping[str, StageData]) -> dict[
 
 
 def public_encoder(encoder: str) -> str:
-    """A hub or package name as it is, a folder by its last part, also one that is gone."""
+    """A hub or package name as it is, a folder by its last part, even if it no longer exists."""
     is_name = encoder.count("/") < 2 and not encoder.startswith((".", "/", "~")) and not Path(encoder).is_dir()
     return encoder if is_name else Path(encoder).resolve().name
 
@@ -128,7 +128,7 @@ def _front_matter(facts: CardFacts) -> ModelCardData:
 
 
 def _base_model(encoder: str) -> str | None:
-    """The encoder if it is one of the hub's."""
+    """The encoder, if it is a name on the hub."""
     is_hub = not encoder.startswith(PACKAGE) and not Path(encoder).is_dir()
     return encoder if is_hub and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", encoder) else None
 
@@ -141,7 +141,7 @@ def _setting(value: Any) -> str:
 
 
 def _cell(value: object) -> str:
-    """Text that neither ends a table's cell nor begins another markup."""
+    """Text that cannot end a table cell or begin Markdown or HTML."""
     return re.sub(r"([\\|<`*_\[\]])", r"\\\1", " ".join(str(value).split()))
 
 
@@ -149,7 +149,7 @@ def _label(name: str) -> str:
     return _cell(quoted_if_unclear(name))
 
 
-# A value that the template names and nobody gives is an error, not a gap in the card.
+# A value that the template uses and `model_card` does not give is an error, not a gap in the card.
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     undefined=StrictUndefined,

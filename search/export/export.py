@@ -1,4 +1,4 @@
-"""A finished trial as a folder that transformers loads, proven to be the same model before it appears."""
+"""Writes a finished trial as a folder that transformers loads, after a proof that it is the same model."""
 
 import json
 import shlex
@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as chatter
+from transformers.utils import logging as transformers_logging
 
 from search.export.card import CardFacts, model_card, public_settings
 from search.export.exportable import Chosen
@@ -43,7 +43,7 @@ class Exported:
     validation: Score | None
     """Over the seeds of the trial's settings."""
     test: TestScore | None
-    """Only of the sweep's winner; no other trial has seen the test split."""
+    """Only for the sweep's winner; no other trial is scored on the test split."""
 
     def to_json(self) -> dict[str, Any]:
         """Only what `json.dumps` takes."""
@@ -76,21 +76,21 @@ class Exported:
             f"  transfersweep predict {shlex.quote(str(self.folder))} FILE.csv",
         ]
         for line in lines:
-            # Never wrapped: a line is copied as it stands.
+            # Never wrapped, so that a user can copy the line.
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def export_trial(chosen: Chosen) -> Exported:
-    """Write the model of a finished trial to a new folder; it appears whole and proven, or not at all.
+    """Write the model of a finished trial to a new folder; the folder appears complete and proven, or not at all.
 
     Args:
         chosen: the trial and the folder, as `choose` finds them.
 
     Raises:
-        ConfigError: if its data cannot be read any more.
+        ConfigError: if its data can no longer be read.
         TrialError: if the exported model is not the checkpoint's.
     """
-    chatter.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     outcome, record, to = chosen.outcome, chosen.record, chosen.to
     workspace = chosen.plan.workspace(chosen.storage)
     model, config = load_trained(chosen.checkpoint, trial_config(chosen.plan, record).encoder)
@@ -126,17 +126,17 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     """Write weights (safetensors), configuration and tokenizer."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    for file in folder.glob("*.safetensors"):  # written for their owner alone
+    for file in folder.glob("*.safetensors"):  # transformers makes them readable for their owner only
         file.chmod((folder / "config.json").stat().st_mode)
 
 
 def _tokenizer(config: TrialConfig) -> PreTrainedTokenizerBase:
-    """The encoder's tokenizer, set to cut as the target stage did, and without the place it came from."""
+    """The encoder's tokenizer, set to truncate as the target stage did, and without the path it came from."""
     tokenizer = load_tokenizer(name_or_path(config.encoder))
     length = config.target.padding_length
     tokenizer.model_max_length = length  # what `truncation=True` cuts to
     tokenizer.init_kwargs["max_length"] = length
-    # For readers of tokenizer.json other than transformers, which cuts only when told.
+    # For readers of tokenizer.json other than transformers, which truncates only with `truncation=True`.
     tokenizer.backend_tokenizer.enable_truncation(length, direction=tokenizer.truncation_side)
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.name_or_path = ""
@@ -150,7 +150,7 @@ def _stages(
     """The data that a trial was trained on, by stage.
 
     Raises:
-        ConfigError: if an older version wrote the checkpoint, which does not say, and the sweep's data have changed.
+        ConfigError: if the checkpoint, of an older version, does not say, and the data have changed since.
     """
     if trained := trained_on(checkpoint):
         return trained.stages

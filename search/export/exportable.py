@@ -1,4 +1,4 @@
-"""Which trial is to be exported, and whether that can be: from the sweep's files, without torch."""
+"""Chooses the trial to export and checks that it can be exported, from the sweep's files and without torch."""
 
 import os
 from collections import defaultdict
@@ -34,15 +34,15 @@ def choose(
     overrides: Mapping[str, str] | None = None,
     seed: int | None = None,
 ) -> Chosen:
-    """Find a sweep's trial with its model, and see that it can be exported to that folder.
+    """Find a sweep's trial with its model, and check that it can be exported to that folder.
 
     Args:
         name: the sweep.
         storage: the folder of all sweeps.
         to: a folder that does not exist yet, or is empty.
         trial: the trial's number; none means the winner.
-        overrides: settings of the sweep that are to hold for the choice, as `current_outcome` takes them.
-        seed: of the run to take, where finalists ran on several; none means the best on validation.
+        overrides: settings of the sweep to be used for the choice, as `current_outcome` takes them.
+        seed: of the run to export, if a finalist ran on several; none means the best on validation.
 
     Raises:
         PlanError: if there is no such sweep.
@@ -71,10 +71,10 @@ def _check_target(to: Path) -> None:
 
 
 def _choose(outcome: Outcome, trial: int | None, seed: int | None, sweep: Path) -> tuple[TrialRecord, Path]:
-    """The run asked for and the checkpoint with its model: of a trial, or the winner, the best of its seeds.
+    """The run to export and its checkpoint: the trial asked for or the winner, on its best seed.
 
     Raises:
-        ConfigError: if it has none, naming the trials that have.
+        ConfigError: if it has no model; the message lists the trials that have one.
     """
     offered = [record for record in outcome.trials if record.role != "no_source"]
     models = {record.key: model for record in offered if (model := _model(record, sweep))}
@@ -86,7 +86,7 @@ def _choose(outcome: Outcome, trial: int | None, seed: int | None, sweep: Path) 
     if not runs:
         asked = f"--trial {number}" + ("" if seed is None else f" --seed {seed}")
         raise ConfigError(f"{asked}: {outcome.name} has no such trial; {there}")
-    # The model of the winner is that of its best seed or none: no other has its test score.
+    # The winner is exported with its best seed or not at all: only that seed has a test score.
     with_model = [run for run in runs if run.key in models and (trial, seed) != (None, None)]
     best = ranked(with_model or runs, outcome.direction)[0]
     if best.key in models:
@@ -100,7 +100,7 @@ def _choose(outcome: Outcome, trial: int | None, seed: int | None, sweep: Path) 
 
 
 def _model(record: TrialRecord, sweep: Path) -> Path | None:
-    """The checkpoint of a finished trial, where its model lies there still."""
+    """The checkpoint of a finished trial, if its model is still there."""
     folder = record.checkpoint_in(sweep)
     if record.state is not State.FINISHED or folder is None:
         return None
@@ -108,7 +108,7 @@ def _model(record: TrialRecord, sweep: Path) -> Path | None:
 
 
 def _listed(records: Sequence[TrialRecord]) -> str:
-    """Numbers of trials, with their seeds where there is a choice."""
+    """Numbers of trials, with their seeds if there are several."""
     seeds: dict[int, list[int]] = defaultdict(list)
     for record in records:
         seeds[record.number].append(record.seed)

@@ -1,4 +1,4 @@
-"""The licence of an encoder, as the model card beside its files names it; whatever that file holds, nothing fails."""
+"""The licence of an encoder, read from the model card in its folder. No content of that file makes an export fail."""
 
 import re
 from pathlib import Path
@@ -13,21 +13,21 @@ _FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.
 
 
 class Licence(NamedTuple):
-    """What an export may say of its encoder's licence."""
+    """What an export says about its encoder's licence."""
 
     name: str | None
     reason: str | None = None
-    """Why there is no name, without a path; None where there is one, and where the encoder has no card."""
+    """Why there is no name, without a path. None if there is a name, and if the encoder has no card."""
 
 
 def licence_of(encoder: str) -> Licence:
-    """Read the licence from the encoder's README.md, where its files lie on this machine."""
+    """Read the licence from the encoder's README.md, in its folder on this machine."""
     card = Path(name_or_path(encoder)) / "README.md"
     try:
         if not card.exists():
             return Licence(None)
-        if not card.is_file():  # a folder, or a pipe, which would be waited for
-            return Licence(None, "the encoder's README.md is no file")
+        if not card.is_file():  # a folder, or a pipe, which would block
+            return Licence(None, "the encoder's README.md is not a file")
         with card.open("rb") as file:
             text = file.read(_MOST).decode("utf-8-sig", "strict" if card.stat().st_size <= _MOST else "ignore")
     except OSError as error:
@@ -44,7 +44,7 @@ def _licence_in(text: str) -> Licence:
         return Licence(None, "the encoder's README.md has no front matter")
     try:
         facts = yaml.safe_load(block[1])
-    except Exception as error:  # beside its own errors, PyYAML lets through what Python says of odd dates and numbers
+    except Exception as error:  # PyYAML also passes on what Python raises for impossible dates and numbers
         line = f", line {mark.line + 2}" if (mark := getattr(error, "problem_mark", None)) else ""
         return Licence(None, f"the front matter of the encoder's README.md is not YAML{line}")
     named = facts.get("license") if isinstance(facts, dict) else None

@@ -38,8 +38,8 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
             the model's where it is not given.
 
     Raises:
-        ConfigError: if the folder is no export, the output's kind is not known, a column is missing or taken, or a
-            row has no text and `empty` does not allow that.
+        ConfigError: if the folder is not an export, the output's format is not known, a column is missing, the file
+            has a column that this adds, or a row has no text and `empty` does not allow that.
     """
     if output is not None:
         check_output(output)
@@ -57,11 +57,11 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
 
 
 _READING = ("separator", "quoting", "encoding", "empty")
-"""Settings of a data set that say how a file is read; the rest is the model's."""
+"""Settings of a data set that say how a file is read; the model decides all others."""
 
 
 class _Data(BaseModel):
-    empty: Empty = "error"  # as in every export from before there was the setting
+    empty: Empty = "error"  # older exports do not have the setting and were trained so
 
 
 class _Settings(BaseModel):
@@ -80,7 +80,7 @@ class _Facts(BaseModel):
 def _facts(model: Path) -> _Facts:
     file = model / "trial.json"
     if not file.is_file():
-        raise ConfigError(f"{model}: is no folder that `transfersweep export` wrote (no trial.json in it)")
+        raise ConfigError(f"{model}: is not a folder that `transfersweep export` wrote (no trial.json in it)")
     try:
         return _Facts.model_validate_json(file.read_bytes())
     except OSError as error:
@@ -140,23 +140,23 @@ def _check_free(raw: RawTable, added: Sequence[str]) -> None:
 
 
 def _probabilities(folder: Path, texts: list[list[str]], facts: _Facts) -> NDArray[np.float32]:
-    """Of each class, shape (N, C); batches hold rows of like lengths."""
-    # Only here: a mistake in the names of files is told without waiting for torch.
+    """Of each class, shape (N, C); batches hold rows of similar lengths."""
+    # Imported here, so that a wrong file name is reported without waiting for torch.
     import torch
-    from transformers.utils import logging as chatter
+    from transformers.utils import logging as transformers_logging
 
     from trainable.compute.device import pick_device
     from trainable.inputs.token_inputs import TokenInputs
     from trainable.inputs.tokens import tokenize
-    from trainable.loop.evaluate import predict
+    from trainable.loop.evaluate import compute_logits
 
-    chatter.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     model, tokenizer = _load(folder, len(facts.label_names)), load_tokenizer(str(folder))
     count = len(texts[0])
     table = Examples(texts[0], texts[1] if len(texts) > 1 else None, np.zeros(count, dtype=np.int64))
     inputs = TokenInputs(tokenize(tokenizer, table), np.arange(count), facts.settings.padding_length, fixed=False)
     device = pick_device()
-    logits = predict(torch.nn.Module.to(model, device), inputs, device)
+    logits = compute_logits(torch.nn.Module.to(model, device), inputs, device)
     return torch.softmax(logits, dim=-1).numpy()
 
 

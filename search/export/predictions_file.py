@@ -1,7 +1,7 @@
-"""Writes rows with what a model made of them: CSV or TSV that a spreadsheet can open safely, or JSON.
+"""Writes rows with the labels that a model gave them: CSV or TSV that a spreadsheet can open safely, or JSON.
 
-A spreadsheet runs a cell that begins like a formula, whoever wrote it, so that labelling somebody's texts could run
-their code. Such a cell gets an apostrophe before it in CSV and TSV; in JSON every cell stays as it is.
+A spreadsheet runs a cell that begins like a formula, so a text from someone else could run code on the user's machine.
+Such a cell gets an apostrophe before it in CSV and TSV. In JSON every cell stays as it is.
 """
 
 import csv
@@ -30,25 +30,27 @@ class Labelled:
     header: Sequence[str]
     """The file's columns, then the label's and the probabilities'."""
     rows: Iterator[tuple[list[Any], str | None, list[float | None]]]
-    """The file's cells, the label, the probabilities; none for a row that has no label."""
+    """The file's cells, the label, the probabilities; None for a row without a label."""
 
 
 def check_output(output: Path) -> None:
-    """See that a file can be written under a name, and in the format that its suffix promises.
+    """Check that a file can be written under this name, and that its suffix names a format.
 
     Raises:
         ConfigError: if not.
     """
     if output.suffix.lower() not in _WRITERS:
-        raise ConfigError(f"--output {output}: the suffix tells no kind of file; known are {', '.join(_WRITERS)}")
+        raise ConfigError(
+            f"--output {output}: the suffix is not that of a known format; known are {', '.join(_WRITERS)}"
+        )
     if not output.absolute().parent.is_dir():
         raise ConfigError(f"--output {output}: there is no folder {output.absolute().parent}; make it first")
     if os.path.lexists(output) and not output.is_file():
-        raise ConfigError(f"--output {output}: is no plain file; leave --output out for stdout, or name a file")
+        raise ConfigError(f"--output {output}: is not a plain file; leave --output out for stdout, or name a file")
 
 
 def write_labelled(labelled: Labelled, output: Path | None) -> None:
-    """Write to a file that appears whole or not at all, by its suffix, or as CSV to stdout; in UTF-8.
+    """Write in UTF-8: to a file in the format of its suffix, which appears complete or not at all, or CSV to stdout.
 
     Raises:
         ConfigError: if the file cannot be written.
@@ -71,7 +73,9 @@ def write_labelled(labelled: Labelled, output: Path | None) -> None:
 def _write_csv(stream: TextIO, labelled: Labelled, delimiter: str = ",") -> None:
     def write(cells: Iterable[str]) -> None:
         line = io.StringIO()
-        csv.writer(line, delimiter=delimiter).writerow(cells)  # ends in \r\n, for both of which it then quotes cells
+        csv.writer(line, delimiter=delimiter).writerow(
+            cells
+        )  # ends lines in \r\n, so that it quotes cells that hold either
         stream.write(line.getvalue().removesuffix("\r\n") + "\n")
 
     write(map(_cell, labelled.header))

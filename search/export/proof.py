@@ -15,7 +15,7 @@ from trainable.inputs.prepare import Encoded, cached_tokens, stage_data, tokeniz
 from trainable.inputs.split import Inputs
 from trainable.inputs.token_inputs import token_inputs
 from trainable.inputs.tokens import Tokens, tokenize
-from trainable.loop.evaluate import predict
+from trainable.loop.evaluate import compute_logits
 from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_classifier, load_tokenizer
 from trainable.settings.config import TrialConfig
@@ -23,9 +23,9 @@ from trainable.stages.trained_on import StageData
 from trainable.workspace import Workspace
 
 TOLERANCE = 1e-4
-"""Largest difference of a logit between checkpoint and export that rounding explains."""
+"""Largest difference of a logit between checkpoint and export that can come from rounding."""
 PROOF_ROWS = 256
-"""Rows that are compared at most: of all lengths, evenly, the shortest and the longest among them."""
+"""Most rows that are compared. They are spread evenly over all lengths, from the shortest to the longest."""
 _BATCH = 32
 _CPU = torch.device("cpu")
 
@@ -35,9 +35,9 @@ class Proof:
     """How the exported folder compares with the checkpoint."""
 
     rows: int
-    """Rows that went through both."""
+    """Number of rows that both models were given."""
     what: str
-    """What rows they are."""
+    """Which rows they are, in words."""
     max_difference: float
     """Largest absolute difference of a logit."""
 
@@ -52,15 +52,15 @@ class ProofRows:
 
 
 def proof_rows(config: TrialConfig, trained: StageData, workspace: Workspace) -> ProofRows:
-    """Rows on which to prove a model: of its validation split, or the next best where that has changed or is gone.
+    """Rows on which to prove a model: its validation split, or the best substitute if that has changed or is gone.
 
     Args:
         config: of the trial.
         trained: the target's data when the trial was trained.
-        workspace: where data and token ids are looked for.
+        workspace: where data and cached token ids are.
 
     Raises:
-        ConfigError: if the tokenizer is another one than in training, or if there are no rows at all.
+        ConfigError: if the tokenizer is not the one of the training, or if there are no rows at all.
     """
     tokenizer = load_tokenizer(name_or_path(config.encoder))
     if tokenizer_fingerprint(tokenizer) != trained.tokenizer:
@@ -88,7 +88,7 @@ def _rows_of_today(config: TrialConfig, validation: Examples, workspace: Workspa
 
 
 def _rows_of_tokens(config: TrialConfig, kept: Tokens, tokenizer: PreTrainedTokenizerBase, why: str) -> ProofRows:
-    """Texts that are put together from token ids in the cache; they differ from the data's in blanks and rare signs."""
+    """Texts decoded from token ids in the cache; their blanks and rare characters may differ from the data's."""
     chosen = _of_all_lengths(kept.lengths(config.target.padding_length))
     columns = [
         [str(tokenizer.decode(ragged.ids[ragged.offsets[row] : ragged.offsets[row + 1]].tolist())) for row in chosen]
@@ -108,9 +108,9 @@ def prove(folder: Path, model: PreTrainedModel, rows: ProofRows) -> Proof:
     Raises:
         TrialError: if a logit differs by more than `TOLERANCE`.
     """
-    expected, found = predict(model, rows.inputs, _CPU), _logits(folder, rows.table)
+    expected, found = compute_logits(model, rows.inputs, _CPU), _logits(folder, rows.table)
     difference, count = float((found - expected).abs().max()), len(rows.table)
-    if not difference <= TOLERANCE:  # a NaN is no proof
+    if not difference <= TOLERANCE:  # also true for NaN
         raise TrialError(
             f"the exported model is not the checkpoint's: a logit differs by {difference:.2g} on {count} {rows.what}, "
             f"more than {TOLERANCE:g}; nothing was exported"

@@ -1,4 +1,4 @@
-"""What a sweep has come to, finished or not, from its files alone: no Ray, no MLflow."""
+"""The state or outcome of a sweep, read from its files alone: without Ray and MLflow."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,8 +17,8 @@ def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | Non
     Args:
         name: the sweep.
         storage: the folder of all sweeps.
-        overrides: settings of the sweep, as `resume` takes them, that are to hold for what is shown: a tracking
-            server that has moved, another number of finalists.
+        overrides: settings of the sweep, as `resume` takes them, to be used for what is shown: a tracking server that
+            has moved, another number of finalists.
 
     Raises:
         PlanError: if there is no such sweep, or a setting cannot change.
@@ -28,16 +28,16 @@ def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | Non
     if outcome is not None and outcome.complete and not overrides:
         return outcome
     plan, driver = load_sweep(folder, overrides), driver_of(folder.path)
-    if not folder.study.exists():  # looking at a sweep must not make its study
+    if not folder.study.exists():  # showing a sweep must not create its study
         begins = f"is being run by {driver}" if driver else f"`{folder.command('resume')}` begins it"
         raise PlanError([f"{name}: has no trial yet; {begins}"])
-    # Only now: a finished sweep is printed, and a mistake told, without waiting for torch.
+    # Imported here, so that a finished sweep or a mistake is shown without waiting for torch.
     from search.study.ledger import Ledger
     from search.study.summary import summarise
 
     now = summarise(plan, storage, Ledger(folder.study, plan.settings, plan.space, plan.base.get("seed", 0)))
     if outcome is None or not outcome.complete:
         return replace(now, notes=(f"it is being run by {driver}", *now.notes)) if driver else now
-    # The test split was read once, for one run: its score stands for no other.
+    # The test split was read once, for one run. Its score is not that of another run.
     test = outcome.test if outcome.exported == now.exported else None
     return replace(now, test=test, notes=outcome.notes, complete=True)

@@ -12,14 +12,14 @@ from trainable.settings.yaml_file import parse_value
 
 
 def dataset_of(place: Mapping[str, str], settings: Mapping[str, str]) -> Dataset:
-    """A data set of files, and of settings as text in YAML.
+    """A data set from file names and from settings given as YAML text.
 
     Args:
         place: the fields that name the files.
         settings: further fields, such as `{"text": "message"}`.
 
     Raises:
-        ConfigError: with everything that is wrong in the settings.
+        ConfigError: with every mistake in the settings.
     """
     fields: dict[str, Any] = dict(place)
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""The sweep when it is over: its trials, its winner, what the source was worth, and what to type next."""
+"""Prints a sweep that is over: trials, winner, test score, whether the source helped, and what to type next."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from search.record.records import Outcome, TestScore, TrialRecord, ranked
+from search.show.text_table import text_table
 from search.show.view import counts_text, state_text
 from search.storage.sweep_folder import SweepFolder
 from search.wording import format_duration, format_number, format_score, format_settings, last_line
@@ -41,12 +41,12 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         _say(console, f"Note: {note}", style="yellow")
     _say(console, "\nNext", style="bold")
     for command in next_commands(outcome):
-        # Never wrapped: a line is copied as it stands.
+        # Never wrapped, so that a user can copy the line.
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def next_commands(outcome: Outcome) -> list[str]:
-    """What to type to look, to go on (or see this again) and to export; export needs a winner."""
+    """The commands that open the MLflow page, show or resume the sweep, and export its winner, if there is one."""
     folder = SweepFolder(Path(outcome.storage), outcome.name)
     commands = [shlex.join(["transfersweep", "ui", *folder.storage_option])]
     commands.append(folder.command("show" if outcome.complete else "resume"))
@@ -60,22 +60,22 @@ def _say(console: Console, text: str, style: str = "") -> None:
 
 
 def _varying(trials: Sequence[TrialRecord]) -> list[str]:
-    """Names of the settings that are not the same in all trials; a setting that one lacks varies."""
+    """Names of the settings that are not the same in all trials; a setting that some trials lack varies too."""
     names = dict.fromkeys(name for trial in trials for name in trial.params)
     return [name for name in names if len({repr(trial.params.get(name)) for trial in trials}) > 1]
 
 
-def _searched(outcome: Outcome, console: Console) -> Table:
-    """The trials of the search, best first: a column a setting where these fit the console, else one for all."""
+def _searched(outcome: Outcome, console: Console) -> RichTable:
+    """The trials of the search, best first: one column per setting where that fits the console, else one for all."""
     wide = _searched_table(outcome, in_columns=True)
     needed = console.measure(wide, options=console.options.update(width=_UNBOUNDED)).maximum
     return wide if needed <= console.width else _searched_table(outcome, in_columns=False)
 
 
-def _searched_table(outcome: Outcome, in_columns: bool) -> Table:
+def _searched_table(outcome: Outcome, in_columns: bool) -> RichTable:
     trials = ranked(outcome.searched, outcome.direction)
     names = _varying(trials)
-    table = _table("#", "state", _stacked(outcome.metric), "sec")
+    table = text_table("#", "state", _stacked(outcome.metric), "sec")
     for name in names if in_columns else ["settings"]:
         table.add_column(_stacked(name), justify="right" if in_columns else "left", vertical="bottom")
     for trial in trials:
@@ -86,22 +86,11 @@ def _searched_table(outcome: Outcome, in_columns: bool) -> Table:
     return table
 
 
-def _repeated(trials: Sequence[TrialRecord], metric: str) -> Table:
-    """The trials that train a finalist again, on a further seed or without its source."""
-    table = _table("repeat", "state", _stacked(metric), "sec")
+def _repeated(trials: Sequence[TrialRecord], metric: str) -> RichTable:
+    """The trials that train a finalist again, on another seed, or without its source."""
+    table = text_table("repeat", "state", _stacked(metric), "sec")
     for trial in trials:
         table.add_row(trial.title, *_standing(trial))
-    return table
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        table.add_column(
-            column,
-            justify="left" if column in {"repeat", "state", "class"} else "right",
-            no_wrap=column not in {"repeat", "class"},
-        )
     return table
 
 
@@ -121,7 +110,7 @@ def _print_winner(outcome: Outcome, console: Console) -> None:
     _say(console, f"\nWinner: trial {outcome.winner}, chosen on validation", style="bold")
     if outcome.validation:
         values = outcome.validation.values
-        spread = "" if outcome.validation.sd is None else f" ± {outcome.validation.sd:.4f}"
+        spread = "" if outcome.validation.sd is None else f" ± {format_score(outcome.validation.sd)}"
         seeds = "1 seed" if len(values) == 1 else f"mean ± sd of {len(values)} seeds"
         _say(console, f"validation {outcome.metric} {format_score(outcome.validation.mean)}{spread} ({seeds})")
     if outcome.exported is not None and outcome.validation and len(outcome.validation.values) > 1:
@@ -138,7 +127,7 @@ def _print_test(test: TestScore, metric: str, console: Console) -> None:
     others = {name: value for name, value in test.metrics.items() if name != metric}
     if others:
         _say(console, ", ".join(f"{name} {format_score(value)}" for name, value in others.items()))
-    table = _table("class", "precision", "recall", "f1", "rows")
+    table = text_table("class", "precision", "recall", "f1", "rows")
     for line in test.per_class:
         scores = map(format_score, (line.precision, line.recall, line.f1))
         table.add_row(Text(quoted_if_unclear(line.label)), *scores, str(line.rows))

@@ -1,20 +1,18 @@
-"""Prints where a sweep's time went: the driver's phases, and what its slots did while it searched."""
+"""Prints where a sweep's time went: the phases of its driver, and what the slots did during the search."""
 
 from collections import Counter
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from search.record.records import Outcome
 from search.record.times import added
+from search.show.text_table import text_table
 
 
 def print_times(outcome: Outcome, console: Console) -> None:
     """Print two tables: the phases' seconds, and the shares of the slots' time with their tokens a second."""
-    phases = Table(title=f"{outcome.name}: wall time", title_justify="left")
-    phases.add_column("phase")
-    phases.add_column("seconds", justify="right")
+    phases = text_table("phase", "seconds", title=f"{outcome.name}: wall time")
     for name, seconds in outcome.phases.items():
         phases.add_row(name, f"{seconds:.1f}")
     console.print(phases)
@@ -23,9 +21,8 @@ def print_times(outcome: Outcome, console: Console) -> None:
     room = outcome.phases.get("search", 0.0) * outcome.slots
     if room < spent:  # a session that was killed has noted no time of its search, so shares are not known
         room = 0.0
-    parts = Table(title=f"the search's {outcome.slots} slots", title_justify="left")
-    for name in ("part", "seconds", "share", "tokens/s", "padding", "of peak"):
-        parts.add_column(name, justify="left" if name == "part" else "right")
+    headings = ("part", "seconds", "share", "tokens/s", "padding", "of peak")
+    parts = text_table(*headings, gap=2, title=f"the search's {outcome.slots} slots")
     for name, sums in sorted(total.items(), key=lambda item: -item[1]["seconds"]):
         seconds, computed = sums["seconds"], sums.get("computed", 0)
         speed = f"{sums['tokens'] / seconds:,.0f}" if computed and seconds else ""

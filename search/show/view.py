@@ -9,11 +9,12 @@ from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from search.record.records import State, TrialRecord, Used, best_so_far, count_states
 from search.record.trial_names import Key
+from search.show.text_table import text_table
 from search.wording import format_duration, format_score, format_settings, last_line
 from trainable.tasks.metrics import Direction
 
@@ -41,8 +42,8 @@ class LiveView:
             metric: what the trials' values are.
             direction: which values are better.
             budget_text: the budget in words, such as `40 trials, 60 min`.
-            console: where to draw. One that is no terminal gets a line per ended trial and no control codes.
-            log_file: where the libraries' own messages go; named to the user.
+            console: where to draw. If it is not a terminal, each trial that ends gets one plain line.
+            log_file: the file with the libraries' own messages; its name is shown.
         """
         self._name, self._metric, self._direction = name, metric, direction
         self._budget, self._console, self._log_file = budget_text, console, log_file
@@ -63,7 +64,7 @@ class LiveView:
         self._live.stop()
 
     def update(self, records: Sequence[TrialRecord], used: Used, time_left: float | None = None) -> None:
-        """Show the trials as they stand; `time_left` in seconds, none while nobody can tell."""
+        """Show the current state of the trials; `time_left` in seconds, None while it is not known."""
         if self._console.is_terminal:
             self._live.update(self._panel(records, used, time_left))
             return
@@ -83,7 +84,7 @@ class LiveView:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _panel(self, records: Sequence[TrialRecord], used: Used, time_left: float | None) -> RenderableType:
-        facts = Table.grid(padding=(0, 2))
+        facts = RichTable.grid(padding=(0, 2))
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")
         facts.add_row("trials", counts_text(records))
@@ -101,16 +102,11 @@ class LiveView:
             return Text("none yet")
         return Text(f"{self._metric} {format_score(best.value)} in trial {best.number}: {format_settings(best.params)}")
 
-    def _recent(self, records: Sequence[TrialRecord]) -> Table:
-        """The running trials before those that began last, so that both can be followed."""
+    def _recent(self, records: Sequence[TrialRecord]) -> RichTable:
+        """The running trials, then those that began last."""
         running = [r for r in records if r.state is State.RUNNING]
         others = [r for r in records if r.state is not State.RUNNING]
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("trial", no_wrap=True)
-        table.add_column("state", no_wrap=True)
-        table.add_column(self._metric, justify="right", no_wrap=True)
-        table.add_column("done", justify="right", no_wrap=True)
-        table.add_column("settings")  # the only one that may shrink
+        table = text_table("trial", "state", self._metric, "done", "settings", gap=2, framed=False)
         for record in [*running, *reversed(others)][:_LAST]:
             what = last_line(record.error) if record.error else format_settings(record.params)
             cut = Text(what, no_wrap=True, overflow="ellipsis")

@@ -63,7 +63,7 @@ def experiment(blocks: dict[str, Any], tmp_path: Path) -> Path:
         (["resume", "nosuch"], "nosuch: no such sweep"),
         (["extend", "nosuch", "--trials", "3"], "nosuch: no such sweep"),
         (["export", "nosuch", "--to", "model"], "nosuch: no such sweep"),
-        (["predict", "nosuch", "rows.csv"], "nosuch: is no folder that `transfersweep export` wrote"),
+        (["predict", "nosuch", "rows.csv"], "nosuch: is not a folder that `transfersweep export` wrote"),
         (["inspect", "nosuch.csv"], "nosuch.csv: no such file"),
         (["inspect", "mine.csv", "--encoder", "./nosuch"], "'./nosuch': no such folder"),
         (["ui"], "mlflow.db: no such file"),

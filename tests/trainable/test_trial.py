@@ -13,7 +13,7 @@ from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import prepare
 from trainable.inputs.token_inputs import token_inputs
-from trainable.loop.evaluate import predict, score
+from trainable.loop.evaluate import compute_logits, score
 from trainable.model.encoder import head_names, new_model
 from trainable.progress import Report
 from trainable.settings.config import build_config
@@ -143,8 +143,8 @@ def test_a_finished_checkpoint_holds_what_changed_and_gives_the_same_logits(
     prepared = prepare(config.dataset_of(config.target), config.encoder, [Path()])
     validation = token_inputs(prepared.splits["validation"], config.target)
     assert trial._target is not None
-    logits = predict(model.to(trial.builder.device), validation.inputs, trial.builder.device)
-    assert torch.equal(logits, predict(trial._target.model, validation.inputs, trial.builder.device))
+    logits = compute_logits(model.to(trial.builder.device), validation.inputs, trial.builder.device)
+    assert torch.equal(logits, compute_logits(trial._target.model, validation.inputs, trial.builder.device))
     metrics, _ = score(logits, validation.labels)
     assert metrics["macro_f1"] == trial.result().value
     facts = json.loads((tmp_path / "trial.json").read_text())

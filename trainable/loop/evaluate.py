@@ -22,7 +22,7 @@ def ideal_seconds(model: PreTrainedModel, device: torch.device, precision: str, 
 
 
 @torch.inference_mode()
-def predict(
+def compute_logits(
     model: PreTrainedModel,
     inputs: Inputs,
     device: torch.device,

@@ -19,7 +19,7 @@ from trainable.inputs.batches import epoch_batches, evaluation_steps
 from trainable.inputs.frozen_output import FrozenOutputStore
 from trainable.inputs.frozen_output_check import FrozenOutputCheck
 from trainable.inputs.split import Split
-from trainable.loop.evaluate import predict, score
+from trainable.loop.evaluate import compute_logits, score
 from trainable.loop.optimizers import build_optimizer, schedule_factor, set_learning_rate
 from trainable.loop.steps import Steps
 from trainable.model.encoder import freeze, train_mode
@@ -190,7 +190,7 @@ class StageTraining:
         setting = self.setting
         with setting.clock.part(f"{setting.name}.evaluate") as spent:
             inputs, device = self.validation.inputs, setting.device
-            logits = predict(self.steps.network, inputs, device, setting.precision, setting.ranks, spent)
+            logits = compute_logits(self.steps.network, inputs, device, setting.precision, setting.ranks, spent)
             return score(logits, self.validation.labels)[0]
 
     def _evaluate(self) -> Report:

@@ -76,7 +76,7 @@ class Inspection:
     problems: tuple[str, ...]
 
 
-def inspect(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path(),)) -> Inspection:
+def inspect_dataset(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path(),)) -> Inspection:
     """Count and measure a data set, as far as it can be read.
 
     Lengths are those of the training split. Rows that no trial could use (no text, an unknown label) are left out

@@ -43,7 +43,7 @@ def test_a_card_of_any_content(content: bytes, name: str | None, reason: str | N
 def test_no_card_is_nothing_to_speak_of_and_no_file_is(tmp_path: Path) -> None:
     assert licence_of(str(tmp_path)) == (None, None)
     (tmp_path / "README.md").mkdir()
-    assert "is no file" in (licence_of(str(tmp_path)).reason or "")
+    assert "is not a file" in (licence_of(str(tmp_path)).reason or "")
     (tmp_path / "README.md").rmdir()
     os.mkfifo(tmp_path / "README.md")
-    assert "is no file" in (licence_of(str(tmp_path)).reason or "")
+    assert "is not a file" in (licence_of(str(tmp_path)).reason or "")

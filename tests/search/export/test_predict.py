@@ -80,7 +80,9 @@ def test_the_format_is_that_of_the_name(suffix: str, model: Path, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["out", "out.xlsx", "out.parquet", "out.csv.gz", ".csv", "out.txt"])
 def test_a_format_that_is_not_known_is_refused_before_anything_is_read(name: str, model: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the suffix tells no kind of file; known are .csv, .tsv, .json, .jsonl"):
+    with pytest.raises(
+        ConfigError, match="the suffix is not that of a known format; known are .csv, .tsv, .json, .jsonl"
+    ):
         predict_file(model, tmp_path / "there is none.csv", tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -176,12 +178,12 @@ def test_mistakes_in_the_file_are_named(model: Path, tmp_path: Path, content: st
 
 
 def test_mistakes_on_the_command_line_are_named(model: Path, tweets_csv: Path, tiny_bert: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no folder that `transfersweep export` wrote"):
+    with pytest.raises(ConfigError, match="not a folder that `transfersweep export` wrote"):
         predict_file(Path(tiny_bert), tweets_csv, None)
     with pytest.raises(ConfigError, match="no such file"):
         predict_file(model, tmp_path / "none.csv", None)
     with pytest.raises(ConfigError, match="make it first"):
         predict_file(model, tweets_csv, tmp_path / "none" / "out.csv")
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(ConfigError, match="no plain file"):
+    with pytest.raises(ConfigError, match="not a plain file"):
         predict_file(model, tweets_csv, tmp_path / "folder.csv")

@@ -20,7 +20,7 @@ from trainable.inputs.frozen_output_check import SAMPLE_ROWS
 from trainable.inputs.prepare import prepare
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
-from trainable.loop.evaluate import predict
+from trainable.loop.evaluate import compute_logits
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import fingerprint, new_model
 from trainable.model.layers import layers_of
@@ -109,11 +109,11 @@ def test_not_one_row_fits(base: dict[str, Any]) -> None:
 def test_an_evaluation_in_pieces_is_the_same(base: dict[str, Any]) -> None:
     training = _training(base)
     inputs = training.steps.train.inputs
-    expected = predict(training.model, inputs, CPU)
+    expected = compute_logits(training.model, inputs, CPU)
     asked: list[tuple[int, int]] = []  # rows, and tokens of each
     layers_of(training.model)[0].register_forward_pre_hook(lambda _, given: asked.append(given[0].shape[:2]))
     _no_room_for_more_than(4, training)
-    torch.testing.assert_close(predict(training.model, inputs, CPU), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(compute_logits(training.model, inputs, CPU), expected, rtol=1e-5, atol=1e-6)
     assert sum(rows for rows, _ in asked if rows <= 4) == len(inputs.lengths)
     failed = [rows * width for rows, width in asked if rows > 4]
     assert len(failed) > 1

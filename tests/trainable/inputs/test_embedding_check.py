@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import stage_data
 from trainable.inputs.token_inputs import token_inputs
-from trainable.preview.inspection import inspect
+from trainable.preview.inspection import inspect_dataset
 from trainable.settings.config import build_config
 from trainable.settings.dataset import Dataset
 from trainable.workspace import Workspace
@@ -28,7 +28,7 @@ def test_added_tokens(tiny_bert: str, base: dict[str, Any], workspace: Workspace
         stage_data(config, config.target, workspace)
     (problem,) = caught.value.problems
     assert str(tmp_path) in problem
-    seen = inspect(config.dataset_of(config.target), str(tmp_path))
+    seen = inspect_dataset(config.dataset_of(config.target), str(tmp_path))
     assert seen.problems == tuple(caught.value.problems)
 
 
@@ -61,6 +61,6 @@ def test_advice_stays_within_the_encoders_positions(tiny_bert: str, limit: int |
     AutoModel.from_pretrained(tiny_bert).save_pretrained(tmp_path / "encoder")
     rows = [f"{'word ' * (300 if i == 5 else 3)}{i},{'ab'[i % 2]}" for i in range(40)]
     (tmp_path / "texts.csv").write_text("\n".join(["text,label", *rows]))
-    seen = inspect(Dataset(csv=str(tmp_path / "texts.csv")), str(tmp_path / "encoder"))
+    seen = inspect_dataset(Dataset(csv=str(tmp_path / "texts.csv")), str(tmp_path / "encoder"))
     assert seen.positions == (limit or 64)
     assert max(cost.padding_length for cost in seen.costs) <= seen.positions

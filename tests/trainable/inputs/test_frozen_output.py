@@ -12,7 +12,7 @@ from trainable.inputs.frozen_output import FrozenOutputInputs, FrozenOutputStore
 from trainable.inputs.prepare import prepare
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
-from trainable.loop.evaluate import predict
+from trainable.loop.evaluate import compute_logits
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import fingerprint, new_model
 from trainable.model.layers import layers_of
@@ -149,10 +149,10 @@ def test_a_head_that_reads_all_tokens_gets_all_tokens(store_of: Store) -> None:
 @pytest.mark.parametrize("count", range(1, DEPTH + 1))
 def test_logits_are_those_of_the_whole_model(count: int, store_of: Store) -> None:
     training, store = store_of(count)
-    expected = predict(training.model, training.validation.inputs, training.setting.device)
+    expected = compute_logits(training.model, training.validation.inputs, training.setting.device)
     training.reuse_frozen_output(store)
     assert isinstance(training.validation.inputs, FrozenOutputInputs)
-    got = predict(training.steps.network, training.validation.inputs, training.setting.device)
+    got = compute_logits(training.steps.network, training.validation.inputs, training.setting.device)
     assert torch.allclose(got, expected, atol=1e-6)
 
 

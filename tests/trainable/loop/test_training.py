@@ -14,7 +14,7 @@ from trainable.errors import TrialError
 from trainable.inputs.prepare import prepare
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
-from trainable.loop.evaluate import predict, score
+from trainable.loop.evaluate import compute_logits, score
 from trainable.loop.optimizers import OPTIMIZERS
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import new_model
@@ -107,7 +107,7 @@ def test_patience_ends_the_stage_and_the_best_weights_come_back(make: Make) -> N
     assert [report.improved for report in reports] == [v < min(losses[:i], default=9e9) for i, v in enumerate(losses)]
     assert training.progress.best == losses[best]
     assert training.progress.best_step == reports[best].step
-    restored, _ = score(predict(training.model, training.validation.inputs, CPU), training.validation.labels)
+    restored, _ = score(compute_logits(training.model, training.validation.inputs, CPU), training.validation.labels)
     assert restored["loss"] == pytest.approx(losses[best], rel=1e-6)
     assert restored["loss"] < losses[-1]
 
@@ -136,7 +136,7 @@ def test_the_loss_is_the_weighted_mean_over_the_batch(
     labels = np.array([0] * 48 + [1] * 52)
     settings = {"label_smoothing": smoothing, "class_weights": weights, "micro_batches": micro_batches}
     training = make(labels, batch_size=1000, epochs=1, dropout=0.0, **settings)
-    logits = predict(training.model, training.steps.train.inputs, CPU)
+    logits = compute_logits(training.model, training.steps.train.inputs, CPU)
     counts = np.bincount(training.steps.train.labels)
     assert counts[0] != counts[1]
     of_class = len(training.steps.train.labels) / (2 * counts) if weights == "balanced" else np.ones(2)
@@ -154,7 +154,7 @@ def test_a_label_without_training_rows_weighs_nothing(make: Make, smoothing: flo
         labels, classes=3, class_weights="balanced", label_smoothing=smoothing, epochs=6, learning_rate=3e-3
     )
     list(training.reports())
-    logits = predict(training.model, training.steps.train.inputs, CPU)
+    logits = compute_logits(training.model, training.steps.train.inputs, CPU)
     assert 1 not in logits.argmax(-1)
 
 
@@ -175,7 +175,7 @@ def test_padding_changes_no_logits(make: Make) -> None:
     rows = np.argsort(one.steps.train.inputs.lengths)[:8]
     assert other.steps.train.inputs.batch(rows)["input_ids"].shape == (8, 48)
     assert one.steps.train.inputs.batch(rows)["input_ids"].shape[1] < 48
-    logits = [predict(training.model, training.steps.train.inputs, CPU) for training in (one, other)]
+    logits = [compute_logits(training.model, training.steps.train.inputs, CPU) for training in (one, other)]
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-5, atol=1e-6)
 
 

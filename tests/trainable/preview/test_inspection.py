@@ -7,13 +7,13 @@ import pytest
 
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import prepare
-from trainable.preview.inspection import compute, inspect
+from trainable.preview.inspection import compute, inspect_dataset
 from trainable.settings.dataset import Dataset
 
 
 def test_numbers_of_real_text(films_csv: Path, minilm: str) -> None:
     dataset = Dataset(csv=films_csv.name)
-    seen = inspect(dataset, minilm, [films_csv.parent])
+    seen = inspect_dataset(dataset, minilm, [films_csv.parent])
     train = prepare(dataset, minilm, [films_csv.parent]).splits["train"]
     lengths = train.tokens.lengths(10**6)
     assert seen.splits["train"].rows == len(lengths) == sum(count for *_, count in seen.histogram)
@@ -37,14 +37,14 @@ def test_compute_of_one_text_by_hand() -> None:
 
 
 def test_histogram_covers_every_length_once(films_csv: Path, tiny_bert: str) -> None:
-    histogram = inspect(Dataset(csv=str(films_csv)), tiny_bert).histogram
+    histogram = inspect_dataset(Dataset(csv=str(films_csv)), tiny_bert).histogram
     assert all(end + 1 == start for (_, end, _), (start, _, _) in zip(histogram, histogram[1:], strict=False))
 
 
 def test_padding_length_stays_within_the_positions(tmp_path: Path, tiny_bert: str) -> None:
     rows = [f"{'word ' * 90}{i},{i % 2}" for i in range(20)]
     (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows]))
-    seen = inspect(Dataset(csv="t.csv"), tiny_bert, [tmp_path])
+    seen = inspect_dataset(Dataset(csv="t.csv"), tiny_bert, [tmp_path])
     assert [cost.padding_length for cost in seen.costs] == [64, 64]
     assert [cost.share_cut for cost in seen.costs] == [1, 1]
 
@@ -53,7 +53,7 @@ def test_faulty_data_gives_problems_beside_the_numbers(tmp_path: Path, tiny_bert
     train = [f"text {i},{'ab'[i % 2]}" for i in range(20)] + ["text 0,b", ",a", "x,"]
     (tmp_path / "train.csv").write_text("\n".join(["text,label", *train]))
     (tmp_path / "val.csv").write_text("text,label\ntext 0,a\nnew,c\n")
-    seen = inspect(Dataset(train="train.csv", validation="val.csv"), tiny_bert, [tmp_path])
+    seen = inspect_dataset(Dataset(train="train.csv", validation="val.csv"), tiny_bert, [tmp_path])
     assert len(seen.problems) == 4
     assert seen.splits["train"].rows == 21
     assert (seen.splits["train"].duplicates, seen.splits["train"].conflicting) == (1, 1)
@@ -64,4 +64,4 @@ def test_faulty_data_gives_problems_beside_the_numbers(tmp_path: Path, tiny_bert
 def test_nothing_to_count_is_an_error(tmp_path: Path, tiny_bert: str) -> None:
     (tmp_path / "t.csv").write_text("text,label\n,a\n,b\n")
     with pytest.raises(ConfigError, match="2 rows with no text"):
-        inspect(Dataset(csv="t.csv"), tiny_bert, [tmp_path])
+        inspect_dataset(Dataset(csv="t.csv"), tiny_bert, [tmp_path])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from search.show.inspect import print_inspection
+from search.show.data_report import print_inspection
 from trainable.errors import ConfigError
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from search.show.data_settings import dataset_of
+from search.show.text_table import text_table
 from trainable.data.message_text import quoted_if_unclear
 from trainable.data.reading.read_tables import KINDS, find_files
 from trainable.errors import ConfigError
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from trainable.preview.inspection import Inspection, SplitCounts
 
 _BAR = 30  # characters of the longest bar
-_CLASSES = 12  # shown one by one; of more, the commonest and the rarest
+_CLASSES = 12  # that are all shown; of more, only the most frequent and the rarest
 _RAREST = 3
 
 
 def print_inspection(file: str, encoder: str, settings: Mapping[str, str], console: Console) -> None:
-    """Print what stands in a table, how long its texts are, and what truncating them would save.
+    """Print what a data set holds, how long its texts are, and what truncating them would save.
 
     Args:
-        file: a table, a folder that `datasets` saved, or a hub name (`owner/name`). Where `settings` name
-            validation or test files, it is the training split.
-        encoder: whose tokens are counted.
+        file: a table, a folder that `datasets` saved, or a hub name (`owner/name`). It is the training split if
+            `settings` name validation or test files.
+        encoder: its tokenizer counts the tokens.
         settings: fields of `Dataset`, as YAML text, such as `{"text": "message"}`.
         console: where to print.
 
@@ -41,12 +41,12 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     dataset, source = dataset_of({_kind(file, settings): file}, settings), name_or_path(encoder)
     if not dataset.hub:
         find_files(dataset, (Path(),))
-    from transformers.utils import logging as chatter  # only now, with torch: mistakes in names are told without it
+    from transformers.utils import logging as chatter  # here, as it imports torch: mistakes in names are shown before
 
-    from trainable.preview.inspection import inspect
+    from trainable.preview.inspection import inspect_dataset
 
     chatter.set_verbosity_error()
-    seen = inspect(dataset, source)
+    seen = inspect_dataset(dataset, source)
     console.print(Text(file, style="bold"))
     console.print(_splits(seen))
     console.print(_classes(seen.splits))
@@ -65,12 +65,12 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     if warning := check.warning():
         console.print(Text(f"Warning: {warning}", style="bold yellow"), soft_wrap=True)
     for note in seen.notes:
-        console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)  # it may hold settings to copy
+        console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)  # a user may copy settings from it
     if seen.problems:
         console.print(Text("A trial could not use these data:", style="bold red"))
         raise ConfigError(seen.problems)
     if warning or seen.notes:
-        console.print(Text("A trial could use these data; read what is said above first.", style="yellow"))
+        console.print(Text("A trial could use these data; read the notes above first.", style="yellow"))
     else:
         console.print(Text("No problem found.", style="green"))
 
@@ -90,16 +90,16 @@ def _kind(file: str, settings: Mapping[str, str]) -> str:
     raise ConfigError(f"{file}: neither a file with a known suffix ({known}), nor a folder, nor a hub name owner/name")
 
 
-def _splits(seen: Inspection) -> Table:
-    table = _table("split", "rows", "repeated texts", "texts with several labels")
+def _splits(seen: Inspection) -> RichTable:
+    table = text_table("split", "rows", "repeated texts", "texts with several labels", gap=2)
     for name, counts in seen.splits.items():
         table.add_row(name, *map(str, (counts.rows, counts.duplicates, counts.conflicting)))
     return table
 
 
-def _classes(splits: Mapping[str, SplitCounts]) -> Table:
-    """Rows of each class by split, commonest first; the middle of a long list is left out."""
-    table = _table("class", *splits, "share of train")
+def _classes(splits: Mapping[str, SplitCounts]) -> RichTable:
+    """Rows of each class by split, most frequent first; the middle of a long list is left out."""
+    table = text_table("class", *splits, "share of train", gap=2)
     train = splits["train"]
     names = sorted(train.classes, key=lambda name: -train.classes[name])
     hidden = len(names) - _CLASSES if len(names) > _CLASSES else 0
@@ -114,16 +114,16 @@ def _classes(splits: Mapping[str, SplitCounts]) -> Table:
     return table
 
 
-def _overlaps(overlaps: Mapping[str, int]) -> Table:
-    table = _table("splits", "rows of the second with a text of the first")
+def _overlaps(overlaps: Mapping[str, int]) -> RichTable:
+    table = text_table("splits", "rows of the second with a text of the first", gap=2)
     for pair, rows in overlaps.items():
         table.add_row(pair, str(rows))
     return table
 
 
-def _lengths(seen: Inspection) -> Table:
-    """The histogram, with each percentile in the line of its length."""
-    table = _table("tokens", "texts", "", "percentiles")
+def _lengths(seen: Inspection) -> RichTable:
+    """The histogram, with each percentile on the line of its length."""
+    table = text_table("tokens", "texts", "", "percentiles", gap=2)
     most = max(count for *_, count in seen.histogram)
     for low, high, count in seen.histogram:
         reached = {percent: n for percent, n in seen.percentiles.items() if low <= n <= high}
@@ -132,8 +132,8 @@ def _lengths(seen: Inspection) -> Table:
     return table
 
 
-def _costs(seen: Inspection) -> Table:
-    table = _table("padding_length", "covers", "texts cut", "tokens an epoch", "encoder compute")
+def _costs(seen: Inspection) -> RichTable:
+    table = text_table("padding_length", "covers", "texts cut", "tokens an epoch", "encoder compute", gap=2)
     for cost in seen.costs:
         table.add_row(
             str(cost.padding_length),
@@ -145,16 +145,8 @@ def _costs(seen: Inspection) -> Table:
     return table
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    for place, column in enumerate(columns):
-        last = column in {"", "share of train", "percentiles"}
-        table.add_column(column, justify="left" if place == 0 or last else "right", no_wrap=last)
-    return table
-
-
 def _bar(value: int, most: int, width: int) -> str:
-    """A bar of that width for the highest value; a value above zero always shows."""
+    """A bar of that width for the highest value; a value above zero has at least one block."""
     length = max(round(width * value / most), int(value > 0)) if most else 0
     return "█" * length + " " * (width - length)
 

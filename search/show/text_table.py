@@ -1,0 +1,35 @@
+"""The one look of all tables that are printed."""
+
+from rich import box
+from rich.table import Table as RichTable
+
+_TEXT = {"class", "part", "percentiles", "phase", "repeat", "settings", "share of train", "split", "splits", "state"}
+_LEFT = _TEXT | {"", "padding_length", "tokens", "trial"}
+_WRAPPED = {"class", "part", "repeat", "settings"}
+_WHOLE = {"share of train"}  # a bar and a number
+
+
+def text_table(*columns: str, gap: int = 1, title: str | None = None, framed: bool = True) -> RichTable:
+    """A table without rows: text to the left, numbers to the right.
+
+    Columns of text, and those with a heading of several words, become narrower where the console is too narrow.
+
+    Args:
+        columns: the headings.
+        gap: blanks between columns.
+        title: a line above the table.
+        framed: whether a line stands below the headings and blank lines around the table.
+    """
+    look = box.SIMPLE_HEAD if framed else None
+    table = RichTable(
+        title=title,
+        title_justify="left",
+        box=look,
+        pad_edge=False,
+        padding=(0, gap, 0, 0),
+        header_style="bold" if framed else "dim",
+    )
+    for column in columns:
+        wraps = column in _WRAPPED or (" " in column and column not in _WHOLE)
+        table.add_column(column, justify="left" if column in _LEFT else "right", no_wrap=not wraps)
+    return table
