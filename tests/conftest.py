@@ -118,9 +118,9 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
     from search.plan.plan import build_plan
     from search.record.records import State
     from search.storage.sweep_folder import SweepFolder
-    from search.study.ledger import Ledger
     from search.study.selection import trial_config
     from search.study.summary import summarise
+    from search.study.sweep_study import SweepStudy
     from trainable.trial import run_trial
     from trainable.workers.messages import TrialReport
 
@@ -132,17 +132,17 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
     folder.plan.write_text(
         json.dumps(blocks | {"roots": ["."], "id": "0", "data": to_stored(check_data(plan, storage))})
     )
-    ledger = Ledger(folder.study, plan.settings, plan.space, 0)
-    first, checkpoint = ledger.begin().number, folder.path / "tune-0" / "trial-000-a" / "checkpoint_000000"
-    config = trial_config(plan, ledger.record(first))
+    study = SweepStudy(folder.study, plan.settings, plan.space, 0)
+    first, checkpoint = study.begin().number, folder.path / "tune-0" / "trial-000-a" / "checkpoint_000000"
+    config = trial_config(plan, study.record(first))
     result = run_trial(config, lambda said: True, workspace=plan.workspace(storage), save_to=checkpoint)
     said = TrialReport("target", value=result.value, metrics=result.metrics, improved=True, share=1.0)
-    ledger.report(first, said, seconds=1.0)
-    ledger.keep(first, str(checkpoint))
-    ledger.end(first, State.FINISHED)
-    ledger.end(ledger.begin().number, State.STOPPED)
+    study.report(first, said, seconds=1.0)
+    study.keep(first, str(checkpoint))
+    study.end(first, State.FINISHED)
+    study.end(study.begin().number, State.STOPPED)
     test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric)
-    folder.outcome.write_text(json.dumps(summarise(plan, storage, ledger, test, complete=True).to_json()))
+    folder.outcome.write_text(json.dumps(summarise(plan, storage, study, test, complete=True).to_json()))
     return folder
 
 

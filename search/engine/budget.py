@@ -7,7 +7,7 @@ from ray.tune import Stopper
 from search.engine.driver_only import DriverOnly
 from search.plan.settings import SweepSettings
 from search.record.records import State, Used
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 
 _SPENT = "seconds_spent"
 
@@ -15,9 +15,9 @@ _SPENT = "seconds_spent"
 class Budget:
     """Counts against the limits of the settings; earlier sessions of the same sweep count too."""
 
-    def __init__(self, settings: SweepSettings, ledger: Ledger) -> None:
-        self.settings, self._ledger = settings, ledger
-        self._before = float(ledger.noted(_SPENT, 0.0))
+    def __init__(self, settings: SweepSettings, study: SweepStudy) -> None:
+        self.settings, self._study = settings, study
+        self._before = float(study.noted(_SPENT, 0.0))
         self._start = time.monotonic()
 
     @property
@@ -28,11 +28,11 @@ class Budget:
     @property
     def worker_hours(self) -> float:
         """Hours of all trials, times the workers of each."""
-        return sum(r.seconds for r in self._ledger.records) * self.settings.workers_per_trial / 3600
+        return sum(r.seconds for r in self._study.records) * self.settings.workers_per_trial / 3600
 
     def used(self) -> Used:
         """All three, for the view."""
-        trials = sum(r.role == "search" for r in self._ledger.records)
+        trials = sum(r.role == "search" for r in self._study.records)
         return Used(trials, self.seconds / 60, self.worker_hours)
 
     def spent(self) -> bool:
@@ -44,7 +44,7 @@ class Budget:
 
     def room_for_search(self, slots: int) -> bool:
         """Whether another search trial may begin and still leave what the confirmation will cost."""
-        begun = sum(r.role == "search" for r in self._ledger.records)
+        begun = sum(r.role == "search" for r in self._study.records)
         return begun < self.settings.trials and self.time_for_search(slots)
 
     def time_for_search(self, slots: int) -> bool:
@@ -64,12 +64,12 @@ class Budget:
 
     def trial_seconds(self) -> float | None:
         """Mean length of a finished trial; None before there is one."""
-        done = [r.seconds for r in self._ledger.records if r.state is State.FINISHED]
+        done = [r.seconds for r in self._study.records if r.state is State.FINISHED]
         return sum(done) / len(done) if done else None
 
     def time_left(self, slots: int) -> float | None:
         """Estimated seconds to the end of the sweep; None while nobody can tell."""
-        settings, records = self.settings, self._ledger.records
+        settings, records = self.settings, self._study.records
         ended = [r.seconds for r in records if r.ended]
         if not ended:
             return None
@@ -82,7 +82,7 @@ class Budget:
 
     def save(self) -> None:
         """Keep the time used for the next session."""
-        self._ledger.note(_SPENT, self.seconds)
+        self._study.note(_SPENT, self.seconds)
 
 
 class BudgetStopper(DriverOnly, Stopper):

@@ -10,7 +10,7 @@ from search.engine.driver_only import DriverOnly
 from search.engine.halt import Halt
 from search.engine.retries import RETRIES
 from search.record.records import State
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialFailure, TrialReport, read_result
 
 ALIKE = 5
@@ -21,13 +21,13 @@ class Collapse(DriverOnly, Callback):
     """Halts the sweep when processes die again and again without a word, or the first trials all fail alike.
 
     Args:
-        ledger: the truth about the trials.
+        study: the truth about the trials.
         halt: asked to end the sweep.
         slots: trials at a time; a node that goes takes as many processes with it.
     """
 
-    def __init__(self, ledger: Ledger, halt: Halt, slots: int) -> None:
-        self._ledger, self._halt = ledger, halt
+    def __init__(self, study: SweepStudy, halt: Halt, slots: int) -> None:
+        self._study, self._halt = study, halt
         self._most = RETRIES + 1 + 2 * slots  # more than one trial alone can die
         self._deaths = 0  # in a row, of processes that had reported nothing
         self._heard: set[str] = set()  # Tune's ids of trials whose process has reported something
@@ -62,7 +62,7 @@ class Collapse(DriverOnly, Callback):
         """A trial came to an end, perhaps by failing."""
         said = read_result(trial.last_result)
         error = said.error if isinstance(said, TrialFailure) else None
-        if error is None or any(record.state in (State.FINISHED, State.STOPPED) for record in self._ledger.records):
+        if error is None or any(record.state in (State.FINISHED, State.STOPPED) for record in self._study.records):
             self._errors.clear()
             return
         self._errors.append(error)

@@ -21,8 +21,8 @@ from search.plan.plan import Plan
 from search.record.records import State, TrialRecord, ranked
 from search.record.trial_names import trial_name
 from search.storage.sweep_folder import SweepFolder
-from search.study.ledger import Ledger
 from search.study.selection import finalists
+from search.study.sweep_study import SweepStudy
 from trainable.errors import disk_is_full
 from trainable.workers.messages import TrialFailure, key_of_task, read_result
 
@@ -53,14 +53,14 @@ class DiskWatch(DriverOnly, Callback):
 
     Args:
         plan: the experiment.
-        ledger: the truth about the trials.
+        study: the truth about the trials.
         halt: asked to end the sweep.
         folder: the sweep's folder.
         slots: trials at a time, each of which may write a checkpoint before the sweep has ended.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, halt: Halt, folder: SweepFolder, slots: int) -> None:
-        self._plan, self._ledger, self._halt = plan, ledger, halt
+    def __init__(self, plan: Plan, study: SweepStudy, halt: Halt, folder: SweepFolder, slots: int) -> None:
+        self._plan, self._study, self._halt = plan, study, halt
         self._folder, self._storage, self._slots, self._largest = folder, folder.storage, slots, 0
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
@@ -92,22 +92,22 @@ class DiskWatch(DriverOnly, Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Delete what has become needless."""
-        for record in expendable(self._plan, self._ledger.records):
+        for record in expendable(self._plan, self._study.records):
             _delete(self._folder.path / str(record.checkpoint), self._folder.path)
 
 
-def remove_unneeded(folder: SweepFolder, plan: Plan, ledger: Ledger) -> None:
+def remove_unneeded(folder: SweepFolder, plan: Plan, study: SweepStudy) -> None:
     """Delete the checkpoints that sessions of this sweep wrote and no trial needs; only while no trial runs.
 
     What the study does not know stays, and so does everything of a trial whose newest checkpoint is missing.
     """
-    gone = {record.key for record in expendable(plan, ledger.records)}
-    for record in ledger.records:
+    gone = {record.key for record in expendable(plan, study.records)}
+    for record in study.records:
         newest = record.checkpoint_in(folder.path)
         if newest is None or not (newest.is_dir() or record.key in gone):
             continue
         trial, _, _ = newest.parent.name.rpartition("-")  # without Tune's id, of which a paused trial gets several
-        for session in ledger.sessions:
+        for session in study.sessions:
             for checkpoint in (folder.path / session).glob(f"{trial}-*/checkpoint_*"):
                 if record.key in gone or checkpoint != newest:
                     _delete(checkpoint, folder.path)

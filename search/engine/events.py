@@ -8,7 +8,7 @@ from ray.tune.experiment import Trial
 
 from search.engine.driver_only import DriverOnly
 from search.engine.trial_runs import TrialRuns
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialReport, key_of_task, read_result
 
 
@@ -16,13 +16,13 @@ class SweepEvents(DriverOnly, Callback):
     """Tells the trials' runs what happens, and redraws.
 
     Args:
-        ledger: the truth about the trials; the searcher has told it before this callback hears.
+        study: the truth about the trials; the searcher has told it before this callback hears.
         runs: the trials' MLflow runs.
         show: called after each event.
     """
 
-    def __init__(self, ledger: Ledger, runs: TrialRuns, show: Callable[[], None]) -> None:
-        self._ledger, self._runs, self._show = ledger, runs, show
+    def __init__(self, study: SweepStudy, runs: TrialRuns, show: Callable[[], None]) -> None:
+        self._study, self._runs, self._show = study, runs, show
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Redraw, so that clocks move while trials train."""
@@ -41,7 +41,7 @@ class SweepEvents(DriverOnly, Callback):
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
         """Note where the newest checkpoint lies."""
-        self._ledger.keep(key_of_task(trial.config), str(checkpoint.path))
+        self._study.keep(key_of_task(trial.config), str(checkpoint.path))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Close the trial's run, unless it is but paused."""

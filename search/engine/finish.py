@@ -13,9 +13,9 @@ from search.record.records import Outcome, State, TestScore, count_states
 from search.redirect_output import output_to_file
 from search.storage.outbox import count_waiting
 from search.storage.sweep_folder import SweepFolder, with_waiting
-from search.study.ledger import Ledger
 from search.study.selection import pick_run, pick_winner, trial_config
 from search.study.summary import summarise
+from search.study.sweep_study import SweepStudy
 from search.tracking.open_tracker import open_tracker
 from search.tracking.replay import SCORE
 from search.tracking.tracker import PATIENCE, Tracker, check_uri
@@ -35,23 +35,23 @@ ALL_LOST = (
 )
 
 
-def finish(plan: Plan, storage: Path, ledger: Ledger, runs: TrialRuns, tracker: Tracker) -> Outcome:
+def finish(plan: Plan, storage: Path, study: SweepStudy, runs: TrialRuns, tracker: Tracker) -> Outcome:
     """Close a sweep that has nothing left to do: end what the budget cut off, read the test split, record it all."""
-    for record in [record for record in ledger.records if not record.ended]:
-        ledger.end(record.key, State.STOPPED)
+    for record in [record for record in study.records if not record.ended]:
+        study.end(record.key, State.STOPPED)
         runs.close(record.key)
     runs.reconcile()
-    winner = pick_winner(plan, ledger.records)
+    winner = pick_winner(plan, study.records)
     test = None
     if winner is not None:
-        run = pick_run(plan, ledger.records, winner)
-        checkpoint = run.checkpoint_in(ledger.folder)
+        run = pick_run(plan, study.records, winner)
+        checkpoint = run.checkpoint_in(study.folder)
         assert checkpoint is not None  # it has finished
         encoder = trial_config(plan, run).encoder
         test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric, encoder)
-    records = ledger.records
+    records = study.records
     lost = bool(records) and all(record.state is State.LOST for record in records)
-    outcome = summarise(plan, storage, ledger, test, complete=not lost)
+    outcome = summarise(plan, storage, study, test, complete=not lost)
     _close(outcome, tracker)
     return outcome
 
@@ -119,14 +119,14 @@ def deliver_rest(outcome: Outcome, plan: Plan, folder: SweepFolder) -> Outcome:
             raise
         return outcome
     with output_to_file(folder.log, private=plan.settings.has_secret):
-        ledger = Ledger(folder.study, plan.settings, plan.space, plan.base.get("seed", 0))
-        with open_tracker(plan, folder, ledger) as tracker:
-            TrialRuns(plan, ledger, tracker).reconcile()
+        study = SweepStudy(folder.study, plan.settings, plan.space, plan.base.get("seed", 0))
+        with open_tracker(plan, folder, study) as tracker:
+            TrialRuns(plan, study, tracker).reconcile()
             tracker.wait(PATIENCE)
             if tracker.run_id != outcome.run_id:  # MLflow had lost it
                 _close(outcome, tracker)
             outcome = write_down(outcome, folder, tracker, PATIENCE)
-            ledger.note("run_id", outcome.run_id)
+            study.note("run_id", outcome.run_id)
             return outcome
 
 

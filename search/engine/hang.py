@@ -10,7 +10,7 @@ from ray.tune.experiment import Trial
 
 from search.cluster.ray_internals import actor_of, allow_deaths
 from search.engine.driver_only import DriverOnly
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialFailure, key_of_task
 
 STANDSTILL_SECONDS = 20.0
@@ -21,13 +21,13 @@ class HangWatch(DriverOnly, Callback):
     """Kills the actor of a trial that has made no report, not even a sign of life, in a given time.
 
     Args:
-        ledger: told why, before Tune notices the death.
+        study: told why, before Tune notices the death.
         minutes: the longest silence that is let pass.
         clock: seconds that only grow.
     """
 
-    def __init__(self, ledger: Ledger, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ledger, self._minutes, self._clock = ledger, minutes, clock
+    def __init__(self, study: SweepStudy, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._study, self._minutes, self._clock = study, minutes, clock
         self._heard: dict[str, float] = {}  # Tune's trial id -> when it last said something
         self._last = clock()
 
@@ -59,7 +59,7 @@ class HangWatch(DriverOnly, Callback):
         if actor is None:  # its death is being dealt with
             return
         sentence = f"no sign of life in {self._minutes:g} minutes (sweep.hang_minutes): its process was ended"
-        self._ledger.note_failure(key_of_task(trial.config), TrialFailure(sentence))
+        self._study.note_failure(key_of_task(trial.config), TrialFailure(sentence))
         allow_deaths(trial, 0)  # what hangs once would hang again
         self._heard[trial.trial_id] = self._clock()  # Tune hears of the death in a moment
         ray.kill(actor)

@@ -18,8 +18,8 @@ from search.plan.plan import Plan
 from search.record.records import State, TrialRecord
 from search.record.times import added
 from search.record.trial_names import Key
-from search.study.ledger import Ledger
 from search.study.selection import next_again, trial_config
+from search.study.sweep_study import SweepStudy
 from trainable.stages.epoch_checkpoints import trunk_of
 from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result
 
@@ -37,7 +37,7 @@ class TruthfulSearcher(DriverOnly, Searcher):
 
     Args:
         plan: the experiment.
-        ledger: the study; this searcher is its only writer while Tune runs.
+        study: the study; this searcher is its only writer while Tune runs.
         budget: what may be spent.
         slots: trials that run at a time, for judging what is left of the budget.
         halted: whether the sweep is to end; trials that it cuts off stay running, for a resume.
@@ -47,17 +47,17 @@ class TruthfulSearcher(DriverOnly, Searcher):
     def __init__(
         self,
         plan: Plan,
-        ledger: Ledger,
+        study: SweepStudy,
         budget: Budget,
         slots: int,
         halted: Callable[[], bool] = lambda: False,
         scheduler: TrialScheduler | None = None,
     ) -> None:
         super().__init__(metric=VALUE, mode=str(plan.settings.direction))
-        self.plan, self.ledger, self.budget, self.slots = plan, ledger, budget, slots
+        self.plan, self.study, self.budget, self.slots = plan, study, budget, slots
         self._halted = halted
         self._promotion = scheduler if isinstance(scheduler, Promotion) else None
-        self._to_resume = list(ledger.running())
+        self._to_resume = list(study.running())
         self._keys: dict[str, Key] = {}  # of the trials, by Tune's ids
         self._before: dict[Key, TrialRecord] = {}  # how trials stood when they began, or went on
         self._in_training: dict[Key, _Need] = {}  # trial -> the source stage that it may be training now
@@ -70,7 +70,7 @@ class TruthfulSearcher(DriverOnly, Searcher):
             return Searcher.FINISHED
         record = self._next()
         if record is None:
-            return None if self.ledger.running() else Searcher.FINISHED
+            return None if self.study.running() else Searcher.FINISHED
         self._keys[trial_id], self._before[record.key] = record.key, record
         if need := self._need_of(record):
             self._in_training[record.key] = need
@@ -114,35 +114,35 @@ class TruthfulSearcher(DriverOnly, Searcher):
             return self._to_resume.pop(0)
         if promoted := self._promoted():
             return promoted
-        if self.budget.room_for_search(self.slots) and (begun := self.ledger.begin()):
+        if self.budget.room_for_search(self.slots) and (begun := self.study.begin()):
             return begun
-        if any(r.role == "search" for r in self.ledger.running()):
+        if any(r.role == "search" for r in self.study.running()):
             return None
-        for record in self.ledger.paused():  # nobody is left who could make room above them
-            self.ledger.end(record.number, State.STOPPED)
-        again = next(iter(next_again(self.plan, self.ledger.records)), None)
-        return self.ledger.begin_again(again.params, again.role, again.number, again.seed) if again else None
+        for record in self.study.paused():  # nobody is left who could make room above them
+            self.study.end(record.number, State.STOPPED)
+        again = next(iter(next_again(self.plan, self.study.records)), None)
+        return self.study.begin_again(again.params, again.role, again.number, again.seed) if again else None
 
     def _promoted(self) -> TrialRecord | None:
         """The paused trial to go on with, if one may."""
         if self._promotion is None or not self.budget.time_for_search(self.slots):
             return None
-        number = self._promotion.most_promising(record.number for record in self.ledger.paused())
-        return None if number is None else self.ledger.go_on(number)
+        number = self._promotion.most_promising(record.number for record in self.study.paused())
+        return None if number is None else self.study.go_on(number)
 
     def _pause(self, promotion: Promotion, number: int) -> None:
         """Let a trial wait; where too many do, that is the end of the least promising one."""
-        self.ledger.pause(number)
-        waiting = [record.number for record in self.ledger.paused()]
+        self.study.pause(number)
+        waiting = [record.number for record in self.study.paused()]
         if len(waiting) > self.plan.settings.keep_paused:
-            self.ledger.end(promotion.least_promising(waiting), State.STOPPED)
+            self.study.end(promotion.least_promising(waiting), State.STOPPED)
 
     def _task(self, record: TrialRecord) -> TrialTask:
         compare = record.role == "search"
         settings = trial_config(self.plan, record).model_dump(mode="json", by_alias=True)
         settings["target"]["evaluate_at"] = self.plan.settings.compared_at if compare else ()
         settings["micro_batches"] = max(settings["micro_batches"], self.plan.settings.workers_per_trial)
-        checkpoint = record.checkpoint_in(self.ledger.folder)
+        checkpoint = record.checkpoint_in(self.study.folder)
         resume = str(checkpoint) if checkpoint else None
         return TrialTask(record.key, settings, compare, resume, self.plan.settings.checkpoint_seconds)
 
@@ -155,11 +155,11 @@ class TruthfulSearcher(DriverOnly, Searcher):
         before = self._before[key]
         seconds += before.seconds
         if isinstance(said, TrialFailure):
-            self.ledger.note_failure(key, said, seconds)
+            self.study.note_failure(key, said, seconds)
         elif said:
             if said.source_ready and (need := self._in_training.pop(key, None)):
                 self._trained.add(need.stage)
-            self.ledger.report(key, replace(said, times=added([before.times, said.times])), seconds)
+            self.study.report(key, replace(said, times=added([before.times, said.times])), seconds)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """The end of a trial: finished, failed by its own word, stopped by the scheduler, or lost with its process."""
@@ -169,18 +169,18 @@ class TruthfulSearcher(DriverOnly, Searcher):
         if result and not error:
             self.on_trial_result(trial_id, result)
         if error:
-            known = self.ledger.record(key).error
-            self.ledger.end(key, State.LOST, known or "its process died, again and again; see `ray-logs`")
+            known = self.study.record(key).error
+            self.study.end(key, State.LOST, known or "its process died, again and again; see `ray-logs`")
         elif isinstance(said, TrialFailure) and said.error:
-            self.ledger.end(key, State.FAILED, said.error)
+            self.study.end(key, State.FAILED, said.error)
         elif isinstance(said, TrialReport) and said.finished:
-            self.ledger.end(key, State.FINISHED)
+            self.study.end(key, State.FINISHED)
         elif self._halted():
             pass  # a resume goes on with it
         elif isinstance(key, int) and self._promotion is not None and not self._promotion.goes_on(key):
             self._pause(self._promotion, key)
         else:
-            self.ledger.end(key, State.STOPPED)
+            self.study.end(key, State.STOPPED)
         self.budget.save()
 
     def save(self, checkpoint_path: str) -> None:

@@ -19,14 +19,14 @@ def run_session(parts: Parts, console: Console) -> None:
     """
     settings, folder, halt = parts.plan.settings, parts.folder, parts.halt
     session = f"tune-{uuid.uuid4().hex[:8]}"
-    parts.ledger.begin_session(session)
+    parts.study.begin_session(session)
     hint = f"Should this end before its time, whatever the cause: `{folder.command('resume')}` goes on"
     console.print(hint, markup=False, highlight=False, soft_wrap=True)
     words, log = _budget_in_words(settings), str(folder.log)
     with LiveView(settings.name, settings.metric, settings.direction, words, console, log) as view:
 
         def show() -> None:
-            view.update(parts.ledger.records, parts.budget.used(), parts.budget.time_left(parts.capacity.slots))
+            view.update(parts.study.records, parts.budget.used(), parts.budget.time_left(parts.capacity.slots))
 
         tuner = build_tuner(parts, session, show)
         with on_signals(halt, console.print):

@@ -29,9 +29,9 @@ from search.redirect_output import output_to_file
 from search.storage.sqlite_lock import locked_study_in_words
 from search.storage.sweep_folder import SweepFolder, change_facts
 from search.study.foundations import note_versions
-from search.study.ledger import START_FROM, Ledger
 from search.study.phases import Phases
 from search.study.summary import summarise
+from search.study.sweep_study import START_FROM, SweepStudy
 from search.tracking.open_tracker import begin_run, opened_run
 from search.tracking.tracker import PATIENCE, Tracker, check_uri
 from trainable.inputs.prepare import Prepared
@@ -54,38 +54,38 @@ def run_sweep(
         output_to_file(folder.log, private=plan.settings.has_secret) as console,
         ExitStack() as closing,
     ):
-        ledger = _open_ledger(plan, folder, prepared)
-        budget = Budget(plan.settings, ledger)
-        if opened_run(plan, folder, ledger) is None:
+        study = _open_study(plan, folder, prepared)
+        budget = Budget(plan.settings, study)
+        if opened_run(plan, folder, study) is None:
             check_uri(plan.tracking_uri(folder.storage))  # before Ray is started, which takes longer
         _say_findings(prepared, console)
         try:
             connection.join(address, plan.settings, lambda said: console.print(said, markup=False, soft_wrap=True))
-            remove_unneeded(folder, plan, ledger)
+            remove_unneeded(folder, plan, study)
             with death_in_words(halt, HEAD_SECONDS if address else 0, resume):
                 capacity = capacity_for(plan.settings)
-                tracker = closing.enter_context(preflight.clear(plan, folder, capacity, ledger, console, process))
-                parts = Parts(plan, folder, ledger, budget, halt, TrialRuns(plan, ledger, tracker), capacity)
+                tracker = closing.enter_context(preflight.clear(plan, folder, capacity, study, console, process))
+                parts = Parts(plan, folder, study, budget, halt, TrialRuns(plan, study, tracker), capacity)
                 phases = _note_begin(parts, tracker, prepared)
                 with phases.phase("search"):
                     take_waiting_processes(inherits=address is None)
                     no_snapshot_for_checkpoints()
                     run_session(parts, console)
         finally:
-            _leave_ray(folder, ledger, halt)
-        remove_unneeded(folder, plan, ledger)
+            _leave_ray(folder, study, halt)
+        remove_unneeded(folder, plan, study)
         outcome = _end(parts, tracker, phases)
     _raise_unless_good(outcome, halt, folder)
     return outcome
 
 
-def _open_ledger(plan: Plan, folder: SweepFolder, prepared: Mapping[DataUse, Prepared]) -> Ledger:
+def _open_study(plan: Plan, folder: SweepFolder, prepared: Mapping[DataUse, Prepared]) -> SweepStudy:
     """The study, with what an older sweep has found and the versions of this session."""
-    ledger = Ledger(folder.study, plan.settings, plan.space, plan.base.get("seed", 0))
-    if plan.settings.start_from and ledger.noted(START_FROM) is None:
-        ledger.note(START_FROM, load_earlier_trials(plan, folder.storage, prepared))
-    note_versions(ledger)
-    return ledger
+    study = SweepStudy(folder.study, plan.settings, plan.space, plan.base.get("seed", 0))
+    if plan.settings.start_from and study.noted(START_FROM) is None:
+        study.note(START_FROM, load_earlier_trials(plan, folder.storage, prepared))
+    note_versions(study)
+    return study
 
 
 def _say_findings(prepared: Mapping[DataUse, Prepared], console: Console) -> None:
@@ -96,31 +96,31 @@ def _say_findings(prepared: Mapping[DataUse, Prepared], console: Console) -> Non
 
 def _note_begin(parts: Parts, tracker: Tracker, prepared: Mapping[DataUse, Prepared]) -> Phases:
     """Write down that the search begins: in MLflow, in the study, in the sweep's folder."""
-    parts.ledger.note("run_id", begin_run(tracker, parts.plan, parts.ledger, prepared))
-    parts.ledger.note("slots", parts.capacity.slots)
+    parts.study.note("run_id", begin_run(tracker, parts.plan, parts.study, prepared))
+    parts.study.note("slots", parts.capacity.slots)
     change_facts(parts.folder, parts.plan.to_mapping())
-    return Phases(parts.ledger)
+    return Phases(parts.study)
 
 
-def _leave_ray(folder: SweepFolder, ledger: Ledger, halt: Halt) -> None:
+def _leave_ray(folder: SweepFolder, study: SweepStudy, halt: Halt) -> None:
     """End Ray, or leave the cluster; keep Ray's logs where they may be needed."""
-    if halt.problem or any(record.state is State.LOST for record in ledger.records):
+    if halt.problem or any(record.state is State.LOST for record in study.records):
         connection.keep_logs(folder.ray_logs)
     connection.leave()
 
 
 def _end(parts: Parts, tracker: Tracker, phases: Phases) -> Outcome:
     """Choose and test the winner unless the sweep was halted, and write down what it has come to."""
-    plan, folder, ledger, halted = parts.plan, parts.folder, parts.ledger, parts.halt.wanted
+    plan, folder, study, halted = parts.plan, parts.folder, parts.study, parts.halt.wanted
     if halted:
-        outcome = summarise(plan, folder.storage, ledger)
+        outcome = summarise(plan, folder.storage, study)
     else:
         with phases.phase("finish"):
-            outcome = finish(plan, folder.storage, ledger, parts.runs, tracker)
+            outcome = finish(plan, folder.storage, study, parts.runs, tracker)
     outcome = replace(outcome, phases=phases.read())
     # Who interrupts a sweep does not want to wait, and a resume delivers what is left.
     outcome = write_down(outcome, folder, tracker, PATIENCE / 10 if halted else PATIENCE)
-    ledger.note("run_id", outcome.run_id)
+    study.note("run_id", outcome.run_id)
     return outcome
 
 

@@ -26,7 +26,7 @@ from search.engine.trial_runs import TrialRuns
 from search.plan.plan import Plan
 from search.record.trial_names import trial_name
 from search.storage.sweep_folder import SweepFolder, load_facts
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from trainable.workers.actor import TuneTrial
 from trainable.workers.messages import Resources, key_of_task
 
@@ -37,7 +37,7 @@ class Parts:
 
     plan: Plan
     folder: SweepFolder
-    ledger: Ledger
+    study: SweepStudy
     budget: Budget
     halt: Halt
     runs: TrialRuns
@@ -52,8 +52,8 @@ def build_tuner(parts: Parts, session: str, show: Callable[[], None]) -> tune.Tu
         session: name of the folder of this session's trials, in the sweep's.
         show: called after each event.
     """
-    settings, ledger = parts.plan.settings, parts.ledger
-    ended, begun = ledger.history(TrialState.COMPLETE, TrialState.PRUNED), ledger.history(TrialState.RUNNING)
+    settings, study = parts.plan.settings, parts.study
+    ended, begun = study.history(TrialState.COMPLETE, TrialState.PRUNED), study.history(TrialState.RUNNING)
     scheduler = build_scheduler(settings.scheduler, settings.direction, ended, begun)
     return tune.Tuner(
         _trainable(parts.plan, parts.folder, parts.capacity.gpus),
@@ -73,7 +73,7 @@ def build_tuner(parts: Parts, session: str, show: Callable[[], None]) -> tune.Tu
 def _tune_config(parts: Parts, scheduler: TrialScheduler) -> tune.TuneConfig:
     settings, slots, halt = parts.plan.settings, parts.capacity.slots, parts.halt
     return tune.TuneConfig(
-        search_alg=TruthfulSearcher(parts.plan, parts.ledger, parts.budget, slots, lambda: halt.wanted, scheduler),
+        search_alg=TruthfulSearcher(parts.plan, parts.study, parts.budget, slots, lambda: halt.wanted, scheduler),
         scheduler=scheduler,
         num_samples=-1,
         max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),
@@ -85,14 +85,14 @@ def _tune_config(parts: Parts, scheduler: TrialScheduler) -> tune.TuneConfig:
 
 
 def _callbacks(parts: Parts, scheduler: TrialScheduler, show: Callable[[], None]) -> list[tune.Callback]:
-    plan, folder, ledger, halt, slots = parts.plan, parts.folder, parts.ledger, parts.halt, parts.capacity.slots
+    plan, folder, study, halt, slots = parts.plan, parts.folder, parts.study, parts.halt, parts.capacity.slots
     return [
         halt,
-        SweepEvents(ledger, parts.runs, show),
+        SweepEvents(study, parts.runs, show),
         Retries(),
-        Collapse(ledger, halt, slots),
-        HangWatch(ledger, plan.settings.hang_minutes),
-        DiskWatch(plan, ledger, halt, folder, slots),
+        Collapse(study, halt, slots),
+        HangWatch(study, plan.settings.hang_minutes),
+        DiskWatch(plan, study, halt, folder, slots),
         *([PausedWithCheckpoint()] if isinstance(scheduler, Promotion) else []),
     ]
 

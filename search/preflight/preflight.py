@@ -26,7 +26,7 @@ from search.preflight.forecast import Outlook
 from search.preflight.rehearsal_process import RehearsalProcess
 from search.redaction import redact
 from search.storage.sweep_folder import SweepFolder
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from search.tracking.open_tracker import open_tracker
 from search.tracking.tracker import Tracker, check_uri
 from trainable.errors import ConfigError
@@ -127,7 +127,7 @@ def clear(
     plan: Plan,
     folder: SweepFolder,
     capacity: Capacity,
-    ledger: Ledger,
+    study: SweepStudy,
     console: Console,
     process: RehearsalProcess | None = None,
 ) -> Tracker:
@@ -137,7 +137,7 @@ def clear(
         plan: the experiment, its data prepared.
         folder: the sweep's folder.
         capacity: what the sweep will run on.
-        ledger: the study, with the trials that have run already.
+        study: the study, with the trials that have run already.
         console: told the time it will take, and what deserves a warning.
         process: as `Preflight` takes it.
 
@@ -147,11 +147,11 @@ def clear(
     Raises:
         ConfigError: with every reason for which the sweep cannot run.
     """
-    flight = Preflight(plan, folder.storage, capacity, len(ledger.records), process)
+    flight = Preflight(plan, folder.storage, capacity, len(study.records), process)
     with ExitStack() as closing:
         problems: list[str] = []
         try:
-            tracker = closing.enter_context(open_tracker(plan, folder, ledger))
+            tracker = closing.enter_context(open_tracker(plan, folder, study))
         except ConfigError as error:
             problems += error.problems
         checks = flight.checks()

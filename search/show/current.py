@@ -32,10 +32,10 @@ def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | Non
         begins = f"is being run by {driver}" if driver else f"`{folder.command('resume')}` begins it"
         raise PlanError([f"{name}: has no trial yet; {begins}"])
     # Imported here, so that a finished sweep or a mistake is shown without waiting for torch.
-    from search.study.ledger import Ledger
     from search.study.summary import summarise
+    from search.study.sweep_study import SweepStudy
 
-    now = summarise(plan, storage, Ledger(folder.study, plan.settings, plan.space, plan.base.get("seed", 0)))
+    now = summarise(plan, storage, SweepStudy(folder.study, plan.settings, plan.space, plan.base.get("seed", 0)))
     if outcome is None or not outcome.complete:
         return replace(now, notes=(f"it is being run by {driver}", *now.notes)) if driver else now
     # The test split was read once, for one run. Its score is not that of another run.

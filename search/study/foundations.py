@@ -8,7 +8,7 @@ from search.plan.data import stage_uses
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan
 from search.provenance import versions
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from trainable.inputs.prepare import Prepared, stage_data
 from trainable.model.encoder import fingerprint
 from trainable.model.limits import resolve_encoder
@@ -60,16 +60,16 @@ def _in_words(what: str) -> str:
     return f"{kind}: the data set {name!r} has"
 
 
-def note_versions(ledger: Ledger) -> None:
+def note_versions(study: SweepStudy) -> None:
     """Note the versions of this session, if they are not those of the one before."""
-    noted: list[SessionVersions] = ledger.noted(VERSIONS, [{"before": 0, "versions": {}}] if ledger.records else [])
+    noted: list[SessionVersions] = study.noted(VERSIONS, [{"before": 0, "versions": {}}] if study.records else [])
     if not noted or noted[-1]["versions"] != versions():
-        ledger.note(VERSIONS, [*noted, {"before": len(ledger.records), "versions": versions()}])
+        study.note(VERSIONS, [*noted, {"before": len(study.records), "versions": versions()}])
 
 
-def version_notes(ledger: Ledger) -> list[str]:
+def version_notes(study: SweepStudy) -> list[str]:
     """A sentence on each time that a session went on with other versions than the one before."""
-    noted: list[SessionVersions] = ledger.noted(VERSIONS, [])
+    noted: list[SessionVersions] = study.noted(VERSIONS, [])
     return [
         f"after {later['before']} trials the sweep went on with other versions: "
         + _differences(earlier["versions"], later["versions"])

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 
 PHASES = "phases"
 """Under this name the study notes them."""
@@ -16,10 +16,10 @@ PHASES = "phases"
 class Phases:
     """Seconds of a sweep by phase (`start`, `search`, `finish`), over all its sessions; kept in the study."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, study: SweepStudy) -> None:
         """Begin with the phase `start`, in which this process has been since it was born."""
-        self._ledger = ledger
-        self._seconds = Counter[str](ledger.noted(PHASES, {}))
+        self._study = study
+        self._seconds = Counter[str](study.noted(PHASES, {}))
         self._add("start", time.time() - psutil.Process().create_time())
 
     @contextmanager
@@ -37,4 +37,4 @@ class Phases:
 
     def _add(self, name: str, seconds: float) -> None:
         self._seconds[name] += seconds  # type: ignore[assignment]  # a Counter takes any number
-        self._ledger.note(PHASES, dict(self._seconds))
+        self._study.note(PHASES, dict(self._seconds))

@@ -8,23 +8,23 @@ from search.record.records import BudgetLimits, Outcome, TestScore
 from search.redaction import redact
 from search.storage.sweep_folder import SweepFolder
 from search.study.foundations import version_notes
-from search.study.ledger import EXHAUSTED, START_FROM, Ledger
 from search.study.phases import PHASES
 from search.study.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
+from search.study.sweep_study import EXHAUSTED, START_FROM, SweepStudy
 
 
 def summarise(
-    plan: Plan, storage: Path, ledger: Ledger, test: TestScore | None = None, complete: bool = False
+    plan: Plan, storage: Path, study: SweepStudy, test: TestScore | None = None, complete: bool = False
 ) -> Outcome:
     """What a sweep has come to, by its study."""
-    records = ledger.records
+    records = study.records
     winner = pick_winner(plan, records)
     run = pick_run(plan, records, winner) if winner else None
     return Outcome(
         name=plan.settings.name,
         storage=str(storage),
         tracking_uri=redact(plan.tracking_uri(storage)),
-        run_id=ledger.noted("run_id"),
+        run_id=study.noted("run_id"),
         metric=plan.settings.metric,
         direction=plan.settings.direction,
         trials=tuple(records),
@@ -34,22 +34,22 @@ def summarise(
         validation=score_of(records, winner.number) if winner else None,
         test=test,
         comparison=compare_sources(plan, records),
-        seconds=ledger.noted("seconds_spent", 0.0),
+        seconds=study.noted("seconds_spent", 0.0),
         worker_hours=sum(r.seconds for r in records) * plan.settings.workers_per_trial / 3600,
-        phases=ledger.noted(PHASES, {}),
-        slots=ledger.noted("slots", 0),
+        phases=study.noted(PHASES, {}),
+        slots=study.noted("slots", 0),
         budget=BudgetLimits(plan.settings.trials, plan.settings.minutes, plan.settings.worker_hours),
-        notes=tuple(_notes(plan, storage, ledger, complete)),
+        notes=tuple(_notes(plan, storage, study, complete)),
         complete=complete,
     )
 
 
-def _notes(plan: Plan, storage: Path, ledger: Ledger, complete: bool) -> list[str]:
+def _notes(plan: Plan, storage: Path, study: SweepStudy, complete: bool) -> list[str]:
     """What a reader of the outcome should know beside it."""
-    searched = sum(r.role == "search" for r in ledger.records)
-    known: EarlierTrials | None = ledger.noted(START_FROM)
+    searched = sum(r.role == "search" for r in study.records)
+    known: EarlierTrials | None = study.noted(START_FROM)
     notes = [known["note"]] if known else []
-    notes += version_notes(ledger)
+    notes += version_notes(study)
     if not complete:
         return [
             *notes,
@@ -58,7 +58,7 @@ def _notes(plan: Plan, storage: Path, ledger: Ledger, complete: bool) -> list[st
         ]
     if searched == plan.settings.trials:
         return notes
-    if ledger.noted(EXHAUSTED) == searched:
+    if study.noted(EXHAUSTED) == searched:
         tried = (
             f"every point of the space has been tried, in {searched} of sweep.trials = {plan.settings.trials} trials"
         )

@@ -7,32 +7,32 @@ from search.plan.plan import Plan
 from search.provenance import provenance
 from search.redaction import redact
 from search.storage.sweep_folder import SweepFolder, load_facts
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from search.tracking.mlflow_events import DatasetInfo, started
 from search.tracking.replay import Replay, keep_sweep_start
 from search.tracking.tracker import Tracker
 from trainable.inputs.prepare import Prepared
 
 
-def opened_run(plan: Plan, folder: SweepFolder, ledger: Ledger) -> str | None:
+def opened_run(plan: Plan, folder: SweepFolder, study: SweepStudy) -> str | None:
     """The id of the sweep's MLflow run, if an earlier session opened it at the same tracking URI."""
     same = load_facts(folder)["sweep"].get("tracking_uri") == plan.settings.tracking_uri
-    run_id: str | None = ledger.noted("run_id") if same else None
+    run_id: str | None = study.noted("run_id") if same else None
     return run_id
 
 
-def open_tracker(plan: Plan, folder: SweepFolder, ledger: Ledger) -> Tracker:
+def open_tracker(plan: Plan, folder: SweepFolder, study: SweepStudy) -> Tracker:
     """The tracker of a sweep; runs that MLflow has lost are replayed from the study.
 
     Raises:
         ConfigError: if its URI cannot be opened and no earlier session opened it.
     """
-    uri, facts, replay = plan.tracking_uri(folder.storage), load_facts(folder), Replay(plan, ledger)
-    run_id = opened_run(plan, folder, ledger)
+    uri, facts, replay = plan.tracking_uri(folder.storage), load_facts(folder), Replay(plan, study)
+    run_id = opened_run(plan, folder, study)
     return Tracker(uri, folder.outbox, folder.name, facts["id"], plan.settings.system_metrics, run_id, replay)
 
 
-def begin_run(tracker: Tracker, plan: Plan, ledger: Ledger, prepared: Mapping[DataUse, Prepared]) -> str:
+def begin_run(tracker: Tracker, plan: Plan, study: SweepStudy, prepared: Mapping[DataUse, Prepared]) -> str:
     """Open the sweep's MLflow run, or the one of an earlier session again, and return its id."""
     settings = plan.settings
     datasets = [
@@ -47,5 +47,5 @@ def begin_run(tracker: Tracker, plan: Plan, ledger: Ledger, prepared: Mapping[Da
     ]
     parameters = {f"sweep.{name}": value for name, value in settings.model_dump(mode="json").items()}
     parameters["sweep.tracking_uri"] = redact(tracker.uri)
-    keep_sweep_start(ledger, started(None, parameters, provenance(), datasets))
+    keep_sweep_start(study, started(None, parameters, provenance(), datasets))
     return tracker.start_sweep(parameters, datasets)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from search.plan.plan import Plan
 from search.record.records import TrialRecord
 from search.record.trial_names import Key
-from search.study.ledger import Ledger
 from search.study.selection import trial_config
+from search.study.sweep_study import SweepStudy
 from search.tracking.mlflow_events import Event, Started, decode, encode, ended, error_tags, reported, started
 from search.tracking.mlflow_runs import OF, ROLE, SEED
 from trainable.data.read_splits import short_name
@@ -25,17 +25,17 @@ class Replay:
 
     Args:
         plan: the experiment.
-        ledger: the study; it may be written meanwhile.
+        study: the study; it may be written meanwhile.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger) -> None:
-        self._plan, self._ledger = plan, ledger
+    def __init__(self, plan: Plan, study: SweepStudy) -> None:
+        self._plan, self._study = plan, study
 
     def __call__(self, key: Key | None) -> list[Event]:
         """The events of a trial's run, or without a key of the sweep's own run and of all its trials' runs."""
-        records = [record for record in self._ledger.records if key in (None, record.key)]
+        records = [record for record in self._study.records if key in (None, record.key)]
         trials = [event for record in records for event in self._trial(record)]
-        start = self._ledger.noted(_SWEEP_START) if key is None else None
+        start = self._study.noted(_SWEEP_START) if key is None else None
         return [decode(json.dumps(start)), *trials] if start else trials
 
     def _trial(self, record: TrialRecord) -> list[Event]:
@@ -47,9 +47,9 @@ class Replay:
         return [start, reported(record.key, final_metrics(record), 0)]
 
 
-def keep_sweep_start(ledger: Ledger, event: Started) -> None:
+def keep_sweep_start(study: SweepStudy, event: Started) -> None:
     """Keep the event that begins the sweep's own run in the study, for a later replay."""
-    ledger.note(_SWEEP_START, json.loads(encode(event)))
+    study.note(_SWEEP_START, json.loads(encode(event)))
 
 
 def params_and_tags(plan: Plan, record: TrialRecord) -> tuple[Params, dict[str, str]]:

@@ -25,8 +25,8 @@ from search.show.report import next_commands
 from search.storage.store_uri import default_uri, sqlite_uri
 from search.storage.sweep_folder import SweepFolder, data_roots, load_facts
 from search.study.foundations import Foundations, foundations
-from search.study.ledger import Ledger
 from search.study.study_file import StudyFile
+from search.study.sweep_study import SweepStudy
 from search.tracking.mlflow_events import noted, started
 from search.tracking.mlflow_runs import EXPERIMENT, MlflowRuns
 from tests.conftest import make_sweep
@@ -135,18 +135,18 @@ def test_a_copy_deletes_only_its_own(blocks: dict[str, Any], tmp_path: Path) -> 
     first = SweepFolder(tmp_path / "a", "tiny")
     first.path.mkdir(parents=True)
     plan = build_plan(blocks, (Path("/"),), "test")
-    ledger = Ledger(first.study, plan.settings, plan.space, 0)
-    ledger.begin_session("tune-1")
+    study = SweepStudy(first.study, plan.settings, plan.space, 0)
+    study.begin_session("tune-1")
     made = {}
     for number, value in enumerate([0.5, 0.9, 0.4]):
-        assert ledger.begin() is not None
+        assert study.begin() is not None
         for step in (1, 2):
             made[number, step] = Path("tune-1") / f"trial-{number:03d}-x" / f"checkpoint_00000{step}"
             (first.path / made[number, step]).mkdir(parents=True)
-        ledger.report(number, TrialReport("target", value=value, share=1.0))
-        ledger.keep(number, str(first.path / made[number, 2]))
+        study.report(number, TrialReport("target", value=value, share=1.0))
+        study.keep(number, str(first.path / made[number, 2]))
         if number < 2:
-            ledger.end(number, State.FINISHED)
+            study.end(number, State.FINISHED)
     others = [Path("tune-1/trial-009-x/checkpoint_000001"), Path("tune-mine/trial-000-x/checkpoint_000001")]
     for other in others:
         (first.path / other).mkdir(parents=True)
@@ -159,10 +159,10 @@ def test_a_copy_deletes_only_its_own(blocks: dict[str, Any], tmp_path: Path) -> 
         return {path.relative_to(folder.path) for path in folder.path.glob("tune-*/trial-*/checkpoint_*")}
 
     before = lying(first)
-    remove_unneeded(second, plan, Ledger(second.study, plan.settings, plan.space, 0))
+    remove_unneeded(second, plan, SweepStudy(second.study, plan.settings, plan.space, 0))
     assert lying(second) == {made[1, 2], made[2, 1], *others}
     assert lying(first) == before
-    remove_unneeded(first, plan, Ledger(first.study, plan.settings, plan.space, 0))
+    remove_unneeded(first, plan, SweepStudy(first.study, plan.settings, plan.space, 0))
     assert lying(first) == {made[1, 2], made[2, 2], *others}
 
 
@@ -179,12 +179,12 @@ def test_a_link_out_of_the_sweep_is_not_followed(blocks: dict[str, Any], tmp_pat
     outside.mkdir(parents=True)
     folder.path.mkdir(parents=True)
     (folder.path / "tune-1").symlink_to(tmp_path / "outside")
-    ledger = Ledger(folder.study, plan.settings, plan.space, 0)
-    ledger.begin_session("tune-1")
-    assert ledger.begin() is not None
-    ledger.keep(0, str(folder.path / "tune-1" / "trial-000-x" / "checkpoint_000001"))
-    ledger.end(0, State.FAILED)
-    remove_unneeded(folder, plan, ledger)
+    study = SweepStudy(folder.study, plan.settings, plan.space, 0)
+    study.begin_session("tune-1")
+    assert study.begin() is not None
+    study.keep(0, str(folder.path / "tune-1" / "trial-000-x" / "checkpoint_000001"))
+    study.end(0, State.FAILED)
+    remove_unneeded(folder, plan, study)
     assert outside.is_dir()
 
 

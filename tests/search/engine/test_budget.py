@@ -8,12 +8,12 @@ import pytest
 from search.engine.budget import Budget, BudgetStopper
 from search.plan.settings import SweepSettings
 from search.record.records import State
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from spaces import parse_space
 from trainable.workers.messages import TrialReport
 
 SPACE = parse_space({"target.epochs": {"int": [1, 3]}})
-Open = Callable[..., tuple[Budget, Ledger]]
+Open = Callable[..., tuple[Budget, SweepStudy]]
 
 
 @pytest.fixture
@@ -30,28 +30,28 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.fixture
 def open_budget(tmp_path: Path, clock: Callable[[float], None]) -> Open:
-    def open_(**settings: Any) -> tuple[Budget, Ledger]:
+    def open_(**settings: Any) -> tuple[Budget, SweepStudy]:
         sweep = SweepSettings(name="tiny", finalists=1, **settings)
-        ledger = Ledger(tmp_path / "study.db", sweep, SPACE, 0)
-        return Budget(sweep, ledger), ledger
+        study = SweepStudy(tmp_path / "study.db", sweep, SPACE, 0)
+        return Budget(sweep, study), study
 
     return open_
 
 
-def train(ledger: Ledger, seconds: float, state: State = State.FINISHED) -> None:
-    number = ledger.begin().number
-    ledger.report(number, TrialReport("target", value=0.5, share=1.0), seconds)
-    ledger.end(number, state)
+def train(study: SweepStudy, seconds: float, state: State = State.FINISHED) -> None:
+    number = study.begin().number
+    study.report(number, TrialReport("target", value=0.5, share=1.0), seconds)
+    study.end(number, state)
 
 
 def test_trials_are_counted_whatever_became_of_them(open_budget: Open) -> None:
-    budget, ledger = open_budget(trials=3)
+    budget, study = open_budget(trials=3)
     for state in (State.FINISHED, State.STOPPED):
-        train(ledger, 1.0, state)
+        train(study, 1.0, state)
         assert budget.room_for_search(1)
-    ledger.begin_again({"target.epochs": 1}, "confirm", 0, 1)  # costs no trial of the search
+    study.begin_again({"target.epochs": 1}, "confirm", 0, 1)  # costs no trial of the search
     assert budget.room_for_search(1)
-    train(ledger, 1.0, State.FAILED)
+    train(study, 1.0, State.FAILED)
     assert not budget.room_for_search(1)
     assert not budget.spent()
     assert budget.used().trials == 3
@@ -75,11 +75,11 @@ def test_minutes_run_on_over_all_sessions(open_budget: Open, clock: Callable[[fl
 
 
 def test_worker_hours_count_every_worker(open_budget: Open) -> None:
-    budget, ledger = open_budget(worker_hours=0.5, workers_per_trial=2)
-    train(ledger, 450)
+    budget, study = open_budget(worker_hours=0.5, workers_per_trial=2)
+    train(study, 450)
     assert budget.worker_hours == pytest.approx(0.25)
     assert not budget.spent()
-    train(ledger, 450, State.STOPPED)
+    train(study, 450, State.STOPPED)
     assert budget.spent()
 
 
@@ -88,8 +88,8 @@ def test_minutes_leave_room_for_the_confirmation(
     seconds: float, room: bool, open_budget: Open, clock: Callable[[float], None]
 ) -> None:
     """One trial at a time takes a minute: one more, its further seed, and two without the source are four."""
-    budget, ledger = open_budget(minutes=5, confirm_seeds=1)
-    train(ledger, 60)
+    budget, study = open_budget(minutes=5, confirm_seeds=1)
+    train(study, 60)
     clock(seconds)
     assert budget.room_for_search(slots=1) is room
     assert budget.room_for_search(slots=4)
@@ -97,8 +97,8 @@ def test_minutes_leave_room_for_the_confirmation(
 
 @pytest.mark.parametrize(("hours", "room"), [(5.01, True), (4.99, False)])
 def test_worker_hours_leave_room_for_the_confirmation(hours: float, room: bool, open_budget: Open) -> None:
-    budget, ledger = open_budget(worker_hours=hours, confirm_seeds=1)
-    train(ledger, 3600)
+    budget, study = open_budget(worker_hours=hours, confirm_seeds=1)
+    train(study, 3600)
     assert budget.room_for_search(slots=1) is room
     assert budget.room_for_search(slots=8) is room  # work does not shrink by sharing it
 
@@ -106,8 +106,8 @@ def test_worker_hours_leave_room_for_the_confirmation(hours: float, room: bool, 
 def test_without_confirmation_only_the_trial_itself_needs_room(
     open_budget: Open, clock: Callable[[float], None]
 ) -> None:
-    budget, ledger = open_budget(minutes=2, confirm_seeds=0)
-    train(ledger, 60)
+    budget, study = open_budget(minutes=2, confirm_seeds=0)
+    train(study, 60)
     clock(59)
     assert budget.room_for_search(slots=1)
     clock(2)
@@ -115,9 +115,9 @@ def test_without_confirmation_only_the_trial_itself_needs_room(
 
 
 def test_the_time_left_is_not_known_before_a_trial_has_ended(open_budget: Open, clock: Callable[[float], None]) -> None:
-    budget, ledger = open_budget(trials=5, confirm_seeds=0, minutes=10)
+    budget, study = open_budget(trials=5, confirm_seeds=0, minutes=10)
     assert budget.time_left(slots=2) is None
-    train(ledger, 100)
+    train(study, 100)
     left = budget.time_left(slots=2)
     assert left is not None
     assert 200 <= left <= 300

@@ -17,7 +17,7 @@ from yaml_text import dump_yaml
 from search.engine.collapse import ALIKE, Collapse
 from search.engine.halt import Halt
 from search.record.records import State
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialFailure, TrialReport
 
 ROOT = Path(__file__).parents[3]
@@ -50,7 +50,7 @@ def halt() -> Halt:
 
 @pytest.fixture
 def collapse(ended: list[SimpleNamespace], halt: Halt) -> Collapse:
-    return Collapse(cast("Ledger", SimpleNamespace(records=ended)), halt, slots=1)
+    return Collapse(cast("SweepStudy", SimpleNamespace(records=ended)), halt, slots=1)
 
 
 def new_trial(last: TrialReport | TrialFailure | None = None) -> Trial:

@@ -19,8 +19,8 @@ from search.engine.schedulers import build_scheduler
 from search.engine.searcher import TruthfulSearcher
 from search.plan.plan import build_plan
 from search.record.records import State
-from search.study.ledger import Ledger
 from search.study.summary import summarise
+from search.study.sweep_study import SweepStudy
 from trainable.tasks.metrics import Direction
 from trainable.workers.messages import TrialFailure, TrialReport
 
@@ -41,8 +41,8 @@ def open_searcher(blocks: dict[str, Any], tmp_path: Path) -> Open:
         changed["space"] = changed["space"] if space is None else space
         changed["trial"] |= trial or {}
         plan = build_plan(changed, (tmp_path,), "test")
-        ledger = Ledger(tmp_path / "study.db", plan.settings, plan.space, plan.base.get("seed", 0))
-        return TruthfulSearcher(plan, ledger, Budget(plan.settings, ledger), slots=2)
+        study = SweepStudy(tmp_path / "study.db", plan.settings, plan.space, plan.base.get("seed", 0))
+        return TruthfulSearcher(plan, study, Budget(plan.settings, study), slots=2)
 
     return open_
 
@@ -89,7 +89,7 @@ def test_each_end_is_told_truly(open_searcher: Open, tmp_path: Path) -> None:
     searcher.on_trial_complete("b", said(0.25, share=0.5))
     searcher.on_trial_complete("c", TrialFailure("the loss is nan").to_result() | {TIME_TOTAL_S: 1.0})
     searcher.on_trial_complete("d", None, error=True)
-    records = searcher.ledger.records
+    records = searcher.study.records
     assert [r.state for r in records] == [State.FINISHED, State.STOPPED, State.FAILED, State.LOST]
     assert (records[2].error, records[2].value) == ("the loss is nan", None)
     assert "process died" in str(records[3].error)
@@ -163,7 +163,7 @@ def test_a_grid_runs_each_point_once_and_no_more_than_trials(
         GRID, trial, sampler="grid", scheduler="none", trials=trials, confirm_seeds=0, start_with=given
     )
     run_all(searcher)
-    searched = [r.params for r in searcher.ledger.records if r.role == "search"]
+    searched = [r.params for r in searcher.study.records if r.role == "search"]
     assert len(searched) == run
     assert len({repr(sorted(params.items())) for params in searched}) == run
     assert searched[0] == given[0]
@@ -180,7 +180,7 @@ def test_finalists_run_again_on_further_seeds_when_the_search_is_over(open_searc
         trial={"seed": 4},
     )
     configs = run_all(searcher, lambda number: {0: 0.25, 1: 0.75, 2: 0.5}.get(number, 0.5))
-    again = [(r.role, r.number, r.seed) for r in searcher.ledger.records[3:]]
+    again = [(r.role, r.number, r.seed) for r in searcher.study.records[3:]]
     assert again == [
         ("confirm", 1, 5),
         ("confirm", 1, 6),
@@ -208,7 +208,7 @@ def test_nothing_is_confirmed_while_search_trials_run(open_searcher: Open) -> No
     assert searcher.suggest("c") is None
     searcher.on_trial_complete("b", said(0.25))
     assert isinstance(searcher.suggest("c"), dict)
-    assert searcher.ledger.records[2].role == "confirm"
+    assert searcher.study.records[2].role == "confirm"
 
 
 def test_a_sweep_without_a_finished_trial_ends(open_searcher: Open, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_what_an_earlier_session_left_unfinished_comes_first(open_searcher: Open
     first = open_searcher(trials=3, start_with=WITHOUT_SOURCE)
     given = [first.suggest(name) for name in "ab"]
     first.on_trial_result("b", said(0.25, share=0.25))
-    first.ledger.keep(1, "checkpoint of b")
+    first.study.keep(1, "checkpoint of b")
     second = open_searcher(trials=3, start_with=WITHOUT_SOURCE)
     resumed = [second.suggest(name) for name in "xy"]
     assert [c["key"] for c in resumed] == [0, 1]
@@ -234,7 +234,7 @@ def test_what_an_earlier_session_left_unfinished_comes_first(open_searcher: Open
     second.on_trial_complete("y", said(0.5))
     run_all(second)
     assert set(states(tmp_path)) == {TrialState.COMPLETE}
-    assert [r.role for r in second.ledger.records].count("search") == 3
+    assert [r.role for r in second.study.records].count("search") == 3
 
 
 def test_points_that_no_time_was_left_for_are_not_in_the_study(open_searcher: Open, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_points_that_no_time_was_left_for_are_not_in_the_study(open_searcher: Op
     searcher = open_searcher(trials=3, start_with=WITHOUT_SOURCE, worker_hours=0.025, confirm_seeds=1)
     run_all(searcher)  # each takes a minute, the budget is one and a half
     assert states(tmp_path) == [TrialState.COMPLETE] * 2
-    assert [r.role for r in searcher.ledger.records] == ["search", "confirm"]
+    assert [r.role for r in searcher.study.records] == ["search", "confirm"]
 
 
 def test_a_scheduler_gets_its_rungs_and_a_group_its_parts(open_searcher: Open) -> None:
@@ -255,15 +255,15 @@ def test_a_scheduler_gets_its_rungs_and_a_group_its_parts(open_searcher: Open) -
 def test_what_a_halt_cuts_off_stays_running(open_searcher: Open) -> None:
     searcher = open_searcher(start_with=WITHOUT_SOURCE)
     wanted: list[bool] = []
-    halting = TruthfulSearcher(searcher.plan, searcher.ledger, searcher.budget, 2, lambda: bool(wanted))
+    halting = TruthfulSearcher(searcher.plan, searcher.study, searcher.budget, 2, lambda: bool(wanted))
     assert isinstance(halting.suggest("whole"), dict)
     assert isinstance(halting.suggest("half"), dict)
     wanted.append(True)
     assert halting.suggest("none") == Searcher.FINISHED
     halting.on_trial_complete("whole", said(0.5))
     halting.on_trial_complete("half", said(0.4, 0.5))
-    assert [r.state for r in halting.ledger.records] == [State.FINISHED, State.RUNNING]
-    assert halting.ledger.record(1).progress == 0.5
+    assert [r.state for r in halting.study.records] == [State.FINISHED, State.RUNNING]
+    assert halting.study.record(1).progress == 0.5
 
 
 @pytest.fixture
@@ -274,8 +274,8 @@ def promoting(open_searcher: Open) -> Promoting:
         space = {"target.epochs": {"int": [1, 9]}}
         settings = {"scheduler": "promotion", "sampler": "grid", "start_with": [], "confirm_seeds": 0}
         plain = open_searcher(space, {"source": None}, **{**settings, **sweep})
-        scheduler = build_scheduler("promotion", Direction.MAX, {}, plain.ledger.history(TrialState.RUNNING))
-        searcher = TruthfulSearcher(plain.plan, plain.ledger, plain.budget, 2, scheduler=scheduler)
+        scheduler = build_scheduler("promotion", Direction.MAX, {}, plain.study.history(TrialState.RUNNING))
+        searcher = TruthfulSearcher(plain.plan, plain.study, plain.budget, 2, scheduler=scheduler)
         return searcher, scheduler
 
     return open_
@@ -291,7 +291,7 @@ def to_a_rung(
     result = said(value, share)
     verdict = scheduler.on_trial_result(None, Trial("tiny", config=config, stub=True), result)
     if verdict == TrialScheduler.STOP:
-        searcher.ledger.keep(number, f"checkpoint of {number}")
+        searcher.study.keep(number, f"checkpoint of {number}")
         searcher.on_trial_complete(name, result)
     else:
         searcher.on_trial_result(name, result)
@@ -301,18 +301,18 @@ def to_a_rung(
 def test_a_paused_trial_goes_on_once_it_is_in_the_better_half(promoting: Promoting, tmp_path: Path) -> None:
     searcher, scheduler = promoting(trials=5)
     assert [to_a_rung(searcher, scheduler, name, value) for name, value in (("a", 0.9), ("b", 0.8))] == [0, 1]
-    assert [r.state for r in searcher.ledger.records] == [State.RUNNING, State.PAUSED]
+    assert [r.state for r in searcher.study.records] == [State.RUNNING, State.PAUSED]
     assert to_a_rung(searcher, scheduler, "c", 0.1) == 2
     assert to_a_rung(searcher, scheduler, "d", 0.2) == 3
     config = searcher.suggest("again")  # two of four pass
     assert isinstance(config, dict)
     assert (config["key"], config["resume"]) == (1, str(tmp_path / "checkpoint of 1"))
-    assert searcher.ledger.record(1).state is State.RUNNING
+    assert searcher.study.record(1).state is State.RUNNING
     searcher.on_trial_complete("again", said(0.85, time_total_s=10))
-    assert searcher.ledger.record(1).seconds == 15 + 10  # what it took before counts too
+    assert searcher.study.record(1).seconds == 15 + 10  # what it took before counts too
     searcher.on_trial_complete("a", said(0.9))
     run_all(searcher)
-    assert [r.state for r in searcher.ledger.records] == [
+    assert [r.state for r in searcher.study.records] == [
         State.FINISHED,
         State.FINISHED,
         State.STOPPED,  # nobody came who could make room above them
@@ -326,7 +326,7 @@ def test_only_so_many_trials_wait(promoting: Promoting) -> None:
     searcher, scheduler = promoting(trials=9, keep_paused=2)
     for name, value in zip("abcd", (0.9, 0.3, 0.1, 0.2), strict=True):
         to_a_rung(searcher, scheduler, name, value)
-    assert [r.state for r in searcher.ledger.records] == [State.RUNNING, State.PAUSED, State.STOPPED, State.PAUSED]
+    assert [r.state for r in searcher.study.records] == [State.RUNNING, State.PAUSED, State.STOPPED, State.PAUSED]
 
 
 def test_a_paused_trial_outlives_the_session(promoting: Promoting) -> None:
@@ -334,7 +334,7 @@ def test_a_paused_trial_outlives_the_session(promoting: Promoting) -> None:
     for name, value in (("a", 0.9), ("b", 0.8), ("c", 0.1)):
         to_a_rung(first, scheduler, name, value)
     second, later = promoting(trials=4)
-    assert [r.state for r in second.ledger.records] == [State.RUNNING, State.PAUSED, State.PAUSED]
+    assert [r.state for r in second.study.records] == [State.RUNNING, State.PAUSED, State.PAUSED]
     assert second.suggest("a again")["key"] == 0  # it was running
     assert to_a_rung(second, later, "d", 0.2) == 3
     assert second.suggest("b again")["key"] == 1
@@ -351,6 +351,6 @@ def test_a_search_ends_where_every_point_has_been_tried(open_searcher: Open, tmp
     for name in "abc":
         searcher.on_trial_complete(name, said(0.5))
     run_all(searcher)
-    assert [r.role for r in searcher.ledger.records] == ["search"] * 3 + ["confirm"]
-    outcome = summarise(searcher.plan, tmp_path, searcher.ledger, complete=True)
+    assert [r.role for r in searcher.study.records] == ["search"] * 3 + ["confirm"]
+    outcome = summarise(searcher.plan, tmp_path, searcher.study, complete=True)
     assert outcome.notes == ("every point of the space has been tried, in 3 of sweep.trials = 10 trials",)

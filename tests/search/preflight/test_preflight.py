@@ -28,7 +28,7 @@ from search.preflight.doctor import print_checks
 from search.preflight.preflight import Preflight, _on, clear
 from search.preflight.rehearsal_process import RehearsalProcess
 from search.storage.sweep_folder import SweepFolder, check_storage, make_folder
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from trainable.errors import ConfigError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -125,7 +125,9 @@ def test_all_mistakes_come_at_once(
     plan, folder = plan_of({"tracking_uri": "nonsense://x"}), SweepFolder(tmp_path, "tiny")
     make_folder(folder, {**plan.to_mapping(), "id": "1", "data": {}})
     with pytest.raises(ConfigError) as caught:
-        clear(plan, folder, Capacity(slots=2, gpus=0), Ledger(folder.study, plan.settings, plan.space, 0), Console())
+        clear(
+            plan, folder, Capacity(slots=2, gpus=0), SweepStudy(folder.study, plan.settings, plan.space, 0), Console()
+        )
     first, second = caught.value.problems
     assert first.startswith("sweep.tracking_uri: ")
     assert "target.head: 'keep' needs the same labels" in second

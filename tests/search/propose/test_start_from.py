@@ -16,14 +16,14 @@ from search.plan.plan import Plan, build_plan
 from search.propose.start_from import load_earlier_trials
 from search.record.records import State
 from search.storage.sweep_folder import SweepFolder, make_folder
-from search.study.ledger import START_FROM, Ledger
 from search.study.summary import summarise
+from search.study.sweep_study import START_FROM, SweepStudy
 from trainable.workers.messages import TrialReport
 
 RATE = {"float": [1e-4, 1e-2], "log": True}
 DATA = [DataUse("source", "films", "12345678abc"), DataUse("target", "tweets", "87654321abc")]
 
-Made = tuple[Plan, Ledger]
+Made = tuple[Plan, SweepStudy]
 Make = Callable[..., Made]
 
 
@@ -49,14 +49,14 @@ def make(blocks: dict[str, Any], storage: Path) -> Make:
         changed["space"] = {"target.learning_rate": RATE} if space is None else space
         plan, folder = build_plan(changed, (Path(),), name), SweepFolder(storage, name)
         make_folder(folder, plan.to_mapping() | {"id": name, "data": to_stored(DATA)})
-        ledger = Ledger(folder.study, plan.settings, plan.space, 0)
+        study = SweepStudy(folder.study, plan.settings, plan.space, 0)
         for _ in range(trials):
-            record = ledger.begin()
+            record = study.begin()
             assert record is not None
             value = record.params.get("target.learning_rate", 0.0)
-            ledger.report(record.number, TrialReport("target", value=value, improved=True, share=1.0))
-            ledger.end(record.number, State.FINISHED)
-        return plan, ledger
+            study.report(record.number, TrialReport("target", value=value, improved=True, share=1.0))
+            study.end(record.number, State.FINISHED)
+        return plan, study
 
     return make_
 
@@ -76,18 +76,18 @@ def test_the_sampler_is_informed_and_nothing_else(make: Make, storage: Path) -> 
     """With what it knows, the sampler looks near the old sweep's best from the first trial on."""
     make("old", trials=25, sampler="random")
     alone, blank = make("alone")
-    plan, ledger = make("new", start_from="old")
-    ledger.note(START_FROM, load_earlier_trials(plan, storage, DATA))
-    rates = [ledger.begin().params["target.learning_rate"] for _ in range(6)]
+    plan, study = make("new", start_from="old")
+    study.note(START_FROM, load_earlier_trials(plan, storage, DATA))
+    rates = [study.begin().params["target.learning_rate"] for _ in range(6)]
     uninformed = [blank.begin().params["target.learning_rate"] for _ in range(6)]
     assert sorted(rates)[2] > 4e-3 > sorted(uninformed)[2]
 
-    assert [r.number for r in ledger.records] == list(range(6))
-    study = optuna.load_study(storage=f"sqlite:///{SweepFolder(storage, 'new').study}", study_name="new")
-    assert [t.number for t in study.trials] == list(range(6))
-    assert ledger.history() == {}
-    assert Budget(plan.settings, ledger).used().trials == 6
-    outcome = summarise(plan, storage, ledger)
+    assert [r.number for r in study.records] == list(range(6))
+    optuna_study = optuna.load_study(storage=f"sqlite:///{SweepFolder(storage, 'new').study}", study_name="new")
+    assert [t.number for t in optuna_study.trials] == list(range(6))
+    assert study.history() == {}
+    assert Budget(plan.settings, study).used().trials == 6
+    outcome = summarise(plan, storage, study)
     assert outcome.winner is None
     assert len(outcome.trials) == 6
     assert outcome.notes[0] == "the sampler knew 25 of the 25 trials that ended in old before the first one here"
@@ -107,11 +107,11 @@ def test_a_session_more_changes_nothing(make: Make, storage: Path) -> None:
     make("old", space, trials=9)
     plan, one = make("one", space, start_from="old")
     _, two = make("two", space, start_from="old")
-    for ledger in (one, two):
-        ledger.note(START_FROM, load_earlier_trials(plan, storage, DATA))
+    for study in (one, two):
+        study.note(START_FROM, load_earlier_trials(plan, storage, DATA))
     expected = [one.begin().params for _ in range(4)]
     begun = [two.begin().params for _ in range(2)]
-    again = Ledger(SweepFolder(storage, "two").study, two.settings, two.space, 0)
+    again = SweepStudy(SweepFolder(storage, "two").study, two.settings, two.space, 0)
     assert begun + [again.begin().params for _ in range(2)] == expected
 
 

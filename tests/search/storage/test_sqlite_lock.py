@@ -15,7 +15,7 @@ from search.plan.plan import build_plan
 from search.record.records import State
 from search.storage import sqlite_lock
 from search.storage.sqlite_lock import locked_study_in_words
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialReport
 
 
@@ -32,43 +32,43 @@ def held(file: Path, seconds: float | None = None) -> Iterator[None]:
 
 
 @pytest.fixture
-def ledger(blocks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+def study(blocks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepStudy:
     monkeypatch.setitem(sqlite_lock.WAITING, "timeout", 0.01)
     blocks["sweep"] |= {"start_with": []}
     plan = build_plan(blocks, (Path("/"),), "test")
-    return Ledger(tmp_path / "study.db", plan.settings, plan.space, 0)
+    return SweepStudy(tmp_path / "study.db", plan.settings, plan.space, 0)
 
 
-def test_a_sweep_waits_for_its_study(ledger: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert ledger.begin() is not None
+def test_a_sweep_waits_for_its_study(study: SweepStudy, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert study.begin() is not None
     with held(tmp_path / "study.db", seconds=0.3):
-        ledger.report(0, TrialReport("target", value=0.5, share=0.5))
+        study.report(0, TrialReport("target", value=0.5, share=0.5))
     with held(tmp_path / "study.db", seconds=0.3):
-        ledger.end(0, State.FINISHED)
-    again = Ledger(tmp_path / "study.db", ledger.settings, ledger.space, 0)
-    assert again.records == ledger.records
+        study.end(0, State.FINISHED)
+    again = SweepStudy(tmp_path / "study.db", study.settings, study.space, 0)
+    assert again.records == study.records
     assert "another process holds an SQLite file of the sweep: waiting" in caplog.text
 
 
 def test_at_last_it_is_one_sentence_and_nothing_is_lost(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: SweepStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_lock, "LOCK_SECONDS", 0.2)
     file = tmp_path / "study.db"
-    assert ledger.begin() is not None
-    ledger.report(0, TrialReport("target", value=0.5, share=0.5))
+    assert study.begin() is not None
+    study.report(0, TrialReport("target", value=0.5, share=0.5))
     words = r"study.db: another process, .* nothing is lost: end that, .* then `transfersweep resume tiny`"
     in_words = locked_study_in_words(file, "transfersweep resume tiny")
     with held(file), pytest.raises(StoppedError, match=words), in_words:
-        ledger.end(0, State.FINISHED)
-    again = Ledger(file, ledger.settings, ledger.space, 0)
+        study.end(0, State.FINISHED)
+    again = SweepStudy(file, study.settings, study.space, 0)
     assert [(r.state, r.value) for r in again.records] == [(State.RUNNING, 0.5)]
 
 
-def test_who_opens_it_is_told_soon(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_opens_it_is_told_soon(study: SweepStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_lock, "OPEN_SECONDS", 0.1)
     with held(tmp_path / "study.db"), pytest.raises(PlanError, match="another process holds it"):
-        Ledger(tmp_path / "study.db", ledger.settings, ledger.space, 0)
+        SweepStudy(tmp_path / "study.db", study.settings, study.space, 0)
 
 
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
@@ -80,10 +80,10 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
         study.cursor().execute("select * from nowhere")
 
 
-def test_nobody_hangs_while_the_driver_itself_stands_still(ledger: Ledger) -> None:
+def test_nobody_hangs_while_the_driver_itself_stands_still(study: SweepStudy) -> None:
     """A trial could not have been heard meanwhile."""
     now = [0.0]
-    watch = HangWatch(ledger, 1.0, lambda: now[0])
+    watch = HangWatch(study, 1.0, lambda: now[0])
     watch._heard = {"a": 0.0}
     watch.on_step_begin(0, [])
     now[0] = 10 * STANDSTILL_SECONDS

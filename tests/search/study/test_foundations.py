@@ -20,7 +20,7 @@ from search.plan.plan import build_plan
 from search.storage.sweep_folder import SweepFolder, load_facts
 from search.study import foundations as module
 from search.study.foundations import foundations, note_versions, version_notes
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from tests.conftest import make_sweep
 from trainable.errors import ConfigError
 from trainable.model.encoder import fingerprint
@@ -153,9 +153,9 @@ def test_other_versions_are_noted_and_not_refused(folder: SweepFolder, monkeypat
 
     def session(**versions: str) -> list[str]:
         monkeypatch.setattr(module, "versions", lambda: versions)
-        ledger = Ledger(folder.study, plan.settings, plan.space, 0)
-        note_versions(ledger)
-        return version_notes(ledger)
+        study = SweepStudy(folder.study, plan.settings, plan.space, 0)
+        note_versions(study)
+        return version_notes(study)
 
     first = "after 2 trials the sweep went on with other versions: "  # of the one before nothing is known
     assert session(torch="2.9", code="a") == [first + "torch unknown before, 2.9 after, code unknown before, a after"]

@@ -9,17 +9,17 @@ from search.plan.plan import load_sweep
 from search.record.records import Outcome
 from search.show.times import print_times
 from search.storage.sweep_folder import SweepFolder, load_outcome
-from search.study.ledger import Ledger
 from search.study.phases import Phases
+from search.study.sweep_study import SweepStudy
 
 
 def test_phases_add_up_over_sessions(swept: SweepFolder) -> None:
     plan = load_sweep(swept)
-    first = Phases(Ledger(swept.study, plan.settings, plan.space, 0))
+    first = Phases(SweepStudy(swept.study, plan.settings, plan.space, 0))
     with first.phase("search"):
         pass
     begun = first.read()
-    second = Phases(Ledger(swept.study, plan.settings, plan.space, 0)).read()
+    second = Phases(SweepStudy(swept.study, plan.settings, plan.space, 0)).read()
     assert second["start"] > begun["start"] > 0
     assert second["search"] == begun["search"] > 0
 

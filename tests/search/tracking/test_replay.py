@@ -15,7 +15,7 @@ from search.engine.trial_runs import TrialRuns
 from search.plan.plan import Plan, build_plan
 from search.record.records import State
 from search.storage.store_uri import sqlite_uri
-from search.study.ledger import Ledger
+from search.study.sweep_study import SweepStudy
 from search.tracking.mlflow_events import DatasetInfo, started
 from search.tracking.mlflow_runs import EXPERIMENT
 from search.tracking.replay import Replay, keep_sweep_start
@@ -35,18 +35,18 @@ class Sweep:
         self.file = folder / "mlflow.db"
         self.uri = sqlite_uri(self.file)
         self.client = MlflowClient(self.uri)
-        self.ledger = Ledger(folder / "study.db", plan.settings, plan.space, 0)
+        self.study = SweepStudy(folder / "study.db", plan.settings, plan.space, 0)
 
     def begin_session(self) -> None:
         """As `run_sweep` does, with a trial that runs."""
-        replay, run_id = Replay(self.plan, self.ledger), self.ledger.noted("run_id")
+        replay, run_id = Replay(self.plan, self.study), self.study.noted("run_id")
         self.tracker = self.sessions.enter_context(
             Tracker(self.uri, self.folder / "outbox", "tiny", "1", False, run_id, replay)
         )
-        self.runs = TrialRuns(self.plan, self.ledger, self.tracker)
-        keep_sweep_start(self.ledger, started(None, SETTINGS, {"version.torch": "2"}, DATA))
-        self.ledger.note("run_id", self.tracker.start_sweep(SETTINGS, DATA))
-        for record in self.ledger.running():
+        self.runs = TrialRuns(self.plan, self.study, self.tracker)
+        keep_sweep_start(self.study, started(None, SETTINGS, {"version.torch": "2"}, DATA))
+        self.study.note("run_id", self.tracker.start_sweep(SETTINGS, DATA))
+        for record in self.study.running():
             self.runs.open(record.key)
         assert self.tracker.wait()
 
@@ -54,10 +54,10 @@ class Sweep:
         """Two searched trials that end, one before its time, a repeat of the first, and one that runs."""
         self.begin_session()
         for value, state in ((0.75, State.FINISHED), (0.5, State.STOPPED), (0.25, None)):
-            record = self.ledger.begin()
+            record = self.study.begin()
             assert record is not None
             self.train(record.key, value, state)
-        self.train(self.ledger.begin_again(self.ledger.record(0).params, "confirm", 0, 1).key, 0.625, State.FINISHED)
+        self.train(self.study.begin_again(self.study.record(0).params, "confirm", 0, 1).key, 0.625, State.FINISHED)
         assert self.tracker.wait()
 
     def train(self, key: Any, value: float, state: State | None) -> None:
@@ -65,20 +65,20 @@ class Sweep:
         for step, reached in ((10, value), (20, value / 2)):
             self.report(key, reached, step, improved=step == 10, best=value)
         if state:
-            self.ledger.end(key, state)
+            self.study.end(key, state)
             self.runs.close(key)
 
     def report(self, key: Any, reached: float, step: int, improved: bool, best: float) -> None:
         metrics = {"target.validation.macro_f1": reached}
         said = TrialReport("target", step, 1.0, step / 40, value=best, metrics=metrics, improved=improved)
-        self.ledger.report(key, said)
+        self.study.report(key, said)
         self.runs.log(key, said)
 
     def go_on(self) -> None:
         """The running trial comes to its end, and so does the sweep."""
         self.report(2, 0.125, 30, improved=False, best=0.25)
         assert self.tracker.wait()
-        self.ledger.end(2, State.FINISHED)
+        self.study.end(2, State.FINISHED)
         self.runs.close(2)
         self.runs.reconcile()
         self.tracker.end_sweep(State.FINISHED, {"trials": 3}, {"transfersweep.winner": "0"})
@@ -130,7 +130,7 @@ def assert_all_is_there(sweep: Sweep) -> None:
     assert "version.torch" in parent.data.tags
     assert [given.dataset.name for given in parent.inputs.dataset_inputs] == ["tweets"]
     assert sweep.tracker.run_id == parent.info.run_id
-    records = [sweep.ledger.record(key) for key in (0, "0.seed-1", 1, 2)]
+    records = [sweep.study.record(key) for key in (0, "0.seed-1", 1, 2)]
     for run, record in zip(nested, records, strict=True):
         assert run.info.status == {State.FINISHED: "FINISHED", State.STOPPED: "KILLED"}[record.state]
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id

@@ -38,7 +38,7 @@ _TO_OPTUNA = {
 }
 
 
-class Ledger:
+class SweepStudy:
     """The studies of one sweep.
 
     Args:

@@ -1,0 +1,283 @@
+"""The study on disk says what happened, to us and to whoever opens it with plain Optuna."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from search.plan.settings import SweepSettings
+from search.propose.proposer import running_trial
+from search.record.records import State
+from search.study.sweep_study import EXHAUSTED, SweepStudy
+from spaces import Space, parse_space
+from trainable.workers.messages import TrialReport
+
+SPACE = parse_space(
+    {
+        "source.enabled": {"choice": [True, False]},
+        "source.epochs": {"int": [1, 2], "when": {"source.enabled": True}},
+        "target.epochs": {"int": [1, 3]},
+    }
+)
+CONTINUUM = parse_space(
+    {
+        "target.learning_rate": {"float": [1e-5, 1e-2], "log": True},
+        "target.weight_decay": {"float": [0, 1]},
+    }
+)
+
+
+@pytest.fixture
+def open_study(tmp_path: Path) -> Callable[..., SweepStudy]:
+    """Opens the study of the test, again and again, as sessions of one sweep do."""
+
+    def open_(space: Space = SPACE, **settings: Any) -> SweepStudy:
+        return SweepStudy(tmp_path / "study.db", SweepSettings(name="tiny", **settings), space, base_seed=5)
+
+    return open_
+
+
+def optuna_trials(folder: Path, name: str = "tiny") -> list[FrozenTrial]:
+    """The trials as plain Optuna reads them."""
+    return optuna.load_study(storage=f"sqlite:///{folder / 'study.db'}", study_name=name).trials
+
+
+def begin_all(study: SweepStudy) -> list[dict[str, Any]]:
+    """The points of all trials, until none is left to be tried."""
+    return [record.params for record in iter(study.begin, None)]
+
+
+def report(study: SweepStudy, number: int, value: float, share: float) -> None:
+    metrics = {"target.validation.macro_f1": value}
+    study.report(number, TrialReport("target", value=value, metrics=metrics, improved=True, share=share))
+
+
+def test_every_state_is_what_optuna_calls_it(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
+    study = open_study()
+    for _ in range(4):
+        study.begin()
+    report(study, 0, 0.5, 0.5)
+    report(study, 0, 0.75, 1.0)
+    study.end(0, State.FINISHED)
+    report(study, 1, 0.25, 0.25)
+    report(study, 1, 0.5, 0.5)
+    study.end(1, State.STOPPED)
+    study.end(2, State.FAILED, "the loss is nan")
+    study.end(3, State.LOST, "its process died")
+
+    trials = optuna_trials(tmp_path)
+    assert [t.state for t in trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL]
+    assert trials[0].value == 0.75
+    assert trials[1].intermediate_values == {25: 0.25, 50: 0.5}
+    assert trials[2].value is None
+    assert [t.user_attrs["facts"]["error"] for t in trials] == [None, None, "the loss is nan", "its process died"]
+
+    again = open_study()
+    assert again.records == study.records
+    assert [r.state for r in again.records] == [State.FINISHED, State.STOPPED, State.FAILED, State.LOST]
+    assert not again.running()
+
+
+def test_the_best_value_counts_and_not_the_last(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
+    """A trial reports its best so far; a report without a gain leaves the metrics of the best in place."""
+    study = open_study()
+    study.begin()
+    report(study, 0, 0.75, 0.5)
+    study.report(0, TrialReport("target", value=0.75, metrics={"target.validation.macro_f1": 0.1}, share=1.0))
+    study.end(0, State.FINISHED)
+    assert optuna_trials(tmp_path)[0].value == 0.75
+    assert study.record(0).metrics == {"target.validation.macro_f1": 0.75}
+
+
+def test_a_source_report_and_a_zero_shot_score_are_no_value(open_study: Callable[..., SweepStudy]) -> None:
+    study = open_study()
+    study.begin()
+    study.report(0, TrialReport("source", metrics={"source.validation.loss": 0.5}), seconds=2.0)
+    study.report(0, TrialReport("target", metrics={"target.zero_shot.loss": 0.7}), seconds=1.0)
+    record = study.record(0)
+    assert record.value is None
+    assert record.metrics == {"source.validation.loss": 0.5, "target.zero_shot.loss": 0.7}
+    assert record.seconds == 2.0
+
+
+def test_points_to_start_with_come_first_and_in_order(open_study: Callable[..., SweepStudy]) -> None:
+    points = [
+        {"source.enabled": False, "target.epochs": 3},
+        {"source.enabled": True, "source.epochs": 2, "target.epochs": 1},
+        {"target.epochs": 2},
+    ]
+    study = open_study(start_with=points)
+    begun = [study.begin().params for _ in points]
+    assert begun[:2] == points[:2]
+    assert begun[2]["target.epochs"] == 2
+    assert begun[2] in SPACE
+
+
+def test_points_to_start_with_go_on_in_the_next_session(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
+    points = [{"source.enabled": False, "target.epochs": n} for n in (3, 1, 2)]
+    open_study(start_with=points).begin()
+    assert [open_study(start_with=points).begin().params for _ in range(2)] == points[1:]
+    assert {t.state for t in optuna_trials(tmp_path)} == {TrialState.RUNNING}
+
+
+def test_a_trial_is_in_the_study_whole_from_the_start(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
+    """Nothing is queued first, and no value is proposed later, where a driver could die in between."""
+    record = open_study(start_with=[{"source.enabled": False}]).begin()
+    assert record is not None
+    (trial,) = optuna_trials(tmp_path)
+    assert (trial.state, trial.params, trial.user_attrs["role"]) == (TrialState.RUNNING, record.params, "search")
+    assert open_study().records == [record]
+
+
+def test_names_that_do_not_count_are_left_out(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
+    params = begin_all(open_study(sampler="random"))
+    assert {p["source.enabled"] for p in params} == {True, False}
+    assert all(("source.epochs" in p) is p["source.enabled"] for p in params)
+    assert [t.params for t in optuna_trials(tmp_path)] == params
+
+
+def test_a_grid_holds_each_point_once_beside_those_given(open_study: Callable[..., SweepStudy]) -> None:
+    given = [{"source.enabled": False, "target.epochs": 2}, {"source.enabled": False}]
+    points = begin_all(open_study(sampler="grid", start_with=given))
+    assert points[0] == given[0]
+    assert points[1].items() >= given[1].items()
+    assert points[2:] == [point for point in SPACE.grid() if point not in points[:2]]
+
+
+@pytest.mark.parametrize(("sampler", "trials"), [("random", 3), ("qmc", 3), ("tpe", 10), ("gp", 10), ("cmaes", 4)])
+def test_a_seed_decides_the_suggestions(sampler: Any, trials: int, tmp_path: Path) -> None:
+    """With so many trials, every sampler has got past its random start."""
+
+    def suggestions(name: str, seed: int, trials: int) -> list[dict[str, Any]]:
+        settings = SweepSettings(name="tiny", sampler=sampler, seed=seed, start_with=[])
+        study = SweepStudy(tmp_path / f"{name}.db", settings, CONTINUUM, 0)
+        for number in range(trials):
+            study.begin()
+            report(study, number, number % 3 / 3, 1.0)
+            study.end(number, State.FINISHED)
+        return [record.params for record in study.records]
+
+    first = suggestions("first", 1, trials)
+    assert suggestions("same", 1, trials) == first
+    assert suggestions("other", 2, 1) != first[:1]
+
+
+def test_a_trial_of_an_earlier_session_is_ended_by_this_one(
+    open_study: Callable[..., SweepStudy], tmp_path: Path
+) -> None:
+    first = open_study()
+    first.begin()
+    report(first, 0, 0.25, 0.25)
+    first.keep(0, "somewhere")
+    second = open_study()
+    (record,) = second.running()
+    assert (record.checkpoint, record.value, record.progress) == ("somewhere", 0.25, 0.25)
+    report(second, 0, 0.5, 1.0)
+    second.end(0, State.FINISHED)
+    (trial,) = optuna_trials(tmp_path)
+    assert trial.state is TrialState.COMPLETE
+    assert trial.intermediate_values == {25: 0.25, 100: 0.5}
+
+
+def test_a_trial_beside_the_search_keeps_its_role_and_seed(open_study: Callable[..., SweepStudy]) -> None:
+    params = {"source.enabled": False, "target.epochs": 2}
+    record = open_study().begin_again(params, "confirm", 7, 11)
+    assert (record.params, record.role, record.number, record.seed) == (params, "confirm", 7, 11)
+    assert open_study().records == [record]
+    assert open_study().begin().seed == 5
+
+
+def test_repeats_stand_in_a_study_of_their_own(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
+    """Importances and history of the search are of the search alone, also once it is extended."""
+    study = open_study()
+    first = study.begin()
+    assert first is not None
+    report(study, 0, 0.5, 1.0)
+    study.end(0, State.FINISHED)
+    for seed in (6, 7):
+        again = study.begin_again(first.params, "confirm", 0, seed)
+        study.report(again.key, TrialReport("target", value=0.9, improved=True, share=1.0))
+    study.end("0.seed-6", State.FINISHED)
+    extended = open_study()
+    assert [record.title for record in extended.running()] == ["trial 0, seed 7"]
+    extended.end("0.seed-7", State.STOPPED)
+    second = extended.begin()
+    assert second is not None
+    assert (second.number, second.key) == (1, 1)
+    assert [record.key for record in extended.records] == [0, 1, "0.seed-6", "0.seed-7"]
+    assert [(t.number, t.value) for t in optuna_trials(tmp_path)] == [(0, 0.5), (1, None)]
+    assert [t.state for t in optuna_trials(tmp_path, "tiny: repeats")] == [TrialState.COMPLETE, TrialState.PRUNED]
+    assert extended.history(TrialState.COMPLETE, TrialState.PRUNED) == {0: {100: 0.5}}
+    assert open_study().records == extended.records
+
+
+def test_a_sweep_whose_repeats_stand_among_its_trials_goes_on(
+    open_study: Callable[..., SweepStudy], tmp_path: Path
+) -> None:
+    """So they did in versions before repeats had a study of their own."""
+    study = open_study()
+    for number in (0, 1):
+        study.begin()
+        report(study, number, 0.5 + number / 4, 1.0)
+        study.end(number, State.FINISHED)
+    old = optuna.load_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="tiny")
+    for seed in (6, 7):
+        trial = running_trial(SPACE, study.record(1).params)
+        for name, value in {"role": "confirm", "of": 1, "seed": seed}.items():
+            trial.set_user_attr(name, value)
+        old.add_trial(trial)
+
+    study = open_study()
+    assert [record.key for record in study.records] == [0, 1, "1.seed-6", "1.seed-7"]
+    study.end("1.seed-6", State.STOPPED)
+    third = study.begin()
+    assert third is not None
+    assert third.number == 4  # as Optuna counts
+    study.begin_again(third.params, "no_source", 1, 5)
+    assert [record.key for record in open_study().records] == [0, 1, 4, "1.seed-6", "1.seed-7", "1.no-source.seed-5"]
+    assert len(optuna_trials(tmp_path)) == 5
+    assert len(optuna_trials(tmp_path, "tiny: repeats")) == 1
+
+
+def test_the_end_of_a_space_is_noted(open_study: Callable[..., SweepStudy]) -> None:
+    """What runs beside the search counts as nothing that was tried."""
+    space = parse_space({"target.epochs": {"int": [1, 2]}})
+    study = open_study(space)
+    first = study.begin()
+    assert first is not None
+    other = {"target.epochs": 3 - first.params["target.epochs"]}
+    study.begin_again(other, "confirm", 0, 7)
+    last = open_study(space).begin()
+    assert last is not None
+    assert (last.number, last.params) == (1, other)
+    assert open_study(space).noted(EXHAUSTED) is None
+    assert open_study(space).begin() is None
+    assert open_study(space).noted(EXHAUSTED) == 2
+
+
+def test_facts_of_the_sweep_outlive_the_session(open_study: Callable[..., SweepStudy]) -> None:
+    study = open_study()
+    assert study.noted("seconds_spent", 0.0) == 0.0
+    study.note("seconds_spent", 1.5)
+    assert open_study().noted("seconds_spent") == 1.5
+
+
+@pytest.mark.slow
+def test_a_study_that_somebody_else_holds_is_waited_for(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
+    """Six seconds, which is more than SQLite waits by itself."""
+    study = open_study()
+    study.begin()
+    (file,) = tmp_path.glob("*.db")
+    with closing(sqlite3.connect(file, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        end = threading.Timer(6.0, other.rollback)
+        end.start()
+        report(study, 0, 0.5, 0.25)
+        end.join()
+    assert open_study().record(0).value == 0.5
