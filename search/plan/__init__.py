@@ -1,1 +1,1 @@
-"""An experiment file, checked and joined, and the folder of its sweep."""
+"""Reads and checks an experiment file, and finds what changed since a sweep began."""

@@ -1,6 +1,6 @@
-"""What is wrong with an experiment where its blocks meet: names, values, and what each encoder can bear.
+"""Checks the blocks of an experiment against each other: names, values, and the limits of each encoder.
 
-A block that has mistakes of its own is read without them, so that one run finds all that is wrong with a file.
+A block with mistakes is read without the wrong settings, so that one run finds all mistakes of a file.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -24,99 +24,99 @@ from trainable.settings.wording import describe, shown, unknown
 
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks of an experiment, as far as they can be read."""
+    """The readable part of an experiment's blocks."""
 
     settings: SweepSettings
     trial: Nested
-    """As it is written."""
+    """The trial block as written in the file."""
     space: Space
-    """Of the names whose domains can be read."""
-    searched: Collection[str]
-    """Every name under `space`."""
+    """The names whose domains could be read."""
+    searched_names: Collection[str]
+    """Every name in the space block."""
     roots: tuple[Path, ...]
-    """Folders in which a relative encoder is looked up."""
+    """Folders in which a relative path of an encoder is looked up."""
 
     @property
     def base(self) -> Nested:
-        """The trial block as `build_config` takes it."""
+        """The trial block in the form that `build_config` needs."""
         return {**self.trial, "metric": self.settings.metric}
 
     @property
-    def unread(self) -> set[str]:
-        """Names under `space` whose domains cannot be read."""
-        return set(self.searched) - set(self.space.names)
+    def unreadable(self) -> set[str]:
+        """Names in the space block whose domains could not be read."""
+        return set(self.searched_names) - set(self.space.names)
 
 
 def read_settings(block: object, problems: list[str]) -> SweepSettings:
-    """The sweep block; its mistakes are added to the list, and those settings are at their defaults."""
-    stand_in = {"name": "unnamed"}
-    if block is None:  # its absence is told already
-        return SweepSettings.model_validate(stand_in)
+    """Return the settings of the sweep block; add its mistakes to the list, and use defaults for wrong settings."""
+    replacement = {"name": "unnamed"}
+    if block is None:  # `build_plan` has reported that it is missing
+        return SweepSettings.model_validate(replacement)
     if not isinstance(block, dict):
         problems.append(f"sweep: must be a mapping of settings, got {shown(block)}")
-        return SweepSettings.model_validate(stand_in)
+        return SweepSettings.model_validate(replacement)
     try:
         return SweepSettings.model_validate(block)
     except ValidationError as error:
         problems += [f"sweep.{sentence}" for sentence in describe(error, SweepSettings)]
         wrong = {item["loc"][0] for item in error.errors()}
         right = {name: value for name, value in block.items() if name not in wrong}
-        return SweepSettings.model_validate(stand_in | right)
+        return SweepSettings.model_validate(replacement | right)
 
 
 def read_space(block: object, problems: list[str]) -> Space:
-    """The space block; its mistakes are added to the list, and the names that have some are left out."""
+    """Return the space without its wrong names; add their mistakes to the list."""
     try:
         return parse_space(block)
     except SpaceError as error:
         problems += error.problems
-        return _rest(block, error.problems)
+        return _readable_part(block, error.problems)
 
 
-def _rest(block: object, problems: Collection[str]) -> Space:
-    """The space without the names that have problems, nor those whose conditions read one of these."""
-    wrong = {name for name in block if _concerns(name, problems)} if isinstance(block, Mapping) else set()
+def _readable_part(block: object, problems: Collection[str]) -> Space:
+    """Return the space without the names that have problems and the names whose conditions depend on them."""
+    wrong = {name for name in block if _has_problem(name, problems)} if isinstance(block, Mapping) else set()
     if not isinstance(block, Mapping) or not wrong:
         return Space({})
     right = {name: domain for name, domain in block.items() if name not in wrong}
     try:
         return parse_space(right)
     except SpaceError as error:
-        return _rest(right, error.problems)
+        return _readable_part(right, error.problems)
 
 
-def _concerns(name: str, problems: Collection[str]) -> bool:
+def _has_problem(name: str, problems: Collection[str]) -> bool:
     return any(problem.startswith(f"space.{name}: ") for problem in problems)
 
 
 def joint_problems(blocks: Blocks, limits_of: Callable[[str], Limits | None]) -> Iterator[str]:
-    """Mistakes that show only where blocks meet, each once.
+    """Yield the mistakes that appear only when blocks are compared, each once.
 
     Args:
-        blocks: the blocks, as far as they can be read.
-        limits_of: what an encoder can bear; None where that is not known yet.
+        blocks: the readable part of the blocks.
+        limits_of: returns the limits of an encoder, such as its depth; None if they are not known yet.
     """
     yield from _name_problems(blocks)
     yield from dict.fromkeys(_value_problems(blocks, limits_of))
-    yield from _start_problems(blocks)
+    yield from _sampler_problems(blocks)
 
 
 def _name_problems(blocks: Blocks) -> Iterator[str]:
-    known = list(field_names(TrialConfig))
-    for name in blocks.searched:
+    settings = list(field_names(TrialConfig))
+    for name in blocks.searched_names:
         if name_problem(name) or name == "metric":
             continue
-        if name not in known:
-            yield f"space.{name}: {unknown(name, known)}"
-        elif _stands_in(blocks.trial, name):
-            yield f"space.{name}: stands under trial too; a setting is either fixed or searched"
-    if "metric" in blocks.trial or "metric" in blocks.searched:
+        if name not in settings:
+            yield f"space.{name}: {unknown(name, settings)}"
+        elif _is_set(blocks.trial, name):
+            yield f"space.{name}: is also under trial; a setting is either fixed or searched"
+    if "metric" in blocks.trial or "metric" in blocks.searched_names:
         yield "trial.metric: is set by sweep.metric; leave it out here"
 
 
 def _value_problems(blocks: Blocks, limits_of: Callable[[str], Limits | None]) -> Iterator[str]:
-    """What is wrong with the trial block, at every extreme of the space and with every encoder on offer."""
-    known = {name for name in field_names(TrialConfig) if name != "metric"}
+    """Yield mistakes of trials at every extreme value of the space, with every encoder that they may have."""
+    settings = {name for name in field_names(TrialConfig) if name != "metric"}
     points: list[Point] = []
     for given in ({}, *({name: value} for name, value in blocks.space.corners())):
         try:
@@ -125,23 +125,23 @@ def _value_problems(blocks: Blocks, limits_of: Callable[[str], Limits | None]) -
             yield from (f"space.{problem}" for problem in error.problems)
     for point in points:
         for encoder in _encoders(blocks.space, point):
-            params = {name: value for name, value in (point | encoder).items() if name in known}
+            params = {name: value for name, value in (point | encoder).items() if name in settings}
             for problem in _point_problems(blocks, params, limits_of):
                 name = problem.partition(":")[0]
-                if name not in blocks.unread:  # what it should be is told with its domain
+                if name not in blocks.unreadable:  # else the mistake in its domain is reported already
                     where = "space" if name in blocks.space.names else "trial"
-                    yield f"{where}.{problem}{_why_source(blocks, problem)}"
+                    yield f"{where}.{problem}{_source_hint(blocks, problem)}"
 
 
-def _why_source(blocks: Blocks, problem: str) -> str:
-    """The end of the sentence on a source without data, where `trial` has no source at all."""
-    settings = [name for name in blocks.searched if name.startswith("source.")]
+def _source_hint(blocks: Blocks, problem: str) -> str:
+    """Return the end of the sentence about a source without data, if the trial block has no source at all."""
+    settings = [name for name in blocks.searched_names if name.startswith("source.")]
     needed = problem == "source.dataset: is missing" and not blocks.trial.get("source")
     return f"; space has {', '.join(settings)}, which need a source" if needed else ""
 
 
 def _encoders(space: Space, point: Point) -> list[Point]:
-    """The encoders with which a point may meet: all on offer, unless a condition ties the point to some."""
+    """Return the encoders that a trial with this point may have, after the conditions of the space."""
     if "encoder" not in space.names:
         return [{}]
     options = [value for name, value in space.corners() if name == "encoder"]
@@ -149,19 +149,19 @@ def _encoders(space: Space, point: Point) -> list[Point]:
 
 
 def _point_problems(blocks: Blocks, params: Point, limits_of: Callable[[str], Limits | None]) -> list[str]:
-    """What is wrong with the settings of one point: as values, for the encoder, or as something else than they say."""
+    """Return mistakes of one point: invalid values, values beyond the encoder's limits, values of another type."""
     problems: list[str] = []
     settings = nested(blocks.base, params)
     if isinstance(settings.get("encoder"), str):
         problems += _encoder_problems(settings, blocks.roots, limits_of)
     try:
-        taken = build_config(blocks.base, params).to_flat()
+        converted = build_config(blocks.base, params).to_flat()
     except ConfigError as error:
         return [*error.problems, *problems]
     return problems + [
-        f"{name}: {value!r} is taken for {taken[name]!r}; write it so, as conditions and the study compare values"
+        f"{name}: {value!r} is read as {converted[name]!r}; write it so, as conditions and the study compare values"
         for name, value in params.items()
-        if name in taken and not same(taken[name], value)
+        if name in converted and not same(converted[name], value)
     ]
 
 
@@ -175,11 +175,13 @@ def _encoder_problems(
     return limit_problems(settings, limits) if limits else []
 
 
-def _start_problems(blocks: Blocks) -> Iterator[str]:
+def _sampler_problems(blocks: Blocks) -> Iterator[str]:
     settings, space = blocks.settings, blocks.space
     given = settings.start_with or []
     for index, point in enumerate(given):
-        for problem in space.check({name: point[name] for name in point if name not in blocks.unread}, partial=True):
+        for problem in space.check(
+            {name: point[name] for name in point if name not in blocks.unreadable}, partial=True
+        ):
             yield f"sweep.start_with[{index}]: {problem}"
     if len(given) > settings.trials:
         yield f"sweep.trials: {settings.trials} is less than the {len(given)} points of sweep.start_with"
@@ -190,7 +192,8 @@ def _start_problems(blocks: Blocks) -> Iterator[str]:
             yield from (f"sweep.sampler: grid: {problem}" for problem in error.problems)
 
 
-def _stands_in(written: Mapping[str, Any], name: str) -> bool:
+def _is_set(written: Mapping[str, Any], name: str) -> bool:
+    """Return whether the trial block sets a dotted name."""
     block, _, field = name.partition(".")
     inner = written.get(block)
     return field in inner if field and isinstance(inner, Mapping) else not field and block in written

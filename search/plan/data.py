@@ -1,4 +1,4 @@
-"""Checks and tokenises every data set that a plan may use, before anything starts."""
+"""Checks and tokenises every data set that the trials of a plan may use, before anything starts."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -15,17 +15,17 @@ from trainable.inputs.prepare import Prepared, stage_data
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage
 
-Use = tuple[str, Stage, TrialConfig]
-"""A stage of a trial that may come: its name, itself, and the trial."""
+StageUse = tuple[str, Stage, TrialConfig]
+"""A stage of a possible trial: its name, its settings, and those of the trial."""
 
 
 def check_data(plan: Plan, storage: Path) -> dict[DataUse, Prepared]:
-    """Read, check and tokenise every data set that a trial may use, so that no trial has to.
+    """Read, check and tokenise every data set that a trial may use, so that no trial needs to do it.
 
-    Nothing is written, into the cache neither, before all of them have been read and found right.
+    Nothing is written, not even to the cache, before all data sets have been read and checked.
 
     Returns:
-        What was prepared, by its use; the same data appear once for each tokenizer.
+        The prepared data of each use; the same data appear once for each tokenizer.
 
     Raises:
         PlanError: naming every mistake in the data.
@@ -43,9 +43,9 @@ def check_data(plan: Plan, storage: Path) -> dict[DataUse, Prepared]:
     return prepared
 
 
-def _data_problems(uses: list[Use], roots: tuple[Path, ...]) -> list[str]:
+def _data_problems(uses: list[StageUse], roots: tuple[Path, ...]) -> list[str]:
     problems: list[str] = []
-    rows: dict[str, int] = {}  # training rows of each data set; they alone are kept of it
+    rows: dict[str, int] = {}  # number of training rows of each data set; the rows themselves are not kept
     for name, stage, config in uses:
         dataset = config.dataset_of(stage)
         key = dataset.model_dump_json()
@@ -59,15 +59,15 @@ def _data_problems(uses: list[Use], roots: tuple[Path, ...]) -> list[str]:
     return problems
 
 
-def stage_uses(plan: Plan) -> Iterator[Use]:
-    """Stages that together name every encoder, data set and number of rows on offer."""
-    corners = [{name: value} for name, value in plan.space.corners()]
-    data = [c for c in corners for name in c if name in ("encoder", "source.enabled") or name.endswith(".dataset")]
-    rows = [c for c in corners for name in c if name.endswith(".train_rows")]
-    for whole, some in product([*data, {}], [*rows, {}]):
+def stage_uses(plan: Plan) -> Iterator[StageUse]:
+    """Yield stages that together use every encoder, data set and number of rows that the plan allows."""
+    extremes = [{name: value} for name, value in plan.space.corners()]
+    data = [c for c in extremes for name in c if name in ("encoder", "source.enabled") or name.endswith(".dataset")]
+    rows = [c for c in extremes for name in c if name.endswith(".train_rows")]
+    for data_choice, rows_choice in product([*data, {}], [*rows, {}]):
         try:
-            config = plan.config(plan.space.complete(whole | some))
-        except SpaceError:  # no trial has both
+            config = plan.config(plan.space.complete(data_choice | rows_choice))
+        except SpaceError:  # no trial has both values
             continue
         for name, stage in (("source", config.source), ("target", config.target)):
             if stage is not None:
@@ -75,12 +75,10 @@ def stage_uses(plan: Plan) -> Iterator[Use]:
 
 
 def summarise_data(prepared: Mapping[DataUse, Prepared]) -> Check:
-    """The data that were prepared as a line of the checklist; notes and warnings name the data set."""
+    """Return the line of the checklist about the prepared data; notes and warnings name their data set."""
     rows = [f"{use.stage} {use.name} ({len(made.splits['train'].labels)})" for use, made in prepared.items()]
-    notes = [f"{made.name}: {said}" for made in prepared.values() for said in (*made.warnings, *made.notes)]
+    notes = [f"{made.name}: {note}" for made in prepared.values() for note in (*made.warnings, *made.notes)]
     warned = any(made.warnings for made in prepared.values())
-    said = (
-        f"training rows: {', '.join(rows)}",
-        *dict.fromkeys(notes),
-    )  # several stages or encoders may share a data set
-    return Check("data", "warning" if warned else "ok", said)
+    # Several stages or encoders may share a data set, and its notes should appear once.
+    sentences = (f"training rows: {', '.join(rows)}", *dict.fromkeys(notes))
+    return Check("data", "warning" if warned else "ok", sentences)

@@ -1,26 +1,26 @@
-"""Which data a stage of a sweep's trials may use, as a value, and as the text that a sweep's plan keeps on disk."""
+"""Which data a stage may use, as a value and in the form that `plan.json` stores."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 
 class DataUse(NamedTuple):
-    """A data set, read by one tokenizer, in one of the stages of a trial."""
+    """A data set as one stage of a trial reads it with one tokenizer."""
 
     stage: str
     """`source` or `target`."""
     name: str
-    """Of the data set; it may hold blanks."""
+    """Name of the data set; it may contain spaces."""
     fingerprint: str
-    """SHA-256 (hex) over data and tokenizer."""
+    """SHA-256 (hex) of data and tokenizer."""
 
 
 def to_stored(uses: Iterable[DataUse]) -> dict[str, str]:
-    """As a sweep's plan keeps them: stage, name and the fingerprint's first digits, and the whole fingerprint."""
+    """Return the uses as `plan.json` stores them: `stage name first-8-digits` and the whole fingerprint."""
     return {f"{use.stage} {use.name} {use.fingerprint[:8]}": use.fingerprint for use in uses}
 
 
 def from_stored(stored: Mapping[str, str]) -> list[DataUse]:
-    """Read what `to_stored` wrote."""
+    """Read what `to_stored` returned."""
     parts = [(key.rpartition(" ")[0].partition(" "), fingerprint) for key, fingerprint in stored.items()]
     return [DataUse(stage, name, fingerprint) for (stage, _, name), fingerprint in parts]

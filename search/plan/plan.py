@@ -1,6 +1,6 @@
-"""Joins the three blocks of an experiment file and checks them against each other and the encoders.
+"""Reads the three blocks of an experiment file and checks them against each other and the encoders.
 
-The one place where `spaces` meets `trainable`. All mistakes are found before anything starts, and told at once.
+All mistakes are found before anything starts, and are reported together.
 """
 
 import json
@@ -30,58 +30,58 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked experiment: what is looked for, what is fixed and what varies."""
+    """A checked experiment: how to search, what stays fixed and what varies."""
 
     settings: SweepSettings
     base: Nested
-    """The trial block, as `build_config` takes it."""
+    """The trial block in the form that `build_config` needs."""
     space: Space
     roots: tuple[Path, ...]
     """Folders in which relative files and encoders are looked up: the experiment file's, then the working folder."""
 
     def config(self, params: Params, **override: Any) -> TrialConfig:
-        """The settings of a trial with these sampled values, an encoder's folder with its whole path.
+        """Return the settings of a trial with these sampled values; the folder of an encoder becomes an absolute path.
 
         Raises:
-            ConfigError: if they do not fit together, or the folder is gone.
+            ConfigError: if the settings contradict each other, or the folder is missing.
         """
         config = build_config(self.base, {**params, **override})
         return config.model_copy(update={"encoder": resolve_encoder(config.encoder, self.roots)})
 
     def workspace(self, storage: Path) -> Workspace:
-        """Where trials keep what they share."""
+        """Return the cache folder that all trials share, and where relative files are looked up."""
         return Workspace(storage.absolute() / "cache", tuple(root.absolute() for root in self.roots))
 
     def tracking_uri(self, storage: Path) -> str:
-        """Where MLflow records the sweep."""
+        """Return the URI of the MLflow server or database that records the sweep."""
         return self.settings.tracking_uri or default_uri(storage)
 
     def searches_source(self) -> bool:
-        """Whether some trials may train a source stage and others not."""
+        """Return whether the space decides if a trial has a source stage."""
         return "source.enabled" in self.space.names
 
     def to_mapping(self) -> Experiment:
-        """The experiment as JSON-ready values, the same for the same experiment."""
+        """Return the experiment as values for JSON; equal experiments give equal values."""
         return {
             "sweep": self.settings.model_dump(mode="json"),
-            "trial": {name: value for name, value in self.base.items() if name != "metric"},  # stands in sweep
+            "trial": {name: value for name, value in self.base.items() if name != "metric"},  # is in sweep
             "space": self.space.to_mapping(),
             "roots": [str(root) for root in self.roots],
         }
 
 
 def find_experiment(name: str) -> Path:
-    """The file of that path, or else the shipped experiment of that name.
+    """Return the file at that path, or else the shipped experiment of that name.
 
     Raises:
-        PlanError: if there is neither.
+        PlanError: if neither exists.
     """
     if os.path.isfile(name):
         return Path(name)
     if name in shipped():
         return shipped()[name]
     what = "is a folder or device, not an experiment file" if os.path.exists(name) else "no such file"
-    raise PlanError([f"{name}: {what}, and no shipped experiment of that name; there are {', '.join(shipped())}"])
+    raise PlanError([f"{name}: {what}, and no shipped experiment has that name; there are {', '.join(shipped())}"])
 
 
 def load_plan(file: Path, overrides: Mapping[str, str] | None = None) -> Plan:
@@ -89,7 +89,7 @@ def load_plan(file: Path, overrides: Mapping[str, str] | None = None) -> Plan:
 
     Args:
         file: the YAML file.
-        overrides: values, as YAML text, by dotted name that begins with the block (`sweep.trials`).
+        overrides: values as YAML text, by dotted names that begin with the block (`sweep.trials`).
 
     Raises:
         PlanError: naming every mistake.
@@ -102,11 +102,11 @@ def load_plan(file: Path, overrides: Mapping[str, str] | None = None) -> Plan:
 
 
 def plan_from_blocks(blocks: Nested, overrides: Mapping[str, str] | None = None) -> Plan:
-    """Check an experiment that is given as values; relative data files are looked up in the working folder.
+    """Check an experiment that is given as a mapping; relative data files are looked up in the working folder.
 
     Args:
         blocks: the blocks by name.
-        overrides: as `load_plan` takes them.
+        overrides: see `load_plan`.
 
     Raises:
         PlanError: naming every mistake.
@@ -115,15 +115,15 @@ def plan_from_blocks(blocks: Nested, overrides: Mapping[str, str] | None = None)
 
 
 def load_sweep(folder: SweepFolder, overrides: Mapping[str, str] | None = None) -> Plan:
-    """The plan of a sweep that exists, with other budgets or resources where that is asked for.
+    """Load the plan of an existing sweep, with the requested changes of budgets or resources.
 
     Raises:
-        PlanError: if there is none of the name, or what is to change would make it another sweep.
+        PlanError: if the sweep does not exist, or a setting is to change that may not change in it.
     """
     facts = load_facts(folder)
     allowed = [f"sweep.{name}" for name in CHANGEABLE]
     if fixed := [name for name in overrides or {} if name not in allowed]:
-        reason = "cannot change in an existing sweep; run another one, or change one of"
+        reason = "cannot change in an existing sweep; run a new one, or change one of"
         raise PlanError([f"--set {name}: {reason} {', '.join(allowed)}" for name in fixed])
     given = {"sweep": facts["sweep"], "trial": facts["trial"], "space": facts["space"]}
     blocks = _override(given, overrides or {})
@@ -131,7 +131,7 @@ def load_sweep(folder: SweepFolder, overrides: Mapping[str, str] | None = None) 
 
 
 def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
-    """Check the three blocks, each by its owner, then against each other.
+    """Check each of the three blocks, then all of them against each other.
 
     Raises:
         PlanError: naming every mistake; each begins with `origin`.
@@ -152,7 +152,7 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
 
 
 def encoder_problems(plan: Plan) -> list[str]:
-    """What an encoder cannot bear of a plan, as transformers reads its configuration; loads torch."""
+    """Return settings beyond the limits of an encoder, whose configuration transformers reads; this imports torch."""
     from trainable.model.encoder import checked_limits
 
     trial = {name: value for name, value in plan.base.items() if name != "metric"}
@@ -160,7 +160,7 @@ def encoder_problems(plan: Plan) -> list[str]:
 
 
 def collect_problems(problems: list[str], make: Callable[[], T]) -> T | None:
-    """What `make` makes, or None with its mistakes added to the list."""
+    """Return the result of `make`; if it raises, add its mistakes to the list and return None."""
     try:
         return make()
     except (ConfigError, SpaceError) as error:
@@ -169,13 +169,13 @@ def collect_problems(problems: list[str], make: Callable[[], T]) -> T | None:
 
 
 def _override(blocks: Nested, overrides: Mapping[str, str]) -> dict[str, Any]:
-    """Put `--set` values into the blocks; dots lead inwards, except that names of the space have dots themselves."""
+    """Return the blocks with `--set` values; dots separate nested names, except in `space`, whose names have dots."""
     result: dict[str, Any] = json.loads(json.dumps(blocks, default=str))
     problems = []
     for name, text in overrides.items():
         block, _, rest = name.partition(".")
         if block not in BLOCKS or not rest:
-            problems.append(f"--set {name}: a name begins with one of {', '.join(b + '.' for b in BLOCKS)}")
+            problems.append(f"--set {name}: a name must begin with one of {', '.join(b + '.' for b in BLOCKS)}")
             continue
         path = [rest] if block == "space" else rest.split(".")
         inner = result.setdefault(block, {})

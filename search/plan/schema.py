@@ -1,4 +1,4 @@
-"""The JSON Schema of an experiment file, joined from the three owners of its blocks."""
+"""Builds the JSON Schema of an experiment file from the schemas of its three blocks."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from trainable.settings.names import field_names
 
 
 def experiment_schema() -> dict[str, Any]:
-    """A schema (draft 2020-12) that editors use to complete and check experiment files.
+    """Return a schema (draft 2020-12) with which editors complete and check experiment files.
 
-    A setting that the trial block needs may stand in the space block instead, so nothing inside `trial` is
-    required here; what is missing is found when the file is loaded.
+    A required setting of a trial may be in the space block instead, so the schema requires nothing inside `trial`.
+    `load_plan` finds missing settings.
     """
     sweep = SweepSettings.model_json_schema(ref_template="#/$defs/{model}")
     trial = TrialConfig.model_json_schema(ref_template="#/$defs/{model}")
@@ -34,7 +34,7 @@ def experiment_schema() -> dict[str, Any]:
 
 
 def _field(name: str, stages: dict[str, Any], trial: dict[str, Any]) -> dict[str, Any]:
-    """The schema of one setting by its dotted name."""
+    """Return the schema of one setting, given by its dotted name."""
     block, _, field = name.partition(".")
     schema: dict[str, Any] = (stages[block] if field else trial)["properties"][field or block]
     return schema

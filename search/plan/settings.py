@@ -1,4 +1,4 @@
-"""The `sweep` block of an experiment file: how to look, for how long, and with what."""
+"""The `sweep` block of an experiment file: sampler, scheduler, budgets and resources of a sweep."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -31,95 +31,94 @@ CHANGEABLE = (
     "tracking_uri",
     "system_metrics",
 )
-"""Settings that an existing sweep may change: none of them decides what a trial's settings give."""
+"""Settings that may change in an existing sweep: none of them changes the score of a trial."""
 
 
 class SweepSettings(Strict):
-    """Settings of a search."""
+    """Settings of a sweep."""
 
     name: Name
-    """Letters, digits, dots, dashes; names the folder of the sweep."""
+    """Names the folder of the sweep: up to 100 letters, digits, `.`, `_`, `-`; not `cache` or `mlartifacts`."""
     metric: Metric = "macro_f1"
-    """The target's validation score that is searched: accuracy, macro_f1, weighted_f1, macro_precision,
-    macro_recall, mcc (highest wins) or loss (lowest wins)."""
+    """Validation score of the target that the sweep optimises: accuracy, macro_f1, weighted_f1, macro_precision,
+    macro_recall, mcc (the highest wins) or loss (the lowest wins)."""
     trials: Annotated[int, Field(ge=1, le=100_000)] = 20
-    """Settings to try, those of `start_with` among them."""
+    """Settings to try, including those of `start_with`."""
     minutes: Annotated[float, Field(gt=0)] | None = None
-    """Wall-clock budget of the whole sweep, confirmation included; none means no limit."""
+    """Wall-clock budget of the whole sweep, including the repeats of finalists; null: no limit."""
     worker_hours: Annotated[float, Field(gt=0)] | None = None
-    """Budget in hours summed over all workers; none means no limit."""
+    """Time budget in hours, summed over all workers; null: no limit."""
     sampler: Literal["tpe", "random", "gp", "cmaes", "qmc", "grid"] = "tpe"
-    """Who proposes settings: Optuna's samplers, or every point of the space in turn (`grid`)."""
+    """The algorithm that proposes settings: a sampler of Optuna, or every point of the space in turn (`grid`)."""
     scheduler: Literal["asha", "promotion", "median", "none"] = "asha"
-    """Who stops poor trials early: successive halving, the same with pauses instead of ends, the median rule, or
-    nobody."""
+    """The algorithm that stops poor trials early: successive halving (`asha`), the same with pauses instead of stops
+    (`promotion`), the median rule, or none."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the sampler; trials train with `trial.seed`."""
     start_with: list[dict[str, Any]] | None = None
-    """Points tried first and in this order, by dotted name; what a point leaves out is sampled. None begins with
-    every setting at its default and learning rates in the middle of their ranges, once with a source and once
-    without where that is searched, if the sampler learns; an empty list with the sampler."""
+    """Settings to try first, in order, by dotted name; missing names are sampled. Null: a sampler that learns begins
+    with the default settings and each learning rate in the middle of its range, once with and once without a source
+    if that is searched. An empty list: the sampler proposes from the first trial on."""
     start_from: Name | None = None
-    """Another sweep in the same storage folder, whose trials the sampler learns from before the first one here; they
-    count as nothing else."""
+    """An older sweep in the same storage folder, whose trials the sampler (tpe, gp) learns from. They do not count as
+    trials of this sweep."""
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
-    """Trials at a time; none means as many as the cluster has room for."""
+    """Trials at the same time; null: as many as the resources allow."""
     cpus_per_trial: Annotated[float, Field(gt=0)] = 1
-    """CPUs of each worker; also its number of threads."""
+    """CPUs of each worker, and its number of threads."""
     gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
-    """GPUs of each worker, fractions allowed; none means 1 where the cluster has GPUs, else 0."""
+    """GPUs of each worker, fractions allowed; null: 1 if the cluster has GPUs, else 0."""
     workers_per_trial: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Processes that share each trial's batches."""
+    """Workers (processes) that share the batches of one trial."""
     finalists: Annotated[int, Field(ge=1, le=100)] = 2
-    """Best settings that are trained again on further seeds before the winner is chosen."""
+    """Number of best settings that train again on further seeds before the winner is chosen."""
     confirm_seeds: Annotated[int, Field(ge=0, le=100)] = 2
-    """Further seeds for each finalist, and for the comparison without a source; 0 trusts the search and makes no
-    comparison of its own."""
+    """Further seeds for each finalist, and for the comparison without a source; 0: no repeats."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
-    """Least training time between two checkpoints of a running trial."""
+    """Minimum training time in seconds between two checkpoints of a trial."""
     keep_best: Annotated[int, Field(ge=1, le=100_000)] = 3
-    """Models of finished search trials that are kept, beside those of the finalists; all others are deleted."""
+    """Models of the best search trials to keep, besides the models of the finalists; all others are deleted."""
     keep_paused: Annotated[int, Field(ge=1, le=100_000)] = 8
-    """Trials that may wait at a time, each with a checkpoint; beyond it the least promising one is stopped. Only
-    `promotion` reads it."""
+    """Trials that may wait at the same time under `promotion`, each with a checkpoint; if there are more, the least
+    promising one is stopped."""
     hang_minutes: Annotated[float, Field(gt=0)] = 30.0
-    """Longest silence of a running trial before its process is ended and it counts as lost."""
+    """Minutes: a trial without a report for this long is ended and counts as lost."""
     tracking_uri: str | None = None
-    """Where MLflow records; none means an SQLite file in the storage folder."""
+    """The MLflow server or database; null: an SQLite file in the storage folder."""
     system_metrics: bool = False
-    """Record CPU, memory and GPU use of the driver's machine in MLflow."""
+    """Record CPU, memory and GPU use of the driver's machine in MLflow; GPUs need the package `nvidia-ml-py`."""
 
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
-        """An older sweep is another one, and goes to a sampler that learns."""
+        """Yield a problem if `start_from` names this sweep, or if the sampler cannot learn from another sweep."""
         older, sampler = given.get("start_from"), given.get("sampler", cls.model_fields["sampler"].default)
         if older is not None and sampler in ("random", "cmaes", "qmc", "grid"):
-            yield "start_from", f"{sampler} learns nothing from another sweep; take tpe or gp, or leave it out"
+            yield "start_from", f"{sampler} cannot learn from another sweep; use tpe or gp, or leave it out"
         if older is not None and older == given.get("name"):
-            yield "start_from", f"{older!r} is this sweep's own name; name another sweep"
+            yield "start_from", f"{older!r} is the name of this sweep; name another one"
 
     @property
     def threads(self) -> int:
-        """Threads of each worker."""
+        """Number of threads of each worker."""
         return max(1, int(self.cpus_per_trial))
 
     @property
     def compared_at(self) -> tuple[float, ...]:
-        """Shares of its target stage at which a trial is evaluated for the scheduler."""
+        """Shares of the target stage at which the scheduler compares trials; empty without a scheduler."""
         return () if self.scheduler == "none" else COMPARED_AT
 
     @property
     def models_kept(self) -> int:
-        """The most models of ended trials that lie on disk at a time."""
-        finalists = self.finalists + 1  # with and without a source, the best of either kind is among them
+        """Largest number of models of ended trials that are on disk at the same time."""
+        finalists = self.finalists + 1  # the best with and the best without a source are finalists: one may be added
         return self.keep_best + finalists * (1 + self.confirm_seeds)
 
     @property
     def has_secret(self) -> bool:
-        """Whether a password stands in the settings."""
+        """Whether the settings contain a password."""
         return self.tracking_uri is not None and redact(self.tracking_uri) != self.tracking_uri
 
     @property
     def direction(self) -> Direction:
-        """Which scores win."""
+        """Whether the highest or the lowest score wins."""
         return METRICS[self.metric]

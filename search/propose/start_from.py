@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import PlanError
-from search.plan.changes import Difference, describe, flat, load_older_facts
+from search.plan.changes import Difference, describe_difference, flatten, load_older_facts
 from search.plan.data_use import DataUse, from_stored
 from search.plan.plan import Plan
 from search.propose.sampler_study import StoredTrial, best_and_latest, build_trial, trial_to_json
@@ -56,7 +56,10 @@ def load_earlier_trials(plan: Plan, storage: Path, data: Iterable[DataUse]) -> E
         raise PlanError([f"sweep.start_from: {what}; leave it out, or widen the space"])
     trials = best_and_latest(agreeing, plan.settings.direction, MOST)
     note = f"the sampler knew {len(trials)} of the {len(ended)} trials that ended in {name} before the first one here"
-    sentences = [*(describe(*item) for item in differing.items()), *_other_data(from_stored(facts["data"]), data)]
+    sentences = [
+        *(describe_difference(*item) for item in differing.items()),
+        *_other_data(from_stored(facts["data"]), data),
+    ]
     if sentences:
         more = [f"and {len(sentences) - _LISTED} more"] if len(sentences) > _LISTED else []
         note += f", where other things were fixed: {'; '.join(sentences[:_LISTED] + more)}"
@@ -79,7 +82,7 @@ def _agreeing(plan: Plan, base: Nested, old: FrozenTrial, differing: dict[str, D
         settings = build_config({**base, "metric": plan.settings.metric}, old.params).to_flat()
         settings = {**settings, **old.params}
         point = _point(plan, settings)
-        there, here = dict(flat(settings)), dict(flat({**build_config(plan.base, point).to_flat(), **point}))
+        there, here = dict(flatten(settings)), dict(flatten({**build_config(plan.base, point).to_flat(), **point}))
     except ConfigError:  # settings that no trial could have today
         return None
     fixed = [name for name in {**there, **here} if name not in plan.space.names]

@@ -152,7 +152,7 @@ def test_all_mistakes_of_a_file_come_in_one_message(
     ("given", "words"),
     [
         ("sweep.trials", "must be NAME=VALUE"),
-        ("trials=3", "a name begins with one of"),
+        ("trials=3", "a name must begin with one of"),
         ("sweep.trails=3", "did you mean 'trials'"),
         ("sweep.trials=many", "sweep.trials"),
         ("trial.target.epocs=3", "trial.target.epocs"),
@@ -209,7 +209,7 @@ def test_the_same_experiment_again_is_to_be_resumed(experiment: Callable[..., Pa
     folder.plan.write_text(json.dumps(load_plan(file).to_mapping() | {"id": "0", "data": {}}))
     StudyFile(folder.study, "tiny", Direction.MAX).search.ask()  # its first trial has begun
     message = refused("run", file, "--storage", folder.storage)
-    assert "holds this very experiment; go on with `transfersweep resume tiny" in message
+    assert "holds the same experiment; continue it with `transfersweep resume tiny" in message
 
 
 def test_data_that_changed_are_named_when_a_sweep_goes_on(

@@ -148,7 +148,7 @@ def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
     assert {"source.validation.macro_f1", "target.validation.macro_f1", "target.zero_shot.loss"} <= set(first.metrics)
     assert nested[3].data.tags["transfersweep.role"] == "confirm"
 
-    with pytest.raises(PlanError, match="holds this very experiment"):
+    with pytest.raises(PlanError, match="holds the same experiment"):
         sweep("whole")
 
     client = MlflowClient(default_uri(storage))

@@ -1,4 +1,4 @@
-"""What somebody is told who runs another experiment under an old name, or goes on with other data."""
+"""Messages about an experiment under the name of an existing sweep, and about changed data."""
 
 import copy
 import os
@@ -20,20 +20,20 @@ def plan_of(blocks: dict[str, Any], **sweep: Any) -> Plan:
 
 @pytest.fixture
 def folder(blocks: dict[str, Any], tmp_path: Path) -> SweepFolder:
-    """The blocks as a sweep that has begun."""
+    """A sweep with the experiment of `blocks` that has begun."""
     folder = SweepFolder(tmp_path / "runs", "tiny")
     make_folder(folder, plan_of(blocks).to_mapping() | {"id": "0", "data": {}}).release()
     return folder
 
 
-def test_the_same_experiment_is_to_be_resumed(blocks: dict[str, Any], folder: SweepFolder) -> None:
-    (told,) = name_taken_problems(folder, plan_of(blocks))
-    assert told.startswith(f"sweep.name: {folder.path} holds this very experiment; ")
+def test_the_message_about_the_same_experiment_names_the_commands(blocks: dict[str, Any], folder: SweepFolder) -> None:
+    (message,) = name_taken_problems(folder, plan_of(blocks))
+    assert message.startswith(f"sweep.name: {folder.path} holds the same experiment; ")
     for command in ("resume tiny", "extend tiny --trials 20", "show tiny"):
-        assert f"`transfersweep {command} --storage {folder.storage}`" in told
+        assert f"`transfersweep {command} --storage {folder.storage}`" in message
 
 
-def test_the_default_storage_needs_no_naming(
+def test_commands_leave_out_the_default_storage(
     blocks: dict[str, Any], folder: SweepFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder.storage.parent)
@@ -47,43 +47,43 @@ def test_every_difference_is_named_with_both_values(blocks: dict[str, Any], fold
     changed["space"]["target.epochs"] = {"int": [1, 4]}
     del changed["space"]["target.learning_rate"]
     del changed["sweep"]["start_with"]
-    head, *told = name_taken_problems(folder, plan_of(changed, trials=5))
+    head, *messages = name_taken_problems(folder, plan_of(changed, trials=5))
     assert "holds another experiment" in head
     assert "resume" not in head
     assert "--set sweep.name=..." in head
-    assert sorted(told)[:2] == [
+    assert sorted(messages)[:2] == [
         'space.target.epochs: {"int": [1, 3]} there, {"int": [1, 4]} here',
         'space.target.learning_rate: {"float": [0.0001, 0.01], "log": true} there, not set here',
     ]
-    assert sorted(told)[2].startswith('sweep.start_with: [{"source.enabled": true, ')
-    assert sorted(told)[3:] == [
+    assert sorted(messages)[2].startswith('sweep.start_with: [{"source.enabled": true, ')
+    assert sorted(messages)[3:] == [
         "sweep.trials: 3 there, 5 here",
         "trial.target.batch_size: 16 there, 8 here",
         'trial.target.dataset.label: not set there, "kind" here',
     ]
 
 
-def test_what_can_change_in_place_is_shown_as_a_command(blocks: dict[str, Any], folder: SweepFolder) -> None:
-    head, *told = name_taken_problems(folder, plan_of(blocks, trials=5, minutes=1.5))
+def test_allowed_changes_are_shown_as_a_command(blocks: dict[str, Any], folder: SweepFolder) -> None:
+    head, *messages = name_taken_problems(folder, plan_of(blocks, trials=5, minutes=1.5))
     assert "transfersweep resume tiny --set sweep.trials=5 --set sweep.minutes=1.5 --storage" in head
-    assert told == ["sweep.trials: 3 there, 5 here", "sweep.minutes: null there, 1.5 here"]
+    assert messages == ["sweep.trials: 3 there, 5 here", "sweep.minutes: null there, 1.5 here"]
 
 
 def test_passwords_are_not_shown(blocks: dict[str, Any], folder: SweepFolder) -> None:
-    told = "\n".join(name_taken_problems(folder, plan_of(blocks, tracking_uri="https://me:secret@example.org")))
-    assert "sweep.tracking_uri: null there, " in told
-    assert "example.org" in told
-    assert "secret" not in told
+    messages = "\n".join(name_taken_problems(folder, plan_of(blocks, tracking_uri="https://me:secret@example.org")))
+    assert "sweep.tracking_uri: null there, " in messages
+    assert "example.org" in messages
+    assert "secret" not in messages
 
 
 @pytest.mark.parametrize(
     ("umask", "uri", "mode"),
     [(0o022, "https://me:secret@example.org", 0o600), (0o022, None, 0o644), (0o002, None, 0o664), (0o077, None, 0o600)],
 )
-def test_a_plan_with_a_password_is_its_owners_alone(
+def test_only_the_owner_can_read_a_plan_with_a_password(
     umask: int, uri: str | None, mode: int, blocks: dict[str, Any], tmp_path: Path
 ) -> None:
-    """From when it is made, and when it is written anew; else the umask decides."""
+    """When it is created and when it is written again; without a password the umask decides."""
     before = os.umask(umask)
     try:
         folder = SweepFolder(tmp_path / "runs", "tiny")
@@ -99,14 +99,14 @@ def test_a_plan_with_a_password_is_its_owners_alone(
         os.umask(before)
 
 
-def test_a_setting_newer_than_the_sweep_stands_at_its_default(blocks: dict[str, Any]) -> None:
+def test_a_setting_newer_than_the_sweep_has_its_default(blocks: dict[str, Any]) -> None:
     here = plan_of(blocks).to_mapping()
     there = copy.deepcopy(here)
     del there["sweep"]["start_from"], there["sweep"]["scheduler"]
     assert differences(there, here) == {}
 
 
-def test_a_folder_that_is_no_sweep(blocks: dict[str, Any], tmp_path: Path) -> None:
+def test_a_folder_without_a_sweep(blocks: dict[str, Any], tmp_path: Path) -> None:
     folder = SweepFolder(tmp_path, "tiny")
     folder.path.mkdir()
     assert "exists and holds no sweep" in name_taken_problems(folder, plan_of(blocks))[0]
@@ -116,17 +116,17 @@ def test_changed_data_are_named() -> None:
     films, tweets = DataUse("source", "films", "11111111a"), DataUse("target", "my tweets", "22222222a")
     changed = tweets._replace(fingerprint="33333333a")
     assert changed_data([films, tweets], [films, tweets]) == []
-    (told,) = changed_data([films, tweets], [films, tweets, changed])
+    (message,) = changed_data([films, tweets], [films, tweets, changed])
     begin = (
         "the target's data set 'my tweets' or its tokenizer has changed since the sweep began, or this version reads "
     )
-    assert told.startswith(begin)
-    assert "use the version that began the sweep" in told
-    said = changed_data([films, tweets], [films, changed])
-    assert [line.split(" or ")[0] for line in said] == ["the target's data set 'my tweets'"]
+    assert message.startswith(begin)
+    assert "use the version that began the sweep" in message
+    sentences = changed_data([films, tweets], [films, changed])
+    assert [line.split(" or ")[0] for line in sentences] == ["the target's data set 'my tweets'"]
 
 
-def test_a_changed_plan_and_an_old_outcome_never_stand_together(blocks: dict[str, Any], folder: SweepFolder) -> None:
+def test_a_changed_plan_deletes_the_old_outcome(blocks: dict[str, Any], folder: SweepFolder) -> None:
     folder.outcome.write_text("{}")
     change_facts(folder, plan_of(blocks).to_mapping())
     assert folder.outcome.is_file()

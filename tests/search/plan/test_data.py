@@ -8,7 +8,7 @@ from search.plan.data import check_data, summarise_data
 from search.plan.plan import build_plan
 
 
-def test_notes_and_warnings_of_the_data_stand_in_the_checklist(blocks: dict[str, Any], tmp_path: Path) -> None:
+def test_notes_and_warnings_of_the_data_are_in_the_checklist(blocks: dict[str, Any], tmp_path: Path) -> None:
     clean = summarise_data(check_data(build_plan(copy.deepcopy(blocks), (Path(),), "mine.yaml"), tmp_path))
     assert clean.state == "ok"
     rows = [f"{word} ነው {i},{('ham', 'Ham')[i % 2]}" for i, word in enumerate(["ጥሩ", "መጥፎ"] * 20)]

@@ -5,7 +5,7 @@ from search.plan.data_use import DataUse, from_stored, to_stored
 PRINTS = ("0123456789abcdef" * 4, "fedcba9876543210" * 4)
 
 
-def test_a_sweeps_plan_keeps_the_text_that_it_always_kept() -> None:
+def test_the_stored_form_is_that_of_older_sweeps() -> None:
     stored = {f"source films {PRINTS[0][:8]}": PRINTS[0], f"target my tweets {PRINTS[1][:8]}": PRINTS[1]}
     uses = [DataUse("source", "films", PRINTS[0]), DataUse("target", "my tweets", PRINTS[1])]
     assert from_stored(stored) == uses

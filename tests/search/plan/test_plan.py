@@ -1,4 +1,4 @@
-"""What an experiment file may say, and what is said about one that is wrong, before anything starts."""
+"""What an experiment file may contain, and the messages about a wrong one, before anything starts."""
 
 import copy
 import json
@@ -18,11 +18,11 @@ Change = Callable[[dict[str, Any]], Any]
 
 
 def put(*path: str | dict[str, Any]) -> Change:
-    """Put the last of the arguments to where the others lead."""
+    """Return a change that sets the value (the last argument) at the path (the other arguments)."""
 
     def change(blocks: dict[str, Any]) -> None:
-        *way, name, value = path
-        for step in way:
+        *parents, name, value = path
+        for step in parents:
             blocks = blocks[step]
         blocks[name] = value
 
@@ -78,7 +78,7 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     ),
     "fixed and searched": (
         put("trial", "target", "epochs", 2),
-        "space.target.epochs: stands under trial too; a setting is either fixed or searched",
+        "space.target.epochs: is also under trial; a setting is either fixed or searched",
     ),
     "frozen layers fixed too high": (
         put("trial", "target", "frozen_layers", 4),
@@ -154,7 +154,7 @@ MISTAKES: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_by_file_and_path(mistake: str, blocks: dict[str, Any], tmp_path: Path) -> None:
+def test_a_mistake_is_reported_with_file_and_path(mistake: str, blocks: dict[str, Any], tmp_path: Path) -> None:
     change, words = MISTAKES[mistake]
     change(blocks)
     file = written(blocks, tmp_path)
@@ -190,13 +190,13 @@ def test_hostile_yaml_is_one_sentence(kind: str, tmp_path: Path) -> None:
     assert "\n" not in problem
 
 
-def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "experiment.yaml"
     file.write_bytes(b"sweep:\n  name: \xff\n")
     assert problems(file) == [f"{file}:2: is not UTF-8 (byte 0xff); save it as UTF-8"]
 
 
-def test_all_mistakes_are_told_at_once(blocks: dict[str, Any], tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_together(blocks: dict[str, Any], tmp_path: Path) -> None:
     blocks["sweeep"] = {}
     blocks["sweep"] |= {"trials": "many", "samplr": "tpe"}
     blocks["trial"]["target"]["learning_rat"] = 1
@@ -217,7 +217,7 @@ def test_all_mistakes_are_told_at_once(blocks: dict[str, Any], tmp_path: Path) -
     assert "is missing" not in found
 
 
-def test_mistakes_of_the_trial_are_told_beside_an_unknown_name(blocks: dict[str, Any], tmp_path: Path) -> None:
+def test_an_unknown_name_does_not_hide_mistakes_of_the_trial(blocks: dict[str, Any], tmp_path: Path) -> None:
     blocks["space"]["target.layers"] = {"int": [0, 2]}
     blocks["trial"]["target"]["padding_length"] = 999
     found = "\n".join(problems(written(blocks, tmp_path)))
@@ -225,14 +225,17 @@ def test_mistakes_of_the_trial_are_told_beside_an_unknown_name(blocks: dict[str,
     assert "trial.target.padding_length: 999 is more" in found
 
 
-BESIDE: dict[str, tuple[Change, str]] = {
+PAIRED: dict[str, tuple[Change, str]] = {
     "unknown metric": (put("sweep", "metric", "f1"), "sweep.metric: no such metric: 'f1'"),
     "a name with a blank": (put("sweep", "name", "Müller Versuch"), "sweep.name: 'Müller Versuch' has"),
     "text for a number": (put("sweep", "trials", "many"), "sweep.trials: must be a whole number"),
-    "an older sweep of its own name": (put("sweep", "start_from", "tiny"), "sweep.start_from: 'tiny' is this"),
+    "an older sweep of its own name": (
+        put("sweep", "start_from", "tiny"),
+        "sweep.start_from: 'tiny' is the name of this",
+    ),
     "a sampler that learns nothing": (
         lambda b: b["sweep"].update({"start_from": "old", "sampler": "random"}),
-        "sweep.start_from: random learns nothing",
+        "sweep.start_from: random cannot learn",
     ),
     "a start outside the space": (put("sweep", "start_with", [{"target.epochs": 9}]), "sweep.start_with[0]: target.ep"),
     "more starts than trials": (lambda b: b["sweep"].update(trials=1, start_with=[{}, {}]), "sweep.trials: 1 is less"),
@@ -251,23 +254,23 @@ BESIDE: dict[str, tuple[Change, str]] = {
 }
 
 
-@pytest.mark.parametrize("beside", BESIDE)
-@pytest.mark.parametrize("mistake", BESIDE)
-def test_no_mistake_hides_another(mistake: str, beside: str, blocks: dict[str, Any], tmp_path: Path) -> None:
-    """Whatever else is wrong in the file: found in the same run, and once."""
+@pytest.mark.parametrize("other", PAIRED)
+@pytest.mark.parametrize("mistake", PAIRED)
+def test_no_mistake_hides_another(mistake: str, other: str, blocks: dict[str, Any], tmp_path: Path) -> None:
+    """Each mistake is found in the same run, and once, whatever else is wrong in the file."""
     blocks["trial"]["target"].pop("padding_length")
     blocks["space"]["target.padding_length"] = {"choice": [16]}
-    for name in (mistake, beside):
-        BESIDE[name][0](blocks)
+    for name in (mistake, other):
+        PAIRED[name][0](blocks)
     found = problems(written(blocks, tmp_path))
     assert len(found) == len(set(found))
     same_setting = {"more starts than trials", "a start outside the space", "text for a number"}
     origins = {"an older sweep of its own name", "a sampler that learns nothing"}
-    if {mistake, beside} <= same_setting or {mistake, beside} <= origins:  # the second has written over the first
+    if {mistake, other} <= same_setting or {mistake, other} <= origins:  # the second change overwrites the first
         return
-    renamed = {mistake, beside} == {"a name with a blank", "an older sweep of its own name"}
-    for name in {mistake, beside} - ({"an older sweep of its own name"} if renamed else set()):
-        assert sum(BESIDE[name][1] in problem for problem in found) == 1, found
+    renamed = {mistake, other} == {"a name with a blank", "an older sweep of its own name"}
+    for name in {mistake, other} - ({"an older sweep of its own name"} if renamed else set()):
+        assert sum(PAIRED[name][1] in problem for problem in found) == 1, found
 
 
 def test_source_settings_need_a_source(blocks: dict[str, Any], tmp_path: Path) -> None:
@@ -300,7 +303,7 @@ VALUES: list[tuple[str, str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("block", "name", "value", "sentence"), VALUES)
-def test_a_wrong_value_is_told_with_what_is_allowed(
+def test_a_wrong_value_is_reported_with_the_allowed_values(
     block: str, name: str, value: Any, sentence: str, blocks: dict[str, Any], tmp_path: Path
 ) -> None:
     blocks[block][name] = value
@@ -309,7 +312,7 @@ def test_a_wrong_value_is_told_with_what_is_allowed(
     assert f"{file}: {block}.{where}: {sentence}" in problems(file)
 
 
-def test_every_encoder_on_offer_must_bear_every_bound(
+def test_every_bound_must_be_within_the_limits_of_every_encoder(
     blocks: dict[str, Any], tiny_bert: str, minilm: str, tmp_path: Path
 ) -> None:
     del blocks["trial"]["encoder"]
@@ -321,7 +324,7 @@ def test_every_encoder_on_offer_must_bear_every_bound(
     assert "target.frozen_layers" in load_plan(written(blocks, tmp_path)).space.names
 
 
-def test_a_plan_is_read_back_from_what_it_writes(blocks: dict[str, Any], tmp_path: Path) -> None:
+def test_a_stored_plan_gives_the_same_plan(blocks: dict[str, Any], tmp_path: Path) -> None:
     blocks["sweep"]["metric"] = "loss"
     plan = load_plan(written(blocks, tmp_path))
     kept = json.loads(json.dumps(plan.to_mapping()))
@@ -332,13 +335,13 @@ def test_a_plan_is_read_back_from_what_it_writes(blocks: dict[str, Any], tmp_pat
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_shipped_experiments_are_correct_and_survive_being_kept(name: str) -> None:
+def test_shipped_experiments_are_correct_and_stay_the_same_when_stored(name: str) -> None:
     plan = load_plan(find_experiment(name))
     kept = json.loads(json.dumps(plan.to_mapping()))
     assert build_plan({n: kept[n] for n in ("sweep", "trial", "space")}, plan.roots, "plan.json") == plan
 
 
-def test_an_experiment_that_is_not_there() -> None:
+def test_a_missing_experiment() -> None:
     with pytest.raises(PlanError, match=r"no such file.*quickstart"):
         find_experiment("quickstrt")
     with pytest.raises(PlanError, match="is a folder"):
@@ -362,15 +365,17 @@ def test_overrides_reach_every_block(blocks: dict[str, Any], tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("trials", "3", "--set trials: a name begins with one of sweep., trial., space."),
-        ("sweep", "3", "--set sweep: a name begins with"),
+        ("trials", "3", "--set trials: a name must begin with one of sweep., trial., space."),
+        ("sweep", "3", "--set sweep: a name must begin with"),
         ("sweep.trails", "3", "sweep.trails: no such setting: 'trails'; did you mean 'trials'?"),
         ("trial.target.epochs", "[", "--set trial.target.epochs"),
         ("trial.target.batch_size.x", "3", "trial.target.batch_size"),
         ("space.target.epoch", "{int: [1, 2]}", "space.target.epoch: no such setting"),
     ],
 )
-def test_a_wrong_override_is_told(name: str, value: str, words: str, blocks: dict[str, Any], tmp_path: Path) -> None:
+def test_a_wrong_override_is_reported(
+    name: str, value: str, words: str, blocks: dict[str, Any], tmp_path: Path
+) -> None:
     assert any(words in problem for problem in problems(written(blocks, tmp_path), {name: value}))
 
 
@@ -404,7 +409,7 @@ def test_a_relative_file_is_looked_up_beside_the_experiment(
 def test_an_encoder_is_looked_up_beside_the_experiment(
     blocks: dict[str, Any], tiny_bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From whatever folder a command is given; the sweep keeps the names as they are written."""
+    """The working folder does not matter, and the sweep stores the names as written."""
     for name in ("a", "b"):
         shutil.copytree(tiny_bert, tmp_path / "encoders" / name)
     del blocks["trial"]["encoder"]
@@ -422,7 +427,7 @@ def test_an_encoder_is_looked_up_beside_the_experiment(
 
 
 @pytest.mark.parametrize("name", ["./none", "../none", "/none", "~/none", "a/b/c"])
-def test_what_looks_like_a_path_is_never_looked_up_on_the_hub(
+def test_a_name_that_looks_like_a_path_is_never_looked_up_on_the_hub(
     name: str, blocks: dict[str, Any], tmp_path: Path
 ) -> None:
     blocks["trial"]["encoder"] = name

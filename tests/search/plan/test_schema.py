@@ -11,16 +11,16 @@ from trainable.settings.yaml_file import load_yaml
 SCHEMA = experiment_schema()
 
 
-def test_it_is_a_schema() -> None:
+def test_it_is_a_valid_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_shipped_files_agree_with_it(name: str) -> None:
+def test_shipped_files_are_valid(name: str) -> None:
     jsonschema.Draft202012Validator(SCHEMA).validate(load_yaml(shipped()[name]))
 
 
-def test_the_experiment_of_the_tests_agrees_with_it(blocks: dict[str, Any]) -> None:
+def test_the_experiment_of_the_tests_is_valid(blocks: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator(SCHEMA).validate(blocks)
 
 
@@ -39,7 +39,7 @@ def test_the_experiment_of_the_tests_agrees_with_it(blocks: dict[str, Any]) -> N
     ],
     ids=".".join,
 )
-def test_a_name_that_is_none_is_refused(path: tuple[str, ...], blocks: dict[str, Any]) -> None:
+def test_an_unknown_name_is_refused(path: tuple[str, ...], blocks: dict[str, Any]) -> None:
     changed = inner = copy.deepcopy(blocks)
     for step in path[:-1]:
         inner = inner[step]
@@ -47,7 +47,7 @@ def test_a_name_that_is_none_is_refused(path: tuple[str, ...], blocks: dict[str,
     assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(changed)
 
 
-def test_settings_say_what_they_mean() -> None:
-    """What an editor shows at the cursor."""
+def test_every_setting_has_a_description() -> None:
+    """An editor shows it at the cursor."""
     sweep = SCHEMA["properties"]["sweep"]["properties"]
     assert all(field.get("description") for name, field in sweep.items() if name != "direction")

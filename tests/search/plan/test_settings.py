@@ -6,7 +6,7 @@ from trainable.tasks.metrics import METRICS
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_only_the_loss_wins_by_being_low(metric: str) -> None:
+def test_only_for_the_loss_the_lowest_value_wins(metric: str) -> None:
     assert SweepSettings(name="a", metric=metric).direction == ("min" if metric == "loss" else "max")
 
 
@@ -17,7 +17,7 @@ def test_a_name_is_a_plain_folder_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["cache", "mlartifacts", "mlflow.db"])
-def test_a_name_is_none_that_the_storage_folder_needs_itself(name: str) -> None:
+def test_names_of_other_folders_in_the_storage_are_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="taken"):
         SweepSettings(name=name)
 
@@ -50,6 +50,6 @@ def test_a_name_is_none_that_the_storage_folder_needs_itself(name: str) -> None:
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
-def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         SweepSettings.model_validate({"name": "a", **wrong})

@@ -183,7 +183,7 @@ def test_what_cannot_be_started_from_is_told(make: Make, storage: Path) -> None:
     told = {name: refused(make(f"after-{name}", start_from=name)[0], storage) for name in ("gone", "loss", "empty")}
     assert "gone: no such sweep in" in told["gone"]
     assert "there are: after-gone, empty, epochs, loss" in told["gone"]
-    assert "loss searched for loss, not for macro_f1" in told["loss"]
+    assert "loss optimised loss, not macro_f1" in told["loss"]
     assert "none of the 0 trials that ended in empty" in told["empty"]
     assert "none of the 2 trials that ended in epochs" in refused(make("new", start_from="epochs")[0], storage)
 
@@ -191,8 +191,8 @@ def test_what_cannot_be_started_from_is_told(make: Make, storage: Path) -> None:
 @pytest.mark.parametrize(
     ("sweep", "words"),
     [
-        ({"start_from": "new"}, "this sweep's own name"),
-        ({"start_from": "old", "sampler": "grid"}, "grid learns nothing from another sweep"),
+        ({"start_from": "new"}, "is the name of this sweep"),
+        ({"start_from": "old", "sampler": "grid"}, "grid cannot learn from another sweep"),
         ({"start_from": "old", "sampler": "cmaes"}, "take tpe or gp"),
         ({"start_from": "../old"}, "sweep.start_from: "),
     ],

@@ -198,7 +198,7 @@ def test_a_start_that_was_killed_or_halted_leaves_no_name_taken(
         assert folder.plan.exists()  # as it is to be resumed
     with closing(sqlite3.connect(folder.study)) as study, study:
         study.execute("insert into trials (trial_id, number, study_id, state) values (1, 0, 1, 'RUNNING')")
-    with pytest.raises(PlanError, match="holds this very experiment"):
+    with pytest.raises(PlanError, match="holds the same experiment"):
         start.start_sweep(plan, folder.storage)
 
 
@@ -208,7 +208,7 @@ def test_what_is_not_ours_takes_a_name(plan: Plan, tmp_path: Path, monkeypatch: 
     with pytest.raises(StoppedError):
         start.start_sweep(plan, folder.storage)
     (folder.path / "notes.md").write_text("mine")
-    with pytest.raises(PlanError, match="holds this very experiment"):
+    with pytest.raises(PlanError, match="holds the same experiment"):
         start.start_sweep(plan, folder.storage)
     assert (folder.path / "notes.md").exists()
 
