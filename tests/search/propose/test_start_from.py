@@ -193,7 +193,7 @@ def test_what_cannot_be_started_from_is_told(make: Make, storage: Path) -> None:
     [
         ({"start_from": "new"}, "is the name of this sweep"),
         ({"start_from": "old", "sampler": "grid"}, "grid cannot learn from another sweep"),
-        ({"start_from": "old", "sampler": "cmaes"}, "take tpe or gp"),
+        ({"start_from": "old", "sampler": "cmaes"}, "use tpe or gp"),
         ({"start_from": "../old"}, "sweep.start_from: "),
     ],
 )
