@@ -168,7 +168,7 @@ MAY_PASS_UNTYPED = {
     # Where the names for such mappings are given.
     "trainable/settings/values.py": {"Params", "Nested"},
     # Arguments and attributes that libraries take: of `sqlite3.connect`, and of Optuna's trials.
-    "search/storage/sqlite_lock.py": {"WAITING"},
+    "search/storage/sqlite_lock.py": {"WAITING_ARGUMENTS"},
     "search/propose/proposer.py": {"running_trial"},
 }
 """What other folders may import although its signature holds a mapping of which only the keys' type is known."""

@@ -12,7 +12,7 @@ from search.plan.plan import Plan
 from search.record.records import Outcome, State, TestScore, count_states
 from search.redirect_output import output_to_file
 from search.storage.outbox import count_waiting
-from search.storage.sweep_folder import SweepFolder, with_waiting
+from search.storage.sweep_folder import SweepFolder, with_waiting_note
 from search.study.selection import pick_run, pick_winner, trial_config
 from search.study.summary import summarise
 from search.study.sweep_study import SweepStudy
@@ -100,7 +100,7 @@ def write_down(outcome: Outcome, folder: SweepFolder, tracker: Tracker, patience
         note = f"MLflow refused {len(tracker.refused)} events, which it lacks now: {tracker.refused[0]}"
         outcome = replace(outcome, notes=(*outcome.notes, note))
         _write(outcome, folder)
-    return with_waiting(outcome, folder)
+    return with_waiting_note(outcome, folder)
 
 
 def deliver_rest(outcome: Outcome, plan: Plan, folder: SweepFolder) -> Outcome:

@@ -17,16 +17,16 @@ from search.plan.data_use import DataUse, from_stored, to_stored
 from search.plan.plan import Plan, load_sweep
 from search.preflight.rehearsal_process import RehearsalProcess
 from search.record.records import Outcome
-from search.storage.driver_lock import driving
+from search.storage.driver_lock import hold_driver_lock
 from search.storage.empty_sweep import has_trials, remove_empty
 from search.storage.sweep_folder import (
-    Facts,
+    SavedPlan,
     SweepFolder,
     check_storage,
-    keep_facts,
-    load_facts,
+    create_sweep_folder,
     load_outcome,
-    make_folder,
+    load_saved_plan,
+    save_plan,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _begin(plan: Plan, folder: SweepFolder, address: str | None, process: Rehear
     prepared = check_data(plan, storage)
     if plan.settings.start_from:
         load_earlier_trials(plan, storage, prepared)  # only to be told now if that cannot be
-    facts: Facts = {
+    facts: SavedPlan = {
         **plan.to_mapping(),
         "id": uuid.uuid4().hex,
         "storage": str(storage.absolute()),
@@ -80,7 +80,7 @@ def _begin(plan: Plan, folder: SweepFolder, address: str | None, process: Rehear
         "foundations": foundations(plan, storage, prepared),
     }
     try:
-        lock = make_folder(folder, facts)
+        lock = create_sweep_folder(folder, facts)
     except FileExistsError:  # another one was quicker
         raise PlanError(name_taken_problems(folder, plan)) from None
     try:
@@ -108,9 +108,9 @@ def resume_sweep(
         PlanError: if there is no such sweep, if another process runs it, or if its data have changed for the worse.
     """
     folder = SweepFolder(storage, name)
-    load_facts(folder)  # what is damaged is found before anything is written there
+    load_saved_plan(folder)  # what is damaged is found before anything is written there
     load_outcome(folder)
-    with driving(folder.path):
+    with hold_driver_lock(folder.path):
         return _resume(folder, address, overrides)
 
 
@@ -125,14 +125,14 @@ def _resume(folder: SweepFolder, address: str | None, overrides: Mapping[str, st
     from search.plan.data import check_data
     from search.study.foundations import changed, foundations
 
-    prepared, facts = check_data(plan, storage), load_facts(folder)
+    prepared, facts = check_data(plan, storage), load_saved_plan(folder)
     stands_on = foundations(plan, storage, prepared)
     problems = changed_data(from_stored(facts["data"]), prepared)
     if "foundations" in facts:  # or a version began it that did not look at encoders
         problems = changed(facts["foundations"], stands_on)
     if problems:
         raise PlanError([f"{folder.name}: {problem}" for problem in problems])
-    keep_facts(folder, {**facts, "foundations": stands_on})
+    save_plan(folder, {**facts, "foundations": stands_on})
     return _run(plan, folder, prepared, address)
 
 
@@ -142,7 +142,7 @@ def extend_sweep(name: str, storage: Path, trials: int, address: str | None = No
     Raises:
         PlanError: as `resume_sweep`.
     """
-    more = load_facts(SweepFolder(storage, name))["sweep"]["trials"] + trials
+    more = load_saved_plan(SweepFolder(storage, name))["sweep"]["trials"] + trials
     return resume_sweep(name, storage, address, {"sweep.trials": str(more)})
 
 

@@ -27,12 +27,12 @@ from search.propose.start_from import load_earlier_trials
 from search.record.records import Outcome, State
 from search.redirect_output import output_to_file
 from search.storage.sqlite_lock import locked_study_in_words
-from search.storage.sweep_folder import SweepFolder, change_facts
+from search.storage.sweep_folder import SweepFolder, update_saved_plan
 from search.study.foundations import note_versions
 from search.study.phases import Phases
 from search.study.summary import summarise
 from search.study.sweep_study import START_FROM, SweepStudy
-from search.tracking.open_tracker import begin_run, opened_run
+from search.tracking.open_tracker import begin_run, earlier_run_id
 from search.tracking.tracker import PATIENCE, Tracker, check_uri
 from trainable.inputs.prepare import Prepared
 from trainable.store.files import remove_leftovers
@@ -56,7 +56,7 @@ def run_sweep(
     ):
         study = _open_study(plan, folder, prepared)
         budget = Budget(plan.settings, study)
-        if opened_run(plan, folder, study) is None:
+        if earlier_run_id(plan, folder, study) is None:
             check_uri(plan.tracking_uri(folder.storage))  # before Ray is started, which takes longer
         _say_findings(prepared, console)
         try:
@@ -98,7 +98,7 @@ def _note_begin(parts: Parts, tracker: Tracker, prepared: Mapping[DataUse, Prepa
     """Write down that the search begins: in MLflow, in the study, in the sweep's folder."""
     parts.study.note("run_id", begin_run(tracker, parts.plan, parts.study, prepared))
     parts.study.note("slots", parts.capacity.slots)
-    change_facts(parts.folder, parts.plan.to_mapping())
+    update_saved_plan(parts.folder, parts.plan.to_mapping())
     return Phases(parts.study)
 
 

@@ -25,7 +25,7 @@ from search.engine.searcher import TruthfulSearcher
 from search.engine.trial_runs import TrialRuns
 from search.plan.plan import Plan
 from search.record.trial_names import trial_name
-from search.storage.sweep_folder import SweepFolder, load_facts
+from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.sweep_study import SweepStudy
 from trainable.workers.actor import TuneTrial
 from trainable.workers.messages import Resources, key_of_task
@@ -101,7 +101,7 @@ def _trainable(plan: Plan, folder: SweepFolder, gpus: float) -> Any:
     """The trainable with the resources of one trial."""
     settings = plan.settings
     workers = Resources(settings.workers_per_trial, settings.cpus_per_trial, gpus, settings.threads)
-    known = frozenset(chain.from_iterable(load_facts(folder).get("foundations", {}).values()))
+    known = frozenset(chain.from_iterable(load_saved_plan(folder).get("foundations", {}).values()))
     workspace = replace(plan.workspace(folder.storage), allowed=known)
     bound = tune.with_parameters(TuneTrial, workspace=workspace, workers=workers)
     if settings.workers_per_trial > 1:

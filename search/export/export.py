@@ -16,7 +16,7 @@ from search.export.exportable import Chosen
 from search.export.proof import TOLERANCE, Proof, proof_rows, prove
 from search.record.records import Outcome, Score, TestScore, TrialRecord
 from search.record.trial_names import Role
-from search.storage.sweep_folder import SweepFolder, load_facts
+from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.selection import score_of, trial_config
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
@@ -95,7 +95,7 @@ def export_trial(chosen: Chosen) -> Exported:
     workspace = chosen.plan.workspace(chosen.storage)
     model, config = load_trained(chosen.checkpoint, trial_config(chosen.plan, record).encoder)
     tokenizer = _tokenizer(config)
-    known = load_facts(SweepFolder(chosen.storage, outcome.name))["data"]
+    known = load_saved_plan(SweepFolder(chosen.storage, outcome.name))["data"]
     stages = _stages(config, chosen.checkpoint, workspace, known)
     rows = proof_rows(config, stages["target"], workspace)
     facts = _card_facts(outcome, record, config, model, stages)

@@ -11,7 +11,7 @@ from search.plan.plan import Plan
 from search.plan.settings import CHANGEABLE, SweepSettings
 from search.redaction import redact
 from search.storage.driver_lock import driver_of
-from search.storage.sweep_folder import Experiment, Facts, SweepFolder, load_facts
+from search.storage.sweep_folder import Experiment, SavedPlan, SweepFolder, load_saved_plan
 from trainable.settings.values import Nested
 
 Difference = tuple[Any, Any]
@@ -26,7 +26,7 @@ def name_taken_problems(folder: SweepFolder, plan: Plan) -> list[str]:
         return [f"sweep.name: {folder.path} is being run by {driver}; {look}, or {another}"]
     if not folder.plan.is_file():
         return [f"sweep.name: {folder.path} exists and holds no sweep; {another}"]
-    found = differences(load_facts(folder), plan.to_mapping())
+    found = differences(load_saved_plan(folder), plan.to_mapping())
     if not found:
         commands = [folder.command("resume"), folder.command("extend", "--trials", "20"), folder.command("show")]
         ways = "continue it with `{}`, add trials with `{}`, look at it with `{}`".format(*commands)
@@ -39,7 +39,7 @@ def name_taken_problems(folder: SweepFolder, plan: Plan) -> list[str]:
     return [f"sweep.name: {folder.path} holds another experiment; {way_out}; it differs in", *listed]
 
 
-def load_older_facts(plan: Plan, storage: Path) -> Facts:
+def load_older_facts(plan: Plan, storage: Path) -> SavedPlan:
     """Read the stored plan of the sweep that `sweep.start_from` names.
 
     Raises:
@@ -47,7 +47,7 @@ def load_older_facts(plan: Plan, storage: Path) -> Facts:
     """
     name, metric = str(plan.settings.start_from), plan.settings.metric
     try:
-        facts = load_facts(SweepFolder(storage, name))
+        facts = load_saved_plan(SweepFolder(storage, name))
     except PlanError as error:
         raise PlanError([f"sweep.start_from: {problem}" for problem in error.problems]) from None
     if facts["sweep"]["metric"] != metric:

@@ -14,7 +14,7 @@ from search.errors import PlanError
 from search.plan.crosscheck import Blocks, joint_problems, read_settings, read_space
 from search.plan.settings import CHANGEABLE, SweepSettings
 from search.storage.store_uri import default_uri
-from search.storage.sweep_folder import Experiment, SweepFolder, data_roots, load_facts
+from search.storage.sweep_folder import Experiment, SweepFolder, data_roots, load_saved_plan
 from spaces import Space, SpaceError, shipped
 from trainable.errors import ConfigError
 from trainable.model.limits import limits_without_transformers, resolve_encoder
@@ -120,7 +120,7 @@ def load_sweep(folder: SweepFolder, overrides: Mapping[str, str] | None = None) 
     Raises:
         PlanError: if the sweep does not exist, or a setting is to change that may not change in it.
     """
-    facts = load_facts(folder)
+    facts = load_saved_plan(folder)
     allowed = [f"sweep.{name}" for name in CHANGEABLE]
     if fixed := [name for name in overrides or {} if name not in allowed]:
         reason = "cannot change in an existing sweep; run a new one, or change one of"

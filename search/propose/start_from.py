@@ -12,7 +12,7 @@ from search.plan.changes import Difference, describe_difference, flatten, load_o
 from search.plan.data_use import DataUse, from_stored
 from search.plan.plan import Plan
 from search.propose.sampler_study import StoredTrial, best_and_latest, build_trial, trial_to_json
-from search.storage.sqlite_lock import check_free
+from search.storage.sqlite_lock import check_unlocked
 from search.storage.store_uri import sqlite_uri
 from search.storage.sweep_folder import SweepFolder
 from spaces import Point
@@ -70,7 +70,7 @@ def _ended(folder: SweepFolder) -> list[FrozenTrial]:
     """The older search's trials that ended with a value, in their order."""
     if not folder.study.is_file():
         return []
-    check_free(folder.study)
+    check_unlocked(folder.study)
     study = optuna.load_study(study_name=folder.name, storage=sqlite_uri(folder.study))
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     return [trial for trial in trials if trial.user_attrs.get("role", "search") == "search" and trial.value is not None]

@@ -23,8 +23,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from search.errors import PlanError
 
-FILE = "driver.json"
-BEAT_SECONDS = 10.0
+LOCK_FILE = "driver.json"
+HEARTBEAT_SECONDS = 10.0
 """How often a driver renews the file's time."""
 SILENT_SECONDS = 60.0
 """Without a renewal for this long, a driver on another machine counts as dead."""
@@ -81,9 +81,9 @@ class DriverLock:
 
     def __init__(self, folder: Path) -> None:
         try:
-            self._descriptor = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o666)
+            self._descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise PlanError([f"{folder / FILE}: cannot be written ({error.strerror})"]) from None
+            raise PlanError([f"{folder / LOCK_FILE}: cannot be written ({error.strerror})"]) from None
         try:
             locked, holder = _lock(self._descriptor), _read(self._descriptor)
             died = locked and holder and holder.is_here  # alive it would hold the lock
@@ -106,7 +106,7 @@ class DriverLock:
         os.close(self._descriptor)
 
     def _renew(self) -> None:
-        while not self._released.wait(BEAT_SECONDS):
+        while not self._released.wait(HEARTBEAT_SECONDS):
             with suppress(OSError):  # the file system does not answer
                 os.utime(self._descriptor)
 
@@ -116,7 +116,7 @@ class DriverLock:
 
 
 @contextmanager
-def driving(folder: Path) -> Iterator[None]:
+def hold_driver_lock(folder: Path) -> Iterator[None]:
     """Hold the right to run the sweep in that folder.
 
     Raises:
@@ -132,7 +132,7 @@ def driving(folder: Path) -> Iterator[None]:
 def driver_of(folder: Path) -> Driver | None:
     """The process that runs the sweep in that folder, if there is one."""
     try:
-        descriptor = os.open(folder / FILE, os.O_RDONLY)
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY)
     except OSError:
         return None
     try:

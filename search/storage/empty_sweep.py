@@ -4,8 +4,8 @@ import shutil
 import sqlite3
 from contextlib import closing
 
-from search.storage.driver_lock import FILE, driving
-from search.storage.store_uri import read_only
+from search.storage.driver_lock import LOCK_FILE, hold_driver_lock
+from search.storage.store_uri import read_only_uri
 from search.storage.sweep_folder import SweepFolder
 
 _BEFORE_TRIALS = {
@@ -16,7 +16,7 @@ _BEFORE_TRIALS = {
     "outbox.db-journal",
     "outbox.jsonl",
     "log.txt",
-    FILE,
+    LOCK_FILE,
 }
 
 
@@ -28,7 +28,7 @@ def remove_empty(folder: SweepFolder) -> bool:
     """
     if not _is_empty(folder):
         return False
-    with driving(folder.path):
+    with hold_driver_lock(folder.path):
         shutil.rmtree(folder.path)
     return True
 
@@ -46,7 +46,7 @@ def has_trials(folder: SweepFolder) -> bool:
     if not folder.study.exists():
         return False
     try:
-        with closing(sqlite3.connect(read_only(folder.study), uri=True, timeout=1)) as study:
+        with closing(sqlite3.connect(read_only_uri(folder.study), uri=True, timeout=1)) as study:
             return bool(study.execute("select exists (select * from trials)").fetchone()[0])
     except sqlite3.Error:
         return True

@@ -19,8 +19,8 @@ from typing import Any
 
 from search.errors import PlanError
 from search.storage.outbox_jsonl import read_jsonl
-from search.storage.sqlite_lock import OPEN_SECONDS, WAITING, is_locked
-from search.storage.store_uri import existing
+from search.storage.sqlite_lock import OPEN_SECONDS, WAITING_ARGUMENTS, is_locked
+from search.storage.store_uri import read_write_uri
 
 _TABLE = "create table if not exists events (n integer primary key autoincrement, event text not null)"
 _COUNT = "select count(*) from events"
@@ -43,7 +43,7 @@ class Outbox:
         file.touch()  # with the permissions of the sweep's other files; SQLite would choose its own
         self._file, self._lock, self._closed = file, threading.Lock(), False
         with _readable_errors(file):
-            self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, **WAITING)
+            self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, **WAITING_ARGUMENTS)
             self._execute("pragma synchronous = extra")
             self._execute(_TABLE)
             self._take_in(_jsonl(file))
@@ -107,7 +107,7 @@ def count_waiting(file: Path) -> int:
         return older
     with (
         _readable_errors(file),
-        closing(sqlite3.connect(existing(file), uri=True, timeout=OPEN_SECONDS)) as connection,
+        closing(sqlite3.connect(read_write_uri(file), uri=True, timeout=OPEN_SECONDS)) as connection,
     ):
         waiting: int = connection.execute(_COUNT).fetchone()[0]
     return older + waiting

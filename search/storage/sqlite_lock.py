@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from search.errors import PlanError, StoppedError
-from search.storage.store_uri import read_only
+from search.storage.store_uri import read_only_uri
 
 T = TypeVar("T")
 _END_IT = "end that, or wait until it has ended"
@@ -58,11 +58,11 @@ def _wait_for(act: Callable[[], T]) -> T:
             warned = True
 
 
-WAITING: dict[str, Any] = {"factory": WaitingConnection, "timeout": STEP_SECONDS}
+WAITING_ARGUMENTS: dict[str, Any] = {"factory": WaitingConnection, "timeout": STEP_SECONDS}
 """Arguments of `sqlite3.connect` for such a connection."""
 
 
-def check_free(file: Path) -> None:
+def check_unlocked(file: Path) -> None:
     """Check that no process has locked an SQLite file, which need not exist.
 
     Raises:
@@ -71,7 +71,7 @@ def check_free(file: Path) -> None:
     if not file.exists():
         return
     try:
-        with closing(sqlite3.connect(read_only(file), uri=True, timeout=OPEN_SECONDS)) as connection:
+        with closing(sqlite3.connect(read_only_uri(file), uri=True, timeout=OPEN_SECONDS)) as connection:
             connection.execute("select * from sqlite_master").fetchone()
     except sqlite3.Error as error:  # who reads the file later reports other errors
         if is_locked(error):

@@ -22,12 +22,12 @@ def sqlite_uri(file: Path) -> str:
     return sqlalchemy.URL.create("sqlite", database=str(file)).render_as_string()
 
 
-def read_only(file: Path) -> str:
+def read_only_uri(file: Path) -> str:
     """The URI of an SQLite file for Python's `sqlite3`; the file is neither made nor changed."""
     return f"file:{quote(str(file.absolute()))}?mode=ro"
 
 
-def existing(file: Path) -> str:
+def read_write_uri(file: Path) -> str:
     """The same, but SQLite may undo the unfinished transaction of a killed process; the file is not made."""
     return f"file:{quote(str(file.absolute()))}?mode=rw"
 
@@ -56,7 +56,7 @@ def artifact_location(uri: str) -> str | None:
     return (file.parent / ARTIFACTS).as_uri() if file else None
 
 
-def keep_artifacts_beside(uri: str) -> None:
+def correct_artifact_paths(uri: str) -> None:
     """After an SQLite file was moved or copied with its artifacts, correct their paths in it.
 
     MLflow stores absolute paths: it would still write to the old place, and its page would not find the artifacts.

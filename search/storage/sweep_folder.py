@@ -19,7 +19,7 @@ from trainable.settings.values import Nested
 from trainable.store.files import temporary_folder, write_file, write_folder
 
 DEFAULT_STORAGE = "runs"
-_FACTS = {"sweep": dict, "trial": dict, "space": dict, "roots": list, "id": str, "data": dict}
+_BLOCK_TYPES = {"sweep": dict, "trial": dict, "space": dict, "roots": list, "id": str, "data": dict}
 _AWAY = "MLflow was away: "
 
 
@@ -32,7 +32,7 @@ class Experiment(TypedDict):
     roots: list[str]
 
 
-class Facts(Experiment):
+class SavedPlan(Experiment):
     """A sweep's plan as it lies on disk: its experiment, and what tells it from others."""
 
     id: str
@@ -136,11 +136,11 @@ def load_outcome(folder: SweepFolder) -> Outcome | None:
     except (LookupError, TypeError, ValueError):
         raise PlanError([f"{folder.outcome}: is damaged, or of another version; {way_out}"]) from None
     # The sweep may have been moved since, and MLflow's file with it.
-    uri = outcome.tracking_uri if load_facts(folder)["sweep"].get("tracking_uri") else default_uri(folder.storage)
-    return with_waiting(replace(outcome, storage=str(folder.storage), tracking_uri=uri), folder)
+    uri = outcome.tracking_uri if load_saved_plan(folder)["sweep"].get("tracking_uri") else default_uri(folder.storage)
+    return with_waiting_note(replace(outcome, storage=str(folder.storage), tracking_uri=uri), folder)
 
 
-def with_waiting(outcome: Outcome, folder: SweepFolder) -> Outcome:
+def with_waiting_note(outcome: Outcome, folder: SweepFolder) -> Outcome:
     """The outcome, with a note if and only if MLflow has not been told everything."""
     notes = tuple(note for note in outcome.notes if not note.startswith(_AWAY))
     waiting = count_waiting(folder.outbox)
@@ -150,7 +150,7 @@ def with_waiting(outcome: Outcome, folder: SweepFolder) -> Outcome:
     return replace(outcome, notes=(*notes, note))
 
 
-def load_facts(folder: SweepFolder) -> Facts:
+def load_saved_plan(folder: SweepFolder) -> SavedPlan:
     """A sweep's plan as it lies on disk.
 
     Raises:
@@ -160,28 +160,28 @@ def load_facts(folder: SweepFolder) -> Facts:
         there = sorted(file.parent.name for file in folder.storage.glob("*/plan.json"))
         raise PlanError([f"{folder.name}: no such sweep in {folder.storage}; there are: {', '.join(there) or 'none'}"])
     way_out = "bring it back from a copy, or run the experiment again under another name"
-    facts = _read(folder.plan, way_out)
-    if lacking := [name for name, kind in _FACTS.items() if not isinstance(facts.get(name), kind)]:
+    saved = _read(folder.plan, way_out)
+    if lacking := [name for name, kind in _BLOCK_TYPES.items() if not isinstance(saved.get(name), kind)]:
         raise PlanError([f"{folder.plan}: is damaged, or of another version: lacks {', '.join(lacking)}; {way_out}"])
-    return cast(Facts, facts)
+    return cast(SavedPlan, saved)
 
 
-def data_roots(facts: Facts, storage: Path) -> tuple[Path, ...]:
+def data_roots(saved: SavedPlan, storage: Path) -> tuple[Path, ...]:
     """The folders in which a sweep's relative data files are looked up.
 
     Those around or below the storage folder may have been moved or copied together with it: then that is looked at
     first, and afterwards where they were.
     """
-    before = Path(facts["storage"]) if "storage" in facts else None
+    before = Path(saved["storage"]) if "storage" in saved else None
     roots: list[Path] = []
-    for root in map(Path, facts["roots"]):
+    for root in map(Path, saved["roots"]):
         if before and (root.is_relative_to(before) or before.is_relative_to(root)):
             roots.append(Path(os.path.normpath(storage.absolute() / os.path.relpath(root, before))))
         roots.append(root)
     return tuple(dict.fromkeys(roots))
 
 
-def make_folder(folder: SweepFolder, facts: Facts) -> DriverLock:
+def create_sweep_folder(folder: SweepFolder, saved: SavedPlan) -> DriverLock:
     """Make a sweep's folder with its plan in it, both or neither; returns the right to run it.
 
     Raises:
@@ -190,7 +190,7 @@ def make_folder(folder: SweepFolder, facts: Facts) -> DriverLock:
     locks: list[DriverLock] = []
 
     def fill(into: Path) -> None:
-        _write_plan(into / folder.plan.name, facts)
+        _write_plan(into / folder.plan.name, saved)
         locks.append(DriverLock(into))  # before anybody else can see the folder
 
     try:
@@ -204,26 +204,26 @@ def make_folder(folder: SweepFolder, facts: Facts) -> DriverLock:
     return locks[0]
 
 
-def change_facts(folder: SweepFolder, experiment: Experiment) -> None:
+def update_saved_plan(folder: SweepFolder, experiment: Experiment) -> None:
     """Keep what a session has changed in the three blocks, and take back the outcome of the sweep as it was."""
-    facts = load_facts(folder)
+    saved = load_saved_plan(folder)
     blocks = {name: value for name, value in experiment.items() if name != "roots"}  # those of the first session stay
-    changed = cast(Facts, {**facts, **json.loads(json.dumps(blocks))})
-    if changed != facts:
+    changed = cast(SavedPlan, {**saved, **json.loads(json.dumps(blocks))})
+    if changed != saved:
         # In this order: a plan that asks for more never stands beside an outcome that says there is nothing to do.
         folder.outcome.unlink(missing_ok=True)
-        keep_facts(folder, changed)
+        save_plan(folder, changed)
 
 
-def keep_facts(folder: SweepFolder, facts: Facts) -> None:
+def save_plan(folder: SweepFolder, saved: SavedPlan) -> None:
     """Write a sweep's plan anew, if it says something else."""
-    if facts != load_facts(folder):
-        write_file(folder.plan, lambda into: _write_plan(into, facts))
+    if saved != load_saved_plan(folder):
+        write_file(folder.plan, lambda into: _write_plan(into, saved))
 
 
-def _write_plan(into: Path, facts: Facts) -> None:
+def _write_plan(into: Path, saved: SavedPlan) -> None:
     """Write a plan, readable by its owner alone where a password stands in it."""
-    text = json.dumps(facts, indent=1)
+    text = json.dumps(saved, indent=1)
     mode = 0o600 if redact(text) != text else 0o666
     with open(into, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, mode)) as file:
         file.write(text)

@@ -6,7 +6,7 @@ import unicodedata
 from search.redaction import redact
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-TAKEN = ("cache", "mlartifacts", "mlflow.db")
+RESERVED = ("cache", "mlartifacts", "mlflow.db")
 """What else lies in a storage folder."""
 _LONGEST = 100
 
@@ -17,7 +17,7 @@ def checked_name(name: str) -> str:
     Raises:
         ValueError: if it is not valid; the message says what is wrong and suggests a name.
     """
-    if name in TAKEN:
+    if name in RESERVED:
         raise ValueError(f"{name!r} is taken by the storage folder itself; take another")
     if problem := _problem(name):
         rule = "a name has letters a to z, digits, dots, dashes and underscores"

@@ -10,7 +10,7 @@ from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
 
 from search.errors import PlanError
-from search.storage.sqlite_lock import WAITING, check_free
+from search.storage.sqlite_lock import WAITING_ARGUMENTS, check_unlocked
 from search.storage.store_uri import sqlite_uri
 from trainable.tasks.metrics import Direction
 
@@ -35,9 +35,9 @@ class StudyFile:
         if file.exists() and not file.is_file():  # opening a pipe would wait for ever
             raise PlanError([f"{file}: is no plain file; bring the study back from a copy"])
         self._direction, self._repeats_name = direction, repeats_name(name)
-        check_free(file)
+        check_unlocked(file)
         with _readable(file):
-            self._storage = RDBStorage(sqlite_uri(file), engine_kwargs={"connect_args": WAITING})
+            self._storage = RDBStorage(sqlite_uri(file), engine_kwargs={"connect_args": WAITING_ARGUMENTS})
             names = [study.study_name for study in self._storage.get_all_studies()]
         if names and name not in names:
             raise PlanError(

@@ -12,7 +12,7 @@ from search.storage.outbox import Outbox
 
 _log = logging.getLogger(__name__)
 
-MOST = 64
+LARGEST_BATCH = 64
 """The largest number of events in one delivery."""
 _PAUSE = 0.2  # seconds after a delivery that emptied the outbox: the next events are delivered together
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0  # seconds between two tries while the receiver is away
@@ -39,7 +39,7 @@ class Delivery:
         """Why the last try failed, without secrets; empty after a success."""
         self.refused: list[str] = []
         """Why events were refused, without secrets."""
-        self._size = MOST
+        self._size = LARGEST_BATCH
         self._refused_alone = False
         self._changed = threading.Condition()
         self._stopped = threading.Event()
@@ -109,7 +109,7 @@ class Delivery:
             self._size = 1
             self._say_trouble(redact(f"{type(error).__name__}: {error}"))
             return False
-        self._size, self._refused_alone = min(2 * self._size, MOST), False
+        self._size, self._refused_alone = min(2 * self._size, LARGEST_BATCH), False
         self._say_trouble("")
         with self._changed:
             self._deliveries += 1

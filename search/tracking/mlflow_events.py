@@ -117,7 +117,7 @@ class Reconciled:
 
 
 @dataclass(frozen=True)
-class Noted:
+class TextLogged:
     """A text, to be stored as the file `name` of a run."""
 
     trial: Key | None
@@ -127,7 +127,7 @@ class Noted:
     what: Literal["text"] = "text"
 
 
-Event = Started | Reported | Ended | Reconciled | Noted
+Event = Started | Reported | Ended | Reconciled | TextLogged
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="what")])
 
 
@@ -167,9 +167,9 @@ def reconciled(trials: Mapping[Key, tuple[State, str | None, Mapping[str, float]
     return Reconciled(_now(), tuple(ends))
 
 
-def noted(key: Key | None, text: str, name: str) -> Noted:
+def text_logged(key: Key | None, text: str, name: str) -> TextLogged:
     """A text for a run's file `name`."""
-    return Noted(key, _now(), text, name)
+    return TextLogged(key, _now(), text, name)
 
 
 def error_tags(error: str | None) -> dict[str, str]:

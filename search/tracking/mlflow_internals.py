@@ -9,7 +9,7 @@ from search.storage.store_uri import artifact_location, sqlite_file
 _known: dict[str, tuple[int, int] | None] = {}  # by URI: MLflow also keeps one engine a URI for the whole process
 
 
-def follow_file(uri: str) -> bool:
+def reopen_changed_file(uri: str) -> bool:
     """Let MLflow open the SQLite file that lies under a URI now, and make its tables where it has none.
 
     MLflow keeps the first file open. After somebody deletes or replaces that, what MLflow writes is lost or fails, and

@@ -17,10 +17,19 @@ from mlflow.exceptions import MlflowException
 
 from search.record.records import State
 from search.record.trial_names import Key, key_of, trial_name
-from search.storage.store_uri import artifact_location, keep_artifacts_beside
+from search.storage.store_uri import artifact_location, correct_artifact_paths
 from search.tracking.delivery import RefusedError
-from search.tracking.mlflow_events import DatasetInput, Ended, Event, Noted, Reconciled, Reported, Started, TrialEnd
-from search.tracking.mlflow_internals import follow_file
+from search.tracking.mlflow_events import (
+    DatasetInput,
+    Ended,
+    Event,
+    Reconciled,
+    Reported,
+    Started,
+    TextLogged,
+    TrialEnd,
+)
+from search.tracking.mlflow_internals import reopen_changed_file
 
 SWEEP = "transfersweep.sweep"
 """Tag with the sweep's name, on its run and on its trials'."""
@@ -63,7 +72,7 @@ class MlflowRuns:
         self, uri: str, sweep: str, sweep_id: str, replay: Callable[[Key | None], Sequence[Event]] = lambda key: ()
     ) -> None:
         self._uri, self._sweep, self._sweep_id, self._replay = uri, sweep, sweep_id, replay
-        follow_file(uri)
+        reopen_changed_file(uri)
         self._client = MlflowClient(uri)
         self._ids: dict[Key | None, str] = {}
         self._stale = True
@@ -75,7 +84,7 @@ class MlflowRuns:
         Raises:
             MlflowException: if it can be neither found nor made.
         """
-        keep_artifacts_beside(self._uri)
+        correct_artifact_paths(self._uri)
         found = self._client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             location = artifact_location(self._uri)
@@ -93,7 +102,7 @@ class MlflowRuns:
             MlflowException: if MLflow fails in another way.
         """
         try:
-            if follow_file(self._uri) or self._stale:
+            if reopen_changed_file(self._uri) or self._stale:
                 self._load()
             self._apply(events)
         except BaseException as error:
@@ -125,7 +134,7 @@ class MlflowRuns:
                 self._end(event.trial, event.time, event.state, event.metrics, event.tags)
             case Reconciled():
                 self._reconcile(event.time, event.states)
-            case Noted():
+            case TextLogged():
                 self._client.log_text(self._run_id(event.trial, event.time), event.text, event.name)
 
     def _start(self, event: Started) -> None:

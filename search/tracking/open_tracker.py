@@ -6,7 +6,7 @@ from search.plan.data_use import DataUse
 from search.plan.plan import Plan
 from search.provenance import provenance
 from search.redaction import redact
-from search.storage.sweep_folder import SweepFolder, load_facts
+from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.sweep_study import SweepStudy
 from search.tracking.mlflow_events import DatasetInfo, started
 from search.tracking.replay import Replay, keep_sweep_start
@@ -14,9 +14,9 @@ from search.tracking.tracker import Tracker
 from trainable.inputs.prepare import Prepared
 
 
-def opened_run(plan: Plan, folder: SweepFolder, study: SweepStudy) -> str | None:
+def earlier_run_id(plan: Plan, folder: SweepFolder, study: SweepStudy) -> str | None:
     """The id of the sweep's MLflow run, if an earlier session opened it at the same tracking URI."""
-    same = load_facts(folder)["sweep"].get("tracking_uri") == plan.settings.tracking_uri
+    same = load_saved_plan(folder)["sweep"].get("tracking_uri") == plan.settings.tracking_uri
     run_id: str | None = study.noted("run_id") if same else None
     return run_id
 
@@ -27,8 +27,8 @@ def open_tracker(plan: Plan, folder: SweepFolder, study: SweepStudy) -> Tracker:
     Raises:
         ConfigError: if its URI cannot be opened and no earlier session opened it.
     """
-    uri, facts, replay = plan.tracking_uri(folder.storage), load_facts(folder), Replay(plan, study)
-    run_id = opened_run(plan, folder, study)
+    uri, facts, replay = plan.tracking_uri(folder.storage), load_saved_plan(folder), Replay(plan, study)
+    run_id = earlier_run_id(plan, folder, study)
     return Tracker(uri, folder.outbox, folder.name, facts["id"], plan.settings.system_metrics, run_id, replay)
 
 

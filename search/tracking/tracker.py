@@ -29,10 +29,10 @@ from search.tracking.mlflow_events import (
     encode,
     ended,
     error_tags,
-    noted,
     reconciled,
     reported,
     started,
+    text_logged,
 )
 from search.tracking.mlflow_runs import MlflowRuns
 from search.tracking.system_metrics import SystemMetrics
@@ -156,7 +156,7 @@ class Tracker:
 
     def log_text(self, key: Key | None, text: str, name: str) -> None:
         """Store a text as the file `name` of a trial's run, or without a key of the sweep's run."""
-        self._put(noted(key, text, name))
+        self._put(text_logged(key, text, name))
 
     def wait(self, patience: float = PATIENCE) -> bool:
         """Wait until all is delivered, or `patience` seconds pass without a delivery; returns whether all is."""

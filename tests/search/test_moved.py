@@ -23,7 +23,7 @@ from search.record.records import State
 from search.show.current import current_outcome
 from search.show.report import next_commands
 from search.storage.store_uri import default_uri, sqlite_uri
-from search.storage.sweep_folder import SweepFolder, data_roots, load_facts
+from search.storage.sweep_folder import SweepFolder, data_roots, load_saved_plan
 from search.study.foundations import Foundations, foundations
 from search.study.study_file import StudyFile
 from search.study.sweep_study import SweepStudy
@@ -114,7 +114,9 @@ def test_a_whole_project_is_moved(
     monkeypatch.chdir(project)
     target = {"dataset": {"csv": "tweets.csv"}, "padding_length": 24}
     folder = make_sweep(project / "runs", {"encoder": "./encoder", "target": target})
-    folder.plan.write_text(json.dumps(load_facts(folder) | {"roots": [str(project)], "storage": str(folder.storage)}))
+    folder.plan.write_text(
+        json.dumps(load_saved_plan(folder) | {"roots": [str(project)], "storage": str(folder.storage)})
+    )
     stands_on = stands_on_now(folder)
     monkeypatch.chdir(tmp_path)
     shutil.move(project, tmp_path / "elsewhere")

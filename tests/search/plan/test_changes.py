@@ -11,7 +11,7 @@ from search.plan.changes import changed_data, differences, name_taken_problems
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan, build_plan
 from search.redirect_output import output_to_file
-from search.storage.sweep_folder import SweepFolder, change_facts, load_facts, make_folder
+from search.storage.sweep_folder import SweepFolder, create_sweep_folder, load_saved_plan, update_saved_plan
 
 
 def plan_of(blocks: dict[str, Any], **sweep: Any) -> Plan:
@@ -22,7 +22,7 @@ def plan_of(blocks: dict[str, Any], **sweep: Any) -> Plan:
 def folder(blocks: dict[str, Any], tmp_path: Path) -> SweepFolder:
     """A sweep with the experiment of `blocks` that has begun."""
     folder = SweepFolder(tmp_path / "runs", "tiny")
-    make_folder(folder, plan_of(blocks).to_mapping() | {"id": "0", "data": {}}).release()
+    create_sweep_folder(folder, plan_of(blocks).to_mapping() | {"id": "0", "data": {}}).release()
     return folder
 
 
@@ -87,10 +87,10 @@ def test_only_the_owner_can_read_a_plan_with_a_password(
     before = os.umask(umask)
     try:
         folder = SweepFolder(tmp_path / "runs", "tiny")
-        make_folder(folder, plan_of(blocks, tracking_uri=uri).to_mapping() | {"id": "0", "data": {}}).release()
+        create_sweep_folder(folder, plan_of(blocks, tracking_uri=uri).to_mapping() | {"id": "0", "data": {}}).release()
         assert folder.plan.stat().st_mode & 0o777 == mode
-        change_facts(folder, plan_of(blocks, tracking_uri=uri, trials=9).to_mapping())
-        assert load_facts(folder)["sweep"]["trials"] == 9
+        update_saved_plan(folder, plan_of(blocks, tracking_uri=uri, trials=9).to_mapping())
+        assert load_saved_plan(folder)["sweep"]["trials"] == 9
         assert folder.plan.stat().st_mode & 0o777 == mode
         with output_to_file(folder.log, plan_of(blocks, tracking_uri=uri).settings.has_secret):
             pass
@@ -128,9 +128,9 @@ def test_changed_data_are_named() -> None:
 
 def test_a_changed_plan_deletes_the_old_outcome(blocks: dict[str, Any], folder: SweepFolder) -> None:
     folder.outcome.write_text("{}")
-    change_facts(folder, plan_of(blocks).to_mapping())
+    update_saved_plan(folder, plan_of(blocks).to_mapping())
     assert folder.outcome.is_file()
-    change_facts(folder, plan_of(blocks, trials=9).to_mapping())
+    update_saved_plan(folder, plan_of(blocks, trials=9).to_mapping())
     assert not folder.outcome.exists()
-    facts = load_facts(folder)
+    facts = load_saved_plan(folder)
     assert (facts["sweep"]["trials"], facts["id"]) == (9, "0")

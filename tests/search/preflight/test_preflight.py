@@ -27,7 +27,7 @@ from search.plan.settings import SweepSettings
 from search.preflight.doctor import print_checks
 from search.preflight.preflight import Preflight, _on, clear
 from search.preflight.rehearsal_process import RehearsalProcess
-from search.storage.sweep_folder import SweepFolder, check_storage, make_folder
+from search.storage.sweep_folder import SweepFolder, check_storage, create_sweep_folder
 from search.study.sweep_study import SweepStudy
 from trainable.errors import ConfigError
 
@@ -123,7 +123,7 @@ def test_all_mistakes_come_at_once(
     running: None, spoilt: dict[str, Any], plan_of: Callable[..., Plan], tmp_path: Path
 ) -> None:
     plan, folder = plan_of({"tracking_uri": "nonsense://x"}), SweepFolder(tmp_path, "tiny")
-    make_folder(folder, {**plan.to_mapping(), "id": "1", "data": {}})
+    create_sweep_folder(folder, {**plan.to_mapping(), "id": "1", "data": {}})
     with pytest.raises(ConfigError) as caught:
         clear(
             plan, folder, Capacity(slots=2, gpus=0), SweepStudy(folder.study, plan.settings, plan.space, 0), Console()

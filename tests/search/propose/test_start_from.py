@@ -15,7 +15,7 @@ from search.plan.data_use import DataUse, to_stored
 from search.plan.plan import Plan, build_plan
 from search.propose.start_from import load_earlier_trials
 from search.record.records import State
-from search.storage.sweep_folder import SweepFolder, make_folder
+from search.storage.sweep_folder import SweepFolder, create_sweep_folder
 from search.study.summary import summarise
 from search.study.sweep_study import START_FROM, SweepStudy
 from trainable.workers.messages import TrialReport
@@ -48,7 +48,7 @@ def make(blocks: dict[str, Any], storage: Path) -> Make:
         changed["trial"]["target"] |= target or {}
         changed["space"] = {"target.learning_rate": RATE} if space is None else space
         plan, folder = build_plan(changed, (Path(),), name), SweepFolder(storage, name)
-        make_folder(folder, plan.to_mapping() | {"id": name, "data": to_stored(DATA)})
+        create_sweep_folder(folder, plan.to_mapping() | {"id": name, "data": to_stored(DATA)})
         study = SweepStudy(folder.study, plan.settings, plan.space, 0)
         for _ in range(trials):
             record = study.begin()

@@ -23,8 +23,8 @@ from search.engine import start
 from search.errors import PlanError, StoppedError
 from search.plan.plan import Plan, build_plan
 from search.storage import driver_lock
-from search.storage.driver_lock import FILE, DriverLock, driver_of, driving
-from search.storage.store_uri import read_only
+from search.storage.driver_lock import LOCK_FILE, DriverLock, driver_of, hold_driver_lock
+from search.storage.store_uri import read_only_uri
 from search.storage.sweep_folder import SweepFolder
 from search.study.study_file import StudyFile
 from trainable.errors import ConfigError
@@ -83,7 +83,7 @@ def test_one_that_is_dead_blocks_nobody(
     if file_system == "without locks":
         monkeypatch.setattr("fcntl.flock", no_locks)
     assert driver_of(tmp_path) is None
-    with driving(tmp_path):
+    with hold_driver_lock(tmp_path):
         driver = driver_of(tmp_path)
         assert driver is not None
         assert driver.pid == os.getpid()
@@ -94,7 +94,7 @@ def test_another_process_of_the_same_number_is_not_the_holder(
     holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fcntl.flock", no_locks)
-    file = tmp_path / FILE
+    file = tmp_path / LOCK_FILE
     file.write_text(json.dumps(json.loads(file.read_text()) | {"started": 1.0}))
     DriverLock(tmp_path).release()
 
@@ -105,7 +105,7 @@ def test_a_driver_on_another_machine_lives_while_it_renews_the_file(
     """The system's locks are of no use between them here: this process gets its own."""
     holder.kill()
     holder.communicate()
-    file = tmp_path / FILE
+    file = tmp_path / LOCK_FILE
     away = json.loads(file.read_text()) | {"machine": "another", "host": "away"}
     file.write_text(json.dumps(away))
     with pytest.raises(PlanError, match=r"on away, since .*If that machine has died, try again in 60 s"):
@@ -118,10 +118,10 @@ def test_a_driver_on_another_machine_lives_while_it_renews_the_file(
 
 
 def test_the_file_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver_lock, "BEAT_SECONDS", 0.01)
-    with driving(tmp_path):
-        os.utime(tmp_path / FILE, (1.0, 1.0))
-        while (tmp_path / FILE).stat().st_mtime == 1.0:
+    monkeypatch.setattr(driver_lock, "HEARTBEAT_SECONDS", 0.01)
+    with hold_driver_lock(tmp_path):
+        os.utime(tmp_path / LOCK_FILE, (1.0, 1.0))
+        while (tmp_path / LOCK_FILE).stat().st_mtime == 1.0:
             threading.Event().wait(0.01)
 
 
@@ -142,7 +142,7 @@ def test_commands_are_refused_and_looking_is_not(
     shutil.copytree(swept.storage, tmp_path / "runs")
     folder = SweepFolder(tmp_path / "runs", swept.name)
     options = ["--storage", str(folder.storage)]
-    with driving(folder.path):
+    with hold_driver_lock(folder.path):
         if command == "run":
             file = tmp_path / "tiny.yaml"
             file.write_text(json.dumps({k: v for k, v in json.loads(folder.plan.read_text()).items() if k in BLOCKS}))
@@ -233,7 +233,7 @@ def test_a_study_can_be_read_without_being_changed(tmp_path: Path) -> None:
     folder = tmp_path / "a? 50%25 #"
     folder.mkdir()
     StudyFile(folder / "study.db", "tiny", Direction.MAX)
-    with closing(sqlite3.connect(read_only(folder / "study.db"), uri=True)) as study:
+    with closing(sqlite3.connect(read_only_uri(folder / "study.db"), uri=True)) as study:
         assert study.execute("select count(*) from trials").fetchone() == (0,)
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             study.execute("delete from studies")

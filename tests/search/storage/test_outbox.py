@@ -22,7 +22,7 @@ from search.errors import PlanError, StoppedError
 from search.storage import sqlite_lock
 from search.storage.outbox import Outbox, count_waiting
 from search.storage.sqlite_lock import locked_study_in_words
-from search.storage.store_uri import read_only
+from search.storage.store_uri import read_only_uri
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Where each of many commits takes no disk's time."""
@@ -152,7 +152,7 @@ def test_the_file_has_the_rights_of_any_other(umask: int, mode: int, file: Path)
 @contextmanager
 def reader(file: Path) -> Iterator[sqlite3.Connection]:
     """A process in the middle of reading, which keeps others from writing."""
-    uri = read_only(file)
+    uri = read_only_uri(file)
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)) as connection:
         connection.execute("begin")
         assert connection.execute("select count(*) from events").fetchone() == (1,)
@@ -160,7 +160,7 @@ def reader(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 def test_a_reader_is_waited_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sqlite_lock.WAITING, "timeout", 0.01)
+    monkeypatch.setitem(sqlite_lock.WAITING_ARGUMENTS, "timeout", 0.01)
     outbox = Outbox(file)
     outbox.append("1")
     with reader(file) as first, reader(file):
@@ -172,7 +172,7 @@ def test_a_reader_is_waited_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_one_that_never_ends_is_named_at_last(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sqlite_lock.WAITING, "timeout", 0.01)
+    monkeypatch.setitem(sqlite_lock.WAITING_ARGUMENTS, "timeout", 0.01)
     monkeypatch.setattr(sqlite_lock, "LOCK_SECONDS", 0.1)
     outbox = Outbox(file)
     outbox.append("1")

@@ -33,7 +33,7 @@ def held(file: Path, seconds: float | None = None) -> Iterator[None]:
 
 @pytest.fixture
 def study(blocks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepStudy:
-    monkeypatch.setitem(sqlite_lock.WAITING, "timeout", 0.01)
+    monkeypatch.setitem(sqlite_lock.WAITING_ARGUMENTS, "timeout", 0.01)
     blocks["sweep"] |= {"start_with": []}
     plan = build_plan(blocks, (Path("/"),), "test")
     return SweepStudy(tmp_path / "study.db", plan.settings, plan.space, 0)
@@ -75,7 +75,7 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     with (
         pytest.raises(sqlite3.OperationalError, match="no such table"),
         locked_study_in_words(tmp_path, "resume"),
-        closing(sqlite3.connect(tmp_path / "study.db", **sqlite_lock.WAITING)) as study,
+        closing(sqlite3.connect(tmp_path / "study.db", **sqlite_lock.WAITING_ARGUMENTS)) as study,
     ):
         study.cursor().execute("select * from nowhere")
 

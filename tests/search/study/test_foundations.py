@@ -17,7 +17,7 @@ from search.export.export import export_trial
 from search.export.exportable import choose
 from search.plan.data import check_data
 from search.plan.plan import build_plan
-from search.storage.sweep_folder import SweepFolder, load_facts
+from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study import foundations as module
 from search.study.foundations import foundations, note_versions, version_notes
 from search.study.sweep_study import SweepStudy
@@ -54,7 +54,7 @@ def folder(tiny_bert: str, tweets_csv: Path, tmp_path: Path) -> SweepFolder:
     folder = make_sweep(
         tmp_path / "runs", {"encoder": str(tmp_path / "encoder"), "target": target | {"frozen_layers": 1}}
     )
-    facts = load_facts(folder)
+    facts = load_saved_plan(folder)
     plan = build_plan({name: facts[name] for name in ("sweep", "trial", "space")}, (Path(),), "test")
     stands_on = foundations(plan, folder.storage, check_data(plan, folder.storage))
     folder.plan.write_text(json.dumps(facts | {"foundations": stands_on}))
@@ -148,7 +148,7 @@ def test_an_older_checkpoint_is_exported_only_on_the_data_of_its_sweep(folder: S
 
 
 def test_other_versions_are_noted_and_not_refused(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = load_facts(folder)
+    facts = load_saved_plan(folder)
     plan = build_plan({name: facts[name] for name in ("sweep", "trial", "space")}, (Path(),), "test")
 
     def session(**versions: str) -> list[str]:

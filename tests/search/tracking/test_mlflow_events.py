@@ -16,10 +16,10 @@ from search.tracking.mlflow_events import (
     decode,
     encode,
     ended,
-    noted,
     reconciled,
     reported,
     started,
+    text_logged,
 )
 
 DATA = DatasetInfo("sms.csv", "0123", "target", rows=20, columns={"text": "string"})
@@ -29,7 +29,7 @@ EVENTS: list[Event] = [
     reported(0, {"loss": 0.1, "least": 5e-324}, 3),
     ended(7, State.FAILED, {"score": 0.5}, {"transfersweep.error": 'it\'s "ä" \n\u2028 \U0001f600'}),
     reconciled({0: (State.FINISHED, None, {"score": 0.5}), "0.seed-1": (State.LOST, "killed", {})}),
-    noted(None, '{"a": [1, 2]}', "outcome.json"),
+    text_logged(None, '{"a": [1, 2]}', "outcome.json"),
 ]
 
 

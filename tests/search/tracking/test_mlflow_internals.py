@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from search.storage.store_uri import sqlite_uri
-from search.tracking.mlflow_internals import follow_file
+from search.tracking.mlflow_internals import reopen_changed_file
 
 
 def delete(file: Path) -> None:
@@ -31,17 +31,17 @@ def test_what_is_written_after_a_change_is_in_the_new_file(
 ) -> None:
     file = tmp_path / "mlflow.db"
     uri = sqlite_uri(file)
-    assert not follow_file(uri)
+    assert not reopen_changed_file(uri)
     client = MlflowClient(uri)
     client.create_experiment("before")
-    assert not follow_file(uri)
+    assert not reopen_changed_file(uri)
     change(file)
-    assert follow_file(uri)
-    assert not follow_file(uri)
+    assert reopen_changed_file(uri)
+    assert not reopen_changed_file(uri)
     client.create_experiment("after")
     there = {experiment.name for experiment in MlflowClient(sqlite_uri(file)).search_experiments()}
     assert there - {"Default"} == {*left, "after"}
 
 
 def test_a_server_has_no_file() -> None:
-    assert not follow_file("http://127.0.0.1:9")
+    assert not reopen_changed_file("http://127.0.0.1:9")
