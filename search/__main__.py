@@ -1,6 +1,5 @@
 """The command line: arguments in, one call, an outcome out. No logic lives here."""
 
-import gc
 import json
 import logging
 import os
@@ -16,8 +15,9 @@ import typer
 from rich.console import Console
 
 from search.errors import PlanError, StoppedError, format_problems
-from search.preflight.rehearsal_process import RehearsalProcess
 from search.redaction import redact
+from search.startup.garbage import rarely_collected
+from search.startup.rehearsal_process import RehearsalProcess
 from search.streams import allow_any_character
 from spaces import SpaceError, shipped
 from trainable.errors import ConfigError, TrialError
@@ -251,14 +251,11 @@ def _readable_errors() -> Iterator[None]:
 
 
 def main() -> None:
-    """The command. Its imports make a million objects, among which collections would find nothing, again and again."""
-    gc.set_threshold(100_000, 50, 100)
+    """The command."""
     allow_any_character()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what has been started is ended too
-    try:
+    with rarely_collected():
         app()
-    finally:
-        gc.freeze()  # or Python would look through them all once more, nearly two seconds, to end
 
 
 if __name__ == "__main__":

@@ -44,8 +44,8 @@ ORDER: dict[str, str | None] = {
         "checkpoint trial preview workers __main__ __init__"
     ),
     "search": (
-        "redaction provenance errors redirect_output streams wording check record storage plan cluster propose study "
-        "tracking show preflight engine export __main__ __init__"
+        "redaction provenance errors redirect_output streams wording check record storage plan propose startup cluster "
+        "study tracking show preflight engine export __main__ __init__"
     ),
     "transfersweep": None,
 }

@@ -70,6 +70,12 @@ def test_overhead(tmp_path: Path) -> None:
     assert set(results["machine"]["matmul_gflops"]) == {"fp32", "bf16"}
 
 
+def test_startup(tmp_path: Path) -> None:
+    runs = _run("startup", tmp_path, "--rounds", 1, "--without", "source stage ahead")["runs"]
+    assert [run["variant"] for run in runs] == ["all parts", "source stage ahead"]
+    assert all(0 < run["first_report"] < run["whole"] for run in runs)
+
+
 def _run(script: str, folder: Path, *options: object) -> dict:
     out = folder / "results.json"
     command = [sys.executable, ROOT / "benchmarks" / f"{script}.py", "--out", out, *options]

@@ -65,7 +65,7 @@ def run(
     check_packages()
     from search.engine.start import start_sweep
     from search.plan.plan import find_experiment, load_plan, plan_from_blocks
-    from search.preflight.rehearsal_process import RehearsalProcess
+    from search.startup.rehearsal_process import RehearsalProcess
 
     given = {name: json.dumps(value) for name, value in (settings or {}).items()}
     if isinstance(experiment, Mapping):

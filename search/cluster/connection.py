@@ -19,15 +19,9 @@ from search.cluster.ray_internals import (
 )
 from search.cluster.room import all_are_slots, slots_on_gpus
 from search.plan.settings import SweepSettings
+from search.startup import slots
 from trainable.errors import ConfigError
 
-SLOT_MODULES = "trainable.workers.preload"
-"""What the processes of slots import, some seconds long, while the driver is not ready for them yet."""
-PATIENCE_SECONDS = 60.0
-"""How long a process may wait for its slot's first trial."""
-TUNABLES = ("hugetlb=1", f"mmap_threshold={2**25}", f"trim_threshold={2**31}")
-"""How slots take memory, where glibc hands it out: in huge pages, which they keep. Else each step of training would
-wait for pages of 4 kB that the step before has given back."""
 LISTEN_SECONDS = 10.0
 """How long whoever listens at the address of a cluster may take to say so."""
 
@@ -122,9 +116,10 @@ def _listens(address: str) -> bool:
 
 def _start(settings: SweepSettings) -> LocalRay:
     on_gpus = slots_on_gpus(settings)
-    variables = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{name}" for name in TUNABLES)}
+    variables = slots.MEMORY
     if on_gpus or all_are_slots(settings):
-        variables |= imported_by_new_processes(SLOT_MODULES) | patient_with_idle_processes(PATIENCE_SECONDS)
+        variables = variables | imported_by_new_processes(slots.IMPORTS)
+        variables |= patient_with_idle_processes(slots.PATIENCE_SECONDS)
     arguments = {"num_cpus": on_gpus or None}  # Ray starts a process for each CPU at once
     # Worker groups alone need the dashboard: it lets Ray free their places (ray issue 54305).
     return LocalRay(arguments, variables, dashboard=settings.workers_per_trial > 1)

@@ -15,8 +15,8 @@ from search.errors import PlanError, StoppedError
 from search.plan.changes import changed_data, load_older_facts, name_taken_problems
 from search.plan.data_use import DataUse, from_stored, to_stored
 from search.plan.plan import Plan, load_sweep
-from search.preflight.rehearsal_process import RehearsalProcess
 from search.record.records import Outcome
+from search.startup.rehearsal_process import RehearsalProcess
 from search.storage.driver_lock import hold_driver_lock
 from search.storage.empty_sweep import has_trials, remove_empty
 from search.storage.sweep_folder import (
@@ -158,7 +158,10 @@ def _run(
 
     with connection.starting(address, plan.settings):  # while the libraries are imported, which takes as long
         if process:
-            process.begin(plan, folder.storage, on_gpus(plan.settings))
+            from search.preflight.costliest import dearest_trial
+
+            _, dearest = dearest_trial(plan, plan.workspace(folder.storage))
+            process.begin(plan, folder.storage, dearest, on_gpus(plan.settings))
         from search.engine.sweep import run_sweep
 
         return run_sweep(plan, folder, prepared, address, process)

@@ -22,10 +22,10 @@ from search.plan.data import summarise_data
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan
 from search.preflight import preflight
-from search.preflight.rehearsal_process import RehearsalProcess
 from search.propose.start_from import load_earlier_trials
 from search.record.records import Outcome, State
 from search.redirect_output import output_to_file
+from search.startup.rehearsal_process import RehearsalProcess
 from search.storage.sqlite_lock import locked_study_in_words
 from search.storage.sweep_folder import SweepFolder, update_saved_plan
 from search.study.foundations import note_versions

@@ -23,8 +23,8 @@ from search.plan.plan import Plan
 from search.preflight.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.preflight.costliest import dearest_trial, random_draw
 from search.preflight.forecast import Outlook
-from search.preflight.rehearsal_process import RehearsalProcess
 from search.redaction import redact
+from search.startup.rehearsal_process import RehearsalProcess
 from search.storage.sweep_folder import SweepFolder
 from search.study.sweep_study import SweepStudy
 from search.tracking.open_tracker import open_tracker

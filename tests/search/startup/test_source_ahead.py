@@ -1,11 +1,13 @@
 """A source stage that is trained before any trial is the one that a trial would train."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trainable.preview.ahead import expected_seconds, train_ahead
+from search.startup.source_ahead import expected_seconds, train_ahead
+from trainable.loop import training
 from trainable.preview.dry_run import Line, Pace
 from trainable.progress import Report
 from trainable.settings.config import TrialConfig, build_config
@@ -17,9 +19,20 @@ QUICK = Pace(step=Line(0.0, 0.0), evaluation=Line(0.0, 0.0))
 SLOW = Pace(step=Line(3600.0, 0.0), evaluation=Line(0.0, 0.0))
 
 
+@pytest.fixture(autouse=True)
+def _no_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs say the same, however slow the machine is."""
+    monkeypatch.setattr(training, "HEARTBEAT_SECONDS", math.inf)
+
+
 @pytest.fixture
-def config(base: dict[str, Any]) -> TrialConfig:
-    return build_config(base, {"source.enabled": True})
+def config(blocks: dict[str, Any]) -> TrialConfig:
+    return build_config(blocks["trial"], {"precision": "fp32", "source.epochs": 2, "source.batch_size": 32})
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "cache")
 
 
 def _reports(config: TrialConfig, workspace: Workspace) -> list[Report]:

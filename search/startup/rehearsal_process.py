@@ -2,10 +2,9 @@
 
 It imports while the driver does, and computes while Ray and slots start. As a Ray task the batch would have to wait
 for Ray and for the imports of a slot's process, and would use that one up: Ray makes no actor of a process that has
-run a task. The source stage goes to trials as every one does, by the cache, see `trainable/preview/ahead.py`.
+run a task. The source stage goes to trials as every one does, by the cache, see `search/startup/source_ahead.py`.
 """
 
-import gc
 import json
 import os
 import select
@@ -19,6 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pydantic import TypeAdapter
+
+from search.startup.garbage import not_collected
 
 if TYPE_CHECKING:  # the driver makes the process before it imports what takes long
     from search.plan.plan import Plan
@@ -35,7 +36,7 @@ class RehearsalProcess:
     def __init__(self) -> None:
         # The driver's own path: the folder it was started in may hold modules of the same names.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        command, pipe = [sys.executable, "-P", "-m", "search.preflight.rehearsal_process"], subprocess.PIPE
+        command, pipe = [sys.executable, "-P", "-m", "search.startup.rehearsal_process"], subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
 
     def __enter__(self) -> Self:
@@ -47,15 +48,16 @@ class RehearsalProcess:
         with suppress(BrokenPipeError), self._process:  # what it was told may still wait to be read
             self._process.kill()
 
-    def begin(self, plan: "Plan", storage: Path, on_gpu: bool) -> None:
-        """Rehearse the plan's most expensive trial; on CPUs train the source stage of its first one then.
+    def begin(self, plan: "Plan", storage: Path, dearest: "TrialConfig", on_gpu: bool) -> None:
+        """Rehearse a trial; on CPUs train the source stage of the search's first one then.
 
         Args:
             plan: its data are prepared.
             storage: the folder of all sweeps.
+            dearest: the plan's most expensive trial.
             on_gpu: whether trials have a GPU.
         """
-        task = _task(plan, storage, on_gpu)
+        task = _task(plan, storage, dearest, on_gpu)
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # `answer` says what it died of
             self._process.stdin.write(json.dumps(task).encode() + b"\n")
@@ -82,19 +84,16 @@ class RehearsalProcess:
         return DryRunResult("", problems=(said.splitlines()[-1],))
 
 
-def _task(plan: "Plan", storage: Path, on_gpu: bool) -> dict[str, object]:
+def _task(plan: "Plan", storage: Path, dearest: "TrialConfig", on_gpu: bool) -> dict[str, object]:
     """What the process is to do, as JSON."""
-    from search.preflight.costliest import dearest_trial
     from trainable.workspace import Workspace
 
-    workspace = plan.workspace(storage)
-    _, dearest = dearest_trial(plan, workspace)
     # A GPU's memory is for its slots, and several workers train a source stage together.
     first = None if on_gpu or plan.settings.workers_per_trial > 1 else _first_trial(plan)
     return {
         "dearest": _as_json(dearest),
         "first": _as_json(first) if first and first.source else None,
-        "workspace": TypeAdapter(Workspace).dump_python(workspace, mode="json"),
+        "workspace": TypeAdapter(Workspace).dump_python(plan.workspace(storage), mode="json"),
         "threads": plan.settings.threads,
         "on_gpu": on_gpu,
     }
@@ -118,13 +117,12 @@ def _serve() -> None:
     with suppress(OSError):  # only Linux has it
         # Where memory runs out, this ends and not the driver.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    gc.disable()  # imports make much, and nothing to collect
-    from trainable.preview.ahead import train_ahead
-    from trainable.preview.dry_run import DryRunResult, dry_run
-    from trainable.settings.config import build_config
-    from trainable.workspace import Workspace
+    with not_collected():
+        from search.startup.source_ahead import train_ahead
+        from trainable.preview.dry_run import DryRunResult, dry_run
+        from trainable.settings.config import build_config
+        from trainable.workspace import Workspace
 
-    gc.enable()
     line = sys.stdin.readline()
     if not line:  # the driver has ended
         return
