@@ -20,7 +20,7 @@ from search.record.times import added
 from search.record.trial_names import Key
 from search.study.selection import next_again, trial_config
 from search.study.sweep_study import SweepStudy
-from trainable.stages.epoch_checkpoints import trunk_of
+from trainable.stages.epoch_checkpoints import shared_settings
 from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result
 
 
@@ -98,7 +98,7 @@ class TruthfulSearcher(DriverOnly, Searcher):
             return None
         stage, trunk = (
             f"{config.encoder} {config.seed} {source.model_dump_json()}"
-            for source in (config.source, trunk_of(config.source))
+            for source in (config.source, shared_settings(config.source))
         )
         return _Need(stage, trunk)
 

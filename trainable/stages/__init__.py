@@ -1,1 +1,1 @@
-"""What a stage begins with, and the source stage, trained once and shared by every trial that needs it."""
+"""The data and model with which a stage begins, and the cache of source stages that trials share."""

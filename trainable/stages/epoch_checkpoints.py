@@ -1,9 +1,10 @@
-"""The ladder of a source stage: its state after each epoch, from which stages of other lengths go on.
+"""Checkpoints of a source stage after each epoch, from which stages with more or fewer epochs continue.
 
-Under a schedule that holds its peak (`STEADY` of the optimisers) stages that differ in `epochs` alone are the same
-until one of them decays or ends. That common part is their trunk. Its state after each epoch, a rung, serves all
-of them; a stage's other states are its own, and there is but the newest. One lease guards a ladder, so that no
-epoch is trained by two at a time; it is a file lock, which the operating system frees when its holder dies.
+Under a schedule that holds its peak (see `STEADY`), stages that differ only in `epochs` train
+the same until one of them decays or ends. These are their shared epochs, and each stage can continue from the
+checkpoint after any of them. A stage's checkpoints beyond its shared epochs serve only itself, and only the newest is
+kept. A file lock makes sure that only one process at a time trains these epochs; the operating system releases the
+lock when the process dies.
 """
 
 import os
@@ -22,105 +23,105 @@ from trainable.store.checksums import intact, write_sealed
 from trainable.store.files import CACHE_BYTES, longest_unused
 
 
-def trunk_of(stage: Source) -> Source:
-    """The same for all stages that share a trunk: what they would be without their length and their decay."""
+def shared_settings(stage: Source) -> Source:
+    """Return settings that are equal for all stages with the same shared epochs: without their length and decay."""
     if stage.schedule not in STEADY:
         return stage
     decay = Source.model_fields["decay_fraction"].default
     return stage.model_copy(update={"schedule": "constant", "epochs": 1, "decay_fraction": decay})
 
 
-class Ladder:
-    """The saved states of one trunk, `FOLDER/trunk/STEP`, and of one stage beyond it, `FOLDER/STAGE/STEP`.
+class EpochCheckpoints:
+    """The checkpoints of shared epochs, `FOLDER/trunk/STEP`, and those of one stage alone, `FOLDER/STAGE/STEP`.
 
     Args:
-        folder: the trunk's, in the folder of all ladders.
-        stage: the stage's own address.
+        folder: the folder for all stages with the same shared epochs.
+        stage: content address of the stage, which names the folder of its own checkpoints.
         training: the stage, whose state is loaded and saved.
     """
 
     def __init__(self, folder: Path, stage: str, training: StageTraining) -> None:
         self.folder, self.training = folder, training
-        self._trunk, self._own = folder / "trunk", folder / stage
-        self._shared = steady_steps(training.steps_per_epoch, training.stage)
-        self._saved = time.monotonic()
-        self._lease = _lease_of(folder)
+        self._shared, self._own = folder / "trunk", folder / stage
+        self._shared_steps = steady_steps(training.steps_per_epoch, training.stage)
+        self._last_saved = time.monotonic()
+        self._lock = _lock_of(folder)
 
-    def take(self) -> bool:
-        """Take the lease, the right to load, save and delete; waits for it a while, returns whether it was had."""
+    def acquire(self) -> bool:
+        """Wait up to `HEARTBEAT_SECONDS` for the lock, which allows to load, save and delete; return if it was free."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._lease.acquire(timeout=HEARTBEAT_SECONDS)
+            self._lock.acquire(timeout=HEARTBEAT_SECONDS)
         except Timeout:
             return False
         return True
 
     def release(self) -> None:
-        """Give the lease back, if it was had."""
-        self._lease.release()
+        """Release the lock if this process has it."""
+        self._lock.release()
 
-    def climb(self) -> None:
-        """Go on from the highest state that leads to this stage's end, the same on every rank."""
+    def load_latest(self) -> None:
+        """Load the latest checkpoint that this stage can continue from, the same on every rank."""
         ranks = self.training.setting.ranks
-        step = ranks.broadcast_number(self._highest() if ranks.rank == 0 else 0)
+        step = ranks.broadcast_number(self._latest_step() if ranks.rank == 0 else 0)
         if step:
-            rung = self._place(step)
-            os.utime(rung)  # its age is the time since its last use
-            self.training.load(rung)
+            checkpoint = self._checkpoint(step)
+            os.utime(checkpoint)  # the modification time marks the last use
+            self.training.load(checkpoint)
 
-    def _highest(self) -> int:
-        """After how many steps that state was saved; 0 where there is none. Damaged ones are deleted."""
-        trunk = [step for step in _steps(self._trunk) if step <= self._shared]
-        for step in sorted([*trunk, *_steps(self._own)], reverse=True):
-            if intact(self._place(step), "the source stage goes on from an earlier state"):
+    def _latest_step(self) -> int:
+        """Return the step of that checkpoint, 0 if there is none. Delete damaged ones."""
+        shared = [step for step in _steps(self._shared) if step <= self._shared_steps]
+        for step in sorted([*shared, *_steps(self._own)], reverse=True):
+            if intact(self._checkpoint(step), "the source stage continues from an earlier checkpoint"):
                 return step
-            shutil.rmtree(self._place(step))
+            shutil.rmtree(self._checkpoint(step))
         return 0
 
-    def keep(self, report: Report) -> None:
-        """Save the state that a report has told, if it is a rung, or if the last saving was long ago."""
-        place = self._place(report.step)
-        late = not report.last and time.monotonic() - self._saved > HEARTBEAT_SECONDS
-        if place.exists() or not (late or (place.parent == self._trunk and self._is_rung(report.step))):
+    def save_if_due(self, report: Report) -> None:
+        """Save the state at a report if a shared epoch ends there, or if the last checkpoint is old."""
+        checkpoint = self._checkpoint(report.step)
+        old = not report.last and time.monotonic() - self._last_saved > HEARTBEAT_SECONDS
+        if checkpoint.exists() or not (old or (checkpoint.parent == self._shared and self._ends_epoch(report.step))):
             return
-        write_sealed(place, self.training.save)
-        self._saved = time.monotonic()
-        self._drop_below(report.step)
-        self._make_room(place)
+        write_sealed(checkpoint, self.training.save)
+        self._last_saved = time.monotonic()
+        self._delete_before(report.step)
+        self._limit_size(checkpoint)
 
-    def clear(self) -> None:
-        """Delete what nobody needs once the stage has ended: all but the rungs."""
+    def clean_up(self) -> None:
+        """Delete everything except the checkpoints of shared epochs, once the stage has ended."""
         shutil.rmtree(self._own, ignore_errors=True)
-        self._drop_below(self.training.progress.step)
+        self._delete_before(self.training.progress.step)
 
-    def _place(self, step: int) -> Path:
-        return (self._trunk if step <= self._shared else self._own) / str(step)
+    def _checkpoint(self, step: int) -> Path:
+        return (self._shared if step <= self._shared_steps else self._own) / str(step)
 
-    def _is_rung(self, step: int) -> bool:
+    def _ends_epoch(self, step: int) -> bool:
         return step % self.training.steps_per_epoch == 0
 
-    def _drop_below(self, step: int) -> None:
-        """Delete the states below a step that are not rungs."""
-        for folder in (self._trunk, self._own):
+    def _delete_before(self, step: int) -> None:
+        """Delete the checkpoints before a step, except those of shared epochs."""
+        for folder in (self._shared, self._own):
             for older in _steps(folder):
-                if older < step and not (folder == self._trunk and self._is_rung(older)):
+                if older < step and not (folder == self._shared and self._ends_epoch(older)):
                     shutil.rmtree(folder / str(older))
 
-    def _make_room(self, newest: Path) -> None:
-        """Bring all ladders within their bounds; states that somebody is just using stay."""
-        for place in longest_unused(self.folder.parent.glob("*/*/*"), CACHE_BYTES):
-            if place.is_relative_to(self.folder):
-                if place != newest:
-                    shutil.rmtree(place)
+    def _limit_size(self, newest: Path) -> None:
+        """Delete the longest unused checkpoints of all stages beyond `CACHE_BYTES`, except those of locked folders."""
+        for checkpoint in longest_unused(self.folder.parent.glob("*/*/*"), CACHE_BYTES):
+            if checkpoint.is_relative_to(self.folder):
+                if checkpoint != newest:
+                    shutil.rmtree(checkpoint)
                 continue
-            with suppress(Timeout), _lease_of(place.parents[1]).acquire(blocking=False):
-                shutil.rmtree(place, ignore_errors=True)
+            with suppress(Timeout), _lock_of(checkpoint.parents[1]).acquire(blocking=False):
+                shutil.rmtree(checkpoint, ignore_errors=True)
 
 
-def _lease_of(folder: Path) -> FileLock:
+def _lock_of(folder: Path) -> FileLock:
     return FileLock(folder / "lock")
 
 
 def _steps(folder: Path) -> list[int]:
-    """The steps after which states were saved; those half written have other names."""
-    return [int(place.name) for place in folder.glob("[0-9]*")]
+    """Return the steps of the checkpoints in a folder; a half-written one has another kind of name."""
+    return [int(checkpoint.name) for checkpoint in folder.glob("[0-9]*")]

@@ -1,4 +1,4 @@
-"""Whether a stage takes the output of its frozen layers from the cache, and which output that is."""
+"""Decides whether a stage reuses the output of its frozen layers, and which stored output it may use."""
 
 from trainable.inputs.frozen_output import FrozenOutputStore
 from trainable.inputs.prepare import Prepared
@@ -10,13 +10,13 @@ from trainable.stages.stage_cache import TrainedSource
 def reuse_frozen_output(
     builder: StageBuilder, training: StageTraining, prepared: Prepared, before: TrainedSource | None
 ) -> None:
-    """Let a stage with frozen layers take their output from the cache; where that cannot be, the clock notes why.
+    """Let a stage with frozen layers reuse their cached output; if that is not possible, the clock notes why.
 
     Args:
-        builder: of the trial.
-        training: the stage, not begun.
+        builder: builder of the trial's stages.
+        training: the stage, before its first step.
         prepared: its data.
-        before: the stage whose weights are in the model; none means the pretrained ones.
+        before: the stage whose weights are in the model; None means the pretrained weights.
     """
     stage = training.stage
     if not (stage.frozen_layers and builder.workspace.reuse_frozen):

@@ -1,4 +1,4 @@
-"""A stage before the target: taken from the cache, or trained there for every trial that needs the same."""
+"""A stage before the target: read from the cache, or trained and stored there for every trial that needs it."""
 
 from collections.abc import Generator
 
@@ -8,14 +8,14 @@ from trainable.progress import Report
 from trainable.settings.stage import Stage
 from trainable.stages.reuse_frozen import reuse_frozen_output
 from trainable.stages.stage_builder import StageBuilder
-from trainable.stages.stage_cache import TrainedSource, is_done, load_source, source_key, train_once, trunk_key
+from trainable.stages.stage_cache import TrainedSource, is_done, load_source, shared_epochs_key, source_key, train_once
 
 
 def shared_stage(builder: StageBuilder, name: str, stage: Stage) -> Generator[Report, None, tuple[TrainedSource, bool]]:
-    """Train a stage, or wait until another trial has trained the same; yields reports.
+    """Train a stage, or wait until another trial has trained it; yield reports.
 
     Returns:
-        What the stage has trained, and whether any of its steps were taken here.
+        The trained stage, and whether this trial took any of its steps.
     """
     config, cache, ranks = builder.config, builder.workspace.cache, builder.ranks
     with builder.clock.part("prepare"):
@@ -28,8 +28,8 @@ def shared_stage(builder: StageBuilder, name: str, stage: Stage) -> Generator[Re
             training = StageTraining(model, *builder.splits(prepared, stage), stage, setting)
         if stage.epochs > 1 or stage.schedule in STEADY:  # a single epoch reads each output once
             reuse_frozen_output(builder, training, prepared, None)
-        trunk = cache / "ladders" / trunk_key(config, prepared, setting)
-        for report in train_once(training, prepared.label_names, folder, trunk):
-            trained_here = trained_here or report.step > 0  # step 0 says only that another trial trains it
+        epochs_folder = cache / "ladders" / shared_epochs_key(config, prepared, setting)
+        for report in train_once(training, prepared.label_names, folder, epochs_folder):
+            trained_here = trained_here or report.step > 0  # step 0 means that another trial trains it
             yield report
     return load_source(folder), trained_here

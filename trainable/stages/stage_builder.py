@@ -1,4 +1,4 @@
-"""What every stage of a trial begins with: its data, checked and tokenised, and a model with the weights before it."""
+"""Prepares what each stage of a trial begins with: tokenised data, and a model with the weights of the stage before."""
 
 from dataclasses import dataclass, field
 
@@ -27,7 +27,7 @@ class StageBuilder:
     """Prepares the stages of one trial.
 
     Raises:
-        ConfigError: if the encoder cannot do what the settings ask, or was changed while the sweep ran.
+        ConfigError: if the settings exceed the encoder's limits, or its weights were changed while the sweep ran.
     """
 
     config: TrialConfig
@@ -45,24 +45,24 @@ class StageBuilder:
         self._used: dict[str, StageData] = {}
 
     def prepared(self, name: str, stage: Stage) -> Prepared:
-        """A stage's data as token ids.
+        """Return a stage's data as token ids.
 
         Raises:
-            ConfigError: if they are wrong, or no longer those that the sweep began with.
+            ConfigError: if the data have a mistake, or were changed since the sweep began.
         """
-        made = stage_data(self.config, stage, self.workspace)
-        self._used[name] = StageData.of(made)
-        if not self.workspace.allows(made.data_fingerprint, made.tokenizer_fingerprint):
-            raise ConfigError(f"{name}: the data set {made.name!r} or its tokenizer was changed while the sweep ran")
-        return made
+        data = stage_data(self.config, stage, self.workspace)
+        self._used[name] = StageData.of(data)
+        if not self.workspace.allows(data.data_fingerprint, data.tokenizer_fingerprint):
+            raise ConfigError(f"{name}: the data set {data.name!r} or its tokenizer was changed while the sweep ran")
+        return data
 
     def splits(self, prepared: Prepared, stage: Stage) -> tuple[Split, Split]:
-        """The training and validation splits of a stage as a model takes them."""
+        """Return the training and validation splits of a stage as inputs of a model."""
         rows = subset(prepared.splits["train"].labels, stage.train_rows, self.config.dataset_of(stage).split_seed)
         return token_inputs(prepared.splits["train"], stage, rows), token_inputs(prepared.splits["validation"], stage)
 
     def setting(self, name: str) -> Setting:
-        """What a stage needs to know beside its own settings."""
+        """Return what a stage needs besides its own settings."""
         config = self.config
         precision = resolve_precision(config.precision, self.device)
         batches = config.micro_batches
@@ -71,15 +71,15 @@ class StageBuilder:
     def model(
         self, prepared: Prepared, stage: Stage, before: TrainedSource | None = None
     ) -> tuple[PreTrainedModel, bool]:
-        """The pretrained model for a stage with what the stage before has trained, and whether its head was kept.
+        """Return the model for a stage, with the weights of the stage before, and whether that stage's head was kept.
 
         Raises:
-            ConfigError: if the head is to be kept and the label names differ.
+            ConfigError: if the settings keep the head and the label names differ.
         """
         model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
         kept = before is not None and transfer(before, model, prepared.label_names, self.config.target.head)
         return model, kept
 
     def trained_on(self) -> TrainedOn:
-        """The encoder, and the data of every stage that was prepared so far."""
+        """Return the encoder, and the data of every stage prepared so far."""
         return TrainedOn(self.encoder, self._used)

@@ -1,7 +1,7 @@
-"""The source stage, trained once for each distinct setting and shared by every trial that needs it.
+"""The cache of source stages: each distinct stage is trained once and shared by every trial that needs it.
 
-A finished stage lies under its content address. An unfinished one stands on its ladder
-(`trainable/stages/epoch_checkpoints.py`), where whoever holds the ladder's lease next goes on.
+A finished stage is stored under its content address. An unfinished stage has epoch checkpoints
+(`trainable/stages/epoch_checkpoints.py`); the next process that gets their lock continues from them.
 """
 
 import json
@@ -18,33 +18,33 @@ from trainable.loop.training import StageTraining
 from trainable.model.encoder import fingerprint
 from trainable.progress import Report, Setting
 from trainable.settings.config import TrialConfig
-from trainable.stages.epoch_checkpoints import Ladder, trunk_of
+from trainable.stages.epoch_checkpoints import EpochCheckpoints, shared_settings
 from trainable.store.checksums import digest_of_json, intact, write_sealed
 
 FORMAT = 5
-"""Raise when the meaning of a stored stage, or the mathematics of training, changes."""
+"""Increase this number when the meaning of a stored stage, or the mathematics of training, changes."""
 
 DONE = "stage.json"
-"""The file whose presence says that a stage is complete."""
+"""A stage is complete if its folder has this file."""
 
 _IRRELEVANT = {"enabled", "dataset"}
 
 
 @dataclass(frozen=True)
 class TrainedSource:
-    """What a source stage leaves: its best weights and how good they were."""
+    """The result of a source stage: its best weights and their scores."""
 
     weights: dict[str, torch.Tensor]
-    """By parameter name, only what was trained."""
+    """The trained parameters, by name."""
     label_names: tuple[str, ...]
     metrics: dict[str, float]
-    """Of its best evaluation, by dotted name."""
+    """Scores of its best evaluation, by dotted name."""
     key: str = ""
     """The content address of the stage, see `source_key`."""
 
 
 def source_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str:
-    """The content address of a source stage: everything that decides its weights."""
+    """Return the content address of a source stage: a digest of everything that decides its weights."""
     assert config.source is not None
     facts = {
         "format": FORMAT,
@@ -63,52 +63,54 @@ def source_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str
     return digest_of_json(facts)[:32]
 
 
-def trunk_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str:
-    """The content address of a source stage's ladder: the same for stages that share their first epochs."""
+def shared_epochs_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str:
+    """Return the content address of a stage's epoch checkpoints, the same for stages that share their first epochs."""
     assert config.source is not None
-    return source_key(config.model_copy(update={"source": trunk_of(config.source)}), prepared, setting)
+    return source_key(config.model_copy(update={"source": shared_settings(config.source)}), prepared, setting)
 
 
-def train_once(training: StageTraining, label_names: tuple[str, ...], folder: Path, trunk: Path) -> Iterator[Report]:
-    """Make sure that `folder` holds the trained stage; yields reports if it is trained here and now.
+def train_once(
+    training: StageTraining, label_names: tuple[str, ...], folder: Path, epochs_folder: Path
+) -> Iterator[Report]:
+    """Make sure that `folder` contains the trained stage; yield its reports if this process trains it.
 
-    Gives signs of life while another process trains the same, or another stage of the same trunk. Of several
-    ranks the first one holds the lease and writes.
+    While another process trains this stage, or one with the same shared epochs, the reports are heartbeats. With
+    several ranks, rank 0 has the lock and writes.
 
     Args:
-        training: the stage, at its beginning.
-        label_names: of its classes.
-        folder: named by `source_key`.
-        trunk: the ladder's folder, named by `trunk_key`.
+        training: the stage, before its first step.
+        label_names: names of its classes.
+        folder: the stage's folder, named by `source_key`.
+        epochs_folder: the folder of its epoch checkpoints, named by `shared_epochs_key`.
     """
-    ranks, ladder = training.setting.ranks, Ladder(trunk, folder.name, training)
+    ranks, checkpoints = training.setting.ranks, EpochCheckpoints(epochs_folder, folder.name, training)
     try:
-        while not ranks.broadcast_flag(ranks.rank == 0 and ladder.take()):
+        while not ranks.broadcast_flag(ranks.rank == 0 and checkpoints.acquire()):
             yield Report("source", training.progress.step, 0.0, 0.0, {})
         if ranks.broadcast_flag(ranks.rank == 0 and is_done(folder)):
             return
-        ladder.climb()
+        checkpoints.load_latest()
         for report in training.evaluations():
             if ranks.rank == 0:
-                ladder.keep(report)
+                checkpoints.save_if_due(report)
             if report.last:
                 training.finish()
                 if ranks.rank == 0:
                     write_sealed(folder, lambda into: _save(training, label_names, into))
-                    ladder.clear()
-                ranks.broadcast_flag(True)  # nobody reads before it is written
+                    checkpoints.clean_up()
+                ranks.broadcast_flag(True)  # the other ranks wait here until the stage is written
             yield report
     finally:
-        ladder.release()
+        checkpoints.release()
 
 
 def is_done(folder: Path) -> bool:
-    """Whether the trained stage lies there whole; a damaged one is told of in the log and counts as absent."""
+    """Return whether the folder contains the trained stage, undamaged. Log a warning if it is damaged."""
     return (folder / DONE).exists() and intact(folder, "the source stage is trained again") is not None
 
 
 def load_source(folder: Path) -> TrainedSource:
-    """Read a stage that `train_once` has made."""
+    """Read a stage that `train_once` has written."""
     facts = json.loads((folder / DONE).read_text(encoding="utf-8"))
     weights = load_file(folder / "weights.safetensors")
     return TrainedSource(weights, tuple(facts["label_names"]), facts["metrics"], folder.name)

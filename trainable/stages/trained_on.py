@@ -1,4 +1,4 @@
-"""What a trial was trained on, as its checkpoint keeps it: data, tokenizer and encoder may have changed since."""
+"""Fingerprints of the data, tokenizers and encoder of a trial, stored in its checkpoint: the files may change later."""
 
 import json
 from collections.abc import Mapping
@@ -12,45 +12,45 @@ from trainable.inputs.prepare import Prepared
 
 @dataclass(frozen=True)
 class StageData:
-    """The data of one stage, without where they lie."""
+    """The data of one stage, without file paths. The fingerprints are SHA-256 (hex)."""
 
     name: str
     fingerprint: str
-    """SHA-256 (hex) over data and tokenizer; names the token ids in the cache."""
+    """Fingerprint of data and tokenizer; it names the token ids in the cache."""
     data: str
-    """Over texts, labels, label names and the split alone."""
+    """Fingerprint of texts, labels, label names and the split only."""
     tokenizer: str
-    """Over what decides the ids of a text alone."""
+    """Fingerprint of everything in the tokenizer that decides the ids of a text."""
     rows: dict[str, int]
-    """By split."""
+    """Number of rows by split."""
     text_columns: tuple[str, ...]
 
     @classmethod
-    def of(cls, made: Prepared) -> "StageData":
-        """What there is to be known of prepared data."""
-        rows = {split: len(encoded.labels) for split, encoded in made.splits.items()}
-        prints = made.fingerprint, made.data_fingerprint, made.tokenizer_fingerprint
-        return cls(made.name, *prints, rows, made.text_columns)
+    def of(cls, prepared: Prepared) -> "StageData":
+        """Return the description of prepared data."""
+        rows = {split: len(encoded.labels) for split, encoded in prepared.splits.items()}
+        fingerprints = prepared.fingerprint, prepared.data_fingerprint, prepared.tokenizer_fingerprint
+        return cls(prepared.name, *fingerprints, rows, prepared.text_columns)
 
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """All that decides a trial's numbers beside its settings and this program."""
+    """Everything that decides a trial's results besides its settings and this program."""
 
     encoder: str
     """Fingerprint of the encoder's configuration and weights."""
     stages: Mapping[str, StageData]
-    """By the stage's name, in the order of training."""
+    """Data by name of the stage, in the order of training."""
 
 
 def trained_on(checkpoint: Path) -> TrainedOn | None:
-    """What the trial of a checkpoint was trained on; none where an older version wrote it."""
+    """Read what the trial of a checkpoint was trained on; return None if an older version wrote the checkpoint."""
     facts = json.loads((checkpoint / "trial.json").read_text(encoding="utf-8")).get("trained_on")
     return _TRAINED_ON.validate_python(facts) if facts else None
 
 
 def to_json(facts: TrainedOn) -> object:
-    """As `trained_on` reads it in trial.json."""
+    """Return plain values for trial.json, from which `trained_on` reads them."""
     return _TRAINED_ON.dump_python(facts, mode="json")
 
 

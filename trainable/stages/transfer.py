@@ -1,4 +1,4 @@
-"""From source to target: the weights that move into the target's model."""
+"""Copies the weights of the source stage into the target's model."""
 
 from collections.abc import Mapping
 
@@ -11,10 +11,16 @@ from trainable.stages.stage_cache import TrainedSource
 
 
 def transfer(source: TrainedSource, model: PreTrainedModel, label_names: tuple[str, ...], head: str) -> bool:
-    """Put the source's weights into a model for the target; returns whether its head was kept.
+    """Copy the source's weights into a model for the target; return whether the source's head was kept.
+
+    Args:
+        source: the trained source stage.
+        model: a model with the target's classes, changed in place.
+        label_names: the target's label names, in the order of its classes.
+        head: the setting `target.head`: `auto`, `new` or `keep`.
 
     Raises:
-        ConfigError: if the head is to be kept and the label names differ.
+        ConfigError: if `head` is `keep` and the label names differ.
     """
     same = set(source.label_names) == set(label_names)
     if head == "keep" and not same:
@@ -34,13 +40,13 @@ def transfer(source: TrainedSource, model: PreTrainedModel, label_names: tuple[s
 
 
 def _output_names(model: PreTrainedModel) -> set[str]:
-    """The parameters of the last linear layer, whose rows are the classes."""
+    """Return the parameter names of the last linear layer, whose rows are the classes."""
     linear = [name for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
     return {f"{linear[-1]}.weight", f"{linear[-1]}.bias"}
 
 
 def copy_weights(model: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> None:
-    """Put tensors into the parameters of these names; others stay."""
+    """Copy tensors into the parameters with the same names; leave the others unchanged."""
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, tensor in weights.items():

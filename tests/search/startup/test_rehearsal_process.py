@@ -18,7 +18,7 @@ from search.startup.rehearsal_process import RehearsalProcess, _first_trial, _ta
 from trainable.preview.dry_run import DryRunResult
 from trainable.settings.config import TrialConfig
 from trainable.stages.stage_builder import StageBuilder
-from trainable.stages.stage_cache import DONE, trunk_key
+from trainable.stages.stage_cache import DONE, shared_epochs_key
 from trainable.trial import Trial
 
 SECONDS = 250.0
@@ -85,7 +85,7 @@ def test_it_ends_with_its_driver_then_too(process: RehearsalProcess, plan: Plan,
     config = _first_trial(plan)
     assert config.source is not None
     builder = StageBuilder(config, plan.workspace(tmp_path))
-    key = trunk_key(config, builder.prepared("source", config.source), builder.setting("source"))
+    key = shared_epochs_key(config, builder.prepared("source", config.source), builder.setting("source"))
     lease = tmp_path / "cache" / "ladders" / key / "lock"
     lease.parent.mkdir(parents=True)
     with FileLock(lease):  # as while another process trains it

@@ -1,4 +1,4 @@
-"""What a stage begins with: data and encoder that the sweep began with, and the weights of the stage before."""
+"""A stage begins with unchanged data, an unchanged encoder, and the weights of the stage before."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,12 +14,12 @@ from trainable.stages.stage_cache import TrainedSource
 from trainable.workspace import Workspace
 
 
-def test_data_and_encoder_must_be_those_that_the_sweep_began_with(base: dict[str, Any], workspace: Workspace) -> None:
+def test_data_and_encoder_must_not_change_during_a_sweep(base: dict[str, Any], workspace: Workspace) -> None:
     config = build_config(base)
-    made = StageBuilder(config, workspace).prepared("target", config.target)
+    data = StageBuilder(config, workspace).prepared("target", config.target)
     encoder = fingerprint(config.encoder)
-    allowed = frozenset({encoder, made.data_fingerprint, made.tokenizer_fingerprint})
-    assert StageBuilder(config, replace(workspace, allowed=allowed)).prepared("target", config.target) == made
+    allowed = frozenset({encoder, data.data_fingerprint, data.tokenizer_fingerprint})
+    assert StageBuilder(config, replace(workspace, allowed=allowed)).prepared("target", config.target) == data
     other_data = StageBuilder(config, replace(workspace, allowed=frozenset({encoder})))
     with pytest.raises(ConfigError, match="^target: the data set 'tweets' or its tokenizer was changed"):
         other_data.prepared("target", config.target)

@@ -1,4 +1,4 @@
-"""A source stage is trained once, by whoever comes first, and its cache can only be seen on the clock."""
+"""The first trial that needs a source stage trains it; the cache saves time and does not change results."""
 
 import os
 import re
@@ -97,7 +97,7 @@ def test_the_same_content_under_another_path_is_the_same_stage(
 
 
 @pytest.mark.parametrize("stop", [1, 2, 4])
-def test_an_unfinished_stage_is_taken_up_where_it_was_left(
+def test_an_unfinished_stage_continues_from_its_last_checkpoint(
     base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
     monkeypatch.setattr(epoch_checkpoints, "HEARTBEAT_SECONDS", -1.0)  # save at every report
@@ -132,21 +132,23 @@ def test_two_processes_at_once_train_it_once(base: dict[str, Any], tmp_path: Pat
         [sum(line.startswith(f"{stage} epoch") for line in err.splitlines()) for _, err in ended]
         for stage in ("source", "target")
     )
-    assert sorted(source) == [1, 12]  # the other one tells the scores that it found
+    assert sorted(source) == [1, 12]  # the other process reports the scores of the cached stage
     assert target == [3, 3]  # the kept head's score, then two epochs
     assert ended[0][0] == ended[1][0]
     assert len(_stages(cache)) == 1
 
 
-def test_who_waits_for_a_source_says_so(base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_that_waits_for_a_source_sends_heartbeats(
+    base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(epoch_checkpoints, "HEARTBEAT_SECONDS", 0.01)
     config = build_config(base, WITH_SOURCE)
-    holder = Trial(config, Workspace(tmp_path)).reports()
-    first = next(holder)  # it trains, and holds the lease
+    training = Trial(config, Workspace(tmp_path)).reports()
+    first = next(training)  # it trains, and has the lock
     waiting = Trial(config, Workspace(tmp_path)).reports()
     assert [(r.stage, r.step, r.metrics) for r in (next(waiting), next(waiting))] == [("source", 0, {})] * 2
-    rest = list(holder)
-    found = next(waiting)  # its scores, from the cache
+    rest = list(training)
+    found = next(waiting)  # the scores from the cache
     assert (found.step, found.last) == (0, True)
     assert any(found.metrics.items() <= report.metrics.items() for report in (first, *rest))
     assert [r.metrics for r in waiting] == [r.metrics for r in rest if r.stage == "target"]
@@ -163,20 +165,20 @@ def test_two_processes_at_once_train_what_they_share_once(base: dict[str, Any], 
     ended = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ended
     scored = r"^source epoch .* source\.validation"
-    said = tuple(len(re.findall(scored, err, re.MULTILINE)) for _, err in ended)
-    assert said in {(8, 4), (1, 12)}  # whoever comes second goes on, or has its epochs there already
+    reports = tuple(len(re.findall(scored, err, re.MULTILINE)) for _, err in ended)
+    assert reports in {(8, 4), (1, 12)}  # the second process continues from the first, or finds its epochs trained
 
 
 @pytest.mark.slow
-def test_a_killed_holder_frees_the_lease(base: dict[str, Any], tmp_path: Path) -> None:
+def test_a_killed_process_releases_the_lock(base: dict[str, Any], tmp_path: Path) -> None:
     settings = {**base, "source": {**base["source"], "enabled": True, "epochs": 40}}
     file, cache = tmp_path / "trial.yaml", tmp_path / "cache"
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    holder = _start(file, cache)
-    assert holder.stderr is not None
-    assert any(line.startswith("source epoch") for line in holder.stderr)  # it trains
-    holder.send_signal(signal.SIGKILL)
-    holder.communicate()
+    process = _start(file, cache)
+    assert process.stderr is not None
+    assert any(line.startswith("source epoch") for line in process.stderr)  # it trains
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
     assert _stages(cache) == []
     reports = _run(build_config(settings), cache)
     assert len(reports["source"]) == 40
