@@ -1,1 +1,1 @@
-"""Which settings are tried next."""
+"""Proposes the settings of the next trial."""

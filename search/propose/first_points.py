@@ -1,9 +1,9 @@
-"""What a search tries before its sampler has anything to learn from."""
+"""The first points of a search, which run before the sampler has trials to learn from."""
 
 from collections.abc import Sequence
 
 from search.plan.settings import SweepSettings
-from search.propose.samplers import BLOCKS
+from search.propose.samplers import BLOCK_TRIALS
 from spaces import Choice, Domain, Point, Space
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Source, Target
@@ -13,36 +13,36 @@ _OWNERS: dict[str, type[Strict]] = {"": TrialConfig, "source": Source, "target":
 
 
 def first_points(settings: SweepSettings, space: Space) -> Sequence[Point]:
-    """The points that run first and in order, the sampler's own coming after them.
+    """Return the points that run first, in order; the sampler proposes the points after them.
 
-    Those of `start_with`, where it is given. Otherwise a sampler that learns, and knows no older sweep, begins with
-    the plain point; where `source.enabled` is searched, with it and without it. `random`, `qmc` and `grid` stay as
-    they are: they are there for the sake of their distribution.
+    These are the points of `start_with`, if it is given. Otherwise a sampler that learns, without an older sweep,
+    begins with the default point: twice, with and without a source, if `source.enabled` is searched. `random`, `qmc`
+    and `grid` get no first points, which would change the distribution of their points.
     """
     if settings.start_with is not None:
         return settings.start_with
-    if settings.sampler not in BLOCKS or settings.start_from is not None:
+    if settings.sampler not in BLOCK_TRIALS or settings.start_from is not None:
         return ()
-    kinds = [value for name, value in space.corners() if name == "source.enabled"]
-    return [_plain_point(space, {"source.enabled": kind}) for kind in kinds] or [_plain_point(space, {})]
+    options = [value for name, value in space.corners() if name == "source.enabled"]
+    return [_default_point(space, {"source.enabled": option}) for option in options] or [_default_point(space, {})]
 
 
-def _plain_point(space: Space, given: Point) -> Point:
-    """Every setting at its default, or as close to it as its domain comes; learning rates in the middle of theirs.
+def _default_point(space: Space, given: Point) -> Point:
+    """Return the point with every setting at the value of its domain nearest to the default, and the given values.
 
-    Defaults are what is published for encoders of BERT's size. Learning rates are not taken from there: the best one
-    moves with the encoder's size more than any other setting, and who gives a range knows the encoder. What has no
-    default in its domain is left to the sampler.
+    Learning rates are in the middle of their ranges. The defaults are published values for encoders of BERT's size,
+    and the best learning rate depends on the encoder's size more than any other setting: the range, written for this
+    encoder, says more than the default. The sampler chooses settings that have no default in their domain.
     """
     values = dict(given)
     for name, dimension in space.dimensions.items():
         if name not in given:
-            values |= _plain_value(name, dimension.domain)
+            values |= _default_value(name, dimension.domain)
     return {name: values[name] for name in space.active(values) if name in values}
 
 
-def _plain_value(name: str, domain: Domain) -> Point:
-    """The setting with its plain value, or nothing."""
+def _default_value(name: str, domain: Domain) -> Point:
+    """Return a setting with its value in the default point; empty if its domain has no default."""
     if name.endswith(".learning_rate") and not isinstance(domain, Choice):
         return {name: domain.middle()}
     owner, _, field_name = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""Who proposes settings: Optuna's samplers, by name."""
+"""The samplers of Optuna by the names that `sweep.sampler` has for them."""
 
 from collections.abc import Callable
 
@@ -13,15 +13,16 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "gp": lambda seed: GPSampler(seed=seed, n_startup_trials=8),
     "cmaes": lambda seed: CmaEsSampler(seed=seed, warn_independent_sampling=False),
     "qmc": lambda seed: QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False),
-    # The points of a grid are listed by the space; what is left to sample is what a point to start with leaves out.
+    # The space lists the points of a grid. This sampler only fills in names that a point of `start_with` leaves out.
     "grid": lambda seed: RandomSampler(seed=seed),
 }
 
-BLOCKS = {"tpe": 1000, "gp": 100, "cmaes": 1000}
-"""Samplers that learn from trials, and the block in which they forget (see `SamplerStudy`): so that a suggestion
-takes at most about 0.1 s, or some seconds for `gp`."""
+BLOCK_TRIALS = {"tpe": 1000, "gp": 100, "cmaes": 1000}
+"""Samplers that learn from trials, with the size of a block of trials (see `SamplerStudy`).
+
+The size limits the time of a proposal to about 0.1 s, and to a few seconds for `gp`."""
 
 
 def build_sampler(name: str, seed: int) -> BaseSampler:
-    """A sampler of the table, seeded."""
+    """Return a new sampler with this seed."""
     return SAMPLERS[name](seed)

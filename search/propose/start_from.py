@@ -1,4 +1,4 @@
-"""What an older sweep has learnt, for the sampler of a new one: its trials where the two spaces agree."""
+"""Loads trials of an older sweep, from which the sampler of a new sweep learns (`sweep.start_from`)."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,54 +20,54 @@ from trainable.errors import ConfigError
 from trainable.settings.config import build_config
 from trainable.settings.values import Nested, Params
 
-MOST = 1000
-"""Trials that are taken over at most."""
-_LISTED = 8  # differences that the note names
+MOST_TRIALS = 1000
+"""Largest number of trials that are loaded."""
+_MOST_DIFFERENCES = 8  # more are only counted in the note
 
 
 class EarlierTrials(TypedDict):
-    """What a sweep's sampler knew beforehand, as the study notes it."""
+    """The trials that a sampler learns from before the first trial of its sweep, as the study stores them."""
 
     note: str
-    """A sentence on where it is from."""
+    """A sentence that says which sweep they are from, and what differs there."""
     trials: list[StoredTrial]
 
 
 def load_earlier_trials(plan: Plan, storage: Path, data: Iterable[DataUse]) -> EarlierTrials:
-    """Trials of the sweep that `sweep.start_from` names, for the sampler alone, and a note of where they are from.
+    """Return trials of the sweep that `sweep.start_from` names, and a note about them; only the sampler uses them.
 
-    A trial agrees if its settings are a point of this sweep's space, and if what only the older sweep searched has
-    the value that is fixed here. What is fixed in both may differ: the note says so.
+    A trial is used if its settings are a point of this sweep's space. A name that only the older sweep searched must
+    have the value that is fixed here. Settings that are fixed in both sweeps may differ: the note lists them.
 
     Args:
         plan: the new sweep.
         storage: the folder of both.
-        data: which data the new sweep uses.
+        data: the data that the new sweep uses.
 
     Raises:
-        PlanError: if there is no such sweep, if it searched for another metric, or if no trial agrees.
+        PlanError: if there is no such sweep, if it optimised another metric, or if no trial can be used.
     """
     facts, name = load_older_facts(plan, storage), str(plan.settings.start_from)
     ended = _ended(SweepFolder(storage, name))
     differing: dict[str, Difference] = {}
-    agreeing = [trial for old in ended if (trial := _agreeing(plan, facts["trial"], old, differing))]
-    if not agreeing:
-        what = f"none of the {len(ended)} trials that ended in {name} is a point of this space with what is fixed here"
+    usable = [trial for old in ended if (trial := _as_new_trial(plan, facts["trial"], old, differing))]
+    if not usable:
+        what = f"none of the {len(ended)} ended trials of {name} fits this space and the settings that are fixed here"
         raise PlanError([f"sweep.start_from: {what}; leave it out, or widen the space"])
-    trials = best_and_latest(agreeing, plan.settings.direction, MOST)
-    note = f"the sampler knew {len(trials)} of the {len(ended)} trials that ended in {name} before the first one here"
+    trials = best_and_latest(usable, plan.settings.direction, MOST_TRIALS)
+    note = f"the sampler learnt from {len(trials)} of the {len(ended)} ended trials of {name} before the first trial"
     sentences = [
         *(describe_difference(*item) for item in differing.items()),
         *_other_data(from_stored(facts["data"]), data),
     ]
     if sentences:
-        more = [f"and {len(sentences) - _LISTED} more"] if len(sentences) > _LISTED else []
-        note += f", where other things were fixed: {'; '.join(sentences[:_LISTED] + more)}"
+        more = [f"and {len(sentences) - _MOST_DIFFERENCES} more"] if len(sentences) > _MOST_DIFFERENCES else []
+        note += f"; that sweep differs: {'; '.join(sentences[:_MOST_DIFFERENCES] + more)}"
     return {"note": note, "trials": [trial_to_json(trial) for trial in trials]}
 
 
 def _ended(folder: SweepFolder) -> list[FrozenTrial]:
-    """The older search's trials that ended with a value, in their order."""
+    """Return the search trials of the older sweep that ended with a value, in their order."""
     if not folder.study.is_file():
         return []
     check_unlocked(folder.study)
@@ -76,14 +76,14 @@ def _ended(folder: SweepFolder) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.user_attrs.get("role", "search") == "search" and trial.value is not None]
 
 
-def _agreeing(plan: Plan, base: Nested, old: FrozenTrial, differing: dict[str, Difference]) -> FrozenTrial | None:
-    """An older trial as one of this space; None if it is none. What is fixed otherwise is added to `differing`."""
+def _as_new_trial(plan: Plan, base: Nested, old: FrozenTrial, differing: dict[str, Difference]) -> FrozenTrial | None:
+    """Return an older trial as one of this space, None if it does not fit; add fixed differences to `differing`."""
     try:
         settings = build_config({**base, "metric": plan.settings.metric}, old.params).to_flat()
         settings = {**settings, **old.params}
         point = _point(plan, settings)
         there, here = dict(flatten(settings)), dict(flatten({**build_config(plan.base, point).to_flat(), **point}))
-    except ConfigError:  # settings that no trial could have today
+    except ConfigError:  # this version no longer allows the settings
         return None
     fixed = [name for name in {**there, **here} if name not in plan.space.names]
     others = {name: (there.get(name, ...), here.get(name, ...)) for name in fixed if there.get(name) != here.get(name)}
@@ -94,18 +94,19 @@ def _agreeing(plan: Plan, base: Nested, old: FrozenTrial, differing: dict[str, D
 
 
 def _point(plan: Plan, settings: Params) -> Point:
-    """The names of this sweep's space that count, with the values that all settings of a trial give them."""
+    """Return the active names of this sweep's space with their values among all settings of a trial."""
     given = {name: settings[name] for name in plan.space.names if name in settings}
     return {name: given[name] for name in plan.space.active(given) if name in given}
 
 
 def _other_data(there: Iterable[DataUse], here: Iterable[DataUse]) -> list[str]:
-    """Data sets of the same name that are not the same: no fingerprint of the one is among those of the other."""
+    """Name the data sets that have no fingerprint in common in the two sweeps."""
     first, second = _by_name(there), _by_name(here)
     return [f"the {name}'s data" for name in sorted(first.keys() & second.keys()) if not first[name] & second[name]]
 
 
 def _by_name(data: Iterable[DataUse]) -> dict[str, set[str]]:
+    """Return the fingerprints of each stage and data set name: one for each tokenizer."""
     prints: dict[str, set[str]] = {}
     for use in data:
         prints.setdefault(f"{use.stage} {use.name}", set()).add(use.fingerprint)

@@ -300,7 +300,7 @@ def test_a_new_sweep_starts_from_an_old_one(sweep: Run_, storage: Path) -> None:
     assert not {r.params["target.learning_rate"] for r in new.trials[:2]} & {
         r.params["target.learning_rate"] for r in old.trials
     }
-    assert "the sampler knew 3 of the 3 trials that ended in older" in new.notes[0]
+    assert "the sampler learnt from 3 of the 3 ended trials of older" in new.notes[0]
     assert "target.epochs: 3 there, 2 here" in new.notes[0]
 
 

@@ -1,4 +1,4 @@
-"""What runs before the sampler has anything to learn from."""
+"""The points that run before the sampler has trials to learn from."""
 
 from typing import Any
 
@@ -33,37 +33,37 @@ def points(**settings: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
-def test_a_sampler_that_learns_begins_with_the_plain_point_with_and_without_a_source(sampler: str) -> None:
-    plain = {
+def test_a_sampler_that_learns_begins_with_the_default_point_with_and_without_a_source(sampler: str) -> None:
+    default = {
         "target.learning_rate": pytest.approx(1e-4),
         "target.batch_size": 16,
-        "target.epochs": 4,  # the default, 3, lies below
+        "target.epochs": 4,  # the default, 3, is below the range
         "target.padding_length": 96,
         "target.frozen_layers": 0,
         "target.warmup_fraction": pytest.approx(0.05),
-    }  # no plain schedule, dropout or data set: they are left to the sampler
+    }  # schedule, dropout and data set have no default in their domains: the sampler chooses them
     with_source = {"source.enabled": True, "source.learning_rate": pytest.approx(1e-4)}
-    assert points(sampler=sampler) == [with_source | plain, {"source.enabled": False} | plain]
+    assert points(sampler=sampler) == [with_source | default, {"source.enabled": False} | default]
     assert all(SPACE.check(point, partial=True) == [] for point in points(sampler=sampler))
 
 
 @pytest.mark.parametrize("sampler", sorted({*SAMPLERS} - {"tpe", "gp", "cmaes"}))
-def test_samplers_that_learn_nothing_keep_their_distribution(sampler: str) -> None:
+def test_samplers_that_do_not_learn_have_no_first_points(sampler: str) -> None:
     assert points(sampler=sampler) == []
 
 
-def test_what_is_given_or_known_already_comes_instead() -> None:
+def test_start_with_and_start_from_replace_the_default_point() -> None:
     assert points(start_with=[{"target.epochs": 5}]) == [{"target.epochs": 5}]
     assert points(start_with=[]) == []
     assert points(start_from="older") == []
 
 
-def test_a_space_without_a_choice_of_source_has_one_plain_point() -> None:
+def test_a_space_without_a_choice_of_source_has_one_default_point() -> None:
     space = parse_space({"target.epochs": {"int": [1, 9]}})
     assert list(first_points(SweepSettings(name="tiny"), space)) == [{"target.epochs": 3}]
 
 
-def test_every_setting_can_be_asked_for_its_default() -> None:
+def test_the_default_of_every_setting_is_found() -> None:
     numbers = {name: {"float": [0.0, 1.0]} for name in field_names(TrialConfig) if name != "source.enabled"}
     (point,) = first_points(SweepSettings(name="tiny"), parse_space(numbers))
     assert point["target.weight_decay"] == 0.01

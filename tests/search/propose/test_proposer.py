@@ -1,4 +1,4 @@
-"""No point twice, whoever samples; an end where none is left; the same proposals after a restart."""
+"""No point is proposed twice, the search ends when none is left, and a restart does not change the proposals."""
 
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,7 @@ OPEN = parse_space(
 
 
 class Search:
-    """A search without anything to train; every third trial is stopped half-way, every seventh fails."""
+    """A search without training: every third trial is stopped half-way, and every seventh fails."""
 
     def __init__(self, space: Space, **settings: Any) -> None:
         self.space, self.settings = space, SweepSettings(name="tiny", **settings)
@@ -48,18 +48,18 @@ class Search:
         self.trials.append(trial)
         return trial.params
 
-    def end(self, place: int) -> None:
-        trial = self.trials[place]
+    def end(self, index: int) -> None:
+        trial = self.trials[index]
         value = -abs(trial.params.get("target.weight_decay", 0.0) - 0.4) - 0.1 * trial.params.get("target.epochs", 0)
         trial.datetime_complete = datetime.now()
-        if place % 7 == 6:
+        if index % 7 == 6:
             trial.state = TrialState.FAIL
             return
-        trial.state = TrialState.PRUNED if place % 3 == 2 else TrialState.COMPLETE
+        trial.state = TrialState.PRUNED if index % 3 == 2 else TrialState.COMPLETE
         trial.intermediate_values, trial.value = {50: value}, value
 
     def train(self) -> dict[str, Any] | None:
-        """One trial from its beginning to its end."""
+        """Begin a trial and end it."""
         params = self.begin()
         if params is not None:
             self.end(len(self.trials) - 1)
@@ -67,7 +67,7 @@ class Search:
 
 
 def rounded(points: list[dict[str, Any]]) -> list[str]:
-    """Points to be compared: Optuna's steps of floats are sums, whose last digits vary."""
+    """Return points in a form to compare: Optuna adds up the steps of a float, so the last digits vary."""
     return sorted(repr(sorted((n, round(v, 9) if isinstance(v, float) else v) for n, v in p.items())) for p in points)
 
 
@@ -85,7 +85,7 @@ def test_every_point_of_a_finite_space_is_tried_once(sampler: str, at_a_time: in
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "grid"])
 @pytest.mark.parametrize("space", [FINITE, OPEN], ids=["finite", "open"])
-def test_a_search_in_sessions_proposes_what_one_session_does(sampler: str, space: Space) -> None:
+def test_restarts_do_not_change_the_proposals(sampler: str, space: Space) -> None:
     if sampler == "grid" and space is OPEN:
         pytest.skip("it has no grid")
     given = {"sampler": sampler, "start_with": [{"target.epochs": 2}] if space is OPEN else [], "seed": 3}
@@ -95,7 +95,7 @@ def test_a_search_in_sessions_proposes_what_one_session_does(sampler: str, space
         assert cut.train() == whole.train()
 
 
-def test_what_runs_while_a_session_ends_is_learnt_from_later() -> None:
+def test_restarts_while_trials_run_do_not_change_the_proposals() -> None:
     whole, cut = Search(OPEN), Search(OPEN)
     for begun in range(30):
         if begun % 4 == 1:
@@ -106,7 +106,7 @@ def test_what_runs_while_a_session_ends_is_learnt_from_later() -> None:
                 search.end(begun - 2)
 
 
-def test_points_to_start_with_are_run_even_if_they_repeat() -> None:
+def test_points_of_start_with_run_even_if_they_repeat() -> None:
     point = {"source.enabled": False, "target.dropout": 0.1}
     search = Search(FINITE, start_with=[point, point, {"source.enabled": False}])
     points = [search.train() for _ in range(3)]
@@ -116,7 +116,7 @@ def test_points_to_start_with_are_run_even_if_they_repeat() -> None:
     assert points[2] != point
 
 
-def test_what_a_point_leaves_out_is_repeated_only_where_nothing_else_is_left() -> None:
+def test_sampled_values_of_first_points_repeat_only_if_no_new_point_is_left() -> None:
     space = parse_space({"target.epochs": {"int": [1, 2]}, "target.batch_size": {"choice": [8, 16]}})
     search = Search(space, start_with=[{"target.epochs": 2}] * 3)
     while search.train() is not None:
@@ -133,8 +133,8 @@ def test_a_space_without_names_has_one_point() -> None:
     assert search.train() is None
 
 
-def test_an_open_space_with_a_finite_corner_goes_on() -> None:
-    """Where the source is off there is one point only, and it is the best: the sampler is talked out of it."""
+def test_a_sampler_that_repeats_the_best_point_still_proposes_new_ones() -> None:
+    """Without the source there is only one point, and it is the best: the sampler would propose it again."""
     space = parse_space(
         {
             "source.enabled": {"choice": [False, True]},

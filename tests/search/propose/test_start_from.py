@@ -61,7 +61,7 @@ def make(blocks: dict[str, Any], storage: Path) -> Make:
     return make_
 
 
-def taken(plan: Plan, storage: Path) -> list[dict[str, Any]]:
+def used_points(plan: Plan, storage: Path) -> list[dict[str, Any]]:
     return [trial["params"] for trial in load_earlier_trials(plan, storage, DATA)["trials"]]
 
 
@@ -72,8 +72,8 @@ def refused(plan: Plan, storage: Path) -> str:
     return str(caught.value)
 
 
-def test_the_sampler_is_informed_and_nothing_else(make: Make, storage: Path) -> None:
-    """With what it knows, the sampler looks near the old sweep's best from the first trial on."""
+def test_only_the_sampler_uses_the_older_trials(make: Make, storage: Path) -> None:
+    """From the first trial on, the sampler proposes points near the best of the old sweep."""
     make("old", trials=25, sampler="random")
     alone, blank = make("alone")
     plan, study = make("new", start_from="old")
@@ -90,11 +90,11 @@ def test_the_sampler_is_informed_and_nothing_else(make: Make, storage: Path) -> 
     outcome = summarise(plan, storage, study)
     assert outcome.winner is None
     assert len(outcome.trials) == 6
-    assert outcome.notes[0] == "the sampler knew 25 of the 25 trials that ended in old before the first one here"
+    assert outcome.notes[0] == "the sampler learnt from 25 of the 25 ended trials of old before the first trial"
 
 
-def test_what_an_older_sweep_drew_by_chance_is_not_drawn_again(make: Make, storage: Path) -> None:
-    """Both have the same seed, and too few trials for more than chance."""
+def test_random_points_of_the_older_sweep_are_not_drawn_again(make: Make, storage: Path) -> None:
+    """Both sweeps have the same seed, and so few trials that the sampler still draws at random."""
     _, old = make("old", trials=3)
     plan, new = make("new", start_from="old")
     new.note(START_FROM, load_earlier_trials(plan, storage, DATA))
@@ -102,7 +102,7 @@ def test_what_an_older_sweep_drew_by_chance_is_not_drawn_again(make: Make, stora
     assert not set(drawn) & {record.params["target.learning_rate"] for record in old.records}
 
 
-def test_a_session_more_changes_nothing(make: Make, storage: Path) -> None:
+def test_a_restart_does_not_change_the_proposals(make: Make, storage: Path) -> None:
     space = {"target.learning_rate": RATE, "target.weight_decay": {"float": [0, 1]}}
     make("old", space, trials=9)
     plan, one = make("one", space, start_from="old")
@@ -115,28 +115,28 @@ def test_a_session_more_changes_nothing(make: Make, storage: Path) -> None:
     assert begun + [again.begin().params for _ in range(2)] == expected
 
 
-def test_a_wider_old_space_gives_what_lies_in_the_new_one(make: Make, storage: Path) -> None:
+def test_of_a_wider_old_space_only_points_of_the_new_space_are_used(make: Make, storage: Path) -> None:
     _, old = make("old", {"target.epochs": {"int": [1, 6]}}, trials=6)
     plan, _ = make("new", {"target.epochs": {"int": [2, 4]}}, start_from="old")
-    assert sorted(point["target.epochs"] for point in taken(plan, storage)) == [2, 3, 4]
-    assert "knew 3 of the 6 trials that ended in old" in load_earlier_trials(plan, storage, DATA)["note"]
+    assert sorted(point["target.epochs"] for point in used_points(plan, storage)) == [2, 3, 4]
+    assert "learnt from 3 of the 6 ended trials of old" in load_earlier_trials(plan, storage, DATA)["note"]
 
 
-def test_what_was_fixed_and_is_searched_now_has_the_value_it_had(make: Make, storage: Path) -> None:
+def test_a_setting_that_was_fixed_and_is_now_searched_has_its_old_value(make: Make, storage: Path) -> None:
     make("old", {"target.epochs": {"int": [1, 2]}}, {"frozen_layers": 2}, trials=2)
     both = {"target.epochs": {"int": [1, 2]}, "target.frozen_layers": {"int": [0, 3]}}
     plan, _ = make("new", both, start_from="old")
-    assert [point["target.frozen_layers"] for point in taken(plan, storage)] == [2, 2]
+    assert [point["target.frozen_layers"] for point in used_points(plan, storage)] == [2, 2]
 
 
-def test_what_was_searched_and_is_fixed_now_must_have_that_value(make: Make, storage: Path) -> None:
+def test_a_setting_that_was_searched_and_is_now_fixed_must_have_that_value(make: Make, storage: Path) -> None:
     make("old", {"target.epochs": {"int": [1, 2]}, "target.frozen_layers": {"int": [0, 1]}}, trials=4)
     plan, _ = make("new", {"target.epochs": {"int": [1, 2]}}, {"frozen_layers": 1}, start_from="old")
-    assert sorted(point["target.epochs"] for point in taken(plan, storage)) == [1, 2]
+    assert sorted(point["target.epochs"] for point in used_points(plan, storage)) == [1, 2]
 
 
 def test_a_source_that_was_always_off_is_a_choice_now(make: Make, storage: Path) -> None:
-    """And its settings, which count only with it, are not made up."""
+    """The settings of the source are inactive in the old trials, so they get no values."""
     make("old", {"source.enabled": {"choice": [False]}, "target.learning_rate": RATE}, trials=2)
     space = {
         "source.enabled": {"choice": [True, False]},
@@ -144,14 +144,14 @@ def test_a_source_that_was_always_off_is_a_choice_now(make: Make, storage: Path)
         "target.learning_rate": RATE,
     }
     plan, _ = make("new", space, start_from="old")
-    assert [sorted(point) for point in taken(plan, storage)] == [["source.enabled", "target.learning_rate"]] * 2
+    assert [sorted(point) for point in used_points(plan, storage)] == [["source.enabled", "target.learning_rate"]] * 2
 
 
-def test_the_note_names_what_is_fixed_otherwise(make: Make, storage: Path, films_csv: Path) -> None:
+def test_the_note_names_the_differences_of_fixed_settings(make: Make, storage: Path, films_csv: Path) -> None:
     make("old", target={"epochs": 2, "dataset": {"csv": str(films_csv)}}, trials=2)
     plan, _ = make("new", target={"epochs": 4}, start_from="old")
     note = load_earlier_trials(plan, storage, [DataUse("source", "films", "other"), DATA[1]])["note"]
-    assert "knew 2 of the 2 trials" in note
+    assert "learnt from 2 of the 2 ended trials" in note
     assert "target.epochs: 2 there, 4 here" in note
     assert "target.dataset.csv: " in note
     assert "the source films's data" in note
@@ -176,16 +176,16 @@ def test_only_search_trials_that_ended_with_a_value_are_taken(make: Make, storag
     assert trials[2]["steps"] == {"25": 0.25}
 
 
-def test_what_cannot_be_started_from_is_told(make: Make, storage: Path) -> None:
+def test_sweeps_that_cannot_be_used_are_refused(make: Make, storage: Path) -> None:
     make("loss", trials=1, metric="loss")
     make("empty")
     make("epochs", {"target.epochs": {"int": [1, 2]}}, {"learning_rate": 1.0}, trials=2)
-    told = {name: refused(make(f"after-{name}", start_from=name)[0], storage) for name in ("gone", "loss", "empty")}
-    assert "gone: no such sweep in" in told["gone"]
-    assert "there are: after-gone, empty, epochs, loss" in told["gone"]
-    assert "loss optimised loss, not macro_f1" in told["loss"]
-    assert "none of the 0 trials that ended in empty" in told["empty"]
-    assert "none of the 2 trials that ended in epochs" in refused(make("new", start_from="epochs")[0], storage)
+    messages = {name: refused(make(f"after-{name}", start_from=name)[0], storage) for name in ("gone", "loss", "empty")}
+    assert "gone: no such sweep in" in messages["gone"]
+    assert "there are: after-gone, empty, epochs, loss" in messages["gone"]
+    assert "loss optimised loss, not macro_f1" in messages["loss"]
+    assert "none of the 0 ended trials of empty fits" in messages["empty"]
+    assert "none of the 2 ended trials of epochs fits" in refused(make("new", start_from="epochs")[0], storage)
 
 
 @pytest.mark.parametrize(
@@ -197,11 +197,11 @@ def test_what_cannot_be_started_from_is_told(make: Make, storage: Path) -> None:
         ({"start_from": "../old"}, "sweep.start_from: "),
     ],
 )
-def test_settings_that_make_no_sense_together_are_told(sweep: dict[str, Any], words: str, make: Make) -> None:
+def test_contradicting_settings_are_refused(sweep: dict[str, Any], words: str, make: Make) -> None:
     with pytest.raises(PlanError, match=words):
         make("new", {"target.epochs": {"int": [1, 2]}}, **sweep)
 
 
-def test_the_plan_says_where_a_sweep_started_from(make: Make, storage: Path) -> None:
+def test_the_plan_stores_start_from(make: Make, storage: Path) -> None:
     make("new", start_from="old")
     assert json.loads(SweepFolder(storage, "new").plan.read_text())["sweep"]["start_from"] == "old"
