@@ -66,7 +66,7 @@ def start_sweep(
 def _begin(plan: Plan, folder: SweepFolder, address: str | None, process: RehearsalProcess | None) -> Outcome:
     from search.plan.data import check_data
     from search.propose.start_from import load_earlier_trials
-    from search.study.foundations import foundations
+    from search.study.fingerprints import compute_fingerprints
 
     storage = folder.storage
     prepared = check_data(plan, storage)
@@ -77,7 +77,7 @@ def _begin(plan: Plan, folder: SweepFolder, address: str | None, process: Rehear
         "id": uuid.uuid4().hex,
         "storage": str(storage.absolute()),
         "data": to_stored(prepared),
-        "foundations": foundations(plan, storage, prepared),
+        "foundations": compute_fingerprints(plan, storage, prepared),
     }
     try:
         lock = create_sweep_folder(folder, facts)
@@ -123,16 +123,16 @@ def _resume(folder: SweepFolder, address: str | None, overrides: Mapping[str, st
         return deliver_rest(outcome, plan, folder)
     check_storage(storage)
     from search.plan.data import check_data
-    from search.study.foundations import changed, foundations
+    from search.study.fingerprints import compute_fingerprints, describe_changes
 
     prepared, facts = check_data(plan, storage), load_saved_plan(folder)
-    stands_on = foundations(plan, storage, prepared)
+    fingerprints = compute_fingerprints(plan, storage, prepared)
     problems = changed_data(from_stored(facts["data"]), prepared)
-    if "foundations" in facts:  # or a version began it that did not look at encoders
-        problems = changed(facts["foundations"], stands_on)
+    if "foundations" in facts:  # older versions did not store it
+        problems = describe_changes(facts["foundations"], fingerprints)
     if problems:
         raise PlanError([f"{folder.name}: {problem}" for problem in problems])
-    save_plan(folder, {**facts, "foundations": stands_on})
+    save_plan(folder, {**facts, "foundations": fingerprints})
     return _run(plan, folder, prepared, address)
 
 

@@ -28,8 +28,8 @@ from search.redirect_output import output_to_file
 from search.startup.rehearsal_process import RehearsalProcess
 from search.storage.sqlite_lock import locked_study_in_words
 from search.storage.sweep_folder import SweepFolder, update_saved_plan
-from search.study.foundations import note_versions
 from search.study.phases import Phases
+from search.study.session_versions import note_versions
 from search.study.summary import summarise
 from search.study.sweep_study import START_FROM, SweepStudy
 from search.tracking.open_tracker import begin_run, earlier_run_id

@@ -41,7 +41,7 @@ class SavedPlan(Experiment):
     storage: NotRequired[str]
     """Where the folder of all sweeps lay when the sweep began; older versions did not keep it."""
     foundations: NotRequired[dict[str, list[str]]]
-    """What its numbers stand on, see `search.study.foundations`; older versions did not keep it."""
+    """Fingerprints of encoders, tokenizers and data, see `search.study.fingerprints`; missing in older sweeps."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from search.propose.start_from import EarlierTrials
 from search.record.records import BudgetLimits, Outcome, TestScore
 from search.redaction import redact
 from search.storage.sweep_folder import SweepFolder
-from search.study.foundations import version_notes
 from search.study.phases import PHASES
 from search.study.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
+from search.study.session_versions import version_notes
 from search.study.sweep_study import EXHAUSTED, START_FROM, SweepStudy
 
 

@@ -24,7 +24,7 @@ from search.show.current import current_outcome
 from search.show.report import next_commands
 from search.storage.store_uri import default_uri, sqlite_uri
 from search.storage.sweep_folder import SweepFolder, data_roots, load_saved_plan
-from search.study.foundations import Foundations, foundations
+from search.study.fingerprints import Fingerprints, compute_fingerprints
 from search.study.study_file import StudyFile
 from search.study.sweep_study import SweepStudy
 from search.tracking.mlflow_events import noted, started
@@ -117,17 +117,17 @@ def test_a_whole_project_is_moved(
     folder.plan.write_text(
         json.dumps(load_saved_plan(folder) | {"roots": [str(project)], "storage": str(folder.storage)})
     )
-    stands_on = stands_on_now(folder)
+    before = current_fingerprints(folder)
     monkeypatch.chdir(tmp_path)
     shutil.move(project, tmp_path / "elsewhere")
     now = SweepFolder(tmp_path / "elsewhere" / "runs", folder.name)
-    assert stands_on_now(now) == stands_on
+    assert current_fingerprints(now) == before
     assert export_trial(choose(now.name, now.storage, tmp_path / "model")).proof.what == "validation rows"
 
 
-def stands_on_now(folder: SweepFolder) -> Foundations:
+def current_fingerprints(folder: SweepFolder) -> Fingerprints:
     plan = load_sweep(folder)
-    return foundations(plan, folder.storage, check_data(plan, folder.storage))
+    return compute_fingerprints(plan, folder.storage, check_data(plan, folder.storage))
 
 
 def test_a_copy_deletes_only_its_own(blocks: dict[str, Any], tmp_path: Path) -> None:

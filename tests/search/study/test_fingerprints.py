@@ -1,4 +1,4 @@
-"""What a sweep stands on: a change is refused, or named; an export tells what its model was trained on."""
+"""A resume or an export on changed encoders, tokenizers or data is refused; an export names its training data."""
 
 import csv
 import json
@@ -18,9 +18,7 @@ from search.export.exportable import choose
 from search.plan.data import check_data
 from search.plan.plan import build_plan
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
-from search.study import foundations as module
-from search.study.foundations import foundations, note_versions, version_notes
-from search.study.sweep_study import SweepStudy
+from search.study.fingerprints import compute_fingerprints
 from tests.conftest import make_sweep
 from trainable.errors import ConfigError
 from trainable.model.encoder import fingerprint
@@ -56,8 +54,8 @@ def folder(tiny_bert: str, tweets_csv: Path, tmp_path: Path) -> SweepFolder:
     )
     facts = load_saved_plan(folder)
     plan = build_plan({name: facts[name] for name in ("sweep", "trial", "space")}, (Path(),), "test")
-    stands_on = foundations(plan, folder.storage, check_data(plan, folder.storage))
-    folder.plan.write_text(json.dumps(facts | {"foundations": stands_on}))
+    fingerprints = compute_fingerprints(plan, folder.storage, check_data(plan, folder.storage))
+    folder.plan.write_text(json.dumps(facts | {"foundations": fingerprints}))
     return folder
 
 
@@ -145,19 +143,3 @@ def test_an_older_checkpoint_is_exported_only_on_the_data_of_its_sweep(folder: S
     replace_data(tmp_path)
     with pytest.raises(ConfigError, match="Bring the old data back"):
         export_trial(choose(folder.name, folder.storage, tmp_path / "second"))
-
-
-def test_other_versions_are_noted_and_not_refused(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = load_saved_plan(folder)
-    plan = build_plan({name: facts[name] for name in ("sweep", "trial", "space")}, (Path(),), "test")
-
-    def session(**versions: str) -> list[str]:
-        monkeypatch.setattr(module, "versions", lambda: versions)
-        study = SweepStudy(folder.study, plan.settings, plan.space, 0)
-        note_versions(study)
-        return version_notes(study)
-
-    first = "after 2 trials the sweep went on with other versions: "  # of the one before nothing is known
-    assert session(torch="2.9", code="a") == [first + "torch unknown before, 2.9 after, code unknown before, a after"]
-    assert len(session(torch="2.9", code="a")) == 1
-    assert session(torch="2.9", code="b")[1:] == [first + "code a before, b after"]
