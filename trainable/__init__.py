@@ -1,6 +1,6 @@
-"""One trial: data, model and the source → target loop. Knows no sampler, no tracker and no sweep.
+"""One trial: data, model, and training from source to target. This package knows no sampler, tracker or sweep.
 
-`trainable.trial` has `run_trial`; it is not imported here, so that settings and errors are at hand without torch.
+`run_trial` is in `trainable.trial`. It is not imported here, so that settings and errors load without torch.
 """
 
 import os
@@ -10,14 +10,15 @@ from trainable.settings.config import TrialConfig, build_config
 
 __all__ = ["ConfigError", "TrialConfig", "TrialError", "build_config"]
 
-# Read once by libraries, when they are imported or first used, which nothing above does. They stand here for workers of
-# a cluster, which see nothing of the driver's environment.
+# Libraries read these variables once, when they are imported or first used; nothing above imports them. The variables
+# are set here because workers of a cluster do not get the driver's environment.
 for _name, _value in {
-    "DISABLE_SAFETENSORS_CONVERSION": "1",  # or a public service is asked to convert a model that has none
+    "DISABLE_SAFETENSORS_CONVERSION": "1",  # else a public service is asked to convert a model without safetensors
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    # A CPU's products in bfloat16 are compiled for each shape of batch, 2 ms each and up to 1 MB. A slot's trials come
-    # back to the same shapes: with texts of 128 tokens to 1,100 of them, of which the default, 1,024, loses 3 in 4.
+    # On CPUs, bfloat16 products are compiled for each batch shape, in 2 ms and up to 1 MB each. The trials of a slot (a
+    # process that runs one trial after another) repeat the same shapes: 1,100 with texts of 128 tokens. The default
+    # capacity, 1,024, loses 3 in 4 of them.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "2048",
 }.items():
     os.environ.setdefault(_name, _value)

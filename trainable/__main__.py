@@ -1,6 +1,6 @@
-"""One trial without Ray: `python -m trainable FILE [--set NAME=VALUE ...]`, to debug or to look.
+"""Runs one trial without Ray, to debug it: `python -m trainable FILE [--set NAME=VALUE ...]`.
 
-The same settings and seed give the number that a trial of the sweep's search has.
+With the same settings and seed, the result is the same as that of a trial in a sweep's search.
 """
 
 import argparse
@@ -25,18 +25,18 @@ from trainable.workspace import Workspace
 
 
 def main() -> int:
-    """Run the trial block of an experiment file; prints reports as they come and the result as JSON."""
+    """Run the trial block of an experiment file; print each report at once, and the result as JSON."""
     parser = argparse.ArgumentParser(prog="python -m trainable", description=__doc__)
     parser.add_argument("file", type=Path, help="an experiment file, or a trial block alone")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="such as target.epochs=1")
-    parser.add_argument("--cache", type=Path, help="keep tokens and source stages here (default: thrown away)")
-    parser.add_argument("--save", type=Path, help="write the trained model, as a checkpoint, to this folder")
+    parser.add_argument("--cache", type=Path, help="folder for tokens and source stages (default: a temporary one)")
+    parser.add_argument("--save", type=Path, help="folder for a checkpoint with the trained model")
     arguments = parser.parse_args()
     try:
         blocks, roots = load_yaml(arguments.file), (arguments.file.parent, Path())
         sweep = _mapping(blocks, "sweep")
         config = _config(blocks, sweep, _settings(arguments.set), roots)
-        torch.set_num_threads(_count(sweep, "cpus_per_trial"))  # sums depend on how they are split
+        torch.set_num_threads(_count(sweep, "cpus_per_trial"))  # the rounding of sums depends on the threads
         with tempfile.TemporaryDirectory() as scratch:
             workspace = Workspace(arguments.cache or Path(scratch), roots)
             result = run_trial(config, _print_report, workspace=workspace, save_to=arguments.save)
@@ -50,7 +50,7 @@ def main() -> int:
 def _config(
     blocks: Mapping[str, Any], sweep: Mapping[str, Any], settings: Mapping[str, Any], roots: tuple[Path, ...]
 ) -> TrialConfig:
-    """The trial that a sweep would make of these settings."""
+    """Return the trial that a sweep would run with these settings."""
     base = {**(_mapping(blocks, "trial") if "trial" in blocks else blocks)}
     if "metric" in sweep:
         base["metric"] = sweep["metric"]
@@ -70,16 +70,16 @@ def _mapping(blocks: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _count(sweep: Mapping[str, Any], name: str) -> int:
-    """How many of these a trial of the sweep has; one where the file does not say."""
+    """Return a count setting of the sweep as a whole number of at least 1; 1 if the file does not set it."""
     value = sweep.get(name, 1)
     if not isinstance(value, int | float) or not value > 0:
         raise ConfigError(f"sweep.{name}: must be a number above 0, got {shown(value)}")
     return max(1, int(value))
 
 
-def _settings(given: list[str]) -> dict[str, Any]:
+def _settings(assignments: list[str]) -> dict[str, Any]:
     settings = {}
-    for text in given:
+    for text in assignments:
         name, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"--set {text}: must be NAME=VALUE")

@@ -1,4 +1,4 @@
-"""What a trial leaves in a folder, with checksums: the finished model, or what a resume needs."""
+"""Writes and reads the checkpoint of a trial, with checksums: the finished model, or the state that a resume needs."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from trainable.stages.transfer import copy_weights
 from trainable.store.checksums import check, seal
 
 FINISHED = "model.safetensors"
-"""The file of a checkpoint that holds the model of a finished trial."""
+"""File of the model of a finished trial; an unfinished trial's checkpoint does not have it."""
 
 
 def write_checkpoint(
@@ -29,22 +29,23 @@ def write_checkpoint(
     finished: bool,
     used: TrainedOn,
 ) -> None:
-    """Write the finished model, as the tensors that differ from the pretrained encoder, or what a resume needs.
+    """Write the model of a finished trial, or the state that a resume needs.
 
-    During the source stage there is nothing to write: it keeps its own state in the cache.
+    Only tensors that differ from the pretrained encoder are written. The source stage needs nothing here, as it keeps
+    its own checkpoints in the cache.
 
     Args:
-        folder: exists and is empty.
+        folder: an existing, empty folder.
         config: the settings of the trial.
-        target: its target stage; none before it has begun.
-        from_source: names of the weights that the source stage has trained.
-        metrics: what the trial has reached, by dotted name.
-        finished: whether it ran to its end.
-        used: data, tokenizers and encoder.
+        target: its target stage; None before that stage has begun.
+        from_source: names of the parameters that the source stage has trained.
+        metrics: best scores of the trial so far, by dotted name.
+        finished: whether the trial ran to its end.
+        used: fingerprints of its data, tokenizers and encoder.
     """
     if target is not None and finished:
-        changed = {*target.trained, *from_source}
-        tensors = {n: p.detach().cpu().contiguous() for n, p in target.model.named_parameters() if n in changed}
+        trained = {*target.trained, *from_source}
+        tensors = {n: p.detach().cpu().contiguous() for n, p in target.model.named_parameters() if n in trained}
         save_file(tensors, folder / FINISHED)
         target.progress.write(folder)
     elif target is not None and target.progress.step:
@@ -61,11 +62,11 @@ def write_checkpoint(
 
 
 def resume_target(target: StageTraining, folder: Path) -> bool:
-    """Let a target stage go on from a checkpoint; returns whether the checkpoint had begun that stage."""
+    """Continue a target stage from a checkpoint; return False if that stage had not begun in the checkpoint."""
     if (folder / FINISHED).exists():
-        target.finish()  # with the whole vocabulary, as it was stored
+        target.finish()  # restores the whole embeddings, as the file contains them
         copy_weights(target.model, load_file(folder / FINISHED))
-        target.progress = Progress.read(folder)  # at its end: there is nothing to train
+        target.progress = Progress.read(folder)  # the end of the stage: nothing is left to train
     elif (folder / "progress.json").exists():
         target.load(folder)
     else:
@@ -74,7 +75,7 @@ def resume_target(target: StageTraining, folder: Path) -> bool:
 
 
 def best_value(folder: Path | None, metric: str) -> float | None:
-    """The best validation value so far of the trial that a checkpoint belongs to; none without either."""
+    """Return the best value of a metric in a checkpoint; None without a checkpoint or an evaluation of the target."""
     if folder is None or not (file := folder / "trial.json").exists():
         return None
     value: float | None = json.loads(file.read_text(encoding="utf-8"))["metrics"].get(f"target.validation.{metric}")
@@ -82,15 +83,15 @@ def best_value(folder: Path | None, metric: str) -> float | None:
 
 
 def load_trained(folder: Path, encoder: str | None = None) -> tuple[PreTrainedModel, TrialConfig]:
-    """The model of a finished trial's checkpoint, on the CPU in evaluation mode, and its settings.
+    """Return the model of a finished trial's checkpoint, on the CPU in evaluation mode, and the trial's settings.
 
     Args:
         folder: the checkpoint.
-        encoder: where its encoder lies now; none means where it lay in training.
+        encoder: the encoder's present folder or name; None means the same as in training.
 
     Raises:
-        DamagedError: if the checkpoint is not what was written.
-        ConfigError: if the trial has not finished, or the encoder is no longer the one that it was trained on.
+        DamagedError: if files of the checkpoint are missing or altered.
+        ConfigError: if the trial has not finished, or the encoder has changed since the training.
     """
     check(folder)
     facts = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
@@ -100,8 +101,8 @@ def load_trained(folder: Path, encoder: str | None = None) -> tuple[PreTrainedMo
     config = config.model_copy(update={"encoder": encoder or config.encoder})
     if trained and trained.encoder != fingerprint(config.encoder):
         raise ConfigError(
-            f"encoder: {config.encoder!r}: its weights or its config.json have changed since {folder} was trained, "
-            "which keeps only what it changed in them; put back what was there"
+            f"encoder: {config.encoder!r}: its weights or its config.json have changed since {folder} was trained; "
+            "the checkpoint contains only the weights that the training changed; restore the original encoder"
         )
     model = new_model(config.encoder, tuple(facts["label_names"]), config.seed, config.target.dropout)
     copy_weights(model, load_file(folder / FINISHED))

@@ -1,4 +1,4 @@
-"""What a stage is told, what it says between two steps, and where it stands."""
+"""What goes into a stage besides its settings (`Setting`), what it reports (`Report`), and its state (`Progress`)."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -12,10 +12,10 @@ from trainable.compute.device import Ranks
 
 @dataclass(frozen=True)
 class Setting:
-    """What a stage needs to know beside its own settings."""
+    """What a stage needs besides its own settings."""
 
     name: str
-    """`source` or `target`; part of the seeds and of the metrics' names."""
+    """`source` or `target`; part of the seeds and of the names of metrics."""
     metric: str
     seed: int
     precision: str
@@ -28,46 +28,52 @@ class Setting:
 
 @dataclass(frozen=True)
 class Report:
-    """What a stage says between two steps: always how far it is, and its scores where it has evaluated."""
+    """A report of a stage between two steps: its progress, and its scores if it was evaluated there."""
 
     stage: str
     step: int
     progress: float
     """Share of the stage's optimiser steps that are done, 0 to 1."""
     epoch: float
+    """Passes over the training split so far."""
     metrics: dict[str, float]
-    """By dotted name (`target.validation.macro_f1`); without validation scores it is but a sign of life."""
+    """Scores by dotted name (`target.validation.macro_f1`); without validation scores, the report is a heartbeat."""
     improved: bool = False
     """Whether this is the best evaluation so far."""
     last: bool = False
     """Whether the stage ends here, with its best weights in the model."""
     times: dict[str, dict[str, float]] = field(default_factory=dict, compare=False)
-    """What the trial has spent so far in this process, see `trainable.clock`."""
+    """Time and tokens of the trial so far in this process, by part of the work, see `trainable.clock`."""
     notes: tuple[str, ...] = ()
-    """Why time was spent that could have been saved, one sentence each."""
+    """Reasons why time could not be saved, one sentence each."""
 
 
 @dataclass
 class Progress:
-    """Where a stage stands; with the tensors beside it, all that a resume needs."""
+    """The state of a stage. Together with its tensors, this is everything that a resume needs."""
 
     step: int = 0
+    """Optimiser steps done."""
     best: float | None = None
+    """Best validation value of the metric so far."""
     best_step: int = 0
+    """Step of the best evaluation."""
     best_metrics: dict[str, float] = field(default_factory=dict)
+    """Scores of the best evaluation, by dotted name."""
     stale: int = 0
     """Evaluations in a row without a gain."""
     loss_sum: float = 0.0
-    """Over the steps since the last evaluation."""
+    """Sum of the losses since the last evaluation."""
     loss_steps: int = 0
+    """Number of steps in that sum."""
     micro_batches: int = 1
-    """Parts of a batch; more than was set where memory had no room for larger ones."""
+    """Parts of a batch; more than the settings say if memory was too small for larger parts."""
 
     @staticmethod
     def read(folder: Path) -> "Progress":
-        """From a folder that `write` wrote into."""
+        """Read the `progress.json` of a folder."""
         return Progress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
 
     def write(self, folder: Path) -> None:
-        """As `progress.json`."""
+        """Write `progress.json` into a folder."""
         (folder / "progress.json").write_text(json.dumps(asdict(self)), encoding="utf-8")

@@ -1,7 +1,7 @@
-"""One trial, source stage to target stage: the page to read first.
+"""One trial: train the source stage, then the target stage. This is the page to read first.
 
-`run_trial` runs it with a function that hears every report and may stop it; `Trial` is the same, report
-by report, for callers that decide in between.
+`run_trial` runs a whole trial and calls a function with each report. `Trial` yields the reports one by one, for callers
+that save or stop the trial between two reports.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from pathlib import Path
 from trainable.checkpoint import resume_target, write_checkpoint
 from trainable.compute.device import Ranks
 from trainable.loop.training import StageTraining
-from trainable.progress import Report
+from trainable.progress import Progress, Report
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage, Target
 from trainable.stages.reuse_frozen import reuse_frozen_output
@@ -24,18 +24,19 @@ from trainable.workspace import Workspace
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a trial that ran to its end, or was stopped at a report, has reached."""
+    """The result of a trial that ran to its end or was stopped at a report."""
 
     value: float | None
-    """The best validation value of the trial's metric."""
+    """Best value of the trial's metric on the target's validation split; None before the first evaluation."""
     metrics: dict[str, float]
-    """Of the best evaluation of each stage, by dotted name."""
+    """Metrics of the best evaluation of each stage, by dotted name."""
     finished: bool
+    """Whether the trial ran to its end."""
 
 
 @dataclass
 class Trial:
-    """A trial that can be run report by report, saved in between, and resumed from what was saved."""
+    """A trial that runs report by report; it can be saved between two reports, and resumed from there."""
 
     config: TrialConfig
     workspace: Workspace
@@ -49,7 +50,7 @@ class Trial:
         self._target: StageTraining | None = None
 
     def reports(self) -> Iterator[Report]:
-        """Train the source stage (or take it from the cache), then the target stage."""
+        """Train the source stage, or read it from the cache, then train the target stage."""
         for name, stage in self.config.sources().items():
             yield from self._shared_stage(name, stage)
         for report in self._target_stage(self.config.target):
@@ -58,32 +59,32 @@ class Trial:
 
     def _shared_stage(self, name: str, stage: Stage) -> Iterator[Report]:
         self._source, trained_here = yield from shared_stage(self.builder, name, stage)
-        if not trained_here:  # its scores are this trial's too
+        if not trained_here:  # the scores of the cached stage are scores of this trial, too
             yield Report(name, 0, 1.0, 0.0, self._source.metrics, last=True)
 
     def _target_stage(self, stage: Target) -> Iterator[Report]:
         builder = self.builder
         with builder.clock.part("prepare"):
             prepared, setting = builder.prepared("target", stage), builder.setting("target")
-            model, kept = builder.model(prepared, stage, self._source)
+            model, head_kept = builder.model(prepared, stage, self._source)
             self._target = StageTraining(model, *builder.splits(prepared, stage), stage, setting)
         reuse_frozen_output(builder, self._target, prepared, self._source)
         resumed = self.resume is not None and resume_target(self._target, self.resume)
-        if kept and not resumed:
-            metrics = self._target.scores()
-            yield Report("target", 0, 0.0, 0.0, {f"target.zero_shot.{name}": value for name, value in metrics.items()})
+        if head_kept and not resumed:
+            scores = self._target.scores()
+            yield Report("target", 0, 0.0, 0.0, {f"target.zero_shot.{name}": value for name, value in scores.items()})
         yield from self._target.reports()
 
     def result(self) -> TrialResult:
-        """What has been reached so far."""
-        best = self._target.progress if self._target else None
-        source = self._source.metrics if self._source else {}
-        return TrialResult(best.best if best else None, source | (best.best_metrics if best else {}), self.finished)
+        """Return the result so far."""
+        target = self._target.progress if self._target else Progress()
+        source_metrics = self._source.metrics if self._source else {}
+        return TrialResult(target.best, source_metrics | target.best_metrics, self.finished)
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint, between two reports: the finished model, or what a resume needs."""
-        weights, used = self._source.weights if self._source else (), self.builder.trained_on()
-        write_checkpoint(folder, self.config, self._target, weights, self.result().metrics, self.finished, used)
+        """Write a checkpoint: the model if the trial has finished, else the state that a resume needs."""
+        from_source, used = self._source.weights if self._source else (), self.builder.trained_on()
+        write_checkpoint(folder, self.config, self._target, from_source, self.result().metrics, self.finished, used)
 
 
 def run_trial(
@@ -97,21 +98,21 @@ def run_trial(
     """Run one trial in this process.
 
     Args:
-        config: its settings.
-        report: hears every report; the trial stops when it returns False.
-        resume: a folder written by `Trial.save`, to go on from.
-        workspace: caches and data folders.
-        save_to: a folder for the model, or for what a resume needs if the trial was stopped.
+        config: settings of the trial.
+        report: called with each report; the trial stops when it returns False.
+        resume: a folder written by `Trial.save`, from which the trial continues.
+        workspace: the cache and the data folders.
+        save_to: a folder in which `Trial.save` writes at the end.
 
     Raises:
-        ConfigError: if settings, encoder or data cannot make a trial, or `resume` is damaged.
-        TrialError: if it diverges.
+        ConfigError: if settings, encoder or data are wrong, or `resume` is damaged.
+        TrialError: if the training diverges.
     """
     if resume is not None:
         check(resume)
     trial = Trial(config, workspace, resume)
-    for said in trial.reports():
-        if not report(said):
+    for next_report in trial.reports():
+        if not report(next_report):
             break
     if save_to is not None:
         save_to.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`python -m trainable` runs a trial where there is no Ray, no Optuna and no MLflow, and says mistakes in words."""
+"""`python -m trainable` runs a trial without Ray, Optuna and MLflow, and prints mistakes as sentences."""
 
 import json
 import os
@@ -21,7 +21,7 @@ WITHOUT = "import runpy, sys; sys.modules.update(dict.fromkeys(['ray', 'optuna',
 
 @pytest.fixture
 def file(base: dict[str, Any], tmp_path: Path) -> Path:
-    """An experiment file without a search."""
+    """Write an experiment file without a space."""
     path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump({"sweep": {"name": "x", "scheduler": "none"}, "trial": base}), encoding="utf-8")
     return path
@@ -38,9 +38,9 @@ def test_another_process_without_ray_gives_the_same_numbers(
     config = build_config(base, {"target.epochs": 1, "source.enabled": True})
     here = run_trial(config, lambda report: True, workspace=workspace)
     assert json.loads(done.stdout) == {"value": here.value, "metrics": here.metrics}
-    said = [line for line in done.stderr.splitlines() if line.startswith(("source epoch", "target epoch"))]
-    said = [line for line in said if not line.endswith(": training")]  # signs of life, on a slow machine
-    assert [line.partition(":")[0] for line in said] == [
+    reports = [line for line in done.stderr.splitlines() if line.startswith(("source epoch", "target epoch"))]
+    reports = [line for line in reports if not line.endswith(": training")]  # heartbeats, on a slow machine
+    assert [line.partition(":")[0] for line in reports] == [
         "source epoch 1.00",
         "source epoch 2.00",
         "target epoch 0.00",
@@ -63,7 +63,7 @@ def test_another_process_without_ray_gives_the_same_numbers(
         (["--set", "encoder=package:none_such"], "no installed Python package of the name 'none_such'"),
     ],
 )
-def test_mistakes_are_said_without_a_traceback(
+def test_mistakes_are_printed_without_a_traceback(
     file: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["trainable", str(file), *arguments])
@@ -82,7 +82,7 @@ def test_mistakes_are_said_without_a_traceback(
         ({"metric": "f1"}, "metric: no such metric: 'f1'"),
     ],
 )
-def test_what_it_reads_of_the_sweep_is_checked(
+def test_the_sweep_block_is_checked(
     sweep: Any, words: str, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text(encoding="utf-8")), "sweep": sweep}))
@@ -103,7 +103,7 @@ def test_an_encoder_beside_the_file_is_found_from_elsewhere(
 
 
 @pytest.mark.parametrize("text", ["- a list", "trial: [", "trial: {encoder: a, encoder: b}", None])
-def test_unreadable_files_are_said_too(
+def test_an_unreadable_file_is_named(
     text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "some.yaml"

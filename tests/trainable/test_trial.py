@@ -1,4 +1,4 @@
-"""A whole trial: source to target, the head between them, checkpoints, and a resume at every report."""
+"""A whole trial: source and target stage, the transfer of the head, checkpoints, and a resume at every report."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_resumed_at_every_report_is_uninterrupted(
         rest, result = _run(config, workspace, resume=tmp_path / str(index), save_to=end)
         # Before the first step on the target there is nothing to resume, and the source is in the cache.
         assert (rest[0].stage, rest[0].step) == ("source", 0)
-        if reports[index].last and index:  # nothing to train: the best scores once more
+        if reports[index].last and index:  # nothing is left to train: the best scores are reported again
             assert [(r.step, r.metrics, r.last) for r in rest[1:]] == [(reports[-1].step, best, True)]
         else:
             assert rest[1:] == (reports[index + 1 :] if reports[index].step and index else reports[1:])
@@ -62,7 +62,7 @@ def test_resumed_at_every_report_is_uninterrupted(
         assert all(torch.equal(ended[name], expected[name]) for name in expected)
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_others(base: dict[str, Any], tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_does_not(base: dict[str, Any], tmp_path: Path) -> None:
     runs = [
         _run(build_config(base, WITH_SOURCE | {"seed": seed}), Workspace(tmp_path / str(i)))[0]
         for i, seed in enumerate((3, 3, 4))
@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others(base: dict[str,
     assert runs[0] != runs[2]
 
 
-def test_a_disabled_source_is_no_source(base: dict[str, Any], workspace: Workspace) -> None:
+def test_a_disabled_source_equals_no_source(base: dict[str, Any], workspace: Workspace) -> None:
     reports, result = _run(build_config(base, {"source.enabled": False}), workspace)
     without, alone = _run(build_config({name: v for name, v in base.items() if name != "source"}), workspace)
     assert reports == without
@@ -99,7 +99,7 @@ def test_other_labels_make_a_new_head_or_an_error(base: dict[str, Any], workspac
         _run(build_config(base, WITH_SOURCE | {"target.dataset": dataset, "target.head": "keep"}), workspace)
 
 
-def test_a_kept_head_follows_its_labels_to_another_order(tiny_bert: str) -> None:
+def test_a_kept_head_is_reordered_with_its_labels(tiny_bert: str) -> None:
     names, permuted = ("negative", "neutral", "positive"), ("positive", "negative", "neutral")
     one, other = new_model(tiny_bert, names, 0).eval(), new_model(tiny_bert, permuted, 1).eval()
     with torch.no_grad():
@@ -112,7 +112,7 @@ def test_a_kept_head_follows_its_labels_to_another_order(tiny_bert: str) -> None
     assert torch.equal(other(input_ids=ids).logits, expected)
 
 
-def test_a_new_head_takes_the_encoder_alone(tiny_bert: str) -> None:
+def test_with_a_new_head_only_the_encoder_is_transferred(tiny_bert: str) -> None:
     names = ("a", "b")
     one, other, fresh = (new_model(tiny_bert, names, seed) for seed in (0, 1, 1))
     with torch.no_grad():
@@ -134,7 +134,7 @@ def test_a_finished_checkpoint_holds_what_changed_and_gives_the_same_logits(
         pass
     trial.save(tmp_path)
     stored = set(load_file(tmp_path / "model.safetensors"))
-    # The target trains pooler and head, the source the uppermost layer as well.
+    # The target trains pooler and head; the source also trains the top layer.
     assert all("layer.2." in name or "pooler" in name or "classifier" in name for name in stored)
     assert any("layer.2." in name for name in stored)
     model, loaded = load_trained(tmp_path)
@@ -161,7 +161,7 @@ def test_an_unfinished_checkpoint_is_no_model(base: dict[str, Any], workspace: W
         load_trained(tmp_path / "stopped")
 
 
-def test_what_the_encoder_cannot_bear_is_said_before_anything_starts(
+def test_settings_beyond_the_encoders_limits_are_refused_before_anything_starts(
     base: dict[str, Any], workspace: Workspace
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -176,7 +176,7 @@ def test_divergence_is_an_error_of_the_trial(base: dict[str, Any], workspace: Wo
         _run(build_config(base, wild | {"target.gradient_clip": None, "target.epochs": 9}), workspace)
 
 
-def test_frozen_layers_are_reused_without_a_trace(base: dict[str, Any], tmp_path: Path) -> None:
+def test_reused_frozen_layers_change_no_result(base: dict[str, Any], tmp_path: Path) -> None:
     config = build_config(base, WITH_SOURCE | {"target.frozen_layers": 2, "source.frozen_layers": 1})
     runs = [
         _run(config, Workspace(tmp_path / ("reused" if reuse else "plain"), reuse_frozen=reuse))[0]

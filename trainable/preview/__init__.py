@@ -1,1 +1,1 @@
-"""What can be known before a trial runs: numbers of the data, one batch of the stages."""
+"""Previews: the numbers of a data set, and a dry run of one batch through each stage."""

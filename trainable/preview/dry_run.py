@@ -1,6 +1,6 @@
-"""One batch through each stage before anything is spent: whether it works on this machine, and how long it takes.
+"""A dry run: one batch through each stage of a trial, to see whether it works on this machine and how long it takes.
 
-The stages are the trial's own, cut to the longest rows there are; nothing of what they learn is kept.
+The stages are those of the trial, with only the longest rows of the data; nothing that they learn is kept.
 """
 
 import time
@@ -26,32 +26,35 @@ from trainable.stages.stage_cache import TrainedSource
 from trainable.workspace import Workspace
 
 EPOCHS = {"cpu": (2, 1), "cuda": (3, 3)}
-"""Steps over a single row, then over a batch, by kind of device; the last is measured. What only first steps pay is
-left out: on a CPU the single row's pays it, on a GPU each size's, which is then recorded, then played."""
+"""Steps over a single row, then steps over a batch, by kind of device; the last step of each size is measured.
+
+Costs of first steps are not measured. On a CPU, only the first step over the single row has them. On a GPU, the first
+step of each size has them; the second step records a CUDA graph, and the third replays it."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """Seconds of a batch as a straight line over its tokens."""
+    """Seconds of a batch as a linear function of its tokens."""
 
     fixed: float
-    """Whatever the size: the optimiser, the starting of kernels."""
+    """Seconds that do not depend on the tokens: the optimiser, the start of kernels."""
     per_token: float
+    """Seconds for each token."""
 
     @classmethod
     def through(cls, small: tuple[int, float], large: tuple[int, float]) -> "Line":
-        """The line through two batches, each as tokens and seconds; one that never falls, nor begins below 0."""
+        """Return the line through two batches, each as (tokens, seconds); it has no negative `fixed` or `per_token`."""
         tokens = large[0] - small[0]
         slope = max(0.0, large[1] - small[1]) / tokens if tokens else 0.0
         slope = min(slope, large[1] / large[0])
         return cls(large[1] - slope * large[0], slope)
 
     def steeper(self, factor: float) -> "Line":
-        """Tokens that take so many times as long."""
+        """Return a line on which a token takes `factor` times as long."""
         return Line(self.fixed, self.per_token * factor)
 
     def __call__(self, tokens: float, batches: float = 1) -> float:
-        """Seconds of so many batches with so many tokens together."""
+        """Return the seconds of some batches that have `tokens` tokens in all."""
         return self.fixed * batches + self.per_token * tokens
 
 
@@ -60,65 +63,71 @@ class Pace:
     """How long a stage takes on this machine."""
 
     step: Line
-    """Of an optimiser step."""
+    """Seconds of an optimiser step."""
     evaluation: Line
-    """Of an evaluation batch."""
+    """Seconds of an evaluation batch."""
 
 
 @dataclass(frozen=True)
 class DryRunResult:
-    """What came of one batch through each stage."""
+    """The result of a dry run."""
 
     device: str
     """`cpu`, or the name of the GPU."""
     paces: dict[str, Pace] = field(default_factory=dict)
-    """By stage, `source` and `target`."""
+    """Measured times by stage, `source` and `target`."""
     cut: dict[str, int] = field(default_factory=dict)
-    """Parts into which a stage's batch had to be cut to fit into memory; nothing for a stage whose batch fits."""
+    """Parts into which a stage's batch was split to fit into memory; no entry for a stage whose batch fits."""
     gpu_bytes: int = 0
-    """The most GPU memory that was taken at a time."""
+    """Peak GPU memory, in bytes."""
     gpu_total: int = 0
-    """What the GPU has, in bytes; 0 on a CPU."""
+    """Memory of the GPU, in bytes; 0 on a CPU."""
     problems: tuple[str, ...] = ()
-    """Why no trial of these settings can run here; empty if it can."""
+    """Why trials with these settings cannot run here; empty if they can."""
     arithmetic: Arithmetic | None = None
-    """What a trial of these settings computes in here; none where nothing was tried."""
+    """Precision of a trial with these settings here; None if no batch was computed."""
 
 
 def dry_run(config: TrialConfig, workspace: Workspace, threads: int) -> DryRunResult:
-    """Take one batch of the longest rows through each stage of a trial, and evaluate one batch.
+    """Train on one batch of the longest rows in each stage of a trial, and evaluate one batch.
 
-    Where bfloat16 is only emulated, the batch is computed in float32, and what it would take is told from that: in
-    bfloat16 it might not end in the time that a rehearsal has.
+    If the hardware only emulates bfloat16, the batch is computed in float32, and its times are multiplied by the
+    measured slowdown: in bfloat16, the dry run might exceed its time limit.
 
     Args:
-        config: the settings of the trial.
-        workspace: where the data lie, tokenised.
-        threads: of this process, as a slot has them.
+        config: settings of the trial.
+        workspace: the cache with the tokenised data, and the data folders.
+        threads: number of threads, the same as for trials.
     """
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(threads)
     on_gpu = pick_device().type == "cuda"
-    computed = choose_arithmetic(config.precision, pick_device())
-    made = DryRunResult(torch.cuda.get_device_name() if on_gpu else "cpu", arithmetic=computed)
-    update = {"precision": "fp32"} if computed.slowdown > 1 else {}
+    arithmetic = choose_arithmetic(config.precision, pick_device())
+    result = DryRunResult(torch.cuda.get_device_name() if on_gpu else "cpu", arithmetic=arithmetic)
+    update = {"precision": "fp32"} if arithmetic.slowdown > 1 else {}
     try:
-        _every_stage(StageBuilder(config.model_copy(update=update), workspace), made)
+        _run_stages(StageBuilder(config.model_copy(update=update), workspace), result, arithmetic.slowdown)
     except (ConfigError, TrialError) as error:
-        return replace(made, problems=tuple(str(error).split("\n")))
+        return replace(result, problems=tuple(str(error).split("\n")))
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        return replace(made, problems=("out of memory before the first batch: take a smaller encoder",))
+        return replace(result, problems=("out of memory before the first batch: use a smaller encoder",))
     if on_gpu:
         _, total = torch.cuda.mem_get_info()
-        made = replace(made, gpu_bytes=torch.cuda.max_memory_reserved(), gpu_total=total)
-    return made
+        result = replace(result, gpu_bytes=torch.cuda.max_memory_reserved(), gpu_total=total)
+    return result
 
 
-def _every_stage(builder: StageBuilder, made: DryRunResult) -> None:
-    """Train the stages in the order of a trial, each from the weights of the one before, without the caches."""
+def _run_stages(builder: StageBuilder, result: DryRunResult, slowdown: float) -> None:
+    """Train the stages in the order of a trial, each from the weights of the stage before, without the caches.
+
+    Args:
+        builder: builder of the stages.
+        result: gets the paces, multiplied by `slowdown`, and the parts of each stage.
+        slowdown: time of the trial's precision relative to the precision of this run.
+    """
     source: TrainedSource | None = None
     for name, stage in builder.config.stages().items():
         prepared = builder.prepared(name, stage)
@@ -127,32 +136,40 @@ def _every_stage(builder: StageBuilder, made: DryRunResult) -> None:
         sizes = _sizes(*builder.splits(prepared, stage), stage, TOKEN_BUDGET[builder.device.type])
         for epochs, splits in zip(EPOCHS[builder.device.type], sizes, strict=True):
             setting = replace(builder.setting(name), clock=Clock())
-            step, evaluation, parts = _run(StageTraining(model, *splits, _short(stage, epochs), setting))
+            step, evaluation, parts = _measure(StageTraining(model, *splits, _shortened(stage, epochs), setting))
             steps.append(step)
             evaluations.append(evaluation)
-            made.cut.update({name: parts} if parts else {})
-        slow = made.arithmetic.slowdown if made.arithmetic else 1.0
-        made.paces[name] = Pace(Line.through(*steps).steeper(slow), Line.through(*evaluations).steeper(slow))
+            result.cut.update({name: parts} if parts else {})
+        step_line, evaluation_line = Line.through(*steps), Line.through(*evaluations)
+        result.paces[name] = Pace(step_line.steeper(slowdown), evaluation_line.steeper(slowdown))
         weights = {name: p.detach().cpu() for name, p in model.named_parameters() if p.requires_grad}
         source = TrainedSource(weights, prepared.label_names, {})
-        del model  # or the next stage would find less memory than in a trial
+        del model  # the next stage must have as much memory as in a trial
 
 
 def _sizes(train: Split, validation: Split, stage: Stage, budget: int) -> Iterator[tuple[Split, Split]]:
-    """Training and validation split: cut to one row, then to one batch, of the longest rows there are."""
-    steps, checks = (np.argsort(-split.inputs.lengths, kind="stable") for split in (train, validation))
-    steps, checks = steps[: stage.batch_size], checks[: max(1, budget // int(validation.inputs.lengths.max()))]
-    yield _cut(train, steps[-1:]), _cut(validation, checks[-1:])
-    yield _cut(train, steps), _cut(validation, checks)
+    """Yield training and validation splits of the longest rows: first with a single row, then with one batch.
+
+    Args:
+        train: the whole training split.
+        validation: the whole validation split.
+        stage: settings of the stage.
+        budget: tokens of an evaluation batch.
+    """
+    train_rows, validation_rows = (np.argsort(-split.inputs.lengths, kind="stable") for split in (train, validation))
+    train_rows = train_rows[: stage.batch_size]
+    validation_rows = validation_rows[: max(1, budget // int(validation.inputs.lengths.max()))]
+    yield _select(train, train_rows[-1:]), _select(validation, validation_rows[-1:])
+    yield _select(train, train_rows), _select(validation, validation_rows)
 
 
-def _cut(split: Split, rows: NDArray[np.int64]) -> Split:
-    return Split(_Part(split.inputs, rows), split.labels[rows])
+def _select(split: Split, rows: NDArray[np.int64]) -> Split:
+    return Split(_SelectedRows(split.inputs, rows), split.labels[rows])
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A few rows that stand for a split."""
+class _SelectedRows:
+    """A few rows of a split as inputs."""
 
     whole: Inputs
     rows: NDArray[np.int64]
@@ -163,42 +180,42 @@ class _Part:
         return self.whole.lengths[self.rows]
 
     def used_ids(self) -> NDArray[np.int64] | None:
-        """Those of all rows, for they decide how many embeddings are trained."""
+        """Return the ids of all rows, as they decide how many embeddings are trained."""
         return self.whole.used_ids()
 
     def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
         return self.whole.batch(self.rows[rows], multiple)
 
 
-def _short(stage: Stage, epochs: int) -> Stage:
-    """The stage with few epochs that end with an evaluation each, and a learning rate that cannot spoil them."""
+def _shortened(stage: Stage, epochs: int) -> Stage:
+    """Return the stage with few epochs, one evaluation after each, and a learning rate that cannot diverge."""
     update: dict[str, Any] = {"epochs": epochs, "evaluations_per_epoch": 1, "patience": None, "learning_rate": 1e-6}
     return stage.model_copy(update=update | ({"evaluate_at": ()} if isinstance(stage, Target) else {}))
 
 
-def _run(training: StageTraining) -> tuple[tuple[int, float], tuple[int, float], int]:
-    """Let a stage train to its end, one step an epoch.
+def _measure(training: StageTraining) -> tuple[tuple[int, float], tuple[int, float], int]:
+    """Train a stage of one step an epoch to its end, and measure its last epoch.
 
     Returns:
-        Tokens, padding included, and seconds of a step; those of an evaluation; and the parts into which the batch
-        had to be cut.
+        Tokens (padding included) and seconds of a step; tokens and seconds of an evaluation; and the number of parts
+        into which the batch was split to fit into memory, 0 if it fits.
     """
     name, on_cpu = training.setting.name, training.setting.device.type == "cpu"
-    began, evaluated = _clocks(), 0.0
+    start, evaluated = _clocks(), 0.0
     for report in training.reports():
         evaluate, train = report.times[f"{name}.evaluate"], report.times[f"{name}.train"]
         evaluation, evaluated = evaluate["seconds"] - evaluated, evaluate["seconds"]
-        # Not the parts' own clock for the step: it does not wait for the device.
-        wall, computed = (now - before for now, before in zip(_clocks(), began, strict=True))
-        # Of its CPUs it has but a share while Ray and the driver start beside it.
+        # The stage's own clock cannot time a step, as it does not wait for the device.
+        wall, computed = (now - before for now, before in zip(_clocks(), start, strict=True))
+        # While Ray and the driver start on the same machine, this process has only a share of its CPUs.
         share = min(1.0, computed / torch.get_num_threads() / wall) if on_cpu else 1.0
         parts = int(report.metrics.get(f"{name}.micro_batches", 0))
-        began = _clocks()
+        start = _clocks()
     epochs = training.stage.epochs
     tokens = [int(part["computed"]) // epochs for part in (train, evaluate)]
     return (tokens[0], max(0.0, wall - evaluation) * share), (tokens[1], evaluation * share), parts
 
 
 def _clocks() -> tuple[float, float]:
-    """Seconds that have gone by, and those that this process has computed, all its threads together."""
+    """Return wall-clock seconds, and CPU seconds of all threads of this process."""
     return time.monotonic(), time.process_time()

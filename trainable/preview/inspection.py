@@ -32,9 +32,9 @@ class SplitCounts:
 
     rows: int
     classes: dict[str, int]
-    """Rows of each label name, in the order of the classes."""
+    """Number of rows by label name, in the order of the classes."""
     duplicates: int
-    """Rows with a text that an earlier row of the split has too."""
+    """Rows whose text is also in an earlier row of the split."""
     conflicting: int
     """Distinct texts with more than one label."""
 
@@ -44,51 +44,51 @@ class PaddingCost:
     """What one padding length covers and costs on the training split."""
 
     share_covered: float
-    """The share of the texts that was asked for: 0.95 or 0.99."""
+    """Requested share of the texts that keep all tokens, 0.95 or 0.99."""
     padding_length: int
-    """Tokens, a multiple of 8 unless the encoder has no position beyond it."""
+    """Tokens, a multiple of 8, or the encoder's number of positions if that is smaller."""
     share_cut: float
     """Share of the texts that lose tokens."""
     tokens: int
-    """Tokens an epoch, special ones included, padding not."""
+    """Tokens of an epoch, with special tokens, without padding."""
     share_compute: float
-    """Encoder compute relative to no truncation, see `compute`."""
+    """Compute of the encoder relative to no truncation, see `compute`."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Everything `inspect` found; `problems` would stop a trial, `notes` would not."""
+    """The result of `transfersweep inspect`; a trial cannot run with `problems`, but with `notes` it can."""
 
     name: str
     splits: dict[str, SplitCounts]
     overlaps: dict[str, int]
-    """Rows of the second split with a text of the first, by `train/test` and so on."""
+    """Rows of the second split whose text is also in the first, by pair of splits such as `train/test`."""
     percentiles: dict[int, int]
-    """Token length, special ones included, that this percentage of the training texts do not exceed."""
+    """Shortest length in tokens, with special tokens, that this percentage of the training texts do not exceed."""
     histogram: list[tuple[int, int, int]]
-    """Lowest and highest length, and training texts of such a length."""
+    """Bins: lowest length, highest length, and number of training texts."""
     positions: int | None
-    """Most tokens the tokenizer's encoder takes; none if it names no limit."""
+    """Maximum tokens of a sequence for the encoder; None if neither tokenizer nor encoder states a limit."""
     costs: list[PaddingCost]
     tokenizer_check: TokenizerCheck
-    """What the tokenizer leaves of the texts of all splits."""
+    """How much of the texts of all splits the tokenizer loses."""
     notes: tuple[str, ...]
     problems: tuple[str, ...]
 
 
 def inspect_dataset(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path(),)) -> Inspection:
-    """Count and measure a data set, as far as it can be read.
+    """Count the rows of a data set and measure its texts, even if it has mistakes.
 
-    Lengths are those of the training split. Rows that no trial could use (no text, an unknown label) are left out
-    of the counts and named in `problems`.
+    Lengths are those of the training split. Rows that no trial can use (no text, an unknown label) are not counted,
+    and `problems` names them.
 
     Args:
-        dataset: the settings of the data.
+        dataset: settings of the data.
         encoder_folder: a folder, or a hub name, with tokenizer and config.
         roots: folders in which relative file names are looked up.
 
     Raises:
-        ConfigError: where there is nothing to count: a missing file or column, no tokenizer, no row that can be used.
+        ConfigError: if nothing can be counted: a missing file or column, no tokenizer, or no usable row.
     """
     splits, problems = read_splits_and_problems(dataset, roots)
     if not len(splits.train):
@@ -118,7 +118,7 @@ def inspect_dataset(dataset: Dataset, encoder_folder: str, roots: Sequence[Path]
 
 
 def compute(lengths: NDArray[np.int64], hidden: int, intermediate: int) -> float:
-    """Multiplications of one encoder layer over texts of these lengths, unpadded.
+    """Return the multiplications of one encoder layer for texts of these lengths, without padding.
 
     A text of T tokens costs `T * (4 H^2 + 2 H I)` for the projections of attention and the feed-forward block, and
     `2 H T^2` for attention itself (scores and weighted sum); H is the hidden, I the intermediate size.
@@ -144,12 +144,12 @@ def _overlaps(splits: Splits) -> dict[str, int]:
 
 
 def _percentile(lengths: NDArray[np.int64], percent: float) -> int:
-    """The shortest length that this percentage of the texts do not exceed."""
+    """Return the shortest length that this percentage of the texts do not exceed."""
     return int(np.percentile(lengths, percent, method="inverted_cdf"))
 
 
 def _histogram(lengths: NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    """Bins of one whole width; the last one takes the longest 1 % too, lest one long text flatten the rest."""
+    """Return bins of equal width. The last bin also has the longest 1 %, so that one long text does not widen all."""
     low, high = int(lengths.min()), int(lengths.max())
     width = max(1, -(-(_percentile(lengths, 99) - low + 1) // _BINS))
     bins = np.minimum((lengths - low) // width, _BINS - 1)

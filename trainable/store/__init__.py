@@ -1,1 +1,1 @@
-"""Files and folders that appear whole or not at all, and their checksums."""
+"""Files and folders that are written atomically, and their checksums."""

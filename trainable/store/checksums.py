@@ -1,4 +1,4 @@
-"""Checksums beside what is written, so that a file that was cut short or altered is noticed when it is read."""
+"""Writes checksums beside files, so that a reader notices a file that was cut short or altered."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from trainable.errors import DamagedError
 from trainable.store.files import write_folder
 
 SEAL = "sha256.json"
-"""The file in a folder with the checksums of all others; written last."""
+"""File with the checksums of all other files of a folder; written last."""
 
 
 def seal(folder: Path) -> None:
@@ -25,13 +25,13 @@ def seal(folder: Path) -> None:
 
 
 def write_sealed(folder: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a folder that appears whole, with checksums, or not at all."""
+    """Write a folder with checksums atomically; `write` fills a temporary folder first."""
 
-    def whole(into: Path) -> None:
+    def write_and_seal(into: Path) -> None:
         write(into)
         seal(into)
 
-    write_folder(folder, whole)
+    write_folder(folder, write_and_seal)
 
 
 def check(folder: Path) -> None:
@@ -44,13 +44,13 @@ def check(folder: Path) -> None:
         digests = json.loads((folder / SEAL).read_bytes())
         damaged = [name for name, digest in digests.items() if _digest(folder / name) != digest]
     except (OSError, ValueError, AttributeError):
-        raise DamagedError(f"{folder}: is gone or not whole: files are missing, or their checksums") from None
+        raise DamagedError(f"{folder}: missing or incomplete: a file or the checksums are missing") from None
     if damaged:
-        raise DamagedError(f"{folder}: damaged on disk, by their checksums: {', '.join(damaged)}")
+        raise DamagedError(f"{folder}: damaged on disk, as their checksums show: {', '.join(damaged)}")
 
 
 def intact(folder: Path, instead: str) -> Path | None:
-    """The folder, if it is as it was written; else none, and the log says what is done `instead`."""
+    """Return the folder if `check` accepts it; else return None and log a warning that says what happens `instead`."""
     try:
         check(folder)
     except DamagedError as error:
@@ -60,7 +60,7 @@ def intact(folder: Path, instead: str) -> Path | None:
 
 
 def digest_of(tensors: Mapping[str, torch.Tensor], *facts: str) -> str:
-    """SHA-256 (hex) over tensors, their names and what else belongs to them."""
+    """Return the SHA-256 (hex) of tensors, their names, shapes and types, and of some further facts."""
     digest = hashlib.sha256(repr(facts).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -70,17 +70,17 @@ def digest_of(tensors: Mapping[str, torch.Tensor], *facts: str) -> str:
 
 
 def digest_of_json(facts: object) -> str:
-    """SHA-256 (hex) over plain values, by their JSON with sorted keys; its first 32 digits name cache entries."""
+    """Return the SHA-256 (hex) of plain values as JSON with sorted keys; its first 32 digits name cache entries."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def save_tensors(tensors: dict[str, torch.Tensor], file: Path) -> None:
-    """Write tensors, none among them too, to a safetensors file that `is_whole` can tell from a damaged one."""
+    """Write tensors, possibly none, with their checksum to a safetensors file, for `is_whole`."""
     save_file(tensors, file, metadata={"sha256": digest_of(tensors)})
 
 
 def is_whole(file: Path) -> bool:
-    """Whether there is a file that `save_tensors` wrote; a damaged one is told of in the log."""
+    """Return whether a file that `save_tensors` wrote exists undamaged; log a warning if it is damaged."""
     try:
         facts = file.stat()
         return _has_its_digest(file, facts.st_ino, facts.st_size, facts.st_mtime_ns)
@@ -88,7 +88,7 @@ def is_whole(file: Path) -> bool:
         return False
 
 
-@lru_cache(maxsize=256)  # a file is read through once a process, and again where it was touched
+@lru_cache(maxsize=256)  # a process reads the whole file once, and again if the file has changed
 def _has_its_digest(file: Path, *identity: int) -> bool:
     try:
         with safe_open(file, framework="pt") as stored:
@@ -97,7 +97,7 @@ def _has_its_digest(file: Path, *identity: int) -> bool:
     except SafetensorError:
         whole = False
     if not whole:
-        logging.getLogger(__name__).warning("%s: damaged on disk, by its checksum; it is computed again", file)
+        logging.getLogger(__name__).warning("%s: damaged on disk, as its checksum shows; it is computed again", file)
     return whole
 
 

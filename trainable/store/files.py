@@ -1,4 +1,4 @@
-"""Writing files and folders so that a reader finds them whole or not at all."""
+"""Writes files and folders atomically: a reader finds them complete, or not at all."""
 
 import fcntl
 import os
@@ -11,17 +11,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CACHE_BYTES = 16 * 2**30
-"""The most that each cache of stages or frozen layers may take before its longest unused entries are deleted."""
-_MARK = ".transfersweep-"  # and a number: of temporary folders that only we make
-_MARKED = re.compile(re.escape(_MARK) + "[0-9a-f]{32}")
-_YOUNG_SECONDS = 10.0  # a temporary folder of less may not have been locked yet
+"""Maximum size of each cache (stages, frozen layers), in bytes; above it the longest unused entries are deleted."""
+_PREFIX = ".transfersweep-"  # with 32 hexadecimal digits behind it, the name of our temporary folders
+_TEMPORARY = re.compile(re.escape(_PREFIX) + "[0-9a-f]{32}")
+_YOUNG_SECONDS = 10.0  # a younger temporary folder may not be locked yet
 
 
 def write_folder(folder: Path, write: Callable[[Path], object], replace: bool = True) -> None:
-    """Let `write` fill a folder under a temporary name, flush it to disk, then put it in place of `folder`.
+    """Let `write` fill a temporary folder, flush it to disk, then rename it to `folder`.
+
+    Args:
+        folder: the folder to write.
+        write: called with the temporary folder.
+        replace: whether an existing folder is replaced.
 
     Raises:
-        OSError: if it cannot be written, or, unless it may `replace`, if there is something at its place.
+        OSError: if the folder cannot be written, or if something exists there that must not be replaced.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(folder.parent) as temporary:
@@ -35,7 +40,7 @@ def write_folder(folder: Path, write: Callable[[Path], object], replace: bool = 
 
 
 def write_file(file: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file under a temporary name, flush it to disk, then put it in place of `file`."""
+    """Let `write` write a temporary file, flush it to disk, then rename it to `file`."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(file.parent) as temporary:
         write(temporary / file.name)
@@ -45,14 +50,14 @@ def write_file(file: Path, write: Callable[[Path], object]) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Delete what writers that were killed have left below a folder; those at work are known by their locks.
+    """Delete the temporary folders that killed processes have left below a folder.
 
-    Only what `temporary_folder` has made, by its name.
+    Only folders with a name from `temporary_folder` are deleted, and only if no running process has locked them.
     """
-    for folder in root.rglob(f"{_MARK}*"):
-        if not _MARKED.fullmatch(folder.name):
+    for folder in root.rglob(f"{_PREFIX}*"):
+        if not _TEMPORARY.fullmatch(folder.name):
             continue
-        with suppress(OSError):  # gone meanwhile, or its file system has no locks: then nobody can tell
+        with suppress(OSError):  # deleted meanwhile, locked, or on a file system without locks
             if time.time() - folder.stat().st_mtime < _YOUNG_SECONDS:
                 continue
             with _opened(folder) as descriptor:
@@ -62,12 +67,12 @@ def remove_leftovers(root: Path) -> None:
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """A new folder in another one, locked while its writer lives, and gone afterwards."""
-    folder = parent / f"{_MARK}{uuid.uuid4().hex}"
+    """Create a temporary folder in `parent`, lock it inside the `with` block, and delete it afterwards."""
+    folder = parent / f"{_PREFIX}{uuid.uuid4().hex}"
     folder.mkdir()
     try:
         with _opened(folder) as descriptor:
-            with suppress(OSError):  # some network file systems have no locks on folders
+            with suppress(OSError):  # some network file systems cannot lock folders
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield folder
     finally:
@@ -84,22 +89,26 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def longest_unused(paths: Iterable[Path], limit: int) -> list[Path]:
-    """Those of some files or folders of files that have to go so that the rest takes at most `limit` bytes.
+    """Return which paths to delete, the longest unused first, so that the rest takes at most `limit` bytes.
 
-    The modification time is taken for that of the last use; what vanishes meanwhile is left out.
+    The modification time counts as the time of the last use. A path that another process deletes meanwhile is skipped.
+
+    Args:
+        paths: files, or folders that contain only files.
+        limit: bytes.
     """
-    measured = [(used, path, size) for path in paths for used, size in _use_of(path)]
-    total, chosen = sum(size for _, _, size in measured), []
+    measured = [(used, path, size) for path in paths for used, size in _last_use_and_size(path)]
+    total, to_delete = sum(size for _, _, size in measured), []
     for _, path, size in sorted(measured):
         if total <= limit:
             break
         total -= size
-        chosen.append(path)
-    return chosen
+        to_delete.append(path)
+    return to_delete
 
 
-def _use_of(path: Path) -> list[tuple[float, int]]:
-    """When a file or folder was last used and how many bytes it takes; nothing if another process has deleted it."""
+def _last_use_and_size(path: Path) -> list[tuple[float, int]]:
+    """Return one pair, the time of the last use and the bytes; nothing if another process has deleted the path."""
     try:
         files = list(path.iterdir()) if path.is_dir() else [path]
         return [(path.stat().st_mtime, sum(file.stat().st_size for file in files))]

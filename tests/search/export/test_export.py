@@ -176,7 +176,7 @@ def test_a_damaged_model_is_not_exported(swept: SweepFolder, tmp_path: Path) -> 
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
-        with pytest.raises(ConfigError, match="damaged on disk, by their checksums: model.safetensors"):
+        with pytest.raises(ConfigError, match="damaged on disk, as their checksums show: model.safetensors"):
             export_trial(choose(swept.name, swept.storage, tmp_path / "model"))
     finally:
         weights.write_bytes(whole)

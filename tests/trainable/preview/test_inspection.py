@@ -1,4 +1,4 @@
-"""The numbers of `inspect` on real and on faulty data."""
+"""The numbers of `inspect`, for data without and with mistakes."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files that were cut short or altered on disk: noticed when read, and made again where they can be."""
+"""Files that were cut short or altered are noticed when they are read; cached ones are computed again."""
 
 import shutil
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from trainable.workspace import Workspace
 
 
 def flip(file: Path) -> None:
-    """One bit, in the middle."""
+    """Flip one bit in the middle."""
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
@@ -49,10 +49,10 @@ def test_every_file_of_a_model_is_checked(damage: Callable[[Path], None], base: 
     for name in files:
         spoilt = shutil.copytree(model, tmp_path / name)
         damage(spoilt / name)
-        with pytest.raises(DamagedError, match=name.replace(SEAL, "gone or not whole|damaged")):
+        with pytest.raises(DamagedError, match=name.replace(SEAL, "missing or incomplete|damaged")):
             load_trained(spoilt)
         (spoilt / name).unlink()
-        with pytest.raises(DamagedError, match="files are missing"):
+        with pytest.raises(DamagedError, match="a file or the checksums are missing"):
             load_trained(spoilt)
 
 
@@ -62,7 +62,7 @@ def test_a_damaged_checkpoint_is_refused(base: dict[str, Any], tmp_path: Path) -
     run_trial(config, lambda r: False, workspace=workspace, save_to=half)
     run_trial(config, lambda r: True, half, workspace=workspace)
     flip(half / "optimizer.safetensors")
-    with pytest.raises(DamagedError, match="damaged on disk, by their checksums: optimizer.safetensors"):
+    with pytest.raises(DamagedError, match="damaged on disk, as their checksums show: optimizer.safetensors"):
         run_trial(config, lambda r: True, half, workspace=workspace)
 
 
@@ -74,13 +74,13 @@ def test_a_damaged_source_is_trained_again(
     (done,) = workspace.cache.glob(f"stages/*/{DONE}")
     damage(done.parent / "weights.safetensors")
     assert _run(base, workspace, **{"source.enabled": True}) == first
-    (said,) = {record.getMessage() for record in caplog.records if record.name.startswith("trainable")}
-    assert said.startswith(str(done.parent))
-    assert said.endswith("weights.safetensors; the source stage is trained again")
+    (message,) = {record.getMessage() for record in caplog.records if record.name.startswith("trainable")}
+    assert message.startswith(str(done.parent))
+    assert message.endswith("weights.safetensors; the source stage is trained again")
     check(done.parent)
 
 
-def test_a_damaged_half_of_a_source_is_not_gone_on_with(
+def test_an_unfinished_source_does_not_continue_from_a_damaged_checkpoint(
     base: dict[str, Any], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(epoch_checkpoints, "HEARTBEAT_SECONDS", -1.0)  # save at every report
@@ -107,7 +107,7 @@ def test_a_damaged_output_of_frozen_layers_is_computed_again(
     assert len([r for r in caplog.records if "it is computed again" in r.getMessage()]) >= len(files)
 
 
-def test_damaged_tokens_are_made_again(base: dict[str, Any], workspace: Workspace) -> None:
+def test_damaged_tokens_are_computed_again(base: dict[str, Any], workspace: Workspace) -> None:
     first = _run(base, workspace)
     (file,) = workspace.cache.glob("tokens/*.safetensors")
     before = file.read_bytes()
@@ -117,12 +117,12 @@ def test_damaged_tokens_are_made_again(base: dict[str, Any], workspace: Workspac
     assert file.read_bytes() == before
 
 
-def test_a_sealed_folder_says_what_is_wrong(tmp_path: Path) -> None:
+def test_missing_checksums_are_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "made"
     write_sealed(folder, lambda into: (into / "a").write_text("content"))
     check(folder)
     (folder / SEAL).write_text("[]")
-    with pytest.raises(DamagedError, match="gone or not whole"):
+    with pytest.raises(DamagedError, match="missing or incomplete"):
         check(folder)
-    with pytest.raises(DamagedError, match="gone or not whole"):
+    with pytest.raises(DamagedError, match="missing or incomplete"):
         check(tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""Whole or not at all: writers that are killed, and disks that are full."""
+"""Writing is atomic: killed writers and full disks leave no half-written file or folder."""
 
 import errno
 import os
@@ -31,13 +31,13 @@ def _age(root: Path) -> None:
         os.utime(folder, (time.time() - 60,) * 2)
 
 
-def test_a_killed_writer_leaves_what_the_next_start_removes(tmp_path: Path) -> None:
+def test_temporary_folders_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "made")], stdout=subprocess.PIPE)
     assert writer.stdout is not None
     assert writer.stdout.readline() == b"writing\n"
     _age(tmp_path)
     remove_leftovers(tmp_path)
-    (temporary,) = tmp_path.iterdir()  # its writer lives
+    (temporary,) = tmp_path.iterdir()  # the writer still runs
     writer.send_signal(signal.SIGKILL)
     writer.communicate()
     assert [file.name for file in temporary.iterdir()] == ["half"]
@@ -45,7 +45,7 @@ def test_a_killed_writer_leaves_what_the_next_start_removes(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_not_ours_stays(tmp_path: Path) -> None:
+def test_folders_of_others_are_not_removed(tmp_path: Path) -> None:
     names = [
         ".mydraft.tmp",
         f".mine.{'0' * 32}.tmp",
