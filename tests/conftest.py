@@ -138,7 +138,7 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
     result = run_trial(config, lambda said: True, workspace=plan.workspace(storage), save_to=checkpoint)
     said = TrialReport("target", value=result.value, metrics=result.metrics, improved=True, share=1.0)
     study.report(first, said, seconds=1.0)
-    study.keep(first, str(checkpoint))
+    study.set_checkpoint(first, str(checkpoint))
     study.end(first, State.FINISHED)
     study.end(study.begin().number, State.STOPPED)
     test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric)

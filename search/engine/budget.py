@@ -6,7 +6,7 @@ from ray.tune import Stopper
 
 from search.engine.driver_only import DriverOnly
 from search.plan.settings import SweepSettings
-from search.record.records import State, Used
+from search.record.records import BudgetUsed, State
 from search.study.sweep_study import SweepStudy
 
 _SPENT = "seconds_spent"
@@ -17,7 +17,7 @@ class Budget:
 
     def __init__(self, settings: SweepSettings, study: SweepStudy) -> None:
         self.settings, self._study = settings, study
-        self._before = float(study.noted(_SPENT, 0.0))
+        self._before = float(study.user_attr(_SPENT, 0.0))
         self._start = time.monotonic()
 
     @property
@@ -30,10 +30,10 @@ class Budget:
         """Hours of all trials, times the workers of each."""
         return sum(r.seconds for r in self._study.records) * self.settings.workers_per_trial / 3600
 
-    def used(self) -> Used:
+    def used(self) -> BudgetUsed:
         """All three, for the view."""
         trials = sum(r.role == "search" for r in self._study.records)
-        return Used(trials, self.seconds / 60, self.worker_hours)
+        return BudgetUsed(trials, self.seconds / 60, self.worker_hours)
 
     def spent(self) -> bool:
         """Whether minutes or worker-hours are used up."""
@@ -82,7 +82,7 @@ class Budget:
 
     def save(self) -> None:
         """Keep the time used for the next session."""
-        self._study.note(_SPENT, self.seconds)
+        self._study.set_user_attr(_SPENT, self.seconds)
 
 
 class BudgetStopper(DriverOnly, Stopper):

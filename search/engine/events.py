@@ -41,7 +41,7 @@ class SweepEvents(DriverOnly, Callback):
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
         """Note where the newest checkpoint lies."""
-        self._study.keep(key_of_task(trial.config), str(checkpoint.path))
+        self._study.set_checkpoint(key_of_task(trial.config), str(checkpoint.path))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Close the trial's run, unless it is but paused."""

@@ -126,7 +126,7 @@ def deliver_rest(outcome: Outcome, plan: Plan, folder: SweepFolder) -> Outcome:
             if tracker.run_id != outcome.run_id:  # MLflow had lost it
                 _close(outcome, tracker)
             outcome = write_down(outcome, folder, tracker, PATIENCE)
-            study.note("run_id", outcome.run_id)
+            study.set_user_attr("run_id", outcome.run_id)
             return outcome
 
 

@@ -16,9 +16,9 @@ from search.engine.driver_only import DriverOnly
 from search.engine.promotion import Promotion
 from search.plan.plan import Plan
 from search.record.records import State, TrialRecord
-from search.record.times import added
+from search.record.times import sum_times
 from search.record.trial_names import Key
-from search.study.selection import next_again, trial_config
+from search.study.selection import next_repeats, trial_config
 from search.study.sweep_study import SweepStudy
 from trainable.stages.epoch_checkpoints import shared_settings
 from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result
@@ -120,15 +120,15 @@ class TruthfulSearcher(DriverOnly, Searcher):
             return None
         for record in self.study.paused():  # nobody is left who could make room above them
             self.study.end(record.number, State.STOPPED)
-        again = next(iter(next_again(self.plan, self.study.records)), None)
-        return self.study.begin_again(again.params, again.role, again.number, again.seed) if again else None
+        again = next(iter(next_repeats(self.plan, self.study.records)), None)
+        return self.study.begin_repeat(again.params, again.role, again.number, again.seed) if again else None
 
     def _promoted(self) -> TrialRecord | None:
         """The paused trial to go on with, if one may."""
         if self._promotion is None or not self.budget.time_for_search(self.slots):
             return None
         number = self._promotion.most_promising(record.number for record in self.study.paused())
-        return None if number is None else self.study.go_on(number)
+        return None if number is None else self.study.unpause(number)
 
     def _pause(self, promotion: Promotion, number: int) -> None:
         """Let a trial wait; where too many do, that is the end of the least promising one."""
@@ -159,7 +159,7 @@ class TruthfulSearcher(DriverOnly, Searcher):
         elif said:
             if said.source_ready and (need := self._in_training.pop(key, None)):
                 self._trained.add(need.stage)
-            self.study.report(key, replace(said, times=added([before.times, said.times])), seconds)
+            self.study.report(key, replace(said, times=sum_times([before.times, said.times])), seconds)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """The end of a trial: finished, failed by its own word, stopped by the scheduler, or lost with its process."""

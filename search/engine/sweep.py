@@ -82,8 +82,8 @@ def run_sweep(
 def _open_study(plan: Plan, folder: SweepFolder, prepared: Mapping[DataUse, Prepared]) -> SweepStudy:
     """The study, with what an older sweep has found and the versions of this session."""
     study = SweepStudy(folder.study, plan.settings, plan.space, plan.base.get("seed", 0))
-    if plan.settings.start_from and study.noted(START_FROM) is None:
-        study.note(START_FROM, load_earlier_trials(plan, folder.storage, prepared))
+    if plan.settings.start_from and study.user_attr(START_FROM) is None:
+        study.set_user_attr(START_FROM, load_earlier_trials(plan, folder.storage, prepared))
     note_versions(study)
     return study
 
@@ -96,8 +96,8 @@ def _say_findings(prepared: Mapping[DataUse, Prepared], console: Console) -> Non
 
 def _note_begin(parts: Parts, tracker: Tracker, prepared: Mapping[DataUse, Prepared]) -> Phases:
     """Write down that the search begins: in MLflow, in the study, in the sweep's folder."""
-    parts.study.note("run_id", begin_run(tracker, parts.plan, parts.study, prepared))
-    parts.study.note("slots", parts.capacity.slots)
+    parts.study.set_user_attr("run_id", begin_run(tracker, parts.plan, parts.study, prepared))
+    parts.study.set_user_attr("slots", parts.capacity.slots)
     update_saved_plan(parts.folder, parts.plan.to_mapping())
     return Phases(parts.study)
 
@@ -120,7 +120,7 @@ def _end(parts: Parts, tracker: Tracker, phases: Phases) -> Outcome:
     outcome = replace(outcome, phases=phases.read())
     # Who interrupts a sweep does not want to wait, and a resume delivers what is left.
     outcome = write_down(outcome, folder, tracker, PATIENCE / 10 if halted else PATIENCE)
-    study.note("run_id", outcome.run_id)
+    study.set_user_attr("run_id", outcome.run_id)
     return outcome
 
 

@@ -55,7 +55,7 @@ class Outlook:
         self.settings, self.draw, self.corner, self._workspace = plan.settings, draw, corner, workspace
         self._known: dict[tuple[object, ...], tuple[int, int]] = {}
         seeds, with_source = plan.settings.confirm_seeds, any(c.source for c in draw)
-        # Finalists on further seeds, then the winner without its source on all of them; see `next_again`.
+        # Finalists on further seeds, then the winner without its source on all of them; see `next_repeats`.
         self.confirmed = seeds * max(plan.settings.finalists, 1 + plan.searches_source())
         self.models = plan.settings.trials + self.confirmed + ((seeds + 1) if seeds and with_source else 0)
         """Trials that leave a model behind, if the scheduler stops none."""

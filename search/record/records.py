@@ -141,7 +141,7 @@ class Comparison(_Json):
 
 
 @dataclass(frozen=True)
-class Used:
+class BudgetUsed:
     """What a sweep has spent of its budget so far."""
 
     trials: int
@@ -247,7 +247,8 @@ class Outcome(_Json):
         if isinstance(run, int):
             run = [trial for trial in trials if trial["number"] == run][0]
         fields["trials"] = [
-            trial | {"number": _number(trial), "checkpoint": in_sweep(trial["checkpoint"])} for trial in trials
+            trial | {"number": _number(trial), "checkpoint": relative_checkpoint(trial["checkpoint"])}
+            for trial in trials
         ]
         fields["exported"] = run and key_of(_number(run), run["role"], run["seed"])
         return _OUTCOME.validate_python(fields | {"winner": winner["number"], "winner_config": winner["config"]})
@@ -256,7 +257,7 @@ class Outcome(_Json):
 _OUTCOME = TypeAdapter(Outcome)
 
 
-def in_sweep(checkpoint: str | None) -> str | None:
+def relative_checkpoint(checkpoint: str | None) -> str | None:
     """A checkpoint's path from the sweep's folder on, as it is kept; older versions kept where that folder lay, too."""
     if checkpoint is None or not Path(checkpoint).is_absolute():
         return None if checkpoint is None or ".." in Path(checkpoint).parts else checkpoint

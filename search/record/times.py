@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 
-def added(times: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+def sum_times(times: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
     """The sums of several trials' `times`, part by part."""
     total: dict[str, Counter[str]] = {}
     for parts in times:

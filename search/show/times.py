@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from search.record.records import Outcome
-from search.record.times import added
+from search.record.times import sum_times
 from search.show.text_table import text_table
 
 
@@ -16,7 +16,7 @@ def print_times(outcome: Outcome, console: Console) -> None:
     for name, seconds in outcome.phases.items():
         phases.add_row(name, f"{seconds:.1f}")
     console.print(phases)
-    total = added(record.times for record in outcome.trials)
+    total = sum_times(record.times for record in outcome.trials)
     spent = sum(sums["seconds"] for sums in total.values())
     room = outcome.phases.get("search", 0.0) * outcome.slots
     if room < spent:  # a session that was killed has noted no time of its search, so shares are not known

@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from search.record.records import State, TrialRecord, Used, best_so_far, count_states
+from search.record.records import BudgetUsed, State, TrialRecord, best_so_far, count_states
 from search.record.trial_names import Key
 from search.show.text_table import text_table
 from search.wording import format_duration, format_score, format_settings, last_line
@@ -63,7 +63,7 @@ class LiveView:
         """Stop drawing and leave the terminal as it was."""
         self._live.stop()
 
-    def update(self, records: Sequence[TrialRecord], used: Used, time_left: float | None = None) -> None:
+    def update(self, records: Sequence[TrialRecord], used: BudgetUsed, time_left: float | None = None) -> None:
         """Show the current state of the trials; `time_left` in seconds, None while it is not known."""
         if self._console.is_terminal:
             self._live.update(self._panel(records, used, time_left))
@@ -83,7 +83,7 @@ class LiveView:
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _panel(self, records: Sequence[TrialRecord], used: Used, time_left: float | None) -> RenderableType:
+    def _panel(self, records: Sequence[TrialRecord], used: BudgetUsed, time_left: float | None) -> RenderableType:
         facts = RichTable.grid(padding=(0, 2))
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")

@@ -19,7 +19,7 @@ class Phases:
     def __init__(self, study: SweepStudy) -> None:
         """Begin with the phase `start`, in which this process has been since it was born."""
         self._study = study
-        self._seconds = Counter[str](study.noted(PHASES, {}))
+        self._seconds = Counter[str](study.user_attr(PHASES, {}))
         self._add("start", time.time() - psutil.Process().create_time())
 
     @contextmanager
@@ -37,4 +37,4 @@ class Phases:
 
     def _add(self, name: str, seconds: float) -> None:
         self._seconds[name] += seconds  # type: ignore[assignment]  # a Counter takes any number
-        self._study.note(PHASES, dict(self._seconds))
+        self._study.set_user_attr(PHASES, dict(self._seconds))

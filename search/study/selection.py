@@ -13,7 +13,7 @@ from trainable.settings.config import TrialConfig
 
 
 @dataclass(frozen=True)
-class Again:
+class Repeat:
     """A trial to run beside the search."""
 
     role: Role
@@ -54,7 +54,7 @@ def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return chosen
 
 
-def next_again(plan: Plan, records: Sequence[TrialRecord]) -> list[Again]:
+def next_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:
     """What is still to be run once the search is over; empty when there is nothing more to learn.
 
     First the finalists on further seeds. Then, if every finalist used the source, the winner's settings
@@ -65,7 +65,7 @@ def next_again(plan: Plan, records: Sequence[TrialRecord]) -> list[Again]:
     seeds = [plan.base.get("seed", 0) + 1 + i for i in range(plan.settings.confirm_seeds)]
     chosen = finalists(plan, records)
     wanted = [
-        Again("confirm", r.number, seed, r.params)
+        Repeat("confirm", r.number, seed, r.params)
         for r in chosen
         for seed in (seeds if r.state is State.FINISHED else [r.seed, *seeds])
     ]
@@ -79,16 +79,16 @@ def next_again(plan: Plan, records: Sequence[TrialRecord]) -> list[Again]:
         params = {n: v for n, v in winner.params.items() if not n.startswith("source.")}
         if "source.enabled" in plan.space.names:
             params["source.enabled"] = False
-        twins = [Again("no_source", winner.number, seed, params) for seed in [winner.seed, *seeds]]
+        twins = [Repeat("no_source", winner.number, seed, params) for seed in [winner.seed, *seeds]]
         return [a for a in twins if not _has(records, a)]
     return []
 
 
-def _has(records: Sequence[TrialRecord], again: Again) -> bool:
+def _has(records: Sequence[TrialRecord], again: Repeat) -> bool:
     return any((r.role, r.number, r.seed) == (again.role, again.number, again.seed) for r in records)
 
 
-def runs_of(records: Sequence[TrialRecord], number: int, role: Role = "confirm") -> list[TrialRecord]:
+def finished_runs(records: Sequence[TrialRecord], number: int, role: Role = "confirm") -> list[TrialRecord]:
     """The finished runs of a setting, one a seed, the search's own first (for the role `confirm`)."""
     own = [r for r in records if r.role == "search" and role == "confirm"]
     runs = [*own, *(r for r in records if r.role == role)]
@@ -97,7 +97,7 @@ def runs_of(records: Sequence[TrialRecord], number: int, role: Role = "confirm")
 
 def score_of(records: Sequence[TrialRecord], number: int, role: Role = "confirm") -> Score | None:
     """Validation score of a setting over its seeds; None if it has none."""
-    values = [r.value for r in runs_of(records, number, role) if r.value is not None]
+    values = [r.value for r in finished_runs(records, number, role) if r.value is not None]
     return Score.over(values) if values else None
 
 
@@ -111,7 +111,7 @@ def pick_winner(plan: Plan, records: Sequence[TrialRecord]) -> TrialRecord | Non
 
 def pick_run(plan: Plan, records: Sequence[TrialRecord], winner: TrialRecord) -> TrialRecord:
     """The run of the winner whose model is exported: the best of its seeds on validation."""
-    return ranked(runs_of(records, winner.number), plan.settings.direction)[0]
+    return ranked(finished_runs(records, winner.number), plan.settings.direction)[0]
 
 
 def compare_sources(plan: Plan, records: Sequence[TrialRecord]) -> Comparison | None:

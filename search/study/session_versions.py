@@ -21,14 +21,14 @@ class SessionVersions(TypedDict):
 
 def note_versions(study: SweepStudy) -> None:
     """Store the versions of this session if they differ from those of the previous one."""
-    noted: list[SessionVersions] = study.noted(VERSIONS, [{"before": 0, "versions": {}}] if study.records else [])
+    noted: list[SessionVersions] = study.user_attr(VERSIONS, [{"before": 0, "versions": {}}] if study.records else [])
     if not noted or noted[-1]["versions"] != versions():
-        study.note(VERSIONS, [*noted, {"before": len(study.records), "versions": versions()}])
+        study.set_user_attr(VERSIONS, [*noted, {"before": len(study.records), "versions": versions()}])
 
 
 def version_notes(study: SweepStudy) -> list[str]:
     """Return a sentence on each session that ran with other versions than the previous one."""
-    noted: list[SessionVersions] = study.noted(VERSIONS, [])
+    noted: list[SessionVersions] = study.user_attr(VERSIONS, [])
     return [
         f"after {later['before']} trials the sweep continued with other versions: "
         + _differences(earlier["versions"], later["versions"])

@@ -24,7 +24,7 @@ def summarise(
         name=plan.settings.name,
         storage=str(storage),
         tracking_uri=redact(plan.tracking_uri(storage)),
-        run_id=study.noted("run_id"),
+        run_id=study.user_attr("run_id"),
         metric=plan.settings.metric,
         direction=plan.settings.direction,
         trials=tuple(records),
@@ -34,10 +34,10 @@ def summarise(
         validation=score_of(records, winner.number) if winner else None,
         test=test,
         comparison=compare_sources(plan, records),
-        seconds=study.noted("seconds_spent", 0.0),
+        seconds=study.user_attr("seconds_spent", 0.0),
         worker_hours=sum(r.seconds for r in records) * plan.settings.workers_per_trial / 3600,
-        phases=study.noted(PHASES, {}),
-        slots=study.noted("slots", 0),
+        phases=study.user_attr(PHASES, {}),
+        slots=study.user_attr("slots", 0),
         budget=BudgetLimits(plan.settings.trials, plan.settings.minutes, plan.settings.worker_hours),
         notes=tuple(_notes(plan, storage, study, complete)),
         complete=complete,
@@ -47,7 +47,7 @@ def summarise(
 def _notes(plan: Plan, storage: Path, study: SweepStudy, complete: bool) -> list[str]:
     """What a reader of the outcome should know beside it."""
     searched = sum(r.role == "search" for r in study.records)
-    known: EarlierTrials | None = study.noted(START_FROM)
+    known: EarlierTrials | None = study.user_attr(START_FROM)
     notes = [known["note"]] if known else []
     notes += version_notes(study)
     if not complete:
@@ -58,7 +58,7 @@ def _notes(plan: Plan, storage: Path, study: SweepStudy, complete: bool) -> list
         ]
     if searched == plan.settings.trials:
         return notes
-    if study.noted(EXHAUSTED) == searched:
+    if study.user_attr(EXHAUSTED) == searched:
         tried = (
             f"every point of the space has been tried, in {searched} of sweep.trials = {plan.settings.trials} trials"
         )

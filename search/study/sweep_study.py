@@ -19,7 +19,7 @@ from search.plan.settings import SweepSettings
 from search.propose.proposer import Proposer, running_trial
 from search.propose.sampler_study import trial_from_json
 from search.propose.start_from import EarlierTrials
-from search.record.records import State, TrialRecord, in_sweep
+from search.record.records import State, TrialRecord, relative_checkpoint
 from search.record.trial_names import Key, Role
 from search.study.study_file import StudyFile
 from spaces import Point, Space
@@ -76,7 +76,7 @@ class SweepStudy:
 
     @cached_property
     def _proposer(self) -> Proposer:
-        known: EarlierTrials | None = self.noted(START_FROM)
+        known: EarlierTrials | None = self.user_attr(START_FROM)
         older = known["trials"] if known else []
         return Proposer(self.settings, self.space, [trial_from_json(self.space, trial) for trial in older])
 
@@ -88,11 +88,11 @@ class SweepStudy:
         trial = self._proposer.propose(searched)
         if trial is None:
             self._exhausted = True
-            self.note(EXHAUSTED, len(searched))
+            self.set_user_attr(EXHAUSTED, len(searched))
             return None
         return self._begin(self._study, trial, {"role": "search"})
 
-    def begin_again(self, params: Point, role: Role, of: int, seed: int) -> TrialRecord:
+    def begin_repeat(self, params: Point, role: Role, of: int, seed: int) -> TrialRecord:
         """Start a trial beside the search: a finalist on a further seed, or the comparison without a source."""
         trial = running_trial(self.space, params)
         return self._begin(self._file.repeats, trial, {"role": role, "of": of, "seed": seed})
@@ -152,10 +152,10 @@ class SweepStudy:
         self._records[key] = replace(record, error=failure.error or record.error, seconds=seconds)
         self._write(key)
 
-    def keep(self, key: Key, checkpoint: str) -> None:
+    def set_checkpoint(self, key: Key, checkpoint: str) -> None:
         """Note where a trial's newest checkpoint lies, in the sweep's folder."""
         inside = checkpoint.removeprefix(f"{self.folder}/")
-        self._records[key] = replace(self._records[key], checkpoint=in_sweep(inside))
+        self._records[key] = replace(self._records[key], checkpoint=relative_checkpoint(inside))
         self._write(key)
 
     def end(self, key: Key, state: State, error: str | None = None) -> None:
@@ -178,7 +178,7 @@ class SweepStudy:
         """Let a trial wait, with its checkpoint; to Optuna it runs on."""
         self._change(key, State.PAUSED)
 
-    def go_on(self, key: Key) -> TrialRecord:
+    def unpause(self, key: Key) -> TrialRecord:
         """End a trial's pause."""
         return self._change(key, State.RUNNING)
 
@@ -193,13 +193,13 @@ class SweepStudy:
 
     def begin_session(self, name: str) -> None:
         """Note the folder, in the sweep's, to which this session writes checkpoints."""
-        self.note(_SESSIONS, [*self.noted(_SESSIONS, []), name])
+        self.set_user_attr(_SESSIONS, [*self.user_attr(_SESSIONS, []), name])
 
     @property
     def sessions(self) -> list[str]:
         """Folders with checkpoints that sessions of this sweep wrote; of older versions those that are not empty."""
         found = [record.checkpoint.partition("/")[0] for record in self.records if record.checkpoint]
-        return list(dict.fromkeys([*self.noted(_SESSIONS, []), *found]))
+        return list(dict.fromkeys([*self.user_attr(_SESSIONS, []), *found]))
 
     def running(self) -> Sequence[TrialRecord]:
         """Trials that run, or did when the last session ended."""
@@ -209,11 +209,11 @@ class SweepStudy:
         """Trials that wait."""
         return [record for record in self.records if record.state is State.PAUSED]
 
-    def note(self, name: str, value: Any) -> None:
+    def set_user_attr(self, name: str, value: Any) -> None:
         """Keep a fact about the sweep as a whole (JSON values only)."""
         self._study.set_user_attr(name, value)
 
-    def noted(self, name: str, default: Any = None) -> Any:
+    def user_attr(self, name: str, default: Any = None) -> Any:
         """A fact that `note` kept."""
         return self._study.user_attrs.get(name, default)
 
@@ -225,7 +225,7 @@ def _role(trial: FrozenTrial) -> Role:
 
 def _record(trial: FrozenTrial, base_seed: int) -> TrialRecord:
     facts = dict(trial.user_attrs.get(_FACTS, {}))
-    facts["checkpoint"] = in_sweep(facts.get("checkpoint"))
+    facts["checkpoint"] = relative_checkpoint(facts.get("checkpoint"))
     states = {TrialState.COMPLETE: State.FINISHED, TrialState.PRUNED: State.STOPPED, TrialState.RUNNING: State.RUNNING}
     state = states.get(trial.state, State.LOST if facts.get("lost") else State.FAILED)
     return TrialRecord(

@@ -17,7 +17,7 @@ from trainable.inputs.prepare import Prepared
 def earlier_run_id(plan: Plan, folder: SweepFolder, study: SweepStudy) -> str | None:
     """The id of the sweep's MLflow run, if an earlier session opened it at the same tracking URI."""
     same = load_saved_plan(folder)["sweep"].get("tracking_uri") == plan.settings.tracking_uri
-    run_id: str | None = study.noted("run_id") if same else None
+    run_id: str | None = study.user_attr("run_id") if same else None
     return run_id
 
 

@@ -35,7 +35,7 @@ class Replay:
         """The events of a trial's run, or without a key of the sweep's own run and of all its trials' runs."""
         records = [record for record in self._study.records if key in (None, record.key)]
         trials = [event for record in records for event in self._trial(record)]
-        start = self._study.noted(_SWEEP_START) if key is None else None
+        start = self._study.user_attr(_SWEEP_START) if key is None else None
         return [decode(json.dumps(start)), *trials] if start else trials
 
     def _trial(self, record: TrialRecord) -> list[Event]:
@@ -49,7 +49,7 @@ class Replay:
 
 def keep_sweep_start(study: SweepStudy, event: Started) -> None:
     """Keep the event that begins the sweep's own run in the study, for a later replay."""
-    study.note(_SWEEP_START, json.loads(encode(event)))
+    study.set_user_attr(_SWEEP_START, json.loads(encode(event)))
 
 
 def params_and_tags(plan: Plan, record: TrialRecord) -> tuple[Params, dict[str, str]]:

@@ -146,7 +146,7 @@ def test_a_copy_deletes_only_its_own(blocks: dict[str, Any], tmp_path: Path) -> 
             made[number, step] = Path("tune-1") / f"trial-{number:03d}-x" / f"checkpoint_00000{step}"
             (first.path / made[number, step]).mkdir(parents=True)
         study.report(number, TrialReport("target", value=value, share=1.0))
-        study.keep(number, str(first.path / made[number, 2]))
+        study.set_checkpoint(number, str(first.path / made[number, 2]))
         if number < 2:
             study.end(number, State.FINISHED)
     others = [Path("tune-1/trial-009-x/checkpoint_000001"), Path("tune-mine/trial-000-x/checkpoint_000001")]
@@ -184,7 +184,7 @@ def test_a_link_out_of_the_sweep_is_not_followed(blocks: dict[str, Any], tmp_pat
     study = SweepStudy(folder.study, plan.settings, plan.space, 0)
     study.begin_session("tune-1")
     assert study.begin() is not None
-    study.keep(0, str(folder.path / "tune-1" / "trial-000-x" / "checkpoint_000001"))
+    study.set_checkpoint(0, str(folder.path / "tune-1" / "trial-000-x" / "checkpoint_000001"))
     study.end(0, State.FAILED)
     remove_unneeded(folder, plan, study)
     assert outside.is_dir()

@@ -49,7 +49,7 @@ def test_trials_are_counted_whatever_became_of_them(open_budget: Open) -> None:
     for state in (State.FINISHED, State.STOPPED):
         train(study, 1.0, state)
         assert budget.room_for_search(1)
-    study.begin_again({"target.epochs": 1}, "confirm", 0, 1)  # costs no trial of the search
+    study.begin_repeat({"target.epochs": 1}, "confirm", 0, 1)  # costs no trial of the search
     assert budget.room_for_search(1)
     train(study, 1.0, State.FAILED)
     assert not budget.room_for_search(1)

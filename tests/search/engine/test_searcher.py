@@ -224,7 +224,7 @@ def test_what_an_earlier_session_left_unfinished_comes_first(open_searcher: Open
     first = open_searcher(trials=3, start_with=WITHOUT_SOURCE)
     given = [first.suggest(name) for name in "ab"]
     first.on_trial_result("b", said(0.25, share=0.25))
-    first.study.keep(1, "checkpoint of b")
+    first.study.set_checkpoint(1, "checkpoint of b")
     second = open_searcher(trials=3, start_with=WITHOUT_SOURCE)
     resumed = [second.suggest(name) for name in "xy"]
     assert [c["key"] for c in resumed] == [0, 1]
@@ -291,7 +291,7 @@ def to_a_rung(
     result = said(value, share)
     verdict = scheduler.on_trial_result(None, Trial("tiny", config=config, stub=True), result)
     if verdict == TrialScheduler.STOP:
-        searcher.study.keep(number, f"checkpoint of {number}")
+        searcher.study.set_checkpoint(number, f"checkpoint of {number}")
         searcher.on_trial_complete(name, result)
     else:
         searcher.on_trial_result(name, result)

@@ -77,7 +77,7 @@ def test_only_the_sampler_uses_the_older_trials(make: Make, storage: Path) -> No
     make("old", trials=25, sampler="random")
     alone, blank = make("alone")
     plan, study = make("new", start_from="old")
-    study.note(START_FROM, load_earlier_trials(plan, storage, DATA))
+    study.set_user_attr(START_FROM, load_earlier_trials(plan, storage, DATA))
     rates = [study.begin().params["target.learning_rate"] for _ in range(6)]
     uninformed = [blank.begin().params["target.learning_rate"] for _ in range(6)]
     assert sorted(rates)[2] > 4e-3 > sorted(uninformed)[2]
@@ -108,7 +108,7 @@ def test_a_restart_does_not_change_the_proposals(make: Make, storage: Path) -> N
     plan, one = make("one", space, start_from="old")
     _, two = make("two", space, start_from="old")
     for study in (one, two):
-        study.note(START_FROM, load_earlier_trials(plan, storage, DATA))
+        study.set_user_attr(START_FROM, load_earlier_trials(plan, storage, DATA))
     expected = [one.begin().params for _ in range(4)]
     begun = [two.begin().params for _ in range(2)]
     again = SweepStudy(SweepFolder(storage, "two").study, two.settings, two.space, 0)
@@ -161,7 +161,7 @@ def test_the_note_names_the_differences_of_fixed_settings(make: Make, storage: P
 def test_only_search_trials_that_ended_with_a_value_are_taken(make: Make, storage: Path) -> None:
     _, old = make("old", {"target.epochs": {"int": [1, 9]}}, trials=2)
     first = old.record(0).params
-    again = old.begin_again(first, "confirm", 0, 1)
+    again = old.begin_repeat(first, "confirm", 0, 1)
     old.report(again.key, TrialReport("target", value=0.5, improved=True, share=1.0))
     old.end(again.key, State.FINISHED)
     for state in (State.STOPPED, State.FAILED, State.LOST):

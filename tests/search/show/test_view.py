@@ -3,12 +3,12 @@ import io
 import pytest
 from rich.console import Console
 
-from search.record.records import State, TrialRecord, Used
+from search.record.records import BudgetUsed, State, TrialRecord
 from search.show.view import LiveView
 from search.wording import format_duration, format_number, format_settings, last_line
 from trainable.tasks.metrics import Direction
 
-USED = Used(trials=3, minutes=4.25, worker_hours=0.14)
+USED = BudgetUsed(trials=3, minutes=4.25, worker_hours=0.14)
 
 
 def record(number: int, state: State, **fields: object) -> TrialRecord:

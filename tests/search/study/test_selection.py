@@ -11,7 +11,7 @@ from search.record.trial_names import Role
 from search.study.selection import (
     compare_sources,
     finalists,
-    next_again,
+    next_repeats,
     pick_run,
     pick_winner,
     score_of,
@@ -94,10 +94,10 @@ def test_a_kind_of_which_none_finished_is_stood_for_by_its_best_stopped_trial(pl
         record(3, 0.4, source=False),
     ]
     assert [r.number for r in finalists(plan, records)] == [0, 3, 2]
-    again = next_again(plan, records)
+    again = next_repeats(plan, records)
     assert [(a.number, a.seed) for a in again] == [(0, 1), (3, 1), (2, 0), (2, 1)]
     records += [record(a.number, 0.7, a.params.get("source.enabled"), FINISHED, a.role, a.seed) for a in again]
-    assert next_again(plan, records) == []
+    assert next_repeats(plan, records) == []
     winner = pick_winner(plan, records)
     assert winner is not None
     assert winner.number == 0
@@ -116,7 +116,7 @@ def test_a_kind_is_stood_for_by_its_best_trial_even_if_another_was_left_to_finis
         record(4, 0.6),
     ]
     assert [r.number for r in finalists(plan, records)] == [0, 4, 2]
-    assert [(a.number, a.seed) for a in next_again(plan, records)] == [(0, 1), (4, 1), (2, 0), (2, 1)]
+    assert [(a.number, a.seed) for a in next_repeats(plan, records)] == [(0, 1), (4, 1), (2, 0), (2, 1)]
 
 
 def test_the_winner_is_chosen_by_the_mean_over_seeds_and_its_best_run_is_exported(plan: Plan) -> None:
@@ -151,14 +151,14 @@ def test_a_confirmation_that_did_not_finish_counts_for_nothing_and_is_not_tried_
     score = score_of(records, 0)
     assert score is not None
     assert score.values == (0.5,)
-    assert next_again(plan, records) == []
+    assert next_repeats(plan, records) == []
 
 
 def test_without_a_source_there_is_nothing_to_compare(blocks: dict[str, Any]) -> None:
     plan = without_source(blocks)
     records = [record(0, 0.5, None), record(0, 0.4, None, role="confirm", seed=1)]
     assert not uses_source(plan, records[0])
-    assert next_again(plan, records) == []
+    assert next_repeats(plan, records) == []
     assert compare_sources(plan, records) is None
 
 
@@ -168,13 +168,13 @@ def test_a_fixed_source_is_compared_with_the_winner_without_it(blocks: dict[str,
         record(0, 0.9, None),
         record(0, 0.7, None, role="confirm", seed=1),
     ]
-    twins = next_again(plan, records)
+    twins = next_repeats(plan, records)
     assert [(a.role, a.number, a.seed) for a in twins] == [("no_source", 0, 0), ("no_source", 0, 1)]
     assert compare_sources(plan, records) is None
     records += [record(0, 0.5 + i / 10, None, role="no_source", seed=i) for i in (0, 1)]
     assert not uses_source(plan, records[2])
     assert trial_config(plan, records[3]).seed == 1
-    assert next_again(plan, records) == []
+    assert next_repeats(plan, records) == []
     found = compare_sources(plan, records)
     assert found is not None
     assert found.with_source.values == (0.9, 0.7)
@@ -190,7 +190,7 @@ def test_a_searched_source_is_compared_by_the_best_finalist_of_either_kind(plan:
         record(0, 0.7, source=False, role="confirm", seed=1),
         record(1, 0.6, role="confirm", seed=1),
     ]
-    assert next_again(plan, records) == []
+    assert next_repeats(plan, records) == []
     found = compare_sources(plan, records)
     assert found is not None
     assert (found.with_source.values, found.without_source.values) == ((0.8, 0.6), (0.9, 0.7))
@@ -199,7 +199,7 @@ def test_a_searched_source_is_compared_by_the_best_finalist_of_either_kind(plan:
 
 def test_a_search_that_never_left_the_source_out_makes_up_for_it(plan: Plan) -> None:
     records = [record(0, 0.9), record(0, 0.8, role="confirm", seed=1)]
-    twins = next_again(plan, records)
+    twins = next_repeats(plan, records)
     assert [(a.role, a.seed, a.params["source.enabled"]) for a in twins] == [
         ("no_source", 0, False),
         ("no_source", 1, False),
@@ -208,4 +208,4 @@ def test_a_search_that_never_left_the_source_out_makes_up_for_it(plan: Plan) -> 
 
 def test_no_comparison_begins_while_a_confirmation_runs(plan: Plan) -> None:
     records = [record(0, 0.9), record(0, 0.5, state=State.RUNNING, role="confirm", seed=1)]
-    assert next_again(plan, records) == []
+    assert next_repeats(plan, records) == []

@@ -174,7 +174,7 @@ def test_a_trial_of_an_earlier_session_is_ended_by_this_one(
     first = open_study()
     first.begin()
     report(first, 0, 0.25, 0.25)
-    first.keep(0, "somewhere")
+    first.set_checkpoint(0, "somewhere")
     second = open_study()
     (record,) = second.running()
     assert (record.checkpoint, record.value, record.progress) == ("somewhere", 0.25, 0.25)
@@ -187,7 +187,7 @@ def test_a_trial_of_an_earlier_session_is_ended_by_this_one(
 
 def test_a_trial_beside_the_search_keeps_its_role_and_seed(open_study: Callable[..., SweepStudy]) -> None:
     params = {"source.enabled": False, "target.epochs": 2}
-    record = open_study().begin_again(params, "confirm", 7, 11)
+    record = open_study().begin_repeat(params, "confirm", 7, 11)
     assert (record.params, record.role, record.number, record.seed) == (params, "confirm", 7, 11)
     assert open_study().records == [record]
     assert open_study().begin().seed == 5
@@ -201,7 +201,7 @@ def test_repeats_stand_in_a_study_of_their_own(open_study: Callable[..., SweepSt
     report(study, 0, 0.5, 1.0)
     study.end(0, State.FINISHED)
     for seed in (6, 7):
-        again = study.begin_again(first.params, "confirm", 0, seed)
+        again = study.begin_repeat(first.params, "confirm", 0, seed)
         study.report(again.key, TrialReport("target", value=0.9, improved=True, share=1.0))
     study.end("0.seed-6", State.FINISHED)
     extended = open_study()
@@ -239,7 +239,7 @@ def test_a_sweep_whose_repeats_stand_among_its_trials_goes_on(
     third = study.begin()
     assert third is not None
     assert third.number == 4  # as Optuna counts
-    study.begin_again(third.params, "no_source", 1, 5)
+    study.begin_repeat(third.params, "no_source", 1, 5)
     assert [record.key for record in open_study().records] == [0, 1, 4, "1.seed-6", "1.seed-7", "1.no-source.seed-5"]
     assert len(optuna_trials(tmp_path)) == 5
     assert len(optuna_trials(tmp_path, "tiny: repeats")) == 1
@@ -252,7 +252,7 @@ def test_the_end_of_a_space_is_noted(open_study: Callable[..., SweepStudy]) -> N
     first = study.begin()
     assert first is not None
     other = {"target.epochs": 3 - first.params["target.epochs"]}
-    study.begin_again(other, "confirm", 0, 7)
+    study.begin_repeat(other, "confirm", 0, 7)
     last = open_study(space).begin()
     assert last is not None
     assert (last.number, last.params) == (1, other)
@@ -263,8 +263,8 @@ def test_the_end_of_a_space_is_noted(open_study: Callable[..., SweepStudy]) -> N
 
 def test_facts_of_the_sweep_outlive_the_session(open_study: Callable[..., SweepStudy]) -> None:
     study = open_study()
-    assert study.noted("seconds_spent", 0.0) == 0.0
-    study.note("seconds_spent", 1.5)
+    assert study.user_attr("seconds_spent", 0.0) == 0.0
+    study.set_user_attr("seconds_spent", 1.5)
     assert open_study().noted("seconds_spent") == 1.5
 
 

@@ -39,13 +39,13 @@ class Sweep:
 
     def begin_session(self) -> None:
         """As `run_sweep` does, with a trial that runs."""
-        replay, run_id = Replay(self.plan, self.study), self.study.noted("run_id")
+        replay, run_id = Replay(self.plan, self.study), self.study.user_attr("run_id")
         self.tracker = self.sessions.enter_context(
             Tracker(self.uri, self.folder / "outbox", "tiny", "1", False, run_id, replay)
         )
         self.runs = TrialRuns(self.plan, self.study, self.tracker)
         keep_sweep_start(self.study, started(None, SETTINGS, {"version.torch": "2"}, DATA))
-        self.study.note("run_id", self.tracker.start_sweep(SETTINGS, DATA))
+        self.study.set_user_attr("run_id", self.tracker.start_sweep(SETTINGS, DATA))
         for record in self.study.running():
             self.runs.open(record.key)
         assert self.tracker.wait()
@@ -57,7 +57,7 @@ class Sweep:
             record = self.study.begin()
             assert record is not None
             self.train(record.key, value, state)
-        self.train(self.study.begin_again(self.study.record(0).params, "confirm", 0, 1).key, 0.625, State.FINISHED)
+        self.train(self.study.begin_repeat(self.study.record(0).params, "confirm", 0, 1).key, 0.625, State.FINISHED)
         assert self.tracker.wait()
 
     def train(self, key: Any, value: float, state: State | None) -> None:
