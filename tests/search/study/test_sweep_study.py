@@ -256,16 +256,16 @@ def test_the_end_of_a_space_is_noted(open_study: Callable[..., SweepStudy]) -> N
     last = open_study(space).begin()
     assert last is not None
     assert (last.number, last.params) == (1, other)
-    assert open_study(space).noted(EXHAUSTED) is None
+    assert open_study(space).user_attr(EXHAUSTED) is None
     assert open_study(space).begin() is None
-    assert open_study(space).noted(EXHAUSTED) == 2
+    assert open_study(space).user_attr(EXHAUSTED) == 2
 
 
 def test_facts_of_the_sweep_outlive_the_session(open_study: Callable[..., SweepStudy]) -> None:
     study = open_study()
     assert study.user_attr("seconds_spent", 0.0) == 0.0
     study.set_user_attr("seconds_spent", 1.5)
-    assert open_study().noted("seconds_spent") == 1.5
+    assert open_study().user_attr("seconds_spent") == 1.5
 
 
 @pytest.mark.slow
