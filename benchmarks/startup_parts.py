@@ -13,16 +13,16 @@ from typing import Any
 ALL = "all parts"
 
 
-def without_rehearsal_process() -> None:
+def without_dry_run_process() -> None:
     """The preflight's batch is a Ray task, and source stages are trained by trials."""
     start = importlib.import_module("search.engine.start")
     original: Callable[..., Any] = start.start_sweep
-    start.start_sweep = lambda plan, storage, address=None, rehearsal=None: original(plan, storage, address)
+    start.start_sweep = lambda plan, storage, address=None, dry_run_process=None: original(plan, storage, address)
 
 
-def without_source_ahead() -> None:
+def without_first_source() -> None:
     """The source stage is trained by a trial."""
-    importlib.import_module("search.startup.rehearsal_process")._first_trial = lambda plan: None
+    importlib.import_module("search.startup.dry_run_process")._first_trial = lambda plan: None
 
 
 def without_slot_imports() -> None:
@@ -30,14 +30,14 @@ def without_slot_imports() -> None:
     importlib.import_module("search.startup.slots").IMPORTS = "os"
 
 
-def without_patience() -> None:
+def without_idle_time() -> None:
     """Ray ends processes that wait for their first trial for longer than a second, as it does by itself."""
-    importlib.import_module("search.startup.slots").PATIENCE_SECONDS = 1.0
+    importlib.import_module("search.startup.slots").IDLE_SECONDS = 1.0
 
 
 def without_memory() -> None:
     """Slots take and give back memory as glibc does by itself."""
-    importlib.import_module("search.startup.slots").MEMORY = {}
+    importlib.import_module("search.startup.slots").MALLOC_VARIABLES = {}
 
 
 def without_background() -> None:
@@ -63,14 +63,14 @@ def without_background() -> None:
 
 def without_rare_collections() -> None:
     """The driver collects garbage as Python does by itself."""
-    importlib.import_module("search.__main__").rarely_collected = nullcontext
+    importlib.import_module("search.__main__").rare_garbage_collection = nullcontext
 
 
 PARTS: dict[str, Callable[[], None]] = {
-    "rehearsal process": without_rehearsal_process,
-    "source stage ahead": without_source_ahead,
+    "dry run process": without_dry_run_process,
+    "first source stage": without_first_source,
     "slot imports": without_slot_imports,
-    "patience": without_patience,
+    "idle time": without_idle_time,
     "memory": without_memory,
     "Ray in the background": without_background,
     "rare collections": without_rare_collections,

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from search.errors import PlanError, StoppedError, format_problems
 from search.redaction import redact
-from search.startup.garbage import rarely_collected
-from search.startup.rehearsal_process import RehearsalProcess
+from search.startup.garbage_collection import rare_garbage_collection
+from search.startup.dry_run_process import DryRunProcess
 from search.streams import allow_any_character
 from spaces import SpaceError, shipped
 from trainable.errors import ConfigError, TrialError
@@ -54,7 +54,7 @@ def run(
         from search.plan.plan import find_experiment, load_plan
 
         plan = load_plan(find_experiment(experiment), _pairs(set_))
-        _print(start_sweep(plan, storage, address, RehearsalProcess if address is None else None), as_json)
+        _print(start_sweep(plan, storage, address, DryRunProcess if address is None else None), as_json)
 
 
 @app.command()
@@ -254,7 +254,7 @@ def main() -> None:
     """The command."""
     allow_any_character()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what has been started is ended too
-    with rarely_collected():
+    with rare_garbage_collection():
         app()
 
 

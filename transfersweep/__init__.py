@@ -65,14 +65,14 @@ def run(
     check_packages()
     from search.engine.start import start_sweep
     from search.plan.plan import find_experiment, load_plan, plan_from_blocks
-    from search.startup.rehearsal_process import RehearsalProcess
+    from search.startup.dry_run_process import DryRunProcess
 
     given = {name: json.dumps(value) for name, value in (settings or {}).items()}
     if isinstance(experiment, Mapping):
         plan = plan_from_blocks(experiment, given)
     else:
         plan = load_plan(find_experiment(str(experiment)), given)
-    return start_sweep(plan, Path(storage), address, RehearsalProcess if address is None else None)
+    return start_sweep(plan, Path(storage), address, DryRunProcess if address is None else None)
 
 
 def load(name: str, *, storage: str | Path = "runs") -> Outcome:

@@ -116,10 +116,10 @@ def _listens(address: str) -> bool:
 
 def _start(settings: SweepSettings) -> LocalRay:
     on_gpus = slots_on_gpus(settings)
-    variables = slots.MEMORY
+    variables = slots.MALLOC_VARIABLES
     if on_gpus or all_are_slots(settings):
         variables = variables | imported_by_new_processes(slots.IMPORTS)
-        variables |= patient_with_idle_processes(slots.PATIENCE_SECONDS)
+        variables |= patient_with_idle_processes(slots.IDLE_SECONDS)
     arguments = {"num_cpus": on_gpus or None}  # Ray starts a process for each CPU at once
     # Worker groups alone need the dashboard: it lets Ray free their places (ray issue 54305).
     return LocalRay(arguments, variables, dashboard=settings.workers_per_trial > 1)

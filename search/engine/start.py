@@ -16,7 +16,7 @@ from search.plan.changes import changed_data, load_older_facts, name_taken_probl
 from search.plan.data_use import DataUse, from_stored, to_stored
 from search.plan.plan import Plan, load_sweep
 from search.record.records import Outcome
-from search.startup.rehearsal_process import RehearsalProcess
+from search.startup.dry_run_process import DryRunProcess
 from search.storage.driver_lock import hold_driver_lock
 from search.storage.empty_sweep import has_trials, remove_empty
 from search.storage.sweep_folder import (
@@ -37,7 +37,7 @@ def start_sweep(
     plan: Plan,
     storage: Path,
     address: str | None = None,
-    rehearsal: Callable[[], RehearsalProcess] | None = None,
+    dry_run_process: Callable[[], DryRunProcess] | None = None,
 ) -> Outcome:
     """Check the data, make the sweep's folder and run it to its end.
 
@@ -45,7 +45,7 @@ def start_sweep(
         plan: the experiment.
         storage: the folder of all sweeps.
         address: a running Ray cluster to join; none starts one here.
-        rehearsal: makes the process that tries a batch beforehand where Ray is started here, once nothing cheap speaks
+        dry_run_process: makes the process that tries a batch beforehand where Ray is started here, once nothing cheap speaks
             against the sweep; without it a Ray task tries the batch, later.
 
     Raises:
@@ -59,11 +59,11 @@ def start_sweep(
     check_storage(storage)
     if plan.settings.start_from:
         load_older_facts(plan, storage)
-    with rehearsal() if rehearsal else nullcontext() as process:
+    with dry_run_process() if dry_run_process else nullcontext() as process:
         return _begin(plan, folder, address, process)
 
 
-def _begin(plan: Plan, folder: SweepFolder, address: str | None, process: RehearsalProcess | None) -> Outcome:
+def _begin(plan: Plan, folder: SweepFolder, address: str | None, process: DryRunProcess | None) -> Outcome:
     from search.plan.data import check_data
     from search.propose.start_from import load_earlier_trials
     from search.study.fingerprints import compute_fingerprints
@@ -151,7 +151,7 @@ def _run(
     folder: SweepFolder,
     prepared: "Mapping[DataUse, Prepared]",
     address: str | None,
-    process: RehearsalProcess | None = None,
+    process: DryRunProcess | None = None,
 ) -> Outcome:
     from search.cluster import connection
     from search.cluster.room import on_gpus

@@ -25,7 +25,7 @@ from search.preflight import preflight
 from search.propose.start_from import load_earlier_trials
 from search.record.records import Outcome, State
 from search.redirect_output import output_to_file
-from search.startup.rehearsal_process import RehearsalProcess
+from search.startup.dry_run_process import DryRunProcess
 from search.storage.sqlite_lock import locked_study_in_words
 from search.storage.sweep_folder import SweepFolder, update_saved_plan
 from search.study.phases import Phases
@@ -43,7 +43,7 @@ def run_sweep(
     folder: SweepFolder,
     prepared: Mapping[DataUse, Prepared],
     address: str | None,
-    process: RehearsalProcess | None = None,
+    process: DryRunProcess | None = None,
 ) -> Outcome:
     """Search, confirm, choose, test and write it all down; what a former session did is taken as done."""
     remove_leftovers(folder.storage)

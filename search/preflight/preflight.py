@@ -24,7 +24,7 @@ from search.preflight.checks import batch_check, disk_check, nodes_check, precis
 from search.preflight.costliest import dearest_trial, random_draw
 from search.preflight.forecast import Outlook
 from search.redaction import redact
-from search.startup.rehearsal_process import RehearsalProcess
+from search.startup.dry_run_process import DryRunProcess
 from search.storage.sweep_folder import SweepFolder
 from search.study.sweep_study import SweepStudy
 from search.tracking.open_tracker import open_tracker
@@ -56,7 +56,7 @@ class Preflight:
         storage: Path,
         capacity: Capacity,
         done: int = 0,
-        process: RehearsalProcess | None = None,
+        process: DryRunProcess | None = None,
     ) -> None:
         self.plan, self.storage, self.capacity, self.done = plan, storage, capacity, done
         self._process = process
@@ -129,7 +129,7 @@ def clear(
     capacity: Capacity,
     study: SweepStudy,
     console: Console,
-    process: RehearsalProcess | None = None,
+    process: DryRunProcess | None = None,
 ) -> Tracker:
     """Check all that can be checked, and open the tracking meanwhile.
 

@@ -5,7 +5,7 @@ To take it away: delete the folder and tests/search/startup, and its five users'
 The batch of the preflight is a Ray task then, source stages are trained by trials, and slots import when they start.
 
 `benchmarks/startup.py` measures each part by switching it off. Until it has run on a quiet machine, these are the
-seconds that each part saved when it was made, on two cores (CHANGELOG): `rehearsal_process.py` 3 to 4 until the search
-begins; `source_ahead.py` 5 to 6 until the first step of a target stage; `slot_imports.py`, with Ray started in the
-background, 10 until the first trial. `slots.MEMORY` is about steps: 80,000 waits for pages become less than 2,000.
+seconds that each part saved when it was made, on two cores (CHANGELOG): `dry_run_process.py` 3 to 4 until the search
+begins; `first_source.py` 5 to 6 until the first step of a target stage; `slot_imports.py`, with Ray started in the
+background, 10 until the first trial. `slots.MALLOC_VARIABLES` is about steps: 80,000 waits for pages become less than 2,000.
 """

@@ -2,9 +2,9 @@
 
 import gc
 
-from search.startup.garbage import not_collected
+from search.startup.garbage_collection import no_garbage_collection
 
-with not_collected():
+with no_garbage_collection():
     import trainable.preview.dry_run
     import trainable.workers.actor  # noqa: F401
 

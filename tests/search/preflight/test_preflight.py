@@ -27,7 +27,7 @@ from search.plan.settings import SweepSettings
 from search.preflight.costliest import dearest_trial
 from search.preflight.doctor import print_checks
 from search.preflight.preflight import Preflight, _on, clear
-from search.startup.rehearsal_process import RehearsalProcess
+from search.startup.dry_run_process import DryRunProcess
 from search.storage.sweep_folder import SweepFolder, check_storage, create_sweep_folder
 from search.study.sweep_study import SweepStudy
 from trainable.errors import ConfigError
@@ -78,7 +78,7 @@ def test_every_check_is_made(running: None, plan_of: Callable[..., Plan], tmp_pa
 
 def test_a_process_that_was_begun_tries_the_batch(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
     plan = plan_of()
-    with RehearsalProcess() as process:
+    with DryRunProcess() as process:
         process.begin(plan, tmp_path, dearest_trial(plan, plan.workspace(tmp_path))[1], on_gpu=False)
         flight = Preflight(plan, tmp_path, Capacity(slots=2, gpus=0), process=process)
         checks = {check.name: check for check in flight.checks()}

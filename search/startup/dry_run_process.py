@@ -2,7 +2,7 @@
 
 It imports while the driver does, and computes while Ray and slots start. As a Ray task the batch would have to wait
 for Ray and for the imports of a slot's process, and would use that one up: Ray makes no actor of a process that has
-run a task. The source stage goes to trials as every one does, by the cache, see `search/startup/source_ahead.py`.
+run a task. The source stage goes to trials as every one does, by the cache, see `search/startup/first_source.py`.
 """
 
 import json
@@ -19,24 +19,24 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import TypeAdapter
 
-from search.startup.garbage import not_collected
+from search.startup.garbage_collection import no_garbage_collection
 
 if TYPE_CHECKING:  # the driver makes the process before it imports what takes long
     from search.plan.plan import Plan
     from trainable.preview.dry_run import DryRunResult
     from trainable.settings.config import TrialConfig
 
-AHEAD_SECONDS = 600
+FIRST_SOURCE_SECONDS = 600
 """When a source stage ends that takes longer than any short one could, as where it hangs: trials wait for it."""
 
 
-class RehearsalProcess:
+class DryRunProcess:
     """A process that imports what a rehearsal needs, and waits for one; a context manager that kills it."""
 
     def __init__(self) -> None:
         # The driver's own path: the folder it was started in may hold modules of the same names.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        command, pipe = [sys.executable, "-P", "-m", "search.startup.rehearsal_process"], subprocess.PIPE
+        command, pipe = [sys.executable, "-P", "-m", "search.startup.dry_run_process"], subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
 
     def __enter__(self) -> Self:
@@ -74,7 +74,7 @@ class RehearsalProcess:
             return f"no answer in {seconds:.0f} s"
         if answer := stdout.readline():
             # Once it has ended: until somebody waits for it, the system keeps it as a zombie.
-            threading.Thread(target=self._process.wait, name="rehearsal", daemon=True).start()
+            threading.Thread(target=self._process.wait, name="dry-run", daemon=True).start()
             return TypeAdapter(DryRunResult).validate_json(answer)
         errors, code = stderr.read(), self._process.wait()
         if code < 0:
@@ -117,8 +117,8 @@ def _serve() -> None:
     with suppress(OSError):  # only Linux has it
         # Where memory runs out, this ends and not the driver.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    with not_collected():
-        from search.startup.source_ahead import train_ahead
+    with no_garbage_collection():
+        from search.startup.first_source import train_first_source
         from trainable.preview.dry_run import DryRunResult, dry_run
         from trainable.settings.config import build_config
         from trainable.workspace import Workspace
@@ -134,16 +134,16 @@ def _serve() -> None:
     with answers:
         answers.write(TypeAdapter(DryRunResult).dump_json(made) + b"\n")
     if task["first"] and "source" in made.paces and not made.problems:
-        _go_on_unheard()
-        train_ahead(build_config(task["first"]), workspace, made.paces["source"])
+        _continue_without_output()
+        train_first_source(build_config(task["first"]), workspace, made.paces["source"])
 
 
-def _go_on_unheard() -> None:
+def _continue_without_output() -> None:
     """Write to nobody, as nobody reads any more; end with the driver, or once this takes far too long."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.dup2(nowhere, sys.stderr.fileno())
-    signal.alarm(AHEAD_SECONDS)
+    signal.alarm(FIRST_SOURCE_SECONDS)
     threading.Thread(target=_end_with_driver, daemon=True).start()
 
 

@@ -14,7 +14,7 @@ SHORT_SECONDS = 60.0
 """A stage that is expected to take longer is long."""
 
 
-def train_ahead(config: TrialConfig, workspace: Workspace, pace: Pace) -> bool:
+def train_first_source(config: TrialConfig, workspace: Workspace, pace: Pace) -> bool:
     """Train the source stage of a trial, where it is short.
 
     Args:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def not_collected() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Within it, nothing is collected: for the imports of a process, which take a fifth less time then."""
     gc.disable()
     try:
@@ -16,7 +16,7 @@ def not_collected() -> Iterator[None]:
 
 
 @contextmanager
-def rarely_collected() -> Iterator[None]:
+def rare_garbage_collection() -> Iterator[None]:
     """For the whole of a command: collections are rare, and the one at the end of the process has nothing to look at.
 
     Python would look through everything once more to end, nearly two seconds.

@@ -14,7 +14,7 @@ from filelock import FileLock
 from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan
 from search.preflight.costliest import dearest_trial
-from search.startup.rehearsal_process import RehearsalProcess, _first_trial, _task
+from search.startup.dry_run_process import DryRunProcess, _first_trial, _task
 from trainable.preview.dry_run import DryRunResult
 from trainable.settings.config import TrialConfig
 from trainable.stages.stage_builder import StageBuilder
@@ -38,8 +38,8 @@ def dearest(plan: Plan, storage: Path) -> TrialConfig:
 
 
 @pytest.fixture
-def process() -> Iterator[RehearsalProcess]:
-    with RehearsalProcess() as process:
+def process() -> Iterator[DryRunProcess]:
+    with DryRunProcess() as process:
         yield process
     assert process._process.returncode is not None
 
@@ -51,7 +51,7 @@ def test_it_rehearses_both_stages_and_trains_the_source_of_the_first_trial(
     (tmp_path / "mine" / "trainable").mkdir(parents=True)
     (tmp_path / "mine" / "trainable" / "__init__.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path / "mine")
-    with RehearsalProcess() as process:
+    with DryRunProcess() as process:
         process.begin(plan, tmp_path, dearest(plan, tmp_path), on_gpu=False)
         made = process.answer(SECONDS)
         assert process._process.wait(SECONDS) == 0
@@ -73,7 +73,7 @@ def test_the_source_is_trained_ahead_where_that_is_in_nobodys_way(
 
 
 def test_where_it_would_be_in_the_way_it_is_left_to_a_trial(
-    process: RehearsalProcess, plan: Plan, tmp_path: Path
+    process: DryRunProcess, plan: Plan, tmp_path: Path
 ) -> None:
     process.begin(plan, tmp_path, dearest(plan, tmp_path), on_gpu=True)
     process.answer(SECONDS)
@@ -81,7 +81,7 @@ def test_where_it_would_be_in_the_way_it_is_left_to_a_trial(
     assert not list(tmp_path.glob(f"cache/stages/*/{DONE}"))
 
 
-def test_it_ends_with_its_driver_then_too(process: RehearsalProcess, plan: Plan, tmp_path: Path) -> None:
+def test_it_ends_with_its_driver_then_too(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
     config = _first_trial(plan)
     assert config.source is not None
     builder = StageBuilder(config, plan.workspace(tmp_path))
@@ -98,7 +98,7 @@ def test_it_ends_with_its_driver_then_too(process: RehearsalProcess, plan: Plan,
         assert process._process.wait(SECONDS) == 0
 
 
-def test_a_process_that_is_killed_is_told(process: RehearsalProcess, plan: Plan, tmp_path: Path) -> None:
+def test_a_process_that_is_killed_is_told(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
     os.kill(process._process.pid, signal.SIGKILL)
     process._process.wait(SECONDS)
     process.begin(plan, tmp_path, dearest(plan, tmp_path), on_gpu=False)
@@ -118,19 +118,19 @@ def test_what_it_ends_with_is_told(
     """The last line of an error, or that there was no word."""
     (tmp_path / "trainable.py").write_text(f"raise {end}")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    with RehearsalProcess() as process:
+    with DryRunProcess() as process:
         process.begin(plan, tmp_path, dearest(plan, tmp_path), on_gpu=False)
         made = process.answer(SECONDS)
     assert isinstance(made, DryRunResult)
     assert made.problems == (told,)
 
 
-def test_one_that_takes_too_long_is_not_waited_for(process: RehearsalProcess, plan: Plan, tmp_path: Path) -> None:
+def test_one_that_takes_too_long_is_not_waited_for(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
     process.begin(plan, tmp_path, dearest(plan, tmp_path), on_gpu=False)
     assert process.answer(0.01) == "no answer in 0 s"
 
 
-def test_it_ends_with_its_driver(process: RehearsalProcess) -> None:
+def test_it_ends_with_its_driver(process: DryRunProcess) -> None:
     assert process._process.stdin is not None
     process._process.stdin.close()
     assert process._process.wait(SECONDS) == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from search.startup.source_ahead import expected_seconds, train_ahead
+from search.startup.first_source import expected_seconds, train_first_source
 from trainable.loop import training
 from trainable.preview.dry_run import Line, Pace
 from trainable.progress import Report
@@ -48,7 +48,7 @@ def _weights(workspace: Workspace) -> bytes:
 
 def test_trials_find_what_they_would_have_trained(config: TrialConfig, tmp_path: Path) -> None:
     ahead, alone = Workspace(tmp_path / "ahead"), Workspace(tmp_path / "alone")
-    assert train_ahead(config, ahead, QUICK)
+    assert train_first_source(config, ahead, QUICK)
     found, trained = _reports(config, ahead), _reports(config, alone)
     assert not any(r.step for r in found if r.stage == "source")
     assert [r for r in found if r.stage == "target"] == [r for r in trained if r.stage == "target"]
@@ -56,7 +56,7 @@ def test_trials_find_what_they_would_have_trained(config: TrialConfig, tmp_path:
 
 
 def test_a_long_one_is_left_to_a_trial(config: TrialConfig, workspace: Workspace) -> None:
-    assert not train_ahead(config, workspace, SLOW)
+    assert not train_first_source(config, workspace, SLOW)
     assert not (workspace.cache / "stages").exists()
 
 
