@@ -65,7 +65,7 @@ def doctor(
     set_: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check what a sweep needs, one batch of its most expensive corner included, and run nothing."""
+    """Check what a sweep needs, one batch of its most expensive settings included, and run nothing."""
     with _readable_errors():
         from search.plan.plan import find_experiment, load_plan
 

@@ -158,10 +158,10 @@ def _run(
 
     with connection.starting(address, plan.settings):  # while the libraries are imported, which takes as long
         if process:
-            from search.preflight.costliest import dearest_trial
+            from search.preflight.costliest import costliest_trial
 
-            _, dearest = dearest_trial(plan, plan.workspace(folder.storage))
-            process.begin(plan, folder.storage, dearest, on_gpus(plan.settings))
+            _, costliest = costliest_trial(plan, plan.workspace(folder.storage))
+            process.begin(plan, folder.storage, costliest, on_gpus(plan.settings))
         from search.engine.sweep import run_sweep
 
         return run_sweep(plan, folder, prepared, address, process)

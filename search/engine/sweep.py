@@ -64,7 +64,7 @@ def run_sweep(
             remove_unneeded(folder, plan, study)
             with death_in_words(halt, HEAD_SECONDS if address else 0, resume):
                 capacity = capacity_for(plan.settings)
-                tracker = closing.enter_context(preflight.clear(plan, folder, capacity, study, console, process))
+                tracker = closing.enter_context(preflight.run_preflight(plan, folder, capacity, study, console, process))
                 parts = Parts(plan, folder, study, budget, halt, TrialRuns(plan, study, tracker), capacity)
                 phases = _note_begin(parts, tracker, prepared)
                 with phases.phase("search"):

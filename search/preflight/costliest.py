@@ -1,4 +1,4 @@
-"""Which settings stand for the whole space before anything is run: its most expensive corner, and a random draw."""
+"""Which settings stand for the whole space before anything is run: its most expensive settings, and a random draw."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ RANKS: dict[str, Callable[[Any], Any]] = {
 ORDER = ("encoder", "dataset", *RANKS)
 
 
-def dearest_corner(plan: Plan, workspace: Workspace) -> Point:
+def costliest_point(plan: Plan, workspace: Workspace) -> Point:
     """The point whose batches take the most memory and time, as far as conditions allow.
 
     The largest encoder, the longest texts, a source stage; then the longest padding, the largest batch and the
@@ -41,7 +41,7 @@ def dearest_corner(plan: Plan, workspace: Workspace) -> Point:
     fields = {name: name.rpartition(".")[2] for name in plan.space.names}
     for field in ORDER:
         for name in (name for name in fields if fields[name] == field):
-            for value in _dearest_first(plan, workspace, name, field, given):
+            for value in _costliest_first(plan, workspace, name, field, given):
                 try:
                     plan.space.complete({**given, name: value})
                 except SpaceError:
@@ -51,18 +51,18 @@ def dearest_corner(plan: Plan, workspace: Workspace) -> Point:
     return plan.space.complete(given)
 
 
-def dearest_trial(plan: Plan, workspace: Workspace) -> tuple[Point, TrialConfig]:
-    """The most expensive corner, and its trial as one process can try it.
+def costliest_trial(plan: Plan, workspace: Workspace) -> tuple[Point, TrialConfig]:
+    """The most expensive settings, and its trial as one process can try it.
 
     A trial of several workers cuts its batch into as many parts; one process computes them in turn.
     """
-    corner = dearest_corner(plan, workspace)
-    parts = max(plan.config(corner).micro_batches, plan.settings.workers_per_trial)
-    return corner, plan.config(corner, micro_batches=parts)
+    costliest = costliest_point(plan, workspace)
+    parts = max(plan.config(costliest).micro_batches, plan.settings.workers_per_trial)
+    return costliest, plan.config(costliest, micro_batches=parts)
 
 
-def _dearest_first(plan: Plan, workspace: Workspace, name: str, field: str, given: Point) -> Sequence[Scalar]:
-    values = list(dict.fromkeys(value for corner, value in plan.space.corners() if corner == name))
+def _costliest_first(plan: Plan, workspace: Workspace, name: str, field: str, given: Point) -> Sequence[Scalar]:
+    values = list(dict.fromkeys(value for costliest, value in plan.space.corners() if costliest == name))
     if field == "encoder":
         from trainable.model.encoder import trained_weights  # loads all code of models, which is seldom needed here
 

@@ -26,7 +26,7 @@ RESUME_WEIGHTS = 4
 
 
 @dataclass(frozen=True)
-class Forecast:
+class TimeForecast:
     """Seconds on the clock that a sweep is expected to take."""
 
     low: float
@@ -41,18 +41,18 @@ class Forecast:
         return f"about {span} {name} on {self.slots} slot{'s' if self.slots > 1 else ''}"
 
 
-class Outlook:
+class Forecaster:
     """What a sweep's trials cost, by a random draw of them.
 
     Args:
         plan: the experiment.
         draw: settings of trials as `random_draw` gives them.
-        corner: settings of the batch that is measured.
+        costliest: settings of the batch that is measured.
         workspace: where the data lie, tokenised.
     """
 
-    def __init__(self, plan: Plan, draw: Sequence[TrialConfig], corner: TrialConfig, workspace: Workspace) -> None:
-        self.settings, self.draw, self.corner, self._workspace = plan.settings, draw, corner, workspace
+    def __init__(self, plan: Plan, draw: Sequence[TrialConfig], costliest: TrialConfig, workspace: Workspace) -> None:
+        self.settings, self.draw, self.costliest, self._workspace = plan.settings, draw, costliest, workspace
         self._known: dict[tuple[object, ...], tuple[int, int]] = {}
         seeds, with_source = plan.settings.confirm_seeds, any(c.source for c in draw)
         # Finalists on further seeds, then the winner without its source on all of them; see `next_repeats`.
@@ -65,11 +65,11 @@ class Outlook:
 
     # Time --------------------------------------------------------------------------------------------------------
 
-    def forecast(self, paces: Mapping[str, Pace], slots: int) -> Forecast:
+    def time(self, paces: Mapping[str, Pace], slots: int) -> TimeForecast:
         """Seconds of the whole sweep.
 
         Args:
-            paces: what the corner's batch of each stage took in one process.
+            paces: what the costliest's batch of each stage took in one process.
             slots: trials at a time.
         """
         settings, trials = self.settings, self.settings.trials
@@ -84,22 +84,22 @@ class Outlook:
         high = START_SECONDS + SPREAD[1] * ((trials * target + again) / workers + arm)
         most = [60 * settings.minutes] if settings.minutes else []
         most += [3600 * settings.worker_hours / workers] if settings.worker_hours else []
-        return Forecast(min([low, *most]), min([high, *most]), slots)
+        return TimeForecast(min([low, *most]), min([high, *most]), slots)
 
     def _seconds(self, config: TrialConfig, name: str, paces: Mapping[str, Pace]) -> float:
         """Of one stage that is trained to its end."""
         stage = _stage(config, name)
-        tried = name if name in paces else "target"  # where a condition keeps the source out of the corner
-        measured, pace = _stage(self.corner, tried), paces[tried]
+        tried = name if name in paces else "target"  # where a condition keeps the source out of the costliest
+        measured, pace = _stage(self.costliest, tried), paces[tried]
         rows, tokens = self._size(config, stage, "train")
         _, checked = self._size(config, stage, "validation")
         reused = stage.frozen_layers > 0 and stage.padding == "longest"
         frozen = stage.frozen_layers / read_limits(config.encoder).depth
         # A step is one part forwards and two backwards. Frozen layers go forwards only, or, once kept, nowhere.
         share = (1 - frozen) + (0 if reused else frozen / 3)
-        was_frozen = measured.frozen_layers / read_limits(self.corner.encoder).depth
+        was_frozen = measured.frozen_layers / read_limits(self.costliest.encoder).depth
         share /= (1 - was_frozen) + was_frozen / 3
-        share *= trained_weights(config.encoder, 0) / trained_weights(self.corner.encoder, 0)  # of a smaller encoder
+        share *= trained_weights(config.encoder, 0) / trained_weights(self.costliest.encoder, 0)  # of a smaller encoder
         shares = len(self.settings.compared_at) if name == "target" else 0
         evaluations = stage.epochs * stage.evaluations_per_epoch + shares
         steps = stage.epochs * share * pace.step(tokens, -(-rows // stage.batch_size))
@@ -107,7 +107,7 @@ class Outlook:
 
     # Disk --------------------------------------------------------------------------------------------------------
 
-    def bytes(self, slots: int, done: int = 0) -> dict[str, int]:
+    def disk_bytes(self, slots: int, done: int = 0) -> dict[str, int]:
         """What the sweep will write beside what it has, by what it is; `done` trials have left their models."""
         frozen = ((c.encoder, min(s.frozen_layers for s in c.stages().values())) for c in self.draw)
         weight = 4 * _mean(trained_weights(*least) for least in frozen)

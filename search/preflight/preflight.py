@@ -1,7 +1,7 @@
 """What is checked before a sweep spends anything: storage, tracking, every node, a batch, the disks, the time.
 
 What needs the cluster runs as Ray tasks, begun before the driver opens its tracking and awaited after it: one task on
-every node, and on each kind of node that a trial can run on, one batch of the space's most expensive corner; on this
+every node, and on each kind of node that a trial can run on, one batch of the space's most expensive settings; on this
 machine alone a process that has been started beforehand can take that.
 """
 
@@ -21,8 +21,8 @@ from search.cluster.probe import Node, probe
 from search.cluster.room import Capacity
 from search.plan.plan import Plan
 from search.preflight.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
-from search.preflight.costliest import dearest_trial, random_draw
-from search.preflight.forecast import Outlook
+from search.preflight.costliest import costliest_trial, random_draw
+from search.preflight.forecast import Forecaster
 from search.redaction import redact
 from search.startup.dry_run_process import DryRunProcess
 from search.storage.sweep_folder import SweepFolder
@@ -61,7 +61,7 @@ class Preflight:
         self.plan, self.storage, self.capacity, self.done = plan, storage, capacity, done
         self._process = process
         self._workspace = plan.workspace(storage)
-        self._corner, self._config = dearest_trial(plan, self._workspace)
+        self._costliest, self._config = costliest_trial(plan, self._workspace)
         self._closing = ExitStack()
         self._folder = self._closing.enter_context(temporary_folder(storage.absolute()))
         nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -100,14 +100,14 @@ class Preflight:
             shared = storage_check(self.storage, self._folder, nodes, self._files)
         finally:
             self._closing.close()
-        outlook = Outlook(plan, random_draw(plan, DRAWN), self._config, self._workspace)
-        disk = disk_check(self.storage, outlook, slots, self.done)
+        forecaster = Forecaster(plan, random_draw(plan, DRAWN), self._config, self._workspace)
+        disk = disk_check(self.storage, forecaster, slots, self.done)
         found = [nodes_check(silent, nodes), shared, disk]
         if self.done:
             return found
         batches = self._tried()
-        found += [precision_check(batches), batch_check(batches, self._corner, self.capacity.gpus)]
-        return [*found, time_check(outlook, batches, slots, _load() if len(self._files) == 1 else None)]
+        found += [precision_check(batches), batch_check(batches, self._costliest, self.capacity.gpus)]
+        return [*found, time_check(forecaster, batches, slots, _load() if len(self._files) == 1 else None)]
 
     def _tried(self) -> dict[str, DryRunResult | str]:
         """What came of the batches, by the name of their node."""
@@ -123,7 +123,7 @@ class Preflight:
         return {name: answer for name, answer in answers.items() if self._files[name] in there}
 
 
-def clear(
+def run_preflight(
     plan: Plan,
     folder: SweepFolder,
     capacity: Capacity,

@@ -48,16 +48,16 @@ class DryRunProcess:
         with suppress(BrokenPipeError), self._process:  # what it was told may still wait to be read
             self._process.kill()
 
-    def begin(self, plan: "Plan", storage: Path, dearest: "TrialConfig", on_gpu: bool) -> None:
+    def begin(self, plan: "Plan", storage: Path, costliest: "TrialConfig", on_gpu: bool) -> None:
         """Rehearse a trial; on CPUs train the source stage of the search's first one then.
 
         Args:
             plan: its data are prepared.
             storage: the folder of all sweeps.
-            dearest: the plan's most expensive trial.
+            costliest: the plan's most expensive trial.
             on_gpu: whether trials have a GPU.
         """
-        task = _task(plan, storage, dearest, on_gpu)
+        task = _task(plan, storage, costliest, on_gpu)
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # `answer` says what it died of
             self._process.stdin.write(json.dumps(task).encode() + b"\n")
@@ -84,14 +84,14 @@ class DryRunProcess:
         return DryRunResult("", problems=(said.splitlines()[-1],))
 
 
-def _task(plan: "Plan", storage: Path, dearest: "TrialConfig", on_gpu: bool) -> dict[str, object]:
+def _task(plan: "Plan", storage: Path, costliest: "TrialConfig", on_gpu: bool) -> dict[str, object]:
     """What the process is to do, as JSON."""
     from trainable.workspace import Workspace
 
     # A GPU's memory is for its slots, and several workers train a source stage together.
     first = None if on_gpu or plan.settings.workers_per_trial > 1 else _first_trial(plan)
     return {
-        "dearest": _as_json(dearest),
+        "costliest": _as_json(costliest),
         "first": _as_json(first) if first and first.source else None,
         "workspace": TypeAdapter(Workspace).dump_python(plan.workspace(storage), mode="json"),
         "threads": plan.settings.threads,
@@ -130,7 +130,7 @@ def _serve() -> None:
     if not task["on_gpu"]:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     workspace = TypeAdapter(Workspace).validate_python(task["workspace"])
-    made = dry_run(build_config(task["dearest"]), workspace, task["threads"])
+    made = dry_run(build_config(task["costliest"]), workspace, task["threads"])
     with answers:
         answers.write(TypeAdapter(DryRunResult).dump_json(made) + b"\n")
     if task["first"] and "source" in made.paces and not made.problems:

@@ -13,7 +13,7 @@ from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan
 from search.preflight.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.preflight.costliest import random_draw
-from search.preflight.forecast import Forecast, Outlook
+from search.preflight.forecast import TimeForecast, Forecaster
 from search.provenance import versions
 from spaces import Point
 from trainable.compute.device import Arithmetic
@@ -26,12 +26,12 @@ PACES = {"source": PACE, "target": PACE}
 
 
 @pytest.fixture
-def outlook(blocks: dict[str, Any], tmp_path: Path) -> Callable[..., Outlook]:
+def forecaster(blocks: dict[str, Any], tmp_path: Path) -> Callable[..., Forecaster]:
     """Of the experiment with another space, other trials drawn, another encoder, other settings of the sweep."""
 
     def build(
         space: dict[str, Any] | None = None, draw: Sequence[Point] = (), encoder: str = "", **sweep: Any
-    ) -> Outlook:
+    ) -> Forecaster:
         changed = copy.deepcopy(blocks)
         changed["trial"] |= {"encoder": encoder} if encoder else {}
         changed["sweep"] |= {"start_with": []} | sweep
@@ -39,7 +39,7 @@ def outlook(blocks: dict[str, Any], tmp_path: Path) -> Callable[..., Outlook]:
         plan: Plan = build_plan(changed, (Path(),), "mine.yaml")
         check_data(plan, tmp_path)
         drawn = [plan.config(point) for point in draw] or random_draw(plan, 64)
-        return Outlook(plan, drawn, plan.config(plan.space.complete({})), plan.workspace(tmp_path))
+        return Forecaster(plan, drawn, plan.config(plan.space.complete({})), plan.workspace(tmp_path))
 
     return build
 
@@ -73,15 +73,15 @@ def test_a_folder_that_a_node_cannot_write_is_told() -> None:
 
 
 def test_a_batch_that_fails_is_an_error_and_one_in_parts_a_warning() -> None:
-    corner = {"target.batch_size": 32, "target.learning_rate": 1e-3}
-    failed = batch_check({"node a": DryRunResult("cpu", problems=("out of memory",))}, corner, 0)
+    costliest = {"target.batch_size": 32, "target.learning_rate": 1e-3}
+    failed = batch_check({"node a": DryRunResult("cpu", problems=("out of memory",))}, costliest, 0)
     assert failed.state == "error"
-    assert failed.sentences == ("node a: out of memory; the most expensive corner is target.batch_size=32",)
-    parts = batch_check({"node a": DryRunResult("cpu", PACES, cut={"target": 4})}, corner, 0)
+    assert failed.sentences == ("node a: out of memory; the most expensive settings are target.batch_size=32",)
+    parts = batch_check({"node a": DryRunResult("cpu", PACES, cut={"target": 4})}, costliest, 0)
     assert parts.state == "warning"
     assert "in 4 parts" in parts.sentences[1]
-    assert batch_check({"node a": DryRunResult("cpu", PACES)}, corner, 0).state == "ok"
-    assert batch_check({"node a": "no answer in 300 s"}, corner, 0).state == "warning"
+    assert batch_check({"node a": DryRunResult("cpu", PACES)}, costliest, 0).state == "ok"
+    assert batch_check({"node a": "no answer in 300 s"}, costliest, 0).state == "warning"
 
 
 def test_what_nodes_compute_in_is_told_and_what_it_costs() -> None:
@@ -106,42 +106,42 @@ def test_trials_that_share_a_gpu_must_fit_together() -> None:
     assert "4 trials share a GPU of 22.0 GiB, and one takes up to 7.0 GiB" in check.sentences[1]
 
 
-def test_models_that_cannot_fit_are_an_error(outlook: Callable[..., Outlook], minilm: str, tmp_path: Path) -> None:
-    assert disk_check(tmp_path, outlook(), 2, 0).state != "error"
-    many = disk_check(tmp_path, outlook(trials=100_000, keep_best=100_000, encoder=minilm), 2, 0)
+def test_models_that_cannot_fit_are_an_error(forecaster: Callable[..., Forecaster], minilm: str, tmp_path: Path) -> None:
+    assert disk_check(tmp_path, forecaster(), 2, 0).state != "error"
+    many = disk_check(tmp_path, forecaster(trials=100_000, keep_best=100_000, encoder=minilm), 2, 0)
     assert many.state == "error"
     assert many.sentences[0].startswith(f"--storage {tmp_path}: ")
     assert "100004 models" in many.sentences[0]
 
 
-def test_what_is_kept_is_counted(outlook: Callable[..., Outlook]) -> None:
-    made = outlook(space={}, trials=10, finalists=2, confirm_seeds=3, keep_best=100)
-    model = 4 * trained_weights(made.corner.encoder, 0)
+def test_what_is_kept_is_counted(forecaster: Callable[..., Forecaster]) -> None:
+    made = forecaster(space={}, trials=10, finalists=2, confirm_seeds=3, keep_best=100)
+    model = 4 * trained_weights(made.costliest.encoder, 0)
     # 10 trials, 2 finalists on 3 seeds, the winner without its source on 4; a source for each seed of a finalist
-    assert made.bytes(2) == {
+    assert made.disk_bytes(2) == {
         "20 models": 20 * model,
         "2 running trials": 2 * 2 * 4 * model,
         "7 source stages": 7 * model,
     }
-    assert made.bytes(2, done=8)["12 models"] == 12 * model
-    assert outlook(space={}, trials=10, confirm_seeds=0).models == 10
-    few = outlook(space={}, trials=10, finalists=2, confirm_seeds=3, keep_best=1)
-    assert "13 models" in few.bytes(2)  # the best, and on 1 + 3 seeds the finalists and one that stands for its kind
+    assert made.disk_bytes(2, done=8)["12 models"] == 12 * model
+    assert forecaster(space={}, trials=10, confirm_seeds=0).models == 10
+    few = forecaster(space={}, trials=10, finalists=2, confirm_seeds=3, keep_best=1)
+    assert "13 models" in few.disk_bytes(2)  # the best, and on 1 + 3 seeds the finalists and one that stands for its kind
 
 
-def test_time_grows_with_trials_and_falls_with_slots(outlook: Callable[..., Outlook]) -> None:
-    few, many = outlook(trials=10).forecast(PACES, 1), outlook(trials=100).forecast(PACES, 1)
+def test_time_grows_with_trials_and_falls_with_slots(forecaster: Callable[..., Forecaster]) -> None:
+    few, many = forecaster(trials=10).time(PACES, 1), forecaster(trials=100).time(PACES, 1)
     assert 0 < few.low < few.high < many.high
-    assert outlook(trials=100).forecast(PACES, 4).high < many.high
-    assert outlook(trials=100, minutes=1).forecast(PACES, 1).high == 60
-    assert outlook(trials=100, scheduler="none").forecast(PACES, 1).low > many.low
+    assert forecaster(trials=100).time(PACES, 4).high < many.high
+    assert forecaster(trials=100, minutes=1).time(PACES, 1).high == 60
+    assert forecaster(trials=100, scheduler="none").time(PACES, 1).low > many.low
 
 
-def test_frozen_layers_and_fewer_epochs_save_time(outlook: Callable[..., Outlook]) -> None:
+def test_frozen_layers_and_fewer_epochs_save_time(forecaster: Callable[..., Forecaster]) -> None:
     space = {"target.frozen_layers": {"int": [0, 3]}, "target.epochs": {"int": [1, 9]}}
     slow = dict.fromkeys(PACES, Pace(Line(0.1, 0.01), Line(0.1, 0.003)))
     points = [{"target.frozen_layers": k, "target.epochs": n} for k, n in ((3, 5), (1, 5), (0, 5), (0, 9))]
-    times = [outlook(space, [point]).forecast(slow, 1).high for point in points]
+    times = [forecaster(space, [point]).time(slow, 1).high for point in points]
     assert times == sorted(times)
     assert len(set(times)) == 4
 
@@ -157,12 +157,12 @@ def test_frozen_layers_and_fewer_epochs_save_time(outlook: Callable[..., Outlook
     ],
 )
 def test_a_forecast_in_words(low: float, high: float, slots: int, words: str) -> None:
-    assert str(Forecast(low, high, slots)) == words
+    assert str(TimeForecast(low, high, slots)) == words
 
 
-def test_the_slowest_node_decides(outlook: Callable[..., Outlook]) -> None:
+def test_the_slowest_node_decides(forecaster: Callable[..., Forecaster]) -> None:
     slow = {name: Pace(Line(1.0, 0.01), Line(1.0, 0.01)) for name in PACES}
-    made = outlook()
+    made = forecaster()
     both = time_check(made, {"a": DryRunResult("cpu", PACES), "b": DryRunResult("cpu", slow), "c": "no answer"}, 2)
     assert both == time_check(made, {"b": DryRunResult("cpu", slow)}, 2)
     assert time_check(made, {"c": "no answer"}, 2).state == "warning"

@@ -1,4 +1,4 @@
-"""The most expensive corner of a space, and the random draw that stands for its trials."""
+"""The most expensive settings of a space, and the random draw that stands for its trials."""
 
 import copy
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from search.plan.plan import Plan, build_plan
-from search.preflight.costliest import dearest_corner, random_draw
+from search.preflight.costliest import costliest_point, random_draw
 from trainable.model.encoder import new_model, trained_weights
 
 
@@ -38,10 +38,10 @@ def test_long_large_and_thawed(plan_of: Callable[..., Plan], tmp_path: Path) -> 
             "target.learning_rate": {"float": [1e-5, 1e-3]},
         }
     )
-    corner = dearest_corner(plan, plan.workspace(tmp_path))
-    assert corner in plan.space
-    del corner["target.learning_rate"]
-    assert corner == {
+    costliest = costliest_point(plan, plan.workspace(tmp_path))
+    assert costliest in plan.space
+    del costliest["target.learning_rate"]
+    assert costliest == {
         "source.enabled": True,
         "source.batch_size": 32,
         "target.batch_size": 24,
@@ -57,7 +57,7 @@ def test_conditions_are_kept_the_weightier_name_first(plan_of: Callable[..., Pla
             "target.batch_size": {"choice": [8, 64], "when": {"target.padding_length": 16}},
         }
     )
-    assert dearest_corner(plan, plan.workspace(tmp_path)) == {"target.padding_length": 64}
+    assert costliest_point(plan, plan.workspace(tmp_path)) == {"target.padding_length": 64}
 
 
 def test_the_larger_encoder_and_the_longer_texts(
@@ -76,7 +76,7 @@ def test_the_larger_encoder_and_the_longer_texts(
         datasets={"short": {"csv": str(short)}, "tweets": {"csv": str(tweets_csv)}},
     )
     expected = {"encoder": str(tmp_path / "larger"), "target.dataset": "tweets"}
-    assert dearest_corner(plan, plan.workspace(tmp_path)) == expected
+    assert costliest_point(plan, plan.workspace(tmp_path)) == expected
 
 
 @pytest.mark.parametrize("frozen", [0, 1, 3])

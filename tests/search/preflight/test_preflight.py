@@ -24,9 +24,9 @@ from search.engine.start import start_sweep
 from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan
 from search.plan.settings import SweepSettings
-from search.preflight.costliest import dearest_trial
+from search.preflight.costliest import costliest_trial
 from search.preflight.doctor import print_checks
-from search.preflight.preflight import Preflight, _on, clear
+from search.preflight.preflight import Preflight, _on, run_preflight
 from search.startup.dry_run_process import DryRunProcess
 from search.storage.sweep_folder import SweepFolder, check_storage, create_sweep_folder
 from search.study.sweep_study import SweepStudy
@@ -79,7 +79,7 @@ def test_every_check_is_made(running: None, plan_of: Callable[..., Plan], tmp_pa
 def test_a_process_that_was_begun_tries_the_batch(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
     plan = plan_of()
     with DryRunProcess() as process:
-        process.begin(plan, tmp_path, dearest_trial(plan, plan.workspace(tmp_path))[1], on_gpu=False)
+        process.begin(plan, tmp_path, costliest_trial(plan, plan.workspace(tmp_path))[1], on_gpu=False)
         flight = Preflight(plan, tmp_path, Capacity(slots=2, gpus=0), process=process)
         checks = {check.name: check for check in flight.checks()}
     assert flight._batches == {}
@@ -126,7 +126,7 @@ def test_all_mistakes_come_at_once(
     plan, folder = plan_of({"tracking_uri": "nonsense://x"}), SweepFolder(tmp_path, "tiny")
     create_sweep_folder(folder, {**plan.to_mapping(), "id": "1", "data": {}})
     with pytest.raises(ConfigError) as caught:
-        clear(
+        run_preflight(
             plan, folder, Capacity(slots=2, gpus=0), SweepStudy(folder.study, plan.settings, plan.space, 0), Console()
         )
     first, second = caught.value.problems
@@ -145,7 +145,7 @@ def test_weights_that_do_not_fit_are_told(
     flight = Preflight(plan_of(encoder=str(encoder)), tmp_path, Capacity(slots=1, gpus=0))
     (batch,) = (check for check in flight.checks() if check.name == "batch")
     assert batch.state == "error"
-    assert "the most expensive corner is source.enabled=True" in batch.sentences[0]
+    assert "the most expensive settings are source.enabled=True" in batch.sentences[0]
     assert "\n" not in batch.sentences[0]
 
 

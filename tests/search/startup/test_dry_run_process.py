@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan
-from search.preflight.costliest import dearest_trial
+from search.preflight.costliest import costliest_trial
 from search.startup.dry_run_process import DryRunProcess, _first_trial, _task
 from trainable.preview.dry_run import DryRunResult
 from trainable.settings.config import TrialConfig
@@ -33,8 +33,8 @@ def plan(blocks: dict[str, Any], tmp_path: Path) -> Plan:
     return plan
 
 
-def dearest(plan: Plan, storage: Path) -> TrialConfig:
-    return dearest_trial(plan, plan.workspace(storage))[1]
+def costliest(plan: Plan, storage: Path) -> TrialConfig:
+    return costliest_trial(plan, plan.workspace(storage))[1]
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_it_rehearses_both_stages_and_trains_the_source_of_the_first_trial(
     (tmp_path / "mine" / "trainable" / "__init__.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path / "mine")
     with DryRunProcess() as process:
-        process.begin(plan, tmp_path, dearest(plan, tmp_path), on_gpu=False)
+        process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=False)
         made = process.answer(SECONDS)
         assert process._process.wait(SECONDS) == 0
     assert isinstance(made, DryRunResult)
@@ -69,13 +69,13 @@ def test_the_source_is_trained_ahead_where_that_is_in_nobodys_way(
     blocks["sweep"] |= {"workers_per_trial": workers}
     plan = build_plan(blocks, (Path(),), "mine.yaml")
     check_data(plan, tmp_path)
-    assert (_task(plan, tmp_path, dearest(plan, tmp_path), on_gpu)["first"] is not None) == ahead
+    assert (_task(plan, tmp_path, costliest(plan, tmp_path), on_gpu)["first"] is not None) == ahead
 
 
 def test_where_it_would_be_in_the_way_it_is_left_to_a_trial(
     process: DryRunProcess, plan: Plan, tmp_path: Path
 ) -> None:
-    process.begin(plan, tmp_path, dearest(plan, tmp_path), on_gpu=True)
+    process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=True)
     process.answer(SECONDS)
     assert process._process.wait(SECONDS) == 0
     assert not list(tmp_path.glob(f"cache/stages/*/{DONE}"))
@@ -89,7 +89,7 @@ def test_it_ends_with_its_driver_then_too(process: DryRunProcess, plan: Plan, tm
     lease = tmp_path / "cache" / "ladders" / key / "lock"
     lease.parent.mkdir(parents=True)
     with FileLock(lease):  # as while another process trains it
-        process.begin(plan, tmp_path, dearest(plan, tmp_path), on_gpu=False)
+        process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=False)
         process.answer(SECONDS)
         with pytest.raises(subprocess.TimeoutExpired):
             process._process.wait(2)
@@ -101,7 +101,7 @@ def test_it_ends_with_its_driver_then_too(process: DryRunProcess, plan: Plan, tm
 def test_a_process_that_is_killed_is_told(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
     os.kill(process._process.pid, signal.SIGKILL)
     process._process.wait(SECONDS)
-    process.begin(plan, tmp_path, dearest(plan, tmp_path), on_gpu=False)
+    process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=False)
     made = process.answer(SECONDS)
     assert isinstance(made, DryRunResult)
     (problem,) = made.problems
@@ -119,14 +119,14 @@ def test_what_it_ends_with_is_told(
     (tmp_path / "trainable.py").write_text(f"raise {end}")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with DryRunProcess() as process:
-        process.begin(plan, tmp_path, dearest(plan, tmp_path), on_gpu=False)
+        process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=False)
         made = process.answer(SECONDS)
     assert isinstance(made, DryRunResult)
     assert made.problems == (told,)
 
 
 def test_one_that_takes_too_long_is_not_waited_for(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
-    process.begin(plan, tmp_path, dearest(plan, tmp_path), on_gpu=False)
+    process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=False)
     assert process.answer(0.01) == "no answer in 0 s"
 
 
