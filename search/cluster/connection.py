@@ -11,13 +11,13 @@ import ray
 from search.cluster.authentication import MODE, environment, mode_of
 from search.cluster.local_ray import QUIET, LocalRay, shut_down
 from search.cluster.ray_internals import (
-    clusters_allowed,
+    allow_clusters,
     head_address,
-    imported_by_new_processes,
-    patient_with_idle_processes,
-    read_token_again,
+    import_in_new_processes,
+    keep_idle_processes,
+    reload_token,
 )
-from search.cluster.room import all_are_slots, slots_on_gpus
+from search.cluster.capacity import one_slot_per_cpu, count_gpu_slots
 from search.plan.settings import SweepSettings
 from search.startup import slots
 from trainable.errors import ConfigError
@@ -64,11 +64,11 @@ def join(address: str | None, settings: SweepSettings, say: Callable[[str], None
         raise ConfigError(
             f"--address {address}: nothing listens there; is the cluster up, and this its head's address?"
         )
-    clusters_allowed()
+    allow_clusters()
     try:
         head = address if "://" in address else head_address(address)
         with environment({MODE: mode_of(address, head)}):
-            read_token_again()
+            reload_token()
             ray.init(address=address, **QUIET)
     except ConfigError:
         raise
@@ -90,16 +90,16 @@ def leave() -> None:
             _started.pop().end()
         else:
             shut_down()
-        read_token_again()
+        reload_token()
     finally:
         if collects:
             gc.enable()
 
 
-def keep_logs(into: Path) -> None:
+def copy_logs(into: Path) -> None:
     """Copy the logs of a Ray that was started here; those of a cluster stay on its nodes."""
     if _started:
-        _started[-1].keep_logs(into)
+        _started[-1].copy_logs(into)
 
 
 def _listens(address: str) -> bool:
@@ -115,11 +115,11 @@ def _listens(address: str) -> bool:
 
 
 def _start(settings: SweepSettings) -> LocalRay:
-    on_gpus = slots_on_gpus(settings)
+    on_gpus = count_gpu_slots(settings)
     variables = slots.MALLOC_VARIABLES
-    if on_gpus or all_are_slots(settings):
-        variables = variables | imported_by_new_processes(slots.IMPORTS)
-        variables |= patient_with_idle_processes(slots.IDLE_SECONDS)
+    if on_gpus or one_slot_per_cpu(settings):
+        variables = variables | import_in_new_processes(slots.IMPORTS)
+        variables |= keep_idle_processes(slots.IDLE_SECONDS)
     arguments = {"num_cpus": on_gpus or None}  # Ray starts a process for each CPU at once
     # Worker groups alone need the dashboard: it lets Ray free their places (ray issue 54305).
     return LocalRay(arguments, variables, dashboard=settings.workers_per_trial > 1)

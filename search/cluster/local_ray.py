@@ -20,8 +20,8 @@ from search.cluster.ray_internals import (
     NO_METRICS,
     arguments_of_own_ray,
     job_server,
-    leave_ray_at_exit,
-    read_token_again,
+    skip_ray_shutdown_at_exit,
+    reload_token,
 )
 from trainable.errors import ConfigError
 
@@ -72,7 +72,7 @@ class LocalRay:
         try:
             if not self._done(NOTICE_SECONDS):
                 say(
-                    f"Ray has not started in {NOTICE_SECONDS} s, as on a busy machine ({load_in_words()}); it is tried "
+                    f"Ray has not started in {NOTICE_SECONDS} s, as on a busy machine ({describe_load()}); it is tried "
                     f"for {START_SECONDS} s, Ctrl-C ends that at once"
                 )
                 self._done(self._seconds_left())
@@ -104,11 +104,11 @@ class LocalRay:
         if self._done(0 if self._abandoned else self._seconds_left()):
             shut_down()
         else:
-            leave_ray_at_exit()  # its shutdown would wait for the start
+            skip_ray_shutdown_at_exit()  # its shutdown would wait for the start
         self._ended.set()
         self._clean()
 
-    def keep_logs(self, into: Path) -> None:
+    def copy_logs(self, into: Path) -> None:
         """Copy Ray's own logs to a folder, where they outlive it."""
         if self._folder is not None:
             logs = self._folder / "ray" / "session_latest" / "logs"
@@ -118,7 +118,7 @@ class LocalRay:
     def _run(self) -> None:
         try:
             with environment(self._variables):
-                read_token_again()
+                reload_token()
                 self._try_until_late()
         except BaseException as error:
             self._started.set_exception(error)
@@ -179,17 +179,17 @@ def shut_down() -> None:
     thread.start()
     thread.join(SHUTDOWN_SECONDS)
     if thread.is_alive():
-        leave_ray_at_exit()
+        skip_ray_shutdown_at_exit()
 
 
-def load_in_words() -> str:
+def describe_load() -> str:
     """How busy this machine is."""
     return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
 
 def _late(reason: str) -> str:
     return (
-        f"Ray could not be started in {START_SECONDS} s ({reason}; {load_in_words()}); wait until this machine is less "
+        f"Ray could not be started in {START_SECONDS} s ({reason}; {describe_load()}); wait until this machine is less "
         "busy, then try again"
     )
 

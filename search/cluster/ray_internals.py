@@ -34,7 +34,7 @@ _CHECK_ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 _ANSWER_SECONDS = 10.0
 
 
-class Sockets(NamedTuple):
+class RayAddresses(NamedTuple):
     """Where the processes of Ray listen that a driver needs."""
 
     raylet: str
@@ -43,7 +43,7 @@ class Sockets(NamedTuple):
     """`host:port` of the cluster's head."""
 
 
-def imported_by_new_processes(modules: str) -> dict[str, str]:
+def import_in_new_processes(modules: str) -> dict[str, str]:
     """Variables of a Ray whose processes import a module (several: with commas between) before they have work.
 
     A `worker_process_setup_hook` is the documented way, but it belongs to a job, so that it runs after the driver has
@@ -52,7 +52,7 @@ def imported_by_new_processes(modules: str) -> dict[str, str]:
     return {"RAY_preload_python_modules": modules}
 
 
-def patient_with_idle_processes(seconds: float) -> dict[str, str]:
+def keep_idle_processes(seconds: float) -> dict[str, str]:
     """Variables of a Ray that ends a process without work only after so many seconds, instead of one.
 
     When a trial takes a CPU, Ray has one process more than CPUs that are free. It would end the next trial's, which is
@@ -66,19 +66,19 @@ def arguments_of_own_ray(folder: Path) -> dict[str, Any]:
 
     Without `ENABLE_RAY_CLUSTER = False`, which is meant for systems without clusters, Ray turns 127.0.0.1 into the
     machine's outer address, and every port listens on all networks. `ray start` has options for both, `ray.init` has
-    not. Call `clusters_allowed` before a cluster is joined.
+    not. Call `allow_clusters` before a cluster is joined.
     """
     ray_constants.ENABLE_RAY_CLUSTER = False
     return {"_node_ip_address": "127.0.0.1", "_temp_dir": str(folder)}
 
 
-def clusters_allowed() -> None:
+def allow_clusters() -> None:
     """Undo what `arguments_of_own_ray` set in this process."""
     ray_constants.ENABLE_RAY_CLUSTER = True
 
 
 @contextmanager
-def job_server(wanted: bool) -> Iterator[None]:
+def job_server(enabled: bool) -> Iterator[None]:
     """Within it, Ray's agent is started with the server that runs jobs, or without it.
 
     Who reaches that server can run commands. Ray leaves it out only where the packages of its dashboard are missing, so
@@ -93,12 +93,12 @@ def job_server(wanted: bool) -> Iterator[None]:
         ray_utils.get_dashboard_dependency_error = original
 
 
-def leave_ray_at_exit() -> None:
+def skip_ray_shutdown_at_exit() -> None:
     """Let this process end without Ray's own shutdown, which would wait for processes that are dead."""
     atexit.unregister(worker.shutdown)
 
 
-def read_token_again() -> None:
+def reload_token() -> None:
     """Let Ray read the mode and the token from the environment again, which it does only once in a process."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
@@ -134,13 +134,13 @@ def head_refuses(host_and_port: str, token: str | None = None) -> bool | None:
     return False
 
 
-def sockets() -> Sockets:
+def ray_addresses() -> RayAddresses:
     """Where the Ray listens that this process has joined. Ray itself notices a death only after a minute."""
     node: Any = worker._global_node
-    return Sockets(node.raylet_socket_name, node.gcs_address)
+    return RayAddresses(node.raylet_socket_name, node.gcs_address)
 
 
-def take_waiting_processes(inherits: bool) -> None:
+def use_waiting_processes(inherits: bool) -> None:
     """Let Tune run trials in processes that have imported already.
 
     Tune gives each trial variables: one that Lightning reads, and some of the driver's, such as keys for AWS. Ray
@@ -152,19 +152,19 @@ def take_waiting_processes(inherits: bool) -> None:
     from ray.tune.execution import class_cache
 
     class_cache.DEFAULT_ENV_VARS.clear()
-    handed_on = _handed_on()
+    handed_on = _propagated_variables()
     class_cache.ENV_VARS_TO_PROPAGATE = set() if inherits else handed_on
 
 
 @cache
-def _handed_on() -> set[str]:
+def _propagated_variables() -> set[str]:
     """The driver's variables that Tune gives to trials, as they were at the first call."""
     from ray.tune.execution import class_cache
 
     return set(class_cache.ENV_VARS_TO_PROPAGATE)
 
 
-def no_snapshot_for_checkpoints() -> None:
+def skip_snapshots_at_checkpoints() -> None:
     """Let Tune write no snapshot of all trials after each checkpoint.
 
     It writes one every ten seconds anyway, and a sweep resumes from its study. `num_to_keep` alone forces the further
@@ -175,7 +175,7 @@ def no_snapshot_for_checkpoints() -> None:
     _ExperimentCheckpointManager.on_trial_checkpoint = lambda self, trial: None  # type: ignore[method-assign]
 
 
-def tell_scheduler(
+def replay_to_scheduler(
     scheduler: "TrialScheduler", name: str, config: Mapping[str, Any], results: Iterable[dict[str, Any]]
 ) -> None:
     """Tell a scheduler the results of a trial of an earlier session.

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from search.cluster.ray_internals import sockets
+from search.cluster.ray_internals import ray_addresses
 from search.engine.halt import Halt
 from search.errors import StoppedError
 
@@ -61,7 +61,7 @@ def broken_off_in_words(resume: str) -> Iterator[None]:
 @contextmanager
 def _watching(head_seconds: float, died: Callable[[str], None]) -> Iterator[None]:
     """Say what has died, from another thread, then interrupt the main one."""
-    raylet, head = sockets()
+    raylet, head = ray_addresses()
     ended = threading.Event()
     in_main = threading.current_thread() is threading.main_thread()  # no other can be interrupted
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from search.cluster.ray_internals import tell_scheduler
+from search.cluster.ray_internals import replay_to_scheduler
 from search.engine.promotion import Promotion
 from trainable.settings.stage import COMPARED_AT
 from trainable.tasks.metrics import Direction
@@ -49,5 +49,5 @@ def build_scheduler(
     for number, values in known.items():
         reports = (TrialReport("target", progress=p, value=value) for p, value in sorted(values.items()))
         results = (report.to_result() for report in reports)
-        tell_scheduler(scheduler, f"earlier-{number}", {KEY: number}, results)
+        replay_to_scheduler(scheduler, f"earlier-{number}", {KEY: number}, results)
     return scheduler

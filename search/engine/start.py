@@ -154,14 +154,14 @@ def _run(
     process: DryRunProcess | None = None,
 ) -> Outcome:
     from search.cluster import connection
-    from search.cluster.room import on_gpus
+    from search.cluster.capacity import trials_use_gpus
 
     with connection.starting(address, plan.settings):  # while the libraries are imported, which takes as long
         if process:
             from search.preflight.costliest import costliest_trial
 
             _, costliest = costliest_trial(plan, plan.workspace(folder.storage))
-            process.begin(plan, folder.storage, costliest, on_gpus(plan.settings))
+            process.begin(plan, folder.storage, costliest, trials_use_gpus(plan.settings))
         from search.engine.sweep import run_sweep
 
         return run_sweep(plan, folder, prepared, address, process)

@@ -7,8 +7,8 @@ from dataclasses import replace
 from rich.console import Console
 
 from search.cluster import connection
-from search.cluster.ray_internals import no_snapshot_for_checkpoints, take_waiting_processes
-from search.cluster.room import capacity_for
+from search.cluster.ray_internals import skip_snapshots_at_checkpoints, use_waiting_processes
+from search.cluster.capacity import capacity_for
 from search.engine.budget import Budget
 from search.engine.disk import full_disk_in_words, remove_unneeded
 from search.engine.finish import ALL_LOST, finish, write_down
@@ -68,8 +68,8 @@ def run_sweep(
                 parts = Parts(plan, folder, study, budget, halt, TrialRuns(plan, study, tracker), capacity)
                 phases = _note_begin(parts, tracker, prepared)
                 with phases.phase("search"):
-                    take_waiting_processes(inherits=address is None)
-                    no_snapshot_for_checkpoints()
+                    use_waiting_processes(inherits=address is None)
+                    skip_snapshots_at_checkpoints()
                     run_session(parts, console)
         finally:
             _leave_ray(folder, study, halt)
@@ -105,7 +105,7 @@ def _note_begin(parts: Parts, tracker: Tracker, prepared: Mapping[DataUse, Prepa
 def _leave_ray(folder: SweepFolder, study: SweepStudy, halt: Halt) -> None:
     """End Ray, or leave the cluster; keep Ray's logs where they may be needed."""
     if halt.problem or any(record.state is State.LOST for record in study.records):
-        connection.keep_logs(folder.ray_logs)
+        connection.copy_logs(folder.ray_logs)
     connection.leave()
 
 

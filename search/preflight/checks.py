@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from search.check import Check
-from search.cluster.probe import Node
+from search.cluster.node_check import NodeReport
 from search.preflight.costliest import ORDER
 from search.preflight.forecast import Forecaster
 from search.provenance import versions
@@ -19,7 +19,7 @@ LEAST_LOAD = 0.4
 """Processes of others that compute, a core, from which on they are worth a word."""
 
 
-def nodes_check(silent: Mapping[str, str], answered: Mapping[str, Node]) -> Check:
+def nodes_check(silent: Mapping[str, str], answered: Mapping[str, NodeReport]) -> Check:
     """Whether every node answers and runs what the driver runs.
 
     Args:
@@ -38,7 +38,7 @@ def nodes_check(silent: Mapping[str, str], answered: Mapping[str, Node]) -> Chec
     return Check.of("nodes", f"{plural(len(answered), 'node')} with {said}", errors)
 
 
-def storage_check(storage: Path, folder: Path, answered: Mapping[str, Node], files: Mapping[str, str]) -> Check:
+def storage_check(storage: Path, folder: Path, answered: Mapping[str, NodeReport], files: Mapping[str, str]) -> Check:
     """Whether every node reads what the driver writes, and the driver what they write.
 
     Args:

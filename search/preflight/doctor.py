@@ -8,7 +8,7 @@ from rich.console import Console
 
 from search.check import Check
 from search.cluster import connection
-from search.cluster.room import capacity_for
+from search.cluster.capacity import capacity_for
 from search.errors import PlanError
 from search.plan.data import check_data, summarise_data
 from search.plan.plan import Plan

@@ -17,8 +17,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
 from search.check import Check
-from search.cluster.probe import Node, probe
-from search.cluster.room import Capacity
+from search.cluster.node_check import NodeReport, check_node
+from search.cluster.capacity import Capacity
 from search.plan.plan import Plan
 from search.preflight.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.preflight.costliest import costliest_trial, random_draw
@@ -35,7 +35,7 @@ from trainable.store.files import temporary_folder
 
 DRAWN = 128
 """Trials that are drawn at random to stand for the sweep's."""
-PROBE_SECONDS, BATCH_SECONDS = 60.0, 300.0
+NODE_SECONDS, BATCH_SECONDS = 60.0, 300.0
 """How long a node may take to answer, and a batch to be trained, with the wait for a free slot."""
 
 
@@ -65,14 +65,14 @@ class Preflight:
         self._closing = ExitStack()
         self._folder = self._closing.enter_context(temporary_folder(storage.absolute()))
         nodes = [node for node in ray.nodes() if node["Alive"]]
-        self._probes = {_name(n): self._probe(n["NodeID"]) for n in nodes}
+        self._node_checks = {_name(n): self._begin_node_check(n["NodeID"]) for n in nodes}
         self._files = {_name(n): str(n["NodeID"]) for n in nodes}
         self._batches = {} if done or process else self._begin_batches([n for n in nodes if self._has_room(n)])
 
-    def _probe(self, node: str) -> Any:
+    def _begin_node_check(self, node: str) -> Any:
         if node == ray.get_runtime_context().get_node_id():
-            return ray.put(probe(str(self._folder), node))  # a task would take a process that could be a trial's
-        return _on(node, probe).remote(str(self._folder), node)
+            return ray.put(check_node(str(self._folder), node))  # a task would take a process that could be a trial's
+        return _on(node, check_node).remote(str(self._folder), node)
 
     def _begin_batches(self, nodes: list[dict[str, Any]]) -> dict[str, Any]:
         kinds = {_kind(node): node for node in reversed(nodes)}
@@ -94,9 +94,9 @@ class Preflight:
         """Wait for the answers; every check, the ones that found nothing wrong too."""
         plan, slots = self.plan, self.capacity.slots
         try:
-            answers = self._answers(self._probes, PROBE_SECONDS, str)
-            nodes = {name: node for name, node in answers.items() if isinstance(node, Node)}
-            silent = {name: str(why) for name, why in answers.items() if not isinstance(why, Node)}
+            answers = self._answers(self._node_checks, NODE_SECONDS, str)
+            nodes = {name: node for name, node in answers.items() if isinstance(node, NodeReport)}
+            silent = {name: str(why) for name, why in answers.items() if not isinstance(why, NodeReport)}
             shared = storage_check(self.storage, self._folder, nodes, self._files)
         finally:
             self._closing.close()

@@ -19,7 +19,7 @@ from ray.util import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from search.cluster import connection
-from search.cluster.room import slots_on_gpus
+from search.cluster.capacity import count_gpu_slots
 from search.engine.ray_watch import broken_off_in_words
 from search.errors import StoppedError
 from search.plan.settings import SweepSettings
@@ -166,7 +166,7 @@ def test_as_many_processes_import_as_the_gpus_have_slots(
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     monkeypatch.setattr("os.cpu_count", lambda: 64)
-    assert slots_on_gpus(SweepSettings(name="tiny", **settings)) == fit
+    assert count_gpu_slots(SweepSettings(name="tiny", **settings)) == fit
 
 
 def test_a_machine_with_gpus_has_a_process_for_each_slot(monkeypatch: pytest.MonkeyPatch) -> None:

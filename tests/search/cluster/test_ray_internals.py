@@ -41,11 +41,11 @@ HANDED_ON = "AWS_SESSION_TOKEN"
 def own_ray() -> Iterator[Path]:
     """A Ray with all of it; the folder that it was given."""
     variables = {MODE: "token", TOKEN: SECRET, **internals.NO_METRICS}
-    variables |= internals.imported_by_new_processes("colorsys,search.redaction")
-    variables |= internals.patient_with_idle_processes(60)
+    variables |= internals.import_in_new_processes("colorsys,search.redaction")
+    variables |= internals.keep_idle_processes(60)
     with tempfile.TemporaryDirectory(prefix="internals-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        with environment(variables), internals.job_server(wanted=False):
-            internals.read_token_again()
+        with environment(variables), internals.job_server(enabled=False):
+            internals.reload_token()
             arguments = internals.arguments_of_own_ray(Path(folder) / "ray")
             ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, **arguments)
         deadline = time.monotonic() + 60
@@ -53,7 +53,7 @@ def own_ray() -> Iterator[Path]:
             time.sleep(0.5)
         yield Path(folder)
         ray.shutdown()
-        internals.read_token_again()
+        internals.reload_token()
 
 
 class Slot(tune.Trainable):
@@ -110,8 +110,8 @@ def swept_by_tune(own_ray: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
         verbose=0,
     )
     with environment({HANDED_ON: "one of those that Tune hands on"}):
-        internals.take_waiting_processes(inherits=True)
-        internals.no_snapshot_for_checkpoints()
+        internals.use_waiting_processes(inherits=True)
+        internals.skip_snapshots_at_checkpoints()
         saves = patch.object(TuneController, "save_to_dir", autospec=True, side_effect=TuneController.save_to_dir)
         with saves as saved:
             [result] = tune.Tuner(Slot, run_config=run).fit()
@@ -140,7 +140,7 @@ def test_processes_without_work_are_kept(own_ray: Path) -> None:
 
 
 def test_the_folder_is_ours(own_ray: Path) -> None:
-    assert Path(internals.sockets().raylet).is_relative_to(own_ray)
+    assert Path(internals.ray_addresses().raylet).is_relative_to(own_ray)
     assert (own_ray / "ray" / "session_latest" / "logs").is_dir()
 
 
@@ -175,16 +175,16 @@ def test_clusters_can_be_joined_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
     internals.arguments_of_own_ray(Path("/tmp/any"))
     assert services.get_node_ip_address() == "127.0.0.1"
-    internals.clusters_allowed()
+    internals.allow_clusters()
     assert services.get_node_ip_address() == services.node_ip_address_from_perspective()
 
 
 AT_EXIT = """
 import atexit, sys
 import ray
-from search.cluster.ray_internals import leave_ray_at_exit
+from search.cluster.ray_internals import skip_ray_shutdown_at_exit
 if {leaves}:
-    leave_ray_at_exit()
+    skip_ray_shutdown_at_exit()
 called = set()
 sys.setprofile(lambda frame, event, argument: called.add((frame.f_globals.get("__name__"), frame.f_code.co_name)))
 atexit._run_exitfuncs()
@@ -205,19 +205,19 @@ def test_the_token_is_read_again(monkeypatch: pytest.MonkeyPatch, own_ray: Path)
     for token in (secrets.token_hex(32), SECRET):
         monkeypatch.setenv(MODE, "token")
         monkeypatch.setenv(TOKEN, token)
-        internals.read_token_again()
+        internals.reload_token()
         assert loader.get_raw_token() == token
 
 
 def test_an_address_becomes_host_and_port(own_ray: Path) -> None:
     assert internals.head_address("127.0.0.1:6379") == "127.0.0.1:6379"
-    assert internals.head_address(internals.sockets().head) == internals.sockets().head
+    assert internals.head_address(internals.ray_addresses().head) == internals.ray_addresses().head
     with pytest.raises(ValueError, match="Invalid address"):
         internals.head_address("no address")
 
 
 def test_a_head_says_whether_it_refuses_a_token(own_ray: Path, free_port: Callable[[], int]) -> None:
-    head = internals.sockets().head
+    head = internals.ray_addresses().head
     assert internals.head_refuses(head) is True
     assert internals.head_refuses(head, secrets.token_hex(32)) is True
     assert internals.head_refuses(head, SECRET) is False
@@ -225,7 +225,7 @@ def test_a_head_says_whether_it_refuses_a_token(own_ray: Path, free_port: Callab
 
 
 def test_sockets_are_those_of_processes_that_live(own_ray: Path) -> None:
-    raylet, head = internals.sockets()
+    raylet, head = internals.ray_addresses()
     assert stat.S_ISSOCK(os.stat(raylet).st_mode)
     host, _, port = head.rpartition(":")
     socket.create_connection((host, int(port)), 5).close()
@@ -241,7 +241,7 @@ def test_the_head_has_a_resource_of_its_own(own_ray: Path) -> None:
 
 def test_variables_are_handed_on_where_they_are_not_inherited() -> None:
     for inherits in (True, False, True, False):
-        internals.take_waiting_processes(inherits)
+        internals.use_waiting_processes(inherits)
         with environment({HANDED_ON: "x"}):
             made: Any = class_cache._ActorClassCache().get(type("Other", (Slot,), {}))
         assert made._default_options["runtime_env"].get("env_vars", {}) == ({} if inherits else {HANDED_ON: "x"})
@@ -301,6 +301,6 @@ def test_schedulers_hear_of_earlier_trials(name: str) -> None:
 
     told, results = Told(), [{"progress": share, "value": 0.1} for share in (25, 50)]
     for number in range(2):
-        internals.tell_scheduler(told, f"earlier-{number}", {"key": number}, results)
+        internals.replay_to_scheduler(told, f"earlier-{number}", {"key": number}, results)
     assert [(heard[0], heard[1]) for heard in told.heard] == [(f"earlier-{n}", n) for n in (0, 0, 1, 1)]
     assert {heard[2] for heard in told.heard} <= {TrialScheduler.CONTINUE, TrialScheduler.STOP}

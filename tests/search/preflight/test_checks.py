@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from search.check import Check
-from search.cluster.probe import Node, probe
+from search.cluster.node_check import NodeReport, check_node
 from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan
 from search.preflight.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
@@ -20,7 +20,7 @@ from trainable.compute.device import Arithmetic
 from trainable.model.encoder import trained_weights
 from trainable.preview.dry_run import DryRunResult, Line, Pace
 
-HERE = Node(versions(), "")
+HERE = NodeReport(versions(), "")
 PACE = Pace(Line(0.01, 0.0001), Line(0.01, 0.00003))
 PACES = {"source": PACE, "target": PACE}
 
@@ -45,7 +45,7 @@ def forecaster(blocks: dict[str, Any], tmp_path: Path) -> Callable[..., Forecast
 
 
 def test_a_node_with_other_versions_is_named_with_each() -> None:
-    other = Node(HERE.versions | {"torch": "2.0.0", "transfersweep": "code 0"}, "")
+    other = NodeReport(HERE.versions | {"torch": "2.0.0", "transfersweep": "code 0"}, "")
     check = nodes_check({"node b": "no answer in 60 s"}, {"node a": HERE, "node c": other})
     assert check.state == "error"
     assert len(check.sentences) == 3
@@ -56,8 +56,8 @@ def test_a_node_with_other_versions_is_named_with_each() -> None:
 
 def test_a_storage_that_a_node_does_not_share_is_told(tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
-    sharing = probe(str(tmp_path / "shared"), "first")
-    apart = probe(str(tmp_path / "apart"), "second")
+    sharing = check_node(str(tmp_path / "shared"), "first")
+    apart = check_node(str(tmp_path / "apart"), "second")
     files = {"node a": "first", "node b": "second", "node c": "third"}
     check = storage_check(tmp_path, tmp_path / "shared", {"node a": sharing, "node b": apart, "node c": HERE}, files)
     assert check.state == "error"
@@ -69,7 +69,7 @@ def test_a_storage_that_a_node_does_not_share_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_a_node_cannot_write_is_told() -> None:
-    assert probe("/proc", "file").storage.startswith("cannot write there (")
+    assert check_node("/proc", "file").storage.startswith("cannot write there (")
 
 
 def test_a_batch_that_fails_is_an_error_and_one_in_parts_a_warning() -> None:

@@ -18,8 +18,8 @@ from yaml_text import dump_yaml
 from search.__main__ import app
 from search.check import Check
 from search.cluster import connection
-from search.cluster.probe import probe
-from search.cluster.room import Capacity
+from search.cluster.node_check import check_node
+from search.cluster.capacity import Capacity
 from search.engine.start import start_sweep
 from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan
@@ -105,8 +105,8 @@ def test_a_node_without_room_for_a_trial_is_not_tried(
 def test_a_node_that_leaves_meanwhile_is_left_out(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
     """As a spot instance does: a task for it can never run, and nothing is wrong with the others."""
     flight, gone = Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0)), "e" * 56
-    for tasks in (flight._probes, flight._batches):
-        tasks["gone"] = _on(gone, probe).remote(str(tmp_path), gone)
+    for tasks in (flight._node_checks, flight._batches):
+        tasks["gone"] = _on(gone, check_node).remote(str(tmp_path), gone)
     flight._files["gone"] = gone
     checks = {check.name: check for check in flight.checks()}
     assert {checks[name].state for name in ("nodes", "batch")} == {"ok"}

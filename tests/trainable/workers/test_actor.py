@@ -16,7 +16,7 @@ from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.utils import flatten_dict
 
 from search.cluster.local_ray import LocalRay
-from search.cluster.ray_internals import read_token_again
+from search.cluster.ray_internals import reload_token
 from trainable.checkpoint import load_trained
 from trainable.errors import TrialError
 from trainable.progress import Report
@@ -203,7 +203,7 @@ def cluster() -> Iterator[None]:
     local.wait(print)
     yield
     local.end()
-    read_token_again()
+    reload_token()
 
 
 def _group_reports(group: GroupRunner, settings: dict[str, Any], resume: Path | None = None) -> list[Report]:

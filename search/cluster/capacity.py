@@ -10,25 +10,25 @@ from search.plan.settings import SweepSettings
 from trainable.errors import ConfigError
 
 
-def all_are_slots(settings: SweepSettings) -> bool:
+def one_slot_per_cpu(settings: SweepSettings) -> bool:
     """Whether each of the processes that Ray starts at once, one for each CPU, will have a trial to run."""
-    return _takes_one_cpu(settings) and settings.max_concurrent is None and not torch.cuda.device_count()
+    return _one_cpu_per_trial(settings) and settings.max_concurrent is None and not torch.cuda.device_count()
 
 
-def on_gpus(settings: SweepSettings) -> bool:
+def trials_use_gpus(settings: SweepSettings) -> bool:
     """Whether trials on this machine have GPUs."""
     return settings.gpus_per_trial != 0 and torch.cuda.device_count() > 0
 
 
-def slots_on_gpus(settings: SweepSettings) -> int:
+def count_gpu_slots(settings: SweepSettings) -> int:
     """How many trials of one CPU each this machine's GPUs have room for; 0 where trials are of another kind."""
-    if not on_gpus(settings) or not _takes_one_cpu(settings):
+    if not trials_use_gpus(settings) or not _one_cpu_per_trial(settings):
         return 0
     fit = int(torch.cuda.device_count() / (settings.gpus_per_trial or 1.0) + 1e-9)  # so that 0.1 is ten a GPU
     return min(fit, settings.max_concurrent or fit, os.cpu_count() or 1)
 
 
-def _takes_one_cpu(settings: SweepSettings) -> bool:
+def _one_cpu_per_trial(settings: SweepSettings) -> bool:
     """Whether a trial is one process, of one CPU."""
     return settings.workers_per_trial == 1 and settings.cpus_per_trial == 1
 

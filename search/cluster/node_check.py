@@ -10,7 +10,7 @@ from search.provenance import versions
 
 
 @dataclass(frozen=True)
-class Node:
+class NodeReport:
     """The answer of one node."""
 
     versions: dict[str, str]
@@ -18,14 +18,14 @@ class Node:
     """What is wrong with the storage folder there; empty if nothing."""
 
 
-def probe(folder: str, name: str) -> Node:
+def check_node(folder: str, name: str) -> NodeReport:
     """Look at the node that this runs on, and leave the file `name` in the folder.
 
     Args:
         folder: in the storage, made by the driver.
         name: of the file to write.
     """
-    return Node(versions(), _storage_trouble(Path(folder), name))
+    return NodeReport(versions(), _storage_trouble(Path(folder), name))
 
 
 def _storage_trouble(folder: Path, name: str) -> str:
