@@ -16,8 +16,8 @@ from rich.console import Console
 
 from search.errors import PlanError, StoppedError, format_problems
 from search.redaction import redact
-from search.startup.garbage_collection import rare_garbage_collection
 from search.startup.dry_run_process import DryRunProcess
+from search.startup.garbage_collection import rare_garbage_collection
 from search.streams import allow_any_character
 from spaces import SpaceError, shipped
 from trainable.errors import ConfigError, TrialError

@@ -9,6 +9,7 @@ from pathlib import Path
 import ray
 
 from search.cluster.authentication import MODE, environment, mode_of
+from search.cluster.capacity import count_gpu_slots, one_slot_per_cpu
 from search.cluster.local_ray import QUIET, LocalRay, shut_down
 from search.cluster.ray_internals import (
     allow_clusters,
@@ -17,7 +18,6 @@ from search.cluster.ray_internals import (
     keep_idle_processes,
     reload_token,
 )
-from search.cluster.capacity import one_slot_per_cpu, count_gpu_slots
 from search.plan.settings import SweepSettings
 from search.startup import slots
 from trainable.errors import ConfigError

@@ -20,8 +20,8 @@ from search.cluster.ray_internals import (
     NO_METRICS,
     arguments_of_own_ray,
     job_server,
-    skip_ray_shutdown_at_exit,
     reload_token,
+    skip_ray_shutdown_at_exit,
 )
 from trainable.errors import ConfigError
 

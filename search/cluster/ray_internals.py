@@ -85,8 +85,8 @@ def job_server(enabled: bool) -> Iterator[None]:
     it is told that they are.
     """
     original = ray_utils.get_dashboard_dependency_error
-    if not wanted:
-        ray_utils.get_dashboard_dependency_error = lambda: ImportError("not wanted")
+    if not enabled:
+        ray_utils.get_dashboard_dependency_error = lambda: ImportError("left out")
     try:
         yield
     finally:

@@ -45,8 +45,8 @@ def start_sweep(
         plan: the experiment.
         storage: the folder of all sweeps.
         address: a running Ray cluster to join; none starts one here.
-        dry_run_process: makes the process that tries a batch beforehand where Ray is started here, once nothing cheap speaks
-            against the sweep; without it a Ray task tries the batch, later.
+        dry_run_process: makes the process that tries one batch while Ray starts here; called after the cheap checks.
+            Without it a Ray task tries the batch, later.
 
     Raises:
         PlanError: if the data have mistakes or a sweep of the name exists.

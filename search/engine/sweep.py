@@ -7,8 +7,8 @@ from dataclasses import replace
 from rich.console import Console
 
 from search.cluster import connection
-from search.cluster.ray_internals import skip_snapshots_at_checkpoints, use_waiting_processes
 from search.cluster.capacity import capacity_for
+from search.cluster.ray_internals import skip_snapshots_at_checkpoints, use_waiting_processes
 from search.engine.budget import Budget
 from search.engine.disk import full_disk_in_words, remove_unneeded
 from search.engine.finish import ALL_LOST, finish, write_down
@@ -64,7 +64,9 @@ def run_sweep(
             remove_unneeded(folder, plan, study)
             with death_in_words(halt, HEAD_SECONDS if address else 0, resume):
                 capacity = capacity_for(plan.settings)
-                tracker = closing.enter_context(preflight.run_preflight(plan, folder, capacity, study, console, process))
+                tracker = closing.enter_context(
+                    preflight.run_preflight(plan, folder, capacity, study, console, process)
+                )
                 parts = Parts(plan, folder, study, budget, halt, TrialRuns(plan, study, tracker), capacity)
                 phases = _note_begin(parts, tracker, prepared)
                 with phases.phase("search"):

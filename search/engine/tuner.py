@@ -10,8 +10,8 @@ from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.stopper import CombinedStopper
 
-from search.cluster.ray_internals import HEAD_ONLY
 from search.cluster.capacity import Capacity
+from search.cluster.ray_internals import HEAD_ONLY
 from search.engine.budget import Budget, BudgetStopper
 from search.engine.collapse import Collapse
 from search.engine.disk import DiskWatch

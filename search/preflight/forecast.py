@@ -69,7 +69,7 @@ class Forecaster:
         """Seconds of the whole sweep.
 
         Args:
-            paces: what the costliest's batch of each stage took in one process.
+            paces: what the most expensive settings' batch of each stage took in one process.
             slots: trials at a time.
         """
         settings, trials = self.settings, self.settings.trials
@@ -89,7 +89,9 @@ class Forecaster:
     def _seconds(self, config: TrialConfig, name: str, paces: Mapping[str, Pace]) -> float:
         """Of one stage that is trained to its end."""
         stage = _stage(config, name)
-        tried = name if name in paces else "target"  # where a condition keeps the source out of the costliest
+        tried = (
+            name if name in paces else "target"
+        )  # where a condition keeps the source out of the most expensive settings
         measured, pace = _stage(self.costliest, tried), paces[tried]
         rows, tokens = self._size(config, stage, "train")
         _, checked = self._size(config, stage, "validation")

@@ -17,8 +17,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
 from search.check import Check
-from search.cluster.node_check import NodeReport, check_node
 from search.cluster.capacity import Capacity
+from search.cluster.node_check import NodeReport, check_node
 from search.plan.plan import Plan
 from search.preflight.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.preflight.costliest import costliest_trial, random_draw

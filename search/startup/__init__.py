@@ -7,5 +7,5 @@ The batch of the preflight is a Ray task then, source stages are trained by tria
 `benchmarks/startup.py` measures each part by switching it off. Until it has run on a quiet machine, these are the
 seconds that each part saved when it was made, on two cores (CHANGELOG): `dry_run_process.py` 3 to 4 until the search
 begins; `first_source.py` 5 to 6 until the first step of a target stage; `slot_imports.py`, with Ray started in the
-background, 10 until the first trial. `slots.MALLOC_VARIABLES` is about steps: 80,000 waits for pages become less than 2,000.
+background, 10 until the first trial. `slots.MALLOC_VARIABLES` speeds up steps: less than 2,000 page faults, not 80,000.
 """

@@ -13,7 +13,7 @@ from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan
 from search.preflight.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.preflight.costliest import random_draw
-from search.preflight.forecast import TimeForecast, Forecaster
+from search.preflight.forecast import Forecaster, TimeForecast
 from search.provenance import versions
 from spaces import Point
 from trainable.compute.device import Arithmetic
@@ -106,7 +106,9 @@ def test_trials_that_share_a_gpu_must_fit_together() -> None:
     assert "4 trials share a GPU of 22.0 GiB, and one takes up to 7.0 GiB" in check.sentences[1]
 
 
-def test_models_that_cannot_fit_are_an_error(forecaster: Callable[..., Forecaster], minilm: str, tmp_path: Path) -> None:
+def test_models_that_cannot_fit_are_an_error(
+    forecaster: Callable[..., Forecaster], minilm: str, tmp_path: Path
+) -> None:
     assert disk_check(tmp_path, forecaster(), 2, 0).state != "error"
     many = disk_check(tmp_path, forecaster(trials=100_000, keep_best=100_000, encoder=minilm), 2, 0)
     assert many.state == "error"
@@ -126,7 +128,9 @@ def test_what_is_kept_is_counted(forecaster: Callable[..., Forecaster]) -> None:
     assert made.disk_bytes(2, done=8)["12 models"] == 12 * model
     assert forecaster(space={}, trials=10, confirm_seeds=0).models == 10
     few = forecaster(space={}, trials=10, finalists=2, confirm_seeds=3, keep_best=1)
-    assert "13 models" in few.disk_bytes(2)  # the best, and on 1 + 3 seeds the finalists and one that stands for its kind
+    assert "13 models" in few.disk_bytes(
+        2
+    )  # the best, and on 1 + 3 seeds the finalists and one that stands for its kind
 
 
 def test_time_grows_with_trials_and_falls_with_slots(forecaster: Callable[..., Forecaster]) -> None:

@@ -18,8 +18,8 @@ from yaml_text import dump_yaml
 from search.__main__ import app
 from search.check import Check
 from search.cluster import connection
-from search.cluster.node_check import check_node
 from search.cluster.capacity import Capacity
+from search.cluster.node_check import check_node
 from search.engine.start import start_sweep
 from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan

@@ -72,9 +72,7 @@ def test_the_source_is_trained_ahead_where_that_is_in_nobodys_way(
     assert (_task(plan, tmp_path, costliest(plan, tmp_path), on_gpu)["first"] is not None) == ahead
 
 
-def test_where_it_would_be_in_the_way_it_is_left_to_a_trial(
-    process: DryRunProcess, plan: Plan, tmp_path: Path
-) -> None:
+def test_where_it_would_be_in_the_way_it_is_left_to_a_trial(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
     process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=True)
     process.answer(SECONDS)
     assert process._process.wait(SECONDS) == 0
