@@ -1,1 +1,1 @@
-"""What lies in the storage folder, who may use it, and how it is opened."""
+"""The files of the storage folder: their paths, their locks, and how they are opened."""

@@ -8,7 +8,7 @@ from search.storage.driver_lock import LOCK_FILE, hold_driver_lock
 from search.storage.store_uri import read_only_uri
 from search.storage.sweep_folder import SweepFolder
 
-_BEFORE_TRIALS = {
+_FILES_BEFORE_TRIALS = {
     "plan.json",
     "study.db",
     "study.db-journal",
@@ -21,7 +21,7 @@ _BEFORE_TRIALS = {
 
 
 def remove_empty(folder: SweepFolder) -> bool:
-    """Remove a sweep's folder if no trial has begun and nothing else lies in it; returns whether it was removed.
+    """Remove a sweep's folder if no trial has begun and it holds no other files; return whether it was removed.
 
     Raises:
         PlanError: if another process is running the sweep.
@@ -34,15 +34,15 @@ def remove_empty(folder: SweepFolder) -> bool:
 
 
 def _is_empty(folder: SweepFolder) -> bool:
-    """Whether the folder holds only what a sweep writes before its first trial."""
+    """Return whether the folder holds only the files that a sweep writes before its first trial."""
     if folder.path.is_symlink() or not folder.plan.is_file():
         return False
-    others = {path.name for path in folder.path.iterdir()} - _BEFORE_TRIALS
+    others = {path.name for path in folder.path.iterdir()} - _FILES_BEFORE_TRIALS
     return all(name.startswith("tune-") for name in others) and not has_trials(folder)
 
 
 def has_trials(folder: SweepFolder) -> bool:
-    """Whether a trial of the sweep has begun; true also if its study cannot be read."""
+    """Return whether a trial of the sweep has begun; if the study cannot be read, return True."""
     if not folder.study.exists():
         return False
     try:

@@ -1,8 +1,8 @@
-"""Events that wait on disk to be delivered, in the order in which they were accepted: one SQLite row for each.
+"""Keeps events on disk until they are delivered, in the order in which they were added: one SQLite row for each.
 
-An accepted event is still there after `kill -9` and after a power failure. SQLite has then written the file to the disk
-and, because of `synchronous = extra`, the folder from which it deleted its journal. There is no write-ahead log: that
-needs memory shared by all processes, which machines with a common network folder do not have.
+An added event is still there after `kill -9` and after a power failure: SQLite has then written the file to the disk.
+Because of `synchronous = extra` it has also written the folder, from which it deleted its journal. There is no
+write-ahead log: it needs memory that all processes share, and machines that share a network folder have no such memory.
 """
 
 from __future__ import annotations
@@ -27,55 +27,55 @@ _COUNT = "select count(*) from events"
 
 
 class Outbox:
-    """The events of one file. One process at a time has it open; its threads may share it.
+    """The events of one file, which one process at a time may have open; the threads of that process may share it.
 
-    Events that an earlier version left beside it, in a file of JSON lines, come first.
+    An earlier version kept its events in a JSON-lines file beside this one; those events come first.
 
     Args:
-        file: made where it is missing.
+        file: the SQLite file; it is created if it is missing.
 
     Raises:
         OSError: if the file cannot be opened or written, as on a full disk.
-        PlanError: if it is damaged.
+        PlanError: if the file is damaged.
     """
 
     def __init__(self, file: Path) -> None:
-        file.touch()  # with the permissions of the sweep's other files; SQLite would choose its own
+        file.touch()  # with the permissions of the sweep's other files; SQLite would choose different ones
         self._file, self._lock, self._closed = file, threading.Lock(), False
-        with _readable_errors(file):
+        with _translated_errors(file):
             self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False, **WAITING_ARGUMENTS)
             self._execute("pragma synchronous = extra")
             self._execute(_TABLE)
-            self._take_in(_jsonl(file))
+            self._import_jsonl(_jsonl_of(file))
             self._count: int = self._execute(_COUNT).fetchone()[0]
 
     def __len__(self) -> int:
-        """How many events wait."""
+        """Return how many events wait."""
         return self._count
 
     def append(self, event: str) -> None:
-        """Keep an event behind all others; it is on the disk when this returns.
+        """Add an event after all others; when this returns, the event is on the disk.
 
         Raises:
-            OSError: if it cannot be written, as on a full disk; then nothing of it is kept.
+            OSError: if the event cannot be written, as on a full disk; the outbox is then unchanged.
         """
-        with self._lock, _readable_errors(self._file):
+        with self._lock, _translated_errors(self._file):
             self._execute("insert into events (event) values (?)", event)
             self._count += 1
 
-    def first(self, most: int) -> list[tuple[int, str]]:
-        """The events that have waited longest, at most so many, each with its number; none once this is closed."""
-        with self._lock, _readable_errors(self._file):
-            return [] if self._closed else self._execute("select * from events order by n limit ?", most).fetchall()
+    def oldest(self, limit: int) -> list[tuple[int, str]]:
+        """Return the oldest events, at most `limit`, each with its number; after `close` return none."""
+        with self._lock, _translated_errors(self._file):
+            return [] if self._closed else self._execute("select * from events order by n limit ?", limit).fetchall()
 
-    def delivered(self, number: int) -> None:
-        """Forget the events up to this number; after `close` they stay for the next process."""
-        with self._lock, _readable_errors(self._file):
+    def remove_delivered(self, number: int) -> None:
+        """Remove the events up to this number; after `close` remove none, so that the next process finds them."""
+        with self._lock, _translated_errors(self._file):
             if not self._closed:
                 self._count -= self._execute("delete from events where n <= ?", number).rowcount
 
     def close(self) -> None:
-        """Leave the file to others; what waits stays in it."""
+        """Close the file for use by other processes; the events that wait stay in it."""
         with self._lock:
             self._closed = True
             self._connection.close()
@@ -84,62 +84,62 @@ class Outbox:
         cursor: sqlite3.Cursor = self._connection.cursor().execute(sql, values)
         return cursor
 
-    def _take_in(self, older: Path) -> None:
-        """Take in the events of an earlier version; after a kill before its file is deleted they come twice."""
-        if not older.is_file():
+    def _import_jsonl(self, file: Path) -> None:
+        """Add the events of an earlier version; they come twice if the process is killed before it deletes the file."""
+        if not file.is_file():
             return
         self._execute("begin immediate")
         with self._connection:
-            for event in read_jsonl(older):
+            for event in read_jsonl(file):
                 self._execute("insert into events (event) values (?)", event)
-        older.unlink()
+        file.unlink()
 
 
 def count_waiting(file: Path) -> int:
-    """How many events wait in a file, which need not exist, and in what an earlier version left beside it.
+    """Return how many events wait in an outbox file, which need not exist, and in an earlier version's file beside it.
 
     Raises:
         OSError: if the file cannot be read.
         PlanError: if it is damaged.
     """
-    older = len(read_jsonl(_jsonl(file))) if _jsonl(file).is_file() else 0
-    if not file.is_file() or not file.stat().st_size:  # it has no table before its first commit
-        return older
+    in_jsonl = len(read_jsonl(_jsonl_of(file))) if _jsonl_of(file).is_file() else 0
+    if not file.is_file() or not file.stat().st_size:  # the table does not exist before the first commit
+        return in_jsonl
     with (
-        _readable_errors(file),
+        _translated_errors(file),
         closing(sqlite3.connect(read_write_uri(file), uri=True, timeout=OPEN_SECONDS)) as connection,
     ):
         waiting: int = connection.execute(_COUNT).fetchone()[0]
-    return older + waiting
+    return in_jsonl + waiting
 
 
-def _jsonl(file: Path) -> Path:
-    """Where earlier versions kept what is now in that file."""
+def _jsonl_of(file: Path) -> Path:
+    """Return the path of the JSON-lines file in which earlier versions kept their events."""
     return file.with_suffix(".jsonl")
 
 
 @contextmanager
-def _readable_errors(file: Path) -> Iterator[None]:
-    """Turn what SQLite says of a file into an error with the reason and the file's name."""
+def _translated_errors(file: Path) -> Iterator[None]:
+    """Turn an error of SQLite into a `PlanError` or `OSError` with the reason and the file's name."""
     try:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            way_out = "remove it: MLflow gets the results again from the study, but no curves of what waited"
+            way_out = "remove it: MLflow gets the results again from the study, but not the curves that were waiting"
             raise PlanError([f"{file}: is damaged ({error}); {way_out}"]) from None
         if code == sqlite3.SQLITE_IOERR:
-            _write_something(file.parent)  # SQLite does not say that a quota is used up
+            _try_to_write(file.parent)  # SQLite does not say that a quota is used up
         reasons = {sqlite3.SQLITE_FULL: errno.ENOSPC}
         number = errno.EBUSY if is_locked(error) else reasons.get(code, errno.EIO)
         raise OSError(number, str(error), str(file)) from error
 
 
-def _write_something(folder: Path) -> None:
-    """Write a few pages into a folder, as SQLite had to.
+def _try_to_write(folder: Path) -> None:
+    """Write 64 KiB into a folder, to learn from the system why SQLite could not write.
 
     Raises:
-        OSError: if that fails too, with the system's reason.
+        OSError: if this write fails too, with the system's reason.
     """
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(bytes(2**16))

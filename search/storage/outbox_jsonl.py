@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def read_jsonl(file: Path) -> list[str]:
-    """The events that wait in such a file, as JSON.
+    """Return the events that wait in such a file, as JSON.
 
-    A last line that was cut off while it was written is no event; lines that a failing disk has damaged are left out.
+    Lines that a failing disk has damaged are skipped, as is a last line that was not completely written.
     """
     events, delivered = [], 0
     for line in file.read_bytes().split(b"\n")[:-1]:

@@ -1,4 +1,4 @@
-"""Where a sweep lies on disk, and reading back what lies there."""
+"""Names the files of a sweep's folder; writes and reads its plan, and reads its outcome."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _AWAY = "MLflow was away: "
 
 
 class Experiment(TypedDict):
-    """An experiment as JSON: the three blocks, and where its relative files are looked up."""
+    """An experiment as JSON: its three blocks, and the folders in which its relative files are looked up."""
 
     sweep: Nested
     trial: Nested
@@ -33,20 +33,24 @@ class Experiment(TypedDict):
 
 
 class SavedPlan(Experiment):
-    """A sweep's plan as it lies on disk: its experiment, and what tells it from others."""
+    """The content of `plan.json`: the experiment, the sweep's id, and what its results depend on."""
 
     id: str
     data: dict[str, str]
     """Fingerprints of its data, see `search.plan.data_use`."""
     storage: NotRequired[str]
-    """Where the folder of all sweeps lay when the sweep began; older versions did not keep it."""
+    """The path of the storage folder when the sweep began; older versions did not store it."""
     foundations: NotRequired[dict[str, list[str]]]
     """Fingerprints of encoders, tokenizers and data, see `search.study.fingerprints`; missing in older sweeps."""
 
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """Where a sweep lies on disk.
+    """The folder of one sweep, and the paths of its files.
+
+    Args:
+        storage: the folder of all sweeps.
+        name: the sweep's name.
 
     Raises:
         PlanError: if no sweep can have that name.
@@ -61,56 +65,56 @@ class SweepFolder:
         except ValueError as error:
             raise PlanError([f"no sweep can have that name: {error}"]) from None
 
-    def command(self, name: str, *further: str) -> str:
-        """What to type for a command on this sweep."""
-        return shlex.join(["transfersweep", name, self.name, *further, *self.storage_option])
+    def command(self, name: str, *arguments: str) -> str:
+        """Return the shell command that runs `transfersweep NAME` on this sweep."""
+        return shlex.join(["transfersweep", name, self.name, *arguments, *self.storage_option])
 
     @property
     def storage_option(self) -> list[str]:
-        """How a command is told the storage folder: not at all where it is the default."""
+        """Return the option `--storage` of a command; empty for the default folder."""
         return [] if str(self.storage) == DEFAULT_STORAGE else ["--storage", str(self.storage)]
 
     @property
     def path(self) -> Path:
-        """Everything of this sweep."""
+        """Return the path of the sweep's folder."""
         return self.storage / self.name
 
     @property
     def plan(self) -> Path:
-        """The checked experiment, as JSON."""
+        """Return the path of the checked experiment, as JSON."""
         return self.path / "plan.json"
 
     @property
     def study(self) -> Path:
-        """The Optuna study; `optuna-dashboard` opens it."""
+        """Return the path of the Optuna study; `optuna-dashboard` can open it."""
         return self.path / "study.db"
 
     @property
     def outcome(self) -> Path:
-        """What `show` prints."""
+        """Return the path of the outcome, which `show` prints."""
         return self.path / "outcome.json"
 
     @property
     def outbox(self) -> Path:
-        """What MLflow has not been told yet."""
+        """Return the path of the events that MLflow has not received yet."""
         return self.path / "outbox.db"
 
     @property
     def log(self) -> Path:
-        """What Ray and the libraries said."""
+        """Return the path of the log of Ray and the libraries."""
         return self.path / "log.txt"
 
     @property
     def ray_logs(self) -> Path:
-        """What Ray's processes said, the trials' among them, kept where one of them died."""
+        """Return the folder of the logs of Ray's processes and trials; they are kept if one of them died."""
         return self.path / "ray-logs"
 
 
 def check_storage(storage: Path) -> None:
-    """See that this machine can write into the storage folder, which is made where it is missing.
+    """Check that this machine can write into the storage folder; create the folder if it is missing.
 
     Raises:
-        ConfigError: if it cannot.
+        ConfigError: if it cannot write there.
     """
     try:
         storage.mkdir(parents=True, exist_ok=True)
@@ -122,26 +126,26 @@ def check_storage(storage: Path) -> None:
 
 
 def load_outcome(folder: SweepFolder) -> Outcome | None:
-    """What a sweep has come to, or None while it never reached an end.
+    """Return the outcome of a sweep, or None if the sweep has not reached its end yet.
 
     Raises:
         PlanError: if the file is damaged.
     """
     if not folder.outcome.exists():
         return None
-    way_out = f"remove it; `{folder.command('resume')}` writes it anew"
+    way_out = f"remove it; `{folder.command('resume')}` writes it again"
     data = _read(folder.outcome, way_out)
     try:
         outcome = Outcome.from_json(data)
     except (LookupError, TypeError, ValueError):
         raise PlanError([f"{folder.outcome}: is damaged, or of another version; {way_out}"]) from None
-    # The sweep may have been moved since, and MLflow's file with it.
+    # The sweep may have been moved since then, together with the SQLite file of MLflow.
     uri = outcome.tracking_uri if load_saved_plan(folder)["sweep"].get("tracking_uri") else default_uri(folder.storage)
     return with_waiting_note(replace(outcome, storage=str(folder.storage), tracking_uri=uri), folder)
 
 
 def with_waiting_note(outcome: Outcome, folder: SweepFolder) -> Outcome:
-    """The outcome, with a note if and only if MLflow has not been told everything."""
+    """Return the outcome, with a note if and only if events still wait for MLflow."""
     notes = tuple(note for note in outcome.notes if not note.startswith(_AWAY))
     waiting = count_waiting(folder.outbox)
     if not waiting:
@@ -151,26 +155,26 @@ def with_waiting_note(outcome: Outcome, folder: SweepFolder) -> Outcome:
 
 
 def load_saved_plan(folder: SweepFolder) -> SavedPlan:
-    """A sweep's plan as it lies on disk.
+    """Return the content of a sweep's `plan.json`.
 
     Raises:
-        PlanError: if there is no sweep of the name, or its plan is damaged.
+        PlanError: if there is no sweep of that name, or its plan is damaged.
     """
     if not folder.plan.is_file():
-        there = sorted(file.parent.name for file in folder.storage.glob("*/plan.json"))
-        raise PlanError([f"{folder.name}: no such sweep in {folder.storage}; there are: {', '.join(there) or 'none'}"])
-    way_out = "bring it back from a copy, or run the experiment again under another name"
+        others = sorted(file.parent.name for file in folder.storage.glob("*/plan.json"))
+        raise PlanError([f"{folder.name}: no such sweep in {folder.storage}; there are: {', '.join(others) or 'none'}"])
+    way_out = "restore it from a copy, or run the experiment again under another name"
     saved = _read(folder.plan, way_out)
-    if lacking := [name for name, kind in _BLOCK_TYPES.items() if not isinstance(saved.get(name), kind)]:
-        raise PlanError([f"{folder.plan}: is damaged, or of another version: lacks {', '.join(lacking)}; {way_out}"])
+    if missing := [name for name, kind in _BLOCK_TYPES.items() if not isinstance(saved.get(name), kind)]:
+        raise PlanError([f"{folder.plan}: is damaged, or of another version: lacks {', '.join(missing)}; {way_out}"])
     return cast(SavedPlan, saved)
 
 
 def data_roots(saved: SavedPlan, storage: Path) -> tuple[Path, ...]:
-    """The folders in which a sweep's relative data files are looked up.
+    """Return the folders in which a sweep's relative data files are looked up.
 
-    Those around or below the storage folder may have been moved or copied together with it: then that is looked at
-    first, and afterwards where they were.
+    A folder above or below the storage folder may have been moved or copied together with it. For such a folder, the
+    new path comes first and the original path second.
     """
     before = Path(saved["storage"]) if "storage" in saved else None
     roots: list[Path] = []
@@ -182,16 +186,16 @@ def data_roots(saved: SavedPlan, storage: Path) -> tuple[Path, ...]:
 
 
 def create_sweep_folder(folder: SweepFolder, saved: SavedPlan) -> DriverLock:
-    """Make a sweep's folder with its plan in it, both or neither; returns the right to run it.
+    """Create a sweep's folder with its plan, atomically; return the lock that allows this process to run the sweep.
 
     Raises:
-        FileExistsError: if there is something of that name by now.
+        FileExistsError: if another process has created a file or folder of that name in the meantime.
     """
     locks: list[DriverLock] = []
 
     def fill(into: Path) -> None:
         _write_plan(into / folder.plan.name, saved)
-        locks.append(DriverLock(into))  # before anybody else can see the folder
+        locks.append(DriverLock(into))  # before other processes can see the folder
 
     try:
         write_folder(folder.path, fill, replace=False)
@@ -205,24 +209,25 @@ def create_sweep_folder(folder: SweepFolder, saved: SavedPlan) -> DriverLock:
 
 
 def update_saved_plan(folder: SweepFolder, experiment: Experiment) -> None:
-    """Keep what a session has changed in the three blocks, and take back the outcome of the sweep as it was."""
+    """Store the blocks of an experiment that a session has changed; delete the outcome, which is no longer valid."""
     saved = load_saved_plan(folder)
-    blocks = {name: value for name, value in experiment.items() if name != "roots"}  # those of the first session stay
+    # The roots of the first session stay.
+    blocks = {name: value for name, value in experiment.items() if name != "roots"}
     changed = cast(SavedPlan, {**saved, **json.loads(json.dumps(blocks))})
     if changed != saved:
-        # In this order: a plan that asks for more never stands beside an outcome that says there is nothing to do.
+        # In this order, a plan with more trials never exists beside an outcome that says the sweep is complete.
         folder.outcome.unlink(missing_ok=True)
         save_plan(folder, changed)
 
 
 def save_plan(folder: SweepFolder, saved: SavedPlan) -> None:
-    """Write a sweep's plan anew, if it says something else."""
+    """Write a sweep's plan, if it differs from the stored one."""
     if saved != load_saved_plan(folder):
         write_file(folder.plan, lambda into: _write_plan(into, saved))
 
 
 def _write_plan(into: Path, saved: SavedPlan) -> None:
-    """Write a plan, readable by its owner alone where a password stands in it."""
+    """Write a plan; if it contains a password, only its owner can read the file."""
     text = json.dumps(saved, indent=1)
     mode = 0o600 if redact(text) != text else 0o666
     with open(into, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, mode)) as file:
@@ -230,13 +235,13 @@ def _write_plan(into: Path, saved: SavedPlan) -> None:
 
 
 def _read(file: Path, way_out: str) -> dict[str, Any]:
-    """A JSON object that a sweep wrote."""
-    if not file.is_file():  # reading a pipe would wait for ever
-        raise PlanError([f"{file}: is no plain file; {way_out}"])
+    """Return the JSON object of a file that a sweep wrote."""
+    if not file.is_file():  # reading a pipe would wait forever
+        raise PlanError([f"{file}: is not a regular file; {way_out}"])
     try:
         data = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise PlanError([f"{file}: is damaged: {error!s:.200}; {way_out}"]) from None
     if not isinstance(data, dict):
-        raise PlanError([f"{file}: is damaged: holds no JSON object; {way_out}"])
+        raise PlanError([f"{file}: is damaged: is not a JSON object; {way_out}"])
     return data

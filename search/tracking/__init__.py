@@ -1,1 +1,1 @@
-"""Records a sweep in MLflow; what MLflow cannot take now is kept on disk and delivered later."""
+"""Records a sweep in MLflow; events that MLflow cannot receive now are kept on disk and delivered later."""

@@ -1,4 +1,4 @@
-"""What happens in a sweep, as events to be applied to MLflow; they hold no passwords, and JSON can keep them."""
+"""The events of a sweep that MLflow records; they contain no passwords and can be stored as JSON."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class DatasetInfo:
     fingerprint: str
     """A hash of the content; its first 36 characters are kept."""
     context: str
-    """What it is for: `source` or `target`."""
+    """Its use: `source` or `target`."""
     rows: int
     columns: Mapping[str, str]
-    """The type of each column that is used, such as `string`."""
+    """The type of each used column, such as `string`."""
 
 
 @dataclass(frozen=True)
 class DatasetFields:
-    """The fields of MLflow's own `Dataset`; the last three are JSON."""
+    """The fields of MLflow's `Dataset` entity; the last three are JSON."""
 
     name: str
     digest: str
@@ -50,7 +50,7 @@ class DatasetFields:
 
 @dataclass(frozen=True)
 class DatasetInput:
-    """A data set that a run uses, and what for: `source` or `target`."""
+    """A data set of a run, and its use there: `source` or `target`."""
 
     dataset: DatasetFields
     context: str
@@ -58,7 +58,7 @@ class DatasetInput:
 
 @dataclass(frozen=True)
 class TrialEnd:
-    """How a trial ended; the metrics are the values that its run shows from then on."""
+    """How a trial ended; the metrics are the values that its run shows afterwards."""
 
     trial: Key
     state: State
@@ -68,7 +68,7 @@ class TrialEnd:
 
 @dataclass(frozen=True)
 class Started:
-    """A trial begins, or goes on; without a key the sweep itself. Times are in milliseconds since 1970."""
+    """A trial, or without a key the sweep itself, begins or continues. Times are in milliseconds since 1970."""
 
     trial: Key | None
     time: int
@@ -80,7 +80,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Reported:
-    """Numbers of a trial, or of the sweep, at a step."""
+    """Metrics of a trial, or of the sweep, at a step."""
 
     trial: Key | None
     time: int
@@ -91,7 +91,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial or the sweep has ended; its run shows these metrics from now on."""
+    """A trial, or the sweep, has ended; its run shows these metrics afterwards."""
 
     trial: Key | None
     time: int
@@ -101,24 +101,24 @@ class Ended:
     what: Literal["end"] = "end"
 
 
-def _by_name(end: Any) -> Any:
-    """A trial's end as versions up to November 2026 wrote it, a list; the oldest had no metrics in it."""
+def _from_list(end: Any) -> Any:
+    """Convert the end of a trial that versions up to November 2026 wrote as a list; the oldest wrote no metrics."""
     return dict(zip(("trial", "state", "tags", "metrics"), end, strict=False)) if isinstance(end, list) else end
 
 
 @dataclass(frozen=True)
 class Reconciled:
-    """All trials that have ended so far, whether or not MLflow has the end of each."""
+    """The ends of all trials that have ended so far; MLflow may lack some of them."""
 
     time: int
-    states: tuple[Annotated[TrialEnd, BeforeValidator(_by_name)], ...]
+    states: tuple[Annotated[TrialEnd, BeforeValidator(_from_list)], ...]
     trial: None = None
     what: Literal["settle"] = "settle"
 
 
 @dataclass(frozen=True)
 class TextLogged:
-    """A text, to be stored as the file `name` of a run."""
+    """A text that is stored as the file `name` of a run."""
 
     trial: Key | None
     time: int
@@ -132,48 +132,48 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="w
 
 
 def encode(event: Event) -> str:
-    """An event as JSON."""
+    """Return an event as JSON."""
     return json.dumps(asdict(event))
 
 
 def decode(text: str) -> Event:
-    """The event of a JSON text, also of one that an earlier version wrote.
+    """Return the event of a JSON text, which an earlier version may have written.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if the text is not an event.
     """
     return _EVENT.validate_json(text)
 
 
 def started(key: Key | None, params: Params, tags: Mapping[str, str], datasets: Sequence[DatasetInfo] = ()) -> Started:
-    """The beginning of a trial, or of the sweep; values are turned into text."""
+    """Return the event that a trial or the sweep starts; values become text."""
     inputs = tuple(DatasetInput(_dataset_fields(info), info.context) for info in datasets)
     return Started(key, _now(), _texts(params, _PARAM_LENGTH), _texts(tags, _TAG_LENGTH), inputs)
 
 
 def reported(key: Key | None, metrics: Mapping[str, float], step: int) -> Reported:
-    """A report of a trial, or of the sweep."""
+    """Return the event that a trial or the sweep reports metrics."""
     return Reported(key, _now(), _numbers(metrics), step)
 
 
 def ended(key: Key | None, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Ended:
-    """The end of a trial, or of the sweep."""
+    """Return the event that a trial or the sweep ends."""
     return Ended(key, _now(), state, _numbers(metrics), _texts(tags, _TAG_LENGTH))
 
 
 def reconciled(trials: Mapping[Key, tuple[State, str | None, Mapping[str, float]]]) -> Reconciled:
-    """The ends of trials: state, error and metrics by the trial's key."""
+    """Return the event with the ends of trials, given as state, error and metrics by the trial's key."""
     ends = [TrialEnd(k, state, error_tags(error), _numbers(metrics)) for k, (state, error, metrics) in trials.items()]
     return Reconciled(_now(), tuple(ends))
 
 
 def text_logged(key: Key | None, text: str, name: str) -> TextLogged:
-    """A text for a run's file `name`."""
+    """Return the event that stores a text as the file `name` of a run."""
     return TextLogged(key, _now(), text, name)
 
 
 def error_tags(error: str | None) -> dict[str, str]:
-    """The tag of an error, where there is one."""
+    """Return the tag with an error; empty without an error."""
     return _texts({_ERROR: error} if error else {}, _TAG_LENGTH)
 
 
@@ -195,11 +195,11 @@ def _dataset_fields(info: DatasetInfo) -> DatasetFields:
 
 
 def _texts(values: Mapping[str, Any], length: int) -> dict[str, str]:
-    """Values as MLflow and its databases accept them: without passwords, cut to the limit, None as text."""
+    """Return values as MLflow and its databases accept them: without passwords, cut to the limit, None as text."""
     shown = {key: "none" if value is None else redact(str(value)) for key, value in values.items()}
     return {key: text.replace("\0", "")[:length] for key, text in shown.items()}
 
 
 def _numbers(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Infinity becomes NaN: MLflow would write it as 1.8e308, which makes a chart unreadable."""
+    """Replace infinity by NaN: MLflow would store it as 1.8e308, which makes a chart unreadable."""
     return {name: float(value) if math.isfinite(value) else math.nan for name, value in metrics.items()}

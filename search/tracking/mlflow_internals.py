@@ -1,4 +1,4 @@
-"""What search/ uses of MLflow beyond its documented interface: names of MLflow 3.17, each with a test."""
+"""Uses undocumented names of MLflow 3.17, each with a test; the rest of search/ uses only documented ones."""
 
 from pathlib import Path
 
@@ -6,31 +6,31 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from search.storage.store_uri import artifact_location, sqlite_file
 
-_known: dict[str, tuple[int, int] | None] = {}  # by URI: MLflow also keeps one engine a URI for the whole process
+_opened: dict[str, tuple[int, int] | None] = {}  # by URI, because MLflow keeps one engine per URI and process
 
 
 def reopen_changed_file(uri: str) -> bool:
-    """Let MLflow open the SQLite file that lies under a URI now, and make its tables where it has none.
+    """Make MLflow open the SQLite file of a URI again if it was deleted or replaced; create missing tables.
 
-    MLflow keeps the first file open. After somebody deletes or replaces that, what MLflow writes is lost or fails, and
-    nothing is written to the new file.
+    MLflow keeps the first file open. If a user deletes or replaces that file, MLflow's writes are lost or fail, and the
+    new file stays empty.
 
     Returns:
-        Whether it is another file than before; never for a server, and never at the first call of this process.
+        Whether the file is a different one than before; False for a server, and at the first call of this process.
     """
     file = sqlite_file(uri)
-    if file is None or (uri in _known and _known[uri] == _identity(file) is not None):
+    if file is None or (uri in _opened and _opened[uri] == _identity(file) is not None):
         return False
     engine = SqlAlchemyStore._get_or_create_engine(uri)
     engine.dispose()
-    SqlAlchemyStore(uri, artifact_location(uri))  # makes the tables
-    first, _known[uri] = uri not in _known, _identity(file)
-    return not first
+    SqlAlchemyStore(uri, artifact_location(uri))  # creates the tables
+    is_first_call, _opened[uri] = uri not in _opened, _identity(file)
+    return not is_first_call
 
 
 def _identity(file: Path) -> tuple[int, int] | None:
     try:
-        found = file.stat()
+        status = file.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -1,6 +1,6 @@
 """Applies a sweep's events to its runs in MLflow; applying an event again changes nothing.
 
-It uses `MlflowClient` alone: no active run, no autologging, nothing global.
+It uses only `MlflowClient`: no active run, no autologging, no global state.
 """
 
 from __future__ import annotations
@@ -32,40 +32,41 @@ from search.tracking.mlflow_events import (
 from search.tracking.mlflow_internals import reopen_changed_file
 
 SWEEP = "transfersweep.sweep"
-"""Tag with the sweep's name, on its run and on its trials'."""
+"""Tag with the sweep's name, on its own run and on the runs of its trials."""
 SWEEP_ID = "transfersweep.sweep_id"
-"""Tag with the sweep's id, which no other sweep has, even one of the same name."""
+"""Tag with the sweep's id; no other sweep has it, even one of the same name."""
 TRIAL = "transfersweep.trial"
 """Tag with a trial's key: its number; for a repeat also its seed."""
 ROLE = "transfersweep.role"
 """Tag with a trial's role: `search`, or the kind of its repeat."""
 SEED = "transfersweep.seed"
 """Tag with the seed that a trial trains with."""
-OF = "transfersweep.of"
+REPEAT_OF = "transfersweep.of"
 """Tag of a repeat: the number of the trial that is repeated."""
 EXPERIMENT = "transfersweep"
-"""The MLflow experiment; made if it is missing, restored if it was deleted."""
+"""The MLflow experiment; it is created if it is missing, and restored if it was deleted."""
 _KIND, _STATE, _ERROR = "transfersweep.kind", "transfersweep.state", "transfersweep.error"
 _PARENT = "mlflow.parentRunId"
 _STATUS = {State.FINISHED: "FINISHED", State.STOPPED: "KILLED", State.FAILED: "FAILED", State.LOST: "FAILED"}
-_SEARCH, _PARAMS, _METRICS = 10_000, 100, 1000  # runs of one page, parameters and metrics of one request
+_RUNS_PER_PAGE, _PARAMS_PER_REQUEST, _METRICS_PER_REQUEST = 10_000, 100, 1000
 
 
 class MlflowRuns:
-    """The runs of one sweep: its own, of the key None, and one for each trial, by its key.
+    """The runs of one sweep: its own run has the key None, the run of a trial has the trial's key.
 
-    MLflow shows the last value of a metric. So a run that has ended shows the metrics of its end, not of its last
-    report. The reports keep their steps, and the charts their curves.
+    MLflow shows the last value of a metric. So the metrics of a run's end are written again after its last report, and
+    an ended run shows these. All reports keep their steps, so the charts keep their curves.
 
-    Runs are found by tag. One that is missing, because its trial never started, or because somebody deleted it, its
-    experiment or the whole file, is made from the replay; with the sweep's own run come those of its trials. Whenever
-    MLflow fails, the runs are looked up again: part of a failed request may have arrived.
+    Runs are found by tag. A run is missing if its trial never started, or if a user deleted it, its experiment or the
+    whole file. A missing run is created from the replay; together with the sweep's own run, the missing runs of its
+    trials are created. After each failure of MLflow the runs are looked up again, as part of a failed request may have
+    arrived.
 
     Args:
-        uri: the tracking URI; for an SQLite file the artifacts lie beside it, in `mlartifacts`.
+        uri: the tracking URI; artifacts of an SQLite file are stored beside it, in `mlartifacts`.
         sweep: the sweep's name.
         sweep_id: the sweep's id; no other sweep has it, even one of the same name.
-        replay: the events of a trial's run; for the key None those of the sweep's own run and of all its trials' runs.
+        replay: returns the events of a trial's run; for the key None, of the sweep's own run and all its trials' runs.
     """
 
     def __init__(
@@ -75,14 +76,14 @@ class MlflowRuns:
         reopen_changed_file(uri)
         self._client = MlflowClient(uri)
         self._ids: dict[Key | None, str] = {}
-        self._stale = True
-        self._steps: dict[Key | None, dict[str, int]] = {}  # run -> metric -> last step written
+        self._runs_unknown = True
+        self._steps: dict[Key | None, dict[str, int]] = {}  # key of the run -> metric -> last written step
 
     def open(self) -> None:
-        """Find the experiment, or make it; `apply` does this too.
+        """Find the experiment, or create it; `apply` does this too.
 
         Raises:
-            MlflowException: if it can be neither found nor made.
+            MlflowException: if it can be neither found nor created.
         """
         correct_artifact_paths(self._uri)
         found = self._client.get_experiment_by_name(EXPERIMENT)
@@ -95,33 +96,33 @@ class MlflowRuns:
         self._experiment = str(found.experiment_id)
 
     def apply(self, events: Sequence[Event]) -> None:
-        """Apply events in their order; reports that follow each other become one request for each run.
+        """Apply events in their order; consecutive reports become one request for each run.
 
         Raises:
             RefusedError: if MLflow rejects an event as invalid.
             MlflowException: if MLflow fails in another way.
         """
         try:
-            if reopen_changed_file(self._uri) or self._stale:
-                self._load()
+            if reopen_changed_file(self._uri) or self._runs_unknown:
+                self._find_runs()
             self._apply(events)
         except BaseException as error:
-            self._stale = True
+            self._runs_unknown = True
             if isinstance(error, MlflowException) and error.error_code == "INVALID_PARAMETER_VALUE":
                 raise RefusedError(str(error)) from None
             raise
 
     @property
     def sweep_run(self) -> str | None:
-        """The id of the sweep's own run, once it has been seen."""
+        """Return the id of the sweep's own run, or None before it was found or created."""
         return self._ids.get(None)
 
     def _apply(self, events: Iterable[Event]) -> None:
-        for are_reports, neighbours in groupby(events, key=lambda event: isinstance(event, Reported)):
+        for are_reports, group in groupby(events, key=lambda event: isinstance(event, Reported)):
             if are_reports:
-                self._report([event for event in neighbours if isinstance(event, Reported)])
+                self._report([event for event in group if isinstance(event, Reported)])
             else:
-                for event in neighbours:
+                for event in group:
                     self._apply_one(event)
 
     def _apply_one(self, event: Event) -> None:
@@ -138,23 +139,23 @@ class MlflowRuns:
                 self._client.log_text(self._run_id(event.trial, event.time), event.text, event.name)
 
     def _start(self, event: Started) -> None:
-        """Open a run, again where it has ended; parameters and tags that it already has are left as they are."""
-        sweep_run = self._run_id(None, event.time)  # this makes all missing runs
+        """Open a run, or reopen an ended one; its existing parameters and tags stay unchanged."""
+        sweep_run = self._run_id(None, event.time)  # this creates all missing runs
         run_id = self._ids.get(event.trial) or self._create(event.trial, event.time, sweep_run)
         run = self._client.get_run(run_id)
         if run.info.status != "RUNNING":
             self._client.update_run(run_id, status="RUNNING")
-            for tag in {_STATE, _ERROR} & run.data.tags.keys():  # the run had not ended for good
+            for tag in {_STATE, _ERROR} & run.data.tags.keys():  # the end was not final
                 self._client.delete_tag(run_id, tag)
         new_params = [Param(name, value) for name, value in event.params.items() if name not in run.data.params]
         new_tags = [RunTag(name, value) for name, value in event.tags.items() if name not in run.data.tags]
-        for start in range(0, max(len(new_params), 1), _PARAMS):
-            self._client.log_batch(run_id, params=new_params[start : start + _PARAMS], tags=new_tags)
+        for start in range(0, max(len(new_params), 1), _PARAMS_PER_REQUEST):
+            self._client.log_batch(run_id, params=new_params[start : start + _PARAMS_PER_REQUEST], tags=new_tags)
         if event.datasets:
-            self._client.log_inputs(run_id, [_input(each) for each in event.datasets])
+            self._client.log_inputs(run_id, [_to_mlflow(data) for data in event.datasets])
 
     def _report(self, events: Iterable[Reported]) -> None:
-        """Write reports, except steps that a metric already has: a resumed trial reports some again."""
+        """Write reports, except steps that a metric already has, as a resumed trial reports some steps again."""
         batches: dict[str, list[Metric]] = defaultdict(list)
         for event in events:
             run_id, steps = self._run_id(event.trial, event.time), self._last_steps(event.trial)
@@ -163,42 +164,42 @@ class MlflowRuns:
                     batches[run_id].append(Metric(name, value, event.time, event.step))
                     steps[name] = event.step
         for run_id, batch in batches.items():
-            for start in range(0, len(batch), _METRICS):
-                self._client.log_batch(run_id, metrics=batch[start : start + _METRICS])
+            for start in range(0, len(batch), _METRICS_PER_REQUEST):
+                self._client.log_batch(run_id, metrics=batch[start : start + _METRICS_PER_REQUEST])
 
     def _end(
         self, key: Key | None, time: int, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
         run_id = self._run_id(key, time)
         if metrics:
-            self._show(key, time, self._client.get_run(run_id), metrics)
+            self._show_metrics(key, time, self._client.get_run(run_id), metrics)
         run_tags = [RunTag(name, value) for name, value in {_STATE: state.value, **tags}.items()]
         self._client.log_batch(run_id, tags=run_tags)
         self._client.set_terminated(run_id, status=_STATUS[state], end_time=time)
 
-    def _show(self, key: Key | None, time: int, run: Run, metrics: Mapping[str, float]) -> None:
-        """Write those metrics of which the run shows another value, after all others."""
-        differing = {name: v for name, v in metrics.items() if not _same(v, run.data.metrics.get(name))}
+    def _show_metrics(self, key: Key | None, time: int, run: Run, metrics: Mapping[str, float]) -> None:
+        """Make the run show these metrics: write each that differs from the shown value, after all its other values."""
+        differing = {name: v for name, v in metrics.items() if not _equal(v, run.data.metrics.get(name))}
         if differing:
             steps = self._last_steps(key)
-            # Of two values at the same step, the later is shown.
+            # MLflow shows the later of two values at the same step.
             last = [Metric(name, value, time + 1, steps.get(name, 0)) for name, value in differing.items()]
             self._client.log_batch(run.info.run_id, metrics=last)
 
     def _reconcile(self, time: int, ends: Sequence[TrialEnd]) -> None:
-        """End the runs of ended trials that a killed driver left open, or never opened.
+        """End the runs of ended trials that a killed driver left open, or did not open.
 
-        Runs that have ended already get the metrics of their trial's end, which earlier versions did not write.
+        Runs that have already ended get the metrics of their trial's end, which earlier versions did not write.
         """
-        found = self._load()
+        found = self._find_runs()
         if None not in found:
-            self._run_id(None, time)  # this makes all missing runs
-            found = self._load()
+            self._run_id(None, time)  # this creates all missing runs
+            found = self._find_runs()
         for end in ends:
             if end.trial not in found or found[end.trial].info.status == "RUNNING":
                 self._end(end.trial, time, end.state, end.metrics, end.tags)
             else:
-                self._show(end.trial, time, found[end.trial], end.metrics)
+                self._show_metrics(end.trial, time, found[end.trial], end.metrics)
 
     def _create(self, key: Key | None, time: int, parent: str | None = None) -> str:
         tags = {SWEEP: self._sweep, SWEEP_ID: self._sweep_id, _KIND: "sweep" if key is None else "trial"}
@@ -210,14 +211,14 @@ class MlflowRuns:
         return self._ids[key]
 
     def _recreate(self, key: Key | None, time: int) -> None:
-        """Make a missing run from its replay; with the sweep's own run also the missing runs of its trials."""
-        there = dict(self._ids)
-        events = [event for event in self._replay(key) if event.trial not in there]
-        parent = None if key is None else there[None]
-        made = self._create(key, events[0].time if events else time, parent)
+        """Create a missing run from its replay; for the sweep's own run, also the missing runs of its trials."""
+        existing = dict(self._ids)
+        events = [event for event in self._replay(key) if event.trial not in existing]
+        parent = None if key is None else existing[None]
+        new_id = self._create(key, events[0].time if events else time, parent)
         if key is None:
-            for run_id in there.values():  # of trials whose parent run was deleted
-                self._client.set_tag(run_id, _PARENT, made)
+            for run_id in existing.values():  # the runs of trials whose parent run was deleted
+                self._client.set_tag(run_id, _PARENT, new_id)
         self._apply(events)
 
     def _last_steps(self, key: Key | None) -> dict[str, int]:
@@ -228,52 +229,54 @@ class MlflowRuns:
         return self._steps[key]
 
     def _run_id(self, key: Key | None, time: int) -> str:
-        """The id of the run of that key; the run is made if there is none."""
+        """Return the id of the run with that key; create the run if it is missing."""
         for missing in (None, key):
             if missing not in self._ids:
                 self._recreate(missing, time)
         return self._ids[key]
 
-    def _load(self) -> dict[Key | None, Run]:
-        """Look up which runs there are, and return them.
+    def _find_runs(self) -> dict[Key | None, Run]:
+        """Look up which runs exist, and return them by key.
 
-        Where a key has two, as after a request that timed out but arrived, the one with fewer values is deleted.
+        If a key has two runs, as after a request that timed out but arrived, the run with fewer values is deleted.
         """
         self.open()
-        wanted = f"tags.`{SWEEP_ID}` = '{self._sweep_id}'"
+        query = f"tags.`{SWEEP_ID}` = '{self._sweep_id}'"
         found: dict[Key | None, list[Run]] = defaultdict(list)
         token: str | None = ""
         while token is not None:
-            page = self._client.search_runs([self._experiment], wanted, max_results=_SEARCH, page_token=token or None)
+            experiments, page_token = [self._experiment], token or None
+            page = self._client.search_runs(experiments, query, max_results=_RUNS_PER_PAGE, page_token=page_token)
             for run in page:
                 found[_key_of(run)].append(run)
             token = page.token or None
         for runs in found.values():
             runs.sort(key=lambda run: (len(run.data.metrics), len(run.data.params), run.info.run_id))
-            for spare in runs[:-1]:
-                self._client.delete_run(spare.info.run_id)
+            for duplicate in runs[:-1]:
+                self._client.delete_run(duplicate.info.run_id)
         kept = {key: runs[-1] for key, runs in found.items()}
         self._ids, self._steps = {key: run.info.run_id for key, run in kept.items()}, {}
-        self._stale = False
+        self._runs_unknown = False
         return kept
 
 
 def _key_of(run: Run) -> Key | None:
-    """The key of a run's trial; None for the sweep's own run."""
+    """Return the key of a run's trial; None for the sweep's own run."""
     tags = run.data.tags
-    tag, of = tags.get(TRIAL), tags.get(OF)
+    tag, repeat_of = tags.get(TRIAL), tags.get(REPEAT_OF)
     if tag is None or not tag.isdigit():
         return tag
-    if of is None:
+    if repeat_of is None:
         return int(tag)
     # An earlier version numbered repeats like the trials of the search.
-    return key_of(int(of), "no_source" if tags[ROLE] == "no_source" else "confirm", int(run.data.params["seed"]))
+    return key_of(int(repeat_of), "no_source" if tags[ROLE] == "no_source" else "confirm", int(run.data.params["seed"]))
 
 
-def _same(value: float, shown: float | None) -> bool:
+def _equal(value: float, shown: float | None) -> bool:
+    """Compare a value with the shown one; NaN counts as equal to NaN."""
     return value == shown or (shown is not None and math.isnan(value) and math.isnan(shown))
 
 
-def _input(given: DatasetInput) -> entities.DatasetInput:
-    context = entities.InputTag("mlflow.data.context", given.context)
-    return entities.DatasetInput(entities.Dataset(**asdict(given.dataset)), [context])
+def _to_mlflow(data: DatasetInput) -> entities.DatasetInput:
+    context = entities.InputTag("mlflow.data.context", data.context)
+    return entities.DatasetInput(entities.Dataset(**asdict(data.dataset)), [context])

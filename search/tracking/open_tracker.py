@@ -15,35 +15,35 @@ from trainable.inputs.prepare import Prepared
 
 
 def earlier_run_id(plan: Plan, folder: SweepFolder, study: SweepStudy) -> str | None:
-    """The id of the sweep's MLflow run, if an earlier session opened it at the same tracking URI."""
-    same = load_saved_plan(folder)["sweep"].get("tracking_uri") == plan.settings.tracking_uri
-    run_id: str | None = study.user_attr("run_id") if same else None
+    """Return the id of the sweep's MLflow run if an earlier session opened it at the same tracking URI, else None."""
+    same_uri = load_saved_plan(folder)["sweep"].get("tracking_uri") == plan.settings.tracking_uri
+    run_id: str | None = study.user_attr("run_id") if same_uri else None
     return run_id
 
 
 def open_tracker(plan: Plan, folder: SweepFolder, study: SweepStudy) -> Tracker:
-    """The tracker of a sweep; runs that MLflow has lost are replayed from the study.
+    """Open the tracker of a sweep; it builds runs that MLflow has lost again from the study.
 
     Raises:
-        ConfigError: if its URI cannot be opened and no earlier session opened it.
+        ConfigError: if the tracking URI cannot be opened and no earlier session opened it.
     """
-    uri, facts, replay = plan.tracking_uri(folder.storage), load_saved_plan(folder), Replay(plan, study)
-    run_id = earlier_run_id(plan, folder, study)
-    return Tracker(uri, folder.outbox, folder.name, facts["id"], plan.settings.system_metrics, run_id, replay)
+    uri, sweep_id = plan.tracking_uri(folder.storage), load_saved_plan(folder)["id"]
+    run_id, replay = earlier_run_id(plan, folder, study), Replay(plan, study)
+    return Tracker(uri, folder.outbox, folder.name, sweep_id, plan.settings.system_metrics, run_id, replay)
 
 
 def begin_run(tracker: Tracker, plan: Plan, study: SweepStudy, prepared: Mapping[DataUse, Prepared]) -> str:
-    """Open the sweep's MLflow run, or the one of an earlier session again, and return its id."""
+    """Open the sweep's MLflow run, or reopen that of an earlier session, and return its id."""
     settings = plan.settings
     datasets = [
         DatasetInfo(
-            name=made.name,
-            fingerprint=made.fingerprint,
+            name=data.name,
+            fingerprint=data.fingerprint,
             context=use.stage,
-            rows=sum(len(split.labels) for split in made.splits.values()),
+            rows=sum(len(split.labels) for split in data.splits.values()),
             columns={"text": "string", "label": "string"},
         )
-        for use, made in prepared.items()
+        for use, data in prepared.items()
     ]
     parameters = {f"sweep.{name}": value for name, value in settings.model_dump(mode="json").items()}
     parameters["sweep.tracking_uri"] = redact(tracker.uri)

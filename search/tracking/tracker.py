@@ -1,7 +1,7 @@
-"""Records a sweep in MLflow: one run for the sweep and a nested run for each trial, found by tag, never made twice.
+"""Records a sweep in MLflow: one run for the sweep and a nested run for each trial, found by tag, never created twice.
 
-A call writes an event to the outbox and returns; a thread delivers it. So no trial waits for MLflow, also while a
-tracking server is away. The driver is the only writer.
+A call writes an event to the outbox and returns; a thread delivers the event. So no trial waits for MLflow, even when a
+tracking server does not answer. The driver is the only writer.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from trainable.errors import ConfigError
 from trainable.settings.values import Params
 
 PATIENCE = 60.0
-"""After this many seconds without any delivery, a wait for MLflow ends."""
+"""A wait for MLflow ends after this many seconds without any delivery."""
 
 
 class Tracker:
     """The MLflow runs of one sweep.
 
-    Use it in a `with` block, whose end stops the delivery. Events that are left stay in the outbox; the next tracker on
-    the same outbox delivers them first.
+    Use it in a `with` block; the end of the block stops the delivery. Events that are not delivered stay in the outbox;
+    the next tracker of the same outbox delivers them first.
     """
 
     def __init__(
@@ -60,49 +60,49 @@ class Tracker:
         run_id: str | None = None,
         replay: Callable[[Key | None], Sequence[Event]] = lambda key: (),
     ) -> None:
-        """Open the store, make its tables if they are missing, and start to deliver.
+        """Open the store, create missing tables, and start to deliver events.
 
         Args:
-            uri: a tracking URI; for an SQLite file the artifacts lie beside it, in `mlartifacts`.
+            uri: a tracking URI; artifacts of an SQLite file are stored beside it, in `mlartifacts`.
             outbox: the file of waiting events, see `Outbox`.
             sweep: the sweep's name.
             sweep_id: the sweep's id; no other sweep has it, even one of the same name.
-            system_metrics: record the driver machine's load in the sweep's run, every 10 s.
+            system_metrics: whether to record the load of the driver's machine in the sweep's run, every 10 s.
             run_id: the id of the sweep's run, if an earlier session opened it; then no call here waits for MLflow, and
-                what it misses while it is away is delivered later.
-            replay: the events of runs that MLflow has lost, see `MlflowRuns`.
+                events are delivered as soon as MLflow answers.
+            replay: returns the events of runs that MLflow has lost, see `MlflowRuns`.
 
         Raises:
-            ConfigError: the URI cannot be opened; the message has no password in it.
+            ConfigError: if the URI cannot be opened; the message contains no password.
         """
         self.uri = uri
-        self._records_load = system_metrics
-        self._load: SystemMetrics | None = None
+        self._record_system_metrics = system_metrics
+        self._system_metrics: SystemMetrics | None = None
         self._run_id = run_id
-        with _opening(uri):
+        with _translated_errors(uri):
             if run_id is None:
                 check_reachable(uri)
             self._runs = MlflowRuns(uri, sweep, sweep_id, replay)
             if run_id is None:
                 self._runs.open()
         self._outbox = Outbox(outbox)
-        self._delivery = Delivery(self._outbox, self._hand_over)
+        self._delivery = Delivery(self._outbox, self._send)
 
     def __enter__(self) -> Self:
-        """The tracker itself; the constructor has opened everything."""
+        """Return the tracker itself; the constructor has opened everything."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Stop the delivery, without waiting."""
-        self._end_load()
+        """Stop the delivery, without waiting for events."""
+        self._stop_system_metrics()
         self._delivery.stop()
 
     def start_sweep(self, params: Params, datasets: Sequence[DatasetInfo]) -> str:
-        """Open the sweep's run, or that of an earlier session again, and return its id.
+        """Open the sweep's run, or reopen that of an earlier session, and return its id.
 
-        Events that earlier sessions left in the outbox are delivered first. In a sweep's first session this call waits
-        for MLflow, as no other does: a sweep whose run cannot be opened must not start. Git commit and versions become
-        tags.
+        Events that earlier sessions left in the outbox are delivered first. Only this call, in a sweep's first session,
+        waits for MLflow, because a sweep whose run cannot be opened must not start. The git commit and the versions of
+        packages become tags.
 
         Raises:
             ConfigError: if MLflow does not open the run.
@@ -112,98 +112,99 @@ class Tracker:
             self.wait()
             self._run_id = self._runs.sweep_run
         if self._run_id is None:
-            raise _cannot_open(self.uri, self._delivery.trouble or " ".join(self._delivery.refused))
-        if self._records_load:
-            self._load = SystemMetrics(self._log_load)
+            raise _cannot_open(self.uri, self._delivery.last_error or " ".join(self._delivery.refused))
+        if self._record_system_metrics:
+            self._system_metrics = SystemMetrics(self._log_system_metrics)
         return self._run_id
 
     def start_trial(self, key: Key, params: Params, tags: Mapping[str, str]) -> None:
-        """Open the trial's nested run, or its existing one again.
+        """Open the trial's nested run, or reopen the existing one.
 
-        Parameters that the run already has stay as they are: MLflow cannot change them.
+        Parameters of an existing run stay unchanged, because MLflow cannot change them.
         """
         self._put(started(key, params, tags))
 
     def log(self, key: Key, metrics: Mapping[str, float], step: int) -> None:
-        """Write one report of a trial; a step that a resumed trial reports again is left out."""
+        """Write one report of a trial; a step that a resumed trial reports again is skipped."""
         self._put(reported(key, metrics, step))
 
     def end_trial(
         self, key: Key, state: State, error: str | None = None, metrics: Mapping[str, float] | None = None
     ) -> None:
-        """Close a trial's run: a stopped trial's as KILLED, a failed or lost one's as FAILED with its error.
+        """End a trial's run: as KILLED if the trial was stopped, as FAILED with its error if it failed or was lost.
 
         Args:
             key: the trial's key.
             state: the state in which it ended.
-            error: the reason, if it failed or was lost.
+            error: the reason, if the trial failed or was lost.
             metrics: the values that its run shows from now on.
         """
         self._put(ended(key, state, metrics or {}, error_tags(error)))
 
     def reconcile(self, trials: Mapping[Key, tuple[State, str | None, Mapping[str, float]]]) -> None:
-        """Close the runs of ended trials that are still RUNNING, as after a killed driver; make missing runs.
+        """End the runs of ended trials that are still RUNNING, as after a killed driver; create missing runs.
 
         Args:
-            trials: by the trial's key its state, error and metrics, as `end_trial` takes them.
+            trials: state, error and metrics by the trial's key, as for `end_trial`.
         """
         self._put(reconciled(trials))
 
     def end_sweep(self, state: State, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
-        """Close the sweep's run with its final metrics (the winner's scores, the hours used)."""
-        self._end_load()
+        """End the sweep's run with its final metrics (the winner's scores, the hours used)."""
+        self._stop_system_metrics()
         self._put(ended(None, state, metrics, tags))
 
     def log_text(self, key: Key | None, text: str, name: str) -> None:
-        """Store a text as the file `name` of a trial's run, or without a key of the sweep's run."""
+        """Store a text as the file `name` of a trial's run; without a key, of the sweep's run."""
         self._put(text_logged(key, text, name))
 
     def wait(self, patience: float = PATIENCE) -> bool:
-        """Wait until all is delivered, or `patience` seconds pass without a delivery; returns whether all is."""
+        """Wait until all events are delivered, at most `patience` seconds for each delivery; return whether all are."""
         return self._delivery.wait(patience)
 
     @property
     def run_id(self) -> str | None:
-        """The id of the sweep's run; a new one after MLflow lost the run."""
+        """Return the id of the sweep's run; it changes if MLflow loses the run."""
         return self._runs.sweep_run or self._run_id
 
     @property
     def refused(self) -> Sequence[str]:
-        """Why events were left out that MLflow refused; without secrets."""
+        """Return the reasons of events that MLflow refused and that were skipped, without secrets."""
         return tuple(self._delivery.refused)
 
     def _put(self, event: Event) -> None:
         self._delivery.put(encode(event))
 
-    def _hand_over(self, texts: Sequence[str]) -> None:
+    def _send(self, texts: Sequence[str]) -> None:
         try:
             events = [decode(text) for text in texts]
-        except ValueError as error:  # damaged on the disk, or of a newer version
+        except ValueError as error:  # the event is damaged on the disk, or from a newer version
             raise RefusedError(f"an event cannot be read: {error}") from None
         self._runs.apply(events)
 
-    def _log_load(self, metrics: Mapping[str, float]) -> None:
-        # Seconds since 1970 as steps: they keep growing from session to session.
+    def _log_system_metrics(self, metrics: Mapping[str, float]) -> None:
+        # The steps are seconds since 1970, so that they also grow from one session to the next.
         self._put(reported(None, metrics, step=int(time.time())))
 
-    def _end_load(self) -> None:
-        if self._load:
-            self._load.end()
-            self._load = None
+    def _stop_system_metrics(self) -> None:
+        if self._system_metrics:
+            self._system_metrics.stop()
+            self._system_metrics = None
 
 
 def check_uri(uri: str) -> None:
-    """Check that a tracking URI answers; no table is made there.
+    """Check that a tracking URI answers, without creating tables.
 
     Raises:
-        ConfigError: if it does not; the message has no password in it.
+        ConfigError: if it does not answer; the message contains no password.
     """
-    with _opening(uri):
+    with _translated_errors(uri):
         check_reachable(uri)
 
 
 @contextmanager
-def _opening(uri: str) -> Iterator[None]:
+def _translated_errors(uri: str) -> Iterator[None]:
+    """Turn an error of opening a store into a `ConfigError`."""
     try:
         yield
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, ImportError, OSError) as error:
@@ -211,8 +212,8 @@ def _opening(uri: str) -> Iterator[None]:
 
 
 def _cannot_open(uri: str, reason: str) -> ConfigError:
-    first = (redact(reason).strip().splitlines() or ["no reason given"])[0].partition(". ")[0]
+    sentence = (redact(reason).strip().splitlines() or ["no reason given"])[0].partition(". ")[0]
     return ConfigError(
-        f"sweep.tracking_uri: {redact(uri)!r} cannot be opened ({first}); give an SQLite file "
+        f"sweep.tracking_uri: {redact(uri)!r} cannot be opened ({sentence}); give an SQLite file "
         "(sqlite:///runs/mlflow.db), a database that answers, or the address of an MLflow server"
     )

@@ -156,7 +156,7 @@ def test_all_mistakes_of_a_file_come_in_one_message(
         ("sweep.trails=3", "did you mean 'trials'"),
         ("sweep.trials=many", "sweep.trials"),
         ("trial.target.epocs=3", "trial.target.epocs"),
-        ("sweep.name=cache", "taken by the storage folder"),
+        ("sweep.name=cache", "reserved for other contents of the storage folder"),
     ],
 )
 def test_a_wrong_set_is_told(given: str, words: str, experiment: Callable[..., Path], tmp_path: Path) -> None:

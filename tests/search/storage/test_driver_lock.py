@@ -1,4 +1,4 @@
-"""One driver a sweep, with real processes; and a start that comes to nothing leaves its name free."""
+"""A sweep has one driver, tested with real processes; after a failed start the sweep's name stays free."""
 
 import json
 import os
@@ -43,7 +43,7 @@ lock.release()
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process that runs the sweep in this folder, until its stdin is closed."""
+    """Start another process that runs the sweep in this folder until its stdin is closed."""
     pipe = subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdin=pipe, stdout=pipe)
     assert process.stdout is not None
@@ -58,7 +58,7 @@ def no_locks(*_: object) -> None:
 
 
 @pytest.mark.parametrize("file_system", ["with locks", "without locks"])
-def test_the_second_is_told_who_and_since_when(
+def test_the_message_to_a_second_driver_names_the_first_and_its_start(
     file_system: str, holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if file_system == "without locks":
@@ -75,7 +75,7 @@ def test_the_second_is_told_who_and_since_when(
 
 @pytest.mark.parametrize("file_system", ["with locks", "without locks"])
 @pytest.mark.parametrize("how", ["killed", "ended"])
-def test_one_that_is_dead_blocks_nobody(
+def test_a_dead_driver_does_not_block_the_next(
     how: str, file_system: str, holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     holder.send_signal(signal.SIGKILL) if how == "killed" else None
@@ -90,7 +90,7 @@ def test_one_that_is_dead_blocks_nobody(
     assert driver_of(tmp_path) is None
 
 
-def test_another_process_of_the_same_number_is_not_the_holder(
+def test_another_process_with_the_same_pid_is_not_the_driver(
     holder: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fcntl.flock", no_locks)
@@ -99,10 +99,10 @@ def test_another_process_of_the_same_number_is_not_the_holder(
     DriverLock(tmp_path).release()
 
 
-def test_a_driver_on_another_machine_lives_while_it_renews_the_file(
+def test_a_driver_on_another_machine_is_alive_while_it_sends_heartbeats(
     holder: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    """The system's locks are of no use between them here: this process gets its own."""
+    """The system's lock is free here, as with a file system whose locks are valid on one machine only."""
     holder.kill()
     holder.communicate()
     file = tmp_path / LOCK_FILE
@@ -117,7 +117,7 @@ def test_a_driver_on_another_machine_lives_while_it_renews_the_file(
     DriverLock(tmp_path).release()
 
 
-def test_the_file_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heartbeats_update_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver_lock, "HEARTBEAT_SECONDS", 0.01)
     with hold_driver_lock(tmp_path):
         os.utime(tmp_path / LOCK_FILE, (1.0, 1.0))
@@ -133,7 +133,7 @@ def test_a_copy_has_no_driver(holder: subprocess.Popen[bytes], tmp_path: Path, m
 
 
 @pytest.mark.parametrize("command", ["resume", "extend", "run"])
-def test_commands_are_refused_and_looking_is_not(
+def test_while_a_sweep_runs_only_show_works(
     command: str, swept: SweepFolder, ray_when_joined: None, tmp_path: Path
 ) -> None:
     def call(*arguments: str) -> Result:
@@ -168,7 +168,7 @@ FAILURES = [ConfigError("no node"), RuntimeError("Ray has died"), KeyboardInterr
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
-def test_a_start_that_fails_leaves_no_name_taken(
+def test_after_a_failed_start_the_name_is_free(
     failure: BaseException, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Plan, folder: SweepFolder, *__: object) -> None:
@@ -183,26 +183,26 @@ def test_a_start_that_fails_leaves_no_name_taken(
     assert not SweepFolder(tmp_path / "runs", "tiny").path.exists()
 
 
-def test_a_start_that_was_killed_or_halted_leaves_no_name_taken(
+def test_after_a_killed_or_stopped_start_the_name_is_free(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def halt(_: Plan, folder: SweepFolder, *__: object) -> None:
+    def stop(_: Plan, folder: SweepFolder, *__: object) -> None:
         StudyFile(folder.study, folder.name, Direction.MAX)
         raise StoppedError("the disk is full; make room, then resume")
 
-    monkeypatch.setattr(start, "_run", halt)
+    monkeypatch.setattr(start, "_run", stop)
     folder = SweepFolder(tmp_path / "runs", "tiny")
     for _ in range(2):
         with pytest.raises(StoppedError):
             start.start_sweep(plan, folder.storage)
-        assert folder.plan.exists()  # as it is to be resumed
+        assert folder.plan.exists()  # the sweep can be resumed
     with closing(sqlite3.connect(folder.study)) as study, study:
         study.execute("insert into trials (trial_id, number, study_id, state) values (1, 0, 1, 'RUNNING')")
     with pytest.raises(PlanError, match="holds the same experiment"):
         start.start_sweep(plan, folder.storage)
 
 
-def test_what_is_not_ours_takes_a_name(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_a_file_of_the_user_is_kept(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "_run", lambda *_: (_ for _ in ()).throw(StoppedError("full")))
     folder = SweepFolder(tmp_path / "runs", "tiny")
     with pytest.raises(StoppedError):
@@ -213,15 +213,15 @@ def test_what_is_not_ours_takes_a_name(plan: Plan, tmp_path: Path, monkeypatch: 
     assert (folder.path / "notes.md").exists()
 
 
-def test_of_two_that_begin_at_once_one_is_refused(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second has looked for the name before the first took it."""
+def test_one_of_two_simultaneous_starts_is_refused(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both find the name free before one of them creates the folder."""
     storage = tmp_path / "runs"
-    held = []
+    started = []
 
     def check_data(*_: object) -> dict[str, Any]:
-        if not held:
+        if not started:
             monkeypatch.setattr(start, "_run", lambda plan, folder, *_: start.start_sweep(plan, storage))
-            held.append(True)
+            started.append(True)
         return {}
 
     monkeypatch.setattr("search.plan.data.check_data", check_data)
@@ -229,7 +229,7 @@ def test_of_two_that_begin_at_once_one_is_refused(plan: Plan, tmp_path: Path, mo
         start.start_sweep(plan, storage)
 
 
-def test_a_study_can_be_read_without_being_changed(tmp_path: Path) -> None:
+def test_read_only_uri_does_not_change_a_study(tmp_path: Path) -> None:
     folder = tmp_path / "a? 50%25 #"
     folder.mkdir()
     StudyFile(folder / "study.db", "tiny", Direction.MAX)

@@ -1,4 +1,4 @@
-"""Events that wait on disk: kept in order through kills, full disks, readers and a change of version."""
+"""The outbox keeps events in order despite kills, full disks, readers and a change of version."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from search.storage.sqlite_lock import locked_study_in_words
 from search.storage.store_uri import read_only_uri
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-"""Where each of many commits takes no disk's time."""
+"""A folder in memory, if there is one: many commits to a disk would be slow."""
 
 
 @pytest.fixture
@@ -34,11 +34,11 @@ def file(tmp_path: Path) -> Path:
 
 
 def everything(outbox: Outbox) -> list[str]:
-    return [event for _, event in outbox.first(10_000)]
+    return [event for _, event in outbox.oldest(10_000)]
 
 
-# What may happen to an outbox: an append, the delivery of the first so many, a process that ends without closing it.
-DEEDS = st.one_of(
+# What may happen to an outbox: an append, a delivery of some events, a process that ends without closing the outbox.
+ACTIONS = st.one_of(
     st.tuples(st.just("append"), st.text()),
     st.tuples(st.just("deliver"), st.integers(0, 3)),
     st.tuples(st.just("leave"), st.none()),
@@ -46,22 +46,22 @@ DEEDS = st.one_of(
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(DEEDS, max_size=25))
-def test_whatever_happens_each_event_is_delivered_once_and_in_order(deeds: list[tuple[str, str | int | None]]) -> None:
+@given(st.lists(ACTIONS, max_size=25))
+def test_each_event_is_delivered_once_and_in_order(actions: list[tuple[str, str | int | None]]) -> None:
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         file = Path(folder) / "outbox.db"
         outbox = Outbox(file)
         given_: list[str] = []
         delivered: list[str] = []
-        for deed, what in deeds:
-            if deed == "append":
-                outbox.append(str(what))
-                given_.append(str(what))
-            elif deed == "deliver":
-                assert isinstance(what, int)
-                if first := outbox.first(what):
-                    outbox.delivered(first[-1][0])
-                delivered += [event for _, event in first]
+        for action, value in actions:
+            if action == "append":
+                outbox.append(str(value))
+                given_.append(str(value))
+            elif action == "deliver":
+                assert isinstance(value, int)
+                if oldest := outbox.oldest(value):
+                    outbox.remove_delivered(oldest[-1][0])
+                delivered += [event for _, event in oldest]
             else:
                 outbox = Outbox(file)
             assert len(outbox) == count_waiting(file) == len(given_) - len(delivered)
@@ -79,8 +79,8 @@ for number in range(int(sys.argv[2]), 1_000_000):
 """
 
 
-def test_what_was_accepted_is_there_after_a_kill(file: Path) -> None:
-    """Each kill comes at another moment, as the disk decides; most come in the middle of a commit."""
+def test_added_events_are_there_after_a_kill(file: Path) -> None:
+    """The speed of the disk decides when each kill happens; most happen during a commit."""
     begin = 0
     for _ in range(5):
         command = [sys.executable, "-c", WRITER, str(file), str(begin)]
@@ -92,13 +92,13 @@ def test_what_was_accepted_is_there_after_a_kill(file: Path) -> None:
         rest, _ = process.communicate()
         accepted = begin + 9 + len(rest.split())
         waiting = count_waiting(file)
-        assert waiting in (accepted + 1, accepted + 2)  # the last may have been written and not yet told
+        assert waiting in (accepted + 1, accepted + 2)  # the last may have been written and not yet printed
         assert everything(Outbox(file)) == [str(number) * 2000 for number in range(waiting)]
         begin = waiting
 
 
 def test_a_commit_is_on_the_disk_and_needs_no_shared_memory(file: Path) -> None:
-    """A power failure cannot be had here: these are the settings for which SQLite promises to survive one."""
+    """Check the settings with which SQLite promises to survive a power failure, as a test cannot cause one."""
     outbox = Outbox(file)
     outbox.append("1")
     assert outbox._connection.execute("pragma synchronous").fetchone() == (3,)
@@ -106,7 +106,7 @@ def test_a_commit_is_on_the_disk_and_needs_no_shared_memory(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["outbox.db"]
 
 
-def test_a_full_disk_is_a_sentence_and_loses_nothing(tiny_disk: Path) -> None:
+def test_a_full_disk_gives_one_sentence_and_loses_no_event(tiny_disk: Path) -> None:
     file = tiny_disk / "outbox.db"
     outbox = Outbox(file)
     ballast = tiny_disk / "ballast"
@@ -122,8 +122,8 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(tiny_disk: Path) -> None:
     assert everything(outbox) == everything(Outbox(file)) == [*kept, "then"]
 
 
-def test_a_quota_that_is_used_up_is_an_error_of_the_system(file: Path) -> None:
-    """A limit on a file's size stands for it: SQLite says of both "disk I/O error"."""
+def test_a_used_up_quota_is_reported_with_the_reason_of_the_system(file: Path) -> None:
+    """The test limits the file's size instead: SQLite reports both as "disk I/O error"."""
     outbox = Outbox(file)
     outbox.append("1")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -140,7 +140,7 @@ def test_a_quota_that_is_used_up_is_an_error_of_the_system(file: Path) -> None:
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
-def test_the_file_has_the_rights_of_any_other(umask: int, mode: int, file: Path) -> None:
+def test_the_file_has_the_usual_permissions(umask: int, mode: int, file: Path) -> None:
     before = os.umask(umask)
     try:
         Outbox(file).append("1")
@@ -151,7 +151,7 @@ def test_the_file_has_the_rights_of_any_other(umask: int, mode: int, file: Path)
 
 @contextmanager
 def reader(file: Path) -> Iterator[sqlite3.Connection]:
-    """A process in the middle of reading, which keeps others from writing."""
+    """Open a connection that is reading, so that others cannot write."""
     uri = read_only_uri(file)
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)) as connection:
         connection.execute("begin")
@@ -159,7 +159,7 @@ def reader(file: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def test_a_reader_is_waited_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_waits_for_a_reader(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sqlite_lock.WAITING_ARGUMENTS, "timeout", 0.01)
     outbox = Outbox(file)
     outbox.append("1")
@@ -171,7 +171,7 @@ def test_a_reader_is_waited_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert everything(Outbox(file)) == ["1", "2"]
 
 
-def test_one_that_never_ends_is_named_at_last(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_never_ends_gives_an_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sqlite_lock.WAITING_ARGUMENTS, "timeout", 0.01)
     monkeypatch.setattr(sqlite_lock, "LOCK_SECONDS", 0.1)
     outbox = Outbox(file)
@@ -183,7 +183,7 @@ def test_one_that_never_ends_is_named_at_last(file: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("content", [b"nonsense" * 100, b""])
-def test_a_damaged_file_is_a_sentence_and_an_empty_one_is_none(content: bytes, file: Path) -> None:
+def test_a_damaged_file_gives_one_sentence_and_an_empty_file_gives_no_error(content: bytes, file: Path) -> None:
     file.write_bytes(content)
     if not content:
         assert count_waiting(file) == len(Outbox(file)) == 0
@@ -196,12 +196,12 @@ def test_a_damaged_file_is_a_sentence_and_an_empty_one_is_none(content: bytes, f
 def test_a_closed_outbox_leaves_its_events_to_the_next(file: Path) -> None:
     outbox = Outbox(file)
     outbox.append("1")
-    [(number, _)] = outbox.first(1)
+    [(number, _)] = outbox.oldest(1)
     outbox.close()
     successor = Outbox(file)
     successor.append("2")
-    assert outbox.first(1) == []
-    outbox.delivered(number)  # what was in flight
+    assert outbox.oldest(1) == []
+    outbox.remove_delivered(number)  # a delivery that had begun before
     assert everything(successor) == everything(Outbox(file)) == ["1", "2"]
 
 
@@ -220,7 +220,7 @@ def line(number: int) -> str:
         (line(1) + "\0" * 20 + "\n{\n17\n[]\n" + '{"n": 1}\n' + line(2), [1, 2]),  # a failing disk
     ],
 )
-def test_what_an_earlier_version_left_comes_first_and_once(content: str, waiting: list[int], file: Path) -> None:
+def test_events_of_an_earlier_version_come_first_and_once(content: str, waiting: list[int], file: Path) -> None:
     older = file.with_suffix(".jsonl")
     older.write_text(content)
     assert count_waiting(file) == len(waiting)

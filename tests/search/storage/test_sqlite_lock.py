@@ -1,4 +1,4 @@
-"""A study that another process holds: waited for, and at last one sentence; nothing is lost."""
+"""A sweep waits for a study that another process has locked; if that takes too long, it ends with one sentence."""
 
 import sqlite3
 import threading
@@ -20,8 +20,8 @@ from trainable.workers.messages import TrialReport
 
 
 @contextmanager
-def held(file: Path, seconds: float | None = None) -> Iterator[None]:
-    """The file locked for all others, for so long or to the end."""
+def lock(file: Path, seconds: float | None = None) -> Iterator[None]:
+    """Lock the file for all others, for that many seconds or until the block ends."""
     with closing(sqlite3.connect(file, check_same_thread=False, isolation_level=None)) as other:
         other.execute("begin exclusive")
         if seconds is not None:
@@ -41,37 +41,37 @@ def study(blocks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_sweep_waits_for_its_study(study: SweepStudy, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert study.begin() is not None
-    with held(tmp_path / "study.db", seconds=0.3):
+    with lock(tmp_path / "study.db", seconds=0.3):
         study.report(0, TrialReport("target", value=0.5, share=0.5))
-    with held(tmp_path / "study.db", seconds=0.3):
+    with lock(tmp_path / "study.db", seconds=0.3):
         study.end(0, State.FINISHED)
     again = SweepStudy(tmp_path / "study.db", study.settings, study.space, 0)
     assert again.records == study.records
-    assert "another process holds an SQLite file of the sweep: waiting" in caplog.text
+    assert "another process has locked an SQLite file of the sweep: waiting" in caplog.text
 
 
-def test_at_last_it_is_one_sentence_and_nothing_is_lost(
+def test_a_long_wait_ends_with_one_sentence_and_nothing_is_lost(
     study: SweepStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_lock, "LOCK_SECONDS", 0.2)
     file = tmp_path / "study.db"
     assert study.begin() is not None
     study.report(0, TrialReport("target", value=0.5, share=0.5))
-    words = r"study.db: another process, .* nothing is lost: end that, .* then `transfersweep resume tiny`"
+    words = r"study.db: another process, .* nothing is lost: stop that process, .* then `transfersweep resume tiny`"
     in_words = locked_study_in_words(file, "transfersweep resume tiny")
-    with held(file), pytest.raises(StoppedError, match=words), in_words:
+    with lock(file), pytest.raises(StoppedError, match=words), in_words:
         study.end(0, State.FINISHED)
     again = SweepStudy(file, study.settings, study.space, 0)
     assert [(r.state, r.value) for r in again.records] == [(State.RUNNING, 0.5)]
 
 
-def test_who_opens_it_is_told_soon(study: SweepStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_a_locked_study_fails_soon(study: SweepStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_lock, "OPEN_SECONDS", 0.1)
-    with held(tmp_path / "study.db"), pytest.raises(PlanError, match="another process holds it"):
+    with lock(tmp_path / "study.db"), pytest.raises(PlanError, match="another process has locked it"):
         SweepStudy(tmp_path / "study.db", study.settings, study.space, 0)
 
 
-def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+def test_other_errors_are_unchanged(tmp_path: Path) -> None:
     with (
         pytest.raises(sqlite3.OperationalError, match="no such table"),
         locked_study_in_words(tmp_path, "resume"),
@@ -80,8 +80,8 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
         study.cursor().execute("select * from nowhere")
 
 
-def test_nobody_hangs_while_the_driver_itself_stands_still(study: SweepStudy) -> None:
-    """A trial could not have been heard meanwhile."""
+def test_no_trial_counts_as_hanging_while_the_driver_itself_waits(study: SweepStudy) -> None:
+    """The driver cannot read reports of trials in the meantime."""
     now = [0.0]
     watch = HangWatch(study, 1.0, lambda: now[0])
     watch._heard = {"a": 0.0}

@@ -1,4 +1,4 @@
-"""What a sweep can be called, and what is said of a name that cannot be."""
+"""Names of sweeps: valid ones, and the messages for invalid ones."""
 
 import pytest
 
@@ -6,26 +6,28 @@ from search.storage.sweep_name import checked_name
 
 
 @pytest.mark.parametrize("name", ["a", "sms-spam", "run_2.1", "2024", "A" * 100])
-def test_a_plain_name_stays_as_it_is(name: str) -> None:
+def test_a_valid_name_is_unchanged(name: str) -> None:
     assert checked_name(name) == name
 
 
 @pytest.mark.parametrize(
     ("name", "problem", "instead"),
     [
-        ("Müller Versuch", "has 'ü', a space in it", "Muller-Versuch"),
-        ("Straße", "has 'ß' in it", "Strasse"),
-        ("films/first", "has '/' in it", "films-first"),
+        ("Müller Versuch", "contains 'ü', a space", "Muller-Versuch"),
+        ("Straße", "contains 'ß'", "Strasse"),
+        ("films/first", "contains '/'", "films-first"),
         ("-first", "begins with '-', not with a letter or digit", "first"),
         (".hidden", "begins with '.', not with a letter or digit", "hidden"),
-        ("实验", "has '实', '验' in it", "first-try"),
+        ("实验", "contains '实', '验'", "first-try"),
         ("", "is empty", "first-try"),
         ("a" * 101, "has 101 characters, more than 100", "a" * 100),
-        ("a\n", r"has '\n' in it", "a"),
+        ("a\n", r"contains '\n'", "a"),
     ],
 )
-def test_any_other_name_is_told_what_is_wrong_and_one_that_can_be(name: str, problem: str, instead: str) -> None:
-    with pytest.raises(ValueError, match="a name has letters a to z, digits, dots, dashes and underscores") as caught:
+def test_the_message_for_an_invalid_name_suggests_a_valid_one(name: str, problem: str, instead: str) -> None:
+    with pytest.raises(
+        ValueError, match="a name consists of letters a to z, digits, dots, dashes and underscores"
+    ) as caught:
         checked_name(name)
     assert f" {problem}; " in str(caught.value)
     assert str(caught.value).endswith(f", such as {instead}")

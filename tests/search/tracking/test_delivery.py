@@ -9,7 +9,7 @@ from search.tracking.delivery import Delivery, RefusedError
 
 
 class Receiver:
-    """Takes events, fails the first so many calls, and refuses events that say so."""
+    """Accepts events, but fails its first `failures` calls, and refuses the event `bad`."""
 
     def __init__(self, failures: int = 0) -> None:
         self.taken: list[str] = []
@@ -48,7 +48,7 @@ def test_events_arrive_in_order_and_leave_nothing_behind(file: Path) -> None:
     assert count_waiting(file) == 0
 
 
-def test_what_an_earlier_process_left_comes_first(file: Path) -> None:
+def test_events_of_an_earlier_process_come_first(file: Path) -> None:
     for event in numbered(1, 2):
         Outbox(file).append(event)
     receiver = Receiver()
@@ -59,7 +59,7 @@ def test_what_an_earlier_process_left_comes_first(file: Path) -> None:
     assert receiver.taken == numbered(1, 2, 3)
 
 
-def test_a_receiver_that_is_away_is_tried_again_and_the_trouble_is_logged_once_without_secrets(
+def test_delivery_is_tried_again_and_an_error_is_logged_once_without_secrets(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver = Receiver(failures=2)
@@ -69,7 +69,7 @@ def test_a_receiver_that_is_away_is_tried_again_and_the_trouble_is_logged_once_w
     assert delivery.wait(60)
     delivery.stop()
     assert receiver.taken == numbered(1, 2, 3)
-    assert delivery.trouble == ""
+    assert delivery.last_error == ""
     messages = [record.getMessage() for record in caplog.records]
     assert messages == [
         "events wait on disk: ConnectionError: no answer from http://***@host/api",
@@ -77,17 +77,17 @@ def test_a_receiver_that_is_away_is_tried_again_and_the_trouble_is_logged_once_w
     ]
 
 
-def test_patience_ends_and_the_events_stay(file: Path) -> None:
+def test_a_wait_without_delivery_ends_and_the_events_stay(file: Path) -> None:
     receiver = Receiver(failures=1_000)
     delivery = Delivery(Outbox(file), receiver)
     delivery.put("1")
     assert not delivery.wait(0.1)
-    assert delivery.trouble == "ConnectionError: no answer from http://***@host/api"
+    assert delivery.last_error == "ConnectionError: no answer from http://***@host/api"
     delivery.stop()
     assert count_waiting(file) == 1
 
 
-def test_a_refused_event_holds_up_no_other(file: Path) -> None:
+def test_a_refused_event_does_not_block_others(file: Path) -> None:
     with_bad = [*numbered(1, 2), "bad", *numbered(4, 5)]
     for event in with_bad:
         Outbox(file).append(event)
@@ -99,20 +99,20 @@ def test_a_refused_event_holds_up_no_other(file: Path) -> None:
     assert delivery.refused == ["postgresql://***@host takes no such event"]
 
 
-def test_what_is_in_flight_at_a_stop_is_delivered_again(file: Path) -> None:
-    """Nobody can tell whether it has arrived."""
-    under_way, go_on, done = threading.Event(), threading.Event(), threading.Event()
+def test_events_whose_delivery_has_begun_at_a_stop_are_delivered_again(file: Path) -> None:
+    """It is not known whether they have arrived."""
+    begun, may_end, done = threading.Event(), threading.Event(), threading.Event()
 
     def slow(events: Sequence[str]) -> None:
-        under_way.set()
-        go_on.wait(60)
+        begun.set()
+        may_end.wait(60)
         done.set()
 
     delivery = Delivery(Outbox(file), slow)
     delivery.put("1")
-    under_way.wait(60)
+    begun.wait(60)
     delivery.stop()
     successor = Outbox(file)
-    go_on.set()
+    may_end.set()
     done.wait(60)
-    assert successor.first(10) == Outbox(file).first(10) == [(1, "1")]
+    assert successor.oldest(10) == Outbox(file).oldest(10) == [(1, "1")]

@@ -1,4 +1,4 @@
-"""Events are the same after they were kept as JSON, also as earlier versions kept them."""
+"""Events stored as JSON are read back unchanged, also those that earlier versions stored."""
 
 import json
 import math
@@ -34,17 +34,17 @@ EVENTS: list[Event] = [
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.what)
-def test_an_event_is_the_same_after_it_was_kept(event: Event) -> None:
+def test_a_stored_event_is_read_back_unchanged(event: Event) -> None:
     assert decode(encode(event)) == event
 
 
-def test_nan_and_infinity_are_kept_as_nan() -> None:
+def test_nan_and_infinity_are_stored_as_nan() -> None:
     event = decode(encode(reported(0, {"a": math.nan, "b": math.inf}, 1)))
     assert event.what == "report"
     assert all(math.isnan(value) for value in event.metrics.values())
 
 
-def test_each_event_of_an_earlier_version_is_read_as_it_was_meant() -> None:
+def test_events_of_an_earlier_version_are_read() -> None:
     file = Path(__file__).parent / "outbox-2026-11.jsonl"
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     older = [line["event"] for line in lines if "event" in line]
@@ -54,11 +54,11 @@ def test_each_event_of_an_earlier_version_is_read_as_it_was_meant() -> None:
         if event["what"] == "settle":
             names = ("trial", "state", "tags", "metrics")
             event = event | {"states": [dict(zip(names, end, strict=True)) for end in event["states"]]}
-        assert repr(again) == repr({name: again[name] for name in again} | event)  # text: no NaN equals itself
+        assert repr(again) == repr({name: again[name] for name in again} | event)  # text, as NaN is not equal to NaN
 
 
 def test_an_end_without_metrics_has_none() -> None:
-    """As the oldest versions wrote it."""
+    """The oldest versions wrote no metrics."""
     event = decode('{"what": "settle", "trial": null, "time": 1, "states": [[3, "lost", {}]]}')
     assert event == Reconciled(1, (TrialEnd(3, State.LOST, {}),))
 
@@ -69,7 +69,7 @@ def test_other_text_is_no_event(text: str) -> None:
         decode(text)
 
 
-def test_a_data_set_is_told_as_mlflow_reads_it() -> None:
+def test_a_data_set_has_the_form_that_mlflow_reads() -> None:
     [given] = started(None, {}, {}, [DATA]).datasets
     columns: list[dict[str, Any]] = json.loads(str(given.dataset.schema))["mlflow_colspec"]
     assert [(column["name"], column["type"]) for column in columns] == [("text", "string")]

@@ -1,4 +1,4 @@
-"""MLflow goes on with the SQLite file that lies under its URI, also after that was deleted or replaced."""
+"""MLflow uses the current SQLite file of its URI, even after the file was deleted or replaced."""
 
 import shutil
 from collections.abc import Callable

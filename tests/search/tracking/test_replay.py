@@ -1,4 +1,4 @@
-"""Runs that MLflow has lost are replayed from the study: a real file, and deletions that people make."""
+"""Runs that MLflow has lost are created again from the study, tested with a real file and deletions as by users."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ Lose = Callable[["Sweep"], None]
 
 
 class Sweep:
-    """A study and MLflow beside it, in sessions, without Ray: what trials report is made up."""
+    """A study and MLflow in several sessions, without Ray; the reports of trials are invented."""
 
     def __init__(self, plan: Plan, folder: Path, sessions: ExitStack) -> None:
         self.plan, self.folder, self.sessions = plan, folder, sessions
@@ -38,7 +38,7 @@ class Sweep:
         self.study = SweepStudy(folder / "study.db", plan.settings, plan.space, 0)
 
     def begin_session(self) -> None:
-        """As `run_sweep` does, with a trial that runs."""
+        """Begin a session as `run_sweep` does, and reopen the runs of running trials."""
         replay, run_id = Replay(self.plan, self.study), self.study.user_attr("run_id")
         self.tracker = self.sessions.enter_context(
             Tracker(self.uri, self.folder / "outbox", "tiny", "1", False, run_id, replay)
@@ -51,7 +51,7 @@ class Sweep:
         assert self.tracker.wait()
 
     def begin(self) -> None:
-        """Two searched trials that end, one before its time, a repeat of the first, and one that runs."""
+        """Begin a sweep: one trial has finished, one was stopped, one runs, and the first has a repeat."""
         self.begin_session()
         for value, state in ((0.75, State.FINISHED), (0.5, State.STOPPED), (0.25, None)):
             record = self.study.begin()
@@ -75,7 +75,7 @@ class Sweep:
         self.runs.log(key, said)
 
     def go_on(self) -> None:
-        """The running trial comes to its end, and so does the sweep."""
+        """End the running trial, then the sweep."""
         self.report(2, 0.125, 30, improved=False, best=0.25)
         assert self.tracker.wait()
         self.study.end(2, State.FINISHED)
@@ -86,7 +86,7 @@ class Sweep:
         assert self.tracker.refused == ()
 
     def shown(self) -> list[Run]:
-        """All runs that a person sees, the sweep's own first."""
+        """Return all runs that are not deleted, the sweep's own first."""
         self.client = MlflowClient(self.uri)
         experiment = self.client.get_experiment_by_name(EXPERIMENT)
         assert experiment and experiment.lifecycle_stage == "active"
@@ -100,13 +100,13 @@ class Sweep:
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the first test leaves a sweep after its first session, for all: MLflow takes long to make its tables."""
+    """The folder of a sweep after its first session, which all tests copy: MLflow needs long to create its tables."""
     return tmp_path_factory.mktemp("begun")
 
 
 @pytest.fixture
 def sweep(blocks: dict[str, Any], begun: Path, tmp_path: Path) -> Iterator[Sweep]:
-    """A copy of a sweep of two trials that have ended, a repeat, and a trial that ran when the session ended."""
+    """Copy a sweep with two ended trials, a repeat, and a trial that ran when the session ended."""
     plan = build_plan(blocks, (Path(),), "tiny")
     with ExitStack() as sessions:
         if not (begun / "study.db").exists():
@@ -147,7 +147,7 @@ def lose_file(sweep: Sweep) -> None:
 
 
 def lose_tables(sweep: Sweep) -> None:
-    """An empty file in its place, as some make one to begin anew."""
+    """Replace the file by an empty one, as some users do to start again."""
     sweep.file.unlink()
     sweep.file.touch()
 
@@ -159,7 +159,7 @@ def lose_experiment(sweep: Sweep) -> None:
 
 
 def lose_experiment_for_good(sweep: Sweep) -> None:
-    """As `mlflow gc` does."""
+    """Delete the experiment as `mlflow gc` does."""
     experiment = sweep.client.get_experiment_by_name(EXPERIMENT)
     assert experiment
     sweep.client.delete_experiment(experiment.experiment_id)
@@ -195,7 +195,7 @@ LOSSES = [
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_what_is_lost_while_a_sweep_runs_is_told_again(lose: Lose, sweep: Sweep) -> None:
+def test_runs_lost_while_a_sweep_runs_are_created_again(lose: Lose, sweep: Sweep) -> None:
     sweep.begin_session()
     lose(sweep)
     sweep.go_on()
@@ -203,14 +203,14 @@ def test_what_is_lost_while_a_sweep_runs_is_told_again(lose: Lose, sweep: Sweep)
 
 
 @pytest.mark.parametrize("lose", [lose_file, lose_experiment_for_good, lose_sweep_run, lose_ended_trial])
-def test_what_is_lost_between_two_sessions_is_told_again(lose: Lose, sweep: Sweep) -> None:
+def test_runs_lost_between_two_sessions_are_created_again(lose: Lose, sweep: Sweep) -> None:
     lose(sweep)
     sweep.begin_session()
     sweep.go_on()
     assert_all_is_there(sweep)
 
 
-def test_nothing_is_replayed_where_nothing_is_lost(sweep: Sweep) -> None:
+def test_without_a_loss_nothing_is_replayed(sweep: Sweep) -> None:
     before = [run.info.run_id for run in sweep.shown()]
     sweep.begin_session()
     sweep.go_on()

@@ -1,4 +1,4 @@
-"""Samples have the names and units of MLflow's own monitor, which is the measure here."""
+"""Samples have the same names and units as those of MLflow's own monitor."""
 
 import threading
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from search.tracking.system_metrics import SystemMetrics
 
 @pytest.fixture
 def samples(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, float]]:
-    """Three of them, a twentieth of a second apart."""
+    """Take three samples, 0.05 s apart."""
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     found: list[Mapping[str, float]] = []
     enough = threading.Event()
@@ -23,7 +23,7 @@ def samples(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, float]]:
 
     metrics = SystemMetrics(take)
     assert enough.wait(60)
-    metrics.end()
+    metrics.stop()
     taken = len(found)
     assert not threading.Event().wait(0.2)
     assert len(found) == taken

@@ -26,7 +26,7 @@ DATA = DatasetInfo("sms.csv", "0123456789" * 5, "target", rows=20, columns={"tex
 
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with MLflow's tables and nothing in them: they take a second to make, a copy takes none."""
+    """A store with MLflow's empty tables; creating them takes a second, copying them does not."""
     file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     MlflowClient(f"sqlite:///{file}").search_experiments()
     return file
@@ -42,7 +42,7 @@ def uri(tmp_path: Path, empty_store: Path) -> str:
 
 @pytest.fixture
 def open_tracker(uri: str, tmp_path: Path) -> Iterator[Callable[..., Tracker]]:
-    """Opens trackers on the store, all with the same outbox unless told otherwise; they end with the test."""
+    """Return a function that opens trackers of the store, by default with the same outbox; they end with the test."""
     with ExitStack() as stack:
 
         def open_one(sweep_id: str = "one", outbox: str = "outbox.db", **settings: Any) -> Tracker:
@@ -53,7 +53,7 @@ def open_tracker(uri: str, tmp_path: Path) -> Iterator[Callable[..., Tracker]]:
 
 @pytest.fixture
 def tracker(open_tracker: Callable[..., Tracker]) -> Tracker:
-    """One whose sweep has begun."""
+    """Return a tracker whose sweep has begun."""
     tracker = open_tracker()
     tracker.start_sweep({"trial.encoder": "minilm"}, [DATA])
     return tracker
@@ -66,11 +66,11 @@ def delivered(tracker: Tracker) -> Tracker:
 
 
 def killed(tracker: Tracker) -> None:
-    """As far as others can see: what has not been delivered stays."""
+    """Stop a tracker as a kill would: events that are not delivered stay."""
     tracker.__exit__()
 
 
-def test_a_store_is_made_where_there_is_none(tmp_path: Path) -> None:
+def test_a_missing_store_is_created(tmp_path: Path) -> None:
     with Tracker(f"sqlite:///{tmp_path}/new/folder/mlflow.db", tmp_path / "outbox", "sms", "one") as tracker:
         assert tracker.start_sweep({}, [])
     assert (tmp_path / "new" / "folder" / "mlflow.db").exists()
@@ -91,7 +91,7 @@ def history(uri: str, name: str, metric: str) -> list[tuple[int, float]]:
     return [(m.step, m.value) for m in found]
 
 
-def test_a_trial_is_nested_in_its_sweep_and_both_carry_their_tags(uri: str, tracker: Tracker) -> None:
+def test_a_trial_is_nested_in_its_sweep_and_both_have_their_tags(uri: str, tracker: Tracker) -> None:
     tracker.start_trial(7, {"target.epochs": 2}, {"transfersweep.role": "search"})
     delivered(tracker)
     sweep, trial = runs(uri)["sms"], runs(uri)["trial-007"]
@@ -145,7 +145,7 @@ def test_a_resume_finds_every_run_again_and_repeats_nothing(uri: str, open_track
     assert history(uri, "trial-000", "target.validation.loss") == [(1, 0.5), (2, 0.4)]
 
 
-def test_what_a_killed_driver_left_in_the_outbox_is_delivered_first_and_once(
+def test_events_of_a_killed_driver_are_delivered_first_and_once(
     uri: str, open_tracker: Callable[..., Tracker], tmp_path: Path
 ) -> None:
     first = open_tracker()
@@ -159,7 +159,7 @@ def test_what_a_killed_driver_left_in_the_outbox_is_delivered_first_and_once(
         first.end_trial(0, State.FINISHED)
         left = (tmp_path / "outbox.db").read_bytes()
     killed(delivered(first))
-    (tmp_path / "outbox.db").write_bytes(left)  # the kill came before the delivery could be noted
+    (tmp_path / "outbox.db").write_bytes(left)  # the kill came before the delivered events were removed
 
     second = open_tracker()
     second.start_sweep({}, [])
@@ -169,10 +169,10 @@ def test_what_a_killed_driver_left_in_the_outbox_is_delivered_first_and_once(
     assert runs(uri)["trial-000"].info.status == "FINISHED"
 
 
-def test_what_a_driver_of_an_earlier_version_left_is_delivered_once(
+def test_events_of_an_earlier_version_are_delivered_once(
     uri: str, open_tracker: Callable[..., Tracker], tmp_path: Path
 ) -> None:
-    """Its outbox was written by that version; two of its events had been delivered."""
+    """An earlier version wrote the outbox; two of its events had been delivered."""
     first = open_tracker()
     first.start_sweep({}, [])
     first.start_trial(0, {"target.epochs": 3}, {})
@@ -196,7 +196,7 @@ def test_what_a_driver_of_an_earlier_version_left_is_delivered_once(
     assert found["sms"].data.metrics == {"trials": 2.0}
 
 
-def test_what_cannot_be_read_is_left_out(uri: str, open_tracker: Callable[..., Tracker], tmp_path: Path) -> None:
+def test_unreadable_events_are_skipped(uri: str, open_tracker: Callable[..., Tracker], tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox.db")
     for event in ("{", '{"what": "nothing known"}', encode(started(None, {}, {}))):
         outbox.append(event)
@@ -207,11 +207,11 @@ def test_what_cannot_be_read_is_left_out(uri: str, open_tracker: Callable[..., T
     assert runs(uri)["sms"].info.status == "RUNNING"
 
 
-def test_everything_twice_is_as_once(uri: str, open_tracker: Callable[..., Tracker], tmp_path: Path) -> None:
-    """The worst that at-least-once can do: the whole story is told again, from the sweep's start to its end."""
+def test_events_delivered_twice_change_nothing(uri: str, open_tracker: Callable[..., Tracker], tmp_path: Path) -> None:
+    """In the worst case all events are delivered again, from the sweep's start to its end."""
     file = tmp_path / "outbox.db"
 
-    def tell(tracker: Tracker) -> bytes:
+    def put_events(tracker: Tracker) -> bytes:
         with sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None) as lock:
             lock.execute("BEGIN IMMEDIATE")  # nothing is delivered until all is on disk
             tracker.start_trial(0, {"target.epochs": 3}, {"transfersweep.role": "search"})
@@ -224,17 +224,17 @@ def test_everything_twice_is_as_once(uri: str, open_tracker: Callable[..., Track
 
     first = open_tracker()
     first.start_sweep({}, [DATA])
-    story = tell(first)
+    waiting = put_events(first)
     killed(delivered(first))
-    before = {name: repr(run.to_dictionary()) for name, run in runs(uri).items()}  # text: no NaN equals itself
-    file.write_bytes(story)
+    before = {name: repr(run.to_dictionary()) for name, run in runs(uri).items()}  # text, as NaN is not equal to NaN
+    file.write_bytes(waiting)
     delivered(open_tracker())
     assert {name: repr(run.to_dictionary()) for name, run in runs(uri).items()} == before
     assert history(uri, "trial-000", "loss") == [(step, 1 / (step + 1)) for step in range(5)]
     assert len(history(uri, "trial-000", "nan")) == 5
 
 
-def test_a_locked_database_keeps_nobody_waiting(uri: str, tracker: Tracker) -> None:
+def test_no_call_waits_for_a_locked_database(uri: str, tracker: Tracker) -> None:
     with sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None) as lock:
         lock.execute("BEGIN EXCLUSIVE")
         for number in range(3):
@@ -254,14 +254,14 @@ def test_durations_are_those_of_the_trial_not_of_the_delivery(uri: str, tracker:
         lock.execute("BEGIN EXCLUSIVE")
         tracker.start_trial(0, {}, {})
         tracker.end_trial(0, State.FINISHED)
-        told = time.time() * 1000
+        put = time.time() * 1000
         time.sleep(0.3)
     delivered(tracker)
     info = runs(uri)["trial-000"].info
-    assert info.start_time <= info.end_time <= told
+    assert info.start_time <= info.end_time <= put
 
 
-def test_a_run_that_a_user_deleted_is_made_again(uri: str, tracker: Tracker) -> None:
+def test_a_run_that_a_user_deleted_is_created_again(uri: str, tracker: Tracker) -> None:
     tracker.start_trial(0, {}, {})
     delivered(tracker)
     MlflowClient(uri).delete_run(runs(uri)["trial-000"].info.run_id)
@@ -271,7 +271,7 @@ def test_a_run_that_a_user_deleted_is_made_again(uri: str, tracker: Tracker) -> 
     assert runs(uri)["trial-000"].info.status == "FINISHED"
 
 
-def test_what_mlflow_refuses_holds_up_nothing_else(uri: str, tracker: Tracker) -> None:
+def test_an_event_that_mlflow_refuses_does_not_block_others(uri: str, tracker: Tracker) -> None:
     tracker.start_trial(0, {}, {})
     tracker.log(0, {"a name with a ? in it": 1.0}, step=1)
     tracker.log(0, {"loss": 1.0}, step=1)
@@ -281,16 +281,14 @@ def test_what_mlflow_refuses_holds_up_nothing_else(uri: str, tracker: Tracker) -
     assert runs(uri)["trial-000"].data.metrics == {"loss": 1.0}
 
 
-def test_opening_twice_is_harmless_even_with_another_value(uri: str, tracker: Tracker) -> None:
+def test_starting_a_trial_again_keeps_its_parameters(uri: str, tracker: Tracker) -> None:
     tracker.start_trial(0, {"target.epochs": 3}, {})
     tracker.start_trial(0, {"target.epochs": 4}, {})
     delivered(tracker)
     assert runs(uri)["trial-000"].data.params == {"target.epochs": "3"}
 
 
-def test_reconciling_ends_what_a_killed_driver_left_open_and_removes_what_is_there_twice(
-    uri: str, tracker: Tracker
-) -> None:
+def test_reconciling_ends_open_runs_and_removes_duplicates(uri: str, tracker: Tracker) -> None:
     tracker.start_trial(0, {"target.epochs": 3}, {})
     tracker.start_trial(1, {}, {})
     tracker.end_trial(1, State.STOPPED)
@@ -302,8 +300,8 @@ def test_reconciling_ends_what_a_killed_driver_left_open_and_removes_what_is_the
     assert {name: run.info.status for name, run in runs(uri).items()} == {
         "sms": "RUNNING",
         "trial-000": "FAILED",
-        "trial-001": "KILLED",  # ended in good order
-        "trial-002": "FAILED",  # never seen
+        "trial-001": "KILLED",  # its run had already ended
+        "trial-002": "FAILED",  # its run was missing
     }
     closed = runs(uri)["trial-000"]
     assert (closed.info.run_id, closed.data.tags["transfersweep.error"]) == (twice.info.run_id, "a NaN")
@@ -340,11 +338,11 @@ def test_a_trial_ends_in_its_state(uri: str, tracker: Tracker, state: State, sta
     assert trial.data.tags.get("transfersweep.error") == error
 
 
-def test_a_run_shows_what_its_trial_is_remembered_by_and_keeps_its_curve(uri: str, tracker: Tracker) -> None:
-    """Whichever way is better, and whatever came last."""
+def test_an_ended_run_shows_its_best_metrics_and_keeps_its_curve(uri: str, tracker: Tracker) -> None:
+    """The best value may be the highest or the lowest, and need not be the last."""
     best = {"score": 0.9, "target.validation.macro_f1": 0.9, "target.validation.loss": 0.2}
     with sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None) as lock:
-        lock.execute("BEGIN IMMEDIATE")  # all is told in the same moment
+        lock.execute("BEGIN IMMEDIATE")  # all events are delivered together
         for number in (0, 1):
             tracker.start_trial(number, {}, {})
             for step, (f1, loss) in enumerate([(0.4, 0.7), (0.9, 0.2), (0.6, 0.5)]):
@@ -363,7 +361,7 @@ def test_a_run_shows_what_its_trial_is_remembered_by_and_keeps_its_curve(uri: st
         assert history(uri, name, "score") == [(0, 0.4), (1, 0.9), (2, 0.9)]
 
 
-def test_a_run_of_an_earlier_version_gets_its_score_too(uri: str, tracker: Tracker) -> None:
+def test_a_run_of_an_earlier_version_gets_its_score(uri: str, tracker: Tracker) -> None:
     tracker.start_trial(0, {}, {})
     tracker.log(0, {"target.validation.macro_f1": 0.9}, 1)
     tracker.log(0, {"target.validation.macro_f1": 0.6}, 2)
@@ -377,13 +375,14 @@ def test_a_run_of_an_earlier_version_gets_its_score_too(uri: str, tracker: Track
     assert (run.data.metrics, run.info.status, run.info.end_time) == (best, "FINISHED", ended)
 
 
-def test_a_repeat_is_a_run_of_its_own_also_one_of_an_earlier_version(
+def test_a_repeat_has_its_own_run_also_one_of_an_earlier_version(
     uri: str, open_tracker: Callable[..., Tracker]
 ) -> None:
     first = open_tracker()
     first.start_sweep({}, [])
     first.start_trial("6.seed-2", {"seed": 2}, {"transfersweep.role": "confirm", "transfersweep.of": "6"})
-    first.start_trial(19, {"seed": 3}, {"transfersweep.role": "no_source", "transfersweep.of": "6"})  # as it was called
+    # Earlier versions numbered repeats like trials.
+    first.start_trial(19, {"seed": 3}, {"transfersweep.role": "no_source", "transfersweep.of": "6"})
     killed(delivered(first))
     second = open_tracker()
     second.start_sweep({}, [])
@@ -419,7 +418,7 @@ def test_awkward_values_of_parameters(uri: str, tracker: Tracker) -> None:
     }
 
 
-def test_metrics_that_are_no_numbers_are_kept_as_nan(uri: str, tracker: Tracker) -> None:
+def test_infinite_metrics_are_stored_as_nan(uri: str, tracker: Tracker) -> None:
     tracker.start_trial(0, {}, {})
     tracker.log(0, {"target.train.loss": math.nan, "target.validation.loss": math.inf, "epoch": 1.0}, step=1)
     delivered(tracker)
@@ -460,7 +459,7 @@ def test_system_metrics_go_to_the_sweep(
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     tracker = open_tracker(system_metrics=True)
     tracker.start_sweep({}, [])
-    while not runs(uri)["sms"].data.metrics:  # the test's own time limit ends a wait in vain
+    while not runs(uri)["sms"].data.metrics:  # the test's time limit ends an endless wait
         time.sleep(0.05)
     tracker.end_sweep(State.FINISHED, {}, {})
     delivered(tracker)
@@ -527,7 +526,7 @@ def test_passwords_reach_neither_parameters_nor_tags_nor_the_outbox(uri: str, tr
     assert trial.data.tags["transfersweep.error"] == "no answer from http://***@h"
 
 
-def test_the_ui_opens_a_file_on_this_machine_only_and_a_server_not_at_all(uri: str, tmp_path: Path) -> None:
+def test_the_ui_is_local_for_a_file_and_not_started_for_a_server(uri: str, tmp_path: Path) -> None:
     command, variables = ui_command(uri, 5055)
     assert command[1:4] == ["-m", "mlflow", "ui"]
     options = dict(zip(command[4::2], command[5::2], strict=True))
