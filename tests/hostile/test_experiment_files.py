@@ -33,7 +33,7 @@ TEXTS: dict[str, tuple[str | bytes, str]] = {
     "code": (GOOD + "space: !!python/object/apply:os.system ['true']", "the tag !!python/object/apply:os.system"),
     "a module": (GOOD + "space: !!python/module:os ''", "the tag !!python/module:os"),
     "binary": (GOOD + "space: !!binary aGFsbG8=", "the tag !!binary"),
-    "same block twice": (GOOD + "sweep: {name: other}", "the key 'sweep' stands here again, after line 2"),
+    "same block twice": (GOOD + "sweep: {name: other}", "the key 'sweep' occurs twice, first on line 2"),
     "two documents": (GOOD + "---" + GOOD, "expected a single document"),
     "merge key": (GOOD + "space: {<<: {target.epochs: {int: [1, 2]}}}", "space.<<"),
     "escape codes in a name": (GOOD + '"\\e]0;owned\\a": 1', "no such block"),

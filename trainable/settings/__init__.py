@@ -1,1 +1,1 @@
-"""Every setting of a trial, with its default, unit and range, and how a mistake in one reads."""
+"""All settings of a trial, with default, unit and range, and the messages about mistakes in them."""

@@ -1,4 +1,4 @@
-"""The setting `labels`: every mistake in it as one sentence that shows how it is meant."""
+"""Checks the setting `labels`, and describes a mistake in one sentence with an example of a correct value."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _EXAMPLE = '{"0": "ham", "1": "spam"}'
 
 
 def class_names(given: Any) -> Any:
-    """A value of `labels` with its keys as text.
+    """Return the value of `labels` with its keys as text.
 
     Raises:
-        ValueError: where it names no classes, with the way out.
+        ValueError: if the value does not name classes; the message shows how to write it.
     """
     if problem := _problem(given):
         raise ValueError(problem)
@@ -31,12 +31,12 @@ def _problem(given: Any) -> str | None:
         return f"must be a mapping such as {_EXAMPLE}, or a list of the names of 0, 1, 2..., got {shown(given)}"
     if isinstance(given, Mapping):
         return _problem_of_mapping(given)
-    strange = [name for name in given if not isinstance(name, str)]
-    if not strange:
+    not_text = [name for name in given if not isinstance(name, str)]
+    if not not_text:
         return None
     return (
-        f"a list holds the names of 0, 1, 2... as text, got {shown(strange[0])}; quote names that YAML reads as "
-        f"something else, or map the value in the cell to a name, such as {_EXAMPLE}"
+        f"a list gives the names of 0, 1, 2... as text, got {shown(not_text[0])}; quote names that YAML would not "
+        f"read as text, or map the value in the file to a name, such as {_EXAMPLE}"
     )
 
 
@@ -44,15 +44,19 @@ def _problem_of_mapping(given: Mapping[Any, Any]) -> str | None:
     wrong = [value for value, name in given.items() if not isinstance(name, str)]
     if not wrong:
         return None
-    meant = {_yaml(value): _yaml(name) for value, name in given.items()}
-    if not all(map(_NUMBER.fullmatch, meant)):  # names stand where values should
-        meant = {name: value for value, name in meant.items()}
-    clear = len(meant) == len(given) and all(isinstance(name, str | int | float) for name in given.values())
-    hint = f"; did you mean {json.dumps(meant, ensure_ascii=False):.300}?" if clear else f", such as {_EXAMPLE}."
+    intended = {_yaml(value): _yaml(name) for value, name in given.items()}
+    if not all(map(_NUMBER.fullmatch, intended)):  # the names are probably in the place of the values
+        intended = {name: value for value, name in intended.items()}
+    clear = len(intended) == len(given) and all(isinstance(name, str | int | float) for name in given.values())
+    hint = (
+        f"; did you mean {json.dumps(intended, ensure_ascii=False):.300}?"
+        if clear
+        else f"; write for instance {_EXAMPLE}."
+    )
     return (
-        "the value in the cell comes first and the name second, as text; "
-        f"{shown(str(wrong[0]))} is given the name {shown(given[wrong[0]])}{hint} "
-        "Quote names that YAML reads as something else, such as numbers"
+        "the value in the file comes first and the name second, as text; "
+        f"{shown(str(wrong[0]))} has the name {shown(given[wrong[0]])}{hint} "
+        "Quote names that YAML would not read as text, such as numbers"
     )
 
 

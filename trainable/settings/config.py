@@ -1,7 +1,7 @@
-"""The settings of one trial: which encoder, which data, and the two stages of fine-tuning.
+"""The settings of one trial: the encoder, the data, and the two stages of fine-tuning.
 
-Every setting is a field here, with its default, unit and range. The dotted name of a field
-(`target.learning_rate`) is its one name: in YAML, Optuna, Ray, MLflow and on the model card.
+Each setting is a field with default, unit and range. Its dotted name (`target.learning_rate`) is the same in YAML,
+Optuna, Ray, MLflow and on the model card.
 """
 
 from __future__ import annotations
@@ -31,27 +31,30 @@ Metric = Annotated[str, AfterValidator(_known_metric), Field(json_schema_extra={
 
 
 class TrialConfig(Strict):
-    """Everything that decides the result of one trial."""
+    """The settings that decide the result of one trial."""
 
     encoder: str
-    """A folder, `package:NAME` (an installed Python package that carries a model folder), or a hub name."""
+    """The pretrained encoder: a folder, `package:NAME` (an installed Python package that contains one model folder),
+    or a hub name."""
     datasets: dict[str, Dataset] = {}
-    """Named data sets, for stages that choose among several."""
+    """Named data sets, from which stages choose."""
     source: Source | None = None
+    """The task with many labels; null: no source stage."""
     target: Target
+    """The task with few labels, whose score is optimised."""
     metric: Metric = "macro_f1"
-    """The validation metric that selects the best evaluation of a stage, see `trainable.tasks.metrics`."""
+    """Validation metric that selects the best evaluation of a stage, see `trainable.tasks.metrics`."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Decides the new heads, the order of the batches and the dropout."""
+    """Decides new heads, the order of batches, and dropout."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the matrix products; `auto` takes bfloat16 where the device has it in hardware."""
+    """Precision of matrix products; `auto`: `bf16` if the hardware supports it, else `fp32`."""
     micro_batches: Annotated[int, Field(ge=1, le=65536)] = 1
-    """Parts into which each batch is cut, each with its own dropout draws; the same result whether one
-    worker computes them in turn or several at once. At least the number of workers."""
+    """Parts of a batch, each with its own dropout, computed one after another or by several workers with the same
+    result. At least the number of workers; raised if memory is too small."""
 
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
-        """Every data set that a stage names is one of `datasets`."""
+        """Yield each data set that a stage names and that is not in `datasets`."""
         known = given.get("datasets") or {}
         for name in ("source", "target"):
             stage = given.get(name)
@@ -60,19 +63,19 @@ class TrialConfig(Strict):
                 yield f"{name}.dataset", unknown(chosen, list(known), what="data set")
 
     def sources(self) -> dict[str, Stage]:
-        """The stages that run before the target, by name, in their order."""
+        """Return the stages that run before the target, by name, in the order of training."""
         return {"source": self.source} if self.source and self.source.enabled else {}
 
     def stages(self) -> dict[str, Stage]:
-        """The stages that run, by name, in their order."""
+        """Return the stages that run, by name, in the order of training."""
         return self.sources() | {"target": self.target}
 
     def dataset_of(self, stage: Stage) -> Dataset:
-        """The data of a stage, its name looked up."""
+        """Return the data set of a stage; a name is looked up in `datasets`."""
         return self.datasets[stage.dataset] if isinstance(stage.dataset, str) else stage.dataset
 
     def to_flat(self) -> Params:
-        """Settings by dotted name, data sets as nested values; a disabled source as `source.enabled` alone."""
+        """Return settings by dotted name, data sets as nested values. A disabled source gives only `source.enabled`."""
         flat = dict(flatten(self.model_dump(mode="json", by_alias=True, exclude={"datasets"})))
         if self.source is None or not self.source.enabled:
             flat = {k: v for k, v in flat.items() if not k.startswith("source")} | {"source.enabled": False}
@@ -80,10 +83,10 @@ class TrialConfig(Strict):
 
 
 def build_config(base: Nested, sampled: Params | None = None) -> TrialConfig:
-    """Join the fixed settings (nested) with sampled ones (by dotted name) and check the whole.
+    """Join fixed settings (nested) with sampled settings (by dotted name), and check them.
 
     Raises:
-        ConfigError: naming every field that is wrong.
+        ConfigError: with every wrong setting.
     """
     try:
         return TrialConfig.model_validate(nested(base, sampled or {}))

@@ -1,4 +1,4 @@
-"""Dotted names of settings (`target.learning_rate`): listed, and between flat and nested mappings."""
+"""Dotted names of settings (`target.learning_rate`): lists them, and converts between flat and nested mappings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainable.settings.values import Nested, Params
 
 
 def field_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every setting's dotted name; data sets count as one setting each."""
+    """Yield the dotted name of every setting; a data set counts as one setting."""
     for name, field in model.model_fields.items():
         nested = [t for t in _leaves(field.annotation) if isinstance(t, type) and issubclass(t, Stage)]
         if nested:
@@ -31,7 +31,7 @@ def _leaves(annotation: Any) -> list[Any]:
 
 
 def flatten(nested: Nested, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by dotted name, those of stages one by one; data sets stay nested values."""
+    """Yield (dotted name, value) of every setting; a data set stays one nested value."""
     for name, value in nested.items():
         if isinstance(value, dict) and name in {"source", "target"} and not prefix:
             yield from flatten(value, f"{name}.")
@@ -40,14 +40,14 @@ def flatten(nested: Nested, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def nested(base: Nested, sampled: Params) -> dict[str, Any]:
-    """Fixed and sampled settings as they are, in one nested mapping; a disabled source is none."""
+    """Join fixed and sampled settings, unchecked, in one nested mapping; a disabled source becomes None."""
     merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in base.items()}
     for name, value in sampled.items():
         block, _, field = name.partition(".")
         if field and isinstance(merged.get(block) or {}, dict):
             merged[block] = {**(merged.get(block) or {}), field: value}
         else:
-            merged[name] = value  # a name below a plain setting stays whole, to be found unknown
+            merged[name] = value  # a name below a setting that is no block; the check reports it as unknown
     if isinstance(merged.get("source"), dict) and merged["source"].get("enabled") is False:
-        merged["source"] = None  # what a disabled stage lacks is no mistake
+        merged["source"] = None  # a disabled stage needs no settings
     return merged

@@ -1,4 +1,4 @@
-"""The settings of one stage of fine-tuning: which data, and how to train on them."""
+"""The settings of one stage of fine-tuning: the data, and how to train on them."""
 
 from __future__ import annotations
 
@@ -16,56 +16,60 @@ DatasetOrName = Annotated[
 
 
 class Stage(Strict):
-    """One round of fine-tuning; a trial has two, source and target."""
+    """One stage of fine-tuning; a trial has two, source and target."""
 
     dataset: DatasetOrName
-    """The data, or the name of an entry of the trial's `datasets`."""
+    """The data, or a name of `datasets`."""
     train_rows: Annotated[int, Field(ge=2)] | None = None
-    """Rows of the training split that are used (a stratified, nested subset); none means all."""
+    """Size of a stratified subset of the training split, in rows; a smaller subset is part of a larger one. null: all
+    rows."""
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 5e-5
     """Peak of the schedule."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 16
     """Examples per optimiser step, over all workers."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 3
-    """Passes over the training split; the horizon of the schedule."""
+    """Passes over the training split; the length of the schedule."""
     padding_length: Annotated[int, Field(ge=4, le=131072)] = 128
-    """Tokens, special ones included, to which a sequence is truncated."""
+    """Tokens, with special tokens; longer sequences are truncated to it."""
     padding: Literal["longest", "fixed"] = "longest"
-    """Pad a batch to its longest member, or always to `padding_length`; the logits agree either way."""
+    """Pad a batch to its longest sequence, or always to `padding_length`; the logits are the same."""
     frozen_layers: Annotated[int, Field(ge=0)] = 0
-    """How many of the lowest encoder layers keep their weights and run without dropout; above 0 the
-    embeddings do too, and at the encoder's depth only pooler and head train."""
+    """Number of lowest layers that keep their weights and run without dropout. Above 0 the embeddings are frozen, too;
+    at the encoder's depth only the pooler and the head train."""
     optimizer: Literal["adamw", "adam", "sgd", "rmsprop", "adafactor"] = "adamw"
+    """The optimiser; `sgd` has momentum 0.9."""
     schedule: Literal["linear", "cosine", "constant", "warmup_stable_decay"] = "linear"
-    """How the learning rate moves after its warm-up; `warmup_stable_decay` holds it, then decays linearly.
-    Source stages that differ in epochs share them under `constant`, and before the decay of the latter."""
+    """The learning rate after the warm-up; `warmup_stable_decay` holds it, then lowers it linearly. Source stages that
+    differ only in epochs train their common epochs once under `constant`, and under `warmup_stable_decay` until the
+    decay."""
     warmup_fraction: Fraction = 0.06
-    """Share of the optimiser steps spent warming up, linearly from 0; of one epoch's steps under `constant`
-    and `warmup_stable_decay`, so that the first epochs are the same however many follow."""
+    """Linear warm-up from 0, as a share of the optimiser steps; a share of one epoch's steps under `constant` and
+    `warmup_stable_decay`, so that the first epochs do not depend on the number of epochs."""
     decay_fraction: Fraction = 0.2
-    """Share of the optimiser steps spent decaying at the end; only `warmup_stable_decay` reads it."""
+    """The decay at the end, as a share of the optimiser steps; `warmup_stable_decay` only."""
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
-    """Decoupled for `adamw`, added to the gradient otherwise; biases and norms are left out."""
+    """Decoupled for `adamw`, added to the gradient otherwise; not on biases and norms."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Factor on the learning rate for each layer further from the head (ULMFiT, ELECTRA); 1 is off."""
     gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
-    """Largest global norm of the gradient; none is off."""
+    """Maximum global norm of the gradient; null is off."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Label smoothing: share spread over all classes."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Every dropout rate of encoder and head; none keeps the encoder's own."""
+    """All dropout rates; null keeps the encoder's own."""
     class_weights: Literal["none", "balanced"] = "none"
-    """`balanced` weighs a class by rows / (classes * rows of the class) in the training loss."""
+    """Weights of the training loss; `balanced`: rows / (classes * rows of the class)."""
     evaluations_per_epoch: Annotated[int, Field(ge=1, le=100)] = 1
     """Evaluations on the validation split, evenly spread over an epoch."""
     patience: Annotated[int, Field(ge=1)] | None = None
-    """End the stage after this many evaluations in a row without a gain; none never does."""
+    """Early stopping: end the stage after so many evaluations in a row without a gain; null: never."""
 
 
 class Source(Stage):
     """The first stage: the task with many labels."""
 
     enabled: bool = True
-    """Whether the source stage runs at all."""
+    """Whether the source stage runs."""
 
 
 COMPARED_AT = (0.25, 0.5)
@@ -73,9 +77,10 @@ COMPARED_AT = (0.25, 0.5)
 
 
 class Target(Stage):
-    """The second stage: the task with few labels, whose validation score is searched."""
+    """The second stage: the task with few labels, whose validation score is optimised."""
 
     head: Literal["auto", "new", "keep"] = "auto"
-    """Start from a new head, or keep the source's (same label names needed); `auto` keeps it where it can."""
+    """Start from a new head, or from the source's. `keep` needs the same label names in source and target; `auto` keeps
+    the head if they are the same."""
     evaluate_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    """Further evaluations at these shares of the stage's optimiser steps; a sweep puts its rungs here."""
+    """Further evaluations, as shares of the stage; a sweep adds the shares at which it compares trials."""

@@ -1,4 +1,4 @@
-"""What every block of settings is: a frozen value that tells all that is wrong with it at once."""
+"""The base class of every block of settings: a frozen value that reports all of its mistakes at once."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
@@ -19,24 +19,24 @@ from trainable.settings.wording import CLASH, alternatives
 
 
 class Strict(BaseModel):
-    """A frozen value that refuses unknown fields, and tells all that is wrong at once."""
+    """A frozen value that refuses unknown fields and reports all mistakes at once."""
 
     # The docstrings below the fields become the descriptions of the JSON Schema.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
-        """Mistakes that no field shows alone: where each stands, and what it is.
+        """Yield mistakes that depend on several fields, each as a dotted name and a sentence.
 
         Args:
-            given: the settings as they were written; each may be of a wrong type.
+            given: the settings as the user wrote them; each may be of a wrong type.
         """
         yield from ()
 
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_value_as_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse true and false in place of a number: pydantic takes them for 1 and 0."""
+        """Refuse true and false in place of a number, as pydantic would convert them to 1 and 0."""
         if isinstance(value, bool) and info.field_name:
             types = alternatives(cls.model_fields[info.field_name].annotation)
             if bool not in types and (int in types or float in types):
@@ -46,13 +46,14 @@ class Strict(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _all_at_once(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Look for clashes whether or not the fields are right, for which pydantic itself has no means."""
+        """Report clashes even if single fields have mistakes, too, which pydantic alone does not."""
         clashes = cls.clashes(given) if isinstance(given, Mapping) else ()
         errors = [_error(tuple(filter(None, name.split("."))), sentence, given) for name, sentence in clashes]
         try:
             made = handler(given)
         except ValidationError as error:
-            raise ValidationError.from_exception_data(cls.__name__, [*map(_again, error.errors()), *errors]) from None
+            errors = [*map(_to_init_error, error.errors()), *errors]
+            raise ValidationError.from_exception_data(cls.__name__, errors) from None
         if errors:
             raise ValidationError.from_exception_data(cls.__name__, errors)
         return made
@@ -62,8 +63,8 @@ def _error(path: tuple[int | str, ...], sentence: str, given: Any) -> InitErrorD
     return {"type": PydanticCustomError(CLASH, "{sentence}", {"sentence": sentence}), "loc": path, "input": given}
 
 
-def _again(error: ErrorDetails) -> InitErrorDetails:
-    """An error as it was, to be raised together with others."""
+def _to_init_error(error: ErrorDetails) -> InitErrorDetails:
+    """Convert an error that pydantic raised, so that it can be raised again together with others."""
     path = error["loc"]
     if error["type"] == CLASH:
         return _error(path, error["msg"], error["input"])

@@ -1,9 +1,9 @@
-"""Names for mappings of settings, whose keys are those of a trial and not known here."""
+"""Types of mappings of settings whose names and types are not checked."""
 
 from collections.abc import Mapping
 from typing import Any
 
 Params = Mapping[str, Any]
-"""Settings by dotted name (`target.learning_rate`): scalars, lists, or a data set's own mapping."""
+"""Settings by dotted name (`target.learning_rate`): scalars, lists, or the mapping of a data set."""
 Nested = Mapping[str, Any]
-"""Settings as an experiment file nests them, before anything has checked their names and types."""
+"""Settings nested as in an experiment file."""

@@ -1,4 +1,4 @@
-"""Mistakes in settings as sentences: what stands there, what may stand there, and the likely intended name."""
+"""Describes mistakes in settings as sentences: the value, the allowed values, and the name that was probably meant."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 CLASH = "clash"
-"""The kind of error whose message is a sentence of ours already."""
+"""Type of the pydantic errors whose message already is a sentence of this project."""
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-_TAGS = {"<name>", "<table>"}  # of a union; they stand in pydantic's paths, a user never wrote them
+_TAGS = {"<name>", "<table>"}  # tags of a union, which pydantic adds to its paths; the user did not write them
 
 
 def unknown(name: str, known: Sequence[str], what: str = "setting") -> str:
-    """A sentence for a name that is none of the known ones, with the likely intended one."""
+    """Return a sentence about an unknown name, with the name that was probably meant, or else all known names."""
     hint = _did_you_mean(name, known) or f"; there are: {', '.join(known) or 'none'}"
     return f"no such {what}: {name!r}{hint}"
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
-    """Pydantic's errors as sentences: dotted path, what may stand there, the value, a suggestion."""
+    """Yield pydantic's errors as sentences: dotted path, allowed values, given value, suggestion."""
     for item in error.errors(include_url=False):
         path = [part for part in item["loc"] if part not in _TAGS]
-        of_key = path[-1:] == ["[key]"]  # pydantic's mark behind a key that may not stand in a mapping
+        of_key = path[-1:] == ["[key]"]  # pydantic adds this after a key that the mapping does not allow
         path = path[:-1] if of_key else path
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
         if item["type"] in (CLASH, "value_error"):
@@ -38,14 +38,14 @@ def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
         elif item["type"] == "missing":
             sentence = "is missing"
         elif of_key:
-            sentence = f"the name {_refusal(_key_at(model, path[:-1]), (), item['input'])}"
+            sentence = f"the name {_must_be(_key_at(model, path[:-1]), (), item['input'])}"
         else:
-            sentence = _refusal(*_type_at(model, path), item["input"])
+            sentence = _must_be(*_type_at(model, path), item["input"])
         yield f"{where}: {sentence}" if where else sentence
 
 
 def takes(annotation: Any, bounds: Sequence[object] = ()) -> str:
-    """What a setting of that type can be, in words: `a whole number from 1 to 65536`."""
+    """Return the allowed values of a type in words, such as `a whole number from 1 to 65536`."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return takes(inner[0], [*bounds, *_bounds(inner[1:])])
@@ -62,15 +62,15 @@ def takes(annotation: Any, bounds: Sequence[object] = ()) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for a sentence, cut to a readable length."""
+    """Return a value as text for a message, cut to 80 characters."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _refusal(annotation: Any, bounds: Sequence[object], value: object) -> str:
+def _must_be(annotation: Any, bounds: Sequence[object], value: object) -> str:
     options = [str(one) for one in get_args(annotation)] if get_origin(annotation) is Literal else []
-    finite = isinstance(value, int | float) and value in (float("inf"), float("-inf"))
-    allowed = takes(annotation, bounds).replace("a number", "a finite number" if finite else "a number")
+    infinite = isinstance(value, int | float) and value in (float("inf"), float("-inf"))
+    allowed = takes(annotation, bounds).replace("a number", "a finite number" if infinite else "a number")
     return f"must be {allowed}, got {shown(value)}{_did_you_mean(str(value), options)}"
 
 
@@ -80,7 +80,7 @@ def _did_you_mean(name: str, known: Sequence[str]) -> str:
 
 
 def _range(bounds: Sequence[object]) -> str:
-    """Bounds in words, with the space before them."""
+    """Return bounds in words, with a leading space."""
     least = next((bound.ge for bound in bounds if isinstance(bound, Ge)), None)
     most = next((bound.le for bound in bounds if isinstance(bound, Le)), None)
     if least is not None and most is not None:
@@ -93,12 +93,12 @@ def _range(bounds: Sequence[object]) -> str:
 
 
 def _bounds(metadata: Sequence[object]) -> list[object]:
-    """What stands beside a type, that of a `Field(...)` one by one."""
+    """Return the metadata of an annotation, with the entries of a `Field(...)` one by one."""
     return [one for part in metadata for one in (part.metadata if isinstance(part, FieldInfo) else [part])]
 
 
 def _type_at(model: type[BaseModel], path: Sequence[int | str]) -> tuple[Any, list[object]]:
-    """The type of the setting at a path, and the bounds beside it."""
+    """Return the type and the bounds of the setting at a path."""
     found: tuple[Any, list[object]] = (model, [])
     for part in path:
         steps = [step for one in alternatives(found[0]) if (step := _step(one, part))]
@@ -107,12 +107,12 @@ def _type_at(model: type[BaseModel], path: Sequence[int | str]) -> tuple[Any, li
 
 
 def _key_at(model: type[BaseModel], path: Sequence[int | str]) -> Any:
-    """The type of the keys of the mapping at a path."""
+    """Return the type of the keys of the mapping at a path."""
     return next(get_args(one)[0] for one in alternatives(_type_at(model, path)[0]) if get_origin(one) is dict)
 
 
 def _step(annotation: Any, part: int | str) -> tuple[Any, list[object]] | None:
-    """The type and bounds of one part of a value of that type."""
+    """Return the type and bounds of one part of a value of a type, such as a list item or a field; None without one."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin in (list, tuple, dict):
         return inner[1 if origin is dict else 0], []
@@ -125,13 +125,13 @@ def _step(annotation: Any, part: int | str) -> tuple[Any, list[object]] | None:
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
-    """The names of the settings in the mapping at a path."""
+    """Return the names of the settings in the mapping at a path."""
     models = [one for one in alternatives(_type_at(model, path)[0]) if hasattr(one, "model_fields")]
     return [field.alias or name for one in models for name, field in one.model_fields.items()]
 
 
 def alternatives(annotation: Any) -> list[Any]:
-    """The members of a union without what is beside them, or the type alone."""
+    """Return the types of a union without metadata, or the type itself if it is no union."""
     if get_origin(annotation) in (Union, UnionType):
         return [leaf for one in get_args(annotation) for leaf in alternatives(one)]
     return alternatives(get_args(annotation)[0]) if get_origin(annotation) is Annotated else [annotation]

@@ -166,13 +166,13 @@ def test_a_mistake_is_reported_with_file_and_path(mistake: str, blocks: dict[str
 
 HOSTILE = {
     "empty": ("", "is empty"),
-    "a list": ("- sweep", "must hold a mapping"),
+    "a list": ("- sweep", "must contain a mapping"),
     "python object": ("sweep: !!python/object/apply:os.system [echo]", "tag"),
     "bomb": ("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{n}: &{n} [{', '.join(['*' + m] * 9)}]\n" for m, n in zip("abcdef", "bcdefg", strict=True)
     ), "more than"),
     "deep": ("a: " + "[" * 100 + "]" * 100, "nested deeper"),
-    "repeated key": ("sweep: {name: a, name: b}", "stands here again"),
+    "repeated key": ("sweep: {name: a, name: b}", "occurs twice"),
     "tab": ("sweep:\n\tname: a", "tabs"),
     "not YAML": ("sweep: {name: [}", "expected"),
     "a NUL": ("sweep: {name: \"\\0\"}", "NUL"),

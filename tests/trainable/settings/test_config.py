@@ -1,4 +1,4 @@
-"""Settings: one name each, every mistake at once, and nothing lost on the way through flat names."""
+"""Settings: dotted names without loss, and all mistakes reported at once."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def test_flat_names_lose_nothing(source: dict[str, Any], target: dict[str, Any],
         assert {name: flat[name] for name in expected} == expected
 
 
-def test_sampled_values_win_and_the_base_stays_as_it_was() -> None:
+def test_sampled_values_replace_fixed_ones_and_do_not_change_the_base() -> None:
     base = {**BASE, "target": {"dataset": {"csv": "tweets.csv"}, "epochs": 5}}
     assert build_config(base, {"target.epochs": 2, "seed": 7}).target.epochs == 2
     assert base["target"] == {"dataset": {"csv": "tweets.csv"}, "epochs": 5}
@@ -95,7 +95,7 @@ def test_a_name_below_a_plain_setting_is_no_setting() -> None:
         build_config(BASE, {"encoder.name": "x"})
 
 
-def test_an_empty_block_takes_sampled_settings() -> None:
+def test_sampled_settings_fill_an_empty_block() -> None:
     config = build_config({**BASE, "source": None}, {"source.dataset": {"csv": "films.csv"}, "source.epochs": 2})
     assert config.source is not None
     assert config.source.epochs == 2
@@ -111,7 +111,7 @@ def test_a_disabled_source_needs_no_dataset(source: dict[str, Any] | None) -> No
     assert build_config(BASE, {"source.enabled": False}).to_flat() == flat
 
 
-def test_an_enabled_source_does() -> None:
+def test_an_enabled_source_needs_a_dataset() -> None:
     with pytest.raises(ConfigError, match=r"source\.dataset: is missing"):
         build_config({**BASE, "source": {"epochs": 3}})
 
@@ -138,10 +138,10 @@ def test_a_metric_must_exist() -> None:
         ({}, "there is nothing"),
         ({"csv": "a", "json": "b"}, "there is csv, json"),
         ({"validation": "a.csv"}, "validation given without train"),
-        ({"csv": "a", "validation_fraction": 0.5, "test_fraction": 0.5}, "leave nothing to train on"),
+        ({"csv": "a", "validation_fraction": 0.5, "test_fraction": 0.5}, "leave no rows for training"),
     ],
 )
-def test_a_data_set_has_one_origin(dataset: dict[str, Any], message: str) -> None:
+def test_a_data_set_has_one_origin_and_rows_for_training(dataset: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=rf"^target\.dataset: .*{message}"):
         build_config({**BASE, "target": {"dataset": dataset}})
 
@@ -173,7 +173,7 @@ def test_true_and_false_are_no_numbers(name: str, allowed: str, value: bool) -> 
     assert caught.value.problems == (f"{name}: must be {allowed}, got {str(value).lower()}",)
 
 
-def test_no_number_of_a_data_set_is_a_truth_value() -> None:
+def test_true_and_false_are_no_numbers_of_a_data_set() -> None:
     dataset = {"csv": "a.csv", "split_seed": True, "test_fraction": False, "max_overlap": True}
     with pytest.raises(ConfigError) as caught:
         build_config({**BASE, "target": {"dataset": dataset}})
@@ -181,5 +181,5 @@ def test_no_number_of_a_data_set_is_a_truth_value() -> None:
     assert names == ["test_fraction", "split_seed", "max_overlap"]
 
 
-def test_a_number_that_is_whole_may_stand_for_any_number() -> None:
+def test_a_whole_number_is_a_number() -> None:
     assert build_config(BASE, {"target.learning_rate": 1, "source.enabled": True}).target.learning_rate == 1.0

@@ -1,4 +1,4 @@
-"""Dotted names: those that are listed are those of the flat settings."""
+"""Dotted names of settings."""
 
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.names import field_names, nested
@@ -7,7 +7,7 @@ from trainable.settings.stage import Source
 BASE = {"encoder": "e", "source": {"dataset": {"csv": "films.csv"}}, "target": {"dataset": {"csv": "tweets.csv"}}}
 
 
-def test_names_of_fields_are_the_flat_names() -> None:
+def test_the_listed_names_are_those_of_the_flat_settings() -> None:
     names = list(field_names(TrialConfig))
     assert len(names) == len(set(names))
     assert set(names) == set(build_config(BASE).to_flat())

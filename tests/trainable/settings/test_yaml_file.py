@@ -13,9 +13,9 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 HOSTILE = {
-    "duplicate key": ("a: 1\nb:\n  c: 1\n  c: 2\n", "f.yaml:4:3: the key 'c' stands here again, after line 3"),
-    "duplicate key in another form": ('a: 1\n"a": 2\n', "f.yaml:2:1: the key 'a' stands here again"),
-    "billion laughs": (LAUGHS, "more than 20000 values, aliases spelt out"),
+    "duplicate key": ("a: 1\nb:\n  c: 1\n  c: 2\n", "f.yaml:4:3: the key 'c' occurs twice, first on line 3"),
+    "duplicate key in another form": ('a: 1\n"a": 2\n', "f.yaml:2:1: the key 'a' occurs twice, first on line 1"),
+    "billion laughs": (LAUGHS, "more than 20000 values; an alias counts"),
     "alias of itself": ("a: &x [*x]", "nested deeper than 32 levels"),
     "many values": ("a: [" + "1," * 30_000 + "]", "more than 20000 values"),
     "deep list": ("a: " + "[" * 50_000, "nested deeper than 32 levels"),
@@ -23,11 +23,11 @@ HOSTILE = {
     "code": ("a: !!python/object/apply:os.system ['true']", "f.yaml:1:4: the tag !!python/object/apply:os.system"),
     "own tag": ("a: !secret x", "f.yaml:1:4: the tag !secret is not allowed"),
     "tagged mapping": ("a: !!set {x: null}", "f.yaml:1:4: the tag !!set is not allowed"),
-    "tag that lies": ("a: !!int abc", "f.yaml:1:4: 'abc' is no int"),
+    "tag that lies": ("a: !!int abc", "f.yaml:1:4: 'abc' is not of type int"),
     "unknown alias": ("a: *b", "f.yaml:1:4: found undefined alias"),
     "empty": ("", "f.yaml: is empty"),
     "comments only": ("# nothing\n", "f.yaml: is empty"),
-    "null": ("---\n", "f.yaml: must hold a mapping"),
+    "null": ("---\n", "f.yaml: must contain a mapping"),
     "list": ("- a\n", "not a list"),
     "scalar": ("hello", "not a single value"),
     "two documents": ("a: 1\n---\nb: 2", "f.yaml:2:1: expected a single document in the stream, but found another"),
@@ -80,11 +80,11 @@ def test_keys_are_text_as_written() -> None:
     }
 
 
-def test_a_name_without_a_value_needs_no_blank_behind_its_colon() -> None:
+def test_a_name_without_a_value_needs_no_space_after_its_colon() -> None:
     assert parse_yaml("{a:, b: [c:, d]}", "f") == {"a": None, "b": [{"c": None}, "d"]}
 
 
-def test_an_alias_stands_for_a_copy() -> None:
+def test_an_alias_gives_a_copy() -> None:
     read = parse_yaml("a: &x {b: [1]}\nc: *x", "f")
     assert read == {"a": {"b": [1]}, "c": {"b": [1]}}
     assert read["a"] is not read["c"]
@@ -102,7 +102,7 @@ values = st.recursive(
 
 
 @given(mapping=st.dictionaries((text | awkward).filter(bool), values, max_size=4))
-def test_what_is_dumped_reads_back_the_same(mapping: dict[str, object]) -> None:
+def test_a_dumped_mapping_reads_back_the_same(mapping: dict[str, object]) -> None:
     assert repr(parse_yaml(dump_yaml(mapping), "f")) == repr(mapping)
 
 
@@ -123,7 +123,7 @@ FILES = {
 
 
 @pytest.mark.parametrize(("raw", "words"), FILES.values(), ids=FILES)
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path, raw: bytes, words: str) -> None:
+def test_a_file_that_is_not_utf_8_or_too_long_is_refused(tmp_path: Path, raw: bytes, words: str) -> None:
     path = tmp_path / "f.yaml"
     path.write_bytes(raw)
     with pytest.raises(ConfigError) as caught:
@@ -139,7 +139,7 @@ def test_a_missing_file_a_folder_and_a_device_are_refused(tmp_path: Path) -> Non
             load_yaml(path)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_key(tmp_path: Path) -> None:
     path = tmp_path / "f.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\r\nb: 2\r\n")
     assert load_yaml(path) == {"a": 1, "b": 2}

@@ -24,7 +24,7 @@ def drop_unlabelled_splits(
             continue
         raw = kept.pop(split)
         message = f"{raw.source}: none of the {raw.rows} rows of the {split} split has a label: {reason}"
-        if split == "test" and not dataset.asks_for(split):
+        if split == "test" and not dataset.names_split(split):
             results.notes.append(f"{message}; the split is left out")
         elif dataset.folder or dataset.hub:
             advice = f"name another with `splits`, or leave it out: `splits: {{{split}: none}}`"
