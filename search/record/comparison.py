@@ -1,4 +1,4 @@
-"""Whether the source stage helped: a comparison of validation scores over seeds."""
+"""Decides from validation scores over seeds whether the source stage helped."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ def compare(
     direction: Direction,
     source_name: str,
 ) -> Comparison:
-    """Say whether the source stage helped, from one validation score a seed with it and without it.
+    """Compare validation scores with and without the source, one for each seed.
 
-    The interval is Welch's, for the difference of two means: it takes two seeds on both sides, and
-    some spread between seeds.
+    The interval is Welch's, for the difference of two means. It needs at least two seeds with the source, two
+    without, and scores that differ between seeds.
     """
     with_source, without = Score.over(with_values), Score.over(without_values)
     difference = with_source.mean - without.mean
@@ -32,7 +32,7 @@ def compare(
     if interval is None:
         reason = "too few" if min(len(with_values), len(without_values)) < 2 else "no spread between them"
         sentence = (
-            f"What the source {source_name!r} is worth cannot be told from these seeds: {scores}; {seeds}, {reason} "
+            f"These seeds do not show whether the source {source_name!r} helped: {scores}; {seeds}, {reason} "
             "for an interval). The difference may be chance."
         )
         return Comparison(source_name, with_source, without, difference, None, None, sentence)
@@ -46,7 +46,7 @@ def compare(
 
 
 def _interval(first: Score, second: Score) -> tuple[float, float] | None:
-    """Welch's 95 % interval of the difference of two means; none where the seeds cannot give one."""
+    """Return Welch's 95 % interval of the difference of two means; None if the seeds are too few or all equal."""
     if first.sd is None or second.sd is None or first.sd == second.sd == 0:
         return None
     interval = stats.ttest_ind(first.values, second.values, equal_var=False).confidence_interval()

@@ -1,4 +1,4 @@
-"""What a sweep leaves behind, as plain values: its trials, its scores and the whole outcome as JSON."""
+"""The results of a sweep as plain values: its trials, its scores, and the outcome that is stored as JSON."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ _CHECKPOINT = re.compile(r"(?:.*/)?(tune-[^/]+/trial-[^/]+/checkpoint_[^/]+)")
 
 
 class _Json:
-    # NaN and infinity are not JSON: they travel as strings, which pydantic reads back as numbers.
+    # JSON has no NaN and infinity. They are written as strings, which pydantic reads back as numbers.
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="strings")
 
 
 class State(StrEnum):
-    """How a trial stands; the same word in the study, in MLflow and in the report."""
+    """State of a trial; the study, MLflow and the report use the same word."""
 
     RUNNING = "running"
     PAUSED = "paused"
-    """Waiting at a rung, to be promoted or stopped."""
+    """Waiting with a checkpoint at a comparison point, to be promoted or stopped."""
     FINISHED = "finished"
     STOPPED = "stopped"
-    """By the scheduler."""
+    """Ended early by the scheduler."""
     FAILED = "failed"
-    """An exception, a NaN, or out of memory after all that could be tried."""
+    """Ended by an exception, a NaN, or too little memory after every attempt to save some."""
     LOST = "lost"
     """Its process died and it could not be resumed."""
 
 
 @dataclass(frozen=True)
 class TrialRecord(_Json):
-    """One trial as it stands now."""
+    """The current state and results of one trial."""
 
     number: int
-    """Of the search's trial; a repeat has that of the trial it repeats."""
+    """Number of the search trial; a repeat has the number of the trial that it repeats."""
     state: State
     params: Point
     """The sampled settings, by dotted name."""
     seed: int
     role: Role = "search"
-    """`confirm` is a finalist again on a further seed, `no_source` the comparison without a source."""
+    """`confirm` repeats a finalist with another seed; `no_source` repeats the winner without a source."""
     value: float | None = None
     """Best validation score so far, of the sweep's metric."""
     metrics: dict[str, float] = field(default_factory=dict)
@@ -61,33 +61,34 @@ class TrialRecord(_Json):
     progress: float = 0.0
     """Share of the target stage that is done, 0 to 1."""
     seconds: float = 0.0
+    """How long it ran, over all its sessions."""
     times: dict[str, dict[str, float]] = field(default_factory=dict)
-    """What it was spent on: `seconds`, `tokens` and `computed` (tokens with padding) by part, such as
-    `target.train`; without what a process had spent that died in the middle of a session."""
+    """`seconds`, `tokens` and `computed` (tokens with padding) by part, such as `target.train`; without the time of
+    processes that died in the middle of a session."""
     notes: list[str] = field(default_factory=list)
-    """Why it spent time that could have been saved, one sentence each."""
+    """Reasons why it took more time than necessary, one sentence each."""
     error: str | None = None
     checkpoint: str | None = None
-    """Where its newest checkpoint lies, from the sweep's folder on: a sweep can be moved and copied."""
+    """Path of its newest checkpoint relative to the sweep's folder, which can be moved and copied."""
 
     @property
     def key(self) -> Key:
-        """What tells it from all other trials of its sweep."""
+        """The key that identifies it within its sweep."""
         return key_of(self.number, self.role, self.seed)
 
     @property
     def title(self) -> str:
-        """What it is called in a text: `trial 6`, and its repeats `trial 6, seed 2`."""
+        """Its name in texts: `trial 6`, or `trial 6, seed 2` for a repeat."""
         without = " without its source" if self.role == "no_source" else ""
         return f"trial {self.number}{without}" + ("" if self.role == "search" else f", seed {self.seed}")
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether it has ended: it is neither running nor paused."""
         return self.state not in (State.RUNNING, State.PAUSED)
 
     def checkpoint_in(self, folder: Path) -> Path | None:
-        """Its newest checkpoint, in a sweep's folder; it may have been deleted."""
+        """Return the path of its newest checkpoint in a sweep's folder; the checkpoint may have been deleted."""
         return None if self.checkpoint is None else folder / self.checkpoint
 
 
@@ -97,31 +98,31 @@ class Score(_Json):
 
     mean: float
     sd: float | None
-    """Sample standard deviation; none for one seed."""
+    """Sample standard deviation; None for one seed."""
     values: tuple[float, ...]
 
     @classmethod
     def over(cls, values: Iterable[float]) -> Score:
-        """Mean and spread of one score a seed, of which there is at least one."""
+        """Return mean and standard deviation of at least one value, one for each seed."""
         values = tuple(values)
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, values)
 
 
 @dataclass(frozen=True)
 class TestScore(_Json):
-    """The winner on the test split, which is read once."""
+    """Score of the winner on the test split, which is read only once."""
 
-    __test__: ClassVar[bool] = False  # the name is no invitation to pytest
+    __test__: ClassVar[bool] = False  # else pytest takes this class for tests because of its name
 
     metrics: dict[str, float]
-    """By plain name, the sweep's metric among them."""
+    """Value by the metric's name; includes the sweep's metric."""
     low: float
     high: float
     """95 % bootstrap interval of the sweep's metric."""
     rows: int
     per_class: list[ClassScores]
     never_predicted: tuple[str, ...] = ()
-    """Labels that the split has and the model gives to none of its rows."""
+    """Labels of the split that the model predicts for no row."""
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,12 @@ class Comparison(_Json):
     with_source: Score
     without_source: Score
     difference: float
-    """Mean with the source minus mean without, whatever the metric's direction."""
+    """Mean with the source minus mean without, also if lower values are better."""
     low: float | None
     high: float | None
-    """95 % interval of the difference; none where the seeds cannot give one."""
+    """95 % interval from `low` to `high` of the difference; None if the seeds are too few or all equal."""
     sentence: str
-    """The same in plain words."""
+    """The result of the comparison in words."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class BudgetUsed:
 
 @dataclass(frozen=True)
 class BudgetLimits(_Json):
-    """What a sweep may spend; none where there is no limit."""
+    """What a sweep may spend; None means no limit."""
 
     trials: int
     minutes: float | None = None
@@ -160,23 +161,23 @@ class BudgetLimits(_Json):
 
 @dataclass(frozen=True)
 class Outcome(_Json):
-    """All that is known of a sweep: what `show` prints and what `--json` ends with."""
+    """The results of a sweep, finished or not, as `show` prints them and `--json` writes them last."""
 
     name: str
     storage: str
     tracking_uri: str
     """Without its password, see `search.redaction.redact`."""
     run_id: str | None
-    """The sweep's MLflow run."""
+    """Id of the sweep's MLflow run."""
     metric: str
     direction: Direction
     trials: tuple[TrialRecord, ...]
     winner: int | None
-    """The search trial whose settings won."""
+    """Number of the search trial whose settings won."""
     exported: Key | None
-    """Its run whose model is exported: the best of its seeds on validation."""
+    """Key of the winner's run with the best validation score, whose model is exported."""
     winner_config: Params
-    """Every setting of that run, by dotted name."""
+    """Every setting of the exported run, by dotted name."""
     validation: Score | None
     test: TestScore | None
     comparison: Comparison | None
@@ -186,16 +187,16 @@ class Outcome(_Json):
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds of the driver by phase: `start`, `search`, `finish`."""
     slots: int = 0
-    """Trials that ran at a time."""
+    """Number of trials that ran at the same time."""
     notes: tuple[str, ...] = ()
     complete: bool = True
     """Whether nothing is left for `resume` to do."""
 
     def record(self, key: Key) -> TrialRecord:
-        """The trial of that key.
+        """Return the trial with that key.
 
         Raises:
-            KeyError: where there is none.
+            KeyError: if there is none.
         """
         for record in self.trials:
             if record.key == key:
@@ -209,14 +210,14 @@ class Outcome(_Json):
 
     @property
     def repeats(self) -> tuple[TrialRecord, ...]:
-        """The trials beside the search: finalists again."""
+        """The repeats of finalists."""
         return tuple(record for record in self.trials if record.role != "search")
 
     def to_json(self) -> dict[str, Any]:
-        """Only what `json.dumps` takes; the winner stands under one key with its settings.
+        """Return the outcome as values that `json.dumps` accepts.
 
-        `trials` and `counts` are the search's own; what was run beside it stands under `repeats`. `exported` names one
-        of both by number, role and seed.
+        `winner` holds the winner's number and settings. `trials` and `counts` are those of the search; the other trials
+        are under `repeats`. `exported` is a trial or a repeat, given by number, role and seed.
         """
         fields: dict[str, Any] = json.loads(_OUTCOME.dump_json(self))
         run = None if self.exported is None else self.record(self.exported)
@@ -236,10 +237,10 @@ class Outcome(_Json):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        """The outcome that `to_json` wrote.
+        """Read an outcome that `to_json` wrote, also that of an older version.
 
         Raises:
-            pydantic.ValidationError: when the mapping is no such thing.
+            pydantic.ValidationError: if a value is missing or has another type.
         """
         winner = data["winner"] or {"number": None, "config": {}}
         fields = {key: value for key, value in data.items() if key not in ("counts", "repeats")}
@@ -258,7 +259,7 @@ _OUTCOME = TypeAdapter(Outcome)
 
 
 def relative_checkpoint(checkpoint: str | None) -> str | None:
-    """A checkpoint's path from the sweep's folder on, as it is kept; older versions kept where that folder lay, too."""
+    """Return a stored path relative to the sweep's folder, None if impossible; older versions stored absolute paths."""
     if checkpoint is None or not Path(checkpoint).is_absolute():
         return None if checkpoint is None or ".." in Path(checkpoint).parts else checkpoint
     match = _CHECKPOINT.fullmatch(checkpoint)
@@ -266,19 +267,19 @@ def relative_checkpoint(checkpoint: str | None) -> str | None:
 
 
 def _number(trial: Mapping[str, Any]) -> int:
-    """The number of the trial that this is or repeats, which older versions call `of`: there repeats were numbered."""
+    """Return the number of a search trial, or of the one that a repeat repeats, which older versions store as `of`."""
     number: int = trial["number"] if trial.get("of") is None else trial["of"]
     return number
 
 
 def count_states(records: Iterable[TrialRecord]) -> dict[str, int]:
-    """How many trials stand in each state, every state named."""
+    """Return the number of trials by state, also for states without a trial."""
     counts = Counter(record.state for record in records)
     return {state.value: counts[state] for state in State}
 
 
 def ranked(records: Iterable[TrialRecord], direction: Direction) -> list[TrialRecord]:
-    """Best first: finished before running before paused before stopped, as a score cut short is not comparable."""
+    """Return trials best first, by state before score: the score of an unfinished trial is not comparable."""
     order = [State.FINISHED, State.RUNNING, State.PAUSED, State.STOPPED, State.LOST, State.FAILED]
 
     def key(record: TrialRecord) -> tuple[int, bool, float, int]:
@@ -290,7 +291,7 @@ def ranked(records: Iterable[TrialRecord], direction: Direction) -> list[TrialRe
 
 
 def best_so_far(records: Sequence[TrialRecord], direction: Direction) -> TrialRecord | None:
-    """The search trial with the best score yet, finished or not; none while there is no score."""
+    """Return the search trial with the best score so far, finished or not; None while there is no score."""
     scored = [r for r in records if r.role == "search" and r.value is not None and r.value == r.value]
     if not scored:
         return None

@@ -1,11 +1,11 @@
-"""What trials spent their time on, summed up."""
+"""Sums up what trials spent their time on."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
 
 def sum_times(times: Iterable[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
-    """The sums of several trials' `times`, part by part."""
+    """Return the sum of several trials' `times`, by part and kind of number."""
     total: dict[str, Counter[str]] = {}
     for parts in times:
         for name, numbers in parts.items():

@@ -1,14 +1,14 @@
-"""What the trials of a sweep are called, wherever they have a name."""
+"""Keys of a sweep's trials, and the names of their MLflow runs and folders."""
 
 from typing import Literal
 
 Role = Literal["search", "confirm", "no_source"]
 Key = int | str
-"""What tells a sweep's trials apart: the number of a searched one, as 6; of a repeat, its seed as well, as 6.seed-2."""
+"""Identifies a trial within its sweep: a search trial by its number, as 6; a repeat also by its seed, as 6.seed-2."""
 
 
 def key_of(number: int, role: Role, seed: int) -> Key:
-    """The key of a trial of the search, or of a repeat of it: no two have the same number, role and seed."""
+    """Return the key of a search trial or of a repeat; no two trials have the same number, role and seed."""
     keys: dict[Role, Key] = {
         "search": number,
         "confirm": f"{number}.seed-{seed}",
@@ -18,6 +18,6 @@ def key_of(number: int, role: Role, seed: int) -> Key:
 
 
 def trial_name(key: Key) -> str:
-    """What a trial's MLflow run is called, and how its folder's name begins."""
+    """Return the name of a trial's MLflow run, also the beginning of its folder's name."""
     number, dot, repeat = str(key).partition(".")
     return f"trial-{int(number):03d}{dot}{repeat}"

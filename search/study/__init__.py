@@ -1,1 +1,1 @@
-"""The truth about a sweep's trials: the Optuna study, and who wins."""
+"""The Optuna study of a sweep, which trial wins, and what the sweep reports."""

@@ -1,4 +1,4 @@
-"""Measures the driver's phases: where a sweep's time goes outside of its trials."""
+"""Measures how long the driver spends in each phase of a sweep (`start`, `search`, `finish`)."""
 
 import time
 from collections import Counter
@@ -10,21 +10,21 @@ import psutil  # type: ignore[import-untyped]  # its stubs are a package of thei
 from search.study.sweep_study import SweepStudy
 
 PHASES = "phases"
-"""Under this name the study notes them."""
+"""User attribute of the study: seconds by phase."""
 
 
 class Phases:
-    """Seconds of a sweep by phase (`start`, `search`, `finish`), over all its sessions; kept in the study."""
+    """Seconds of a sweep by phase, over all its sessions; stored in the study."""
 
     def __init__(self, study: SweepStudy) -> None:
-        """Begin with the phase `start`, in which this process has been since it was born."""
+        """Add the time since this process began to the phase `start`."""
         self._study = study
         self._seconds = Counter[str](study.user_attr(PHASES, {}))
         self._add("start", time.time() - psutil.Process().create_time())
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Measure the block."""
+        """Add the duration of the `with` block to a phase."""
         begin = time.monotonic()
         try:
             yield
@@ -32,7 +32,7 @@ class Phases:
             self._add(name, time.monotonic() - begin)
 
     def read(self) -> dict[str, float]:
-        """The phases so far."""
+        """Return the seconds by phase so far."""
         return dict(self._seconds)
 
     def _add(self, name: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Which trials deserve another look, who wins, and whether the source helped: pure functions of the records."""
+"""Chooses finalists, repeats and the winner, and compares with and without a source; pure functions of records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,32 +14,33 @@ from trainable.settings.config import TrialConfig
 
 @dataclass(frozen=True)
 class Repeat:
-    """A trial to run beside the search."""
+    """A finalist to run again: with another seed, or without its source."""
 
     role: Role
     number: int
-    """The search's trial that is repeated."""
+    """Number of the search trial to repeat."""
     seed: int
     params: Point
 
 
 def uses_source(plan: Plan, record: TrialRecord) -> bool:
-    """Whether a trial trained a source stage."""
+    """Return whether a trial has a source stage."""
     config = trial_config(plan, record)
     return config.source is not None and config.source.enabled
 
 
 def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
-    """The resolved settings of a trial, its seed and role taken into account."""
+    """Return all settings of a trial, with its seed, and without a source if its role says so."""
     override = {"source.enabled": False} if record.role == "no_source" else {}
     return plan.config(record.params, seed=record.seed, **override)
 
 
 def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The best finished search trials; where the search decides on a source, the best of either kind as well.
+    """Return the best finished search trials, at most `sweep.finalists` of them.
 
-    The best of a kind may be a trial that the scheduler stopped, which is then run whole: the kinds are compared by
-    what each can do, not by which of them was left to finish.
+    If the search chooses whether to use a source, the best trial with a source and the best without are finalists too.
+    The scheduler may have stopped such a trial. It then runs again to its end, so that both kinds are compared at their
+    best, however the scheduler judged them.
     """
     scored = [r for r in ranked(records, plan.settings.direction) if r.role == "search" and r.value is not None]
     chosen = [r for r in scored if r.state is State.FINISHED][: plan.settings.finalists]
@@ -55,21 +56,21 @@ def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def next_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:
-    """What is still to be run once the search is over; empty when there is nothing more to learn.
+    """Return the repeats to run after the search; empty if none is left, or if `sweep.confirm_seeds` is 0.
 
-    First the finalists on further seeds. Then, if every finalist used the source, the winner's settings
-    without it, on the same seeds. Nothing where `confirm_seeds` is 0.
+    First come the finalists with further seeds. If every finalist used a source, the winner's settings without a
+    source follow, with the same seeds.
     """
     if not plan.settings.confirm_seeds:
         return []
     seeds = [plan.base.get("seed", 0) + 1 + i for i in range(plan.settings.confirm_seeds)]
     chosen = finalists(plan, records)
-    wanted = [
+    repeats = [
         Repeat("confirm", r.number, seed, r.params)
         for r in chosen
         for seed in (seeds if r.state is State.FINISHED else [r.seed, *seeds])
     ]
-    missing = [a for a in wanted if not _has(records, a)]
+    missing = [repeat for repeat in repeats if not _has(records, repeat)]
     if missing:
         return missing
     winner = pick_winner(plan, records)
@@ -79,30 +80,33 @@ def next_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:
         params = {n: v for n, v in winner.params.items() if not n.startswith("source.")}
         if "source.enabled" in plan.space.names:
             params["source.enabled"] = False
-        twins = [Repeat("no_source", winner.number, seed, params) for seed in [winner.seed, *seeds]]
-        return [a for a in twins if not _has(records, a)]
+        without_source = [Repeat("no_source", winner.number, seed, params) for seed in [winner.seed, *seeds]]
+        return [repeat for repeat in without_source if not _has(records, repeat)]
     return []
 
 
-def _has(records: Sequence[TrialRecord], again: Repeat) -> bool:
-    return any((r.role, r.number, r.seed) == (again.role, again.number, again.seed) for r in records)
+def _has(records: Sequence[TrialRecord], repeat: Repeat) -> bool:
+    return any((r.role, r.number, r.seed) == (repeat.role, repeat.number, repeat.seed) for r in records)
 
 
 def finished_runs(records: Sequence[TrialRecord], number: int, role: Role = "confirm") -> list[TrialRecord]:
-    """The finished runs of a setting, one a seed, the search's own first (for the role `confirm`)."""
-    own = [r for r in records if r.role == "search" and role == "confirm"]
-    runs = [*own, *(r for r in records if r.role == role)]
+    """Return the finished runs of a search trial's settings, one for each seed.
+
+    For the role `confirm` the search trial itself comes first.
+    """
+    searched = [r for r in records if r.role == "search" and role == "confirm"]
+    runs = [*searched, *(r for r in records if r.role == role)]
     return [r for r in runs if r.number == number and r.state is State.FINISHED]
 
 
 def score_of(records: Sequence[TrialRecord], number: int, role: Role = "confirm") -> Score | None:
-    """Validation score of a setting over its seeds; None if it has none."""
+    """Return the validation score of a search trial's settings over their seeds; None without a finished run."""
     values = [r.value for r in finished_runs(records, number, role) if r.value is not None]
     return Score.over(values) if values else None
 
 
 def pick_winner(plan: Plan, records: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The finalist with the best mean validation score over its seeds; the earlier one if two are equal."""
+    """Return the finalist with the best mean validation score over its seeds; of two equal ones, the earlier."""
     scored = [(r, score_of(records, r.number)) for r in finalists(plan, records)]
     cost = plan.settings.direction.cost
     order = sorted((cost(s.mean), r.number, r) for r, s in scored if s is not None)
@@ -110,12 +114,15 @@ def pick_winner(plan: Plan, records: Sequence[TrialRecord]) -> TrialRecord | Non
 
 
 def pick_run(plan: Plan, records: Sequence[TrialRecord], winner: TrialRecord) -> TrialRecord:
-    """The run of the winner whose model is exported: the best of its seeds on validation."""
+    """Return the winner's run with the best validation score, whose model is exported."""
     return ranked(finished_runs(records, winner.number), plan.settings.direction)[0]
 
 
 def compare_sources(plan: Plan, records: Sequence[TrialRecord]) -> Comparison | None:
-    """The best setting with a source against the best without, or None where there is nothing to compare."""
+    """Compare the best finalist with a source to the best without, else to the winner's repeats without its source.
+
+    Returns None if either has no score.
+    """
     winner = pick_winner(plan, records)
     if winner is None:
         return None
@@ -131,6 +138,6 @@ def compare_sources(plan: Plan, records: Sequence[TrialRecord]) -> Comparison | 
     if without is None:
         return None
     source = trial_config(plan, best[True][2]).source
-    assert source is not None  # or it would not be in best[True]
+    assert source is not None  # as `uses_source` said
     name = source.dataset if isinstance(source.dataset, str) else short_name(source.dataset)
     return compare(best[True][1].values, without.values, plan.settings.metric, plan.settings.direction, name)

@@ -1,4 +1,4 @@
-"""Opens the file of a sweep's Optuna studies, or says what is wrong with it."""
+"""Opens the SQLite file of a sweep's Optuna studies, or reports why it cannot be opened."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,25 +14,25 @@ from search.storage.sqlite_lock import WAITING_ARGUMENTS, check_unlocked
 from search.storage.store_uri import sqlite_uri
 from trainable.tasks.metrics import Direction
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of each study that is opened
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it logs each study that is opened
 
 
 class StudyFile:
-    """The SQLite file of a sweep: its search's study, and beside it one of the finalists that run again.
+    """The SQLite file of a sweep, with one study for the search and another for repeats of finalists.
 
-    So what a dashboard tells of the search (importances, its history, the best trial) is of the search alone.
+    Thanks to two studies, a dashboard shows importances, history and the best trial of the search alone.
 
     Args:
-        file: made where it is missing.
-        name: the sweep's, and that of its search's study.
-        direction: which values are better.
+        file: created if it is missing.
+        name: the name of the sweep, also of its search study.
+        direction: whether higher or lower values are better.
 
     Raises:
-        PlanError: if the file cannot be read, is no study, or one of another sweep, or if somebody holds it.
+        PlanError: if the file cannot be read, holds no study or that of another sweep, or is locked.
     """
 
     def __init__(self, file: Path, name: str, direction: Direction) -> None:
-        if file.exists() and not file.is_file():  # opening a pipe would wait for ever
+        if file.exists() and not file.is_file():  # opening a pipe would never return
             raise PlanError([f"{file}: is no plain file; bring the study back from a copy"])
         self._direction, self._repeats_name = direction, repeats_name(name)
         check_unlocked(file)
@@ -47,18 +47,18 @@ class StudyFile:
             self.search = self._open(name)
             self._repeats = self._open(self._repeats_name) if self._repeats_name in names else None
             for study in self.studies:
-                study.get_trials(deepcopy=False)  # that a file was cut short may show only here
+                study.get_trials(deepcopy=False)  # the first read that fails on some truncated files
 
     @property
     def repeats(self) -> optuna.Study:
-        """The study of the finalists that run again, made when it is first asked for."""
+        """The study of the repeats; created at the first access."""
         if self._repeats is None:
             self._repeats = self._open(self._repeats_name)
         return self._repeats
 
     @property
     def studies(self) -> list[optuna.Study]:
-        """Those that there are, the search's first."""
+        """The existing studies, that of the search first."""
         return [self.search, *([self._repeats] if self._repeats else [])]
 
     def _open(self, name: str) -> optuna.Study:
@@ -71,13 +71,13 @@ class StudyFile:
 
 
 def repeats_name(name: str) -> str:
-    """The name of the study of a sweep's repeats; no sweep can have it, as it has a colon in it."""
+    """Return the name of the study of a sweep's repeats; its colon keeps it from being the name of a sweep."""
     return f"{name}: repeats"
 
 
 @contextmanager
 def _readable(file: Path) -> Iterator[None]:
-    """What Optuna and SQLite say of a damaged file as one sentence."""
+    """Turn the errors of Optuna and SQLite about a damaged file into a PlanError of one sentence."""
     try:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, OptunaError, RuntimeError, ValueError, LookupError) as error:

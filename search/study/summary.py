@@ -1,4 +1,4 @@
-"""What a sweep has come to, by its study alone."""
+"""Builds the outcome of a sweep, finished or not, from its study."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from search.study.sweep_study import EXHAUSTED, START_FROM, SweepStudy
 def summarise(
     plan: Plan, storage: Path, study: SweepStudy, test: TestScore | None = None, complete: bool = False
 ) -> Outcome:
-    """What a sweep has come to, by its study."""
+    """Return the outcome of a sweep; `test` is the winner's test score, `complete` whether the sweep is at its end."""
     records = study.records
     winner = pick_winner(plan, records)
     run = pick_run(plan, records, winner) if winner else None
@@ -45,16 +45,16 @@ def summarise(
 
 
 def _notes(plan: Plan, storage: Path, study: SweepStudy, complete: bool) -> list[str]:
-    """What a reader of the outcome should know beside it."""
+    """Return sentences for the reader of the outcome: earlier trials, versions, what is left to do."""
     searched = sum(r.role == "search" for r in study.records)
-    known: EarlierTrials | None = study.user_attr(START_FROM)
-    notes = [known["note"]] if known else []
+    earlier: EarlierTrials | None = study.user_attr(START_FROM)
+    notes = [earlier["note"]] if earlier else []
     notes += version_notes(study)
     if not complete:
         return [
             *notes,
-            "the sweep is not at its end: the winner is the best so far, and no test score has been read; "
-            f"`{SweepFolder(storage, plan.settings.name).command('resume')}` goes on",
+            "the sweep is not finished: the winner is the best so far, and the test split has not been read; "
+            f"`{SweepFolder(storage, plan.settings.name).command('resume')}` continues it",
         ]
     if searched == plan.settings.trials:
         return notes

@@ -209,9 +209,9 @@ def test_ranks_follow_the_direction_and_a_nan_is_no_score() -> None:
         ([0.85, 0.86], [0.80, 0.81], Direction.MIN, "The source 'reviews' hurt: "),
         ([0.80, 0.81], [0.85, 0.86], Direction.MAX, "The source 'reviews' hurt: "),
         ([0.80, 0.90], [0.82, 0.86], Direction.MAX, "No clear difference with the source 'reviews': "),
-        ([0.90], [0.80], Direction.MAX, "What the source 'reviews' is worth cannot be told"),
-        ([0.90, 0.91], [0.80], Direction.MAX, "What the source 'reviews' is worth cannot be told"),
-        ([0.90, 0.90], [0.80, 0.80], Direction.MAX, "What the source 'reviews' is worth cannot be told"),
+        ([0.90], [0.80], Direction.MAX, "These seeds do not show whether the source 'reviews' helped"),
+        ([0.90, 0.91], [0.80], Direction.MAX, "These seeds do not show whether the source 'reviews' helped"),
+        ([0.90, 0.90], [0.80, 0.80], Direction.MAX, "These seeds do not show whether the source 'reviews' helped"),
     ],
 )
 def test_the_sentence_claims_no_more_than_the_seeds_show(
