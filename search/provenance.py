@@ -1,6 +1,6 @@
 """What a result depends on besides its settings: versions of packages, this project's code, and the git commit.
 
-Runs on every node too, so it imports nothing that takes long.
+It also runs on every node, so it imports no slow package.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ _OWN = ("search", "spaces", "trainable", "transfersweep")
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides a result, by name; builds for different devices (`+cpu`) count as the same."""
+    """Return the versions that a result depends on, by name; builds for different devices (`+cpu`) count as equal."""
     found = {name: number.partition("+")[0] for name, number in _installed(_ON_NODES, "missing").items()}
     return found | {"transfersweep": f"code {_code()}"}
 
 
 def provenance() -> dict[str, str]:
-    """MLflow tags: versions of packages that decide results, and the working directory's git commit if it has one."""
+    """Return MLflow tags: the versions that a result depends on, and the git commit of the working folder, if any."""
     tags = {f"version.{name}": number for name, number in _installed(_ON_DRIVER, "none").items()}
     try:
         command = ["git", "rev-parse", "HEAD"]
@@ -34,7 +34,7 @@ def provenance() -> dict[str, str]:
 
 
 def _installed(packages: tuple[str, ...], absent: str) -> dict[str, str]:
-    """The versions of Python and of packages, by name."""
+    """Return the versions of Python and of packages, by name."""
     found = {"python": platform.python_version()}
     for package in packages:
         try:
@@ -46,7 +46,7 @@ def _installed(packages: tuple[str, ...], absent: str) -> dict[str, str]:
 
 @cache
 def _code() -> str:
-    """A hash of this project's code: its version number does not change with every change of the code."""
+    """Return a hash of this project's code, because its version number does not change with every change."""
     digest = hashlib.sha256()
     for package in _OWN:
         spec = find_spec(package)

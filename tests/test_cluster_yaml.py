@@ -1,4 +1,4 @@
-"""`ray up` must accept cluster.yaml, and the cluster must be the one that its comments promise."""
+"""`ray up` accepts cluster.yaml, and the cluster is as its comments say."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def test_ray_accepts_it(cluster: dict[str, Any]) -> None:
     validate_config(cluster)
 
 
-def test_the_head_runs_no_trial_and_is_not_taken_away(head: dict[str, Any]) -> None:
+def test_the_head_runs_no_trial_and_is_on_demand(head: dict[str, Any]) -> None:
     assert head["resources"] == {"CPU": 0, "GPU": 0}
     assert "InstanceMarketOptions" not in head["node_config"]
 
@@ -66,7 +66,7 @@ def test_the_token_is_mounted_and_asked_for(cluster: dict[str, Any]) -> None:
 
 
 def test_no_node_reports_its_usage(cluster: dict[str, Any]) -> None:
-    """Neither what `ray up` starts there, nor what is typed in the shells that it opens."""
+    """Neither the processes that `ray up` starts, nor commands in the shells that Ray opens."""
     for role in ("head", "worker"):
         starts = [c for c in cluster[f"{role}_start_ray_commands"] if "ray start" in c]
         assert starts
@@ -75,12 +75,12 @@ def test_no_node_reports_its_usage(cluster: dict[str, Any]) -> None:
 
 
 def test_the_documented_launch_reports_nothing() -> None:
-    """`ray up` itself asks on the terminal, and takes no answer for a yes, unless it is told before."""
+    """`ray up` asks on the terminal, and no answer means yes, unless the variable is set before."""
     page = (ROOT / "docs" / "cluster.md").read_text()
     blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
-    told = lines.index("export RAY_USAGE_STATS_ENABLED=0" + " " * 34 + "# Ray sends no reports")
-    assert told < min(i for i, line in enumerate(lines) if line.startswith("ray up"))
+    exported = [line.partition("#")[0].strip() for line in lines].index("export RAY_USAGE_STATS_ENABLED=0")
+    assert exported < min(i for i, line in enumerate(lines) if line.startswith("ray up"))
     starts = [line for line in lines if "ray start" in line]
     assert starts
     assert all("--disable-usage-stats" in line for line in starts)
@@ -107,7 +107,7 @@ def test_every_node_installs_the_project_with_its_constraints(cluster: dict[str,
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
 
 
-def test_every_command_is_a_command_to_bash(cluster: dict[str, Any]) -> None:
+def test_bash_can_parse_every_command(cluster: dict[str, Any]) -> None:
     for key in (k for k in cluster if k.endswith("_commands")):
         for command in cluster[key]:
             subprocess.run(["bash", "-n", "-c", command], check=True)

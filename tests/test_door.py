@@ -1,4 +1,4 @@
-"""`import transfersweep` runs and loads sweeps, and notices foreign packages under our names."""
+"""`import transfersweep` runs and loads sweeps, and refuses foreign packages with the names of ours."""
 
 import subprocess
 import sys
@@ -17,14 +17,14 @@ def python(code: str, *folders: Path, module: str | None = None) -> subprocess.C
     return subprocess.run([sys.executable, "-P", *what], env={"PYTHONPATH": path}, capture_output=True, text=True)
 
 
-def test_the_door_imports_nothing_heavy() -> None:
+def test_the_import_loads_no_large_package() -> None:
     code = "import sys, transfersweep; print(*{'torch', 'ray', 'mlflow', 'transformers'} & set(sys.modules))"
     done = python(code)
     assert (done.returncode, done.stdout.strip()) == (0, "")
 
 
 @pytest.mark.parametrize("name", ["search", "spaces", "trainable"])
-def test_a_package_of_the_same_name_is_told(name: str, tmp_path: Path) -> None:
+def test_a_foreign_package_of_the_same_name_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").write_text("raise RuntimeError('this code must not run')")
     done = python("import transfersweep; transfersweep.load('any')", tmp_path)
@@ -33,13 +33,13 @@ def test_a_package_of_the_same_name_is_told(name: str, tmp_path: Path) -> None:
     assert str(tmp_path / name) in done.stderr.splitlines()[-1]
 
 
-def test_the_command_tells_it_without_a_traceback(tmp_path: Path) -> None:
+def test_the_command_refuses_it_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "search.py").write_text("")
     done = python("", tmp_path, module="transfersweep")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
 
 
-def test_what_is_not_there_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = transfersweep.nothing
 

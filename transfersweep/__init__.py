@@ -1,11 +1,11 @@
-"""The public door in Python: `run` an experiment, `load` what a sweep has come to.
+"""The public Python interface: `run` an experiment, `load` the outcome of a sweep.
 
 >>> import transfersweep
 >>> outcome = transfersweep.run("sms.yaml", settings={"sweep.trials": 5})
 >>> outcome = transfersweep.load("sms-spam")
 
 Import this package instead of `search`, `spaces` and `trainable`: these names are common, and another distribution may
-install a package of the same name. `run` and `load` notice that.
+install a package with the same name. `run` and `load` check for that.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _PACKAGES = ("search", "spaces", "trainable")
 
 
 def check_packages() -> None:
-    """See that our packages are the ones that Python finds under their names.
+    """Check that Python finds the packages of transfersweep under their names, and not others.
 
     Raises:
-        ImportError: naming the package that is another distribution's, and where it lies.
+        ImportError: naming the foreign package and its folder.
     """
     here = Path(__file__).parents[1]
     for name in _PACKAGES:
@@ -38,7 +38,7 @@ def check_packages() -> None:
             where = origin.parent if origin else "nowhere"
             raise ImportError(
                 f"transfersweep needs its own package {name!r} in {here}, but Python finds {where}; "
-                "install transfersweep in an environment of its own, or start Python in another folder"
+                "install transfersweep in a separate environment, or start Python in another folder"
             )
 
 
@@ -49,18 +49,18 @@ def run(
     address: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Run a sweep to its end.
+    """Run a sweep and return its outcome.
 
     Args:
         experiment: a file, the name of a shipped experiment, or its blocks as a mapping (`sweep`, `trial`, `space`).
         storage: the folder of all sweeps, their caches and the MLflow database.
-        address: a running Ray cluster to join, such as `auto`; none starts one here.
-        settings: values by dotted name that replace those of the experiment, such as `{"sweep.trials": 5}`.
+        address: a running Ray cluster to join, such as `auto`; None starts Ray on this machine.
+        settings: values by dotted name that replace values of the experiment, such as `{"sweep.trials": 5}`.
 
     Raises:
-        ImportError: as `check_packages`.
-        search.errors.PlanError: naming every mistake in the experiment, or a sweep of the name exists.
-        trainable.errors.ConfigError: with every reason for which the sweep cannot begin.
+        ImportError: see `check_packages`.
+        search.errors.PlanError: naming every mistake in the experiment; also if a sweep of that name exists.
+        trainable.errors.ConfigError: naming every reason why the sweep cannot begin.
     """
     check_packages()
     from search.engine.start import start_sweep
@@ -76,10 +76,10 @@ def run(
 
 
 def load(name: str, *, storage: str | Path = "runs") -> Outcome:
-    """The outcome of a sweep, or its state while it runs or is interrupted.
+    """Return the outcome of a sweep; while it runs or is interrupted, its current state.
 
     Args:
-        name: the sweep.
+        name: the name of the sweep.
         storage: the folder of all sweeps.
 
     Raises:
@@ -92,7 +92,7 @@ def load(name: str, *, storage: str | Path = "runs") -> Outcome:
 
 
 def __getattr__(name: str) -> Any:
-    """`Outcome`, imported when it is asked for."""
+    """Import `Outcome` at its first use, because the import takes time."""
     if name == "Outcome":
         check_packages()
         from search.record.records import Outcome

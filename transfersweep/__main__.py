@@ -1,4 +1,4 @@
-"""The command `transfersweep`, which begins with a look at whose packages Python finds."""
+"""The command `transfersweep`: checks that Python finds the right packages, then runs the command line."""
 
 import sys
 
@@ -6,7 +6,7 @@ from transfersweep import check_packages
 
 
 def main() -> None:
-    """Run the command line, or say why it cannot be the right one."""
+    """Run the command line, or exit with a message if Python finds foreign packages."""
     try:
         check_packages()
     except ImportError as error:

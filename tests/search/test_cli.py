@@ -27,7 +27,7 @@ def call(*arguments: object) -> Result:
 
 
 def refused(*arguments: object) -> str:
-    """The message of a command that must not get as far as to do anything."""
+    """Return the message of a command that is refused before it does anything."""
     result = call(*arguments)
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
@@ -39,7 +39,7 @@ def refused(*arguments: object) -> str:
 
 @pytest.fixture
 def experiment(blocks: dict[str, Any], tmp_path: Path) -> Callable[..., Path]:
-    """Writes the blocks as they are after the test's changes."""
+    """Writes the blocks, after the changes of the test, to a file."""
 
     def write(**sweep: Any) -> Path:
         blocks["sweep"] |= sweep
@@ -73,7 +73,7 @@ DATA: dict[str, tuple[bytes | str, str]] = {
 
 
 @pytest.mark.parametrize("kind", DATA)
-def test_wrong_data_are_told_before_anything_starts(
+def test_wrong_data_are_reported_before_anything_starts(
     kind: str, experiment: Callable[..., Path], blocks: dict[str, Any], tmp_path: Path
 ) -> None:
     content, words = DATA[kind]
@@ -100,7 +100,7 @@ DATASETS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", DATASETS)
-def test_a_wrong_dataset_is_told_before_anything_starts(
+def test_a_wrong_dataset_is_reported_before_anything_starts(
     kind: str, experiment: Callable[..., Path], blocks: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "good.csv").write_text(HEAD + ROWS)
@@ -130,7 +130,7 @@ EXPERIMENTS = {
 
 
 @pytest.mark.parametrize("kind", EXPERIMENTS)
-def test_a_malformed_experiment_is_told(kind: str, tmp_path: Path) -> None:
+def test_a_malformed_experiment_is_refused(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(EXPERIMENTS[kind])
     message = refused("run", file, "--storage", tmp_path / "runs")
@@ -138,7 +138,7 @@ def test_a_malformed_experiment_is_told(kind: str, tmp_path: Path) -> None:
     assert not (tmp_path / "runs" / "a").exists()
 
 
-def test_all_mistakes_of_a_file_come_in_one_message(
+def test_all_mistakes_of_a_file_are_in_one_message(
     experiment: Callable[..., Path], blocks: dict[str, Any], tmp_path: Path
 ) -> None:
     blocks["trial"]["target"] |= {"epocs": 3, "batch_size": 0}
@@ -159,7 +159,7 @@ def test_all_mistakes_of_a_file_come_in_one_message(
         ("sweep.name=cache", "reserved for other contents of the storage folder"),
     ],
 )
-def test_a_wrong_set_is_told(given: str, words: str, experiment: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_wrong_set_option(given: str, words: str, experiment: Callable[..., Path], tmp_path: Path) -> None:
     assert words in refused("run", experiment(), "--storage", tmp_path / "runs", "--set", given)
     assert not (tmp_path / "runs").exists()
 
@@ -203,7 +203,7 @@ def test_a_name_that_is_taken_by_another_experiment_is_refused(
     assert sorted(swept.storage.rglob("*")) == before
 
 
-def test_the_same_experiment_again_is_to_be_resumed(experiment: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_same_experiment_again_is_refused(experiment: Callable[..., Path], tmp_path: Path) -> None:
     file, folder = experiment(), SweepFolder(tmp_path / "runs", "tiny")
     folder.path.mkdir(parents=True)
     folder.plan.write_text(json.dumps(load_plan(file).to_mapping() | {"id": "0", "data": {}}))
@@ -212,10 +212,10 @@ def test_the_same_experiment_again_is_to_be_resumed(experiment: Callable[..., Pa
     assert "holds the same experiment; continue it with `transfersweep resume tiny" in message
 
 
-def test_data_that_changed_are_named_when_a_sweep_goes_on(
+def test_changed_data_are_named_on_resume(
     experiment: Callable[..., Path], blocks: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Nothing of the sweep is touched, so that it can go on when the data are back."""
+    """The sweep is not changed, so it can continue when the data are restored."""
     (tmp_path / "mine.csv").write_text(HEAD + ROWS)
     blocks["trial"]["target"]["dataset"] = {"csv": "mine.csv"}
     plan, folder = load_plan(experiment()), SweepFolder(tmp_path / "runs", "tiny")
@@ -231,13 +231,13 @@ def test_data_that_changed_are_named_when_a_sweep_goes_on(
     assert folder.plan.read_text() == before
 
 
-def test_a_sweep_is_extended_by_a_trial_at_least(swept: SweepFolder) -> None:
+def test_a_sweep_is_extended_by_at_least_one_trial(swept: SweepFolder) -> None:
     result = call("extend", "tiny", "--trials", "0", "--storage", swept.storage)
     assert result.exit_code == 2
     assert "--trials" in result.stderr
 
 
-def test_an_older_sweep_that_is_none_is_told_before_anything_starts(
+def test_a_missing_older_sweep_is_reported_before_anything_starts(
     experiment: Callable[..., Path], tmp_path: Path
 ) -> None:
     message = refused("run", experiment(start_from="old"), "--storage", tmp_path / "runs")
@@ -246,15 +246,15 @@ def test_an_older_sweep_that_is_none_is_told_before_anything_starts(
 
 
 @pytest.mark.parametrize("command", [("show",), ("resume",), ("extend", "--trials", "5"), ("export", "--to", "model")])
-def test_a_sweep_that_is_none_is_told_with_those_there_are(command: tuple[str, ...], swept: SweepFolder) -> None:
+def test_a_missing_sweep_is_reported_with_the_existing_ones(command: tuple[str, ...], swept: SweepFolder) -> None:
     message = refused(command[0], "tinny", *command[1:], "--storage", swept.storage)
     assert "tinny: no such sweep" in message
     assert "there are: tiny" in message
 
 
 @pytest.mark.parametrize("command", ["show", "resume"])
-def test_json_is_all_there_is_on_stdout(command: str, swept: SweepFolder) -> None:
-    """A finished sweep is not run again by `resume`."""
+def test_stdout_is_only_json(command: str, swept: SweepFolder) -> None:
+    """`resume` does not run a finished sweep again."""
     result = call(command, "tiny", "--storage", swept.storage, "--json")
     assert result.exit_code == 0, result.output
     outcome = json.loads(result.stdout)
@@ -275,8 +275,8 @@ def test_json_is_all_there_is_on_stdout(command: str, swept: SweepFolder) -> Non
     assert not ray.is_initialized()
 
 
-def test_show_takes_what_resume_takes(swept: SweepFolder) -> None:
-    """As if it had been set so; the test score, read once, still belongs to the same run."""
+def test_show_accepts_the_settings_of_resume(swept: SweepFolder) -> None:
+    """The outcome is as if the sweep had these settings; the test score, read once, is still of the same run."""
     before = json.loads(call("show", "tiny", "--storage", swept.storage, "--json").stdout)
     result = call(
         "show",
@@ -295,7 +295,7 @@ def test_show_takes_what_resume_takes(swept: SweepFolder) -> None:
 
 
 @pytest.mark.parametrize("command", [("show",), ("export", "--to", "model")])
-def test_what_would_make_it_another_sweep_is_refused(command: tuple[str, ...], swept: SweepFolder) -> None:
+def test_settings_that_may_not_change_are_refused(command: tuple[str, ...], swept: SweepFolder) -> None:
     given = ("--storage", swept.storage, "--set", "sweep.sampler=random")
     assert "sweep.sampler: cannot change in an existing sweep" in refused(command[0], "tiny", *command[1:], *given)
     assert not Path("model").exists()

@@ -1,4 +1,4 @@
-"""Refusals that need neither torch nor Ray do not wait for them: each in a process of its own, its modules listed."""
+"""Mistakes that can be found without torch or Ray are reported before they are imported."""
 
 import subprocess
 import sys
@@ -26,17 +26,17 @@ Refused = Callable[..., str]
 
 @pytest.fixture
 def refused(tmp_path: Path) -> Refused:
-    """Runs a command that is refused before anything large is imported; returns what it said."""
+    """Runs a command that is refused before any large package is imported, and returns its message."""
 
     def run(*arguments: object) -> str:
         command = [sys.executable, "-c", WATCHED, *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-        said, _, imported = done.stderr.rpartition("imported:")
+        message, _, imported = done.stderr.rpartition("imported:")
         assert done.returncode == 2, done.stderr
         assert done.stdout == ""
         assert HEAVY & set(imported.split()) == set()
-        assert "Traceback" not in said
-        return said
+        assert "Traceback" not in message
+        return message
 
     return run
 
@@ -70,20 +70,20 @@ def experiment(blocks: dict[str, Any], tmp_path: Path) -> Path:
     ],
     ids=str,
 )
-def test_a_wrong_name_is_told_at_once(
+def test_a_wrong_name_is_reported_at_once(
     arguments: list[str], words: str, refused: Refused, experiment: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.csv").write_text("text,label\n")
     assert words in refused(*arguments)
 
 
-def test_a_name_that_is_taken_is_told_at_once(
+def test_a_taken_name_is_reported_at_once(
     refused: Refused, experiment: Path, swept: SweepFolder, blocks: dict[str, Any]
 ) -> None:
     assert "holds another experiment" in refused("run", experiment, "--storage", swept.storage)
 
 
-def test_what_cannot_be_exported_is_told_at_once(refused: Refused, swept: SweepFolder, tmp_path: Path) -> None:
+def test_an_impossible_export_is_reported_at_once(refused: Refused, swept: SweepFolder, tmp_path: Path) -> None:
     given = ["export", "tiny", "--storage", swept.storage, "--to"]
     assert "--trial 99: tiny has no such trial" in refused(*given, "new", "--trial", 99)
     (tmp_path / "full").mkdir()
@@ -91,7 +91,7 @@ def test_what_cannot_be_exported_is_told_at_once(refused: Refused, swept: SweepF
     assert "--to full: the folder is not empty" in refused(*given, "full")
 
 
-def test_a_file_that_is_to_be_labelled_and_is_not_there(refused: Refused, swept: SweepFolder, tmp_path: Path) -> None:
+def test_a_missing_file_to_predict_is_reported_at_once(refused: Refused, swept: SweepFolder, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     facts = '{"text_columns": ["text"], "label_names": ["a", "b"], "settings": {"target.padding_length": 16}}'
     (tmp_path / "model" / "trial.json").write_text(facts)

@@ -1,4 +1,4 @@
-"""Commands on consoles that do not know every character: everything is printed, and nothing ends in a traceback."""
+"""Commands on consoles whose encoding lacks characters print everything, without a traceback."""
 
 import io
 import os
@@ -33,7 +33,7 @@ def encoding(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def command(encoding: str, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command on a console of that encoding; its exit code and what came, as bytes made text one for one."""
+    """Runs a command on a console with that encoding; returns the exit code and the bytes of stdout and stderr."""
 
     def run(*arguments: object) -> tuple[int, bytes, bytes]:
         streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]
@@ -54,13 +54,13 @@ def command(encoding: str, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 def test_inspect(command: Command, encoding: str, table: Path, tiny_bert: str) -> None:
     _, out, _ = command("inspect", table, "--encoder", tiny_bert)
-    said = out.decode(encoding)
-    assert {"ascii": r"tr\xe8s bon", "latin-1": "très bon"}.get(encoding, "très bon") in said
-    assert ("█" if encoding == "utf-8" else "####") in said
-    assert ("不好" if encoding == "utf-8" else r"\u4e0d\u597d") in said
+    text = out.decode(encoding)
+    assert {"ascii": r"tr\xe8s bon", "latin-1": "très bon"}.get(encoding, "très bon") in text
+    assert ("█" if encoding == "utf-8" else "####") in text
+    assert ("不好" if encoding == "utf-8" else r"\u4e0d\u597d") in text
 
 
-def test_what_is_wrong_is_said(command: Command, encoding: str, table: Path, tiny_bert: str) -> None:
+def test_error_messages(command: Command, encoding: str, table: Path, tiny_bert: str) -> None:
     table.write_text(TABLE + "ein anderes,très rare\n", encoding="utf-8")
     code, _, err = command("inspect", table, "--encoder", tiny_bert, "--set", "label=größe")
     assert code == 2
@@ -75,7 +75,7 @@ def test_show(command: Command, encoding: str, swept: SweepFolder, arguments: tu
     assert out.decode(encoding)
 
 
-def test_predicted_rows_go_out_as_utf8(command: Command, table: Path, swept: SweepFolder, tmp_path: Path) -> None:
+def test_predicted_rows_are_written_as_utf8(command: Command, table: Path, swept: SweepFolder, tmp_path: Path) -> None:
     assert command("export", "tiny", "--storage", swept.storage, "--to", tmp_path / "modèle")[0] == 0
     code, out, _ = command("predict", tmp_path / "modèle", table)
     assert code == 0
@@ -84,7 +84,7 @@ def test_predicted_rows_go_out_as_utf8(command: Command, table: Path, swept: Swe
     assert all(row.startswith("größe → 好") for row in rows)
 
 
-def test_bytes_of_a_name_that_are_no_text_go_out_as_they_are(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undecodable_bytes_of_a_file_name_are_written_unchanged(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", stream)
     allow_any_character()
@@ -93,7 +93,7 @@ def test_bytes_of_a_name_that_are_no_text_go_out_as_they_are(encoding: str, monk
 
 
 def test_the_command_line_prints_in_the_c_locale(table: Path, tiny_bert: str) -> None:
-    """With all that Python does by itself to get round it switched off."""
+    """The automatic UTF-8 modes of Python are switched off."""
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     command = [sys.executable, "-m", "search", "inspect", str(table), "--encoder", tiny_bert]
     done = subprocess.run(command, env=os.environ | locale, capture_output=True, check=False)
@@ -102,7 +102,7 @@ def test_the_command_line_prints_in_the_c_locale(table: Path, tiny_bert: str) ->
     assert rb"\u4e0d\u597d" in done.stdout
 
 
-def test_the_live_view_keeps_to_the_console(tmp_path: Path) -> None:
+def test_the_live_view_uses_the_encoding_of_the_console(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from search.redirect_output import output_to_file\n"
         "from search.streams import *\n"

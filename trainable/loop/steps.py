@@ -52,6 +52,7 @@ class Steps:
     def use(self, network: PreTrainedModel, train: Split) -> None:
         """Take the next steps with another view of the model and the same rows as that view takes them."""
         self.network, self.train = network, train
+        self.__dict__.pop("_ideal", None)  # it depends on the network
 
     def take(self, progress: Progress, rows: NDArray[np.int64], spent: Part, due: bool) -> tuple[torch.Tensor, bool]:
         """Take one step over the batch `rows`; if memory has no room, cut the batch into more parts.

@@ -18,6 +18,7 @@ from trainable.loop.evaluate import compute_logits, score
 from trainable.loop.optimizers import OPTIMIZERS
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import new_model
+from trainable.model.views import layers_between
 from trainable.progress import Report, Setting
 from trainable.settings.config import TrialConfig, build_config
 
@@ -226,3 +227,12 @@ def test_frozen_layers_keep_their_weights(make: Make) -> None:
     assert moved == set(training.trained)
     assert not any("embeddings" in name or "layer.0." in name or "layer.1." in name for name in moved)
     assert any("layer.2." in name for name in moved)
+
+
+def test_the_ideal_time_of_a_token_is_that_of_the_network_in_use(make: Make) -> None:
+    steps = make(frozen_layers=2).steps
+    whole, network = steps._ideal, steps.network
+    steps.use(layers_between(network, 2), steps.train)
+    assert steps._ideal < whole
+    steps.use(network, steps.train)
+    assert steps._ideal == whole
