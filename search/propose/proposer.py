@@ -24,7 +24,7 @@ class Proposer:
     """Proposes the trials of a search, one by one.
 
     A proposal depends only on the settings, their seed and the trials so far, not on the state of a generator. So an
-    interrupted search continues with the same proposals. Only `qmc` begins another sequence.
+    interrupted search continues with the same proposals. Only `qmc` begins another sequence after a restart.
 
     Args:
         settings: the sweep's settings.
@@ -39,7 +39,7 @@ class Proposer:
         self._older_trials = len(older)
         self._sequence: BaseSampler | None = None
         self._tried: set[Key] = set()
-        self._noted = 0  # this many first trials of the search have their points in `_tried`
+        self._indexed = 0  # the points of this many first trials are in `_tried`
 
     def propose(self, searched: Sequence[FrozenTrial]) -> FrozenTrial | None:
         """Return the next trial, running, for the study on disk; None if every point of the space was tried.
@@ -53,8 +53,8 @@ class Proposer:
         given = dict(self._first_points[begun]) if begun < len(self._first_points) else {}
         if given and given in self._space:
             return running_trial(self._space, given)
-        self._tried |= {_key(trial.params) for trial in searched[self._noted :]}
-        self._noted = begun
+        self._tried |= {_key(trial.params) for trial in searched[self._indexed :]}
+        self._indexed = begun
         if given or self._settings.sampler != "grid":
             self._sampler_study.update(searched)
             if found := self._new_point(begun, given):
@@ -86,7 +86,7 @@ class Proposer:
             return []
 
     def _seed(self, begun: int) -> int:
-        """Return a seed for each trial; after an older sweep with the same seed, one that it did not use."""
+        """Return the seed of the trial number `begun`; an older sweep with the same `seed` did not use it."""
         return int(np.random.SeedSequence([self._settings.seed, self._older_trials + begun]).generate_state(1)[0])
 
     def _sampler(self, begun: int) -> BaseSampler:

@@ -1,4 +1,4 @@
-"""The study from which a sampler learns: an Optuna study in memory that is updated from the search's trials.
+"""The study from which a sampler learns: an Optuna study in memory, updated from the trials of the search.
 
 The study on disk has only the trials of this sweep. The study in memory also has trials of an older sweep, and
 proposals that were rejected.
@@ -68,7 +68,7 @@ class SamplerStudy:
         return trial, space.suggest(trial)
 
     def close_proposals(self, rejected: Sequence[Trial], accepted: Trial | None = None) -> dict[str, Any]:
-        """Mark proposals as rejected, and keep another one, if given, as the next trial of this search.
+        """Mark proposals as failed, so that they stay without a value; keep `accepted` as the next trial of this search.
 
         Returns:
             The attributes that the sampler stored in the accepted trial. Saved on disk, they are there after a restart.
