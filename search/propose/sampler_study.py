@@ -68,7 +68,7 @@ class SamplerStudy:
         return trial, space.suggest(trial)
 
     def close_proposals(self, rejected: Sequence[Trial], accepted: Trial | None = None) -> dict[str, Any]:
-        """Mark proposals as failed, so that they stay without a value; keep `accepted` as the next trial of this search.
+        """Mark proposals as failed, without a value; keep `accepted` as the next trial of this search.
 
         Returns:
             The attributes that the sampler stored in the accepted trial. Saved on disk, they are there after a restart.

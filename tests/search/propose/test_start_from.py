@@ -97,7 +97,7 @@ def test_random_points_of_the_older_sweep_are_not_drawn_again(make: Make, storag
     """Both sweeps have the same seed, and so few trials that the sampler still draws at random."""
     _, old = make("old", trials=3)
     plan, new = make("new", start_from="old")
-    new.note(START_FROM, load_earlier_trials(plan, storage, DATA))
+    new.set_user_attr(START_FROM, load_earlier_trials(plan, storage, DATA))
     drawn = [new.begin().params["target.learning_rate"] for _ in range(4)]
     assert not set(drawn) & {record.params["target.learning_rate"] for record in old.records}
 
