@@ -235,7 +235,8 @@ def test_minutes_end_a_sweep_in_good_order(sweep: Run_, storage: Path) -> None:
     assert_all_agree(SweepFolder(storage, "minutes"), outcome)
     assert 1 <= len(outcome.trials) < 10_000
     assert "before the budget was used up" in outcome.notes[0]
-    assert outcome.winner is not None
+    finished = any(record.state is State.FINISHED for record in outcome.trials)  # none, perhaps, on a busy machine
+    assert (outcome.winner is not None) == finished
 
 
 @pytest.mark.slow
