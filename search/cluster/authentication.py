@@ -1,4 +1,4 @@
-"""Who may talk to Ray: the mode of a cluster is asked from it, and a token is a secret of its owner."""
+"""Authentication when a driver joins a cluster: ask the cluster for its mode, and check the user's token."""
 
 import os
 import stat
@@ -15,7 +15,7 @@ TOKEN_FILE = "~/.ray/auth_token"
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of this process and of those that it starts, and restore them afterwards."""
+    """Set environment variables of this process and of the processes that it starts; restore them afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -29,21 +29,21 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def mode_of(address: str, host_and_port: str) -> str:
-    """The mode with which to join a cluster; where driver and cluster differ, Ray itself loses every trial.
+    """Return the authentication mode of a cluster; if the driver's mode differed, Ray would lose every trial.
 
     Args:
         address: as the user named it.
-        host_and_port: of its head.
+        host_and_port: the address of its head.
 
     Returns:
         A value for `RAY_AUTH_MODE`.
 
     Raises:
-        ConfigError: if the cluster's mode is not the one that was asked for, or the token is lacking or wrong.
+        ConfigError: if `RAY_AUTH_MODE` is set and differs from the cluster's mode, or the token is missing or wrong.
     """
     named = os.environ.get(MODE, "").lower()
     asks = head_refuses(host_and_port)
-    if asks is None:  # such as one with TLS, which Ray itself must speak to
+    if asks is None:  # such as a cluster with TLS, which only Ray can ask
         asks = named == "token" if named else _token() is not None
     elif named and (named == "token") != asks:
         runs = "with" if asks else "without"
@@ -60,22 +60,22 @@ def _check_token(address: str, host_and_port: str) -> None:
     found = _token()
     if found is None:
         raise ConfigError(
-            f"--address {address}: that cluster asks for a token, and there is none; copy the head's {TOKEN_FILE} to "
+            f"--address {address}: that cluster needs a token, and no token is set; copy the head's {TOKEN_FILE} to "
             f"this machine (mode 600), or name it with {TOKEN_PATH}"
         )
     token, where = found
     if head_refuses(host_and_port, token):
         raise ConfigError(
-            f"--address {address}: that cluster refuses the token of {where}; take the one of the cluster's head, "
+            f"--address {address}: that cluster refuses the token from {where}; use the token of the cluster's head, "
             f"by default its {TOKEN_FILE}"
         )
 
 
 def _token() -> tuple[str, str] | None:
-    """The token that Ray would show, and where it stands.
+    """Return the token that Ray would send, and the variable or file that holds it.
 
     Raises:
-        ConfigError: if its file cannot be read, or can be by others.
+        ConfigError: if the file cannot be read, or if other users can read it.
     """
     if token := os.environ.get(TOKEN):
         return token.strip(), TOKEN

@@ -1,4 +1,4 @@
-"""How many trials have room: on this machine before Ray is there, and in the cluster that was joined."""
+"""How many trials can run at a time: on this machine before Ray has started, and in the cluster that was joined."""
 
 import os
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from trainable.errors import ConfigError
 
 
 def one_slot_per_cpu(settings: SweepSettings) -> bool:
-    """Whether each of the processes that Ray starts at once, one for each CPU, will have a trial to run."""
+    """Return whether every process that Ray starts at once, one for each CPU, will run trials."""
     return _one_cpu_per_trial(settings) and settings.max_concurrent is None and not torch.cuda.device_count()
 
 
 def trials_use_gpus(settings: SweepSettings) -> bool:
-    """Whether trials on this machine have GPUs."""
+    """Return whether trials on this machine use GPUs."""
     return settings.gpus_per_trial != 0 and torch.cuda.device_count() > 0
 
 
 def count_gpu_slots(settings: SweepSettings) -> int:
-    """How many trials of one CPU each this machine's GPUs have room for; 0 where trials are of another kind."""
+    """Return how many one-CPU trials the GPUs of this machine can run at a time; 0 if trials are of another kind."""
     if not trials_use_gpus(settings) or not _one_cpu_per_trial(settings):
         return 0
-    fit = int(torch.cuda.device_count() / (settings.gpus_per_trial or 1.0) + 1e-9)  # so that 0.1 is ten a GPU
+    fit = int(torch.cuda.device_count() / (settings.gpus_per_trial or 1.0) + 1e-9)  # so that 0.1 gives ten on each GPU
     return min(fit, settings.max_concurrent or fit, os.cpu_count() or 1)
 
 
 def _one_cpu_per_trial(settings: SweepSettings) -> bool:
-    """Whether a trial is one process, of one CPU."""
+    """Return whether a trial is one process with one CPU."""
     return settings.workers_per_trial == 1 and settings.cpus_per_trial == 1
 
 
@@ -38,27 +38,27 @@ class Capacity:
     """What a sweep runs on."""
 
     slots: int
-    """Trials that run at a time, at least 1."""
+    """Number of trials that run at a time, at least 1."""
     gpus: float
-    """GPUs of each worker of a trial; 0 on CPUs, and below 1 where trials share a GPU."""
+    """GPUs of each worker of a trial: 0 on CPUs, below 1 if trials share a GPU."""
 
 
 def capacity_for(settings: SweepSettings) -> Capacity:
-    """What the cluster has room for now: trials within `max_concurrent`, and GPUs as set, or one where it has any.
+    """Return what the cluster has room for now: at most `max_concurrent` trials, by default with one GPU if it has any.
 
     Raises:
-        ConfigError: if not even one trial has room, and the cluster does not grow by itself.
+        ConfigError: if not even one trial has room and the cluster does not autoscale.
     """
-    there, gpus = ray.cluster_resources(), settings.gpus_per_trial
+    resources, gpus = ray.cluster_resources(), settings.gpus_per_trial
     if gpus is None:
-        gpus = 1.0 if there.get("GPU", 0) >= 1 else 0.0
-    fits = there.get("CPU", 0) // (settings.cpus_per_trial * settings.workers_per_trial)
+        gpus = 1.0 if resources.get("GPU", 0) >= 1 else 0.0
+    fits = resources.get("CPU", 0) // (settings.cpus_per_trial * settings.workers_per_trial)
     if gpus:
-        fits = min(fits, there.get("GPU", 0) // (gpus * settings.workers_per_trial))
+        fits = min(fits, resources.get("GPU", 0) // (gpus * settings.workers_per_trial))
     if fits < 1 and os.environ.get("TRANSFERSWEEP_AUTOSCALES") != "1":
         raise ConfigError(
             f"sweep: a trial needs {settings.workers_per_trial} x {settings.cpus_per_trial:g} CPUs and {gpus:g} GPUs, "
-            f"the cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs; lower cpus_per_trial, "
+            f"the cluster has {resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs; lower cpus_per_trial, "
             "gpus_per_trial or workers_per_trial"
         )
     return Capacity(int(max(1, min(fits, settings.max_concurrent or fits))), gpus)

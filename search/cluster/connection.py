@@ -1,4 +1,4 @@
-"""Joining Ray: a fresh cluster on this machine, or a running one."""
+"""Start Ray on this machine, or join a running cluster."""
 
 import gc
 import socket
@@ -23,15 +23,14 @@ from search.startup import slots
 from trainable.errors import ConfigError
 
 LISTEN_SECONDS = 10.0
-"""How long whoever listens at the address of a cluster may take to say so."""
-
+"""Longest wait for a connection to the address of a cluster."""
 
 _started: list[LocalRay] = []
 
 
 @contextmanager
 def starting(address: str | None, settings: SweepSettings) -> Iterator[None]:
-    """Start Ray in the background, if it is to be started here; it is ended on the way out."""
+    """Start Ray in the background if no address is given; end or leave Ray when the block ends."""
     if address is None:
         _started.append(_start(settings))
     try:
@@ -48,19 +47,19 @@ def join(address: str | None, settings: SweepSettings, say: Callable[[str], None
     """Start Ray on this machine, or join the cluster at an address (`auto`: the one of this machine).
 
     Args:
-        address: a running cluster; None starts one here, or waits for the one that `starting` has begun.
-        settings: of the sweep.
-        say: told when Ray is slow to start.
+        address: a running cluster; None starts Ray here, or waits for the start that `starting` has begun.
+        settings: the sweep's settings.
+        say: called with a message if Ray is slow to start.
 
     Raises:
-        ConfigError: if Ray cannot be started, or there is no cluster at the address, or it cannot be joined.
+        ConfigError: if Ray cannot be started, if nothing listens at the address, or if that cluster cannot be joined.
     """
     if address is None:
         if not _started:
             _started.append(_start(settings))
         _started[-1].wait(say)
         return
-    if not _listens(address):  # Ray would wait for it, many minutes, without a word
+    if not _listens(address):  # Ray would wait for many minutes without a message
         raise ConfigError(
             f"--address {address}: nothing listens there; is the cluster up, and this its head's address?"
         )
@@ -78,10 +77,10 @@ def join(address: str | None, settings: SweepSettings, say: Callable[[str], None
 
 
 def leave() -> None:
-    """End Ray where it was started here, or leave the cluster; does nothing where none was joined.
+    """End Ray if it was started here, or leave the cluster; do nothing if none was joined.
 
-    No garbage is collected meanwhile: another thread that collects a reference to an object at the wrong moment asks
-    Ray for what is no longer there, and Ray ends the whole process then, with nothing but a line in a log.
+    Garbage collection is off meanwhile. If another thread collected a reference to a Ray object at the wrong moment,
+    Ray would look for its worker, find none, and end the whole process with only a line in a log.
     """
     collects = gc.isenabled()
     gc.disable()
@@ -97,13 +96,13 @@ def leave() -> None:
 
 
 def copy_logs(into: Path) -> None:
-    """Copy the logs of a Ray that was started here; those of a cluster stay on its nodes."""
+    """Copy Ray's logs into a folder if Ray was started here; the logs of a cluster stay on its nodes."""
     if _started:
         _started[-1].copy_logs(into)
 
 
 def _listens(address: str) -> bool:
-    """Whether somebody listens at `host:port`; other addresses, such as `auto`, are Ray's to look up."""
+    """Return whether a process listens at `host:port`; True for other addresses, such as `auto`, which Ray looks up."""
     host, _, port = address.rpartition(":")
     if "://" in address or not port.isdigit():
         return True
@@ -115,11 +114,11 @@ def _listens(address: str) -> bool:
 
 
 def _start(settings: SweepSettings) -> LocalRay:
-    on_gpus = count_gpu_slots(settings)
+    gpu_slots = count_gpu_slots(settings)
     variables = slots.MALLOC_VARIABLES
-    if on_gpus or one_slot_per_cpu(settings):
+    if gpu_slots or one_slot_per_cpu(settings):
         variables = variables | import_in_new_processes(slots.IMPORTS)
         variables |= keep_idle_processes(slots.IDLE_SECONDS)
-    arguments = {"num_cpus": on_gpus or None}  # Ray starts a process for each CPU at once
-    # Worker groups alone need the dashboard: it lets Ray free their places (ray issue 54305).
+    arguments = {"num_cpus": gpu_slots or None}  # Ray starts one process for each CPU at once
+    # Only worker groups need the dashboard: with it Ray frees their placement groups (ray issue 54305).
     return LocalRay(arguments, variables, dashboard=settings.workers_per_trial > 1)

@@ -1,4 +1,4 @@
-"""A Ray of the sweep's own on this machine: started in the background, closed to every other user, ended with it."""
+"""Ray on this machine for one sweep: it starts in the background, refuses other users, and ends with the sweep."""
 
 import os
 import secrets
@@ -27,28 +27,28 @@ from trainable.errors import ConfigError
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 START_SECONDS = 300
-"""How long starting Ray may take, over all tries; Ray itself gives up each after 30."""
+"""How long starting Ray may take, over all tries; Ray gives up each try after 30 s."""
 NOTICE_SECONDS = 20
-"""When a start counts as slow, and that is said."""
+"""A start that takes longer counts as slow, and the user gets a message."""
 SHUTDOWN_SECONDS = 10
-"""How long Ray may take to end; it takes one or two."""
+"""How long Ray may take to end; it usually takes 1 to 2 s."""
 OBJECT_STORE_BYTES = 128 * 2**20
-"""Trials hand each other nothing but reports. A container's /dev/shm is small, and Ray takes 30 % of memory else."""
+"""Enough, as trials send only reports. By default Ray takes 30 % of memory, and /dev/shm of a container is small."""
 FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
-"""Where Ray's folder may lie if not in the one that the user has named."""
+"""Where Ray's folder is made if the folder that the user named cannot be used."""
 LONGEST_FOLDER = 40
-"""Bytes of the folder's path: below it Ray makes sockets, and the system allows their paths 107 bytes."""
+"""Most bytes of the folder's path: Ray makes sockets below it, and their paths may have at most 107 bytes."""
 
 
 class LocalRay:
     """Starts Ray at once, in a thread.
 
-    Ray's processes are killed by the system when the thread that started them ends, so that it lives as long as they.
+    The system kills Ray's processes when the thread that started them ends, so the thread lives as long as they do.
 
     Args:
-        arguments: of `ray.init`.
-        variables: that the processes see, but for those that the user has set.
-        dashboard: whether the State API is needed, and with it the dashboard and the agent that runs jobs.
+        arguments: arguments of `ray.init`.
+        variables: environment variables of Ray's processes; a variable that the user has set keeps its value.
+        dashboard: whether the State API is needed. It needs the dashboard and the agent that runs jobs.
     """
 
     def __init__(self, arguments: Mapping[str, Any], variables: Mapping[str, str], dashboard: bool) -> None:
@@ -64,35 +64,35 @@ class LocalRay:
         self._thread.start()
 
     def wait(self, say: Callable[[str], None]) -> None:
-        """Return when Ray has started.
+        """Wait until Ray has started.
 
         Raises:
-            ConfigError: if it cannot be started, or not in time.
+            ConfigError: if Ray cannot be started, or not in time.
         """
         try:
             if not self._done(NOTICE_SECONDS):
                 say(
-                    f"Ray has not started in {NOTICE_SECONDS} s, as on a busy machine ({describe_load()}); it is tried "
-                    f"for {START_SECONDS} s, Ctrl-C ends that at once"
+                    f"Ray has not started in {NOTICE_SECONDS} s; the machine may be busy ({describe_load()}); it may "
+                    f"take up to {START_SECONDS} s, Ctrl-C ends that at once"
                 )
                 self._done(self._seconds_left())
             self._started.result(timeout=0)
         except TimeoutError:
             self.abandon()
-            raise ConfigError(_late("it does not answer")) from None
+            raise ConfigError(_late_message("it does not answer")) from None
         except KeyboardInterrupt:
             self.abandon()
             raise
 
     def abandon(self) -> None:
-        """Let `end` not wait for a start that is under way: it ends with this process, or when it is done."""
+        """Let `end` not wait for an unfinished start; it ends with this process, or as soon as it is done."""
         self._abandoned = True
 
     def _seconds_left(self) -> float:
         return max(0.0, START_SECONDS + self._begin - time.monotonic())
 
     def _done(self, seconds: float) -> bool:
-        """Whether the start has ended, well or not, after so many seconds at most; a signal is heard meanwhile."""
+        """Return whether the start succeeds or fails within so many seconds; signals interrupt the wait."""
         try:
             self._started.exception(timeout=seconds)
         except TimeoutError:
@@ -100,19 +100,19 @@ class LocalRay:
         return True
 
     def end(self) -> None:
-        """End what was started, and remove its folder."""
+        """End Ray and remove its folder."""
         if self._done(0 if self._abandoned else self._seconds_left()):
             shut_down()
         else:
-            skip_ray_shutdown_at_exit()  # its shutdown would wait for the start
+            skip_ray_shutdown_at_exit()  # Ray's shutdown would wait for the start
         self._ended.set()
         self._clean()
 
     def copy_logs(self, into: Path) -> None:
-        """Copy Ray's own logs to a folder, where they outlive it."""
+        """Copy Ray's logs to a folder that is kept after Ray has ended."""
         if self._folder is not None:
             logs = self._folder / "ray" / "session_latest" / "logs"
-            with suppress(OSError):  # such as a full disk, which others tell
+            with suppress(OSError):  # such as a full disk, which is reported elsewhere
                 shutil.copytree(logs, into, dirs_exist_ok=True, ignore_dangling_symlinks=True)
 
     def _run(self) -> None:
@@ -129,11 +129,11 @@ class LocalRay:
             self._ended.wait()
 
     def _try_until_late(self) -> None:
-        before = ""
+        last_reason = ""
         while True:
             self._folder = _private_folder()
             try:
-                # Other sockets are made by what is told of a folder for temporary files, so of one with a short path.
+                # Libraries make further sockets in TMPDIR, so its path must be short too.
                 with job_server(self._dashboard), environment({"TMPDIR": str(self._folder.parent)}):
                     self._init(self._folder / "ray")
                 return
@@ -142,10 +142,10 @@ class LocalRay:
                 self._clean()
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 if self._ended.is_set() or not self._seconds_left():
-                    raise ConfigError(_late(reason)) from error
-                if reason == before and "timed out" not in reason:  # another try would come to the same
+                    raise ConfigError(_late_message(reason)) from error
+                if reason == last_reason and "timed out" not in reason:  # another try would fail likewise
                     raise ConfigError(f"Ray cannot be started on this machine: {reason}") from error
-                before = reason
+                last_reason = reason
 
     def _init(self, folder: Path) -> None:
         ray.init(
@@ -159,7 +159,7 @@ class LocalRay:
         )
 
     def _kill(self) -> None:
-        """Kill the processes of a start that failed: those that name its folder, and what they have started."""
+        """Kill the processes of a failed start: children whose command line has its folder, and their children."""
         for child in psutil.Process().children():
             try:
                 if any(str(self._folder) in word for word in child.cmdline()):
@@ -174,7 +174,7 @@ class LocalRay:
 
 
 def shut_down() -> None:
-    """Leave Ray. Where its processes have died, its own code may wait for them for ever: it is left to wait."""
+    """Leave Ray, in a thread, because Ray may wait forever for processes that have died."""
     thread = threading.Thread(target=ray.shutdown, name="ray-shutdown", daemon=True)
     thread.start()
     thread.join(SHUTDOWN_SECONDS)
@@ -183,11 +183,11 @@ def shut_down() -> None:
 
 
 def describe_load() -> str:
-    """How busy this machine is."""
+    """Return how busy this machine is, as text."""
     return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
 
-def _late(reason: str) -> str:
+def _late_message(reason: str) -> str:
     return (
         f"Ray could not be started in {START_SECONDS} s ({reason}; {describe_load()}); wait until this machine is less "
         "busy, then try again"
@@ -195,16 +195,16 @@ def _late(reason: str) -> str:
 
 
 def _private_folder() -> Path:
-    """A new folder for Ray's sockets and logs that only this user may enter; Ray opens its own to everybody.
+    """Make a folder for Ray's sockets and logs that only this user can enter; Ray's own folder is open to all users.
 
     Raises:
         ConfigError: if no folder for temporary files can be used.
     """
     problems = []
-    wished = [os.environ[name] for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)]
-    for base in dict.fromkeys([*wished, *FOLDERS]):
+    requested = [os.environ[name] for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)]
+    for base in dict.fromkeys([*requested, *FOLDERS]):
         if len(os.fsencode(base)) + len("/transfersweep-12345678") > LONGEST_FOLDER or any(c.isspace() for c in base):
-            problems.append(f"{base}: is too long or has a blank, which Ray's sockets do not allow")
+            problems.append(f"{base}: is too long or has a space, which Ray's sockets do not allow")
             continue
         try:
             return Path(tempfile.mkdtemp(prefix="transfersweep-", dir=base))

@@ -1,6 +1,6 @@
-"""What a node of the cluster says of itself: its versions, and whether it shares the storage folder.
+"""The check of one node of the cluster: its versions, and whether it shares the storage folder.
 
-Runs as a Ray task on every node, so it imports nothing that takes long.
+It runs as a Ray task on every node, so this module imports nothing slow.
 """
 
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from search.provenance import versions
 
 @dataclass(frozen=True)
 class NodeReport:
-    """The answer of one node."""
+    """What the check found on one node."""
 
     versions: dict[str, str]
     storage: str
-    """What is wrong with the storage folder there; empty if nothing."""
+    """What is wrong with the storage folder there; empty if nothing is."""
 
 
 def check_node(folder: str, name: str) -> NodeReport:
-    """Look at the node that this runs on, and leave the file `name` in the folder.
+    """Check the node on which this runs, and write the file `name` into the folder.
 
     Args:
-        folder: in the storage, made by the driver.
-        name: of the file to write.
+        folder: a folder in the storage, made by the driver.
+        name: the name of the file to write.
     """
-    return NodeReport(versions(), _storage_trouble(Path(folder), name))
+    return NodeReport(versions(), _storage_problem(Path(folder), name))
 
 
-def _storage_trouble(folder: Path, name: str) -> str:
+def _storage_problem(folder: Path, name: str) -> str:
     if not folder.is_dir():
-        return "does not see what the driver writes there"
+        return "does not see the folder that the driver made there"
     try:
         (folder / name).write_text(name, encoding="utf-8")
     except OSError as error:

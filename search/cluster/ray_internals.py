@@ -1,10 +1,10 @@
-"""Everything that touches what Ray does not document: private modules, private arguments, internal switches.
+"""All uses of undocumented parts of Ray: private modules, private arguments, internal switches.
 
-No other module may, which tests/test_architecture.py checks. Each function says which need it serves and why no setting
-of Ray does. All were checked with Ray 2.60. Each has a test in tests/search/cluster/test_ray_internals.py that fails
-where another version changed what it relies on: read both before you raise the version.
+Only this module may use them; tests/test_architecture.py checks that. Each function says what it is for and why no
+setting of Ray does it. All were checked with Ray 2.60. Each has a test in tests/search/cluster/test_ray_internals.py
+that fails if another version changes what the function depends on. Read both before you raise the version.
 
-What belongs to Tune is imported in the functions, because that takes seconds and a sweep starts Ray before it.
+The functions import Tune themselves, because that takes seconds and a sweep starts Ray before it.
 """
 
 import atexit
@@ -24,65 +24,65 @@ if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
 
 NO_METRICS = {"RAY_enable_metrics_collection": "0"}
-"""Variables of a Ray that opens no port for metrics, which every user of the machine could read. `ray.init` has no
-argument for that."""
+"""Environment variables that keep Ray from opening a port for metrics, which every user of the machine could read.
+`ray.init` has no argument for that."""
 HEAD_ONLY = {"node:__internal_head__": 0.001}
-"""A resource that only the head has: what asks for this little of it runs there and takes no CPU from others. Ray's own
-libraries use it; what is documented needs the node's id, and Tune takes none."""
+"""A resource that only the head has. A task that needs this little of it runs there and takes no CPU from others. Ray's
+own libraries use it. The documented way needs the node's id, which Tune does not accept."""
 
 _CHECK_ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 _ANSWER_SECONDS = 10.0
 
 
 class RayAddresses(NamedTuple):
-    """Where the processes of Ray listen that a driver needs."""
+    """Addresses of the Ray processes that a driver needs."""
 
     raylet: str
-    """Path of the socket of this machine's node."""
+    """Path of the socket of the raylet on this machine."""
     head: str
     """`host:port` of the cluster's head."""
 
 
 def import_in_new_processes(modules: str) -> dict[str, str]:
-    """Variables of a Ray whose processes import a module (several: with commas between) before they have work.
+    """Return variables with which Ray's processes import modules (separated by commas) before they have work.
 
-    A `worker_process_setup_hook` is the documented way, but it belongs to a job, so that it runs after the driver has
-    joined. Processes that Ray starts at once have begun then without it.
+    The documented way is a `worker_process_setup_hook`, but it belongs to a job and runs only after the driver has
+    joined. The processes that Ray starts at once have started before that.
     """
     return {"RAY_preload_python_modules": modules}
 
 
 def keep_idle_processes(seconds: float) -> dict[str, str]:
-    """Variables of a Ray that ends a process without work only after so many seconds, instead of one.
+    """Return variables with which Ray ends a process without work only after so many seconds, not after one.
 
-    When a trial takes a CPU, Ray has one process more than CPUs that are free. It would end the next trial's, which is
-    still importing. There is no setting for it.
+    When a trial takes a CPU, Ray has one process more than free CPUs. It would end the process for the next trial,
+    which is still importing. There is no setting for this.
     """
     return {"RAY_idle_worker_killing_time_threshold_ms": str(int(1000 * seconds))}
 
 
 def arguments_of_own_ray(folder: Path) -> dict[str, Any]:
-    """Arguments of `ray.init` for a Ray that only this machine reaches, with its sockets and logs in a folder.
+    """Return arguments of `ray.init` for a Ray that only this machine can reach, with sockets and logs in a folder.
 
-    Without `ENABLE_RAY_CLUSTER = False`, which is meant for systems without clusters, Ray turns 127.0.0.1 into the
-    machine's outer address, and every port listens on all networks. `ray start` has options for both, `ray.init` has
-    not. Call `allow_clusters` before a cluster is joined.
+    It also sets `ENABLE_RAY_CLUSTER = False`, which is meant for systems without clusters. Otherwise Ray would replace
+    127.0.0.1 by the machine's external address, and every port would listen on all networks. `ray start` has options
+    for both; `ray.init` has none. Call `allow_clusters` before you join a cluster.
     """
     ray_constants.ENABLE_RAY_CLUSTER = False
     return {"_node_ip_address": "127.0.0.1", "_temp_dir": str(folder)}
 
 
 def allow_clusters() -> None:
-    """Undo what `arguments_of_own_ray` set in this process."""
+    """Undo the setting of `arguments_of_own_ray` in this process."""
     ray_constants.ENABLE_RAY_CLUSTER = True
 
 
 @contextmanager
 def job_server(enabled: bool) -> Iterator[None]:
-    """Within it, Ray's agent is started with the server that runs jobs, or without it.
+    """Start Ray's agent within this block with or without the server that runs jobs.
 
-    Who reaches that server can run commands. Ray leaves it out only where the packages of its dashboard are missing, so
-    it is told that they are.
+    Anyone who can reach that server can run commands. Ray starts without it only if the packages of its dashboard are
+    missing, so this makes Ray believe that they are.
     """
     original = ray_utils.get_dashboard_dependency_error
     if not enabled:
@@ -94,81 +94,81 @@ def job_server(enabled: bool) -> Iterator[None]:
 
 
 def skip_ray_shutdown_at_exit() -> None:
-    """Let this process end without Ray's own shutdown, which would wait for processes that are dead."""
+    """Let this process end without Ray's own shutdown, which would wait for dead processes."""
     atexit.unregister(worker.shutdown)
 
 
 def reload_token() -> None:
-    """Let Ray read the mode and the token from the environment again, which it does only once in a process."""
+    """Let Ray read the mode and the token from the environment again; by itself it reads them once in a process."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
 
 
 def head_address(address: str) -> str:
-    """`host:port` of a cluster's head.
+    """Return the `host:port` of a cluster's head.
 
     Args:
-        address: as `ray.init` takes it; `auto` is looked up on this machine.
+        address: an address for `ray.init`; `auto` is looked up on this machine.
 
     Raises:
         ConnectionError: if no cluster is found.
-        ValueError: if it is no address.
+        ValueError: if the address is not valid.
     """
     return str(services.canonicalize_bootstrap_address_or_die(address))
 
 
 def head_refuses(host_and_port: str, token: str | None = None) -> bool | None:
-    """Whether a head refuses a token, or refuses those without one; None where no head of Ray answers in 10 s.
+    """Return whether a head refuses a token, or a request without one; None if no head of Ray answers in 10 s.
 
-    A driver whose mode is not the cluster's joins, then loses every trial. Ray has no question for the mode; this one
-    takes no arguments, and the head answers it at once.
+    A driver whose mode differs from the cluster's can join, but then loses every trial. Ray has no request for the
+    mode. The request used here takes no arguments, and the head answers it at once.
     """
     import grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
 
-    shown = [("authorization", f"Bearer {token}")] if token else None
+    metadata = [("authorization", f"Bearer {token}")] if token else None
     with grpc.insecure_channel(host_and_port) as channel:
         try:
-            channel.unary_unary(_CHECK_ALIVE)(b"", timeout=_ANSWER_SECONDS, metadata=shown)
+            channel.unary_unary(_CHECK_ALIVE)(b"", timeout=_ANSWER_SECONDS, metadata=metadata)
         except grpc.RpcError as error:
             return True if error.code() == grpc.StatusCode.UNAUTHENTICATED else None
     return False
 
 
 def ray_addresses() -> RayAddresses:
-    """Where the Ray listens that this process has joined. Ray itself notices a death only after a minute."""
+    """Return the addresses of the Ray joined here, so that its death is noticed at once; Ray needs a minute."""
     node: Any = worker._global_node
     return RayAddresses(node.raylet_socket_name, node.gcs_address)
 
 
 def use_waiting_processes(inherits: bool) -> None:
-    """Let Tune run trials in processes that have imported already.
+    """Let Tune run trials in waiting processes, which have imported already.
 
-    Tune gives each trial variables: one that Lightning reads, and some of the driver's, such as keys for AWS. Ray
-    starts a new process for a trial with variables of its own. There is no setting for it.
+    Tune gives each trial environment variables: one that Lightning reads, and some of the driver's, such as keys for
+    AWS. For a trial with its own variables Ray starts a new process. There is no setting for this.
 
     Args:
-        inherits: whether processes of trials have the driver's environment anyway, as where Ray was started here.
+        inherits: whether the processes of trials have the driver's environment anyway: True if Ray was started here.
     """
     from ray.tune.execution import class_cache
 
     class_cache.DEFAULT_ENV_VARS.clear()
-    handed_on = _propagated_variables()
-    class_cache.ENV_VARS_TO_PROPAGATE = set() if inherits else handed_on
+    propagated = _propagated_variables()
+    class_cache.ENV_VARS_TO_PROPAGATE = set() if inherits else propagated
 
 
 @cache
 def _propagated_variables() -> set[str]:
-    """The driver's variables that Tune gives to trials, as they were at the first call."""
+    """Return the names of the driver's variables that Tune gives to trials, as they were at the first call."""
     from ray.tune.execution import class_cache
 
     return set(class_cache.ENV_VARS_TO_PROPAGATE)
 
 
 def skip_snapshots_at_checkpoints() -> None:
-    """Let Tune write no snapshot of all trials after each checkpoint.
+    """Stop Tune from writing a snapshot of all trials after each checkpoint.
 
-    It writes one every ten seconds anyway, and a sweep resumes from its study. `num_to_keep` alone forces the further
-    ones, and no setting stops them.
+    Tune writes one every ten seconds anyway, and a sweep resumes from its study. `num_to_keep` forces the additional
+    snapshots, and no setting stops them.
     """
     from ray.tune.execution.experiment_state import _ExperimentCheckpointManager
 
@@ -178,16 +178,16 @@ def skip_snapshots_at_checkpoints() -> None:
 def replay_to_scheduler(
     scheduler: "TrialScheduler", name: str, config: Mapping[str, Any], results: Iterable[dict[str, Any]]
 ) -> None:
-    """Tell a scheduler the results of a trial of an earlier session.
+    """Give a scheduler the results of a trial of an earlier session.
 
-    Tune restores a scheduler only from its own snapshot. This hands it a trial that Tune does not run, and no
-    controller, which the schedulers used here do not ask at a new trial or a result.
+    Tune restores a scheduler only from its own snapshot. This passes a trial that Tune does not run, and None as the
+    controller: the schedulers used here do not use it for a new trial or a result.
 
     Args:
-        scheduler: told.
-        name: of the trial, unlike every other's.
-        config: of the trial.
-        results: its reports, in order.
+        scheduler: receives the results.
+        name: a unique name of the trial.
+        config: the trial's configuration.
+        results: the trial's reports, in order.
     """
     from ray.tune.experiment import Trial
 
@@ -198,35 +198,35 @@ def replay_to_scheduler(
 
 
 def actor_of(trial: "Trial") -> "ActorHandle[Any] | None":
-    """The actor that runs a trial, or None while it has none. Only it can be killed alone, where it hangs."""
+    """Return the actor that runs a trial, or None while it has none; needed to kill one trial that hangs."""
     return trial.temporary_state.ray_actor
 
 
 def allow_deaths(trial: "Trial", number: int) -> None:
-    """Let a trial be tried again after so many further deaths of its process; none after that.
+    """Let Tune restart a trial after each of the next `number` deaths of its process, and after no later one.
 
-    `FailureConfig(max_failures=...)` counts over the whole trial and is the same for all.
+    `FailureConfig(max_failures=...)` counts over the whole trial and is the same for all trials.
     """
     trial.max_failures = trial.num_failures + number
 
 
 def reason_of_death(trial: "Trial") -> str:
-    """What Ray says of the last death of a trial's process; empty where it has not died.
+    """Return Ray's message about the last death of a trial's process; empty if it has not died.
 
-    Callbacks are not told. `get_error` looks where the file is copied to up to ten seconds later, so this reads the
-    original, to which Tune appends each death.
+    Callbacks do not receive it. `get_error` reads a copy that is up to ten seconds late, so this reads the original
+    file, to which Tune appends each death.
     """
-    about: Any = trial.run_metadata
-    if about.error_filename is None:
+    metadata: Any = trial.run_metadata
+    if metadata.error_filename is None:
         return ""
-    said = Path(str(trial.error_file)).read_text(encoding="utf-8", errors="replace")
-    return said.rpartition("Failure # ")[2]
+    text = Path(str(trial.error_file)).read_text(encoding="utf-8", errors="replace")
+    return text.rpartition("Failure # ")[2]
 
 
 def ask_for_checkpoint(result: dict[str, Any]) -> None:
-    """Let Tune write a checkpoint at a report, from a callback that hears of it.
+    """Let Tune write a checkpoint at a report; called from a callback that receives the report.
 
-    Documented is only that a trainable returns the key. Callbacks may write it because Tune reads it after them.
+    Ray documents only that a trainable returns this key. A callback may set it, because Tune reads it after callbacks.
     """
     from ray.tune.result import SHOULD_CHECKPOINT
 

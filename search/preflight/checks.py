@@ -49,11 +49,11 @@ def storage_check(storage: Path, folder: Path, answered: Mapping[str, NodeReport
     """
     errors = []
     for name, node in answered.items():
-        trouble = node.storage
-        if not trouble and not (folder / files[name]).is_file():
-            trouble = "writes there what is not seen here"
-        if trouble:
-            errors.append(f"--storage {storage.absolute()}: {name} {trouble}; give a folder that every node shares")
+        problem = node.storage
+        if not problem and not (folder / files[name]).is_file():
+            problem = "writes files there that the driver does not see"
+        if problem:
+            errors.append(f"--storage {storage.absolute()}: {name} {problem}; give a folder that every node shares")
     return Check.of("storage", f"{storage.absolute()} is shared by {plural(len(answered), 'node')}", errors)
 
 

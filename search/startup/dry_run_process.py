@@ -1,8 +1,8 @@
-"""A process of its own on this machine that tries the preflight's batch, then trains the first source stage.
+"""A separate process on this machine that does the preflight's dry run, then trains the first source stage.
 
-It imports while the driver does, and computes while Ray and slots start. As a Ray task the batch would have to wait
-for Ray and for the imports of a slot's process, and would use that one up: Ray makes no actor of a process that has
-run a task. The source stage goes to trials as every one does, by the cache, see `search/startup/first_source.py`.
+It imports while the driver imports, and computes while Ray and slots start. As a Ray task the dry run would wait for
+Ray and for the imports of a slot's process. No trial could use that process afterwards, because Ray makes no actor of
+a process that has run a task. Trials find the source stage in the cache, see `search/startup/first_source.py`.
 """
 
 import json
@@ -21,20 +21,20 @@ from pydantic import TypeAdapter
 
 from search.startup.garbage_collection import no_garbage_collection
 
-if TYPE_CHECKING:  # the driver makes the process before it imports what takes long
+if TYPE_CHECKING:  # the driver starts this process before its own slow imports
     from search.plan.plan import Plan
     from trainable.preview.dry_run import DryRunResult
     from trainable.settings.config import TrialConfig
 
 FIRST_SOURCE_SECONDS = 600
-"""When a source stage ends that takes longer than any short one could, as where it hangs: trials wait for it."""
+"""The process ends a source stage that takes longer: it probably hangs, and trials wait for it."""
 
 
 class DryRunProcess:
-    """A process that imports what a rehearsal needs, and waits for one; a context manager that kills it."""
+    """A process that imports the code of a dry run and waits for a task; a context manager, which kills it at the end."""
 
     def __init__(self) -> None:
-        # The driver's own path: the folder it was started in may hold modules of the same names.
+        # Use the driver's own path, as the current folder may hold modules of the same names.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         command, pipe = [sys.executable, "-P", "-m", "search.startup.dry_run_process"], subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
@@ -45,26 +45,26 @@ class DryRunProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(BrokenPipeError), self._process:  # what it was told may still wait to be read
+        with suppress(BrokenPipeError), self._process:  # the pipe may still hold an unread task
             self._process.kill()
 
     def begin(self, plan: "Plan", storage: Path, costliest: "TrialConfig", on_gpu: bool) -> None:
-        """Rehearse a trial; on CPUs train the source stage of the search's first one then.
+        """Start the dry run of a trial; on CPUs the process then trains the source stage of the search's first trial.
 
         Args:
-            plan: its data are prepared.
+            plan: the experiment, its data prepared.
             storage: the folder of all sweeps.
             costliest: the plan's most expensive trial.
-            on_gpu: whether trials have a GPU.
+            on_gpu: whether trials use a GPU.
         """
         task = _task(plan, storage, costliest, on_gpu)
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # `answer` says what it died of
+        with suppress(BrokenPipeError):  # `answer` reports why the process has died
             self._process.stdin.write(json.dumps(task).encode() + b"\n")
             self._process.stdin.flush()
 
     def answer(self, seconds: float) -> "DryRunResult | str":
-        """What came of the batch, or that it has not ended in so many seconds."""
+        """Return the result of the dry run, or the message that it has not ended within so many seconds."""
         from trainable.preview.dry_run import DryRunResult
 
         stdout, stderr = self._process.stdout, self._process.stderr
@@ -73,22 +73,22 @@ class DryRunProcess:
         if not select.select([stdout], [], [], seconds)[0]:
             return f"no answer in {seconds:.0f} s"
         if answer := stdout.readline():
-            # Once it has ended: until somebody waits for it, the system keeps it as a zombie.
+            # Until something waits for an ended process, the system keeps it as a zombie.
             threading.Thread(target=self._process.wait, name="dry-run", daemon=True).start()
             return TypeAdapter(DryRunResult).validate_json(answer)
         errors, code = stderr.read(), self._process.wait()
         if code < 0:
-            reason = f"the process that tried a batch was ended by signal {-code}"
-            return DryRunResult("", problems=(f"{reason}, as where memory runs out",))
-        said = errors.decode(errors="replace").strip() or f"its process ended with {code}"
-        return DryRunResult("", problems=(said.splitlines()[-1],))
+            reason = f"signal {-code} ended the process of the dry run"
+            return DryRunResult("", problems=(f"{reason}; memory may have run out",))
+        message = errors.decode(errors="replace").strip() or f"its process ended with {code}"
+        return DryRunResult("", problems=(message.splitlines()[-1],))
 
 
 def _task(plan: "Plan", storage: Path, costliest: "TrialConfig", on_gpu: bool) -> dict[str, object]:
-    """What the process is to do, as JSON."""
+    """Return the task of the process, as values for JSON."""
     from trainable.workspace import Workspace
 
-    # A GPU's memory is for its slots, and several workers train a source stage together.
+    # A GPU's memory is left to its slots, and several workers would train a source stage together.
     first = None if on_gpu or plan.settings.workers_per_trial > 1 else _first_trial(plan)
     return {
         "costliest": _as_json(costliest),
@@ -100,7 +100,7 @@ def _task(plan: "Plan", storage: Path, costliest: "TrialConfig", on_gpu: bool) -
 
 
 def _first_trial(plan: "Plan") -> "TrialConfig | None":
-    """The trial that the search begins with; another one where it knows an older sweep and begins with its sampler."""
+    """Return the first trial of the search; a search with trials of an older sweep may begin with another one."""
     from search.propose.proposer import Proposer
 
     point = Proposer(plan.settings, plan.space).propose([])
@@ -113,9 +113,9 @@ def _as_json(config: "TrialConfig") -> object:
 
 def _serve() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
-    with suppress(OSError):  # only Linux has it
-        # Where memory runs out, this ends and not the driver.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # output of libraries must not mix with the answer
+    with suppress(OSError):  # only Linux has this file
+        # If memory runs out, the system ends this process and not the driver.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     with no_garbage_collection():
         from search.startup.first_source import train_first_source
@@ -130,16 +130,16 @@ def _serve() -> None:
     if not task["on_gpu"]:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     workspace = TypeAdapter(Workspace).validate_python(task["workspace"])
-    made = dry_run(build_config(task["costliest"]), workspace, task["threads"])
+    result = dry_run(build_config(task["costliest"]), workspace, task["threads"])
     with answers:
-        answers.write(TypeAdapter(DryRunResult).dump_json(made) + b"\n")
-    if task["first"] and "source" in made.paces and not made.problems:
+        answers.write(TypeAdapter(DryRunResult).dump_json(result) + b"\n")
+    if task["first"] and "source" in result.paces and not result.problems:
         _continue_without_output()
-        train_first_source(build_config(task["first"]), workspace, made.paces["source"])
+        train_first_source(build_config(task["first"]), workspace, result.paces["source"])
 
 
 def _continue_without_output() -> None:
-    """Write to nobody, as nobody reads any more; end with the driver, or once this takes far too long."""
+    """Discard all output, as the driver reads no more; end with the driver, or after `FIRST_SOURCE_SECONDS`."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.dup2(nowhere, sys.stderr.fileno())

@@ -1,7 +1,7 @@
-"""A short source stage, trained while slots start: in a trial it would begin after that, and others wait for it.
+"""Train the first source stage while slots start, if it is short; a trial would begin it later and let others wait.
 
-Trials find it under its content address like any other, and wait for its lease like for any other's; where this fails
-or is killed, the first of them trains it. A long stage is left to a trial, which tells how far it is.
+Trials find the result in the cache under its content address, or wait for its lock, as for any source stage. If this
+fails or is killed, the first trial trains the stage. A trial trains a long stage, because it reports progress.
 """
 
 from trainable.preview.dry_run import Pace
@@ -11,22 +11,22 @@ from trainable.trial import Trial
 from trainable.workspace import Workspace
 
 SHORT_SECONDS = 60.0
-"""A stage that is expected to take longer is long."""
+"""A stage that is expected to take longer counts as long."""
 
 
 def train_first_source(config: TrialConfig, workspace: Workspace, pace: Pace) -> bool:
-    """Train the source stage of a trial, where it is short.
+    """Train the source stage of a trial if it is short.
 
     Args:
         config: the trial's settings, with a source stage.
-        workspace: where the data lie, tokenised.
-        pace: of that stage, as a rehearsal has measured it.
+        workspace: the folders with the tokenised data.
+        pace: the stage's pace, as a dry run has measured it.
 
     Returns:
-        Whether it is trained now.
+        Whether the stage is trained now.
 
     Raises:
-        TrialError: if it diverges.
+        TrialError: if the stage diverges.
     """
     trial = Trial(config, workspace)
     if expected_seconds(trial.builder, pace) > SHORT_SECONDS:
@@ -35,7 +35,7 @@ def train_first_source(config: TrialConfig, workspace: Workspace, pace: Pace) ->
 
 
 def expected_seconds(builder: StageBuilder, pace: Pace) -> float:
-    """What the steps of a trial's source stage will take."""
+    """Return the expected seconds of all steps of a trial's source stage."""
     stage = builder.config.source
     assert stage is not None
     train, _ = builder.splits(builder.prepared("source", stage), stage)

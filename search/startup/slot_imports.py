@@ -1,4 +1,4 @@
-"""What a process imports that Ray starts for a slot, before there is a trial for it: some seconds of work."""
+"""The imports of a slot's process, some seconds of work; Ray imports this module before the first trial."""
 
 import gc
 
@@ -8,4 +8,4 @@ with no_garbage_collection():
     import trainable.preview.dry_run
     import trainable.workers.actor  # noqa: F401
 
-gc.freeze()  # what is there now is never garbage
+gc.freeze()  # the objects that exist now are never garbage

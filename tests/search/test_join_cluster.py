@@ -124,6 +124,6 @@ def test_a_cluster_that_refuses_the_token_is_told(
     file.write_text(dump_yaml(blocks), encoding="utf-8")
     done = _run(file, tmp_path / "runs", address, environment | {"RAY_AUTH_TOKEN_PATH": str(wrong)})
     assert done.returncode == 2, done.stderr
-    assert f"--address {address}: that cluster refuses the token of {wrong}" in done.stderr
+    assert f"--address {address}: that cluster refuses the token from {wrong}" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs" / "tiny").exists()

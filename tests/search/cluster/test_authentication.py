@@ -1,4 +1,4 @@
-"""Who may talk to Ray: this user alone where a sweep starts it, who has the token where it joins a cluster."""
+"""Access to Ray: only this user if a sweep starts it; only holders of the token if a sweep joins a cluster."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def ask(port):
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         channel.unary_unary("/ray.rpc.NodeInfoGcsService/CheckAlive")(b"", timeout=2)
 
-# Once in vain, so that all is imported while the files can still be read.
+# Once without effect, so that all is imported while the files can still be read.
 attempt("", lambda: post("http://127.0.0.1:1"))
 attempt("", lambda: ask(1))
 os.setgroups([])
@@ -70,7 +70,7 @@ print(json.dumps(got_in))
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("workers", [1, 2], ids=["without a dashboard", "with a dashboard"])
-def test_another_user_of_the_machine_gets_nowhere(
+def test_another_user_of_the_machine_has_no_access(
     workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path.chmod(0o755)
@@ -83,8 +83,8 @@ def test_another_user_of_the_machine_gets_nowhere(
         processes = psutil.Process().children(recursive=True)
         sockets = [c for p in processes for c in p.net_connections("inet") if c.status == "LISTEN"]
         ports = sorted({c.laddr.port for c in sockets})
-        told = [node.get_temp_dir_path(), [p.pid for p in processes], ports, node.raylet_socket_name]
-        command = [sys.executable, "-c", ANOTHER_USER, json.dumps(told)]
+        facts = [node.get_temp_dir_path(), [p.pid for p in processes], ports, node.raylet_socket_name]
+        command = [sys.executable, "-c", ANOTHER_USER, json.dumps(facts)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     finally:
         connection.leave()
@@ -100,7 +100,7 @@ def test_no_server_that_runs_jobs_where_nothing_needs_it() -> None:
         names = [p.name() for p in psutil.Process().children(recursive=True)]
         node = ray._private.worker._global_node
         assert node is not None
-        assert node.dashboard_agent_listen_port == -1  # Ray's word for none
+        assert node.dashboard_agent_listen_port == -1  # for Ray: none
         assert not any(name.startswith("ray-dashboard") for name in names)
         assert MODE not in os.environ
         assert TOKEN not in os.environ
@@ -112,7 +112,7 @@ def test_no_server_that_runs_jobs_where_nothing_needs_it() -> None:
 def head(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
 ) -> Iterator[tuple[str, str]]:
-    """A cluster's mode, and its address."""
+    """Return a cluster's mode and its address."""
     mode, port = str(request.param), free_port()
     environment = os.environ | {MODE: mode, "PYTHONPATH": str(Path(__file__).parents[3])}
     environment |= {TOKEN: TOKEN_OF_CLUSTER} if mode == "token" else {}
@@ -138,7 +138,7 @@ def head(
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without a token, and nothing said about the mode."""
+    """Return a home folder without a token; no mode is set."""
     for name in (MODE, TOKEN, TOKEN_PATH):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -170,25 +170,25 @@ def test_a_mode_that_is_not_the_clusters_is_refused(
         mode_of(address, address)
 
 
-def test_a_token_that_lacks_or_is_wrong_or_open_to_others_is_refused(head: tuple[str, str], home: Path) -> None:
+def test_a_token_that_is_missing_or_wrong_or_readable_by_others_is_refused(head: tuple[str, str], home: Path) -> None:
     mode, address = head
     if mode != "token":
-        assert mode_of(address, address) == mode  # which reads no token
+        assert mode_of(address, address) == mode  # this reads no token
         return
-    with pytest.raises(ConfigError, match="asks for a token, and there is none; copy the head's ~/.ray/auth_token"):
+    with pytest.raises(ConfigError, match="needs a token, and no token is set; copy the head's ~/.ray/auth_token"):
         mode_of(address, address)
     file = write_token(home, secrets.token_hex(32))
-    with pytest.raises(ConfigError, match=f"refuses the token of {file}"):
+    with pytest.raises(ConfigError, match=f"refuses the token from {file}"):
         mode_of(address, address)
     write_token(home, TOKEN_OF_CLUSTER, 0o644)
     with pytest.raises(ConfigError, match=f"other users .* can read Ray's token, .*`chmod 600 {file}`"):
         mode_of(address, address)
 
 
-def test_a_sweep_joins_a_cluster_of_either_mode_unless_told_otherwise(
+def test_a_sweep_joins_a_cluster_of_either_mode_unless_another_mode_is_set(
     head: tuple[str, str], home: Path, blocks: dict[str, Any]
 ) -> None:
-    """With a token at hand for a cluster that wants none, every trial was lost once, and the sweep ended well."""
+    """Once, a driver with a token and a cluster without one lost every trial, and the sweep reported success."""
     mode, address = head
     write_token(home, TOKEN_OF_CLUSTER)
     blocks["sweep"] |= {"trials": 1, "confirm_seeds": 0}
@@ -207,7 +207,7 @@ def test_a_sweep_joins_a_cluster_of_either_mode_unless_told_otherwise(
     assert json.loads(done.stdout)["counts"]["finished"] == 1
 
 
-def test_what_is_no_ray_is_left_to_ray(free_port: Callable[[], int], home: Path) -> None:
+def test_the_mode_is_disabled_if_no_head_of_ray_answers(free_port: Callable[[], int], home: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", free_port()))
         address = f"127.0.0.1:{other.getsockname()[1]}"

@@ -62,8 +62,8 @@ def test_a_storage_that_a_node_does_not_share_is_told(tmp_path: Path) -> None:
     check = storage_check(tmp_path, tmp_path / "shared", {"node a": sharing, "node b": apart, "node c": HERE}, files)
     assert check.state == "error"
     assert [sentence.partition("; ")[0] for sentence in check.sentences] == [
-        f"--storage {tmp_path}: node b does not see what the driver writes there",
-        f"--storage {tmp_path}: node c writes there what is not seen here",
+        f"--storage {tmp_path}: node b does not see the folder that the driver made there",
+        f"--storage {tmp_path}: node c writes files there that the driver does not see",
     ]
     assert storage_check(tmp_path, tmp_path / "shared", {"node a": sharing}, files).state == "ok"
 

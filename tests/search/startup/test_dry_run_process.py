@@ -1,4 +1,4 @@
-"""The process that tries the preflight's batch: what it answers, what is said when it cannot, what it does then."""
+"""The process of the preflight's dry run: its answer, its errors, and the source stage that it trains afterwards."""
 
 import os
 import signal
@@ -44,10 +44,10 @@ def process() -> Iterator[DryRunProcess]:
     assert process._process.returncode is not None
 
 
-def test_it_rehearses_both_stages_and_trains_the_source_of_the_first_trial(
+def test_it_tries_both_stages_and_trains_the_source_of_the_first_trial(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Started in a folder with modules of the same names, which are not taken for ours."""
+    """It starts in a folder with modules of the same names, which must not be imported."""
     (tmp_path / "mine" / "trainable").mkdir(parents=True)
     (tmp_path / "mine" / "trainable" / "__init__.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path / "mine")
@@ -62,31 +62,33 @@ def test_it_rehearses_both_stages_and_trains_the_source_of_the_first_trial(
     assert next(trial.reports()).last  # nothing is left to be trained
 
 
-@pytest.mark.parametrize(("on_gpu", "workers", "ahead"), [(False, 1, True), (True, 1, False), (False, 2, False)])
-def test_the_source_is_trained_ahead_where_that_is_in_nobodys_way(
-    on_gpu: bool, workers: int, ahead: bool, blocks: dict[str, Any], tmp_path: Path
+@pytest.mark.parametrize(("on_gpu", "workers", "trained"), [(False, 1, True), (True, 1, False), (False, 2, False)])
+def test_it_gets_a_source_stage_only_on_cpus_and_for_one_worker(
+    on_gpu: bool, workers: int, trained: bool, blocks: dict[str, Any], tmp_path: Path
 ) -> None:
     blocks["sweep"] |= {"workers_per_trial": workers}
     plan = build_plan(blocks, (Path(),), "mine.yaml")
     check_data(plan, tmp_path)
-    assert (_task(plan, tmp_path, costliest(plan, tmp_path), on_gpu)["first"] is not None) == ahead
+    assert (_task(plan, tmp_path, costliest(plan, tmp_path), on_gpu)["first"] is not None) == trained
 
 
-def test_where_it_would_be_in_the_way_it_is_left_to_a_trial(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
+def test_on_a_gpu_it_leaves_the_source_stage_to_a_trial(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
     process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=True)
     process.answer(SECONDS)
     assert process._process.wait(SECONDS) == 0
     assert not list(tmp_path.glob(f"cache/stages/*/{DONE}"))
 
 
-def test_it_ends_with_its_driver_then_too(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
+def test_it_ends_with_its_driver_while_it_waits_for_a_source_stage(
+    process: DryRunProcess, plan: Plan, tmp_path: Path
+) -> None:
     config = _first_trial(plan)
     assert config.source is not None
     builder = StageBuilder(config, plan.workspace(tmp_path))
     key = shared_epochs_key(config, builder.prepared("source", config.source), builder.setting("source"))
     lease = tmp_path / "cache" / "ladders" / key / "lock"
     lease.parent.mkdir(parents=True)
-    with FileLock(lease):  # as while another process trains it
+    with FileLock(lease):  # as if another process trained it
         process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=False)
         process.answer(SECONDS)
         with pytest.raises(subprocess.TimeoutExpired):
@@ -96,34 +98,34 @@ def test_it_ends_with_its_driver_then_too(process: DryRunProcess, plan: Plan, tm
         assert process._process.wait(SECONDS) == 0
 
 
-def test_a_process_that_is_killed_is_told(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
+def test_a_killed_process_is_reported(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
     os.kill(process._process.pid, signal.SIGKILL)
     process._process.wait(SECONDS)
     process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=False)
     made = process.answer(SECONDS)
     assert isinstance(made, DryRunResult)
     (problem,) = made.problems
-    assert "ended by signal 9, as where memory runs out" in problem
+    assert "signal 9 ended the process of the dry run; memory may have run out" in problem
 
 
 @pytest.mark.parametrize(
-    ("end", "told"),
+    ("end", "reported"),
     [("ImportError('this installation\\nis broken')", "is broken"), ("SystemExit(3)", "its process ended with 3")],
 )
-def test_what_it_ends_with_is_told(
-    end: str, told: str, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_its_error_is_reported(
+    end: str, reported: str, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last line of an error, or that there was no word."""
+    """The report is the last line of the error, or the exit code if there is no output."""
     (tmp_path / "trainable.py").write_text(f"raise {end}")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with DryRunProcess() as process:
         process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=False)
         made = process.answer(SECONDS)
     assert isinstance(made, DryRunResult)
-    assert made.problems == (told,)
+    assert made.problems == (reported,)
 
 
-def test_one_that_takes_too_long_is_not_waited_for(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
+def test_the_driver_does_not_wait_longer_than_the_limit(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
     process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=False)
     assert process.answer(0.01) == "no answer in 0 s"
 

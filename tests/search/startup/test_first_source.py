@@ -1,4 +1,4 @@
-"""A source stage that is trained before any trial is the one that a trial would train."""
+"""A source stage trained before any trial is the same as one trained by a trial."""
 
 import math
 from pathlib import Path
@@ -20,8 +20,8 @@ SLOW = Pace(step=Line(3600.0, 0.0), evaluation=Line(0.0, 0.0))
 
 
 @pytest.fixture(autouse=True)
-def _no_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two runs say the same, however slow the machine is."""
+def _no_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make two runs give the same reports, however slow the machine is."""
     monkeypatch.setattr(training, "HEARTBEAT_SECONDS", math.inf)
 
 
@@ -46,7 +46,7 @@ def _weights(workspace: Workspace) -> bytes:
     return file.read_bytes()
 
 
-def test_trials_find_what_they_would_have_trained(config: TrialConfig, tmp_path: Path) -> None:
+def test_trials_find_the_stage_that_they_would_have_trained(config: TrialConfig, tmp_path: Path) -> None:
     ahead, alone = Workspace(tmp_path / "ahead"), Workspace(tmp_path / "alone")
     assert train_first_source(config, ahead, QUICK)
     found, trained = _reports(config, ahead), _reports(config, alone)
@@ -55,12 +55,12 @@ def test_trials_find_what_they_would_have_trained(config: TrialConfig, tmp_path:
     assert _weights(ahead) == _weights(alone)
 
 
-def test_a_long_one_is_left_to_a_trial(config: TrialConfig, workspace: Workspace) -> None:
+def test_a_long_stage_is_left_to_a_trial(config: TrialConfig, workspace: Workspace) -> None:
     assert not train_first_source(config, workspace, SLOW)
     assert not (workspace.cache / "stages").exists()
 
 
-def test_all_steps_are_expected(config: TrialConfig, workspace: Workspace) -> None:
+def test_the_expected_seconds_are_those_of_all_steps(config: TrialConfig, workspace: Workspace) -> None:
     assert config.source is not None
     builder = StageBuilder(config, workspace)
     train, _ = builder.splits(builder.prepared("source", config.source), config.source)
