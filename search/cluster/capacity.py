@@ -44,7 +44,7 @@ class Capacity:
 
 
 def capacity_for(settings: SweepSettings) -> Capacity:
-    """Return what the cluster has room for now: at most `max_concurrent` trials, by default with one GPU if it has any.
+    """Return the slots and GPUs that the cluster offers now; by default a trial takes one GPU if there is any.
 
     Raises:
         ConfigError: if not even one trial has room and the cluster does not autoscale.
