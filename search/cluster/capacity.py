@@ -58,7 +58,7 @@ def capacity_for(settings: SweepSettings) -> Capacity:
     if fits < 1 and os.environ.get("TRANSFERSWEEP_AUTOSCALES") != "1":
         raise ConfigError(
             f"sweep: a trial needs {settings.workers_per_trial} x {settings.cpus_per_trial:g} CPUs and {gpus:g} GPUs, "
-            f"the cluster has {resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs; lower cpus_per_trial, "
-            "gpus_per_trial or workers_per_trial"
+            f"the cluster has {resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs; lower "
+            "cpus_per_trial, gpus_per_trial or workers_per_trial"
         )
     return Capacity(int(max(1, min(fits, settings.max_concurrent or fits))), gpus)

@@ -31,7 +31,7 @@ FIRST_SOURCE_SECONDS = 600
 
 
 class DryRunProcess:
-    """A process that imports the code of a dry run and waits for a task; as a context manager it is killed at the end."""
+    """A process that imports the code of a dry run and waits for a task; leaving its context kills it."""
 
     def __init__(self) -> None:
         # Use the driver's own path, as the current folder may hold modules of the same names.
