@@ -27,7 +27,7 @@ from search.storage.sweep_folder import SweepFolder, data_roots, load_saved_plan
 from search.study.fingerprints import Fingerprints, compute_fingerprints
 from search.study.study_file import StudyFile
 from search.study.sweep_study import SweepStudy
-from search.tracking.mlflow_events import noted, started
+from search.tracking.mlflow_events import started, text_logged
 from search.tracking.mlflow_runs import EXPERIMENT, MlflowRuns
 from tests.conftest import make_sweep
 from trainable.tasks.metrics import Direction
@@ -202,12 +202,12 @@ def test_data_that_moved_with_the_storage_are_found_there_first(tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["plain", "with blank? 50%25 # ü"])
 def test_artifacts_lie_beside_the_database_in_hand(name: str, tmp_path: Path) -> None:
-    event, text = started(None, {}, {}), noted(None, "first", "outcome.json")
+    event, text = started(None, {}, {}), text_logged(None, "first", "outcome.json")
     MlflowRuns(default_uri(tmp_path / "a"), "tiny", "1").apply([event, text])
     shutil.copytree(tmp_path / "a", tmp_path / name)
     shutil.move(tmp_path / "a", tmp_path / "c")
     _artifact_repos_cache.clear()  # of another process than the first one's
-    MlflowRuns(default_uri(tmp_path / name), "tiny", "1").apply([noted(None, "second", "outcome.json")])
+    MlflowRuns(default_uri(tmp_path / name), "tiny", "1").apply([text_logged(None, "second", "outcome.json")])
     client = MlflowClient(default_uri(tmp_path / name))
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
