@@ -42,12 +42,12 @@ class Budget:
             hours is not None and self.worker_hours >= hours
         )
 
-    def room_for_search(self, slots: int) -> bool:
+    def allows_new_trial(self, slots: int) -> bool:
         """Whether another search trial may begin and still leave what the confirmation will cost."""
         begun = sum(r.role == "search" for r in self._study.records)
-        return begun < self.settings.trials and self.time_for_search(slots)
+        return begun < self.settings.trials and self.allows_training(slots)
 
-    def time_for_search(self, slots: int) -> bool:
+    def allows_training(self, slots: int) -> bool:
         """The same for a trial that has begun before: its number does not count again."""
         settings = self.settings
         if self.spent():

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from search.cluster.ray_internals import reason_of_death
 from search.engine.driver_only import DriverOnly
-from search.engine.halt import Halt
+from search.engine.stop_request import StopRequest
 from search.errors import StoppedError
 from search.plan.plan import Plan
 from search.record.records import State, TrialRecord, ranked
@@ -31,12 +31,12 @@ MARGIN_BYTES = 32 * 2**20
 _SIGNS = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 
 
-def in_units(size: float) -> str:
+def readable_size(size: float) -> str:
     """A number of bytes for readers."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
-def expendable(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+def unneeded(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Trials that have ended and whose checkpoint nobody needs any more.
 
     What stays: the best `keep_best` of the search, the finalists as they stand now, and their runs on further seeds.
@@ -54,20 +54,20 @@ class DiskWatch(DriverOnly, Callback):
     Args:
         plan: the experiment.
         study: the truth about the trials.
-        halt: asked to end the sweep.
+        stop: asked to end the sweep.
         folder: the sweep's folder.
         slots: trials at a time, each of which may write a checkpoint before the sweep has ended.
     """
 
-    def __init__(self, plan: Plan, study: SweepStudy, halt: Halt, folder: SweepFolder, slots: int) -> None:
-        self._plan, self._study, self._halt = plan, study, halt
+    def __init__(self, plan: Plan, study: SweepStudy, stop: StopRequest, folder: SweepFolder, slots: int) -> None:
+        self._plan, self._study, self._stop = plan, study, stop
         self._folder, self._storage, self._slots, self._largest = folder, folder.storage, slots, 0
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Look how much is free."""
         reserve = MARGIN_BYTES + self._slots * self._largest
-        if not self._halt.wanted and shutil.disk_usage(self._storage).free < reserve:
-            self._halt.ask(no_room(self._storage))
+        if not self._stop.requested and shutil.disk_usage(self._storage).free < reserve:
+            self._stop.request(no_room_message(self._storage))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -75,7 +75,7 @@ class DiskWatch(DriverOnly, Callback):
         """Hear of a write that failed in a trial."""
         said = read_result(result)
         if isinstance(said, TrialFailure) and said.disk_is_full:
-            self._halt.ask(no_room(self._storage), at_once=True)
+            self._stop.request(no_room_message(self._storage), at_once=True)
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
         """Learn how large checkpoints are, and delete the one from which a paused trial went on."""
@@ -88,20 +88,20 @@ class DiskWatch(DriverOnly, Callback):
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Hear of a checkpoint that could not be written."""
         if any(sign in reason_of_death(trial) for sign in _SIGNS):
-            self._halt.ask(no_room(self._storage), at_once=True)
+            self._stop.request(no_room_message(self._storage), at_once=True)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Delete what has become needless."""
-        for record in expendable(self._plan, self._study.records):
+        for record in unneeded(self._plan, self._study.records):
             _delete(self._folder.path / str(record.checkpoint), self._folder.path)
 
 
-def remove_unneeded(folder: SweepFolder, plan: Plan, study: SweepStudy) -> None:
+def remove_unneeded_checkpoints(folder: SweepFolder, plan: Plan, study: SweepStudy) -> None:
     """Delete the checkpoints that sessions of this sweep wrote and no trial needs; only while no trial runs.
 
     What the study does not know stays, and so does everything of a trial whose newest checkpoint is missing.
     """
-    gone = {record.key for record in expendable(plan, study.records)}
+    gone = {record.key for record in unneeded(plan, study.records)}
     for record in study.records:
         newest = record.checkpoint_in(folder.path)
         if newest is None or not (newest.is_dir() or record.key in gone):
@@ -119,13 +119,13 @@ def _delete(checkpoint: Path, sweep: Path) -> None:
         shutil.rmtree(checkpoint, ignore_errors=True)
 
 
-def no_room(folder: Path) -> str:
+def no_room_message(folder: Path) -> str:
     """A sentence on how little is free where a folder lies."""
-    free = in_units(shutil.disk_usage(folder).free)
+    free = readable_size(shutil.disk_usage(folder).free)
     return f"{folder}: the disk is full or nearly so, {free} are free; nothing is lost: make room"
 
 
-def is_full(error: BaseException) -> bool:
+def is_full_disk(error: BaseException) -> bool:
     """Whether an exception, or what caused it, says that a disk is full."""
     chain: BaseException | None = error
     while chain is not None:
@@ -136,7 +136,7 @@ def is_full(error: BaseException) -> bool:
 
 
 @contextmanager
-def full_disk_in_words(folder: Path) -> Iterator[None]:
+def explain_full_disk(folder: Path) -> Iterator[None]:
     """Turn what a full disk makes of study, tracking or Tune into one sentence.
 
     Raises:
@@ -145,6 +145,6 @@ def full_disk_in_words(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SQLAlchemyError, StorageInternalError, MlflowException, TuneError, RayError) as error:
-        if not is_full(error):
+        if not is_full_disk(error):
             raise
-        raise StoppedError(no_room(folder)) from None
+        raise StoppedError(no_room_message(folder)) from None

@@ -7,7 +7,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from search.engine.driver_only import DriverOnly
-from search.engine.trial_runs import TrialRuns
+from search.engine.mlflow_trials import MlflowTrials
 from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialReport, key_of_task, read_result
 
@@ -21,7 +21,7 @@ class SweepEvents(DriverOnly, Callback):
         show: called after each event.
     """
 
-    def __init__(self, study: SweepStudy, runs: TrialRuns, show: Callable[[], None]) -> None:
+    def __init__(self, study: SweepStudy, runs: MlflowTrials, show: Callable[[], None]) -> None:
         self._study, self._runs, self._show = study, runs, show
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from search.engine.trial_runs import TrialRuns
+from search.engine.mlflow_trials import MlflowTrials
 from search.plan.plan import Plan
 from search.record.records import Outcome, State, TestScore, count_states
 from search.redirect_output import output_to_file
@@ -35,7 +35,7 @@ ALL_LOST = (
 )
 
 
-def finish(plan: Plan, storage: Path, study: SweepStudy, runs: TrialRuns, tracker: Tracker) -> Outcome:
+def finish(plan: Plan, storage: Path, study: SweepStudy, runs: MlflowTrials, tracker: Tracker) -> Outcome:
     """Close a sweep that has nothing left to do: end what the budget cut off, read the test split, record it all."""
     for record in [record for record in study.records if not record.ended]:
         study.end(record.key, State.STOPPED)
@@ -82,7 +82,7 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str
     return TestScore(metrics, low, high, len(split.labels), lines, never)
 
 
-def write_down(outcome: Outcome, folder: SweepFolder, tracker: Tracker, patience: float) -> Outcome:
+def save_and_deliver(outcome: Outcome, folder: SweepFolder, tracker: Tracker, patience: float) -> Outcome:
     """Write the outcome, then wait for MLflow; returns it with a note where MLflow has not taken everything.
 
     Args:
@@ -104,7 +104,7 @@ def write_down(outcome: Outcome, folder: SweepFolder, tracker: Tracker, patience
 
 
 def deliver_rest(outcome: Outcome, plan: Plan, folder: SweepFolder) -> Outcome:
-    """Tell MLflow what it has not heard of a complete sweep or has lost; returns the outcome as `write_down` does.
+    """Send MLflow what it lacks of a complete sweep; return the outcome as `save_and_deliver` does.
 
     Raises:
         ConfigError: if events wait for MLflow, and it does not answer.
@@ -121,11 +121,11 @@ def deliver_rest(outcome: Outcome, plan: Plan, folder: SweepFolder) -> Outcome:
     with output_to_file(folder.log, private=plan.settings.has_secret):
         study = SweepStudy(folder.study, plan.settings, plan.space, plan.base.get("seed", 0))
         with open_tracker(plan, folder, study) as tracker:
-            TrialRuns(plan, study, tracker).reconcile()
+            MlflowTrials(plan, study, tracker).reconcile()
             tracker.wait(PATIENCE)
             if tracker.run_id != outcome.run_id:  # MLflow had lost it
                 _close(outcome, tracker)
-            outcome = write_down(outcome, folder, tracker, PATIENCE)
+            outcome = save_and_deliver(outcome, folder, tracker, PATIENCE)
             study.set_user_attr("run_id", outcome.run_id)
             return outcome
 

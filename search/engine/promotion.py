@@ -21,17 +21,18 @@ class Promotion(FIFOScheduler):
     """Lets a trial pass a rung while it is in the better half of those that came as far, or once it is.
 
     For Tune a trial that must wait ends here, and goes on as another one. Which go on, and when, is the searcher's
-    to say; `PausedWithCheckpoint` sees to it that they can.
+    to say; `CheckpointBeforePause` sees to it that they can.
 
     Args:
-        rungs: progress in percent, ascending, at which trials are compared.
+        compared_at: progress in percent, ascending, at which trials are compared.
         direction: which values are better.
     """
 
-    def __init__(self, rungs: Sequence[int], direction: Direction) -> None:
+    def __init__(self, compared_at: Sequence[int], direction: Direction) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
         self._direction = direction
-        self._rungs: dict[int, dict[int, float]] = {rung: {} for rung in rungs}  # costs by number of the trial
+        self._costs: dict[int, dict[int, float]] = {percent: {} for percent in compared_at}
+        """Cost of each trial that reached a comparison point, by that point and the trial\'s number."""
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Judge a trial that has come to a rung."""
@@ -39,23 +40,23 @@ class Promotion(FIFOScheduler):
         if not isinstance(said, TrialReport) or said.value is None or not isinstance(number, int):
             return TrialScheduler.CONTINUE  # a sign of life, a failure, or a repeat, which is compared with nothing
         arrived = self._arrive(number, said.progress, said.value)
-        return TrialScheduler.STOP if arrived and not self.goes_on(number) else TrialScheduler.CONTINUE
+        return TrialScheduler.STOP if arrived and not self.may_continue(number) else TrialScheduler.CONTINUE
 
     def _arrive(self, number: int, progress: float, value: float) -> bool:
         """Note a value at each rung that a trial has come to; whether there is such a rung."""
-        new = [costs for rung, costs in self._rungs.items() if rung <= progress and number not in costs]
+        new = [costs for percent, costs in self._costs.items() if percent <= progress and number not in costs]
         for costs in new:
             costs[number] = self._direction.cost(value)
         return bool(new)
 
-    def goes_on(self, number: int) -> bool:
+    def may_continue(self, number: int) -> bool:
         """Whether a trial is in the better half at the last rung that it came to; the best one always is."""
         _, place, of = self._standing(number)
         return place < max(1, of // 2)
 
     def most_promising(self, numbers: Iterable[int]) -> int | None:
         """Which of these paused trials to go on with: of those that may, one that came furthest; None if none may."""
-        may = [number for number in numbers if self.goes_on(number)]
+        may = [number for number in numbers if self.may_continue(number)]
         return min(may, key=lambda number: (-self._standing(number)[0], number), default=None)
 
     def least_promising(self, numbers: Iterable[int]) -> int:
@@ -69,14 +70,14 @@ class Promotion(FIFOScheduler):
 
     def _standing(self, number: int) -> tuple[int, int, int]:
         """The last rung that a trial came to, how many are better there, and of how many; zeros before the first."""
-        for rung, costs in reversed(self._rungs.items()):
+        for percent, costs in reversed(self._costs.items()):
             if number in costs:
                 mine = (costs[number], number)
-                return rung, sum((cost, other) < mine for other, cost in costs.items()), len(costs)
+                return percent, sum((cost, other) < mine for other, cost in costs.items()), len(costs)
         return 0, 0, 0
 
 
-class PausedWithCheckpoint(Callback):
+class CheckpointBeforePause(Callback):
     """Asks for a checkpoint of each trial that a scheduler ends before its time, from which it can go on."""
 
     def on_trial_result(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from search.cluster.ray_internals import ray_addresses
-from search.engine.halt import Halt
+from search.engine.stop_request import StopRequest
 from search.errors import StoppedError
 
 CHECK_SECONDS = 1.0
@@ -21,11 +21,11 @@ BROKEN_OFF = {os.strerror(number) for number in (errno.EPIPE, errno.ECONNRESET, 
 
 
 @contextmanager
-def death_in_words(halt: Halt, head_seconds: float, resume: str) -> Iterator[None]:
+def stop_if_ray_dies(stop: StopRequest, head_seconds: float, resume: str) -> Iterator[None]:
     """Within it, a Ray that dies halts the sweep at once: the main thread is interrupted as by Ctrl-C.
 
     Args:
-        halt: asked to end the sweep.
+        stop: asked to end the sweep.
         head_seconds: how long the head may be away.
         resume: the command that goes on with the sweep.
 
@@ -33,16 +33,16 @@ def death_in_words(halt: Halt, head_seconds: float, resume: str) -> Iterator[Non
         StoppedError: if Ray has died and nobody else has dealt with the interrupt.
     """
     try:
-        with _watching(head_seconds, lambda reason: halt.ask(reason, at_once=True)), broken_off_in_words(resume):
+        with _watching(head_seconds, lambda reason: stop.request(reason, at_once=True)), explain_lost_ray(resume):
             yield
     except KeyboardInterrupt:
-        if halt.problem is None:
+        if stop.problem is None:
             raise
-        raise StoppedError(f"{halt.problem}, then `{resume}`") from None
+        raise StoppedError(f"{stop.problem}, then `{resume}`") from None
 
 
 @contextmanager
-def broken_off_in_words(resume: str) -> Iterator[None]:
+def explain_lost_ray(resume: str) -> Iterator[None]:
     """Turn what a call to a Ray that has just died raises into one sentence.
 
     Later calls end the process: Ray's own code does that when it has found nobody for a minute.

@@ -10,21 +10,21 @@ from trainable.settings.stage import COMPARED_AT
 from trainable.tasks.metrics import Direction
 from trainable.workers.messages import KEY, PROGRESS, VALUE, TrialReport
 
-RUNGS = tuple(round(100 * share) for share in COMPARED_AT)
+COMPARED_AT_PERCENT = tuple(round(100 * share) for share in COMPARED_AT)
 """Percents of its own horizon at which a trial is compared with others at the same share: equal phases of
 their schedules, whatever their epochs. Warm-up lies before the first rung."""
 
 SCHEDULERS: dict[str, Callable[[Direction], TrialScheduler]] = {
     "asha": lambda direction: AsyncHyperBandScheduler(
-        PROGRESS, VALUE, str(direction), grace_period=RUNGS[0], max_t=100, reduction_factor=2
+        PROGRESS, VALUE, str(direction), grace_period=COMPARED_AT_PERCENT[0], max_t=100, reduction_factor=2
     ),
-    "promotion": lambda direction: Promotion(RUNGS, direction),
+    "promotion": lambda direction: Promotion(COMPARED_AT_PERCENT, direction),
     # Without an endless time slice the rule would pause trials while there are too few to compare.
     "median": lambda direction: MedianStoppingRule(
         PROGRESS,
         VALUE,
         str(direction),
-        grace_period=RUNGS[0],
+        grace_period=COMPARED_AT_PERCENT[0],
         min_samples_required=3,
         min_time_slice=float("inf"),  # type: ignore[arg-type]  # no int is as long as the wait it compares with
     ),

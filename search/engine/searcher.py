@@ -32,7 +32,7 @@ class _Need(NamedTuple):
     """The same for stages that share their first epochs: they are not trained at the same time."""
 
 
-class TruthfulSearcher(DriverOnly, Searcher):
+class StudySearcher(DriverOnly, Searcher):
     """First the trials that an earlier session left unfinished, then the search, then the finalists again.
 
     Args:
@@ -40,7 +40,7 @@ class TruthfulSearcher(DriverOnly, Searcher):
         study: the study; this searcher is its only writer while Tune runs.
         budget: what may be spent.
         slots: trials that run at a time, for judging what is left of the budget.
-        halted: whether the sweep is to end; trials that it cuts off stay running, for a resume.
+        stop_requested: whether the sweep is to end; trials that it cuts off stay running, for a resume.
         scheduler: Tune's; where it promotes, trials that it ends wait, and go on when it lets them.
     """
 
@@ -50,12 +50,12 @@ class TruthfulSearcher(DriverOnly, Searcher):
         study: SweepStudy,
         budget: Budget,
         slots: int,
-        halted: Callable[[], bool] = lambda: False,
+        stop_requested: Callable[[], bool] = lambda: False,
         scheduler: TrialScheduler | None = None,
     ) -> None:
         super().__init__(metric=VALUE, mode=str(plan.settings.direction))
         self.plan, self.study, self.budget, self.slots = plan, study, budget, slots
-        self._halted = halted
+        self._stop_requested = stop_requested
         self._promotion = scheduler if isinstance(scheduler, Promotion) else None
         self._to_resume = list(study.running())
         self._keys: dict[str, Key] = {}  # of the trials, by Tune's ids
@@ -66,7 +66,7 @@ class TruthfulSearcher(DriverOnly, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
         """The configuration of the next trial; None while running trials must end first."""
-        if self._halted():
+        if self._stop_requested():
             return Searcher.FINISHED
         record = self._next()
         if record is None:
@@ -114,7 +114,7 @@ class TruthfulSearcher(DriverOnly, Searcher):
             return self._to_resume.pop(0)
         if promoted := self._promoted():
             return promoted
-        if self.budget.room_for_search(self.slots) and (begun := self.study.begin()):
+        if self.budget.allows_new_trial(self.slots) and (begun := self.study.begin()):
             return begun
         if any(r.role == "search" for r in self.study.running()):
             return None
@@ -125,7 +125,7 @@ class TruthfulSearcher(DriverOnly, Searcher):
 
     def _promoted(self) -> TrialRecord | None:
         """The paused trial to go on with, if one may."""
-        if self._promotion is None or not self.budget.time_for_search(self.slots):
+        if self._promotion is None or not self.budget.allows_training(self.slots):
             return None
         number = self._promotion.most_promising(record.number for record in self.study.paused())
         return None if number is None else self.study.unpause(number)
@@ -175,9 +175,9 @@ class TruthfulSearcher(DriverOnly, Searcher):
             self.study.end(key, State.FAILED, said.error)
         elif isinstance(said, TrialReport) and said.finished:
             self.study.end(key, State.FINISHED)
-        elif self._halted():
+        elif self._stop_requested():
             pass  # a resume goes on with it
-        elif isinstance(key, int) and self._promotion is not None and not self._promotion.goes_on(key):
+        elif isinstance(key, int) and self._promotion is not None and not self._promotion.may_continue(key):
             self._pause(self._promotion, key)
         else:
             self.study.end(key, State.STOPPED)

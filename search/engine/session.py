@@ -4,20 +4,20 @@ import uuid
 
 from rich.console import Console
 
-from search.engine.halt import on_signals
-from search.engine.tuner import Parts, build_tuner
+from search.engine.stop_request import stop_on_signals
+from search.engine.tuner import SweepParts, build_tuner
 from search.plan.settings import SweepSettings
 from search.show.view import LiveView
 
 
-def run_session(parts: Parts, console: Console) -> None:
+def run_session(parts: SweepParts, console: Console) -> None:
     """Run trials, and show how far they are.
 
     Args:
         parts: of the search.
         console: where it is shown.
     """
-    settings, folder, halt = parts.plan.settings, parts.folder, parts.halt
+    settings, folder, stop = parts.plan.settings, parts.folder, parts.stop
     session = f"tune-{uuid.uuid4().hex[:8]}"
     parts.study.begin_session(session)
     hint = f"Should this end before its time, whatever the cause: `{folder.command('resume')}` goes on"
@@ -29,11 +29,11 @@ def run_session(parts: Parts, console: Console) -> None:
             view.update(parts.study.records, parts.budget.used(), parts.budget.time_left(parts.capacity.slots))
 
         tuner = build_tuner(parts, session, show)
-        with on_signals(halt, console.print):
+        with stop_on_signals(stop, console.print):
             try:
                 tuner.fit()
             except KeyboardInterrupt:
-                halt.ask()
+                stop.request()
             finally:
                 parts.budget.save()
                 show()  # trials that waited may have ended last

@@ -10,13 +10,13 @@ from search.cluster import connection
 from search.cluster.capacity import capacity_for
 from search.cluster.ray_internals import skip_snapshots_at_checkpoints, use_waiting_processes
 from search.engine.budget import Budget
-from search.engine.disk import full_disk_in_words, remove_unneeded
-from search.engine.finish import ALL_LOST, finish, write_down
-from search.engine.halt import Halt
-from search.engine.ray_watch import HEAD_SECONDS, death_in_words
+from search.engine.disk import explain_full_disk, remove_unneeded_checkpoints
+from search.engine.finish import ALL_LOST, finish, save_and_deliver
+from search.engine.mlflow_trials import MlflowTrials
+from search.engine.ray_watch import HEAD_SECONDS, stop_if_ray_dies
 from search.engine.session import run_session
-from search.engine.trial_runs import TrialRuns
-from search.engine.tuner import Parts
+from search.engine.stop_request import StopRequest
+from search.engine.tuner import SweepParts
 from search.errors import StoppedError
 from search.plan.data import summarise_data
 from search.plan.data_use import DataUse
@@ -47,9 +47,9 @@ def run_sweep(
 ) -> Outcome:
     """Search, confirm, choose, test and write it all down; what a former session did is taken as done."""
     remove_leftovers(folder.storage)
-    halt, resume = Halt(), folder.command("resume")
+    stop, resume = StopRequest(), folder.command("resume")
     with (
-        full_disk_in_words(folder.storage),
+        explain_full_disk(folder.storage),
         locked_study_in_words(folder.study, resume),
         output_to_file(folder.log, private=plan.settings.has_secret) as console,
         ExitStack() as closing,
@@ -61,23 +61,23 @@ def run_sweep(
         _say_findings(prepared, console)
         try:
             connection.join(address, plan.settings, lambda said: console.print(said, markup=False, soft_wrap=True))
-            remove_unneeded(folder, plan, study)
-            with death_in_words(halt, HEAD_SECONDS if address else 0, resume):
+            remove_unneeded_checkpoints(folder, plan, study)
+            with stop_if_ray_dies(stop, HEAD_SECONDS if address else 0, resume):
                 capacity = capacity_for(plan.settings)
                 tracker = closing.enter_context(
                     preflight.run_preflight(plan, folder, capacity, study, console, process)
                 )
-                parts = Parts(plan, folder, study, budget, halt, TrialRuns(plan, study, tracker), capacity)
+                parts = SweepParts(plan, folder, study, budget, stop, MlflowTrials(plan, study, tracker), capacity)
                 phases = _note_begin(parts, tracker, prepared)
                 with phases.phase("search"):
                     use_waiting_processes(inherits=address is None)
                     skip_snapshots_at_checkpoints()
                     run_session(parts, console)
         finally:
-            _leave_ray(folder, study, halt)
-        remove_unneeded(folder, plan, study)
+            _leave_ray(folder, study, stop)
+        remove_unneeded_checkpoints(folder, plan, study)
         outcome = _end(parts, tracker, phases)
-    _raise_unless_good(outcome, halt, folder)
+    _raise_unless_good(outcome, stop, folder)
     return outcome
 
 
@@ -96,7 +96,7 @@ def _say_findings(prepared: Mapping[DataUse, Prepared], console: Console) -> Non
         console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
-def _note_begin(parts: Parts, tracker: Tracker, prepared: Mapping[DataUse, Prepared]) -> Phases:
+def _note_begin(parts: SweepParts, tracker: Tracker, prepared: Mapping[DataUse, Prepared]) -> Phases:
     """Write down that the search begins: in MLflow, in the study, in the sweep's folder."""
     parts.study.set_user_attr("run_id", begin_run(tracker, parts.plan, parts.study, prepared))
     parts.study.set_user_attr("slots", parts.capacity.slots)
@@ -104,31 +104,31 @@ def _note_begin(parts: Parts, tracker: Tracker, prepared: Mapping[DataUse, Prepa
     return Phases(parts.study)
 
 
-def _leave_ray(folder: SweepFolder, study: SweepStudy, halt: Halt) -> None:
+def _leave_ray(folder: SweepFolder, study: SweepStudy, stop: StopRequest) -> None:
     """End Ray, or leave the cluster; keep Ray's logs where they may be needed."""
-    if halt.problem or any(record.state is State.LOST for record in study.records):
+    if stop.problem or any(record.state is State.LOST for record in study.records):
         connection.copy_logs(folder.ray_logs)
     connection.leave()
 
 
-def _end(parts: Parts, tracker: Tracker, phases: Phases) -> Outcome:
+def _end(parts: SweepParts, tracker: Tracker, phases: Phases) -> Outcome:
     """Choose and test the winner unless the sweep was halted, and write down what it has come to."""
-    plan, folder, study, halted = parts.plan, parts.folder, parts.study, parts.halt.wanted
-    if halted:
+    plan, folder, study, stopped = parts.plan, parts.folder, parts.study, parts.stop.requested
+    if stopped:
         outcome = summarise(plan, folder.storage, study)
     else:
         with phases.phase("finish"):
             outcome = finish(plan, folder.storage, study, parts.runs, tracker)
     outcome = replace(outcome, phases=phases.read())
     # Who interrupts a sweep does not want to wait, and a resume delivers what is left.
-    outcome = write_down(outcome, folder, tracker, PATIENCE / 10 if halted else PATIENCE)
+    outcome = save_and_deliver(outcome, folder, tracker, PATIENCE / 10 if stopped else PATIENCE)
     study.set_user_attr("run_id", outcome.run_id)
     return outcome
 
 
-def _raise_unless_good(outcome: Outcome, halt: Halt, folder: SweepFolder) -> None:
+def _raise_unless_good(outcome: Outcome, stop: StopRequest, folder: SweepFolder) -> None:
     """Raise the reason for which the sweep has not come to its end; Ctrl-C is none."""
-    if halt.problem:
-        raise StoppedError(f"{halt.problem}, then `{folder.command('resume')}`")
-    if not halt.wanted and not outcome.complete:
+    if stop.problem:
+        raise StoppedError(f"{stop.problem}, then `{folder.command('resume')}`")
+    if not stop.requested and not outcome.complete:
         raise StoppedError(ALL_LOST.format(logs=folder.ray_logs, extend=folder.command("extend", "--trials", "1")))

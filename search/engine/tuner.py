@@ -13,16 +13,16 @@ from ray.tune.stopper import CombinedStopper
 from search.cluster.capacity import Capacity
 from search.cluster.ray_internals import HEAD_ONLY
 from search.engine.budget import Budget, BudgetStopper
-from search.engine.collapse import Collapse
 from search.engine.disk import DiskWatch
 from search.engine.events import SweepEvents
-from search.engine.halt import Halt
-from search.engine.hang import HangWatch
-from search.engine.promotion import PausedWithCheckpoint, Promotion
+from search.engine.hung_trials import HungTrials
+from search.engine.mlflow_trials import MlflowTrials
+from search.engine.promotion import CheckpointBeforePause, Promotion
+from search.engine.repeated_failures import RepeatedFailures
 from search.engine.retries import RETRIES, Retries
 from search.engine.schedulers import build_scheduler
-from search.engine.searcher import TruthfulSearcher
-from search.engine.trial_runs import TrialRuns
+from search.engine.searcher import StudySearcher
+from search.engine.stop_request import StopRequest
 from search.plan.plan import Plan
 from search.record.trial_names import trial_name
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
@@ -32,19 +32,19 @@ from trainable.workers.messages import Resources, key_of_task
 
 
 @dataclass(frozen=True)
-class Parts:
+class SweepParts:
     """What the parts of a running search share."""
 
     plan: Plan
     folder: SweepFolder
     study: SweepStudy
     budget: Budget
-    halt: Halt
-    runs: TrialRuns
+    stop: StopRequest
+    runs: MlflowTrials
     capacity: Capacity
 
 
-def build_tuner(parts: Parts, session: str, show: Callable[[], None]) -> tune.Tuner:
+def build_tuner(parts: SweepParts, session: str, show: Callable[[], None]) -> tune.Tuner:
     """The tuner whose `fit` returns when nothing is left to do, or when a halt is wanted.
 
     Args:
@@ -62,7 +62,7 @@ def build_tuner(parts: Parts, session: str, show: Callable[[], None]) -> tune.Tu
             name=session,
             storage_path=str(parts.folder.path.absolute()),
             callbacks=_callbacks(parts, scheduler, show),
-            stop=CombinedStopper(BudgetStopper(parts.budget), parts.halt),
+            stop=CombinedStopper(BudgetStopper(parts.budget), parts.stop),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
             verbose=0,
@@ -70,10 +70,10 @@ def build_tuner(parts: Parts, session: str, show: Callable[[], None]) -> tune.Tu
     )
 
 
-def _tune_config(parts: Parts, scheduler: TrialScheduler) -> tune.TuneConfig:
-    settings, slots, halt = parts.plan.settings, parts.capacity.slots, parts.halt
+def _tune_config(parts: SweepParts, scheduler: TrialScheduler) -> tune.TuneConfig:
+    settings, slots, stop = parts.plan.settings, parts.capacity.slots, parts.stop
     return tune.TuneConfig(
-        search_alg=TruthfulSearcher(parts.plan, parts.study, parts.budget, slots, lambda: halt.wanted, scheduler),
+        search_alg=StudySearcher(parts.plan, parts.study, parts.budget, slots, lambda: stop.requested, scheduler),
         scheduler=scheduler,
         num_samples=-1,
         max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),
@@ -84,16 +84,16 @@ def _tune_config(parts: Parts, scheduler: TrialScheduler) -> tune.TuneConfig:
     )
 
 
-def _callbacks(parts: Parts, scheduler: TrialScheduler, show: Callable[[], None]) -> list[tune.Callback]:
-    plan, folder, study, halt, slots = parts.plan, parts.folder, parts.study, parts.halt, parts.capacity.slots
+def _callbacks(parts: SweepParts, scheduler: TrialScheduler, show: Callable[[], None]) -> list[tune.Callback]:
+    plan, folder, study, stop, slots = parts.plan, parts.folder, parts.study, parts.stop, parts.capacity.slots
     return [
-        halt,
+        stop,
         SweepEvents(study, parts.runs, show),
         Retries(),
-        Collapse(study, halt, slots),
-        HangWatch(study, plan.settings.hang_minutes),
-        DiskWatch(plan, study, halt, folder, slots),
-        *([PausedWithCheckpoint()] if isinstance(scheduler, Promotion) else []),
+        RepeatedFailures(study, stop, slots),
+        HungTrials(study, plan.settings.hang_minutes),
+        DiskWatch(plan, study, stop, folder, slots),
+        *([CheckpointBeforePause()] if isinstance(scheduler, Promotion) else []),
     ]
 
 

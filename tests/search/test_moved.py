@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
-from search.engine.disk import remove_unneeded
+from search.engine.disk import remove_unneeded_checkpoints
 from search.export.export import export_trial
 from search.export.exportable import choose
 from search.plan.data import check_data
@@ -161,10 +161,10 @@ def test_a_copy_deletes_only_its_own(blocks: dict[str, Any], tmp_path: Path) -> 
         return {path.relative_to(folder.path) for path in folder.path.glob("tune-*/trial-*/checkpoint_*")}
 
     before = lying(first)
-    remove_unneeded(second, plan, SweepStudy(second.study, plan.settings, plan.space, 0))
+    remove_unneeded_checkpoints(second, plan, SweepStudy(second.study, plan.settings, plan.space, 0))
     assert lying(second) == {made[1, 2], made[2, 1], *others}
     assert lying(first) == before
-    remove_unneeded(first, plan, SweepStudy(first.study, plan.settings, plan.space, 0))
+    remove_unneeded_checkpoints(first, plan, SweepStudy(first.study, plan.settings, plan.space, 0))
     assert lying(first) == {made[1, 2], made[2, 2], *others}
 
 
@@ -186,7 +186,7 @@ def test_a_link_out_of_the_sweep_is_not_followed(blocks: dict[str, Any], tmp_pat
     assert study.begin() is not None
     study.set_checkpoint(0, str(folder.path / "tune-1" / "trial-000-x" / "checkpoint_000001"))
     study.end(0, State.FAILED)
-    remove_unneeded(folder, plan, study)
+    remove_unneeded_checkpoints(folder, plan, study)
     assert outside.is_dir()
 
 

@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from search.cluster import connection
 from search.cluster.capacity import count_gpu_slots
-from search.engine.ray_watch import broken_off_in_words
+from search.engine.ray_watch import explain_lost_ray
 from search.errors import StoppedError
 from search.plan.settings import SweepSettings
 from trainable.errors import ConfigError
@@ -75,10 +75,10 @@ def test_garbage_that_another_thread_collects_ends_nothing() -> None:
 
 
 def test_a_ray_that_is_gone_is_told_and_nothing_else_is_taken_for_it() -> None:
-    with pytest.raises(StoppedError, match=r"Ray broke off \(Broken pipe\); .*: `go on`"), broken_off_in_words("go on"):
+    with pytest.raises(StoppedError, match=r"Ray broke off \(Broken pipe\); .*: `go on`"), explain_lost_ray("go on"):
         raise OSError("Broken pipe")  # as Ray's check of its own states raises it
     for other in (BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError("no such model on the hub")):
-        with pytest.raises(type(other)) as caught, broken_off_in_words("go on"):
+        with pytest.raises(type(other)) as caught, explain_lost_ray("go on"):
             raise other
         assert caught.value is other
 

@@ -48,11 +48,11 @@ def test_trials_are_counted_whatever_became_of_them(open_budget: Open) -> None:
     budget, study = open_budget(trials=3)
     for state in (State.FINISHED, State.STOPPED):
         train(study, 1.0, state)
-        assert budget.room_for_search(1)
+        assert budget.allows_new_trial(1)
     study.begin_repeat({"target.epochs": 1}, "confirm", 0, 1)  # costs no trial of the search
-    assert budget.room_for_search(1)
+    assert budget.allows_new_trial(1)
     train(study, 1.0, State.FAILED)
-    assert not budget.room_for_search(1)
+    assert not budget.allows_new_trial(1)
     assert not budget.spent()
     assert budget.used().trials == 3
 
@@ -69,7 +69,7 @@ def test_minutes_run_on_over_all_sessions(open_budget: Open, clock: Callable[[fl
     assert not budget.spent()
     clock(1)
     assert budget.spent()
-    assert not budget.room_for_search(1)
+    assert not budget.allows_new_trial(1)
     assert BudgetStopper(budget).stop_all()
     assert not BudgetStopper(budget)("a trial", {})
 
@@ -91,16 +91,16 @@ def test_minutes_leave_room_for_the_confirmation(
     budget, study = open_budget(minutes=5, confirm_seeds=1)
     train(study, 60)
     clock(seconds)
-    assert budget.room_for_search(slots=1) is room
-    assert budget.room_for_search(slots=4)
+    assert budget.allows_new_trial(slots=1) is room
+    assert budget.allows_new_trial(slots=4)
 
 
 @pytest.mark.parametrize(("hours", "room"), [(5.01, True), (4.99, False)])
 def test_worker_hours_leave_room_for_the_confirmation(hours: float, room: bool, open_budget: Open) -> None:
     budget, study = open_budget(worker_hours=hours, confirm_seeds=1)
     train(study, 3600)
-    assert budget.room_for_search(slots=1) is room
-    assert budget.room_for_search(slots=8) is room  # work does not shrink by sharing it
+    assert budget.allows_new_trial(slots=1) is room
+    assert budget.allows_new_trial(slots=8) is room  # work does not shrink by sharing it
 
 
 def test_without_confirmation_only_the_trial_itself_needs_room(
@@ -109,9 +109,9 @@ def test_without_confirmation_only_the_trial_itself_needs_room(
     budget, study = open_budget(minutes=2, confirm_seeds=0)
     train(study, 60)
     clock(59)
-    assert budget.room_for_search(slots=1)
+    assert budget.allows_new_trial(slots=1)
     clock(2)
-    assert not budget.room_for_search(slots=1)
+    assert not budget.allows_new_trial(slots=1)
 
 
 def test_the_time_left_is_not_known_before_a_trial_has_ended(open_budget: Open, clock: Callable[[float], None]) -> None:

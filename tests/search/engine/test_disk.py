@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.exceptions import StorageInternalError
 
-from search.engine.disk import expendable, full_disk_in_words, is_full
+from search.engine.disk import explain_full_disk, is_full_disk, unneeded
 from search.errors import StoppedError
 from search.plan.plan import Plan, build_plan
 from search.record.records import State, TrialRecord
@@ -51,10 +51,10 @@ def test_the_best_the_finalists_and_their_runs_stay(plan: Plan) -> None:
         record(2, 0.65, role="confirm"),  # of a former finalist
         record(0, 0.3, source=False, role="no_source"),
     ]
-    assert [r.key for r in expendable(plan, records)] == [2, 4, 5, 6, "2.seed-1", "0.no-source.seed-1"]
+    assert [r.key for r in unneeded(plan, records)] == [2, 4, 5, 6, "2.seed-1", "0.no-source.seed-1"]
     left = sum(r.state is not State.RUNNING for r in records) - 6
     assert left <= plan.settings.models_kept
-    assert expendable(plan, [record(0, None, state=State.RUNNING)]) == []
+    assert unneeded(plan, [record(0, None, state=State.RUNNING)]) == []
 
 
 def test_a_full_database_is_a_full_disk(tiny_disk: Path) -> None:
@@ -64,13 +64,13 @@ def test_a_full_database_is_a_full_disk(tiny_disk: Path) -> None:
             for _ in range(5):
                 database.execute("insert into facts values (zeroblob(1000000))")
                 database.commit()
-    assert is_full(caught.value)
+    assert is_full_disk(caught.value)
     words = r"disk: the disk is full or nearly so, \d+ MB are free"
-    with pytest.raises(StoppedError, match=words), full_disk_in_words(tiny_disk):
+    with pytest.raises(StoppedError, match=words), explain_full_disk(tiny_disk):
         raise StorageInternalError("cannot commit") from caught.value
 
 
 def test_other_failures_stay_what_they_are(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), full_disk_in_words(tmp_path):
+    with pytest.raises(FileNotFoundError), explain_full_disk(tmp_path):
         (tmp_path / "missing").read_text()
-    assert is_full(OSError(errno.EDQUOT, "Disk quota exceeded"))
+    assert is_full_disk(OSError(errno.EDQUOT, "Disk quota exceeded"))

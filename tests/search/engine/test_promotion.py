@@ -1,4 +1,4 @@
-"""Who passes a rung, at once or later, whatever the order in which trials come to it."""
+"""Who passes a point, at once or later, whatever the order in which trials come to it."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from search.engine.promotion import PausedWithCheckpoint, Promotion
-from search.engine.schedulers import RUNGS, build_scheduler
+from search.engine.promotion import CheckpointBeforePause, Promotion
+from search.engine.schedulers import COMPARED_AT_PERCENT, build_scheduler
 from trainable.tasks.metrics import Direction
 from trainable.workers.messages import KEY, TrialFailure, TrialReport
 
@@ -34,50 +34,51 @@ class Search:
 
     def __init__(self, values: list[float]) -> None:
         self.values, self.promotion = values, promotion_after(Direction.MAX, {})
-        self.passed: dict[int, list[int]] = {rung: [] for rung in RUNGS}
-        self.came: dict[int, list[int]] = {rung: [] for rung in RUNGS}
+        self.passed: dict[int, list[int]] = {point: [] for point in COMPARED_AT_PERCENT}
+        self.came: dict[int, list[int]] = {point: [] for point in COMPARED_AT_PERCENT}
         self.paused: dict[int, int] = {}
         for number in range(len(values)):
-            self.run(number, RUNGS)
+            self.run(number, COMPARED_AT_PERCENT)
             while (up := self.promotion.most_promising(self.paused)) is not None:
-                rung = self.paused.pop(up)
-                self.passed[rung].append(up)
-                self.run(up, [later for later in RUNGS if later > rung])
+                point = self.paused.pop(up)
+                self.passed[point].append(up)
+                self.run(up, [later for later in COMPARED_AT_PERCENT if later > point])
 
-    def run(self, number: int, rungs: Any) -> None:
-        for rung in rungs:
-            self.came[rung].append(number)
-            if report(self.promotion, number, rung, self.values[number]) == TrialScheduler.STOP:
-                self.paused[number] = rung
+    def run(self, number: int, points: Any) -> None:
+        for point in points:
+            self.came[point].append(number)
+            if report(self.promotion, number, point, self.values[number]) == TrialScheduler.STOP:
+                self.paused[number] = point
                 return
-            self.passed[rung].append(number)
+            self.passed[point].append(number)
 
 
 @given(values=st.lists(st.integers(0, 20).map(float), min_size=1, max_size=40))
 def test_nobody_of_the_better_half_is_left_behind(values: list[float]) -> None:
     search = Search(values)
-    for rung in RUNGS:
-        order = sorted(search.came[rung], key=lambda number: (-values[number], number))
-        assert set(order[: max(1, len(order) // 2)]) <= set(search.passed[rung])
-    assert max(values) == max(values[number] for number in search.passed[RUNGS[-1]])
+    for point in COMPARED_AT_PERCENT:
+        order = sorted(search.came[point], key=lambda number: (-values[number], number))
+        assert set(order[: max(1, len(order) // 2)]) <= set(search.passed[point])
+    assert max(values) == max(values[number] for number in search.passed[COMPARED_AT_PERCENT[-1]])
 
 
 @given(values=st.lists(st.integers(0, 20).map(float), min_size=1, max_size=30))
 def test_a_later_session_decides_as_this_one_would(values: list[float]) -> None:
     search = Search(values)
     reached = {
-        number: {rung: values[number] for rung in RUNGS if number in search.came[rung]} for number in search.came[25]
+        number: {point: values[number] for point in COMPARED_AT_PERCENT if number in search.came[point]}
+        for number in search.came[25]
     }
     later = promotion_after(Direction.MAX, reached)
     numbers = range(len(values))
-    assert [later.goes_on(n) for n in numbers] == [search.promotion.goes_on(n) for n in numbers]
+    assert [later.may_continue(n) for n in numbers] == [search.promotion.may_continue(n) for n in numbers]
     if search.paused:
         assert later.least_promising(search.paused) == search.promotion.least_promising(search.paused)
 
 
-def test_only_a_first_score_at_a_rung_is_judged() -> None:
+def test_only_a_first_score_at_a_point_is_judged() -> None:
     promotion = promotion_after(Direction.MIN, {})
-    assert report(promotion, 0, 10.0, 0.9) == TrialScheduler.CONTINUE  # before the first rung
+    assert report(promotion, 0, 10.0, 0.9) == TrialScheduler.CONTINUE  # before the first point
     assert report(promotion, 0, 25.0, 0.5) == TrialScheduler.CONTINUE  # alone, it is the best
     assert report(promotion, 1, 25.0, None) == TrialScheduler.CONTINUE  # a mere sign of life
     assert report(promotion, 1, 25.0, 0.6) == TrialScheduler.STOP
@@ -95,7 +96,7 @@ def test_who_came_further_goes_on_first() -> None:
     promotion = promotion_after(
         Direction.MAX, {0: {25: 0.1}, 1: {25: 0.9, 50: 0.9}, 2: {25: 0.8, 50: 0.8}, 3: {25: 0.9}}
     )
-    assert not promotion.goes_on(2)
+    assert not promotion.may_continue(2)
     promotion = promotion_after(Direction.MAX, {n: {25: 0.9} for n in range(4)} | {9: {25: 0.5, 50: 0.5}})
     assert promotion.most_promising([0, 1, 9]) == 9
 
@@ -103,7 +104,7 @@ def test_who_came_further_goes_on_first() -> None:
 def test_a_checkpoint_is_asked_for_where_a_trial_ends_early() -> None:
     def flagged(said: TrialReport | TrialFailure, done: bool) -> bool:
         result = said.to_result() | {"done": done}
-        PausedWithCheckpoint().on_trial_result(0, [], trial(0), result)
+        CheckpointBeforePause().on_trial_result(0, [], trial(0), result)
         return "should_checkpoint" in result
 
     assert flagged(TrialReport("target", value=0.5), done=True)

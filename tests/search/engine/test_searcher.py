@@ -16,7 +16,7 @@ from ray.tune.utils import flatten_dict
 
 from search.engine.budget import Budget
 from search.engine.schedulers import build_scheduler
-from search.engine.searcher import TruthfulSearcher
+from search.engine.searcher import StudySearcher
 from search.plan.plan import build_plan
 from search.record.records import State
 from search.study.summary import summarise
@@ -25,24 +25,22 @@ from trainable.tasks.metrics import Direction
 from trainable.workers.messages import TrialFailure, TrialReport
 
 Result = dict[str, Any]
-Open = Callable[..., TruthfulSearcher]
-Promoting = Callable[..., tuple[TruthfulSearcher, TrialScheduler]]
+Open = Callable[..., StudySearcher]
+Promoting = Callable[..., tuple[StudySearcher, TrialScheduler]]
 
 
 @pytest.fixture
 def open_searcher(blocks: dict[str, Any], tmp_path: Path) -> Open:
     """A session of the test's sweep; its `sweep` settings and `space` can be changed."""
 
-    def open_(
-        space: dict[str, Any] | None = None, trial: dict[str, Any] | None = None, **sweep: Any
-    ) -> TruthfulSearcher:
+    def open_(space: dict[str, Any] | None = None, trial: dict[str, Any] | None = None, **sweep: Any) -> StudySearcher:
         changed = copy.deepcopy(blocks)
         changed["sweep"] |= sweep
         changed["space"] = changed["space"] if space is None else space
         changed["trial"] |= trial or {}
         plan = build_plan(changed, (tmp_path,), "test")
         study = SweepStudy(tmp_path / "study.db", plan.settings, plan.space, plan.base.get("seed", 0))
-        return TruthfulSearcher(plan, study, Budget(plan.settings, study), slots=2)
+        return StudySearcher(plan, study, Budget(plan.settings, study), slots=2)
 
     return open_
 
@@ -60,7 +58,7 @@ def said(value: float, share: float = 1.0, **further: Any) -> Result:
     return flatten_dict(report.to_result() | {TIME_TOTAL_S: 60 * share, **further})
 
 
-def run_all(searcher: TruthfulSearcher, value: Callable[[int], float] = lambda number: 0.5) -> list[dict[str, Any]]:
+def run_all(searcher: StudySearcher, value: Callable[[int], float] = lambda number: 0.5) -> list[dict[str, Any]]:
     """One trial at a time to the end, as Tune would; returns the configurations."""
     configs = []
     while (config := searcher.suggest(f"id{len(configs)}")) != Searcher.FINISHED:
@@ -245,44 +243,44 @@ def test_points_that_no_time_was_left_for_are_not_in_the_study(open_searcher: Op
     assert [r.role for r in searcher.study.records] == ["search", "confirm"]
 
 
-def test_a_scheduler_gets_its_rungs_and_a_group_its_parts(open_searcher: Open) -> None:
+def test_a_scheduler_gets_its_comparison_points_and_a_group_its_parts(open_searcher: Open) -> None:
     config = open_searcher(scheduler="asha", workers_per_trial=3).suggest("a")
     assert isinstance(config, dict)
     assert config["trial"]["target"]["evaluate_at"] == (0.25, 0.5)
     assert config["trial"]["micro_batches"] == 3
 
 
-def test_what_a_halt_cuts_off_stays_running(open_searcher: Open) -> None:
+def test_a_trial_cut_off_by_a_stop_request_stays_running(open_searcher: Open) -> None:
     searcher = open_searcher(start_with=WITHOUT_SOURCE)
     wanted: list[bool] = []
-    halting = TruthfulSearcher(searcher.plan, searcher.study, searcher.budget, 2, lambda: bool(wanted))
-    assert isinstance(halting.suggest("whole"), dict)
-    assert isinstance(halting.suggest("half"), dict)
+    stopping = StudySearcher(searcher.plan, searcher.study, searcher.budget, 2, lambda: bool(wanted))
+    assert isinstance(stopping.suggest("whole"), dict)
+    assert isinstance(stopping.suggest("half"), dict)
     wanted.append(True)
-    assert halting.suggest("none") == Searcher.FINISHED
-    halting.on_trial_complete("whole", said(0.5))
-    halting.on_trial_complete("half", said(0.4, 0.5))
-    assert [r.state for r in halting.study.records] == [State.FINISHED, State.RUNNING]
-    assert halting.study.record(1).progress == 0.5
+    assert stopping.suggest("none") == Searcher.FINISHED
+    stopping.on_trial_complete("whole", said(0.5))
+    stopping.on_trial_complete("half", said(0.4, 0.5))
+    assert [r.state for r in stopping.study.records] == [State.FINISHED, State.RUNNING]
+    assert stopping.study.record(1).progress == 0.5
 
 
 @pytest.fixture
 def promoting(open_searcher: Open) -> Promoting:
     """A session of a search that promotes, and its scheduler."""
 
-    def open_(**sweep: Any) -> tuple[TruthfulSearcher, TrialScheduler]:
+    def open_(**sweep: Any) -> tuple[StudySearcher, TrialScheduler]:
         space = {"target.epochs": {"int": [1, 9]}}
         settings = {"scheduler": "promotion", "sampler": "grid", "start_with": [], "confirm_seeds": 0}
         plain = open_searcher(space, {"source": None}, **{**settings, **sweep})
         scheduler = build_scheduler("promotion", Direction.MAX, {}, plain.study.history(TrialState.RUNNING))
-        searcher = TruthfulSearcher(plain.plan, plain.study, plain.budget, 2, scheduler=scheduler)
+        searcher = StudySearcher(plain.plan, plain.study, plain.budget, 2, scheduler=scheduler)
         return searcher, scheduler
 
     return open_
 
 
-def to_a_rung(
-    searcher: TruthfulSearcher, scheduler: TrialScheduler, name: str, value: float, share: float = 0.25
+def to_comparison(
+    searcher: StudySearcher, scheduler: TrialScheduler, name: str, value: float, share: float = 0.25
 ) -> int:
     """Let a trial begin or go on, and come to a rung; returns its number in the study."""
     config = searcher.suggest(name)
@@ -300,10 +298,10 @@ def to_a_rung(
 
 def test_a_paused_trial_goes_on_once_it_is_in_the_better_half(promoting: Promoting, tmp_path: Path) -> None:
     searcher, scheduler = promoting(trials=5)
-    assert [to_a_rung(searcher, scheduler, name, value) for name, value in (("a", 0.9), ("b", 0.8))] == [0, 1]
+    assert [to_comparison(searcher, scheduler, name, value) for name, value in (("a", 0.9), ("b", 0.8))] == [0, 1]
     assert [r.state for r in searcher.study.records] == [State.RUNNING, State.PAUSED]
-    assert to_a_rung(searcher, scheduler, "c", 0.1) == 2
-    assert to_a_rung(searcher, scheduler, "d", 0.2) == 3
+    assert to_comparison(searcher, scheduler, "c", 0.1) == 2
+    assert to_comparison(searcher, scheduler, "d", 0.2) == 3
     config = searcher.suggest("again")  # two of four pass
     assert isinstance(config, dict)
     assert (config["key"], config["resume"]) == (1, str(tmp_path / "checkpoint of 1"))
@@ -325,18 +323,18 @@ def test_a_paused_trial_goes_on_once_it_is_in_the_better_half(promoting: Promoti
 def test_only_so_many_trials_wait(promoting: Promoting) -> None:
     searcher, scheduler = promoting(trials=9, keep_paused=2)
     for name, value in zip("abcd", (0.9, 0.3, 0.1, 0.2), strict=True):
-        to_a_rung(searcher, scheduler, name, value)
+        to_comparison(searcher, scheduler, name, value)
     assert [r.state for r in searcher.study.records] == [State.RUNNING, State.PAUSED, State.STOPPED, State.PAUSED]
 
 
 def test_a_paused_trial_outlives_the_session(promoting: Promoting) -> None:
     first, scheduler = promoting(trials=4)
     for name, value in (("a", 0.9), ("b", 0.8), ("c", 0.1)):
-        to_a_rung(first, scheduler, name, value)
+        to_comparison(first, scheduler, name, value)
     second, later = promoting(trials=4)
     assert [r.state for r in second.study.records] == [State.RUNNING, State.PAUSED, State.PAUSED]
     assert second.suggest("a again")["key"] == 0  # it was running
-    assert to_a_rung(second, later, "d", 0.2) == 3
+    assert to_comparison(second, later, "d", 0.2) == 3
     assert second.suggest("b again")["key"] == 1
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.engine.disk import full_disk_in_words
+from search.engine.disk import explain_full_disk
 from search.errors import PlanError, StoppedError
 from search.storage import sqlite_lock
 from search.storage.outbox import Outbox, count_waiting
@@ -112,7 +112,7 @@ def test_a_full_disk_gives_one_sentence_and_loses_no_event(tiny_disk: Path) -> N
     ballast = tiny_disk / "ballast"
     ballast.write_bytes(bytes(1_800_000))
     kept: list[str] = []
-    with pytest.raises(StoppedError, match="the disk is full or nearly so"), full_disk_in_words(tiny_disk):
+    with pytest.raises(StoppedError, match="the disk is full or nearly so"), explain_full_disk(tiny_disk):
         for number in range(100):
             outbox.append(str(number) * 10_000)
             kept.append(str(number) * 10_000)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from search.engine.hang import STANDSTILL_SECONDS, HangWatch
+from search.engine.hung_trials import STANDSTILL_SECONDS, HungTrials
 from search.errors import PlanError, StoppedError
 from search.plan.plan import build_plan
 from search.record.records import State
@@ -83,7 +83,7 @@ def test_other_errors_are_unchanged(tmp_path: Path) -> None:
 def test_no_trial_counts_as_hanging_while_the_driver_itself_waits(study: SweepStudy) -> None:
     """The driver cannot read reports of trials in the meantime."""
     now = [0.0]
-    watch = HangWatch(study, 1.0, lambda: now[0])
+    watch = HungTrials(study, 1.0, lambda: now[0])
     watch._heard = {"a": 0.0}
     watch.on_step_begin(0, [])
     now[0] = 10 * STANDSTILL_SECONDS

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from search.engine.trial_runs import TrialRuns
+from search.engine.mlflow_trials import MlflowTrials
 from search.plan.plan import Plan, build_plan
 from search.record.records import State
 from search.storage.store_uri import sqlite_uri
@@ -43,7 +43,7 @@ class Sweep:
         self.tracker = self.sessions.enter_context(
             Tracker(self.uri, self.folder / "outbox", "tiny", "1", False, run_id, replay)
         )
-        self.runs = TrialRuns(self.plan, self.study, self.tracker)
+        self.runs = MlflowTrials(self.plan, self.study, self.tracker)
         keep_sweep_start(self.study, started(None, SETTINGS, {"version.torch": "2"}, DATA))
         self.study.set_user_attr("run_id", self.tracker.start_sweep(SETTINGS, DATA))
         for record in self.study.running():

@@ -7,27 +7,27 @@ from ray.tune.experiment import Trial
 
 from search.cluster.ray_internals import reason_of_death
 from search.engine.driver_only import DriverOnly
-from search.engine.halt import Halt
 from search.engine.retries import RETRIES
+from search.engine.stop_request import StopRequest
 from search.record.records import State
 from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialFailure, TrialReport, read_result
 
-ALIKE = 5
+EQUAL_FAILURES = 5
 """Trials that fail with the same words, none having come to anything before: what they share is at fault."""
 
 
-class Collapse(DriverOnly, Callback):
+class RepeatedFailures(DriverOnly, Callback):
     """Halts the sweep when processes die again and again without a word, or the first trials all fail alike.
 
     Args:
         study: the truth about the trials.
-        halt: asked to end the sweep.
+        stop: asked to end the sweep.
         slots: trials at a time; a node that goes takes as many processes with it.
     """
 
-    def __init__(self, study: SweepStudy, halt: Halt, slots: int) -> None:
-        self._study, self._halt = study, halt
+    def __init__(self, study: SweepStudy, stop: StopRequest, slots: int) -> None:
+        self._study, self._stop = study, stop
         self._most = RETRIES + 1 + 2 * slots  # more than one trial alone can die
         self._deaths = 0  # in a row, of processes that had reported nothing
         self._heard: set[str] = set()  # Tune's ids of trials whose process has reported something
@@ -48,7 +48,7 @@ class Collapse(DriverOnly, Callback):
             return
         self._deaths += 1
         if self._deaths >= self._most:
-            self._halt.ask(
+            self._stop.request(
                 f"{self._deaths} processes of trials died one after the other before they said anything "
                 f"({_reason(trial)}); see to what ends them, by `ray-logs` in the sweep's folder",
                 at_once=True,
@@ -66,8 +66,8 @@ class Collapse(DriverOnly, Callback):
             self._errors.clear()
             return
         self._errors.append(error)
-        if len(self._errors) == ALIKE and len(set(self._errors)) == 1:
-            self._halt.ask(f"the first {ALIKE} trials all failed alike ({error}); see to that")
+        if len(self._errors) == EQUAL_FAILURES and len(set(self._errors)) == 1:
+            self._stop.request(f"the first {EQUAL_FAILURES} trials all failed alike ({error}); see to that")
 
 
 def _reason(trial: Trial) -> str:

@@ -15,7 +15,7 @@ from search.engine.driver_only import DriverOnly
 from trainable.workers.messages import TrialReport, read_result
 
 
-class Halt(DriverOnly, Stopper, Callback):
+class StopRequest(DriverOnly, Stopper, Callback):
     """Whether the sweep is to end now, and why; once it is, each trial stops at its next report, with a checkpoint.
 
     For Tune it is both a stopper, which ends a trial at a report, and a callback, which asks for the checkpoint
@@ -23,19 +23,19 @@ class Halt(DriverOnly, Stopper, Callback):
     """
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.requested = False
         self.problem: str | None = None
         """What must be seen to before a resume; none after Ctrl-C."""
         self._at_once = False
         self._awaited: list[Trial] | None = None
 
-    def ask(self, problem: str | None = None, at_once: bool = False) -> None:
+    def request(self, problem: str | None = None, at_once: bool = False) -> None:
         """End the sweep; `at_once` waits for no checkpoint."""
-        self.wanted, self.problem, self._at_once = True, self.problem or problem, self._at_once or at_once
+        self.requested, self.problem, self._at_once = True, self.problem or problem, self._at_once or at_once
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether a trial ends at this report."""
-        return self.wanted
+        return self.requested
 
     def stop_all(self) -> bool:
         """Never: trials that run are to be saved first."""
@@ -45,12 +45,12 @@ class Halt(DriverOnly, Stopper, Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Ask for a checkpoint, which Tune writes before it stops the trial."""
-        if self.wanted and isinstance(read_result(result), TrialReport):  # one that has failed leaves none
+        if self.requested and isinstance(read_result(result), TrialReport):  # one that has failed leaves none
             ask_for_checkpoint(result)
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """End the experiment as soon as every trial that ran has stopped."""
-        if not self.wanted:
+        if not self.requested:
             return
         if self._awaited is None:
             self._awaited = [trial for trial in trials if trial.status == Trial.RUNNING]
@@ -59,16 +59,16 @@ class Halt(DriverOnly, Stopper, Callback):
 
 
 @contextmanager
-def on_signals(halt: Halt, say: Callable[[str], None]) -> Iterator[None]:
-    """Within it, the first Ctrl-C or SIGTERM asks for a halt, and the second is a KeyboardInterrupt."""
+def stop_on_signals(stop: StopRequest, say: Callable[[str], None]) -> Iterator[None]:
+    """Within it, the first Ctrl-C or SIGTERM asks for a stop, and the second is a KeyboardInterrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread hears signals
         return
 
     def hear(number: int, frame: FrameType | None) -> None:
-        if halt.wanted:
+        if stop.requested:
             raise KeyboardInterrupt
-        halt.ask()
+        stop.request()
         say("Stopping: trials that run write a checkpoint at their next report; once more stops at once")
 
     before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -14,8 +14,8 @@ import pytest
 from ray.tune.experiment import Trial
 from yaml_text import dump_yaml
 
-from search.engine.collapse import ALIKE, Collapse
-from search.engine.halt import Halt
+from search.engine.repeated_failures import EQUAL_FAILURES, RepeatedFailures
+from search.engine.stop_request import StopRequest
 from search.record.records import State
 from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialFailure, TrialReport
@@ -44,13 +44,13 @@ def ended() -> list[SimpleNamespace]:
 
 
 @pytest.fixture
-def halt() -> Halt:
-    return Halt()
+def stop() -> StopRequest:
+    return StopRequest()
 
 
 @pytest.fixture
-def collapse(ended: list[SimpleNamespace], halt: Halt) -> Collapse:
-    return Collapse(cast("SweepStudy", SimpleNamespace(records=ended)), halt, slots=1)
+def failures(ended: list[SimpleNamespace], stop: StopRequest) -> RepeatedFailures:
+    return RepeatedFailures(cast("SweepStudy", SimpleNamespace(records=ended)), stop, slots=1)
 
 
 def new_trial(last: TrialReport | TrialFailure | None = None) -> Trial:
@@ -59,50 +59,50 @@ def new_trial(last: TrialReport | TrialFailure | None = None) -> Trial:
     return trial
 
 
-def test_one_trial_that_keeps_dying_halts_nothing_and_two_do(collapse: Collapse, halt: Halt) -> None:
+def test_two_trials_that_keep_dying_stop_the_sweep_but_not_one(failures: RepeatedFailures, stop: StopRequest) -> None:
     one, two = new_trial(), new_trial()
     for _ in range(4):
-        collapse.on_trial_recover(0, [], one)
-    assert not halt.wanted
+        failures.on_trial_recover(0, [], one)
+    assert not stop.requested
     for _ in range(2):
-        collapse.on_trial_recover(0, [], two)
-    assert halt.problem
-    assert "6 processes of trials died one after the other" in halt.problem
+        failures.on_trial_recover(0, [], two)
+    assert stop.problem
+    assert "6 processes of trials died one after the other" in stop.problem
 
 
-def test_deaths_with_reports_between_halt_nothing(collapse: Collapse, halt: Halt) -> None:
+def test_deaths_with_reports_between_do_not_stop_the_sweep(failures: RepeatedFailures, stop: StopRequest) -> None:
     trial, other = new_trial(), new_trial()
     for _ in range(20):
-        collapse.on_trial_result(0, [], other, TrialReport("target").to_result())
-        collapse.on_trial_recover(0, [], trial)
-        collapse.on_trial_recover(0, [], other)
-    assert not halt.wanted
+        failures.on_trial_result(0, [], other, TrialReport("target").to_result())
+        failures.on_trial_recover(0, [], trial)
+        failures.on_trial_recover(0, [], other)
+    assert not stop.requested
 
 
-def test_the_first_trials_that_fail_alike_halt_the_sweep(collapse: Collapse, halt: Halt) -> None:
-    for _ in range(ALIKE):
-        assert not halt.wanted
-        collapse.on_trial_complete(0, [], new_trial(TrialFailure("no kernel image")))
-    assert halt.problem
-    assert "the first 5 trials all failed alike (no kernel image)" in halt.problem
+def test_the_first_trials_that_fail_alike_stop_the_sweep(failures: RepeatedFailures, stop: StopRequest) -> None:
+    for _ in range(EQUAL_FAILURES):
+        assert not stop.requested
+        failures.on_trial_complete(0, [], new_trial(TrialFailure("no kernel image")))
+    assert stop.problem
+    assert "the first 5 trials all failed alike (no kernel image)" in stop.problem
 
 
 @pytest.mark.parametrize("state", [State.FINISHED, State.STOPPED])
-def test_trials_that_fail_beside_others_halt_nothing(
-    collapse: Collapse, halt: Halt, ended: list[SimpleNamespace], state: State
+def test_trials_that_fail_beside_others_do_not_stop_the_sweep(
+    failures: RepeatedFailures, stop: StopRequest, ended: list[SimpleNamespace], state: State
 ) -> None:
     ended.append(SimpleNamespace(state=state))
-    for _ in range(2 * ALIKE):
-        collapse.on_trial_complete(0, [], new_trial(TrialFailure("no kernel image")))
-    assert not halt.wanted
+    for _ in range(2 * EQUAL_FAILURES):
+        failures.on_trial_complete(0, [], new_trial(TrialFailure("no kernel image")))
+    assert not stop.requested
 
 
-def test_failures_of_several_kinds_or_between_pauses_halt_nothing(collapse: Collapse, halt: Halt) -> None:
-    for number in range(2 * ALIKE):
-        collapse.on_trial_complete(0, [], new_trial(TrialFailure(f"the loss is nan at step {number}")))
-        collapse.on_trial_complete(0, [], new_trial(TrialReport("target", value=0.5)))
-        collapse.on_trial_complete(0, [], new_trial(TrialReport("target", value=0.5)))
-    assert not halt.wanted
+def test_different_failures_do_not_stop_the_sweep(failures: RepeatedFailures, stop: StopRequest) -> None:
+    for number in range(2 * EQUAL_FAILURES):
+        failures.on_trial_complete(0, [], new_trial(TrialFailure(f"the loss is nan at step {number}")))
+        failures.on_trial_complete(0, [], new_trial(TrialReport("target", value=0.5)))
+        failures.on_trial_complete(0, [], new_trial(TrialReport("target", value=0.5)))
+    assert not stop.requested
 
 
 @pytest.mark.slow

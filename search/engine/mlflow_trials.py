@@ -8,7 +8,7 @@ from search.tracking.tracker import Tracker
 from trainable.workers.messages import TrialReport
 
 
-class TrialRuns:
+class MlflowTrials:
     """Opens, fills and closes one run a trial; whatever died in between, each has one, in the study's state."""
 
     def __init__(self, plan: Plan, study: SweepStudy, tracker: Tracker) -> None:

@@ -17,7 +17,7 @@ STANDSTILL_SECONDS = 20.0
 """Longer than Tune takes from one step to the next."""
 
 
-class HangWatch(DriverOnly, Callback):
+class HungTrials(DriverOnly, Callback):
     """Kills the actor of a trial that has made no report, not even a sign of life, in a given time.
 
     Args:
