@@ -219,7 +219,7 @@ def test_the_sentence_claims_no_more_than_the_seeds_show(
 ) -> None:
     comparison = compare(with_values, without_values, "macro_f1", direction, "reviews")
     assert comparison.sentence.startswith(begins)
-    assert (comparison.low is None) == begins.startswith("What")
+    assert (comparison.low is None) == begins.startswith("These")
     assert comparison.difference == pytest.approx(sum(with_values) / len(with_values) - comparison.without_source.mean)
 
 
