@@ -1,1 +1,1 @@
-"""What is checked and estimated before anything is spent."""
+"""Checks and forecasts before a sweep spends any time or money."""

@@ -1,4 +1,4 @@
-"""What the preflight's answers mean: each check as a line of ticks, warnings or mistakes, without Ray."""
+"""Turn the results of the preflight into checks, each with errors, warnings or neither; this module needs no Ray."""
 
 import shutil
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from trainable.store.files import CACHE_BYTES
 
 GIB = 2**30
 LEAST_LOAD = 0.4
-"""Processes of others that compute, a core, from which on they are worth a word."""
+"""The time check warns from this many computing processes of others for each core."""
 
 
 def nodes_check(silent: Mapping[str, str], answered: Mapping[str, NodeReport]) -> Check:
-    """Whether every node answers and runs what the driver runs.
+    """Check that every node answers and has the driver's versions.
 
     Args:
-        silent: why a node did not answer, by its name.
-        answered: what the others said, by name.
+        silent: name of each node without an answer, and the reason.
+        answered: name of each other node, and its report.
     """
     ours = versions()
     errors = [f"{name}: {reason}" for name, reason in silent.items()]
@@ -34,18 +34,18 @@ def nodes_check(silent: Mapping[str, str], answered: Mapping[str, NodeReport]) -
         for package, theirs in node.versions.items()
         if theirs != ours[package]
     ]
-    said = ", ".join(f"{package} {version}" for package, version in ours.items())
-    return Check.of("nodes", f"{plural(len(answered), 'node')} with {said}", errors)
+    listed = ", ".join(f"{package} {version}" for package, version in ours.items())
+    return Check.of("nodes", f"{plural(len(answered), 'node')} with {listed}", errors)
 
 
 def storage_check(storage: Path, folder: Path, answered: Mapping[str, NodeReport], files: Mapping[str, str]) -> Check:
-    """Whether every node reads what the driver writes, and the driver what they write.
+    """Check that every node sees the driver's files in the storage, and the driver the nodes' files.
 
     Args:
-        storage: as the user named it.
-        folder: in the storage, into which the nodes were to write.
-        answered: by name, what the nodes said.
-        files: by name, what each was to write.
+        storage: the folder that the user named.
+        folder: the folder in the storage into which each node writes a file.
+        answered: name of each node that answered, and its report.
+        files: name of each node, and of its file.
     """
     errors = []
     for name, node in answered.items():
@@ -58,87 +58,92 @@ def storage_check(storage: Path, folder: Path, answered: Mapping[str, NodeReport
 
 
 def batch_check(results: Mapping[str, DryRunResult | str], costliest: Point, gpus: float) -> Check:
-    """Whether a batch of the most expensive settings went through both stages on each kind of node.
+    """Check that a batch of the most expensive settings passes both stages on each kind of node.
 
     Args:
-        results: by the name of a node, what came of it, or why nothing did.
+        results: name of each node that tried it, and the result or the reason why there is none.
         costliest: the searched settings of the batch.
-        gpus: of each worker.
+        gpus: GPUs of each worker.
     """
     sizes = {name: value for name, value in costliest.items() if name.rpartition(".")[2] in ORDER}
-    where = ", ".join(f"{name}={value}" for name, value in sizes.items()) or "nothing searched makes it larger"
+    where = ", ".join(f"{name}={value}" for name, value in sizes.items()) or "no searched setting makes a batch larger"
     smaller = "lower its batch_size or padding_length, or raise trial.micro_batches or sweep.gpus_per_trial"
     errors, warnings = [], []
-    for name, made in results.items():
-        if isinstance(made, str):
-            warnings.append(f"{name}: {made}")
+    for name, result in results.items():
+        if isinstance(result, str):
+            warnings.append(f"{name}: {result}")
             continue
-        errors += [f"{name}: {problem}; the most expensive settings are {where}" for problem in made.problems]
-        for stage, parts in made.cut.items():
-            cut = f"{name}: memory has no room for a whole {stage} batch of the most expensive settings ({where})"
+        errors += [f"{name}: {problem}; the most expensive settings are {where}" for problem in result.problems]
+        for stage, parts in result.cut.items():
+            cut = f"{name}: a whole {stage} batch of the most expensive settings ({where}) does not fit into memory"
             warnings.append(f"{cut}; it is computed in {parts} parts, with the same result")
-        beside = int(1 / gpus) if 0 < gpus < 1 else 1
-        if beside * made.gpu_bytes > made.gpu_total > 0:
+        sharing = int(1 / gpus) if 0 < gpus < 1 else 1
+        if sharing * result.gpu_bytes > result.gpu_total > 0:
             warnings.append(
-                f"{name}: {beside} trials share a GPU of {made.gpu_total / GIB:.1f} GiB, and one takes up to "
-                f"{made.gpu_bytes / GIB:.1f} GiB ({where}); {smaller}"
+                f"{name}: {sharing} trials share a GPU of {result.gpu_total / GIB:.1f} GiB, and one takes up to "
+                f"{result.gpu_bytes / GIB:.1f} GiB ({where}); {smaller}"
             )
-    devices = ", ".join(dict.fromkeys(made.device for made in results.values() if isinstance(made, DryRunResult)))
-    fact = f"the most expensive settings trains on {devices}: {where}" if devices else "not tried: no node has room yet"
+    devices = ", ".join(dict.fromkeys(r.device for r in results.values() if isinstance(r, DryRunResult)))
+    fact = f"the most expensive settings train on {devices}: {where}" if devices else "not tried: no node has room yet"
     return Check.of("batch", fact, errors, warnings)
 
 
 def precision_check(results: Mapping[str, DryRunResult | str]) -> Check:
-    """What each kind of node computes in, and whether that costs more than it need."""
-    made = {n: r.arithmetic for n, r in results.items() if isinstance(r, DryRunResult) and r.arithmetic}
-    reasons = {computed.reason for computed in made.values()}
-    fact = reasons.pop() if len(reasons) == 1 else "; ".join(f"{n}: {c.reason}" for n, c in made.items())
-    warnings = [f"{name}: {computed.warning}" for name, computed in made.items() if computed.warning]
-    if len({computed.precision for computed in made.values()}) > 1:
+    """Report the precision in which each kind of node computes; warn if it is slow or differs between nodes."""
+    used = {n: r.arithmetic for n, r in results.items() if isinstance(r, DryRunResult) and r.arithmetic}
+    reasons = {computed.reason for computed in used.values()}
+    fact = reasons.pop() if len(reasons) == 1 else "; ".join(f"{n}: {c.reason}" for n, c in used.items())
+    warnings = [f"{name}: {computed.warning}" for name, computed in used.items() if computed.warning]
+    if len({computed.precision for computed in used.values()}) > 1:
         warnings.append("a trial's score depends on its node, as nodes differ in precision; set precision: fp32")
-    return Check.of("precision", fact or "not known: no batch was tried", (), warnings)
+    return Check.of("precision", fact or "unknown: no batch was tried", (), warnings)
 
 
 def disk_check(storage: Path, forecaster: Forecaster, slots: int, done: int) -> Check:
-    """Whether the disks have room for what the sweep will keep.
+    """Check that the disk has room for the files of the sweep.
 
     Args:
         storage: the folder of all sweeps.
-        forecaster: of the sweep.
-        slots: trials at a time.
-        done: trials whose models lie there already.
+        forecaster: the sweep's forecaster.
+        slots: number of trials at a time.
+        done: number of trials whose models are there already.
     """
     free = shutil.disk_usage(storage).free
     needs = forecaster.disk_bytes(slots, done)
     need = sum(needs.values())
-    said = f"{free / GIB:.1f} GiB free, about {need / GIB:.1f} GiB needed ({', '.join(needs)})"
+    sizes = f"{free / GIB:.1f} GiB free, about {need / GIB:.1f} GiB needed ({', '.join(needs)})"
     errors = []
     if need > free:
-        errors.append(f"--storage {storage.absolute()}: {said}; free some, lower sweep.trials, or give another folder")
-    caches = f"less than {CACHE_BYTES / GIB:.0f} GiB are left for the outputs of frozen layers, which may take so much"
-    tight = [caches] if forecaster.freezes and free - need < CACHE_BYTES else []
-    return Check.of("disk", said, errors, tight)
+        errors.append(
+            f"--storage {storage.absolute()}: {sizes}; free some space, lower sweep.trials, or give another folder"
+        )
+    caches = (
+        f"less than {CACHE_BYTES / GIB:.0f} GiB are left for the cache of frozen layers' outputs, which may need it"
+    )
+    warnings = [caches] if forecaster.freezes and free - need < CACHE_BYTES else []
+    return Check.of("disk", sizes, errors, warnings)
 
 
 def time_check(
     forecaster: Forecaster, results: Mapping[str, DryRunResult | str], slots: int, load: tuple[float, int] | None = None
 ) -> Check:
-    """How long the sweep will take, at the pace of the slowest node that was tried.
+    """Forecast how long the sweep will take, at the pace of the slowest node that was tried.
 
     Args:
-        forecaster: of the sweep.
-        results: by the name of a node, what came of its batch, or why nothing did.
-        slots: trials at a time.
-        load: processes of others that compute, on the one node there is, and its cores.
+        forecaster: the sweep's forecaster.
+        results: name of each node that tried a batch, and the result or the reason why there is none.
+        slots: number of trials at a time.
+        load: computing processes of others, and cores; given only if there is one node.
     """
-    made = [r for r in results.values() if isinstance(r, DryRunResult) and not r.problems]
-    if not made:
-        return Check("time", "warning", ("nobody can tell before a batch was tried",))
-    said = str(max((forecaster.time(r.paces, slots) for r in made), key=lambda f: f.high))
+    usable = [r for r in results.values() if isinstance(r, DryRunResult) and not r.problems]
+    if not usable:
+        return Check("time", "warning", ("unknown until a batch has been tried",))
+    forecast = str(max((forecaster.time(r.paces, slots) for r in usable), key=lambda f: f.high))
     busy = []
     if load and load[0] >= LEAST_LOAD * load[1]:
         others, cores = load
         busy.append(
-            f"about {others:.1f} other processes compute on this machine's {cores} cores: more or fewer change that"
+            f"about {others:.1f} other processes compute on this machine's {cores} cores; "
+            "the forecast assumes that this stays so"
         )
-    return Check.of("time", said, warnings=busy)
+    return Check.of("time", forecast, warnings=busy)

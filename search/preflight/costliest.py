@@ -1,4 +1,4 @@
-"""Which settings stand for the whole space before anything is run: its most expensive settings, and a random draw."""
+"""Settings that represent the whole space in the preflight: the most expensive ones, and a random draw."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,9 +14,10 @@ from trainable.settings.config import TrialConfig
 from trainable.workspace import Workspace
 
 LONGEST = 2**20
-"""More tokens than any encoder takes."""
+"""More tokens than any encoder accepts."""
 
-# What makes a batch expensive, the weightiest first: names of settings without their stage, and how to rank values.
+# Settings that make a batch expensive, the most important first: the name without its stage, and a sort key that
+# puts the most expensive value first.
 RANKS: dict[str, Callable[[Any], Any]] = {
     "enabled": lambda on: not on,
     "padding_length": lambda tokens: -tokens,
@@ -32,10 +33,10 @@ ORDER = ("encoder", "dataset", *RANKS)
 
 
 def costliest_point(plan: Plan, workspace: Workspace) -> Point:
-    """The point whose batches take the most memory and time, as far as conditions allow.
+    """Return the point whose batches take the most memory and time, as far as conditions allow.
 
-    The largest encoder, the longest texts, a source stage; then the longest padding, the largest batch and the
-    fewest frozen layers of both stages.
+    It has the largest encoder, the longest texts and a source stage; then the longest padding, the largest batch and
+    the fewest frozen layers of both stages.
     """
     given: Point = {}
     fields = {name: name.rpartition(".")[2] for name in plan.space.names}
@@ -52,19 +53,21 @@ def costliest_point(plan: Plan, workspace: Workspace) -> Point:
 
 
 def costliest_trial(plan: Plan, workspace: Workspace) -> tuple[Point, TrialConfig]:
-    """The most expensive settings, and its trial as one process can try it.
+    """Return the most expensive settings, and a trial with them that one process can try.
 
-    A trial of several workers cuts its batch into as many parts; one process computes them in turn.
+    A trial with several workers cuts its batch into as many parts; one process computes them one after another.
     """
-    costliest = costliest_point(plan, workspace)
-    parts = max(plan.config(costliest).micro_batches, plan.settings.workers_per_trial)
-    return costliest, plan.config(costliest, micro_batches=parts)
+    point = costliest_point(plan, workspace)
+    parts = max(plan.config(point).micro_batches, plan.settings.workers_per_trial)
+    return point, plan.config(point, micro_batches=parts)
 
 
 def _costliest_first(plan: Plan, workspace: Workspace, name: str, field: str, given: Point) -> Sequence[Scalar]:
-    values = list(dict.fromkeys(value for costliest, value in plan.space.corners() if costliest == name))
+    values = list(dict.fromkeys(value for searched, value in plan.space.corners() if searched == name))
     if field == "encoder":
-        from trainable.model.encoder import trained_weights  # loads all code of models, which is seldom needed here
+        from trainable.model.encoder import (
+            trained_weights,
+        )  # imported here, as it loads all model code and is rarely needed
 
         return sorted(values, key=lambda encoder: -trained_weights(str(encoder), 0))
     if field == "dataset":
@@ -73,7 +76,7 @@ def _costliest_first(plan: Plan, workspace: Workspace, name: str, field: str, gi
 
 
 def _longest_row(plan: Plan, workspace: Workspace, name: str, given: Point) -> int:
-    """Tokens of the longest training row of a stage's data; 0 for a value that conditions rule out."""
+    """Return the tokens of the longest training row of a stage's data; 0 for a value that conditions exclude."""
     try:
         config = plan.config(plan.space.complete(given))
     except (SpaceError, ConfigError):
@@ -85,6 +88,6 @@ def _longest_row(plan: Plan, workspace: Workspace, name: str, given: Point) -> i
 
 
 def random_draw(plan: Plan, count: int) -> list[TrialConfig]:
-    """Settings of so many trials as the space gives them at random; always the same for the same space."""
+    """Draw the settings of `count` trials at random from the space; the same space always gives the same draw."""
     study = optuna.create_study(sampler=build_sampler("random", 0))
     return [plan.config(plan.space.suggest(study.ask())) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""The preflight alone: what a sweep would find, as a checklist, with nothing run."""
+"""The command `doctor`: the checks of a sweep as a list, without running the sweep."""
 
 import json
 import os
@@ -21,12 +21,14 @@ MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "r
 
 
 def examine(plan: Plan, storage: Path, address: str | None = None) -> list[Check]:
-    """Every check of a sweep, as far as one lets the next be made; tokens and tracking tables are left for the sweep.
+    """Make every check of a sweep, up to the first error that prevents the next one.
+
+    It leaves behind the data's tokens and the tables of the tracking database, which the sweep can use.
 
     Args:
         plan: the experiment.
         storage: the folder of all sweeps.
-        address: a running Ray cluster to join; none starts one here.
+        address: a running Ray cluster to join; None starts Ray here.
     """
     found: list[Check] = []
     try:
@@ -42,7 +44,7 @@ def examine(plan: Plan, storage: Path, address: str | None = None) -> list[Check
 
 def _on_cluster(plan: Plan, storage: Path, address: str | None, console: Console) -> list[Check]:
     try:
-        connection.join(address, plan.settings, lambda said: console.print(said, markup=False, soft_wrap=True))
+        connection.join(address, plan.settings, lambda message: console.print(message, markup=False, soft_wrap=True))
         flight = Preflight(plan, storage, capacity_for(plan.settings))
         return [tracking_check(plan, storage), *flight.checks()]
     finally:
@@ -50,7 +52,7 @@ def _on_cluster(plan: Plan, storage: Path, address: str | None, console: Console
 
 
 def print_checks(checks: list[Check], console: Console) -> None:
-    """A mark for each check, and what it found."""
+    """Print a mark and the sentences of each check."""
     plain = not console.encoding.startswith("utf")
     for check in checks:
         mark, style = MARKS[check.state]
@@ -62,6 +64,6 @@ def print_checks(checks: list[Check], console: Console) -> None:
 
 
 def to_json(checks: list[Check]) -> str:
-    """The same for scripts, as one line."""
+    """Return the checks as one line of JSON for scripts."""
     listed = [{"check": c.name, "state": c.state, "sentences": c.sentences} for c in checks]
     return json.dumps({"ok": all(c.state != "error" for c in checks), "checks": listed})

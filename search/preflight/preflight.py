@@ -1,8 +1,8 @@
-"""What is checked before a sweep spends anything: storage, tracking, every node, a batch, the disks, the time.
+"""The checks before a sweep starts: storage, tracking, every node, one batch, disk space, time.
 
-What needs the cluster runs as Ray tasks, begun before the driver opens its tracking and awaited after it: one task on
-every node, and on each kind of node that a trial can run on, one batch of the space's most expensive settings; on this
-machine alone a process that has been started beforehand can take that.
+Checks that need the cluster are Ray tasks. They start before the driver opens the tracking, which does not wait for
+them: one node check on every node, and on each kind of node that has room for a trial, a dry run of the most
+expensive settings. If Ray runs only on this machine, a process started earlier can do the dry run.
 """
 
 import os
@@ -34,20 +34,20 @@ from trainable.preview.dry_run import DryRunResult, dry_run
 from trainable.store.files import temporary_folder
 
 DRAWN = 128
-"""Trials that are drawn at random to stand for the sweep's."""
+"""Number of random trials that represent the trials of the sweep."""
 NODE_SECONDS, BATCH_SECONDS = 60.0, 300.0
-"""How long a node may take to answer, and a batch to be trained, with the wait for a free slot."""
+"""Longest time for a node's answer, and for a dry run with its wait for a free slot."""
 
 
 class Preflight:
-    """The checks that need the cluster, begun when this is made.
+    """The checks that need the cluster; creating this object starts them.
 
     Args:
         plan: the experiment, its data prepared.
-        storage: the folder of all sweeps, which can be written here.
-        capacity: what the sweep will run on.
-        done: trials that have run already; where there are some, no batch needs to be tried.
-        process: tries the batch on this machine, where it has begun to.
+        storage: the folder of all sweeps; the driver can write to it.
+        capacity: the slots and GPUs of the sweep.
+        done: number of trials that have run already; if there are any, no dry run is needed.
+        process: the process that already does the dry run on this machine, if there is one.
     """
 
     def __init__(
@@ -71,7 +71,9 @@ class Preflight:
 
     def _begin_node_check(self, node: str) -> Any:
         if node == ray.get_runtime_context().get_node_id():
-            return ray.put(check_node(str(self._folder), node))  # a task would take a process that could be a trial's
+            return ray.put(
+                check_node(str(self._folder), node)
+            )  # a Ray task would use up a process that could run trials
         return _on(node, check_node).remote(str(self._folder), node)
 
     def _begin_batches(self, nodes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -85,13 +87,14 @@ class Preflight:
         }
 
     def _has_room(self, node: dict[str, Any]) -> bool:
-        there = node["Resources"]
+        resources = node["Resources"]
         return bool(
-            there.get("CPU", 0) >= self.plan.settings.cpus_per_trial and there.get("GPU", 0) >= self.capacity.gpus
+            resources.get("CPU", 0) >= self.plan.settings.cpus_per_trial
+            and resources.get("GPU", 0) >= self.capacity.gpus
         )
 
     def checks(self) -> list[Check]:
-        """Wait for the answers; every check, the ones that found nothing wrong too."""
+        """Wait for the answers and return every check, also those without errors."""
         plan, slots = self.plan, self.capacity.slots
         try:
             answers = self._answers(self._node_checks, NODE_SECONDS, str)
@@ -105,22 +108,22 @@ class Preflight:
         found = [nodes_check(silent, nodes), shared, disk]
         if self.done:
             return found
-        batches = self._tried()
+        batches = self._dry_run_results()
         found += [precision_check(batches), batch_check(batches, self._costliest, self.capacity.gpus)]
         return [*found, time_check(forecaster, batches, slots, _load() if len(self._files) == 1 else None)]
 
-    def _tried(self) -> dict[str, DryRunResult | str]:
-        """What came of the batches, by the name of their node."""
+    def _dry_run_results(self) -> dict[str, DryRunResult | str]:
+        """Return the results of the dry runs by the name of their node."""
         if self._process is None:
-            return self._answers(self._batches, BATCH_SECONDS, _broken)
+            return self._answers(self._batches, BATCH_SECONDS, _failed_dry_run)
         (here,) = self._files
         return {here: self._process.answer(BATCH_SECONDS)}
 
     def _answers(self, tasks: Mapping[str, Any], seconds: float, died: Callable[[str], Any]) -> dict[str, Any]:
-        """What the tasks return, by the name of their node; a node that has left the cluster meanwhile is left out."""
+        """Return the results of tasks by the name of their node, without nodes that have left the cluster meanwhile."""
         answers = {name: _answer(task, seconds, died) for name, task in tasks.items()}
-        there = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        return {name: answer for name, answer in answers.items() if self._files[name] in there}
+        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        return {name: answer for name, answer in answers.items() if self._files[name] in alive}
 
 
 def run_preflight(
@@ -131,21 +134,21 @@ def run_preflight(
     console: Console,
     process: DryRunProcess | None = None,
 ) -> Tracker:
-    """Check all that can be checked, and open the tracking meanwhile.
+    """Make all checks, and open the tracking meanwhile.
 
     Args:
         plan: the experiment, its data prepared.
         folder: the sweep's folder.
-        capacity: what the sweep will run on.
+        capacity: the slots and GPUs of the sweep.
         study: the study, with the trials that have run already.
-        console: told the time it will take, and what deserves a warning.
-        process: as `Preflight` takes it.
+        console: prints the forecast of the time, and warnings.
+        process: see `Preflight`.
 
     Returns:
-        The sweep's tracker, to be closed by the caller.
+        The sweep's tracker; the caller closes it.
 
     Raises:
-        ConfigError: with every reason for which the sweep cannot run.
+        ConfigError: with every reason why the sweep cannot run.
     """
     flight = Preflight(plan, folder.storage, capacity, len(study.records), process)
     with ExitStack() as closing:
@@ -166,7 +169,7 @@ def run_preflight(
 
 
 def tracking_check(plan: Plan, storage: Path) -> Check:
-    """Whether the sweep's tracking answers."""
+    """Check that the sweep's tracking answers."""
     uri = plan.tracking_uri(storage)
     try:
         check_uri(uri)
@@ -176,24 +179,24 @@ def tracking_check(plan: Plan, storage: Path) -> Check:
 
 
 def _load() -> tuple[float, int]:
-    """How many processes compute on this machine, and its cores; a sweep that has just begun hardly counts."""
+    """Return how many processes compute on this machine, and its cores; the lower average leaves out this new sweep."""
     minute, five, _ = os.getloadavg()
     return min(minute, five), os.cpu_count() or 1
 
 
 def _on(node: str, function: Any, num_cpus: float = 0, num_gpus: float = 0) -> Any:
-    """The function as a task on the node of that id and no other, tried once."""
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    """Return the function as a Ray task that runs once, only on the node with this id."""
+    strategy = NodeAffinitySchedulingStrategy(node, soft=False)
     task = ray.remote(function)
-    return task.options(num_cpus=num_cpus, num_gpus=num_gpus, scheduling_strategy=there, max_retries=0)
+    return task.options(num_cpus=num_cpus, num_gpus=num_gpus, scheduling_strategy=strategy, max_retries=0)
 
 
 def _answer(task: Any, seconds: float, died: Callable[[str], Any] = str) -> Any:
-    """What a task returns; as text that it did not in time, or what `died` makes of the reason why it cannot."""
+    """Return the result of a task; a message if it is late; `died(reason)` if it fails."""
     ready, _ = ray.wait([task], timeout=seconds)
     if not ready:
         ray.cancel(task, force=True)
-        return f"no answer in {seconds:.0f} s, as where no slot is free"
+        return f"no answer in {seconds:.0f} s; perhaps no slot is free"
     try:
         return ray.get(task)
     except RayTaskError as error:
@@ -202,7 +205,7 @@ def _answer(task: Any, seconds: float, died: Callable[[str], Any] = str) -> Any:
         return died(str(error).strip().splitlines()[0])
 
 
-def _broken(reason: str) -> DryRunResult:
+def _failed_dry_run(reason: str) -> DryRunResult:
     return DryRunResult("", problems=(reason,))
 
 
@@ -211,6 +214,7 @@ def _name(node: dict[str, Any]) -> str:
 
 
 def _kind(node: dict[str, Any]) -> tuple[object, ...]:
-    """What tells nodes apart for a trial: the kind of GPU, how many, and the CPUs."""
-    there = node["Resources"]
-    return there.get("CPU"), there.get("GPU"), tuple(sorted(n for n in there if n.startswith("accelerator_type:")))
+    """Return the properties of a node that matter to a trial: CPUs, GPUs and the kind of GPU."""
+    resources = node["Resources"]
+    kinds = sorted(name for name in resources if name.startswith("accelerator_type:"))
+    return resources.get("CPU"), resources.get("GPU"), tuple(kinds)

@@ -1,4 +1,4 @@
-"""Ray as a sweep starts it: ahead of its use, with processes that have imported what slots need."""
+"""Ray as a sweep starts it: in the background, with processes that have imported the code of slots."""
 
 import errno
 import gc
@@ -35,7 +35,7 @@ import ray
 from search.cluster import connection
 from search.plan.settings import SweepSettings
 
-class Knot:  # is collected only as garbage, and for 20 ms, in which no other thread runs Python
+class Knot:  # only the garbage collector frees it, which takes 20 ms; no other thread runs Python meanwhile
     def __init__(self, reference):
         self.itself, self.reference = self, reference
     __del__ = functools.partial(ctypes.PyDLL(None).usleep, 20_000)
@@ -63,7 +63,7 @@ def ended() -> Iterator[None]:
     connection.leave()
 
 
-def test_what_is_not_joined_is_ended() -> None:
+def test_a_ray_that_nothing_joins_is_ended() -> None:
     with pytest.raises(ZeroDivisionError), connection.starting(None, SETTINGS):
         raise ZeroDivisionError
     assert not ray.is_initialized()
@@ -71,10 +71,11 @@ def test_what_is_not_joined_is_ended() -> None:
 
 def test_garbage_that_another_thread_collects_ends_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", COLLECTS_WHILE_RAY_ENDS], stdout=subprocess.PIPE, check=False)
-    assert (done.returncode, done.stdout.decode().strip()) == (0, "went on")  # 1 and silent where Ray is ended bare
+    # Without the protection of `leave` the process ends with 1 and no output.
+    assert (done.returncode, done.stdout.decode().strip()) == (0, "went on")
 
 
-def test_a_ray_that_is_gone_is_told_and_nothing_else_is_taken_for_it() -> None:
+def test_a_lost_ray_is_reported_and_other_errors_are_raised_unchanged() -> None:
     with pytest.raises(StoppedError, match=r"Ray broke off \(Broken pipe\); .*: `go on`"), explain_lost_ray("go on"):
         raise OSError("Broken pipe")  # as Ray's check of its own states raises it
     for other in (BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError("no such model on the hub")):
@@ -84,7 +85,7 @@ def test_a_ray_that_is_gone_is_told_and_nothing_else_is_taken_for_it() -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{}", "[::1]:{}", "no-such-host.invalid:{}", "127.0.0.1:99999"])
-def test_a_cluster_that_is_not_there_is_told_at_once(address: str, free_port: Callable[[], int]) -> None:
+def test_a_missing_cluster_is_reported_at_once(address: str, free_port: Callable[[], int]) -> None:
     with pytest.raises(ConfigError, match="nothing listens there"):
         connection.join(address.format(free_port()), SETTINGS)
 
@@ -108,20 +109,20 @@ def test_processes_wait_for_their_slots() -> None:
             return psutil.Process().create_time()
 
     connection.join(None, SETTINGS)
-    # As Tune does it: a trial takes its CPU, and later a process. Ray ends one that is then too many after a second.
+    # Like Tune: a trial takes its CPU, and later a process. By default Ray ends a surplus process after a second.
     group = placement_group([{"CPU": 1}])
     assert group.wait(10)
     time.sleep(3)
-    place = PlacementGroupSchedulingStrategy(group)
-    slots = [Slot.options(scheduling_strategy=place).remote(), Slot.remote()]
+    strategy = PlacementGroupSchedulingStrategy(group)
+    slots = [Slot.options(scheduling_strategy=strategy).remote(), Slot.remote()]
     first, second = ray.get([slot.born.remote() for slot in slots])
-    assert abs(second - first) < 1  # those that Ray has started at once
+    assert abs(second - first) < 1  # both are processes that Ray has started at once
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another library hands out memory")
 def test_slots_keep_their_memory() -> None:
     def faults() -> int:
-        """How often the process waited for a page while it took and gave back 16 MB, twenty times."""
+        """Return how often the process waited for a page while it took and returned 16 MB, twenty times."""
         for turn in range(25):
             if turn == 5:
                 begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -129,7 +130,7 @@ def test_slots_keep_their_memory() -> None:
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin
 
     connection.join(None, SETTINGS)
-    assert ray.get(ray.remote(faults).remote()) < 2_000  # 80,000 where each turn takes its pages anew
+    assert ray.get(ray.remote(faults).remote()) < 2_000  # 80,000 if each turn takes new pages
     assert "GLIBC_TUNABLES" not in os.environ
 
 
@@ -175,4 +176,4 @@ def test_a_machine_with_gpus_has_a_process_for_each_slot(monkeypatch: pytest.Mon
     assert ray.cluster_resources()["CPU"] == 1
     modules, collects = ray.get(ray.remote(lambda: (set(sys.modules), gc.isenabled())).remote())
     assert "trainable.workers.actor" in modules
-    assert collects  # again, now that all is imported: cycles hold models
+    assert collects  # garbage collection is on again after the imports, as cycles may hold models

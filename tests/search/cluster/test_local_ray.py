@@ -1,4 +1,4 @@
-"""Starting Ray where that is hard: on a busy machine, with odd folders, and when the user has waited enough."""
+"""Starting Ray in difficult cases: on a busy machine, with unusable folders, and with Ctrl-C during the start."""
 
 import os
 import re
@@ -35,7 +35,7 @@ connection.join(None, SweepSettings(name="tiny"), lambda sentence: print(sentenc
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The 30 s after which Ray gives up a start are over in one."""
+    """Let Ray give up a start after 1 s, not 30 s."""
     monkeypatch.setattr(
         node, "time", SimpleNamespace(monotonic=lambda: 30 * time.monotonic(), time=time.time, sleep=time.sleep)
     )
@@ -62,7 +62,7 @@ def test_a_start_that_ray_gives_up_is_tried_again(hasty: None, monkeypatch: pyte
     assert not any(folder.parent.exists() for folder in tries)
 
 
-def test_a_start_that_is_too_late_is_told_in_words() -> None:
+def test_a_start_that_takes_too_long_is_a_readable_error() -> None:
     late = STARTS.replace("NOTICE_SECONDS = 1", "NOTICE_SECONDS, local_ray.START_SECONDS = 1, 3")
     done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
     assert "Ctrl-C ends that at once" in done.stdout
@@ -75,25 +75,25 @@ def test_ctrl_c_ends_a_start_at_once() -> None:
         assert process.stdout is not None
         assert b"has not started" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=20)  # Ray itself would go on for half a minute
+        _, stderr = process.communicate(timeout=20)  # Ray itself would continue for half a minute
     assert stderr.strip().endswith(b"KeyboardInterrupt")
 
 
 @pytest.mark.parametrize("name", ["l" * 90, "a blank"])
-def test_a_folder_that_no_socket_can_lie_in_is_passed_over(
+def test_a_folder_that_cannot_hold_sockets_is_skipped(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / name).mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / name))
     connection.join(None, SETTINGS)
     try:
-        told = ray.get(ray.remote(lambda: os.environ["TMPDIR"]).remote())
+        used = ray.get(ray.remote(lambda: os.environ["TMPDIR"]).remote())
     finally:
         connection.leave()
-    assert told != os.environ["TMPDIR"] == str(tmp_path / name)
+    assert used != os.environ["TMPDIR"] == str(tmp_path / name)
 
 
-def test_no_folder_at_all_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_usable_folder_is_a_readable_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
     monkeypatch.setattr(local_ray, "FOLDERS", ())
     with pytest.raises(ConfigError, match=r"Ray finds no folder .*; set TMPDIR to a short path"):

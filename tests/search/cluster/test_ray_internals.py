@@ -1,4 +1,4 @@
-"""One test for each thing that Ray does not document and a sweep relies on: one that fails names what has changed."""
+"""One test for each undocumented part of Ray that a sweep uses; a failing test names what has changed."""
 
 import os
 import secrets
@@ -34,12 +34,12 @@ from trainable.tasks.metrics import Direction
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(180)]
 
 SECRET = secrets.token_hex(32)
-HANDED_ON = "AWS_SESSION_TOKEN"
+PROPAGATED = "AWS_SESSION_TOKEN"
 
 
 @pytest.fixture(scope="module")
 def own_ray() -> Iterator[Path]:
-    """A Ray with all of it; the folder that it was given."""
+    """Start Ray with all internal settings and return its folder."""
     variables = {MODE: "token", TOKEN: SECRET, **internals.NO_METRICS}
     variables |= internals.import_in_new_processes("colorsys,search.redaction")
     variables |= internals.keep_idle_processes(60)
@@ -67,11 +67,11 @@ class Slot(tune.Trainable):
         (Path(checkpoint_dir) / "file").touch()
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing is kept."""
+        """Load nothing, as no state is saved."""
 
 
 class Watch(tune.Callback):
-    """Asks for a checkpoint at each report, kills the actor after the first one, and notes what it hears."""
+    """Asks for a checkpoint at each report, kills the actor after the first one, and records all events."""
 
     def __init__(self) -> None:
         self.checkpoints, self.actors, self.reasons, self.before = 0, list[Any](), list[str](), list[str]()
@@ -99,7 +99,7 @@ class Watch(tune.Callback):
 
 @pytest.fixture(scope="module")
 def swept_by_tune(own_ray: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Watch, int, Any, set[int]]:
-    """A run of Tune with one death: what was heard, snapshots, the result, processes that waited before it."""
+    """Run Tune with one death; return the events, number of snapshots, result, and processes that waited before."""
     watch, waiting = Watch(), _idle()
     run = tune.RunConfig(
         name="tune",
@@ -109,7 +109,7 @@ def swept_by_tune(own_ray: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
         callbacks=[watch],
         verbose=0,
     )
-    with environment({HANDED_ON: "one of those that Tune hands on"}):
+    with environment({PROPAGATED: "one of those that Tune passes on"}):
         internals.use_waiting_processes(inherits=True)
         internals.skip_snapshots_at_checkpoints()
         saves = patch.object(TuneController, "save_to_dir", autospec=True, side_effect=TuneController.save_to_dir)
@@ -120,7 +120,7 @@ def swept_by_tune(own_ray: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 def test_trials_take_processes_that_wait(swept_by_tune: tuple[Watch, int, Any, set[int]]) -> None:
     watch, *_, waiting = swept_by_tune
-    assert len(watch.processes) == 2  # one of them has died
+    assert len(watch.processes) == 2  # one has died
     assert watch.processes <= waiting
 
 
@@ -131,7 +131,7 @@ def test_processes_import_before_they_have_work(own_ray: Path) -> None:
 
 def test_processes_without_work_are_kept(own_ray: Path) -> None:
     before = _idle()
-    group = placement_group([{"CPU": 1}])  # as trials take CPUs; Ray has a process too many then
+    group = placement_group([{"CPU": 1}])  # trials take CPUs like this; then Ray has a process too many
     assert group.wait(10)
     time.sleep(4)
     assert len(before) >= 2
@@ -139,7 +139,7 @@ def test_processes_without_work_are_kept(own_ray: Path) -> None:
     ray.util.remove_placement_group(group)
 
 
-def test_the_folder_is_ours(own_ray: Path) -> None:
+def test_ray_uses_the_given_folder(own_ray: Path) -> None:
     assert Path(internals.ray_addresses().raylet).is_relative_to(own_ray)
     assert (own_ray / "ray" / "session_latest" / "logs").is_dir()
 
@@ -155,7 +155,7 @@ def test_no_port_for_metrics_is_open(own_ray: Path) -> None:
 
 
 def _idle() -> set[int]:
-    """Processes of Ray that wait for work; it makes no actor of one that has run a task."""
+    """Return the processes of Ray that wait for work; Ray makes no actor of a process that has run a task."""
     return {p.pid for p in psutil.Process().children(recursive=True) if "IDLE" in " ".join(p.cmdline()[:1])}
 
 
@@ -166,7 +166,7 @@ def _listening() -> list[Any]:
 
 def test_the_server_that_runs_jobs_is_left_out(own_ray: Path) -> None:
     assert worker._global_node is not None
-    assert worker._global_node.dashboard_agent_listen_port == -1  # Ray's word for none
+    assert worker._global_node.dashboard_agent_listen_port == -1  # for Ray: none
     assert ray._private.utils.get_dashboard_dependency_error() is None  # as before
 
 
@@ -224,7 +224,7 @@ def test_a_head_says_whether_it_refuses_a_token(own_ray: Path, free_port: Callab
     assert internals.head_refuses(f"127.0.0.1:{free_port()}") is None
 
 
-def test_sockets_are_those_of_processes_that_live(own_ray: Path) -> None:
+def test_ray_addresses_are_those_of_live_processes(own_ray: Path) -> None:
     raylet, head = internals.ray_addresses()
     assert stat.S_ISSOCK(os.stat(raylet).st_mode)
     host, _, port = head.rpartition(":")
@@ -239,12 +239,12 @@ def test_the_head_has_a_resource_of_its_own(own_ray: Path) -> None:
     assert ray.get(here.remote()) == ray.get_runtime_context().get_node_id()
 
 
-def test_variables_are_handed_on_where_they_are_not_inherited() -> None:
+def test_tune_passes_on_variables_only_if_they_are_not_inherited() -> None:
     for inherits in (True, False, True, False):
         internals.use_waiting_processes(inherits)
-        with environment({HANDED_ON: "x"}):
+        with environment({PROPAGATED: "x"}):
             made: Any = class_cache._ActorClassCache().get(type("Other", (Slot,), {}))
-        assert made._default_options["runtime_env"].get("env_vars", {}) == ({} if inherits else {HANDED_ON: "x"})
+        assert made._default_options["runtime_env"].get("env_vars", {}) == ({} if inherits else {PROPAGATED: "x"})
 
 
 def test_checkpoints_cost_no_snapshot(swept_by_tune: tuple[Watch, int, Any, set[int]]) -> None:
@@ -264,7 +264,7 @@ def test_the_actor_of_a_trial_can_be_killed(swept_by_tune: tuple[Watch, int, Any
     assert len(set(watch.actors)) == 2
 
 
-def test_ray_says_of_what_a_process_died(swept_by_tune: tuple[Watch, int, Any, set[int]]) -> None:
+def test_ray_reports_why_a_process_died(swept_by_tune: tuple[Watch, int, Any, set[int]]) -> None:
     watch, *_ = swept_by_tune
     assert watch.before == [""]
     (reason,) = watch.reasons
@@ -272,7 +272,7 @@ def test_ray_says_of_what_a_process_died(swept_by_tune: tuple[Watch, int, Any, s
 
 
 def test_a_trial_is_tried_again_as_often_as_allowed(swept_by_tune: tuple[Watch, int, Any, set[int]]) -> None:
-    """Once in the run, which allowed no death by itself; then by Tune's own rule."""
+    """The run, which by default allows no death, survived one; then check Tune's own rule."""
     *_, result, _ = swept_by_tune
     assert result.error is None
     trial = Trial("stub", stub=True)
@@ -284,23 +284,23 @@ def test_a_trial_is_tried_again_as_often_as_allowed(swept_by_tune: tuple[Watch, 
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_schedulers_hear_of_earlier_trials(name: str) -> None:
-    class Told(FIFOScheduler):
-        """Notes what reaches the scheduler that a sweep would use."""
+def test_schedulers_receive_earlier_trials(name: str) -> None:
+    class Recorder(FIFOScheduler):
+        """Records what reaches the scheduler that a sweep would use."""
 
         def __init__(self) -> None:
-            self.inner, self.heard = SCHEDULERS[name](Direction("max")), list[Any]()
+            self.inner, self.seen = SCHEDULERS[name](Direction("max")), list[Any]()
 
         def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
             self.inner.on_trial_add(tune_controller, trial)
 
         def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
             decision = self.inner.on_trial_result(tune_controller, trial, result)
-            self.heard.append((trial.trial_id, trial.config["key"], decision))
+            self.seen.append((trial.trial_id, trial.config["key"], decision))
             return decision
 
-    told, results = Told(), [{"progress": share, "value": 0.1} for share in (25, 50)]
+    recorder, results = Recorder(), [{"progress": share, "value": 0.1} for share in (25, 50)]
     for number in range(2):
-        internals.replay_to_scheduler(told, f"earlier-{number}", {"key": number}, results)
-    assert [(heard[0], heard[1]) for heard in told.heard] == [(f"earlier-{n}", n) for n in (0, 0, 1, 1)]
-    assert {heard[2] for heard in told.heard} <= {TrialScheduler.CONTINUE, TrialScheduler.STOP}
+        internals.replay_to_scheduler(recorder, f"earlier-{number}", {"key": number}, results)
+    assert [(seen[0], seen[1]) for seen in recorder.seen] == [(f"earlier-{n}", n) for n in (0, 0, 1, 1)]
+    assert {seen[2] for seen in recorder.seen} <= {TrialScheduler.CONTINUE, TrialScheduler.STOP}

@@ -1,4 +1,4 @@
-"""What the preflight makes of answers: each mistake in a sentence, ticks where there is none."""
+"""The checks that the preflight makes of its results: a sentence for each mistake, `ok` without mistakes."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ PACES = {"source": PACE, "target": PACE}
 
 @pytest.fixture
 def forecaster(blocks: dict[str, Any], tmp_path: Path) -> Callable[..., Forecaster]:
-    """Of the experiment with another space, other trials drawn, another encoder, other settings of the sweep."""
+    """Return a function that makes forecasters with another space, draw, encoder or settings of the sweep."""
 
     def build(
         space: dict[str, Any] | None = None, draw: Sequence[Point] = (), encoder: str = "", **sweep: Any
@@ -54,7 +54,7 @@ def test_a_node_with_other_versions_is_named_with_each() -> None:
     assert nodes_check({}, {"node a": HERE}).state == "ok"
 
 
-def test_a_storage_that_a_node_does_not_share_is_told(tmp_path: Path) -> None:
+def test_a_storage_that_a_node_does_not_share_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
     sharing = check_node(str(tmp_path / "shared"), "first")
     apart = check_node(str(tmp_path / "apart"), "second")
@@ -68,7 +68,7 @@ def test_a_storage_that_a_node_does_not_share_is_told(tmp_path: Path) -> None:
     assert storage_check(tmp_path, tmp_path / "shared", {"node a": sharing}, files).state == "ok"
 
 
-def test_a_folder_that_a_node_cannot_write_is_told() -> None:
+def test_a_folder_that_a_node_cannot_write_is_reported() -> None:
     assert check_node("/proc", "file").storage.startswith("cannot write there (")
 
 
@@ -84,7 +84,7 @@ def test_a_batch_that_fails_is_an_error_and_one_in_parts_a_warning() -> None:
     assert batch_check({"node a": "no answer in 300 s"}, costliest, 0).state == "warning"
 
 
-def test_what_nodes_compute_in_is_told_and_what_it_costs() -> None:
+def test_the_precision_of_nodes_and_its_cost_are_reported() -> None:
     auto, slow = Arithmetic("bf16", "auto took bf16: it can"), Arithmetic("bf16", "bf16, as precision says", 26.2)
     none, one = DryRunResult("cpu", PACES), DryRunResult("cpu", PACES, arithmetic=auto)
     assert precision_check({"a": one, "b": one, "c": "no answer"}) == Check("precision", "ok", (auto.reason,))
@@ -116,10 +116,10 @@ def test_models_that_cannot_fit_are_an_error(
     assert "100004 models" in many.sentences[0]
 
 
-def test_what_is_kept_is_counted(forecaster: Callable[..., Forecaster]) -> None:
+def test_models_and_checkpoints_on_disk_are_counted(forecaster: Callable[..., Forecaster]) -> None:
     made = forecaster(space={}, trials=10, finalists=2, confirm_seeds=3, keep_best=100)
     model = 4 * trained_weights(made.costliest.encoder, 0)
-    # 10 trials, 2 finalists on 3 seeds, the winner without its source on 4; a source for each seed of a finalist
+    # 10 trials, 2 finalists with 3 seeds, the winner without its source with 4; a source for each seed of a finalist
     assert made.disk_bytes(2) == {
         "20 models": 20 * model,
         "2 running trials": 2 * 2 * 4 * model,
@@ -128,9 +128,7 @@ def test_what_is_kept_is_counted(forecaster: Callable[..., Forecaster]) -> None:
     assert made.disk_bytes(2, done=8)["12 models"] == 12 * model
     assert forecaster(space={}, trials=10, confirm_seeds=0).models == 10
     few = forecaster(space={}, trials=10, finalists=2, confirm_seeds=3, keep_best=1)
-    assert "13 models" in few.disk_bytes(
-        2
-    )  # the best, and on 1 + 3 seeds the finalists and one that stands for its kind
+    assert "13 models" in few.disk_bytes(2)  # the best; with 1 + 3 seeds the finalists and one further trial
 
 
 def test_time_grows_with_trials_and_falls_with_slots(forecaster: Callable[..., Forecaster]) -> None:

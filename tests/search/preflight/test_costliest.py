@@ -1,4 +1,4 @@
-"""The most expensive settings of a space, and the random draw that stands for its trials."""
+"""The most expensive settings of a space, and the random draw that represents its trials."""
 
 import copy
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def plan_of(blocks: dict[str, Any]) -> Callable[..., Plan]:
     return build
 
 
-def test_long_large_and_thawed(plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+def test_longest_texts_largest_batch_and_fewest_frozen_layers(plan_of: Callable[..., Plan], tmp_path: Path) -> None:
     plan = plan_of(
         {
             "source.enabled": {"choice": [False, True]},
@@ -50,7 +50,7 @@ def test_long_large_and_thawed(plan_of: Callable[..., Plan], tmp_path: Path) -> 
     }
 
 
-def test_conditions_are_kept_the_weightier_name_first(plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+def test_conditions_hold_and_the_more_expensive_setting_decides(plan_of: Callable[..., Plan], tmp_path: Path) -> None:
     plan = plan_of(
         {
             "target.padding_length": {"choice": [16, 64]},

@@ -56,8 +56,8 @@ def plan_of(blocks: dict[str, Any], tmp_path: Path) -> Callable[..., Plan]:
 
 
 @pytest.fixture
-def spoilt(blocks: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
-    """An experiment that only a trial can find wrong: the head is to be kept, and the labels differ."""
+def impossible(blocks: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """Return an experiment whose mistake only a trial finds: `head: keep` although the labels differ."""
     other = tmp_path / "other.csv"
     other.write_text("text,label\n" + "".join(f"words {i},{'spam' if i % 2 else 'ham'}\n" for i in range(60)))
     blocks["trial"]["source"] |= {"dataset": {"csv": str(other)}}
@@ -76,7 +76,9 @@ def test_every_check_is_made(running: None, plan_of: Callable[..., Plan], tmp_pa
     assert list(tmp_path.glob(".transfersweep-*")) == []
 
 
-def test_a_process_that_was_begun_tries_the_batch(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+def test_a_process_that_was_started_tries_the_batch(
+    running: None, plan_of: Callable[..., Plan], tmp_path: Path
+) -> None:
     plan = plan_of()
     with DryRunProcess() as process:
         process.begin(plan, tmp_path, costliest_trial(plan, plan.workspace(tmp_path))[1], on_gpu=False)
@@ -95,7 +97,7 @@ def test_where_trials_have_run_no_batch_is_tried(running: None, plan_of: Callabl
 def test_a_node_without_room_for_a_trial_is_not_tried(
     running: None, plan_of: Callable[..., Plan], tmp_path: Path
 ) -> None:
-    """As on a cluster that has still to grow."""
+    """This is the case on a cluster that has not grown yet."""
     plan = plan_of({"cpus_per_trial": 4096})
     checks = {check.name: check for check in Preflight(plan, tmp_path, Capacity(slots=1, gpus=0)).checks()}
     assert checks["batch"].sentences == ("not tried: no node has room yet",)
@@ -103,7 +105,7 @@ def test_a_node_without_room_for_a_trial_is_not_tried(
 
 
 def test_a_node_that_leaves_meanwhile_is_left_out(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
-    """As a spot instance does: a task for it can never run, and nothing is wrong with the others."""
+    """A spot instance may leave: a task for it can never run, but the other nodes are fine."""
     flight, gone = Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0)), "e" * 56
     for tasks in (flight._node_checks, flight._batches):
         tasks["gone"] = _on(gone, check_node).remote(str(tmp_path), gone)
@@ -121,7 +123,7 @@ def test_several_workers_are_tried_as_parts_of_a_batch(
 
 
 def test_all_mistakes_come_at_once(
-    running: None, spoilt: dict[str, Any], plan_of: Callable[..., Plan], tmp_path: Path
+    running: None, impossible: dict[str, Any], plan_of: Callable[..., Plan], tmp_path: Path
 ) -> None:
     plan, folder = plan_of({"tracking_uri": "nonsense://x"}), SweepFolder(tmp_path, "tiny")
     create_sweep_folder(folder, {**plan.to_mapping(), "id": "1", "data": {}})
@@ -135,10 +137,10 @@ def test_all_mistakes_come_at_once(
     assert "source.enabled=True" in second
 
 
-def test_weights_that_do_not_fit_are_told(
+def test_weights_that_do_not_match_the_configuration_are_reported(
     running: None, plan_of: Callable[..., Plan], tiny_bert: str, tmp_path: Path
 ) -> None:
-    """Nothing before the batch reads more of the weights than their headers."""
+    """Before the batch, only the headers of the weights are read."""
     encoder = shutil.copytree(tiny_bert, tmp_path / "encoder")
     config = json.loads((encoder / "config.json").read_text())
     (encoder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": config["num_hidden_layers"] + 1}))
@@ -150,16 +152,16 @@ def test_weights_that_do_not_fit_are_told(
 
 
 @pytest.mark.parametrize("where", ["/proc/no/such", "a file/runs"])
-def test_a_storage_that_cannot_be_written_is_told(where: str, tmp_path: Path) -> None:
+def test_a_storage_that_cannot_be_written_is_an_error(where: str, tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         check_storage(tmp_path / where)
 
 
-def test_a_sweep_that_cannot_work_leaves_its_name_free(spoilt: dict[str, Any], tmp_path: Path) -> None:
+def test_a_sweep_that_cannot_work_leaves_its_name_free(impossible: dict[str, Any], tmp_path: Path) -> None:
     connection.leave()
     with pytest.raises(ConfigError, match="needs the same labels"):
-        start_sweep(build_plan(spoilt, (Path(),), "mine.yaml"), tmp_path / "runs")
+        start_sweep(build_plan(impossible, (Path(),), "mine.yaml"), tmp_path / "runs")
     assert not (tmp_path / "runs" / "tiny").exists()
     assert not ray.is_initialized()
 
@@ -182,8 +184,8 @@ def test_doctor_runs_nothing(blocks: dict[str, Any], tmp_path: Path) -> None:
     assert not ray.is_initialized()
 
 
-def test_doctor_says_what_is_wrong(spoilt: dict[str, Any], tmp_path: Path) -> None:
-    done = _doctor(spoilt, tmp_path, "--storage", str(tmp_path / "runs"), "--json")
+def test_doctor_says_what_is_wrong(impossible: dict[str, Any], tmp_path: Path) -> None:
+    done = _doctor(impossible, tmp_path, "--storage", str(tmp_path / "runs"), "--json")
     assert done.exit_code == 2, done.output
     said = json.loads(done.stdout)
     assert said["ok"] is False
@@ -218,7 +220,7 @@ def test_the_checklist_has_a_mark_for_each_check(encoding: str, marks: Sequence[
         (("--set", "sweep.trails=1"), "did you mean 'trials'"),
     ],
 )
-def test_doctor_goes_as_far_as_it_can(
+def test_doctor_makes_as_many_checks_as_possible(
     options: tuple[str, str], words: str, blocks: dict[str, Any], tmp_path: Path
 ) -> None:
     done = _doctor(blocks, tmp_path, "--storage", str(tmp_path / "runs"), *options)
