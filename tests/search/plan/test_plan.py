@@ -227,7 +227,7 @@ def test_an_unknown_name_does_not_hide_mistakes_of_the_trial(blocks: dict[str, A
 
 PAIRED: dict[str, tuple[Change, str]] = {
     "unknown metric": (put("sweep", "metric", "f1"), "sweep.metric: no such metric: 'f1'"),
-    "a name with a blank": (put("sweep", "name", "Müller Versuch"), "sweep.name: 'Müller Versuch' has"),
+    "a name with a blank": (put("sweep", "name", "Müller Versuch"), "sweep.name: 'Müller Versuch' contains"),
     "text for a number": (put("sweep", "trials", "many"), "sweep.trials: must be a whole number"),
     "an older sweep of its own name": (
         put("sweep", "start_from", "tiny"),

@@ -18,7 +18,7 @@ def test_a_name_is_a_plain_folder_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["cache", "mlartifacts", "mlflow.db"])
 def test_names_of_other_folders_in_the_storage_are_refused(name: str) -> None:
-    with pytest.raises(ValidationError, match="taken"):
+    with pytest.raises(ValidationError, match="reserved"):
         SweepSettings(name=name)
 
 
