@@ -1,5 +1,5 @@
-"""What several test files need: a pretrained encoder, a tiny random one, and small tables of real text,
-and a finished sweep."""
+"""Fixtures for several test files: a pretrained encoder, a tiny random encoder, small tables of real text, and a
+finished sweep."""
 
 import os
 
@@ -25,7 +25,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertTokenize
 if TYPE_CHECKING:
     from search.storage.sweep_folder import SweepFolder
 
-# How long an example takes is the machine's affair.
+# No time limit for an example, as it depends on the machine.
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
@@ -33,13 +33,13 @@ SAMPLES = Path(__file__).parent.parent / "spaces" / "samples"
 
 
 def pytest_collection_finish() -> None:
-    """Leave out what imports made when garbage is collected, as a slot does: out of memory collects each time."""
+    """Exclude the imported objects from garbage collection, as a slot does: an out-of-memory error collects it."""
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
-    """Finds a port of this machine on which nobody listens."""
+    """Find a port of this machine on which no process listens."""
 
     def find() -> int:
         with socket.socket() as probe:
@@ -51,7 +51,7 @@ def free_port() -> Callable[[], int]:
 
 @pytest.fixture
 def ray_when_joined(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray is not started ahead of its use: what is refused would wait for it."""
+    """Do not start Ray before it is used, as a command that is refused would wait for it."""
     monkeypatch.setattr("search.cluster.connection.starting", lambda *_: nullcontext())
 
 
@@ -86,19 +86,19 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def films_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One table, `text,label`: 160 snippets about films, negative or positive; a source."""
+    """One table, `text,label`: 160 snippets about films, negative or positive, for the source."""
     return _write(tmp_path_factory.mktemp("films") / "films.csv", _rows("films.csv")[:160])
 
 
 @pytest.fixture(scope="session")
 def tweets_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One table, `text,label`: 64 tweets, negative or positive; a target with few labels."""
+    """One table, `text,label`: 64 tweets, negative or positive, for the target with few labels."""
     return _write(tmp_path_factory.mktemp("tweets") / "tweets.csv", _rows("tweets_train.csv"))
 
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A file system of its own, of 2 MiB or as many as asked; skipped where this user may not mount one."""
+    """Mount a file system of 2 MiB, or of the requested MiB; skip the test if the user may not mount one."""
     size = f"size={getattr(request, 'param', 2)}m"
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -110,8 +110,8 @@ def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
-    """A finished sweep, made without Ray: trial 0 is trained and wins, trial 1 was stopped half-way."""
-    # Only here: tests of the other packages start without Ray and Optuna.
+    """Make a finished sweep without Ray: trial 0 is trained and wins, trial 1 was stopped half-way."""
+    # Imported here, so that tests of the other packages start without Ray and Optuna.
     from search.engine.finish import test_score
     from search.plan.data import check_data
     from search.plan.data_use import to_stored
@@ -135,9 +135,9 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
     study = SweepStudy(folder.study, plan.settings, plan.space, 0)
     first, checkpoint = study.begin().number, folder.path / "tune-0" / "trial-000-a" / "checkpoint_000000"
     config = trial_config(plan, study.record(first))
-    result = run_trial(config, lambda said: True, workspace=plan.workspace(storage), save_to=checkpoint)
-    said = TrialReport("target", value=result.value, metrics=result.metrics, improved=True, share=1.0)
-    study.report(first, said, seconds=1.0)
+    result = run_trial(config, lambda _: True, workspace=plan.workspace(storage), save_to=checkpoint)
+    report = TrialReport("target", value=result.value, metrics=result.metrics, improved=True, share=1.0)
+    study.report(first, report, seconds=1.0)
     study.set_checkpoint(first, str(checkpoint))
     study.end(first, State.FINISHED)
     study.end(study.begin().number, State.STOPPED)
@@ -159,7 +159,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str, films_csv: P
 
 @pytest.fixture(scope="session")
 def swept_pairs(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str, tweets_csv: Path) -> "SweepFolder":
-    """The same for pairs of texts, cut so short that both texts lose tokens."""
+    """A finished sweep for pairs of texts, truncated so much that both texts lose tokens."""
     folder = tmp_path_factory.mktemp("pairs")
     with tweets_csv.open(encoding="utf-8", newline="") as file:
         rows = [(row["text"], row["label"]) for row in csv.DictReader(file)]
@@ -172,7 +172,7 @@ def swept_pairs(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str, tweets
 
 @pytest.fixture
 def blocks(tiny_bert: str, films_csv: Path, tweets_csv: Path) -> dict[str, Any]:
-    """A correct experiment of trials that take a moment: source searched, one point given."""
+    """A correct experiment with short trials: it searches `source.enabled` and starts with one point."""
     stage = {"padding_length": 16, "batch_size": 16, "learning_rate": 1e-3}
     point = {"source.enabled": True, "target.learning_rate": 1e-3, "target.epochs": 2}
     return {

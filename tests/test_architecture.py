@@ -1,4 +1,4 @@
-"""The rules of DESIGN that a reviewer would otherwise have to watch: who imports whom, and how long a module is."""
+"""Checks rules of the design that a reviewer would otherwise have to check: imports, types, and lengths of modules."""
 
 import ast
 import re
@@ -22,21 +22,21 @@ FORBIDDEN = {
 }
 WITH_RAY = "trainable/workers/"
 RAY_INTERNALS = "search/cluster/ray_internals.py"
-NOT_DOCUMENTED = (  # by Ray, as patterns; what a module may use that stands for itself is named with it
+NOT_DOCUMENTED = (  # patterns of names that Ray does not document; exceptions are in MAY_USE
     r"ray\._private|_raylet|_global_node|/ray\.rpc|class_cache|_ExperimentCheckpointManager|temporary_state"
     r"|stub=True|\.max_failures|\.get_error\(|error_file|run_metadata|__internal|\bRAY_[a-z]\w+|_node_ip_address|_temp_dir|ENABLE_RAY_CLUSTER"
     r"|SHOULD_CHECKPOINT|_time_total"
 )
 MAY_USE = {"trainable/workers/actor.py": {"SHOULD_CHECKPOINT", "_time_total"}}
-"""A trainable may return the one, and its own seconds are over all its processes in the other."""
+"""A trainable may return `SHOULD_CHECKPOINT`; `_time_total` is its own time, summed over all its processes."""
 MLFLOW_INTERNALS = "search/tracking/mlflow_internals.py"
 MLFLOW_DOCUMENTS = {"mlflow", "mlflow.entities", "mlflow.environment_variables", "mlflow.exceptions", "mlflow.types"}
 MAX_LINES = 300
 DISTRIBUTIONS = {"yaml": "pyyaml", "grpc": "grpcio", "pydantic_core": "pydantic", "annotated_types": "pydantic"}
 DISTRIBUTIONS |= {"pynvml": "nvidia-ml-py"}
-"""Which distribution brings a package of another name."""
+"""Distribution by name of its package, if the names differ."""
 
-# Folders and modules of a package, from the ground up: each may import what stands before it.
+# Folders and modules of each package, lowest layer first: each may import only those before it.
 ORDER: dict[str, str | None] = {
     "spaces": None,
     "trainable": (
@@ -54,7 +54,7 @@ each_module = pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """Top-level names of every import, those inside functions and type-checking blocks included."""
+    """Yield the top-level name of every import, also inside functions and type-checking blocks."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
@@ -77,8 +77,8 @@ def test_imports_follow_the_design(path: Path) -> None:
     assert forbidden & set(imported(ast.parse(path.read_text()))) == set()
 
 
-def in_the_consoles_encoding(tree: ast.AST) -> Iterator[int]:
-    """Lines that open text without an encoding: they would read and write in that of the user's console."""
+def lines_without_encoding(tree: ast.AST) -> Iterator[int]:
+    """Yield lines that open text without an encoding, which would use the encoding of the user's console."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or any(keyword.arg in {"encoding", None} for keyword in node.keywords):
             continue
@@ -86,7 +86,7 @@ def in_the_consoles_encoding(tree: ast.AST) -> Iterator[int]:
         words = [a.value for a in [*node.args, *(k.value for k in node.keywords)] if isinstance(a, ast.Constant)]
         modes = [word for word in words if isinstance(word, str) and set(word) <= set("rwaxbt+")]
         opens = name in {"open", "fdopen", "NamedTemporaryFile"} and not any("b" in mode for mode in modes)
-        opens &= bool(modes) or isinstance(node.func, ast.Name)  # what has a method `open` may be no file
+        opens &= bool(modes) or isinstance(node.func, ast.Name)  # an object with a method `open` may be no file
         as_text = any(k.arg == "text" and ast.unparse(k.value) == "True" for k in node.keywords)
         if name in {"read_text", "write_text"} or opens or as_text:
             yield node.lineno
@@ -95,16 +95,16 @@ def in_the_consoles_encoding(tree: ast.AST) -> Iterator[int]:
 def test_text_without_an_encoding_is_seen() -> None:
     lines = ["open(p)", "p.open('w')", "p.read_text()", "os.fdopen(3, 'w')", "run(c, text=True)"]
     fine = ["p.open('rb')", "open(p, encoding='utf-8')", "p.write_text(t, encoding='utf-8')", "os.open(p, flags)"]
-    assert list(in_the_consoles_encoding(ast.parse("\n".join(lines + fine)))) == [1, 2, 3, 4, 5]
+    assert list(lines_without_encoding(ast.parse("\n".join(lines + fine)))) == [1, 2, 3, 4, 5]
 
 
 @each_module
 def test_text_is_read_and_written_in_a_named_encoding(path: Path) -> None:
-    assert list(in_the_consoles_encoding(ast.parse(path.read_text(encoding="utf-8")))) == []
+    assert list(lines_without_encoding(ast.parse(path.read_text(encoding="utf-8")))) == []
 
 
-def room(module: str) -> str:
-    """The folder of a module in its package, or the module itself where it stands in none."""
+def folder_or_module(module: str) -> str:
+    """Return the folder of a module in its package, or the module itself if it is in none."""
     return (module.split(".") + ["__init__"])[1]
 
 
@@ -115,7 +115,7 @@ def test_the_order_names_every_folder(package: str) -> None:
 
 
 @each_module
-def test_folders_import_only_what_stands_before_them(path: Path) -> None:
+def test_folders_import_only_earlier_folders(path: Path) -> None:
     package, *parts = path.relative_to(ROOT).with_suffix("").parts
     if ORDER[package] is None:
         return
@@ -123,7 +123,7 @@ def test_folders_import_only_what_stands_before_them(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     named = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
     named += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    inside = {room(name) for name in named if name.split(".")[0] == package} - {"__init__"}
+    inside = {folder_or_module(name) for name in named if name.split(".")[0] == package} - {"__init__"}
     assert {there for there in inside if order.index(there) > order.index(parts[0])} == set()
 
 
@@ -152,36 +152,36 @@ def test_only_one_module_knows_what_mlflow_does_not_document(path: Path) -> None
 
 UNTYPED = re.compile(r"\b(dict|Mapping)\[str, Any\]")
 MAY_PASS_UNTYPED = {
-    # Ray Tune calls these, or hands on what they make.
+    # Ray Tune calls these, or passes on what they return.
     "search/cluster/ray_internals.py": {"replay_to_scheduler", "ask_for_checkpoint"},
     "trainable/workers/actor.py": {"TuneTrial.setup", "TuneTrial.reset_config", "TuneTrial.step"},
     "trainable/workers/messages.py": {
         *("TrialTask.to_config", "TrialTask.of", "key_of_task", "TrialReport.to_result", "TrialFailure.to_result"),
         "read_result",
     },
-    # JSON or YAML, as it is written or before it is checked.
+    # JSON or YAML before it is written, or before it is checked.
     "search/plan/schema.py": {"experiment_schema"},
     "search/plan/settings.py": {"SweepSettings.start_with"},
     "search/record/records.py": {"Outcome.to_json", "Outcome.from_json"},
     "trainable/settings/names.py": {"nested"},
     "trainable/settings/yaml_file.py": {"load_yaml"},
-    # Where the names for such mappings are given.
+    # The names for such mappings are defined here.
     "trainable/settings/values.py": {"Params", "Nested"},
-    # Arguments and attributes that libraries take: of `sqlite3.connect`, and of Optuna's trials.
+    # Arguments of `sqlite3.connect`, and attributes of Optuna's trials.
     "search/storage/sqlite_lock.py": {"WAITING_ARGUMENTS"},
     "search/propose/proposer.py": {"running_trial"},
 }
-"""What other folders may import although its signature holds a mapping of which only the keys' type is known."""
+"""Names that other folders may import although their signatures contain a mapping to `Any`."""
 
 
 def folder(path: Path) -> tuple[str, ...]:
-    """A package's folder or module, or the whole package where it has no folders."""
+    """Return the folder or module of a package that contains a file, or only the package if it has no order."""
     package, inside = path.relative_to(ROOT).with_suffix("").parts[:2]
     return (package, inside) if ORDER[package] else (package,)
 
 
 def imported_by_other_folders() -> dict[Path, set[str]]:
-    """By module, the names in it that modules of other folders import; `*` where they import the whole module."""
+    """Return, by module, its names that modules of other folders import; `*` if they import the whole module."""
     by_name = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES
     }
@@ -197,7 +197,7 @@ def imported_by_other_folders() -> dict[Path, set[str]]:
 
 
 def annotated(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Public functions, fields and aliases by dotted name, each with the types that it names."""
+    """Yield public functions, fields and aliases by dotted name, each with the types in its annotations."""
     for node in body:
         if isinstance(node, ast.ClassDef):
             yield from annotated(node.body, f"{node.name}.")
@@ -237,7 +237,7 @@ def test_modules_say_what_they_are_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
 
 
-def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
+def test_every_import_is_declared_and_every_declared_dependency_is_used() -> None:
     names = {name for path in MODULES for name in imported(ast.parse(path.read_text(encoding="utf-8")))}
     foreign = names - set(sys.stdlib_module_names) - set(PACKAGES)
     used = {DISTRIBUTIONS.get(name, name.replace("_", "-")) for name in foreign}
@@ -248,7 +248,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
     assert declared - used == {"cmaes"}  # Optuna imports it
 
 
-def test_files_beside_the_modules_are_declared_so_that_a_wheel_has_them() -> None:
+def test_data_files_are_declared_so_that_a_wheel_contains_them() -> None:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
     declared = {path for name, globs in data.items() for g in globs for path in (ROOT / name.replace(".", "/")).glob(g)}
     there = {path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()}
@@ -259,7 +259,7 @@ def test_files_beside_the_modules_are_declared_so_that_a_wheel_has_them() -> Non
     ("package", "unwanted"),
     [("spaces", "torch ray mlflow optuna transformers datasets"), ("trainable", "ray mlflow optuna")],
 )
-def test_importing_a_package_loads_nothing_it_may_not_know(package: str, unwanted: str) -> None:
+def test_importing_a_package_loads_no_forbidden_library(package: str, unwanted: str) -> None:
     code = f"import sys, {package}; print(*set('{unwanted}'.split()) & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == ""

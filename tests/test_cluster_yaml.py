@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def cluster() -> dict[str, Any]:
-    """The file as `ray up` sees it: Ray's defaults filled in, set-up commands merged."""
+    """The file as `ray up` sees it: with Ray's defaults and with merged set-up commands."""
     config: dict[str, Any] = prepare_config(yaml.safe_load((ROOT / "cluster.yaml").read_text()))
     return config
 
@@ -57,7 +57,7 @@ def test_a_given_key_is_named_on_every_node(
     assert head["node_config"]["KeyName"] == worker["node_config"]["KeyName"]
 
 
-def test_the_token_is_mounted_and_asked_for(cluster: dict[str, Any]) -> None:
+def test_the_token_is_mounted_and_required(cluster: dict[str, Any]) -> None:
     assert cluster["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
     for role in ("head", "worker"):
         (start,) = (c for c in cluster[f"{role}_start_ray_commands"] if "ray start" in c)
@@ -90,7 +90,7 @@ def test_the_dashboard_listens_on_the_head_only(cluster: dict[str, Any]) -> None
     assert "--dashboard-host=127.0.0.1" in shlex.split(cluster["head_start_ray_commands"][-1])
 
 
-def test_everything_that_the_install_reads_is_mounted(cluster: dict[str, Any]) -> None:
+def test_every_file_that_the_install_reads_is_mounted(cluster: dict[str, Any]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = [name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]]
     files = ["pyproject.toml", "constraints.txt", project["project"]["readme"], *project["project"]["license-files"]]

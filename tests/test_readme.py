@@ -1,4 +1,4 @@
-"""README and docs are held to the code: their paths, commands, settings, defaults and YAML are all tried."""
+"""README and docs agree with the code: their paths, commands, settings, defaults and YAML are all tested."""
 
 import re
 import shlex
@@ -30,7 +30,7 @@ PAGES = [README, ROOT / "README.zh.md", *sorted((ROOT / "docs").glob("*.md")), R
 PACKAGES = ("spaces", "trainable", "search")
 
 TABLES: dict[str, tuple[type[Strict], type[BaseModel] | None]] = {
-    # the heading over a table, whose settings stand there, and whose stand elsewhere
+    # heading of a table: the model with its settings, and a model whose settings are in another table
     "Settings of `sweep`": (SweepSettings, None),
     "Settings of `trial`": (TrialConfig, None),
     "Settings of a stage": (Stage, None),
@@ -50,7 +50,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def section(page: Path, heading: str) -> str:
-    """What stands below a heading, up to the next one of any level."""
+    """Return the text below a heading, up to the next heading of any level."""
     (body,) = re.findall(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", page.read_text(), re.DOTALL | re.MULTILINE)
     return str(body)
 
@@ -64,7 +64,7 @@ def fences(language: str) -> list[Any]:
 
 
 def commands() -> Iterator[list[str]]:
-    """Every command of ours in the shell blocks, those quoted for `ray exec` too."""
+    """Yield every `transfersweep` command in the shell blocks, also those quoted for `ray exec`."""
     for page in PAGES:
         for block in blocks(page, "bash"):
             for line in block.replace("\\\n", " ").splitlines():
@@ -76,7 +76,7 @@ def commands() -> Iterator[list[str]]:
 
 
 def defaults(heading: str) -> dict[str, str]:
-    """Setting and default, as the table below a heading has them."""
+    """Return the default of each setting in the table below a heading."""
     return dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section(SETTINGS, heading), re.MULTILINE))
 
 
@@ -104,7 +104,7 @@ def test_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "LOG.md"], ids=lambda page: page.name)
-def test_links_and_modules_that_a_page_names_exist(page: Path) -> None:
+def test_links_and_modules_of_a_page_exist(page: Path) -> None:
     text = page.read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     assert [link for link in links if not (page.parent / link).exists()] == []
@@ -112,13 +112,13 @@ def test_links_and_modules_that_a_page_names_exist(page: Path) -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def test_headings_that_readme_points_to_exist() -> None:
+def test_headings_that_readme_links_to_exist() -> None:
     text = README.read_text()
     headings = {heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
 
 
-def test_the_two_commands_of_the_set_up_are_there() -> None:
+def test_the_set_up_has_its_two_commands() -> None:
     assert {"quickstart", "test"} <= set(re.findall(r"^make ([\w-]+)", section(README, "Set up"), re.MULTILINE))
 
 
@@ -129,14 +129,14 @@ def test_make_targets_exist(page: Path) -> None:
     assert {one or other for one, other in named} <= targets
 
 
-def test_every_command_is_shown_somewhere() -> None:
+def test_every_command_is_on_a_page() -> None:
     assert {words[0] for words in commands()} == set(typer.main.get_command(app).commands)
 
 
 @pytest.mark.parametrize("words", [pytest.param(words, id=" ".join(words)) for words in commands()])
 def test_commands_parse(words: list[str]) -> None:
     group: click.Group = typer.main.get_command(app)
-    # Only parsed: an unknown option, a missing argument or one too many would raise.
+    # The command is only parsed; this raises for an unknown option, a missing argument or one too many.
     group.commands[words[0]].make_context(words[0], words[1:])
 
 
@@ -155,7 +155,7 @@ def test_readme_shows_a_complete_experiment() -> None:
 
 
 @pytest.mark.parametrize("heading", TABLES)
-def test_every_setting_stands_in_its_table_with_its_default(heading: str) -> None:
+def test_every_setting_is_in_its_table_with_its_default(heading: str) -> None:
     model, elsewhere = TABLES[heading]
     fields = {
         field.alias or name: "required" if field.is_required() else to_jsonable_python(field.get_default())
@@ -169,7 +169,7 @@ def test_every_setting_stands_in_its_table_with_its_default(heading: str) -> Non
     assert written == fields
 
 
-def test_the_prose_keeps_to_its_width() -> None:
+def test_lines_of_text_have_at_most_120_characters() -> None:
     long = [
         f"{page.name}: {line}"
         for page in (README, SETTINGS, ROOT / "docs" / "architecture.md")

@@ -1,4 +1,4 @@
-"""What the project promises about code that is not its own: none is run, nobody is told, nobody else can reach in."""
+"""Security promises: no foreign code runs, nothing is reported to others, and no other machine can connect."""
 
 import ast
 import json
@@ -18,8 +18,8 @@ from search.storage.store_uri import ui_command
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(path for package in ("spaces", "trainable", "search") for path in (ROOT / package).rglob("*.py"))
-THE_DOOR = ROOT / "trainable" / "model" / "pretrained.py"
-"""The only module that may load what somebody else has pretrained."""
+PRETRAINED_MODULE = ROOT / "trainable" / "model" / "pretrained.py"
+"""The only module that may load pretrained files."""
 
 PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "jsonpickle"}
 RUNS = {"eval", "exec", "compile", "__import__", "breakpoint"}
@@ -28,14 +28,14 @@ LOADS |= {"os.system", "os.popen", "pd.read_pickle", "importlib.import_module", 
 
 
 def name_of(node: ast.expr) -> str:
-    """`a.b.c` of a dotted name, `?` for what is computed."""
+    """Return a dotted name as `a.b.c`, with `?` for a computed part."""
     if isinstance(node, ast.Name):
         return node.id
     return f"{name_of(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else "?"
 
 
 def dangers(source: str) -> Iterator[str]:
-    """Every place of a module where a foreign file could become code."""
+    """Yield every place of a module where a foreign file could become code."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
@@ -51,7 +51,7 @@ def dangers(source: str) -> Iterator[str]:
         if trust is not None and not (isinstance(trust, ast.Constant) and trust.value is False):
             yield f"line {node.lineno}: {called} may run foreign code"
         if called.startswith("Auto") and called.endswith((".from_pretrained", ".from_config")):
-            if trust is None:  # transformers then asks on the terminal, and runs the code on "y"
+            if trust is None:  # transformers would ask on the terminal, and run the code after "y"
                 yield f"line {node.lineno}: {called} without trust_remote_code=False"
             if called.startswith("AutoModel") and called.endswith("pretrained") and "use_safetensors" not in given:
                 yield f"line {node.lineno}: {called} without use_safetensors=True"
@@ -73,7 +73,7 @@ DANGEROUS = {
 
 
 @pytest.mark.parametrize("line", DANGEROUS)
-def test_the_audit_sees_what_it_looks_for(line: str) -> None:
+def test_the_check_finds_each_danger(line: str) -> None:
     assert list(dangers(line)) == [f"line 1: {DANGEROUS[line]}"]
 
 
@@ -81,17 +81,17 @@ def test_the_audit_sees_what_it_looks_for(line: str) -> None:
 def test_no_foreign_file_becomes_code(path: Path) -> None:
     source = path.read_text()
     assert list(dangers(source)) == []
-    if path != THE_DOOR:
+    if path != PRETRAINED_MODULE:
         assert ".from_pretrained(" not in source
 
 
-def test_the_ui_listens_on_this_machine_alone() -> None:
+def test_the_ui_listens_only_on_this_machine() -> None:
     command, _ = ui_command("sqlite:///runs/mlflow.db")
     assert command[command.index("--host") + 1] == "127.0.0.1"
 
 
-def test_no_password_stands_among_the_arguments_of_the_ui() -> None:
-    """Every user of the machine can list them."""
+def test_no_password_is_in_the_arguments_of_the_ui() -> None:
+    """Every user of the machine can list the arguments of a process."""
     uri = "postgresql://bob:hunter2@db/mlflow"
     command, variables = ui_command(uri)
     assert "hunter2" not in " ".join(command)
@@ -103,13 +103,13 @@ STARTERS = [path for path in STARTERS if re.search(r"ray\.init\((address=)?.loca
 
 
 @pytest.mark.parametrize("path", STARTERS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_who_starts_a_ray_gives_it_a_token(path: Path) -> None:
-    """Ray makes one up otherwise, and writes it into `~/.ray/auth_token`, where every user can read it."""
+def test_every_start_of_ray_sets_a_token(path: Path) -> None:
+    """Otherwise Ray creates a token and writes it into `~/.ray/auth_token`, where every user can read it."""
     assert re.search("AUTH_TOKEN|TOKEN: ", path.read_text())
 
 
-def alone(*arguments: str) -> str:
-    """What Python prints in a process with nothing in its environment that a library might heed."""
+def python_without_environment(*arguments: str) -> str:
+    """Return the output of Python in a process without environment variables that a library might read."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     command, environment = [sys.executable, *arguments], kept | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)
@@ -126,11 +126,11 @@ SILENT = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("package", SILENT)
-def test_the_libraries_are_told_to_keep_quiet_before_they_load(package: str) -> None:
-    """As they understand it themselves, in a process that was told nothing (MLflow is quiet where it sees tests)."""
+def test_telemetry_is_off_before_the_libraries_load(package: str) -> None:
+    """The libraries say so themselves, in a process without variables (MLflow sends nothing if it detects tests)."""
     modules = "huggingface_hub.constants, mlflow.telemetry.utils, ray._common.usage.usage_lib, os"
     code = f"import {package}, {modules}; print(bool({SILENT[package]}), os.environ['DISABLE_SAFETENSORS_CONVERSION'])"
-    assert alone("-c", code).split() == ["True", "1"]
+    assert python_without_environment("-c", code).split() == ["True", "1"]
 
 
 SWEEP = """
@@ -164,15 +164,15 @@ HERE = {"127.0.0.1", "::1", "localhost", "None", platform.node()}
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(300)
-def test_a_sweep_talks_to_this_machine_alone(blocks: dict[str, Any], tmp_path: Path) -> None:
-    """Neither the driver reaches out, nor can anybody reach in; the workers were told to keep quiet, too."""
+def test_a_sweep_talks_only_to_this_machine(blocks: dict[str, Any], tmp_path: Path) -> None:
+    """The driver connects to no other machine, no other machine can connect, and telemetry of the workers is off."""
     (tmp_path / "mine.yaml").write_text(dump_yaml(blocks))
-    printed = alone("-c", SWEEP, str(tmp_path / "mine.yaml"), str(tmp_path / "runs"))
-    reached, listening, told, states = json.loads(printed.splitlines()[-1])
+    printed = python_without_environment("-c", SWEEP, str(tmp_path / "mine.yaml"), str(tmp_path / "runs"))
+    reached, listening, variables, states = json.loads(printed.splitlines()[-1])
     assert "finished" in states
     assert set(reached) <= HERE
     assert set(listening) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
-    assert told == {
+    assert variables == {
         "DO_NOT_TRACK": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -1,4 +1,4 @@
-"""What every page of the corpus needs: commands as a user types them, a correct experiment, and builders of files."""
+"""Fixtures for hostile inputs: commands as a user types them, a correct experiment, and builders of files."""
 
 import copy
 import os
@@ -15,23 +15,23 @@ from yaml_text import dump_yaml
 
 from search.__main__ import app
 
-LONGEST = 2000  # characters of a message's line: what a terminal shows without drowning its reader
+LONGEST = 2000  # characters in a line of a message, so that a terminal can show it
 
 
 def contents(folder: Path) -> dict[str, int]:
-    """Every path below a folder and when it was changed, so that any write shows."""
+    """Return the modification time of every path below a folder, so that a test notices any write."""
     return {str(path): path.lstat().st_mtime_ns for path in sorted(folder.rglob("*"))} if folder.exists() else {}
 
 
 @pytest.fixture
 def call(ray_when_joined: None) -> Callable[..., Result]:
-    """Runs the real command line in this process."""
+    """Run the real command line in this process."""
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
 def refused(call: Callable[..., Result]) -> Callable[..., str]:
-    """Runs a command that must refuse what it is given in readable lines; returns them."""
+    """Run a command that must refuse its input in readable lines; return the message."""
 
     def run(*arguments: object) -> str:
         result = call(*arguments)
@@ -49,12 +49,12 @@ def refused(call: Callable[..., Result]) -> Callable[..., str]:
 
 @pytest.fixture
 def run_refused(refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """`run` on an experiment that must be refused before it writes anything."""
+    """Call `run` with an experiment that must be refused before anything is written."""
 
     def begun(*_: object, **__: object) -> None:
         raise AssertionError("the sweep was begun")
 
-    monkeypatch.setattr("search.cluster.connection.starting", begun)  # an unseen mistake would cost a sweep
+    monkeypatch.setattr("search.cluster.connection.starting", begun)  # fail before a whole sweep runs
 
     def run(file: Path, *arguments: object) -> str:
         storage = tmp_path / "storage"
@@ -67,7 +67,7 @@ def run_refused(refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def experiment(blocks: dict[str, Any], tmp_path: Path) -> Callable[..., Path]:
-    """Writes an experiment that is correct but for what a test puts into it, by dotted name (`trial.encoder`)."""
+    """Write a correct experiment with the changes of a test, by dotted name (`trial.encoder`)."""
 
     def write(changes: dict[str, Any] | None = None) -> Path:
         changed = copy.deepcopy(blocks)
@@ -94,7 +94,7 @@ def device(path: Path) -> None:
 
 def a_socket(path: Path) -> None:
     here = os.getcwd()
-    os.chdir(path.parent)  # the address of a socket has room for 108 characters
+    os.chdir(path.parent)  # the address of a socket has at most 108 characters
     try:
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(path.name)
@@ -110,7 +110,7 @@ def dangling(path: Path) -> None:
     path.symlink_to(path.with_name("gone"))
 
 
-NO_FILES: dict[str, Callable[[Path], None]] = {
+NOT_FILES: dict[str, Callable[[Path], None]] = {
     "folder": Path.mkdir,
     "FIFO": fifo,
     "device": device,
@@ -120,15 +120,15 @@ NO_FILES: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.fixture(params=NO_FILES)
-def no_file(request: pytest.FixtureRequest) -> Callable[[Path], None]:
-    """Puts something in place of a file that is none; opening some of them would wait for ever."""
-    return NO_FILES[request.param]
+@pytest.fixture(params=NOT_FILES)
+def not_a_file(request: pytest.FixtureRequest) -> Callable[[Path], None]:
+    """Put something that is not a regular file at a path; opening some of these would block."""
+    return NOT_FILES[request.param]
 
 
 @pytest.fixture
 def unreadable() -> Iterator[Callable[[Path], None]]:
-    """Takes the permission to read a file; skips where the tests run as root, who may read everything."""
+    """Remove the permission to read a file; skip the test for root, who may read everything."""
     if os.geteuid() == 0:
         pytest.skip("root reads everything")
     taken: list[Path] = []
@@ -144,7 +144,7 @@ def unreadable() -> Iterator[Callable[[Path], None]]:
 
 @pytest.fixture
 def untouched() -> Callable[[Path], AbstractContextManager[None]]:
-    """Sees that nothing below a folder is written meanwhile."""
+    """Check that nothing below a folder is written in a `with` block."""
 
     @contextmanager
     def watch(folder: Path) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Malformed data through the real `run` and `inspect`: a refusal that names the file, and nothing written."""
+"""Malformed data: `run` and `inspect` refuse them with a message that names the file, and write nothing."""
 
 import csv
 import io
@@ -83,7 +83,7 @@ FILES: dict[str, tuple[str, str | bytes, str]] = {
 
 @pytest.fixture
 def both_refuse(experiment: Callable[..., Path], run_refused: Refused, call: Callable[..., Any]) -> Callable[..., str]:
-    """What `run` says of a data set; `inspect` must say it too, below what it can show."""
+    """Return the message of `run` about a data set; `inspect` must refuse the file, too."""
 
     def check(kind: str, path: Path) -> str:
         message = run_refused(experiment({"trial.target.dataset": {kind: str(path)}}))
@@ -107,10 +107,10 @@ def test_a_malformed_file(
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
-def test_something_that_is_no_file(
-    name: str, no_file: Callable[[Path], None], tmp_path: Path, experiment: Callable[..., Path], run_refused: Refused
+def test_a_path_that_is_not_a_file(
+    name: str, not_a_file: Callable[[Path], None], tmp_path: Path, experiment: Callable[..., Path], run_refused: Refused
 ) -> None:
-    no_file(tmp_path / name)
+    not_a_file(tmp_path / name)
     assert f"{name}: " in run_refused(experiment({"trial.target.dataset": {"train": name}}))
 
 
@@ -162,7 +162,7 @@ def damaged(path: Path) -> None:
 
 
 def wrong_features(path: Path) -> None:
-    """Metadata of `datasets` that are none."""
+    """Write metadata that `datasets` cannot read."""
     table = pa.table({"text": ["a"], "label": ["b"]}).replace_schema_metadata({"huggingface": "{"})
     pq.write_table(table, path)
 
@@ -225,7 +225,7 @@ def with_content(name: str, content: str | bytes) -> Callable[[Path], None]:
 
 
 def climbing(path: Path) -> None:
-    """Its table lies outside."""
+    """Write a folder whose table is outside of it."""
     saved(path)
     (path / "data-00000-of-00001.arrow").rename(path.parent / "outside.arrow")
     state = json.loads((path / "state.json").read_text())
@@ -274,7 +274,7 @@ def test_a_folder_that_is_the_whole_disk_is_refused_without_a_walk(
 
 
 def test_links_to_files_elsewhere_are_followed(tmp_path: Path, call: Callable[..., Any]) -> None:
-    """They are the user's own: data are often linked from a larger disk."""
+    """The user has made them: data are often on a larger disk."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "b.csv").write_text(CSV)
     (tmp_path / "a.csv").symlink_to("elsewhere/b.csv")

@@ -1,4 +1,4 @@
-"""Hostile encoder folders through the real `run`: refused before anything is written, and never executed."""
+"""Hostile encoder folders: `run` refuses them before it writes anything, and executes no code in them."""
 
 import json
 import pickle
@@ -15,7 +15,7 @@ Refused = Callable[..., str]
 
 
 class Bomb:
-    """Makes a file where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -26,7 +26,7 @@ class Bomb:
 
 @pytest.fixture
 def encoder(tiny_bert: str, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy to damage."""
     return Path(shutil.copytree(tiny_bert, tmp_path / "encoder"))
 
 
@@ -51,7 +51,7 @@ def cut(folder: Path) -> None:
 
 
 def pickled(folder: Path) -> None:
-    """Weights in the old format alone."""
+    """Leave only weights in the old pickle format."""
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
 
@@ -90,9 +90,9 @@ FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-@pytest.mark.parametrize(("spoil", "words"), FOLDERS.values(), ids=FOLDERS)
-def test_a_spoilt_encoder(
-    spoil: Callable[[Path], None],
+@pytest.mark.parametrize(("damage", "words"), FOLDERS.values(), ids=FOLDERS)
+def test_a_damaged_encoder(
+    damage: Callable[[Path], None],
     words: str,
     encoder: Path,
     experiment: Callable[..., Path],
@@ -100,8 +100,8 @@ def test_a_spoilt_encoder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (encoder / "evil.py").write_text(f"open({str(encoder / 'ran')!r}, 'w')")
-    monkeypatch.setattr("builtins.input", lambda *_: "y")  # whoever asks whether to run code is told to
-    spoil(encoder)
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # answers the question whether to run code
+    damage(encoder)
     message = run_refused(experiment({"trial.encoder": str(encoder)}))
     assert str(encoder) in message
     assert words in message
@@ -119,7 +119,7 @@ TOKENIZERS: dict[str, tuple[str, str | bytes]] = {
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
-def test_a_spoilt_tokenizer(
+def test_a_damaged_tokenizer(
     kind: str, encoder: Path, experiment: Callable[..., Path], run_refused: Refused, call: Callable[..., Any]
 ) -> None:
     _write(encoder / TOKENIZERS[kind][0], TOKENIZERS[kind][1])
@@ -128,11 +128,11 @@ def test_a_spoilt_tokenizer(
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
-def test_something_that_is_no_file(
-    name: str, no_file: Callable[[Path], None], encoder: Path, experiment: Callable[..., Path], run_refused: Refused
+def test_a_path_that_is_not_a_file(
+    name: str, not_a_file: Callable[[Path], None], encoder: Path, experiment: Callable[..., Path], run_refused: Refused
 ) -> None:
     (encoder / name).unlink()
-    no_file(encoder / name)
+    not_a_file(encoder / name)
     assert str(encoder) in run_refused(experiment({"trial.encoder": str(encoder)}))
 
 
@@ -144,12 +144,12 @@ def test_a_name_of_no_encoder(name: str, experiment: Callable[..., Path], run_re
 
 
 def test_a_tokenizer_without_a_vocabulary(encoder: Path, experiment: Callable[..., Path], run_refused: Refused) -> None:
-    """Transformers would make one up that knows no word."""
+    """Transformers would create one that knows no word."""
     (encoder / "tokenizer.json").unlink()
     assert "it has no vocabulary" in run_refused(experiment({"trial.encoder": str(encoder)}))
 
 
-def test_a_pickle_dressed_as_safetensors_is_not_opened(
+def test_a_pickle_with_the_name_of_safetensors_is_not_opened(
     encoder: Path, experiment: Callable[..., Path], run_refused: Refused
 ) -> None:
     bomb = pickle.dumps(Bomb(encoder / "exploded"))
@@ -158,13 +158,13 @@ def test_a_pickle_dressed_as_safetensors_is_not_opened(
     message = run_refused(experiment({"trial.encoder": str(encoder)}))
     assert "model.safetensors: " in message
     assert not (encoder / "exploded").exists()
-    pickle.loads(bomb)  # so it was a bomb
+    pickle.loads(bomb)  # proves that the file would have run code
     assert (encoder / "exploded").exists()
 
 
 @pytest.mark.parametrize("name", ["encoder.layer.1.output.dense.weight", "embeddings.word_embeddings.weight"])
 def test_weights_that_the_configuration_does_not_fit(name: str, encoder: Path) -> None:
-    """A missing tensor would be drawn at random, in silence."""
+    """Otherwise transformers would silently initialise a missing tensor at random."""
     from trainable.errors import ConfigError
     from trainable.model.encoder import new_model
 

@@ -1,4 +1,4 @@
-"""Malformed experiment files through the real `run`: one readable refusal, and a storage folder that is never made."""
+"""Malformed experiment files: `run` refuses them with a readable message, and creates no storage folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,8 +50,8 @@ def test_a_text_that_is_no_experiment(content: str | bytes, words: str, tmp_path
     assert "mine.yaml" in message or ".csv" in message
 
 
-def test_something_that_is_no_file(no_file: Callable[[Path], None], tmp_path: Path, run_refused: Refused) -> None:
-    no_file(tmp_path / "mine.yaml")
+def test_a_path_that_is_not_a_file(not_a_file: Callable[[Path], None], tmp_path: Path, run_refused: Refused) -> None:
+    not_a_file(tmp_path / "mine.yaml")
     assert "mine.yaml: " in run_refused(tmp_path / "mine.yaml")
 
 
@@ -73,7 +73,7 @@ NUMBERS = [
     *(f"trial.target.{name}" for name in ("epochs", "batch_size", "learning_rate", "frozen_layers", "weight_decay")),
     *("trial.seed", "trial.micro_batches", "trial.target.padding_length", "trial.target.train_rows"),
 ]
-# These mean what they say: nothing is wrong with them.
+# These values are correct.
 ALLOWED = {
     *(("sweep.minutes", v) for v in ("1e30", "9" * 39, "~")),
     *(("sweep.worker_hours", v) for v in ("1e30", "9" * 39, "~")),

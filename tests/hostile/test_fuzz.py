@@ -1,4 +1,4 @@
-"""Any text is an experiment or a readable refusal, and any bytes are a table or one: never another exception."""
+"""Any text is an experiment or is refused, and any bytes are a table or are refused: there is no other exception."""
 
 import csv
 import io
@@ -25,8 +25,8 @@ QUICKSTART = shipped()["quickstart"].read_text(encoding="utf-8")
 quick = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def tried(file: Path, content: bytes) -> None:
-    """The file is a plan, or refused in lines that a terminal can show."""
+def load_or_refuse(file: Path, content: bytes) -> None:
+    """Check that the file is a plan, or is refused in lines that a terminal can show."""
     file.write_bytes(content)
     try:
         load_plan(file)
@@ -38,7 +38,7 @@ def tried(file: Path, content: bytes) -> None:
 @quick
 @given(content=st.text(max_size=200).map(str.encode) | st.binary(max_size=200))
 def test_any_text_is_an_experiment_or_refused(content: bytes, tmp_path: Path) -> None:
-    tried(tmp_path / "any.yaml", content)
+    load_or_refuse(tmp_path / "any.yaml", content)
 
 
 SCALARS = [
@@ -63,7 +63,7 @@ SCALARS = [
 
 @st.composite
 def mutations(draw: st.DrawFn) -> str:
-    """The shipped experiment with some lines lost, repeated, swapped or indented, and some values changed."""
+    """Return the shipped experiment with some lines deleted, repeated, swapped or indented, and some values changed."""
     lines = QUICKSTART.splitlines()
     for _ in range(draw(st.integers(1, 4))):
         where = draw(st.integers(0, len(lines) - 1))
@@ -91,11 +91,11 @@ def mutations(draw: st.DrawFn) -> str:
 @quick
 @given(content=mutations())
 def test_any_change_to_an_experiment_is_one_or_refused(content: str, tmp_path: Path) -> None:
-    tried(tmp_path / "changed.yaml", content.encode())
+    load_or_refuse(tmp_path / "changed.yaml", content.encode())
 
 
 def read(kind: str, file: Path, content: bytes) -> None:
-    """The file is a table whose rows can be examined, or refused by its name."""
+    """Check that the file is a table that can be read, or is refused with its name in the message."""
     file.write_bytes(content)
     try:
         read_splits_and_problems(Dataset.model_validate({kind: str(file)}))
@@ -156,7 +156,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 @quick
 @given(rows=st.lists(st.tuples(texts, texts), min_size=1, max_size=6), kind=st.sampled_from(["csv", "tsv"]))
-def test_what_the_csv_module_writes_is_read_back(rows: list[tuple[str, str]], kind: str, tmp_path: Path) -> None:
+def test_a_file_of_the_csv_module_reads_back_the_same(rows: list[tuple[str, str]], kind: str, tmp_path: Path) -> None:
     file = tmp_path / f"a.{kind}"
     with file.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream, delimiter="\t" if kind == "tsv" else ",").writerows([("one", "two"), *rows])
@@ -166,7 +166,7 @@ def test_what_the_csv_module_writes_is_read_back(rows: list[tuple[str, str]], ki
 
 @quick
 @given(body=st.text('ab",;\n', min_size=1), quoting=st.sampled_from([None, "double", "none"]))
-def test_rows_are_not_fewer_than_lines_without_a_word(body: str, quoting: str | None) -> None:
+def test_a_note_says_if_there_are_fewer_rows_than_lines(body: str, quoting: str | None) -> None:
     lines = [line for line in f"one,two\n{body}".split("\n") if line]
     try:
         table = read_csv("\n".join(lines), "a.csv", ",", quoting)

@@ -1,4 +1,4 @@
-"""Spoilt model folders and tables through the real `predict`, and what it writes: no formula comes alive."""
+"""Damaged model folders and tables: `predict` refuses them, and writes no cell that a spreadsheet would compute."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ from search.export.exportable import choose
 from search.storage.sweep_folder import SweepFolder
 
 Refused = Callable[..., str]
-Spoil = Callable[[Path], object]
+Damage = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def exported(swept: SweepFolder, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture
 def model(exported: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy to damage."""
     return Path(shutil.copytree(exported, tmp_path / "model"))
 
 
@@ -44,21 +44,21 @@ def table(tmp_path: Path) -> Path:
     return file
 
 
-def edit(name: str, **values: Any) -> Spoil:
+def edit(name: str, **values: Any) -> Damage:
     return lambda folder: (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | values))
 
 
-def replace(name: str, content: str | bytes) -> Spoil:
+def replace(name: str, content: str | bytes) -> Damage:
     return lambda folder: (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-def weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Spoil:
-    def spoil(folder: Path) -> None:
+def weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Damage:
+    def damage(folder: Path) -> None:
         tensors = load_file(folder / "model.safetensors")
         change(tensors)
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 
-    return spoil
+    return damage
 
 
 def cut(folder: Path) -> None:
@@ -71,7 +71,7 @@ def pickled(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
 
-MODELS: dict[str, tuple[Spoil, str]] = {
+MODELS: dict[str, tuple[Damage, str]] = {
     "no facts": (lambda folder: (folder / "trial.json").unlink(), "no trial.json in it"),
     "empty facts": (replace("trial.json", ""), "trial.json: is damaged"),
     "facts in latin-1": (replace("trial.json", b'{"a": "\xe9"}'), "trial.json: is damaged"),
@@ -96,10 +96,10 @@ MODELS: dict[str, tuple[Spoil, str]] = {
 }
 
 
-@pytest.mark.parametrize(("spoil", "words"), MODELS.values(), ids=MODELS)
-def test_a_spoilt_model(spoil: Spoil, words: str, model: Path, table: Path, refused: Refused) -> None:
+@pytest.mark.parametrize(("damage", "words"), MODELS.values(), ids=MODELS)
+def test_a_damaged_model(damage: Damage, words: str, model: Path, table: Path, refused: Refused) -> None:
     (model / "evil.py").write_text(f"open({str(model / 'ran')!r}, 'w')")
-    spoil(model)
+    damage(model)
     message = refused("predict", model, table, "--output", model.parent / "out.csv")
     assert str(model) in message
     assert words in message
@@ -108,24 +108,24 @@ def test_a_spoilt_model(spoil: Spoil, words: str, model: Path, table: Path, refu
 
 
 @pytest.mark.parametrize("name", ["trial.json", "config.json", "model.safetensors"])
-def test_something_that_is_no_file(
-    name: str, no_file: Callable[[Path], None], model: Path, table: Path, refused: Refused
+def test_a_path_that_is_not_a_file(
+    name: str, not_a_file: Callable[[Path], None], model: Path, table: Path, refused: Refused
 ) -> None:
     (model / name).unlink()
-    no_file(model / name)
+    not_a_file(model / name)
     assert str(model) in refused("predict", model, table)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet"])
-def test_a_table_that_is_none(
-    name: str, no_file: Callable[[Path], None], exported: Path, tmp_path: Path, refused: Refused
+def test_a_table_that_is_not_a_file(
+    name: str, not_a_file: Callable[[Path], None], exported: Path, tmp_path: Path, refused: Refused
 ) -> None:
-    no_file(tmp_path / name)
+    not_a_file(tmp_path / name)
     assert f"{name}: " in refused("predict", exported, tmp_path / name)
 
 
 @pytest.mark.parametrize("kind", ["loop", "folder", "pipe", "long name"])
-def test_an_output_that_can_be_no_file(kind: str, exported: Path, table: Path, refused: Refused) -> None:
+def test_an_output_that_cannot_be_a_file(kind: str, exported: Path, table: Path, refused: Refused) -> None:
     output = table.with_name("x" * 5000 + ".csv" if kind == "long name" else "out.csv")
     if kind == "loop":
         output.symlink_to(output)
@@ -160,10 +160,10 @@ def written(call: Callable[..., Any], model: Path, file: Path, output: Path) -> 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_no_formula_comes_alive(
+def test_a_formula_is_written_as_text(
     kind: str, suffix: str, exported: Path, tmp_path: Path, call: Callable[..., Any]
 ) -> None:
-    """Whatever kind of file it comes from; its text is still there behind the apostrophe."""
+    """This holds for every kind of input file; the text follows an apostrophe."""
     cells, file = FORMULAS + HARMLESS, tmp_path / f"a.{kind}"
     columns = {"text": ["hello"] * len(cells), "=name": cells}
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -179,14 +179,14 @@ def test_no_formula_comes_alive(
     assert [row["'=name"] for row in found] == [*(f"'{cell}" for cell in FORMULAS), *HARMLESS]
 
 
-def test_labels_are_no_formulas_either(model: Path, table: Path, call: Callable[..., Any]) -> None:
+def test_a_label_that_is_a_formula_is_written_as_text(model: Path, table: Path, call: Callable[..., Any]) -> None:
     edit("trial.json", label_names=["=evil()", "@evil"])(model)
     (row,) = csv.DictReader(io.StringIO(written(call, model, table, table.with_name("out.csv"))))
     assert row["predicted"] in {"'=evil()", "'@evil"}
 
 
 def test_json_lines_keep_every_cell_as_it_is(exported: Path, tmp_path: Path, call: Callable[..., Any]) -> None:
-    """They are for programs; no spreadsheet opens them."""
+    """JSON lines are for programs, not for spreadsheets."""
     rows = [{"text": "hello", "cell": cell, "n": i, "more": {"a": [None, 1.5]}} for i, cell in enumerate(FORMULAS)]
     rows.append({"text": "hello", "cell": "half a pair \ud800", "n": -1, "more": {"a": []}})
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -198,19 +198,19 @@ def test_json_lines_keep_every_cell_as_it_is(exported: Path, tmp_path: Path, cal
         assert row["p_negative"] + row["p_positive"] == pytest.approx(1, abs=2e-6)
 
 
-def test_half_a_character_does_not_spoil_a_csv(exported: Path, tmp_path: Path, call: Callable[..., Any]) -> None:
+def test_half_a_surrogate_pair_does_not_damage_a_csv(exported: Path, tmp_path: Path, call: Callable[..., Any]) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "hello", "other": "\\ud800"}')
     assert "\\ud800" in written(call, exported, tmp_path / "a.jsonl", tmp_path / "out.csv")
 
 
-def test_cells_that_python_cannot_hold(exported: Path, tmp_path: Path, refused: Refused) -> None:
+def test_cells_that_python_cannot_represent(exported: Path, tmp_path: Path, refused: Refused) -> None:
     pq.write_table(pa.table({"text": ["a"], "when": pa.array([2**60], pa.timestamp("us"))}), tmp_path / "a.parquet")
     assert "column 'when' cannot be read" in refused("predict", exported, tmp_path / "a.parquet")
 
 
 @pytest.mark.slow
 def test_the_installed_command_says_the_same(model: Path, table: Path) -> None:
-    """In a process of its own, whose streams are real."""
+    """The command runs in its own process, with real streams."""
     cut(model)
     command = [sys.executable, "-m", "search", "predict", str(model), str(table)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)

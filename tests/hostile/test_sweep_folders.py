@@ -1,4 +1,4 @@
-"""Damaged sweeps through the real `show`, `resume` and `export`: what is broken is named, and nothing is changed."""
+"""Damaged sweeps: `show`, `resume` and `export` name the damaged file, and change nothing."""
 
 import json
 import os
@@ -19,7 +19,7 @@ COMMANDS = ("show", "resume", "export")
 
 @pytest.fixture
 def folder(swept: SweepFolder, tmp_path: Path) -> SweepFolder:
-    """A copy of a finished sweep to spoil."""
+    """A copy of a finished sweep to damage."""
     shutil.copytree(swept.path, tmp_path / "runs" / swept.name)
     return SweepFolder(tmp_path / "runs", swept.name)
 
@@ -28,7 +28,7 @@ def folder(swept: SweepFolder, tmp_path: Path) -> SweepFolder:
 def refuses(
     refused: Refused, folder: SweepFolder, tmp_path: Path, untouched: Callable[[Path], Any]
 ) -> Callable[..., str]:
-    """What a command says of the sweep; it must leave it as it is."""
+    """Return the message of a command about the sweep, which it must not change."""
 
     def check(command: str) -> str:
         more = ("--to", tmp_path / "model") if command == "export" else ()
@@ -40,7 +40,7 @@ def refuses(
 
 @pytest.fixture
 def unfinished(folder: SweepFolder) -> SweepFolder:
-    """One whose outcome must be read from its study."""
+    """A sweep whose outcome must be read from its study."""
     folder.outcome.unlink()
     return folder
 
@@ -61,9 +61,9 @@ JSON: dict[str, str | bytes] = {
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", JSON)
 @pytest.mark.parametrize("name", ["outcome.json", "plan.json"])
-def test_spoilt_json(name: str, kind: str, command: str, folder: SweepFolder, refuses: Callable[..., str]) -> None:
+def test_damaged_json(name: str, kind: str, command: str, folder: SweepFolder, refuses: Callable[..., str]) -> None:
     if (name, command) == ("plan.json", "show"):
-        folder.outcome.unlink()  # or the plan is not needed
+        folder.outcome.unlink()  # with an outcome, the plan is not needed
     content = JSON[kind]
     (folder.path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     message = refuses(command)
@@ -72,14 +72,14 @@ def test_spoilt_json(name: str, kind: str, command: str, folder: SweepFolder, re
 
 @pytest.mark.parametrize("command", ["show", "resume"])
 @pytest.mark.parametrize("name", ["outcome.json", "plan.json", "study.db"])
-def test_something_that_is_no_file(
-    name: str, command: str, no_file: Callable[[Path], None], folder: SweepFolder, call: Callable[..., Any]
+def test_a_path_that_is_not_a_file(
+    name: str, command: str, not_a_file: Callable[[Path], None], folder: SweepFolder, call: Callable[..., Any]
 ) -> None:
     if name != "outcome.json":
         folder.outcome.unlink()
     (folder.path / name).unlink(missing_ok=True)
-    no_file(folder.path / name)
-    if os.path.exists(folder.path / name):  # a link to nothing is as if it were not there
+    not_a_file(folder.path / name)
+    if os.path.exists(folder.path / name):  # a link to nothing counts as a missing file
         result = call(command, folder.name, "--storage", folder.storage)
         assert result.exit_code == 2, result.output
         assert isinstance(result.exception, SystemExit), result.exception
@@ -116,7 +116,7 @@ STUDIES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", STUDIES)
-def test_a_spoilt_study(
+def test_a_damaged_study(
     kind: str, command: str, unfinished: SweepFolder, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     STUDIES[kind](unfinished.study)
@@ -127,7 +127,7 @@ def test_a_spoilt_study(
     assert not (tmp_path / "model").exists()
 
 
-def test_looking_at_a_sweep_makes_no_study(unfinished: SweepFolder, refuses: Callable[..., str]) -> None:
+def test_show_creates_no_study(unfinished: SweepFolder, refuses: Callable[..., str]) -> None:
     unfinished.study.unlink()
     assert "has no trial yet" in refuses("show")
 
@@ -136,13 +136,13 @@ def test_looking_at_a_sweep_makes_no_study(unfinished: SweepFolder, refuses: Cal
 @pytest.mark.parametrize(
     "name", ["..", ".", "../runs/tiny", "/tmp", "", "tiny/", "tiny/../tiny", "ti ny", "x" * 5000, "-"]
 )
-def test_a_name_never_leads_out_of_the_storage(name: str, command: str, folder: SweepFolder, refused: Refused) -> None:
+def test_a_name_cannot_lead_out_of_the_storage(name: str, command: str, folder: SweepFolder, refused: Refused) -> None:
     more = ("--to", folder.storage / "model") if command == "export" else ()
     assert "no sweep can have that name" in refused(command, "--storage", folder.storage, *more, "--", name)
 
 
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", "..", "a/b", ".hidden", "", "x" * 5000, "a\nb"])
-def test_a_sweep_never_gets_a_name_that_leads_out(
+def test_a_new_sweep_cannot_have_a_name_that_leads_out_of_the_storage(
     name: str, experiment: Callable[..., Path], run_refused: Refused, tmp_path: Path
 ) -> None:
     assert "sweep.name: " in run_refused(experiment({"sweep.name": name}))
@@ -171,7 +171,7 @@ def test_a_storage_that_is_no_folder(experiment: Callable[..., Path], refused: R
 
 
 @pytest.mark.parametrize("kind", ["link to itself", "link to nothing", "pipe", "long name", "below a file"])
-def test_an_export_has_a_folder_or_is_refused(kind: str, swept: SweepFolder, refused: Refused, tmp_path: Path) -> None:
+def test_an_export_to_no_folder_is_refused(kind: str, swept: SweepFolder, refused: Refused, tmp_path: Path) -> None:
     to = tmp_path / ("x" * 5000 if kind == "long name" else "model")
     if kind.startswith("link"):
         to.symlink_to("model" if kind == "link to itself" else "gone")
@@ -185,7 +185,7 @@ def test_an_export_has_a_folder_or_is_refused(kind: str, swept: SweepFolder, ref
     assert sorted(tmp_path.iterdir()) == before
 
 
-def spoil_weights(folder: Path) -> None:
+def cut_weights(folder: Path) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-10])
 
@@ -213,7 +213,7 @@ def reshape_a_tensor(folder: Path) -> None:
 
 
 CHECKPOINTS: dict[str, Callable[[Path], object]] = {
-    "weights cut off": spoil_weights,
+    "weights cut off": cut_weights,
     "a pickle as weights": lambda folder: (folder / "model.safetensors").write_bytes(b"\x80\x04\x95\x00"),
     "a tensor missing": drop_a_tensor,
     "a tensor too many": add_a_tensor,
@@ -228,7 +228,7 @@ CHECKPOINTS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("kind", CHECKPOINTS)
-def test_a_spoilt_checkpoint_is_not_exported(kind: str, folder: SweepFolder, refused: Refused, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_not_exported(kind: str, folder: SweepFolder, refused: Refused, tmp_path: Path) -> None:
     checkpoint = folder.path / json.loads(folder.outcome.read_text())["trials"][0]["checkpoint"]
     CHECKPOINTS[kind](checkpoint)
     message = refused("export", folder.name, "--storage", folder.storage, "--to", tmp_path / "model")
