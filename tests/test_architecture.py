@@ -156,7 +156,13 @@ MAY_PASS_UNTYPED = {
     "search/cluster/ray_internals.py": {"replay_to_scheduler", "ask_for_checkpoint"},
     "trainable/workers/actor.py": {"TuneTrial.setup", "TuneTrial.reset_config", "TuneTrial.step"},
     "trainable/workers/messages.py": {
-        *("TrialTask.to_config", "TrialTask.of", "key_of_task", "TrialReport.to_result", "TrialFailure.to_result"),
+        *(
+            "TrialTask.to_config",
+            "TrialTask.from_config",
+            "key_of_task",
+            "TrialReport.to_result",
+            "TrialFailure.to_result",
+        ),
         "read_result",
     },
     # JSON or YAML before it is written, or before it is checked.

@@ -1,1 +1,1 @@
-"""Trials as Ray Tune and Ray Train run them: the only folder that knows Ray."""
+"""Runs trials with Ray Tune and Ray Train; no other folder of this package imports Ray."""

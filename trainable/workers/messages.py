@@ -1,7 +1,7 @@
-"""What the driver and a trial's process tell each other through Ray Tune, as values.
+"""Messages between the driver and a trial's process, which Ray Tune transports.
 
-Tune carries mappings of plain values and flattens what is nested in a result (`metrics/...`). Each value here therefore
-makes such a mapping of itself and is read back from one. Needs neither Ray nor torch.
+Tune transports mappings of plain values, and flattens nested mappings of a result (`metrics/...`). Each message is
+therefore converted to such a mapping and back. This module imports neither Ray nor torch.
 """
 
 import json
@@ -12,76 +12,76 @@ from typing import Any
 from trainable.settings.values import Nested
 
 TrialKey = int | str
-"""What tells the trials of a sweep apart."""
+"""Identifies a trial within its sweep."""
 VALUE, PROGRESS = "value", "progress"
 """Fields of a report that Ray's schedulers read by name."""
 KEY = "key"
-"""The field of a task by which the driver knows its trial."""
+"""The field of a task that holds its trial's key."""
 _NESTED = "metrics/"
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial takes."""
+    """The workers of one trial, and the resources of each."""
 
     count: int
-    """Its workers: processes that train it together."""
+    """Number of workers: processes that train the trial together."""
     cpus: float
-    """Of each worker, as Ray counts them."""
+    """CPUs of each worker, as Ray counts them."""
     gpus: float
-    """Of each worker; several trials share a GPU where it is below 1."""
+    """GPUs of each worker; below 1, several trials share a GPU."""
     threads: int
-    """Of torch, in each worker."""
+    """Torch threads of each worker."""
 
 
 @dataclass(frozen=True)
 class TrialTask:
-    """What the driver gives to a trial's process: the trial's Tune config."""
+    """From the driver to a trial's process, as the trial's Tune config: what to train."""
 
     key: TrialKey
     trial: Nested
     """The trial's settings, as `build_config` takes them."""
     compare: bool
-    """Whether a scheduler may compare it with other trials, and end it."""
+    """Whether a scheduler may compare the trial with others and stop it."""
     resume: str | None
-    """The folder of a checkpoint to go on from."""
+    """Folder of a checkpoint to continue from; None to start at the beginning."""
     checkpoint_seconds: float
-    """Least time between two checkpoints."""
+    """Shortest time between two checkpoints."""
 
     def to_config(self) -> dict[str, Any]:
-        """As Tune carries it."""
+        """Return the task as a Tune config."""
         return _mapping(self)
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> "TrialTask":
-        """From what `to_config` made; Tune's own entries are left out."""
+    def from_config(cls, config: Mapping[str, Any]) -> "TrialTask":
+        """Read what `to_config` returned; entries that Tune added are ignored."""
         return cls(**{each.name: config[each.name] for each in fields(cls)})
 
 
 def key_of_task(config: Mapping[str, Any]) -> TrialKey:
-    """The key of the trial that has this Tune config."""
+    """Return the key of the trial with this Tune config."""
     key: TrialKey = config[KEY]
     return key
 
 
 @dataclass(frozen=True)
 class TrialReport:
-    """What a trial says between two steps of its training."""
+    """From a trial's process to the driver, as a Tune result: how far it is, and its scores."""
 
     stage: str
     """`source` or `target`."""
     stage_step: int = 0
-    """Optimiser steps of the stage that are done."""
+    """Optimiser steps of the stage so far."""
     epoch: float = 0.0
-    """Passes over the stage's training data that are done."""
+    """Passes over the stage's training data so far."""
     share: float = 0.0
     """Share of the target stage that is done, 0 to 1."""
     progress: float = 0.0
-    """The same in percent, by which schedulers compare; 0 in a trial that is not to be compared."""
+    """`share` in percent, at which schedulers compare; 0 in a trial that must not be compared."""
     value: float | None = None
-    """Best value so far of the sweep's metric on the target's validation split; none without a score."""
+    """Best value so far of the sweep's metric on the target's validation split; None in a report without that score."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """Scores by dotted name (`target.validation.macro_f1`); none in a mere sign of life."""
+    """Scores by dotted name (`target.validation.macro_f1`); empty in a heartbeat."""
     improved: bool = False
     """Whether this is the best evaluation of the target stage so far."""
     source_ready: bool = False
@@ -89,39 +89,39 @@ class TrialReport:
     finished: bool = False
     """Whether the trial ends with this report."""
     times: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """What was spent so far in this process, see `trainable.clock`."""
+    """Time and tokens so far in this process, see `trainable.clock`."""
     notes: tuple[str, ...] = ()
-    """Why time was spent that could have been saved, one sentence each."""
+    """Reasons why it took more time than necessary, one sentence each."""
 
     @property
     def of_target(self) -> bool:
-        """Whether the target stage says this."""
+        """Whether the report is from the target stage."""
         return self.stage == "target"
 
     def to_result(self) -> dict[str, Any]:
-        """As Tune carries it."""
+        """Return the message as a Tune result."""
         result = _mapping(self) | {"times": json.dumps(self.times), "notes": list(self.notes)}
         return {name: content for name, content in result.items() if content is not None}
 
 
 @dataclass(frozen=True)
 class TrialFailure:
-    """The last thing that a trial says which cannot go on."""
+    """From a trial's process to the driver, as its last Tune result: why the trial cannot continue."""
 
     error: str | None = None
-    """Why; none where it is for the disk alone."""
+    """The error; None if the only reason is a full disk."""
     disk_is_full: bool = False
-    """Whether it ended because a disk is full: it can go on once there is room."""
+    """Whether a disk is full: the trial can continue when there is room again."""
 
     def to_result(self) -> dict[str, Any]:
-        """As Tune carries it."""
+        """Return the message as a Tune result."""
         return _mapping(self)
 
 
 def read_result(result: Mapping[str, Any]) -> TrialReport | TrialFailure | None:
-    """What a trial has said, by a result of Tune's, flattened or not; None where it has said nothing.
+    """Read the message in a Tune result, flattened or not; return None if there is none.
 
-    So it is of a trial that was stopped before its first report: Tune makes a result for it.
+    There is none for a trial that was stopped before its first report: Tune itself creates a result for it.
     """
     if "stage" in result:
         given = {each.name: result[each.name] for each in fields(TrialReport) if each.name in result}

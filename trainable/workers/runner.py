@@ -1,4 +1,4 @@
-"""Who runs one trial after another, report by report: an interface, and the one that does it in this process."""
+"""How a slot runs its trials: an interface, and the implementation that trains in the actor's own process."""
 
 from pathlib import Path
 from typing import Protocol
@@ -17,32 +17,32 @@ class Runner(Protocol):
     """Runs one trial after another, report by report."""
 
     def start(self, settings: Nested, resume: Path | None) -> None:
-        """Begin a trial, giving up the one before."""
+        """Begin a trial; the trial before ends, finished or not."""
 
     def next_report(self) -> Report:
-        """Go on to the next report."""
+        """Train to the next report and return it."""
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint, between two reports."""
 
     def close(self) -> None:
-        """Release everything."""
+        """Release all resources."""
 
 
 class LocalRunner:
-    """Trials in this very process."""
+    """Runs trials in this process."""
 
     def __init__(self, workspace: Workspace, workers: Resources) -> None:
         self.workspace = workspace
         torch.set_num_threads(workers.threads)
 
     def start(self, settings: Nested, resume: Path | None) -> None:
-        """Begin a trial, giving up the one before."""
+        """Begin a trial; the trial before ends, finished or not."""
         self._trial = Trial(build_config(settings), self.workspace, resume)
         self._reports = self._trial.reports()
 
     def next_report(self) -> Report:
-        """Go on to the next report."""
+        """Train to the next report and return it."""
         return next(self._reports)
 
     def save(self, folder: Path) -> None:
@@ -50,4 +50,4 @@ class LocalRunner:
         self._trial.save(folder)
 
     def close(self) -> None:
-        """Nothing to release: the process ends with the actor."""
+        """Do nothing: the process ends with the actor."""

@@ -1,10 +1,7 @@
-"""The trial in Ray: the same numbers from one worker and from two, slots and groups that outlive their trials."""
+"""A slot trains one trial after another, with the numbers of a trial without Ray, through stops, errors and deaths."""
 
 import copy
-import json
 import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,37 +12,15 @@ from ray import tune
 from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.utils import flatten_dict
 
-from search.cluster.local_ray import LocalRay
-from search.cluster.ray_internals import reload_token
-from trainable.checkpoint import load_trained
-from trainable.errors import TrialError
+from tests.trainable.workers.conftest import ONE, TWO, WILD, run_alone, with_target
 from trainable.progress import Report
-from trainable.settings.config import build_config
-from trainable.trial import run_trial
-from trainable.workers.actor import GroupRunner, TuneTrial
+from trainable.workers.actor import TuneTrial
 from trainable.workers.messages import Resources, TrialReport, TrialTask, read_result
 from trainable.workspace import Workspace
-
-ONE = Resources(count=1, cpus=1, gpus=0, threads=1)
-TWO = replace(ONE, count=2)
-WILD = {"optimizer": "sgd", "learning_rate": 10, "weight_decay": 10, "batch_size": 2, "gradient_clip": None}
-
-
-def _settings(base: dict[str, Any], source: bool = False, **target: Any) -> dict[str, Any]:
-    settings = copy.deepcopy(base) | {"micro_batches": 2}
-    settings["source"]["enabled"] = source
-    settings["target"] |= {"dropout": 0.1, **target}
-    return settings
 
 
 def _tune_config(trial: dict[str, Any], **further: Any) -> dict[str, Any]:
     return replace(TrialTask(0, trial, compare=True, resume=None, checkpoint_seconds=1e9), **further).to_config()
-
-
-def _alone(settings: dict[str, Any], cache: Path) -> list[Report]:
-    reports: list[Report] = []
-    run_trial(build_config(settings), lambda r: reports.append(r) is None, workspace=Workspace(cache))
-    return reports
 
 
 # One slot, without a cluster ----------------------------------------------------------------------------------------
@@ -69,9 +44,9 @@ def _to_end(trial: TuneTrial) -> list[dict[str, Any]]:
     return results
 
 
-def test_a_slot_says_what_the_trial_says(slot: type[TuneTrial], base: dict[str, Any], tmp_path: Path) -> None:
-    settings = _settings(base, source=True, epochs=3)
-    expected = _alone(settings, tmp_path / "alone")
+def test_a_slot_reports_what_the_trial_reports(slot: type[TuneTrial], base: dict[str, Any], tmp_path: Path) -> None:
+    settings = with_target(base, source=True, epochs=3)
+    expected = run_alone(settings, tmp_path / "alone")
     results = _to_end(slot(_tune_config(settings)))
     assert [r["metrics"] for r in results] == [r.metrics for r in expected]
     assert [r["stage"] for r in results] == ["source"] * 2 + ["target"] * 4
@@ -81,29 +56,29 @@ def test_a_slot_says_what_the_trial_says(slot: type[TuneTrial], base: dict[str, 
     scores = [r.metrics.get("target.validation.macro_f1") for r in expected]
     values = [r.get("value") for r in results]
     assert values == [None if s is None else max(scores[3 : i + 1]) for i, s in enumerate(scores)]
-    said = [read_result(flatten_dict(r)) for r in results]  # as Tune hands them on
-    assert said == [read_result(r) for r in results]
-    assert [(s.stage, s.stage_step, s.metrics) for s in said if isinstance(s, TrialReport)] == [
+    messages = [read_result(flatten_dict(r)) for r in results]  # as Tune hands them on
+    assert messages == [read_result(r) for r in results]
+    assert [(s.stage, s.stage_step, s.metrics) for s in messages if isinstance(s, TrialReport)] == [
         (r.stage, r.step, r.metrics) for r in expected
     ]
 
 
-def test_what_may_not_be_compared_shows_no_progress(slot: type[TuneTrial], base: dict[str, Any]) -> None:
-    assert {r["progress"] for r in _to_end(slot(_tune_config(_settings(base), compare=False)))} == {0}
+def test_a_trial_that_must_not_be_compared_reports_no_progress(slot: type[TuneTrial], base: dict[str, Any]) -> None:
+    assert {r["progress"] for r in _to_end(slot(_tune_config(with_target(base), compare=False)))} == {0}
 
 
 def test_a_slot_takes_the_next_trial_after_a_stop_and_after_an_error(
     slot: type[TuneTrial], base: dict[str, Any]
 ) -> None:
-    first, second = _settings(base, source=True), _settings(base, source=True, learning_rate=5e-4)
+    first, second = with_target(base, source=True), with_target(base, source=True, learning_rate=5e-4)
     trial = slot(_tune_config(first))
-    trial.train()  # stopped in the source stage, whose lease it holds
+    trial.train()  # stopped in the source stage, where it holds the lock of the shared stage
     assert trial.reset(_tune_config(second))
     after_stop = [r["metrics"] for r in _to_end(trial)]
-    assert trial.reset(_tune_config(_settings(base, **WILD, epochs=9)))
+    assert trial.reset(_tune_config(with_target(base, **WILD, epochs=9)))
     (*_, error) = _to_end(trial)
     assert "loss is" in error["error"]
-    assert trial.reset(_tune_config(_settings(base, frozen_layers=9)))
+    assert trial.reset(_tune_config(with_target(base, frozen_layers=9)))
     (wrong,) = _to_end(trial)
     assert "target.frozen_layers: 9 is more than the 3 layers" in wrong["error"]
     assert trial.reset(_tune_config(second))
@@ -112,32 +87,23 @@ def test_a_slot_takes_the_next_trial_after_a_stop_and_after_an_error(
     assert [r["metrics"] for r in target] == after_stop[2:]
 
 
-@pytest.fixture
-def broken_encoder(tiny_bert: str, tmp_path: Path) -> str:
-    """An encoder whose configuration is found wrong only when a batch goes through."""
-    folder = shutil.copytree(tiny_bert, tmp_path / "broken")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"chunk_size_feed_forward": 4}))
-    return str(folder)
-
-
-def test_an_exception_of_any_kind_ends_its_trial_alone(
+def test_an_exception_of_any_kind_ends_only_its_trial(
     slot: type[TuneTrial], base: dict[str, Any], broken_encoder: str
 ) -> None:
-    trial = slot(_tune_config(_settings(base | {"encoder": broken_encoder})))
+    trial = slot(_tune_config(with_target(base | {"encoder": broken_encoder})))
     (result,) = _to_end(trial)
     assert result["error"].startswith("ValueError: ")
     assert "chunk" in result["error"]
-    assert trial.reset(_tune_config(_settings(base)))
+    assert trial.reset(_tune_config(with_target(base)))
     assert _to_end(trial)[-1]["finished"]
 
 
 def test_checkpoints_are_asked_for_in_every_trial_of_a_slot(slot: type[TuneTrial], base: dict[str, Any]) -> None:
-    trial = slot(_tune_config(_settings(base, epochs=3), checkpoint_seconds=0))
+    trial = slot(_tune_config(with_target(base, epochs=3), checkpoint_seconds=0))
     for _ in range(2):
         assert [r.get(SHOULD_CHECKPOINT, False) for r in _to_end(trial)] == [False, True, True]
-        trial.reset(_tune_config(_settings(base, epochs=3), checkpoint_seconds=0))
-    trial.reset(_tune_config(_settings(base, epochs=3)))
+        trial.reset(_tune_config(with_target(base, epochs=3), checkpoint_seconds=0))
+    trial.reset(_tune_config(with_target(base, epochs=3)))
     assert [r.get(SHOULD_CHECKPOINT, False) for r in _to_end(trial)] == [False, False, True]
 
 
@@ -153,7 +119,7 @@ def test_a_checkpoint_is_on_the_disk_when_it_appears(
 
     monkeypatch.setattr("trainable.store.files.os.fsync", lambda descriptor: flushed.add(os.fstat(descriptor).st_ino))
     monkeypatch.setattr("trainable.store.files.os.replace", replace)
-    trial = slot(_tune_config(_settings(base)))
+    trial = slot(_tune_config(with_target(base)))
     trial.train()
     trial.save(str(tmp_path / "checkpoint"))
     files = [*(tmp_path / "checkpoint").iterdir(), tmp_path / "checkpoint"]
@@ -162,8 +128,8 @@ def test_a_checkpoint_is_on_the_disk_when_it_appears(
     assert tmp_path.stat().st_ino in flushed
 
 
-def test_a_dead_trial_goes_on_in_another_slot(slot: type[TuneTrial], base: dict[str, Any], tmp_path: Path) -> None:
-    config = _tune_config(_settings(base, epochs=6, learning_rate=3e-3))
+def test_a_dead_trial_continues_in_another_slot(slot: type[TuneTrial], base: dict[str, Any], tmp_path: Path) -> None:
+    config = _tune_config(with_target(base, epochs=6, learning_rate=3e-3))
     whole = [(r["metrics"], r["value"]) for r in _to_end(slot(copy.deepcopy(config)))]
     for stop in (1, 3, 5):
         dead, other = slot(copy.deepcopy(config)), slot(copy.deepcopy(config))
@@ -177,7 +143,7 @@ def test_a_dead_trial_goes_on_in_another_slot(slot: type[TuneTrial], base: dict[
 def test_a_trial_whose_checkpoint_is_damaged_starts_again(
     slot: type[TuneTrial], base: dict[str, Any], tmp_path: Path
 ) -> None:
-    config = _tune_config(_settings(base, epochs=3))
+    config = _tune_config(with_target(base, epochs=3))
     whole = [(r["metrics"], r["value"]) for r in _to_end(slot(copy.deepcopy(config)))]
     dead = slot(copy.deepcopy(config))
     dead.train()
@@ -192,80 +158,6 @@ def test_a_trial_whose_checkpoint_is_damaged_starts_again(
 
 
 # A cluster on this machine ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """Two CPUs, so that a trial that keeps its resources starves the next, and a GPU that Ray believes in."""
-    variables = {"OMP_NUM_THREADS": "1", "RAY_TRAIN_V2_ENABLED": "1", "CUDA_VISIBLE_DEVICES": ""}
-    arguments = {"num_cpus": 2, "num_gpus": 1, "runtime_env": {"env_vars": variables}}
-    local = LocalRay(arguments, {}, dashboard=True)
-    local.wait(print)
-    yield
-    local.end()
-    reload_token()
-
-
-def _group_reports(group: GroupRunner, settings: dict[str, Any], resume: Path | None = None) -> list[Report]:
-    group.start(settings, resume)
-    reports = [group.next_report()]
-    while not (reports[-1].last and reports[-1].stage == "target"):
-        reports.append(group.next_report())
-    return reports
-
-
-def _assert_same(ours: list[Report], theirs: list[Report]) -> None:
-    assert [(r.stage, r.step, r.last) for r in ours] == [(r.stage, r.step, r.last) for r in theirs]
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.metrics == pytest.approx(other.metrics, rel=1e-5, abs=1e-6)
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_two_workers_are_one(cluster: None, base: dict[str, Any], tmp_path: Path, broken_encoder: str) -> None:
-    """One group through all it can meet: a whole trial, a stop, errors, a checkpoint, a resume, the end."""
-    first = _settings(base, source=True, epochs=3)
-    second = _settings(base, epochs=2, batch_size=7, learning_rate=5e-4)  # batches that do not halve
-    group = GroupRunner(Workspace(tmp_path / "group"), TWO)
-    expected = _alone(first, tmp_path / "alone")
-    _assert_same(_group_reports(group, first), expected)
-    (tmp_path / "model").mkdir()
-    group.save(tmp_path / "model")
-    model, config = load_trained(tmp_path / "model")
-    assert config == build_config(first)
-    assert model.config.id2label == {0: "negative", 1: "positive"}
-
-    group.start(second, None)
-    group.next_report()  # and stopped in the middle
-    _assert_same(_group_reports(group, second), _alone(second, tmp_path / "alone"))
-
-    for wrong, words in ((_settings(base, frozen_layers=9), "9 is more than"), (_settings(base, **WILD), "loss is")):
-        group.start(wrong | {"target": wrong["target"] | {"epochs": 9}}, None)
-        with pytest.raises(TrialError, match=words):
-            while True:
-                group.next_report()
-
-    group.start(_settings(base | {"encoder": broken_encoder}), None)
-    with pytest.raises(TrialError, match="ValueError: .*chunk"):
-        group.next_report()
-
-    group.start(first, None)
-    heard = [group.next_report() for _ in range(3)]  # the source's scores, the kept head's, the first epoch's
-    (tmp_path / "half").mkdir()
-    group.save(tmp_path / "half")
-    assert not json.loads((tmp_path / "half" / "trial.json").read_text())["finished"]
-    rest = _group_reports(group, first, tmp_path / "half")
-    assert [(r.stage, r.step) for r in (heard[0], rest[0])] == [("source", 0)] * 2  # it is trained
-    _assert_same([*heard[1:], *rest[1:]], expected[2:])
-
-    for epochs in (1, 2):  # the second stage goes on from the first one's rung, on both ranks
-        longer = _settings(base, source=True, epochs=1)
-        longer["source"] |= {"schedule": "constant", "epochs": epochs}
-        _assert_same(_group_reports(group, longer), _alone(longer, tmp_path / "alone"))
-
-    group.close()
-    assert not group._thread.is_alive()
 
 
 def _tune(
@@ -308,7 +200,7 @@ def test_a_process_whose_gpu_is_lost_is_replaced(
                 self._runner.next_report = fail
             return super().step()
 
-    settings = _settings(base, epochs=4)
+    settings = with_target(base, epochs=4)
     retry = {"failure_config": tune.FailureConfig(max_failures=1)}
     grid = _tune([settings], workspace, ONE, trainable=Poisoned, checkpoint_seconds=0, **retry)
     assert grid.num_errors == 0
@@ -316,15 +208,17 @@ def test_a_process_whose_gpu_is_lost_is_replaced(
     assert result.metrics is not None
     assert result.metrics["pid"] != int((tmp_path / "pid").read_text())
     assert result.metrics["iterations_since_restore"] == 2
-    expected = _alone(settings, tmp_path / "alone")[-1]
+    expected = run_alone(settings, tmp_path / "alone")[-1]
     assert result.metrics["metrics"] == expected.metrics
 
 
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_stopped_group_starves_nobody(cluster: None, base: dict[str, Any], workspace: Workspace) -> None:
-    trials = [_settings(base, epochs=4, learning_rate=rate) for rate in (1e-3, 5e-4, 1e-4)]
+def test_a_stopped_worker_group_releases_its_resources(
+    cluster: None, base: dict[str, Any], workspace: Workspace
+) -> None:
+    trials = [with_target(base, epochs=4, learning_rate=rate) for rate in (1e-3, 5e-4, 1e-4)]
     grid = _tune(trials, workspace, TWO, stop={"training_iteration": 2})
     assert grid.num_errors == 0
     assert [result.metrics["training_iteration"] for result in grid] == [2, 2, 2]
@@ -332,7 +226,7 @@ def test_a_stopped_group_starves_nobody(cluster: None, base: dict[str, Any], wor
 
 
 class _Running(tune.Callback):
-    """How many trials were seen running together, at most."""
+    """Records the highest number of trials that ran at the same time."""
 
     most = 0
 
@@ -344,11 +238,11 @@ class _Running(tune.Callback):
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_trials_share_a_gpu(cluster: None, base: dict[str, Any], workspace: Workspace) -> None:
-    trials = [_settings(base, epochs=40, learning_rate=rate) for rate in (1e-3, 5e-4, 1e-4, 1e-5)]
+    trials = [with_target(base, epochs=40, learning_rate=rate) for rate in (1e-3, 5e-4, 1e-4, 1e-5)]
     running = _Running()
     grid = _tune(trials, workspace, replace(ONE, cpus=0.5, gpus=0.5), callbacks=[running])
     assert grid.num_errors == 0
-    said = [read_result(result.metrics) for result in grid]
-    assert all(isinstance(each, TrialReport) and each.finished for each in said)
+    messages = [read_result(result.metrics) for result in grid]
+    assert all(isinstance(each, TrialReport) and each.finished for each in messages)
     assert running.most == 2
     assert len({result.metrics["pid"] for result in grid}) == 2

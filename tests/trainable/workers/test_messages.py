@@ -1,4 +1,4 @@
-"""What crosses Ray arrives as it was sent, flattened by Tune or not, among what Tune adds."""
+"""Messages arrive as they were sent, whether Tune flattens them or not, also with the entries that Tune adds."""
 
 import subprocess
 import sys
@@ -45,13 +45,13 @@ FROM_TUNE = {"done": True, "time_total_s": 1.5, "pid": 7, "trial_id": "a", "conf
 
 
 @given(said=reports | failures, added=st.sampled_from([{}, FROM_TUNE]))
-def test_what_a_trial_says_arrives(said: TrialReport | TrialFailure, added: dict[str, Any]) -> None:
+def test_reports_and_failures_arrive(said: TrialReport | TrialFailure, added: dict[str, Any]) -> None:
     result = said.to_result() | added
     assert read_result(result) == said
     assert read_result(flatten_dict(result)) == said
 
 
-def test_a_trial_that_has_said_nothing_says_nothing() -> None:
+def test_a_result_without_a_message_gives_none() -> None:
     assert read_result(flatten_dict(FROM_TUNE)) is None
     assert read_result({}) is None
 
@@ -66,18 +66,18 @@ def test_a_trial_that_has_said_nothing_says_nothing() -> None:
         checkpoint_seconds=numbers,
     )
 )
-def test_what_a_trial_is_given_arrives(task: TrialTask) -> None:
+def test_tasks_arrive(task: TrialTask) -> None:
     config = task.to_config() | {"of Tune's": 1}
-    assert TrialTask.of(config) == task
+    assert TrialTask.from_config(config) == task
     assert key_of_task(config) == task.key
 
 
 @pytest.mark.parametrize(("kind", "names"), [(TrialReport, {VALUE, PROGRESS}), (TrialTask, {KEY})])
-def test_the_names_that_others_read_are_fields(kind: type[Any], names: set[str]) -> None:
+def test_names_that_other_modules_read_are_fields(kind: type[Any], names: set[str]) -> None:
     assert names <= {each.name for each in fields(kind)}
 
 
-def test_the_driver_reads_them_without_torch_and_ray() -> None:
+def test_messages_import_neither_torch_nor_ray() -> None:
     code = "import sys, trainable.workers.messages; print(*{'ray', 'torch'} & set(sys.modules))"
     root = Path(__file__).parents[3]
     loaded = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
