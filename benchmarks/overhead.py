@@ -1,7 +1,7 @@
-"""What a trial costs beside its training: hundreds of trials of one step on a tiny random BERT, and their memory.
+"""Measure what a trial costs besides its training: hundreds of trials with one step on a tiny random BERT.
 
-Seconds a trial on a warm slot are the gaps between the ends of consecutive trials, one trial at a time; memory is the
-resident set of the driver and of the trial's actor, sampled every second.
+Trials run one at a time. The seconds of a trial on a warm slot are the gaps between the ends of consecutive trials.
+Memory is the resident set of the driver and of the trial's actor, sampled every second.
 """
 
 import argparse
@@ -32,7 +32,7 @@ class Sample:
     """Seconds since the epoch."""
     driver_mb: float
     actor_mb: float
-    """Of all worker processes of Ray that are not idle."""
+    """Sum over all worker processes of Ray that are not idle."""
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def empty_trials(folder: Path, trials: int) -> dict[str, Any]:
-    """The smallest experiment that is real: one step, one evaluation, a model that is saved."""
+    """Return the smallest complete experiment: one step, one evaluation, one saved model."""
     tiny_bert(folder / "encoder")
     for split, count in (("train", 8), ("validation", 8)):
         rows = [(f"{WORDS[i]} {split} {WORDS[-1 - i % 2]}", ("good", "bad")[i % 2]) for i in range(count)]
@@ -81,7 +81,7 @@ def tiny_bert(folder: Path) -> None:
 
 
 def run_watched(command: list[str], log: Path) -> tuple[list[Sample], float]:
-    """Run a sweep to its end; the memory samples, and when it began (seconds since the epoch)."""
+    """Run a sweep to its end; return the memory samples, and its start in seconds since the epoch."""
     begin, samples = time.time(), []
     with (
         log.open("w") as errors,
@@ -104,24 +104,24 @@ def run_watched(command: list[str], log: Path) -> tuple[list[Sample], float]:
 
 
 def watch(driver: psutil.Process, samples: list[Sample], ended: threading.Event) -> None:
-    """Sample every second until the sweep has ended."""
+    """Sample the memory every second until the sweep has ended."""
     while not ended.wait(1.0):
         try:
             actors = [p for p in driver.children(recursive=True) if is_busy_worker(p)]
             actor_mb = sum(p.memory_info().rss for p in actors) / 1e6
             samples.append(Sample(time.time(), driver.memory_info().rss / 1e6, actor_mb))
         except psutil.NoSuchProcess:
-            continue  # a process ended between being listed and being read
+            continue  # a process has ended after it was listed
 
 
 def is_busy_worker(process: psutil.Process) -> bool:
-    """Whether Ray has given the process a title, and not that of a spare."""
+    """Return whether Ray has given the process a title, and it is not the one of an idle process."""
     title = " ".join(process.cmdline()[:1])
     return title.startswith("ray::") and "IDLE" not in title
 
 
 def summary(ends: list[float], begin: float, samples: list[Sample]) -> dict[str, Any]:
-    """Seconds a trial, first and last fifty apart, and the memory after a tenth of the trials and at the last."""
+    """Return seconds for each trial, also of the first and last fifty, and memory after a tenth and after all."""
     gaps = [later - earlier for earlier, later in zip(ends, ends[1:], strict=False)]
     results: dict[str, Any] = {
         "trials": len(ends),
@@ -134,9 +134,9 @@ def summary(ends: list[float], begin: float, samples: list[Sample]) -> dict[str,
     between = [s for s in samples if early <= s.at <= late and s.actor_mb]
     if len(between) >= 2:
         first, last = between[0], between[-1]
-        for who in ("driver_mb", "actor_mb"):
-            start, stop = getattr(first, who), getattr(last, who)
-            results[who] = {"after_a_tenth": round(start), "at_the_end": round(stop), "growth": round(stop - start, 1)}
+        for name in ("driver_mb", "actor_mb"):
+            start, stop = getattr(first, name), getattr(last, name)
+            results[name] = {"after_a_tenth": round(start), "at_the_end": round(stop), "growth": round(stop - start, 1)}
     return results
 
 

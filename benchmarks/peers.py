@@ -1,8 +1,8 @@
-"""The peers, each a function that `common.run_peer` runs in a fresh process of its own.
+"""The peers: alternatives to this project, each a function that `common.run_peer` runs in its own new process.
 
-They are written to be fast within what their library offers: dynamic padding, batches of like lengths, fused AdamW,
-texts tokenised once for each length, weights read once, no checkpoints unless the library's way needs them. Nothing
-here imports this project's packages.
+They are as fast as their library allows: dynamic padding, batches of similar lengths, fused AdamW, texts tokenised
+once for each length, weights read once, no checkpoints unless the library needs them. This module imports none of
+this project's packages.
 """
 
 import copy
@@ -33,7 +33,7 @@ Answer = dict[str, Any]
 
 
 def source_once(spec: Spec) -> Answer:
-    """A good practitioner's loop: the source stage once, then one trial after another, on all threads."""
+    """Run the loop of a good practitioner: the source stage once, then one trial after another, on all threads."""
     torch.set_num_threads(os.cpu_count() or 1)
     source = train_source(spec)
     begin = time.perf_counter()
@@ -42,21 +42,21 @@ def source_once(spec: Spec) -> Answer:
 
 
 def source_each(spec: Spec) -> Answer:
-    """The same loop with the source stage in every trial."""
+    """Run the same loop with the source stage in every trial."""
     torch.set_num_threads(os.cpu_count() or 1)
     return {"accuracies": [run_trial(spec, trial, train_source(spec)) for trial in spec["trials"]]}
 
 
 def ray_documented(spec: Spec) -> Answer:
-    """Ray's guide "Hyperparameter Tuning with Ray Tune": a TorchTrainer in each Tune trial, a Trainer inside."""
-    # Or Ray makes a token up and writes it where every user of the machine can read it.
+    """Follow Ray's guide "Hyperparameter Tuning with Ray Tune": a Trainer inside a TorchTrainer in each Tune trial."""
+    # Otherwise Ray makes a token and writes it where every user of the machine can read it.
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     import ray
     import ray.train
     from ray import tune
 
-    # A Tune function that waits for its TorchTrainer holds a logical CPU too, hence twice the trials at a time.
-    # `local`: never join a cluster that happens to run on this machine.
+    # A Tune function that waits for its TorchTrainer holds a logical CPU too, so each trial needs two.
+    # `local` never joins a cluster that happens to run on this machine.
     ray.init(address="local", num_cpus=4, log_to_driver=False)
     tuner = tune.Tuner(
         ray_trial,
@@ -67,7 +67,7 @@ def ray_documented(spec: Spec) -> Answer:
     results = tuner.fit()
     if results.errors:
         raise SystemExit(str(results.errors[0]))
-    # Not from `results`: a report that reaches Tune after the function's return is lost there.
+    # Not from `results`: Tune loses a report that arrives after the function has returned.
     scores = [json.loads(file.read_text()) for file in sorted(Path(spec["folder"]).glob("accuracy-*.json"))]
     order = {json.dumps(trial, sort_keys=True): index for index, trial in enumerate(spec["trials"])}
     scores.sort(key=lambda score: order[json.dumps(score["trial"], sort_keys=True)])
@@ -75,7 +75,7 @@ def ray_documented(spec: Spec) -> Answer:
 
 
 def ray_trial(config: Spec) -> None:
-    """The Tune function."""
+    """Run one trial; this is the Tune function."""
     import ray.train
     from ray import tune
     from ray.train.torch import TorchTrainer
@@ -94,7 +94,7 @@ def ray_trial(config: Spec) -> None:
 
 
 def ray_worker(config: Spec) -> None:
-    """The train loop; RayTrainReportCallback reports when the Trainer saves, so it saves every epoch."""
+    """Train; this is the train loop. RayTrainReportCallback reports only when the Trainer saves: after each epoch."""
     import ray.train
     from ray.train.huggingface.transformers import RayTrainReportCallback, prepare_trainer
 
@@ -110,7 +110,7 @@ def ray_worker(config: Spec) -> None:
 
 
 def hyperparameter_search(spec: Spec) -> Answer:
-    """`Trainer.hyperparameter_search` with Optuna's TPE and its median rule, from the source's weights."""
+    """Run `Trainer.hyperparameter_search` with Optuna's TPE and median pruner, from the source's weights."""
     import optuna
 
     torch.set_num_threads(os.cpu_count() or 1)
@@ -120,7 +120,7 @@ def hyperparameter_search(spec: Spec) -> Answer:
     def model_init(trial: optuna.Trial | None = None) -> PreTrainedModel:
         model = copy.deepcopy(source)
         if trial is not None:
-            suggest(trial)  # Trainer calls this before `hp_space`; Optuna gives the same values when asked again
+            suggest(trial)  # Trainer calls this before `hp_space`; Optuna gives the same values for a second call
             collator.length = trial.params["padding_length"]
             freeze(model, trial.params["frozen_layers"])
         return model
@@ -144,7 +144,7 @@ def hyperparameter_search(spec: Spec) -> Answer:
 
 
 def suggest(trial: Any) -> dict[str, Any]:
-    """SPACE for Optuna; what no TrainingArguments has is read from the trial by `model_init`."""
+    """Return values of SPACE from Optuna; `model_init` reads those that TrainingArguments does not have."""
     low, high = SPACE["padding_length"]["int"]
     trial.suggest_int("padding_length", low, high, step=SPACE["padding_length"]["step"])
     trial.suggest_int("frozen_layers", *SPACE["frozen_layers"]["int"])
@@ -158,7 +158,7 @@ def suggest(trial: Any) -> dict[str, Any]:
 
 
 class CuttingCollator(DataCollatorWithPadding):
-    """Dynamic padding after a cut to `length` tokens, so that the length can be searched without tokenising again."""
+    """Cuts texts to `length` tokens, then pads dynamically; so a search of the length needs no new tokenisation."""
 
     length: int = 10**9
 
@@ -172,7 +172,7 @@ class CuttingCollator(DataCollatorWithPadding):
 
 
 def train_source(spec: Spec) -> PreTrainedModel:
-    """The encoder with a new head, after the source stage where the spec has one."""
+    """Return the encoder with a new head, trained on the source if the spec has a source stage."""
     set_seed(spec["seed"])
     model = AutoModelForSequenceClassification.from_pretrained(
         spec["encoder"], num_labels=len(label_names(spec["data"])), dtype=torch.float32
@@ -183,7 +183,7 @@ def train_source(spec: Spec) -> PreTrainedModel:
 
 
 def run_trial(spec: Spec, trial: dict[str, Any], model: PreTrainedModel) -> float:
-    """Fine-tune on the target; the best validation accuracy."""
+    """Fine-tune on the target; return the best validation accuracy."""
     freeze(model, trial["frozen_layers"])
     trainer = make_trainer(spec, trial, model)
     trainer.train()
@@ -191,7 +191,7 @@ def run_trial(spec: Spec, trial: dict[str, Any], model: PreTrainedModel) -> floa
 
 
 def best_accuracy(trainer: Trainer) -> float:
-    """On the validation split, over all epochs."""
+    """Return the best validation accuracy of all epochs."""
     return max(entry["eval_accuracy"] for entry in trainer.state.log_history if "eval_accuracy" in entry)
 
 
@@ -205,7 +205,7 @@ def make_trainer(
     data_collator: DataCollatorWithPadding | None = None,
     **options: Any,
 ) -> Trainer:
-    """A Trainer as its documentation advises for speed; schedule and decay are those that ours has by default."""
+    """Return a Trainer set up for speed as documented; schedule and weight decay are this project's defaults."""
     arguments = TrainingArguments(
         **{
             "output_dir": str(folder or Path(spec["folder"]) / "trainer"),
@@ -214,7 +214,7 @@ def make_trainer(
             "per_device_eval_batch_size": 64,
             "num_train_epochs": settings["epochs"],
             "lr_scheduler_type": "linear",
-            "warmup_steps": 0.06,  # below 1: a share of all steps
+            "warmup_steps": 0.06,  # a number below 1 is a share of all steps
             "weight_decay": 0.01,
             "optim": "adamw_torch_fused",
             "train_sampling_strategy": "group_by_length",
@@ -244,7 +244,7 @@ def make_trainer(
 
 
 def freeze(model: PreTrainedModel, count: int) -> None:
-    """No gradient in the embeddings and the lowest `count` layers."""
+    """Switch off gradients of the embeddings and the lowest `count` layers."""
     if count:
         for module in (model.base_model.embeddings, *model.base_model.encoder.layer[:count]):
             module.requires_grad_(False)
@@ -257,7 +257,7 @@ def tokenizer(encoder: str) -> Any:
 
 @cache
 def tokenised(encoder: str, data: str, table: str, length: int) -> list[dict[str, Any]]:
-    """A table's rows as token ids, cut to `length`, not padded; once a process for each length."""
+    """Return a table's rows as token ids, cut to `length`, not padded; computed once for each length."""
     texts, labels = zip(*read(data, table), strict=True)
     names = label_names(data)
     encoded = tokenizer(encoder)(list(texts), truncation=True, max_length=length)
@@ -268,7 +268,7 @@ def tokenised(encoder: str, data: str, table: str, length: int) -> list[dict[str
 
 @cache
 def label_names(data: str) -> list[str]:
-    """The classes, sorted; source and target have the same, so the source's head is kept."""
+    """Return the sorted classes; source and target have the same, so the source's head is kept."""
     return sorted({label for _, label in read(data, "target_train")})
 
 

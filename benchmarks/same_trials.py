@@ -1,4 +1,4 @@
-"""The same eight trials, source stage included, by each peer and by us: seconds from a cold start, and accuracy."""
+"""Run the same eight trials, with source stage, by each peer and by us: seconds from a cold start, and accuracy."""
 
 import statistics
 import tempfile
@@ -45,7 +45,11 @@ def main() -> None:
     parser = arguments(__doc__, trials=len(TRIALS))
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     parser.add_argument(
-        "--gpus-per-trial", type=float, nargs="+", default=[None], help="ours with each of these: 0.25 is four a GPU"
+        "--gpus-per-trial",
+        type=float,
+        nargs="+",
+        default=[None],
+        help="run ours with each of these; 0.25 means four trials on a GPU",
     )
     given = parser.parse_args()
     trials = TRIALS[: given.trials]
@@ -58,7 +62,7 @@ def main() -> None:
         contenders += [partial(sweep, name, *setting, data, trials) for name, setting in ours.items()]
         runs = []
         for turn, seed in enumerate(given.seeds):
-            first = turn % len(contenders)  # so that no contender always has the same place in the order
+            first = turn % len(contenders)  # so that each contender gets another place in the order
             for contender in contenders[first:] + contenders[:first]:
                 runs.append(contender(seed, Path(scratch)))
                 print(
@@ -74,7 +78,7 @@ def peer(name: str, data: Path, trials: list[dict[str, Any]], seed: int, scratch
 
 
 def name_of(precision: str, gpus: float | None) -> str:
-    """What one of ours is called in the table."""
+    """Return the name of one of ours in the table."""
     return f"ours {precision}" + ("" if gpus is None else f", {gpus:g} GPUs a trial")
 
 

@@ -1,8 +1,9 @@
-"""What each part of search/startup is worth: a tiny sweep with the part switched off, in turn with all parts on.
+"""Measure each part of search/startup: run a tiny sweep with the part switched off, and with all parts.
 
-Seconds from the command to the first report of a target stage, and to its end. Each round runs every variant once, in
-an order that moves on from round to round, so that a load that comes and goes meets all of them. The figures are ratios
-to the run with all parts in the same round. CPU seconds are those of the driver and of all processes that it started.
+It measures seconds from the command to the first report of a target stage, and to the end of the command. Each round
+runs every variant once. The order shifts from round to round, so that a passing load affects all variants alike. The
+figures are ratios to the run with all parts in the same round. CPU seconds are those of the driver and all its
+descendants.
 """
 
 import argparse
@@ -39,7 +40,7 @@ class Measured:
     cpu: float
     """CPU seconds of all processes, as sampled four times a second."""
     load: float
-    """Of this machine before the run."""
+    """Load of this machine before the run."""
 
 
 def main() -> None:
@@ -64,7 +65,7 @@ def main() -> None:
 
 
 def measure(variant: str, number: int, trials: int) -> Measured:
-    """Run the quickstart with few, short trials in a fresh process and storage."""
+    """Run the quickstart with few, short trials in a new process and a new storage folder."""
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch:
         storage, log = Path(scratch) / "runs", Path(scratch) / "log.txt"
@@ -89,7 +90,7 @@ def measure(variant: str, number: int, trials: int) -> Measured:
 
 
 def count_cpu(driver: psutil.Process, total: list[float]) -> None:
-    """Sum the CPU seconds of a process and of all below it, until it has ended."""
+    """Add up the CPU seconds of a process and of all its descendants until it ends."""
     seconds: dict[tuple[int, float], float] = {}
     while driver.is_running() and driver.status() != psutil.STATUS_ZOMBIE:
         with suppress(psutil.NoSuchProcess):
@@ -102,7 +103,7 @@ def count_cpu(driver: psutil.Process, total: list[float]) -> None:
 
 
 def show(facts: dict[str, Any], variants: list[str], runs: list[Measured]) -> None:
-    """Print medians, and the median over rounds of the ratio to the run with all parts."""
+    """Print medians, and the median over all rounds of the ratio to the run with all parts."""
     whole = {run.round: run for run in runs if run.variant == ALL}
     table = Table("switched off", "first report", "ratio", "whole run", "ratio", "CPU seconds", "ratio", "load")
     for variant in variants:

@@ -1,6 +1,6 @@
-"""The command `transfersweep` with one part of search/startup switched off: `startup_parts.py PART run quickstart ...`.
+"""Run the command `transfersweep` with one part of search/startup off: `startup_parts.py PART run quickstart ...`.
 
-It imports nothing before the command would, so that the time of imports is the command's own.
+This module imports nothing that the command would import later, so that the import time is the command's own.
 """
 
 import importlib
@@ -14,34 +14,34 @@ ALL = "all parts"
 
 
 def without_dry_run_process() -> None:
-    """The preflight's batch is a Ray task, and source stages are trained by trials."""
+    """Let a Ray task do the dry run, and trials train all source stages."""
     start = importlib.import_module("search.engine.start")
     original: Callable[..., Any] = start.start_sweep
     start.start_sweep = lambda plan, storage, address=None, dry_run_process=None: original(plan, storage, address)
 
 
 def without_first_source() -> None:
-    """The source stage is trained by a trial."""
+    """Let a trial train the first source stage."""
     importlib.import_module("search.startup.dry_run_process")._first_trial = lambda plan: None
 
 
 def without_slot_imports() -> None:
-    """Processes of slots import what they need when they get a trial; before, one module that is there anyway."""
+    """Let slots import when they get a trial; before that they only import `os`, which is loaded anyway."""
     importlib.import_module("search.startup.slots").IMPORTS = "os"
 
 
 def without_idle_time() -> None:
-    """Ray ends processes that wait for their first trial for longer than a second, as it does by itself."""
+    """Let Ray end processes that wait longer than a second for their first trial, which is its default."""
     importlib.import_module("search.startup.slots").IDLE_SECONDS = 1.0
 
 
 def without_memory() -> None:
-    """Slots take and give back memory as glibc does by itself."""
+    """Let slots take and return memory with glibc's default settings."""
     importlib.import_module("search.startup.slots").MALLOC_VARIABLES = {}
 
 
 def without_background() -> None:
-    """The driver waits for Ray before it imports what a search needs."""
+    """Let the driver wait for Ray before it imports the code of a search."""
     start = importlib.import_module("search.engine.start")
     original: Callable[..., Any] = start._run
 
@@ -50,19 +50,19 @@ def without_background() -> None:
         starting = connection.starting
 
         @contextmanager
-        def and_waiting(address: str | None, settings: Any) -> Iterator[None]:
+        def start_and_wait(address: str | None, settings: Any) -> Iterator[None]:
             with starting(address, settings):
                 connection.join(address, settings)
                 yield
 
-        connection.starting = and_waiting
+        connection.starting = start_and_wait
         return original(*arguments)
 
     start._run = run
 
 
 def without_rare_collections() -> None:
-    """The driver collects garbage as Python does by itself."""
+    """Let the driver collect garbage as often as Python does by default."""
     importlib.import_module("search.__main__").rare_garbage_collection = nullcontext
 
 

@@ -1,8 +1,8 @@
-"""How long until our sweep has the best score that `Trainer.hyperparameter_search` has found by its end?
+"""Measure how long our sweep needs to reach the best score of a complete `Trainer.hyperparameter_search`.
 
-Both search the same space, from the same source-trained weights, on the same rows, and both count a trial's best
-evaluation, whether it was pruned later or not. Ours counts a score from the moment at which MLflow shows it; when its
-trial ended, or was stopped, is told too. It may run more trials than the peer (`--ours-trials`).
+Both search the same space, from the same source-trained weights, on the same rows. Both use a trial's best evaluation,
+even if the trial is pruned later. Our score counts from the moment when MLflow shows it; the table also shows when its
+trial ended or was stopped. Our sweep may run more trials than the peer (`--ours-trials`).
 """
 
 import statistics
@@ -30,30 +30,30 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Race:
-    """One seed."""
+    """The result of one seed."""
 
     seed: int
     peer_seconds: float
     peer_best: float
     ours_seconds: float | None
-    """From our cold start until a score as good as the peer's best was told; None where none ever was."""
+    """From our cold start until MLflow shows a score as good as the peer's best; None if that never happens."""
     ours_trial_ended: float | None
-    """From our cold start until the first trial with such a score had ended."""
+    """From our cold start until the first trial with such a score has ended."""
     ours_best: float
     ours_trials: int
-    """Trials of ours that had been scored by then, or by the end."""
+    """Our trials with a score by then, or by the end if never."""
 
     @property
     def ratio(self) -> float:
-        """The peer's seconds over ours; 0 where we never got there."""
+        """The peer's seconds divided by ours; 0 if we never reach its best score."""
         return self.peer_seconds / self.ours_seconds if self.ours_seconds else 0.0
 
 
 def main() -> None:
     parser = arguments(__doc__, trials=24)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
-    parser.add_argument("--ours-trials", type=int, help="most trials of ours; default: four times the peer's")
-    parser.add_argument("--gpus-per-trial", type=float, help="ours: 0.25 is four a GPU")
+    parser.add_argument("--ours-trials", type=int, help="largest number of our trials; default: four times the peer's")
+    parser.add_argument("--gpus-per-trial", type=float, help="for ours; 0.25 means four trials on a GPU")
     given = parser.parse_args()
     facts = machine()
     warm_file_cache()
@@ -61,8 +61,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         data = write_subsets(given.data, given.rows, Path(scratch) / "data")
         for seed in given.seeds:
-            most = given.ours_trials or 4 * given.trials
-            sweep = {"trials": most, "gpus_per_trial": given.gpus_per_trial}
+            ours_trials = given.ours_trials or 4 * given.trials
+            sweep = {"trials": ours_trials, "gpus_per_trial": given.gpus_per_trial}
             races.append(race(data, seed, given.trials, sweep, given.precision, Path(scratch) / str(seed)))
             print(races[-1], flush=True)
     show(facts, races)
@@ -87,25 +87,25 @@ def race(data: Path, seed: int, trials: int, sweep: dict[str, Any], precision: s
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A trial of ours."""
+class ScoredTrial:
+    """One of our trials."""
 
     scores: list[tuple[float, float]]
-    """When each evaluation was told, and its validation accuracy."""
+    """Time of each evaluation, and its validation accuracy."""
     ended: float
-    """Seconds from the same start as those of the scores."""
+    """When the trial ended, in seconds from the same start as the scores."""
 
 
-def scored_trials(database: Path, began: float = 0.0) -> list[Scored]:
-    """The search's trials with a score, from MLflow; in seconds since `began`, in those of the epoch without."""
+def scored_trials(database: Path, began: float = 0.0) -> list[ScoredTrial]:
+    """Return the search's trials with a score, from MLflow; times are seconds since `began`, by default the epoch."""
     client = MlflowClient(f"sqlite:///{database}")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(experiments, "tags.`transfersweep.role` = 'search'", max_results=1000)
     trials = []
     for run in runs:
-        told = client.get_metric_history(run.info.run_id, "target.validation.accuracy")
-        scores = sorted((metric.timestamp / 1000 - began, metric.value) for metric in told)
-        trials += [Scored(scores, run.info.end_time / 1000 - began)] if scores else []
+        history = client.get_metric_history(run.info.run_id, "target.validation.accuracy")
+        scores = sorted((metric.timestamp / 1000 - began, metric.value) for metric in history)
+        trials += [ScoredTrial(scores, run.info.end_time / 1000 - began)] if scores else []
     return trials
 
 
