@@ -1,11 +1,15 @@
-"""A sweep while something of it is killed every few seconds, against the same sweep undisturbed: what is lost?
+"""Kill a process of a sweep every few seconds, and count what is lost compared with the same sweep undisturbed.
 
-On this machine: a Ray head without slots, two worker nodes of one CPU each, an MLflow server, and the driver, each in
-processes of its own. Killed with SIGKILL, in a seeded order: a trial's process; the process that holds the lock of a
-cache (the one that trains the source that others wait for, for instance); a worker node with all its processes, which
-comes back; the MLflow server, which comes back; the driver, or the whole cluster, its head first to come back, after
-which `transfersweep resume` goes on. Where a sweep ends before enough was killed, another one begins. Exits with 1
-unless every count is 0.
+On this machine run a Ray head without slots, two worker nodes with one CPU each, an MLflow server and the driver, each
+in its own processes. The script kills them with SIGKILL, in a seeded order:
+
+- a trial's process;
+- the process that holds the lock of a cache (for instance, it trains the source stage that others wait for);
+- a worker node with all its processes, which is restarted;
+- the MLflow server, which is restarted;
+- the driver, or the whole cluster, whose head is restarted first; then `transfersweep resume` continues.
+
+If a sweep ends before enough was killed, another one begins. The script exits with 1 unless every count is 0.
 """
 
 import argparse
@@ -21,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from common import ENCODER, ROOT, write_experiment, write_json
-from mortal import Killer, Parts, start
+from fault_injection import Killer, Services, start
 from rich.console import Console
 from rich.table import Table
 
@@ -30,7 +34,7 @@ from search.storage.sweep_folder import SweepFolder, load_outcome
 
 SAMPLES = ROOT / "spaces" / "samples"
 METRIC = "macro_f1"
-PATIENCE = 1800.0  # seconds that a disturbed sweep may take
+LONGEST_SECONDS = 1800.0  # that a disturbed sweep may take
 
 
 def main() -> None:
@@ -39,23 +43,23 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=5.0, help="mean seconds between two kills")
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--encoder", default=ENCODER)
-    parser.add_argument("--seed", type=int, default=0, help="decides who is killed when")
+    parser.add_argument("--seed", type=int, default=0, help="decides what is killed, and when")
     parser.add_argument("--out", type=Path, default=Path("faults.json"))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        parts = Parts(folder)
-        file = write_experiment(experiment(given.trials, given.encoder, parts.tracking_uri), folder)
+        services = Services(folder)
+        file = write_experiment(experiment(given.trials, given.encoder, services.tracking_uri), folder)
         try:
-            parts.start()
-            quiet = undisturbed(parts, file, folder / "undisturbed")
+            services.start()
+            expected = undisturbed(services, file, folder / "undisturbed")
             rounds = []
-            killer = Killer(random.Random(given.seed), parts, given.every)
+            killer = Killer(random.Random(given.seed), services, given.every)
             while sum(killer.killed.values()) < given.kills:
-                rounds.append(disturbed(parts, killer, file, folder / f"disturbed-{len(rounds)}", given.kills))
-            counts = [compare(quiet, found) for found in rounds]
+                rounds.append(disturbed(services, killer, file, folder / f"disturbed-{len(rounds)}", given.kills))
+            counts = [compare(expected, found) for found in rounds]
         finally:
-            parts.end()
+            services.end()
     total = Counter({name: sum(count[name] for count in counts) for name in counts[0]})
     report(given, killer, rounds, total)
     write_json(
@@ -63,7 +67,7 @@ def main() -> None:
         {
             "killed": killer.killed,
             "sweeps": [{"drivers": r.drivers, "seconds": round(r.seconds, 1)} for r in rounds],
-            "undisturbed_seconds": round(quiet.seconds, 1),
+            "undisturbed_seconds": round(expected.seconds, 1),
             "counts": total,
         },
     )
@@ -71,7 +75,7 @@ def main() -> None:
 
 
 def experiment(trials: int, encoder: str, tracking_uri: str) -> dict[str, Any]:
-    """So many given trials, with a source, a longer one, or none; nothing in it depends on who is first."""
+    """Return an experiment with given trials, with or without a source; no result depends on their order."""
     points = [
         {
             "source.enabled": i % 3 != 2,
@@ -107,48 +111,48 @@ def experiment(trials: int, encoder: str, tracking_uri: str) -> dict[str, Any]:
 
 
 @dataclass
-class Found:
-    """What a sweep has come to, and what MLflow says of it."""
+class SweepResult:
+    """The outcome of a sweep, and its runs in MLflow."""
 
     outcome: Outcome
     runs: list[dict[str, Any]]
-    """Of each run of a trial: `trial` (its key as text), `status`, `history` (steps and values)."""
+    """For each run of a trial: `trial` (its key as text), `status`, `history` (steps and values)."""
     status: str
-    """The sweep's own run's."""
+    """Status of the sweep's own run."""
     drivers: int
-    """Processes that it took."""
+    """Number of driver processes, one for each start or resume."""
     seconds: float
 
 
-def undisturbed(parts: Parts, file: Path, storage: Path) -> Found:
-    """The sweep as it should be."""
+def undisturbed(services: Services, file: Path, storage: Path) -> SweepResult:
+    """Run the sweep without disturbance."""
     begin = time.monotonic()
-    driver = drive(parts, file, storage)
+    driver = drive(services, file, storage)
     if driver.wait():
         raise SystemExit(f"the undisturbed sweep ended with {driver.returncode}:\n{log_of(storage)}")
-    return found_of(parts, storage, 1, time.monotonic() - begin)
+    return collect_result(services, storage, 1, time.monotonic() - begin)
 
 
-def disturbed(parts: Parts, killer: Killer, file: Path, storage: Path, kills: int) -> Found:
-    """The sweep while things die, resumed until it says that it is complete and MLflow has heard everything."""
+def disturbed(services: Services, killer: Killer, file: Path, storage: Path, kills: int) -> SweepResult:
+    """Run the sweep while processes are killed; resume it until it is complete and MLflow has received all events."""
     begin, drivers = time.monotonic(), 0
     folder = SweepFolder(storage, "sweep")
     while not is_complete(folder):
-        parts.start_cluster()
-        driver, drivers = drive(parts, file, storage), drivers + 1
+        services.start_cluster()
+        driver, drivers = drive(services, file, storage), drivers + 1
         while driver.poll() is None:
-            if time.monotonic() - begin > PATIENCE:
-                raise SystemExit(f"the sweep did not end in {PATIENCE:.0f} s:\n{log_of(storage)}")
-            parts.bring_back()
+            if time.monotonic() - begin > LONGEST_SECONDS:
+                raise SystemExit(f"the sweep did not end in {LONGEST_SECONDS:.0f} s:\n{log_of(storage)}")
+            services.restart_due()
             if sum(killer.killed.values()) < kills:
                 killer.tick(driver, storage)
             time.sleep(0.1)
         if driver.returncode == -signal.SIGKILL:
             continue
-        if driver.returncode:  # it said why; what it lacked comes back
+        if driver.returncode:  # its log has the reason; what it needs is restarted
             print(f"a driver ended with {driver.returncode}: {log_of(storage).splitlines()[-1:]}", flush=True)
-        parts.wait_for_mlflow()
-    return found_of(parts, storage, drivers, time.monotonic() - begin)
+        services.wait_for_mlflow()
+    return collect_result(services, storage, drivers, time.monotonic() - begin)
 
 
 def is_complete(folder: SweepFolder) -> bool:
@@ -156,11 +160,11 @@ def is_complete(folder: SweepFolder) -> bool:
     return outcome is not None and outcome.complete and not any("events wait" in note for note in outcome.notes)
 
 
-def drive(parts: Parts, file: Path, storage: Path) -> subprocess.Popen[bytes]:
-    """A driver that begins the sweep, or goes on with it."""
+def drive(services: Services, file: Path, storage: Path) -> subprocess.Popen[bytes]:
+    """Start a driver that begins the sweep, or resumes it."""
     begun = (storage / "sweep" / "plan.json").exists()
     what = ["resume", "sweep"] if begun else ["run", str(file)]
-    command = [sys.executable, "-m", "search", *what, "--storage", str(storage), "--address", parts.address]
+    command = [sys.executable, "-m", "search", *what, "--storage", str(storage), "--address", services.address]
     return start(command, storage.with_suffix(".log"))
 
 
@@ -168,14 +172,14 @@ def log_of(storage: Path) -> str:
     return storage.with_suffix(".log").read_text()[-3000:]
 
 
-def found_of(parts: Parts, storage: Path, drivers: int, seconds: float) -> Found:
+def collect_result(services: Services, storage: Path, drivers: int, seconds: float) -> SweepResult:
     from mlflow import MlflowClient
 
-    parts.wait_for_mlflow()
+    services.wait_for_mlflow()
     outcome = load_outcome(SweepFolder(storage, "sweep"))
     assert outcome is not None
     assert outcome.run_id is not None
-    client = MlflowClient(parts.tracking_uri)
+    client = MlflowClient(services.tracking_uri)
     sweep = client.get_run(outcome.run_id)
     nested = client.search_runs(
         [sweep.info.experiment_id], f"tags.`mlflow.parentRunId` = '{outcome.run_id}'", max_results=1000
@@ -190,15 +194,15 @@ def found_of(parts: Parts, storage: Path, drivers: int, seconds: float) -> Found
         }
         for run in nested
     ]
-    return Found(outcome, runs, sweep.info.status, drivers, seconds)
+    return SweepResult(outcome, runs, sweep.info.status, drivers, seconds)
 
 
-def compare(quiet: Found, found: Found) -> Counter[str]:
-    """How often each promise was broken."""
-    expected = {str(trial.key): trial for trial in quiet.outcome.trials}
+def compare(undisturbed: SweepResult, found: SweepResult) -> Counter[str]:
+    """Count how often each guarantee was broken."""
+    expected = {str(trial.key): trial for trial in undisturbed.outcome.trials}
     numbers = Counter(str(trial.key) for trial in found.outcome.trials)
     ended = {str(trial.key): trial for trial in found.outcome.trials if trial.state is State.FINISHED}
-    histories = {run["trial"]: run["history"] for run in quiet.runs}
+    histories = {run["trial"]: run["history"] for run in undisturbed.runs}
     right = Counter(
         run["trial"]
         for run in found.runs
@@ -217,19 +221,19 @@ def compare(quiet: Found, found: Found) -> Counter[str]:
                 if n in ended
             ),
             "winner or test score different": sum(
-                getattr(quiet.outcome, name) != getattr(found.outcome, name) for name in same
+                getattr(undisturbed.outcome, name) != getattr(found.outcome, name) for name in same
             ),
         }
     )
 
 
-def report(given: argparse.Namespace, killer: Killer, rounds: list[Found], total: Counter[str]) -> None:
+def report(given: argparse.Namespace, killer: Killer, rounds: list[SweepResult], total: Counter[str]) -> None:
     drivers, seconds = sum(found.drivers for found in rounds), sum(found.seconds for found in rounds)
     table = Table(
         "count", "", title=f"{len(rounds)} sweeps of {given.trials} trials, {drivers} drivers, {seconds:.0f} s"
     )
-    for who, times in sorted(killer.killed.items()):
-        table.add_row(f"killed: {who}", str(times))
+    for kind, times in sorted(killer.killed.items()):
+        table.add_row(f"killed: {kind}", str(times))
     table.add_section()
     for name, count in total.items():
         table.add_row(name, str(count))

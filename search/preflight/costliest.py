@@ -65,9 +65,7 @@ def costliest_trial(plan: Plan, workspace: Workspace) -> tuple[Point, TrialConfi
 def _costliest_first(plan: Plan, workspace: Workspace, name: str, field: str, given: Point) -> Sequence[Scalar]:
     values = list(dict.fromkeys(value for searched, value in plan.space.corners() if searched == name))
     if field == "encoder":
-        from trainable.model.encoder import (
-            trained_weights,
-        )  # imported here, as it loads all model code and is rarely needed
+        from trainable.model.encoder import trained_weights  # loads all model code, which is rarely needed
 
         return sorted(values, key=lambda encoder: -trained_weights(str(encoder), 0))
     if field == "dataset":

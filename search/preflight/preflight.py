@@ -71,9 +71,8 @@ class Preflight:
 
     def _begin_node_check(self, node: str) -> Any:
         if node == ray.get_runtime_context().get_node_id():
-            return ray.put(
-                check_node(str(self._folder), node)
-            )  # a Ray task would use up a process that could run trials
+            # A Ray task would use up a process that could run trials.
+            return ray.put(check_node(str(self._folder), node))
         return _on(node, check_node).remote(str(self._folder), node)
 
     def _begin_batches(self, nodes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What `faults.py` kills, and how: the processes that a sweep needs, each of which can die and come back."""
+"""The services that a sweep needs, and a class that kills them, for `faults.py`."""
 
 import random
 import secrets
@@ -19,11 +19,11 @@ from common import ROOT, environment
 
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 NODES = ("head", "node 1", "node 2")
-AWAY = {"node": 3.0, "MLflow": 12.0}  # seconds until what was killed comes back
+RESTART_SECONDS = {"node": 3.0, "MLflow": 12.0}  # between the kill of a service and its restart
 
 
-class Parts:
-    """The processes that a sweep needs, each of which can die and come back."""
+class Services:
+    """Ray's nodes and the MLflow server, each of which can be killed and restarted."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -44,23 +44,23 @@ class Parts:
         }
 
     def start(self) -> None:
-        """All of them, until they answer."""
+        """Start all services and wait until they answer."""
         self._start("MLflow")
         self.start_cluster()
         self.wait_for_mlflow()
 
     def start_cluster(self) -> None:
-        """Ray's nodes, the head first, where they have not been started or have been killed together."""
+        """Start Ray's nodes, the head first, if they have not been started or have been killed together."""
         count = (
             f"import ray; ray.init('{self.address}', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
         )
-        for there, name in enumerate(NODES, start=1):
+        for count_alive, name in enumerate(NODES, start=1):
             if name not in self._processes:
                 self._start(name)
-                wait_until(partial(run_prints, [sys.executable, "-c", count], str(there)), f"Ray's {name}")
+                wait_until(partial(run_prints, [sys.executable, "-c", count], str(count_alive)), f"Ray's {name}")
 
     def kill_cluster(self) -> bool:
-        """End all of Ray's nodes at once, if they are there; only `start_cluster` brings them back."""
+        """Kill all of Ray's nodes at once and return True, if they run; only `start_cluster` restarts them."""
         if "head" not in self._processes:
             return False
         for name in reversed(NODES):
@@ -69,72 +69,72 @@ class Parts:
         return True
 
     def wait_for_mlflow(self) -> None:
-        """Until the server is there."""
-        self.bring_back(True)
+        """Restart what was killed, and wait until the MLflow server answers."""
+        self.restart_due(at_once=True)
         wait_until(lambda: answers(self.tracking_uri), "the MLflow server")
 
     def _start(self, name: str) -> None:
         self._processes[name] = start(self._commands[name], self._folder / f"{name}.log")
 
     def kill(self, name: str) -> None:
-        """End it with all that it has started; it comes back when it is time."""
+        """Kill a service with all its processes; `restart_due` restarts it later."""
         end(self._processes[name])
-        self._due[name] = time.monotonic() + AWAY[name.split()[0]]
+        self._due[name] = time.monotonic() + RESTART_SECONDS[name.split()[0]]
 
-    def bring_back(self, at_once: bool = False) -> None:
-        """Start again what was away long enough."""
+    def restart_due(self, at_once: bool = False) -> None:
+        """Restart the killed services whose time has come, or all of them at once."""
         for name, due in list(self._due.items()):
             if at_once or time.monotonic() > due:
                 del self._due[name]
                 self._start(name)
 
-    def there(self, name: str) -> bool:
-        """Whether it is not away."""
+    def is_running(self, name: str) -> bool:
+        """Return whether a service was started and does not wait for its restart."""
         return name in self._processes and name not in self._due
 
     def workers(self) -> list[psutil.Process]:
-        """Processes of the worker nodes that run a trial."""
+        """Return the processes of the worker nodes that run a trial."""
         found = []
-        for name in filter(self.there, NODES[1:]):
+        for name in filter(self.is_running, NODES[1:]):
             with suppress(psutil.NoSuchProcess):
                 children = psutil.Process(self._processes[name].pid).children(recursive=True)
                 found += [child for child in children if is_trial(child)]
         return found
 
     def end(self) -> None:
-        """Everything that runs."""
+        """Kill all services."""
         for process in self._processes.values():
             end(process)
 
 
 class Killer:
-    """Kills one after another, in cycles of a random order."""
+    """Kills one kind of process after another, each kind once in a cycle of random order."""
 
-    def __init__(self, draw: random.Random, parts: Parts, every: float) -> None:
-        self._draw, self._parts, self._every = draw, parts, every
+    def __init__(self, draw: random.Random, services: Services, every: float) -> None:
+        self._draw, self._services, self._every = draw, services, every
         self._ways: dict[str, Callable[[subprocess.Popen[bytes], Path], bool]] = {
-            "trial": lambda driver, storage: self._kill_one(parts.workers()),
-            "lock holder": lambda driver, storage: self._kill_one([p for p in parts.workers() if holds(p, storage)]),
-            "node": lambda driver, storage: self._kill_part(self._draw.choice(NODES[1:])),
-            "MLflow": lambda driver, storage: self._kill_part("MLflow"),
+            "trial": lambda driver, storage: self._kill_one(services.workers()),
+            "lock holder": lambda driver, storage: self._kill_one([p for p in services.workers() if holds(p, storage)]),
+            "node": lambda driver, storage: self._kill_service(self._draw.choice(NODES[1:])),
+            "MLflow": lambda driver, storage: self._kill_service("MLflow"),
             "driver": lambda driver, storage: self._kill_driver(driver),
-            "cluster": lambda driver, storage: parts.kill_cluster(),
+            "cluster": lambda driver, storage: services.kill_cluster(),
         }
         self._next, self._queue = 0.0, list[str]()
         self.killed: Counter[str] = Counter()
 
     def tick(self, driver: subprocess.Popen[bytes], storage: Path) -> None:
-        """Kill somebody if it is time; who is not there now comes later."""
+        """Kill a process if it is time; a kind that has no process now is tried again later."""
         if time.monotonic() < self._next:
             return
         if not self._queue:
             self._queue = self._draw.sample(sorted(self._ways), len(self._ways))
-        for who in self._queue:
+        for kind in self._queue:
             with suppress(psutil.NoSuchProcess):
-                if self._ways[who](driver, storage):
-                    self._queue.remove(who)
-                    self.killed[who] += 1
-                    print(f"killed: {who}", flush=True)
+                if self._ways[kind](driver, storage):
+                    self._queue.remove(kind)
+                    self.killed[kind] += 1
+                    print(f"killed: {kind}", flush=True)
                     break
         self._next = time.monotonic() + self._draw.uniform(0.5, 1.5) * self._every
 
@@ -143,11 +143,11 @@ class Killer:
             self._draw.choice(processes).kill()
         return bool(processes)
 
-    def _kill_part(self, name: str) -> bool:
-        there = self._parts.there(name)
-        if there:
-            self._parts.kill(name)
-        return there
+    def _kill_service(self, name: str) -> bool:
+        running = self._services.is_running(name)
+        if running:
+            self._services.kill(name)
+        return running
 
     def _kill_driver(self, driver: subprocess.Popen[bytes]) -> bool:
         kill_tree(psutil.Process(driver.pid))
@@ -162,21 +162,21 @@ def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """A process of ours and all that it has started, and wait for its end."""
+    """Kill a process that this script has started and all its descendants, and wait for its end."""
     with suppress(psutil.NoSuchProcess):
         kill_tree(psutil.Process(process.pid))
     process.wait()
 
 
 def kill_tree(process: psutil.Process) -> None:
-    """A process and all that it has started, at once."""
+    """Kill a process and all its descendants."""
     for one in [process, *process.children(recursive=True)]:
         with suppress(psutil.NoSuchProcess):
             one.kill()
 
 
 def is_trial(process: psutil.Process) -> bool:
-    """Whether a process of Ray runs a trial, by the title that Ray has given it."""
+    """Return whether a process of Ray runs a trial, according to its title from Ray."""
     with suppress(psutil.NoSuchProcess):
         title = " ".join(process.cmdline()[:1])
         return title.startswith("ray::") and ("TuneTrial" in title or "Trainable" in title)
@@ -184,7 +184,7 @@ def is_trial(process: psutil.Process) -> bool:
 
 
 def holds(process: psutil.Process, storage: Path) -> bool:
-    """Whether a process has the lock of a cache open."""
+    """Return whether a process has the lock of a cache open."""
     cache = str(storage.resolve() / "cache")
     with suppress(psutil.NoSuchProcess):
         return any(file.path.startswith(cache) and file.path.endswith("lock") for file in process.open_files())
@@ -192,7 +192,7 @@ def holds(process: psutil.Process, storage: Path) -> bool:
 
 
 def answers(uri: str) -> bool:
-    """Whether the MLflow server is there."""
+    """Return whether the MLflow server answers."""
     try:
         urllib.request.urlopen(f"{uri}/health", timeout=5).close()
     except (urllib.error.URLError, OSError):
@@ -209,11 +209,11 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120.0)
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise SystemExit(f"{what} did not come within {seconds:.0f} s")
+            raise SystemExit(f"{what} did not answer within {seconds:.0f} s")
         time.sleep(0.3)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as any_port:
+        any_port.bind(("127.0.0.1", 0))
+        return int(any_port.getsockname()[1])
