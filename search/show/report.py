@@ -13,6 +13,7 @@ from rich.text import Text
 from search.record.records import Outcome, TestScore, TrialRecord, ranked
 from search.show.text_table import text_table
 from search.show.view import counts_text, state_text
+from search.storage.driver_lock import driver_of
 from search.storage.sweep_folder import SweepFolder
 from search.wording import format_duration, format_number, format_score, format_settings, last_line
 from trainable.data.message_text import quoted_if_unclear
@@ -24,13 +25,18 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     """Print the whole outcome: trials, winner, test score, comparison, notes, next commands."""
     _say(console, f"Sweep {outcome.name}", style="bold")
     hours = f"{format_duration(outcome.seconds)}, {outcome.worker_hours:.2f} worker-hours"
-    console.print(Text.assemble(counts_text(outcome.trials), f"; {hours}"))
-    console.print(_searched(outcome, console))
+    has_driver = driver_of(SweepFolder(Path(outcome.storage), outcome.name).path) is not None
+    console.print(Text.assemble(counts_text(outcome.trials, has_driver), f"; {hours}"))
+    console.print(_searched(outcome, console, has_driver))
     if outcome.repeats:
-        console.print(_repeated(outcome.repeats, outcome.metric))
+        console.print(_repeated(outcome.repeats, outcome.metric, has_driver))
     for record in outcome.trials:
         if record.error:
-            _say(console, f"{record.title} {record.state}: {last_line(record.error)}", style="red")
+            _say(
+                console,
+                f"{record.title} {state_text(record.state, has_driver)}: {last_line(record.error)}",
+                style="red",
+            )
     _print_winner(outcome, console)
     if outcome.test:
         _print_test(outcome.test, outcome.metric, console)
@@ -65,14 +71,14 @@ def _varying(trials: Sequence[TrialRecord]) -> list[str]:
     return [name for name in names if len({repr(trial.params.get(name)) for trial in trials}) > 1]
 
 
-def _searched(outcome: Outcome, console: Console) -> RichTable:
+def _searched(outcome: Outcome, console: Console, has_driver: bool) -> RichTable:
     """The trials of the search, best first: one column per setting where that fits the console, else one for all."""
-    wide = _searched_table(outcome, in_columns=True)
+    wide = _searched_table(outcome, has_driver, in_columns=True)
     needed = console.measure(wide, options=console.options.update(width=_UNBOUNDED)).maximum
-    return wide if needed <= console.width else _searched_table(outcome, in_columns=False)
+    return wide if needed <= console.width else _searched_table(outcome, has_driver, in_columns=False)
 
 
-def _searched_table(outcome: Outcome, in_columns: bool) -> RichTable:
+def _searched_table(outcome: Outcome, has_driver: bool, in_columns: bool) -> RichTable:
     trials = ranked(outcome.searched, outcome.direction)
     names = _varying(trials)
     table = text_table("#", "state", _stacked(outcome.metric), "sec")
@@ -82,15 +88,15 @@ def _searched_table(outcome: Outcome, in_columns: bool) -> RichTable:
         shown = {name: trial.params.get(name) for name in names}
         cells = [format_number(value) for value in shown.values()] if in_columns else [format_settings(shown)]
         style = "bold" if trial.number == outcome.winner else None
-        table.add_row(str(trial.number), *_standing(trial), *(Text(cell) for cell in cells), style=style)
+        table.add_row(str(trial.number), *_standing(trial, has_driver), *(Text(cell) for cell in cells), style=style)
     return table
 
 
-def _repeated(trials: Sequence[TrialRecord], metric: str) -> RichTable:
+def _repeated(trials: Sequence[TrialRecord], metric: str, has_driver: bool) -> RichTable:
     """The trials that train a finalist again, on another seed, or without its source."""
     table = text_table("repeat", "state", _stacked(metric), "sec")
     for trial in trials:
-        table.add_row(trial.title, *_standing(trial))
+        table.add_row(trial.title, *_standing(trial, has_driver))
     return table
 
 
@@ -99,8 +105,8 @@ def _stacked(name: str) -> str:
     return name.replace(".", ".\n").replace("_", "_\n")
 
 
-def _standing(trial: TrialRecord) -> list[str | Text]:
-    return [state_text(trial.state), format_score(trial.value), f"{trial.seconds:.0f}"]
+def _standing(trial: TrialRecord, has_driver: bool) -> list[str | Text]:
+    return [state_text(trial.state, has_driver), format_score(trial.value), f"{trial.seconds:.0f}"]
 
 
 def _print_winner(outcome: Outcome, console: Console) -> None:

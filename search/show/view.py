@@ -117,21 +117,23 @@ class LiveView:
         return table
 
 
-def state_text(state: State) -> Text:
-    """A state in its colour."""
-    return Text(state.value, style=STYLES[state])
+def state_text(state: State, has_driver: bool = True) -> Text:
+    """Return a state in its colour; without a driver no trial runs, so `running` is shown as `unfinished`."""
+    word = "unfinished" if state is State.RUNNING and not has_driver else state.value
+    return Text(word, style=STYLES[state])
 
 
-def states_text(records: Sequence[TrialRecord]) -> Text:
-    """How many trials stand in each state that occurs, such as `3 finished, 1 failed`."""
-    parts = [
-        Text(f"{count} {state}", style=STYLES[State(state)]) for state, count in count_states(records).items() if count
-    ]
+def states_text(records: Sequence[TrialRecord], has_driver: bool = True) -> Text:
+    """Return the number of trials in each state that occurs, such as `3 finished, 1 failed`."""
+    counts = count_states(records)
+    parts = [Text.assemble(f"{counts[s]} ", state_text(s, has_driver), style=STYLES[s]) for s in State if counts[s]]
     return Text(", ").join(parts) if parts else Text("none yet")
 
 
-def counts_text(records: Sequence[TrialRecord]) -> Text:
-    """The search's trials by state and, beside them, the repeats of finalists, if there are any."""
+def counts_text(records: Sequence[TrialRecord], has_driver: bool = True) -> Text:
+    """Return the search trials by state and after them the repeats of finalists, if there are any."""
     repeats = [record for record in records if record.role != "search"]
-    text = states_text([record for record in records if record.role == "search"])
-    return Text.assemble(text, "; repeats of finalists: ", states_text(repeats)) if repeats else text
+    text = states_text([record for record in records if record.role == "search"], has_driver)
+    if not repeats:
+        return text
+    return Text.assemble(text, "; repeats of finalists: ", states_text(repeats, has_driver))

@@ -2,6 +2,7 @@ import io
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from scipy import stats
 from search.record.comparison import compare
 from search.record.records import BudgetLimits, Outcome, Score, State, TestScore, TrialRecord, best_so_far, ranked
 from search.show.report import next_commands, print_outcome
+from search.storage.driver_lock import hold_driver_lock
+from search.storage.sweep_folder import SweepFolder
 from trainable.tasks.metrics import ClassScores, Direction
 
 
@@ -92,6 +95,17 @@ def test_nothing_is_cut_or_wider_than_the_console(width: int) -> None:
     assert "\x1b" not in text
     commands = next_commands(OUTCOME)
     assert all(len(line) <= width for line in text.splitlines() if line.strip() not in commands)
+
+
+def test_a_trial_without_a_driver_is_unfinished_and_not_running(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path, "sms")
+    sweep.path.mkdir()
+    running = replace(OUTCOME, storage=str(tmp_path), trials=(*TRIALS, trial(4, State.RUNNING, None)))
+    assert "2 finished, 1 stopped, 1 failed;" in printed(replace(running, trials=TRIALS))
+    assert "1 unfinished, 2 finished, 1 stopped, 1 failed;" in printed(running)
+    with hold_driver_lock(sweep.path):
+        assert "1 running, 2 finished, 1 stopped, 1 failed;" in printed(running)
+    assert running.to_json()["counts"]["running"] == 1
 
 
 def test_winner_scores_comparison_errors_and_notes_are_said() -> None:
