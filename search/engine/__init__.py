@@ -1,1 +1,1 @@
-"""The running sweep: Ray Tune, its callbacks, its end."""
+"""Runs a sweep: starts Ray Tune with the searcher, scheduler and callbacks, then picks and tests the winner."""

@@ -1,9 +1,9 @@
-"""What stays in the driver: Tune pickles it into a file that is never read here."""
+"""A base class for objects that stay in the driver. Tune pickles them into a file that transfersweep never reads."""
 
 
 class DriverOnly:
-    """Leaves nothing of itself in a pickle."""
+    """Keeps all attributes out of a pickle."""
 
     def __getstate__(self) -> dict[str, object]:
-        """Nothing."""
+        """Return an empty state."""
         return {}

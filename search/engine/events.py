@@ -1,4 +1,4 @@
-"""The callback through which Tune's events reach MLflow and the live view."""
+"""The callback that forwards Tune's events to MLflow and the live view."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,12 +13,12 @@ from trainable.workers.messages import TrialReport, key_of_task, read_result
 
 
 class SweepEvents(DriverOnly, Callback):
-    """Tells the trials' runs what happens, and redraws.
+    """Updates the trials' MLflow runs and redraws the live view.
 
     Args:
-        study: the truth about the trials; the searcher has told it before this callback hears.
+        study: the record of all trials; the searcher updates it before Tune calls this callback.
         runs: the trials' MLflow runs.
-        show: called after each event.
+        show: redraws the view; called after each event.
     """
 
     def __init__(self, study: SweepStudy, runs: MlflowTrials, show: Callable[[], None]) -> None:
@@ -29,26 +29,26 @@ class SweepEvents(DriverOnly, Callback):
         self._show()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Open the trial's run."""
+        """Open the trial's MLflow run."""
         self._runs.open(key_of_task(trial.config))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Write the report's scores."""
-        if isinstance(said := read_result(result), TrialReport):
-            self._runs.log(key_of_task(trial.config), said)
+        """Log the report's scores to MLflow."""
+        if isinstance(report := read_result(result), TrialReport):
+            self._runs.log(key_of_task(trial.config), report)
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
-        """Note where the newest checkpoint lies."""
+        """Store the path of the newest checkpoint in the study."""
         self._study.set_checkpoint(key_of_task(trial.config), str(checkpoint.path))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Close the trial's run, unless it is but paused."""
+        """Close the trial's MLflow run, unless the trial is only paused."""
         self._runs.close(key_of_task(trial.config))
         self._runs.close_ended()
         self._show()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Close the run of a trial that was lost."""
+        """Close the MLflow run of a lost trial."""
         self.on_trial_complete(iteration, trials, trial)

@@ -1,4 +1,4 @@
-"""Trials that no longer say anything: ended, counted as lost, and their slot goes on."""
+"""Ends trials that no longer report anything. They count as lost, and their slot runs the next trial."""
 
 import time
 from collections.abc import Callable
@@ -14,52 +14,53 @@ from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialFailure, key_of_task
 
 STANDSTILL_SECONDS = 20.0
-"""Longer than Tune takes from one step to the next."""
+"""A longer pause between two steps of Tune means that the driver itself stood still."""
 
 
 class HungTrials(DriverOnly, Callback):
-    """Kills the actor of a trial that has made no report, not even a sign of life, in a given time.
+    """Kills the actor of a trial that has sent no report, not even a heartbeat, for a given time.
 
     Args:
-        study: told why, before Tune notices the death.
-        minutes: the longest silence that is let pass.
-        clock: seconds that only grow.
+        study: stores the reason, before Tune notices the death.
+        minutes: longest time without a report.
+        clock: returns the current time in seconds; it never goes back.
     """
 
     def __init__(self, study: SweepStudy, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._study, self._minutes, self._clock = study, minutes, clock
-        self._heard: dict[str, float] = {}  # Tune's trial id -> when it last said something
-        self._last = clock()
+        self._last_report: dict[str, float] = {}  # Tune's trial id -> time of its last report or checkpoint
+        self._last_step = clock()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """A report."""
-        self._heard[trial.trial_id] = self._clock()
+        """Note the time of a report."""
+        self._last_report[trial.trial_id] = self._clock()
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
-        """A checkpoint was written, however long that took."""
-        self._heard[trial.trial_id] = self._clock()
+        """Note the time of a checkpoint, as writing it may take long."""
+        self._last_report[trial.trial_id] = self._clock()
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Look for silence."""
+        """End each running trial whose last report is too old."""
         now = self._clock()
-        stood = now - self._last  # this process itself, as where it waited for its study: nobody was heard meanwhile
-        if stood > STANDSTILL_SECONDS:
-            self._heard = {trial_id: heard + stood for trial_id, heard in self._heard.items()}
-        self._last = now
+        pause = now - self._last_step
+        # The driver itself stood still, for example while its study was locked, and received no reports meanwhile.
+        if pause > STANDSTILL_SECONDS:
+            self._last_report = {trial_id: last + pause for trial_id, last in self._last_report.items()}
+        self._last_step = now
         for trial in trials:
             if trial.status != Trial.RUNNING:
-                self._heard.pop(trial.trial_id, None)
-            elif now - self._heard.setdefault(trial.trial_id, now) > 60 * self._minutes:
+                self._last_report.pop(trial.trial_id, None)
+            elif now - self._last_report.setdefault(trial.trial_id, now) > 60 * self._minutes:
                 self._end(trial)
 
     def _end(self, trial: Trial) -> None:
         actor = actor_of(trial)
-        if actor is None:  # its death is being dealt with
+        if actor is None:  # Tune is already handling its death
             return
-        sentence = f"no sign of life in {self._minutes:g} minutes (sweep.hang_minutes): its process was ended"
+        sentence = f"no report for {self._minutes:g} minutes (sweep.hang_minutes): its process was ended"
         self._study.note_failure(key_of_task(trial.config), TrialFailure(sentence))
-        allow_deaths(trial, 0)  # what hangs once would hang again
-        self._heard[trial.trial_id] = self._clock()  # Tune hears of the death in a moment
+        allow_deaths(trial, 0)  # it would hang again
+        self._last_report[trial.trial_id] = self._clock()  # Tune notices the death shortly
         ray.kill(actor)

@@ -1,4 +1,4 @@
-"""The trials' MLflow runs, kept equal to the study."""
+"""Keeps the trials' MLflow runs equal to the study."""
 
 from search.plan.plan import Plan
 from search.record.trial_names import Key
@@ -9,27 +9,27 @@ from trainable.workers.messages import TrialReport
 
 
 class MlflowTrials:
-    """Opens, fills and closes one run a trial; whatever died in between, each has one, in the study's state."""
+    """Opens, fills and closes one MLflow run for each trial, also for trials that ended during a crash."""
 
     def __init__(self, plan: Plan, study: SweepStudy, tracker: Tracker) -> None:
         self._plan, self._study, self._tracker = plan, study, tracker
-        self._open: set[Key] = set()  # in this session, and not closed
+        self._open: set[Key] = set()  # opened in this session and not closed yet
 
     def open(self, key: Key) -> None:
-        """Open the run of a trial that starts, or starts again."""
+        """Open the run of a trial that starts or continues."""
         self._tracker.start_trial(key, *params_and_tags(self._plan, self._study.record(key)))
         self._open.add(key)
 
-    def log(self, key: Key, said: TrialReport) -> None:
-        """Write the scores of a report, and the trial's own so far; a mere sign of life has none."""
-        if said.metrics:
-            metrics = {**said.metrics, f"{said.stage}.epoch": said.epoch}
-            if said.of_target:
+    def log(self, key: Key, report: TrialReport) -> None:
+        """Log the scores of a report and the trial's score so far; a heartbeat has none."""
+        if report.metrics:
+            metrics = {**report.metrics, f"{report.stage}.epoch": report.epoch}
+            if report.of_target:
                 metrics |= score(self._study.record(key))
-            self._tracker.log(key, metrics, said.stage_step)
+            self._tracker.log(key, metrics, report.stage_step)
 
     def close(self, key: Key) -> None:
-        """Close the run of a trial that has ended; one that never started gets its run too."""
+        """Close the run of a trial that has ended; a trial that never started gets a run first."""
         record = self._study.record(key)
         if not record.ended:
             return
@@ -44,6 +44,6 @@ class MlflowTrials:
             self.close(key)
 
     def reconcile(self) -> None:
-        """Close the runs of ended trials that a killed driver left open, and make those that MLflow has lost."""
+        """Close runs of ended trials that a killed driver left open, and create again those that MLflow has lost."""
         ended = [record for record in self._study.records if record.ended]
         self._tracker.reconcile({record.key: (record.state, record.error, final_metrics(record)) for record in ended})

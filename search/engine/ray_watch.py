@@ -1,4 +1,4 @@
-"""Notices within seconds that Ray has died, which calls to it may not say for minutes, and some never."""
+"""Notices within seconds that Ray has died. Calls to a dead Ray may block for minutes, and some never return."""
 
 import errno
 import os
@@ -15,22 +15,22 @@ from search.errors import StoppedError
 
 CHECK_SECONDS = 1.0
 HEAD_SECONDS = 20.0
-"""How long the head of a cluster may be away, as while it is started again; all else does not come back."""
-BROKEN_OFF = {os.strerror(number) for number in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED)}
-"""All that Ray's errors say where it has died; those of the operating system say their number too."""
+"""How long the head of a cluster may be unreachable, for example during its restart. A dead raylet never returns."""
+LOST_CONNECTION = {os.strerror(number) for number in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED)}
+"""Full texts of the errors that Ray raises after its death. Those of the operating system also contain a number."""
 
 
 @contextmanager
 def stop_if_ray_dies(stop: StopRequest, head_seconds: float, resume: str) -> Iterator[None]:
-    """Within it, a Ray that dies halts the sweep at once: the main thread is interrupted as by Ctrl-C.
+    """Stop the sweep at once if Ray dies inside the block: the main thread is interrupted as by Ctrl-C.
 
     Args:
-        stop: asked to end the sweep.
-        head_seconds: how long the head may be away.
-        resume: the command that goes on with the sweep.
+        stop: receives the request to end the sweep.
+        head_seconds: how long the head may be unreachable.
+        resume: the command that continues the sweep.
 
     Raises:
-        StoppedError: if Ray has died and nobody else has dealt with the interrupt.
+        StoppedError: if Ray has died and the block did not handle the interrupt.
     """
     try:
         with _watching(head_seconds, lambda reason: stop.request(reason, at_once=True)), explain_lost_ray(resume):
@@ -43,27 +43,27 @@ def stop_if_ray_dies(stop: StopRequest, head_seconds: float, resume: str) -> Ite
 
 @contextmanager
 def explain_lost_ray(resume: str) -> Iterator[None]:
-    """Turn what a call to a Ray that has just died raises into one sentence.
+    """Turn the error of a call to a Ray that has just died into one sentence.
 
-    Later calls end the process: Ray's own code does that when it has found nobody for a minute.
+    Later calls end this process: Ray's own code does that after a minute without an answer.
 
     Raises:
-        StoppedError: if Ray is no longer there.
+        StoppedError: if the connection to Ray is lost.
     """
     try:
         yield
     except OSError as error:
-        if str(error) not in BROKEN_OFF:
+        if str(error) not in LOST_CONNECTION:
             raise
-        raise StoppedError(f"the connection to Ray broke off ({error}); once it is there again: `{resume}`") from None
+        raise StoppedError(f"the connection to Ray was lost ({error}); when Ray runs again: `{resume}`") from None
 
 
 @contextmanager
 def _watching(head_seconds: float, died: Callable[[str], None]) -> Iterator[None]:
-    """Say what has died, from another thread, then interrupt the main one."""
+    """Watch Ray in a thread. If a part of it dies, call `died` with the reason, then interrupt the main one."""
     raylet, head = ray_addresses()
     ended = threading.Event()
-    in_main = threading.current_thread() is threading.main_thread()  # no other can be interrupted
+    in_main = threading.current_thread() is threading.main_thread()  # only this one can be interrupted
 
     def watch() -> None:
         while not ended.wait(CHECK_SECONDS):
@@ -83,20 +83,20 @@ def _watching(head_seconds: float, died: Callable[[str], None]) -> Iterator[None
 
 
 def _death(raylet: str, head: str, head_seconds: float, ended: threading.Event) -> str | None:
-    """What of Ray has died, if anything."""
-    if not _there(raylet):
-        return "Ray's process on this machine (raylet) has died; nothing is lost: see that there is memory for it"
+    """Return which part of Ray has died, or None."""
+    if not _listens(raylet):
+        return "Ray's process on this machine (raylet) has died; nothing is lost: make sure that it has enough memory"
     gone = time.monotonic()
-    while not _there(head):
+    while not _listens(head):
         if time.monotonic() - gone >= head_seconds:
-            return f"the head of Ray ({head}) has died; nothing is lost: see that it runs again"
+            return f"the head of Ray ({head}) has died; nothing is lost: make sure that it runs again"
         if ended.wait(CHECK_SECONDS):
             return None
     return None
 
 
-def _there(address: str) -> bool:
-    """Whether a process has this socket, a path or `host:port`; slow networks and busy processes count as there."""
+def _listens(address: str) -> bool:
+    """Return whether a process listens at a socket path or `host:port`; also if the network or the process is slow."""
     host, _, port = address.rpartition(":")
     try:
         if address.startswith("/"):

@@ -1,4 +1,4 @@
-"""Ends a sweep whose trials come to nothing for a reason that is not theirs, instead of spending all of them on it."""
+"""Ends a sweep early if its trials fail for a shared cause, such as a broken GPU driver, not for their settings."""
 
 from typing import Any
 
@@ -14,64 +14,66 @@ from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialFailure, TrialReport, read_result
 
 EQUAL_FAILURES = 5
-"""Trials that fail with the same words, none having come to anything before: what they share is at fault."""
+"""If this many trials fail with the same message before any other succeeds, the cause is something they share."""
 
 
 class RepeatedFailures(DriverOnly, Callback):
-    """Halts the sweep when processes die again and again without a word, or the first trials all fail alike.
+    """Stops the sweep if many processes in a row die without any report, or if the first trials all fail the same way.
 
     Args:
-        study: the truth about the trials.
-        stop: asked to end the sweep.
-        slots: trials at a time; a node that goes takes as many processes with it.
+        study: the record of all trials.
+        stop: receives the request to end the sweep.
+        slots: trials that run at a time; a lost node can end this many processes at once.
     """
 
     def __init__(self, study: SweepStudy, stop: StopRequest, slots: int) -> None:
         self._study, self._stop = study, stop
-        self._most = RETRIES + 1 + 2 * slots  # more than one trial alone can die
-        self._deaths = 0  # in a row, of processes that had reported nothing
-        self._heard: set[str] = set()  # Tune's ids of trials whose process has reported something
+        self._most = RETRIES + 1 + 2 * slots  # one trial alone cannot cause this many deaths
+        self._deaths = 0  # in a row, of processes that had not reported anything
+        self._reported: set[str] = set()  # Tune's ids of trials whose current process has reported
         self._errors: list[str] = []
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """A report: processes live."""
+        """Reset the count of deaths, as a process has reported."""
         if isinstance(read_result(result), TrialReport):
-            self._heard.add(trial.trial_id)
+            self._reported.add(trial.trial_id)
             self._deaths = 0
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A process died, and its trial is tried again."""
-        if trial.trial_id in self._heard:
-            self._heard.remove(trial.trial_id)
+        """Count the death of a process whose trial Tune starts again."""
+        if trial.trial_id in self._reported:
+            self._reported.remove(trial.trial_id)
             return
         self._deaths += 1
         if self._deaths >= self._most:
             self._stop.request(
-                f"{self._deaths} processes of trials died one after the other before they said anything "
-                f"({_reason(trial)}); see to what ends them, by `ray-logs` in the sweep's folder",
+                f"{self._deaths} trial processes in a row died before their first report ({_reason(trial)}); "
+                f"find the cause in `ray-logs` in the sweep's folder and remove it",
                 at_once=True,
             )
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A process died, and its trial is lost."""
+        """Count the death of a process whose trial is lost."""
         self.on_trial_recover(iteration, trials, trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial came to an end, perhaps by failing."""
-        said = read_result(trial.last_result)
-        error = said.error if isinstance(said, TrialFailure) else None
+        """Collect the message of a failed trial; any success in the sweep clears the messages."""
+        message = read_result(trial.last_result)
+        error = message.error if isinstance(message, TrialFailure) else None
         if error is None or any(record.state in (State.FINISHED, State.STOPPED) for record in self._study.records):
             self._errors.clear()
             return
         self._errors.append(error)
         if len(self._errors) == EQUAL_FAILURES and len(set(self._errors)) == 1:
-            self._stop.request(f"the first {EQUAL_FAILURES} trials all failed alike ({error}); see to that")
+            self._stop.request(
+                f"the first {EQUAL_FAILURES} trials all failed in the same way ({error}); remove the cause"
+            )
 
 
 def _reason(trial: Trial) -> str:
-    """What Ray says of a process that died, in its first line that says something."""
+    """Return why a process died, in Ray's words: the first line with an error or an exit code."""
     lines = [line.strip() for line in reason_of_death(trial).splitlines()]
-    told = [line for line in lines if "Error" in line or "exit" in line]
-    return (told or lines or ["Ray says no reason"])[0].partition(" Some common causes")[0][:300]
+    telling = [line for line in lines if "Error" in line or "exit" in line]
+    return (telling or lines or ["Ray gives no reason"])[0].partition(" Some common causes")[0][:300]

@@ -1,4 +1,4 @@
-"""Trials whose process died go on; one that keeps dying without coming further is lost."""
+"""Restarts trials whose process died. A trial that dies repeatedly without progress in between is lost."""
 
 from typing import Any
 
@@ -10,35 +10,35 @@ from search.engine.driver_only import DriverOnly
 from trainable.workers.messages import TrialReport, read_result
 
 RETRIES = 3
-"""How often in a row a trial whose process died goes on from where it was, before it counts as lost."""
+"""How many times in a row a trial continues after its process died without progress, before it counts as lost."""
 
 
 class Retries(DriverOnly, Callback):
-    """Grants a trial `RETRIES` more each time it has come further than ever before.
+    """Grants a trial `RETRIES` new retries each time it makes progress.
 
-    So a long trial outlives any number of preempted nodes, and one that kills its process at the same place each time
-    comes to an end. Further is what no later process does again: a checkpoint of a later step, or, in a source stage,
-    which keeps its own state in the cache, a later step.
+    A long trial therefore survives any number of preempted nodes, while a trial that kills its process at the same
+    step each time ends. Progress is work that no later process has to repeat: in the target stage a checkpoint of a
+    later step, in the source stage, which stores its state in the cache, a later step.
     """
 
     def __init__(self) -> None:
-        self._furthest: dict[str, tuple[bool, int]] = {}  # Tune's trial id -> whether in the target stage, and its step
+        self._furthest: dict[str, tuple[bool, int]] = {}  # Tune's trial id -> (in the target stage?, step)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """A report."""
-        said = read_result(result)
-        if isinstance(said, TrialReport) and not said.of_target:
-            self._come_to(trial, said)
+        """Note progress in the source stage."""
+        report = read_result(result)
+        if isinstance(report, TrialReport) and not report.of_target:
+            self._note_progress(trial, report)
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
-        """A checkpoint was written."""
-        if isinstance(said := read_result(trial.last_result), TrialReport):
-            self._come_to(trial, said)
+        """Note progress in the target stage."""
+        if isinstance(report := read_result(trial.last_result), TrialReport):
+            self._note_progress(trial, report)
 
-    def _come_to(self, trial: Trial, said: TrialReport) -> None:
-        place = (said.of_target, said.stage_step)
-        if place > self._furthest.get(trial.trial_id, (False, -1)):
-            self._furthest[trial.trial_id] = place
+    def _note_progress(self, trial: Trial, report: TrialReport) -> None:
+        position = (report.of_target, report.stage_step)
+        if position > self._furthest.get(trial.trial_id, (False, -1)):
+            self._furthest[trial.trial_id] = position
             allow_deaths(trial, RETRIES)

@@ -1,4 +1,4 @@
-"""Who stops poor trials: Ray's schedulers and one of our own, by name, and where they compare."""
+"""The schedulers that stop poor trials, by name: Ray's and our `Promotion`. Also the points at which they compare."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,8 +11,10 @@ from trainable.tasks.metrics import Direction
 from trainable.workers.messages import KEY, PROGRESS, VALUE, TrialReport
 
 COMPARED_AT_PERCENT = tuple(round(100 * share) for share in COMPARED_AT)
-"""Percents of its own horizon at which a trial is compared with others at the same share: equal phases of
-their schedules, whatever their epochs. Warm-up lies before the first rung."""
+"""Comparison points: a trial is compared with others at these percents of its own training.
+
+Trials with different `epochs` are then in the same phase of their learning rate schedules. Warm-up ends before the
+first comparison point."""
 
 SCHEDULERS: dict[str, Callable[[Direction], TrialScheduler]] = {
     "asha": lambda direction: AsyncHyperBandScheduler(
@@ -26,7 +28,7 @@ SCHEDULERS: dict[str, Callable[[Direction], TrialScheduler]] = {
         str(direction),
         grace_period=COMPARED_AT_PERCENT[0],
         min_samples_required=3,
-        min_time_slice=float("inf"),  # type: ignore[arg-type]  # no int is as long as the wait it compares with
+        min_time_slice=float("inf"),  # type: ignore[arg-type]  # Ray compares it with seconds; no int is endless
     ),
     "none": lambda direction: FIFOScheduler(),
 }
@@ -35,18 +37,18 @@ SCHEDULERS: dict[str, Callable[[Direction], TrialScheduler]] = {
 def build_scheduler(
     name: str, direction: Direction, ended: Mapping[int, Mapping[int, float]], begun: Mapping[int, Mapping[int, float]]
 ) -> TrialScheduler:
-    """A scheduler of the table that compares trials' `value` at equal `progress`.
+    """Build a scheduler that compares the `value` of trials at equal `progress`.
 
     Args:
-        name: in the table.
+        name: a key of `SCHEDULERS`.
         direction: `max` or `min`.
-        ended: values by progress, in percent, of the trials of earlier sessions, by number; it begins with what it
-            has learnt from them.
-        begun: the same of trials that go on, for a scheduler that knows a trial again by its number.
+        ended: values of trials that ended in earlier sessions, by trial number, then by progress in percent. The
+            scheduler learns from them before it begins.
+        begun: the same for trials that continue. Only `Promotion` uses them, as it recognises trials by number.
     """
     scheduler = SCHEDULERS[name](direction)
-    known = {**ended, **begun} if isinstance(scheduler, Promotion) else ended
-    for number, values in known.items():
+    earlier = {**ended, **begun} if isinstance(scheduler, Promotion) else ended
+    for number, values in earlier.items():
         reports = (TrialReport("target", progress=p, value=value) for p, value in sorted(values.items()))
         results = (report.to_result() for report in reports)
         replay_to_scheduler(scheduler, f"earlier-{number}", {KEY: number}, results)

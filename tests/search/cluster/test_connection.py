@@ -76,7 +76,7 @@ def test_garbage_that_another_thread_collects_ends_nothing() -> None:
 
 
 def test_a_lost_ray_is_reported_and_other_errors_are_raised_unchanged() -> None:
-    with pytest.raises(StoppedError, match=r"Ray broke off \(Broken pipe\); .*: `go on`"), explain_lost_ray("go on"):
+    with pytest.raises(StoppedError, match=r"Ray was lost \(Broken pipe\); .*: `go on`"), explain_lost_ray("go on"):
         raise OSError("Broken pipe")  # as Ray's check of its own states raises it
     for other in (BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError("no such model on the hub")):
         with pytest.raises(type(other)) as caught, explain_lost_ray("go on"):

@@ -18,7 +18,7 @@ Open = Callable[..., tuple[Budget, SweepStudy]]
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets seconds pass without waiting for them."""
+    """Moves the clock forward without waiting."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
@@ -44,7 +44,7 @@ def train(study: SweepStudy, seconds: float, state: State = State.FINISHED) -> N
     study.end(number, state)
 
 
-def test_trials_are_counted_whatever_became_of_them(open_budget: Open) -> None:
+def test_all_trials_count_whether_finished_stopped_or_failed(open_budget: Open) -> None:
     budget, study = open_budget(trials=3)
     for state in (State.FINISHED, State.STOPPED):
         train(study, 1.0, state)
@@ -57,12 +57,12 @@ def test_trials_are_counted_whatever_became_of_them(open_budget: Open) -> None:
     assert budget.used().trials == 3
 
 
-def test_minutes_run_on_over_all_sessions(open_budget: Open, clock: Callable[[float], None]) -> None:
+def test_minutes_count_over_all_sessions(open_budget: Open, clock: Callable[[float], None]) -> None:
     budget, _ = open_budget(minutes=1)
     clock(40)
     assert not budget.spent()
     budget.save()
-    clock(1000)  # nobody works on it
+    clock(1000)  # between two sessions
     budget, _ = open_budget(minutes=1)
     assert budget.seconds == pytest.approx(40)
     clock(19)
@@ -100,7 +100,7 @@ def test_worker_hours_leave_room_for_the_confirmation(hours: float, room: bool, 
     budget, study = open_budget(worker_hours=hours, confirm_seeds=1)
     train(study, 3600)
     assert budget.allows_new_trial(slots=1) is room
-    assert budget.allows_new_trial(slots=8) is room  # work does not shrink by sharing it
+    assert budget.allows_new_trial(slots=8) is room  # worker-hours do not depend on the number of slots
 
 
 def test_without_confirmation_only_the_trial_itself_needs_room(

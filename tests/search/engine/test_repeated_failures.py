@@ -1,4 +1,4 @@
-"""Sweeps whose trials come to nothing for a reason that is not theirs."""
+"""Sweeps whose trials all fail for a cause outside their settings."""
 
 import json
 import os
@@ -67,10 +67,10 @@ def test_two_trials_that_keep_dying_stop_the_sweep_but_not_one(failures: Repeate
     for _ in range(2):
         failures.on_trial_recover(0, [], two)
     assert stop.problem
-    assert "6 processes of trials died one after the other" in stop.problem
+    assert "6 trial processes in a row died" in stop.problem
 
 
-def test_deaths_with_reports_between_do_not_stop_the_sweep(failures: RepeatedFailures, stop: StopRequest) -> None:
+def test_deaths_with_reports_in_between_do_not_stop_the_sweep(failures: RepeatedFailures, stop: StopRequest) -> None:
     trial, other = new_trial(), new_trial()
     for _ in range(20):
         failures.on_trial_result(0, [], other, TrialReport("target").to_result())
@@ -79,16 +79,16 @@ def test_deaths_with_reports_between_do_not_stop_the_sweep(failures: RepeatedFai
     assert not stop.requested
 
 
-def test_the_first_trials_that_fail_alike_stop_the_sweep(failures: RepeatedFailures, stop: StopRequest) -> None:
+def test_equal_failures_of_the_first_trials_stop_the_sweep(failures: RepeatedFailures, stop: StopRequest) -> None:
     for _ in range(EQUAL_FAILURES):
         assert not stop.requested
         failures.on_trial_complete(0, [], new_trial(TrialFailure("no kernel image")))
     assert stop.problem
-    assert "the first 5 trials all failed alike (no kernel image)" in stop.problem
+    assert "the first 5 trials all failed in the same way (no kernel image)" in stop.problem
 
 
 @pytest.mark.parametrize("state", [State.FINISHED, State.STOPPED])
-def test_trials_that_fail_beside_others_do_not_stop_the_sweep(
+def test_failures_do_not_stop_a_sweep_with_a_successful_trial(
     failures: RepeatedFailures, stop: StopRequest, ended: list[SimpleNamespace], state: State
 ) -> None:
     ended.append(SimpleNamespace(state=state))
@@ -111,13 +111,13 @@ def test_different_failures_do_not_stop_the_sweep(failures: RepeatedFailures, st
 @pytest.mark.parametrize(
     ("code", "trials", "sentence", "counts"),
     [
-        (DIES, 8, r"6 processes of trials died one after the other", {"lost": 1, "running": 1}),
+        (DIES, 8, r"6 trial processes in a row died", {"lost": 1, "running": 1}),
         (DIES, 1, r"every trial was lost: .*ray-logs holds .*`transfersweep extend tiny --trials 1", {"lost": 1}),
-        (FAILS, 8, r"the first 5 trials all failed alike \(no kernel image is available\)", {"failed": 5}),
+        (FAILS, 8, r"the first 5 trials all failed in the same way \(no kernel image is available\)", {"failed": 5}),
     ],
     ids=["processes die", "all are lost", "all fail alike"],
 )
-def test_such_a_sweep_ends_with_1_and_its_reason(
+def test_the_command_exits_with_1_and_the_reason(
     code: str, trials: int, sentence: str, counts: dict[str, int], blocks: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "broken_machine.py").write_text(code, encoding="utf-8")

@@ -379,7 +379,7 @@ def test_an_interrupted_sweep_goes_on(
     if sign != signal.SIGKILL:
         assert sweep.process.returncode == 0
         assert json.loads(stdout)["complete"] is False
-        assert "Stopping: trials that run write a checkpoint" in stderr
+        assert "Stopping: running trials write a checkpoint" in stderr
         assert f"transfersweep resume {sweep.folder.name}" in stdout
     checkpoint = sweep.folder.path / sweep.second_trial()["checkpoint"]
     check(checkpoint)
@@ -448,7 +448,7 @@ def test_a_hung_trial_is_ended_and_the_slot_goes_on(blocks: dict[str, Any], stor
     outcome = json.loads(stdout)
     assert outcome["complete"]
     assert [trial["state"] for trial in outcome["trials"]] == ["finished", "lost", "finished"]
-    assert outcome["trials"][1]["error"].startswith("no sign of life in 0.1 minutes (sweep.hang_minutes)")
+    assert outcome["trials"][1]["error"].startswith("no report for 0.1 minutes (sweep.hang_minutes)")
 
 
 @pytest.mark.slow

@@ -84,11 +84,11 @@ def test_no_trial_counts_as_hanging_while_the_driver_itself_waits(study: SweepSt
     """The driver cannot read reports of trials in the meantime."""
     now = [0.0]
     watch = HungTrials(study, 1.0, lambda: now[0])
-    watch._heard = {"a": 0.0}
+    watch._last_report = {"a": 0.0}
     watch.on_step_begin(0, [])
     now[0] = 10 * STANDSTILL_SECONDS
     watch.on_step_begin(1, [])
-    assert now[0] - watch._heard["a"] == 0
+    assert now[0] - watch._last_report["a"] == 0
     now[0] += STANDSTILL_SECONDS / 2
     watch.on_step_begin(2, [])
-    assert now[0] - watch._heard["a"] == STANDSTILL_SECONDS / 2
+    assert now[0] - watch._last_report["a"] == STANDSTILL_SECONDS / 2
