@@ -45,8 +45,8 @@ def examine(plan: Plan, storage: Path, address: str | None = None) -> list[Check
 def _on_cluster(plan: Plan, storage: Path, address: str | None, console: Console) -> list[Check]:
     try:
         connection.join(address, plan.settings, lambda message: console.print(message, markup=False, soft_wrap=True))
-        flight = Preflight(plan, storage, capacity_for(plan.settings))
-        return [tracking_check(plan, storage), *flight.checks()]
+        preflight = Preflight(plan, storage, capacity_for(plan.settings))
+        return [tracking_check(plan, storage), *preflight.checks()]
     finally:
         connection.leave()
 

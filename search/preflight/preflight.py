@@ -149,14 +149,14 @@ def run_preflight(
     Raises:
         ConfigError: with every reason why the sweep cannot run.
     """
-    flight = Preflight(plan, folder.storage, capacity, len(study.records), process)
+    preflight = Preflight(plan, folder.storage, capacity, len(study.records), process)
     with ExitStack() as closing:
         problems: list[str] = []
         try:
             tracker = closing.enter_context(open_tracker(plan, folder, study))
         except ConfigError as error:
             problems += error.problems
-        checks = flight.checks()
+        checks = preflight.checks()
         problems += [sentence for check in checks if check.state == "error" for sentence in check.sentences]
         if problems:
             raise ConfigError(problems)

@@ -82,16 +82,16 @@ def test_a_process_that_was_started_tries_the_batch(
     plan = plan_of()
     with DryRunProcess() as process:
         process.begin(plan, tmp_path, costliest_trial(plan, plan.workspace(tmp_path))[1], on_gpu=False)
-        flight = Preflight(plan, tmp_path, Capacity(slots=2, gpus=0), process=process)
-        checks = {check.name: check for check in flight.checks()}
-    assert flight._batches == {}
+        preflight = Preflight(plan, tmp_path, Capacity(slots=2, gpus=0), process=process)
+        checks = {check.name: check for check in preflight.checks()}
+    assert preflight._batches == {}
     assert checks["batch"].state == "ok"
     assert checks["time"].sentences[0].endswith("on 2 slots")
 
 
 def test_where_trials_have_run_no_batch_is_tried(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
-    flight = Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0), done=1)
-    assert [check.name for check in flight.checks()] == ["nodes", "storage", "disk"]
+    preflight = Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0), done=1)
+    assert [check.name for check in preflight.checks()] == ["nodes", "storage", "disk"]
 
 
 def test_a_node_without_room_for_a_trial_is_not_tried(
@@ -106,11 +106,11 @@ def test_a_node_without_room_for_a_trial_is_not_tried(
 
 def test_a_node_that_leaves_meanwhile_is_left_out(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
     """A spot instance may leave: a task for it can never run, but the other nodes are fine."""
-    flight, gone = Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0)), "e" * 56
-    for tasks in (flight._node_checks, flight._batches):
+    preflight, gone = Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0)), "e" * 56
+    for tasks in (preflight._node_checks, preflight._batches):
         tasks["gone"] = _on(gone, check_node).remote(str(tmp_path), gone)
-    flight._files["gone"] = gone
-    checks = {check.name: check for check in flight.checks()}
+    preflight._files["gone"] = gone
+    checks = {check.name: check for check in preflight.checks()}
     assert {checks[name].state for name in ("nodes", "batch")} == {"ok"}
     assert checks["nodes"].sentences[0].startswith("1 node ")
 
@@ -118,8 +118,8 @@ def test_a_node_that_leaves_meanwhile_is_left_out(running: None, plan_of: Callab
 def test_several_workers_are_tried_as_parts_of_a_batch(
     running: None, plan_of: Callable[..., Plan], tmp_path: Path
 ) -> None:
-    flight = Preflight(plan_of({"workers_per_trial": 2}), tmp_path, Capacity(slots=1, gpus=0))
-    assert {check.name: check.state for check in flight.checks()}["batch"] == "ok"
+    preflight = Preflight(plan_of({"workers_per_trial": 2}), tmp_path, Capacity(slots=1, gpus=0))
+    assert {check.name: check.state for check in preflight.checks()}["batch"] == "ok"
 
 
 def test_all_mistakes_come_at_once(
@@ -144,8 +144,8 @@ def test_weights_that_do_not_match_the_configuration_are_reported(
     encoder = shutil.copytree(tiny_bert, tmp_path / "encoder")
     config = json.loads((encoder / "config.json").read_text())
     (encoder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": config["num_hidden_layers"] + 1}))
-    flight = Preflight(plan_of(encoder=str(encoder)), tmp_path, Capacity(slots=1, gpus=0))
-    (batch,) = (check for check in flight.checks() if check.name == "batch")
+    preflight = Preflight(plan_of(encoder=str(encoder)), tmp_path, Capacity(slots=1, gpus=0))
+    (batch,) = (check for check in preflight.checks() if check.name == "batch")
     assert batch.state == "error"
     assert "the most expensive settings are source.enabled=True" in batch.sentences[0]
     assert "\n" not in batch.sentences[0]
