@@ -80,13 +80,13 @@ def test_the_lowest_loss_is_best(blocks: dict[str, Any]) -> None:
     assert winner.number == 1
 
 
-def test_where_the_source_is_searched_both_kinds_are_finalists(plan: Plan) -> None:
+def test_if_the_source_is_searched_both_kinds_are_finalists(plan: Plan) -> None:
     records = [record(0, 0.9), record(1, 0.8), record(2, 0.3, source=False), record(3, 0.2, source=False)]
     assert [r.number for r in finalists(plan, records)] == [0, 1, 2]
 
 
-def test_a_kind_of_which_none_finished_is_stood_for_by_its_best_stopped_trial(plan: Plan) -> None:
-    """The scheduler stopped every trial with a source: the best of them is run whole, on every seed."""
+def test_a_kind_without_a_finished_trial_has_its_best_stopped_trial_as_finalist(plan: Plan) -> None:
+    """The scheduler stopped every trial with a source: the best of them runs to its end with every seed."""
     records = [
         record(0, 0.9, source=False),
         record(1, 0.5, state=State.STOPPED),
@@ -106,8 +106,8 @@ def test_a_kind_of_which_none_finished_is_stood_for_by_its_best_stopped_trial(pl
     assert (found.with_source.values, found.without_source.values) == ((0.7, 0.7), (0.9, 0.7))
 
 
-def test_a_kind_is_stood_for_by_its_best_trial_even_if_another_was_left_to_finish(plan: Plan) -> None:
-    """The better of the two without a source was stopped beside still better ones with it."""
+def test_the_best_of_a_kind_is_a_finalist_even_if_only_another_finished(plan: Plan) -> None:
+    """The better of two trials without a source was stopped, because trials with a source were better still."""
     records = [
         record(0, 0.9),
         record(1, 0.4, source=False),
@@ -137,7 +137,7 @@ def test_the_winner_is_chosen_by_the_mean_over_seeds_and_its_best_run_is_exporte
     assert score.values == (0.8, 0.86)
 
 
-def test_the_earlier_of_two_equals_wins_and_nobody_where_nothing_finished(plan: Plan) -> None:
+def test_the_earlier_of_two_equals_wins_and_none_if_no_trial_finished(plan: Plan) -> None:
     winner = pick_winner(plan, [record(0, 0.5, source=False), record(1, 0.5)])
     assert winner is not None
     assert winner.number == 0
@@ -145,7 +145,7 @@ def test_the_earlier_of_two_equals_wins_and_nobody_where_nothing_finished(plan: 
     assert compare_sources(plan, [record(0, None, state=State.FAILED)]) is None
 
 
-def test_a_confirmation_that_did_not_finish_counts_for_nothing_and_is_not_tried_again(blocks: dict[str, Any]) -> None:
+def test_a_repeat_that_did_not_finish_is_ignored_and_not_run_again(blocks: dict[str, Any]) -> None:
     plan = without_source(blocks)
     records = [record(0, 0.5, None), record(0, 0.1, None, State.FAILED, "confirm", 1)]
     score = score_of(records, 0)
@@ -162,7 +162,7 @@ def test_without_a_source_there_is_nothing_to_compare(blocks: dict[str, Any]) ->
     assert compare_sources(plan, records) is None
 
 
-def test_a_fixed_source_is_compared_with_the_winner_without_it(blocks: dict[str, Any]) -> None:
+def test_a_fixed_source_is_compared_with_the_winner_without_a_source(blocks: dict[str, Any]) -> None:
     plan = fixed_source(blocks)
     records = [
         record(0, 0.9, None),
@@ -197,7 +197,7 @@ def test_a_searched_source_is_compared_by_the_best_finalist_of_either_kind(plan:
     assert found.difference == pytest.approx(-0.1)
 
 
-def test_a_search_that_never_left_the_source_out_makes_up_for_it(plan: Plan) -> None:
+def test_a_search_without_a_trial_without_source_repeats_the_winner_without_it(plan: Plan) -> None:
     records = [record(0, 0.9), record(0, 0.8, role="confirm", seed=1)]
     twins = next_repeats(plan, records)
     assert [(a.role, a.seed, a.params["source.enabled"]) for a in twins] == [
@@ -206,6 +206,6 @@ def test_a_search_that_never_left_the_source_out_makes_up_for_it(plan: Plan) -> 
     ]
 
 
-def test_no_comparison_begins_while_a_confirmation_runs(plan: Plan) -> None:
+def test_no_comparison_begins_while_a_repeat_runs(plan: Plan) -> None:
     records = [record(0, 0.9), record(0, 0.5, state=State.RUNNING, role="confirm", seed=1)]
     assert next_repeats(plan, records) == []

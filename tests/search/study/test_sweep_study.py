@@ -1,4 +1,4 @@
-"""The study on disk says what happened, to us and to whoever opens it with plain Optuna."""
+"""The study on disk holds the same results for a later session and for plain Optuna."""
 
 import sqlite3
 import threading
@@ -35,7 +35,7 @@ CONTINUUM = parse_space(
 
 @pytest.fixture
 def open_study(tmp_path: Path) -> Callable[..., SweepStudy]:
-    """Opens the study of the test, again and again, as sessions of one sweep do."""
+    """Return a function that opens the same study again, as the sessions of a sweep do."""
 
     def open_(space: Space = SPACE, **settings: Any) -> SweepStudy:
         return SweepStudy(tmp_path / "study.db", SweepSettings(name="tiny", **settings), space, base_seed=5)
@@ -44,12 +44,12 @@ def open_study(tmp_path: Path) -> Callable[..., SweepStudy]:
 
 
 def optuna_trials(folder: Path, name: str = "tiny") -> list[FrozenTrial]:
-    """The trials as plain Optuna reads them."""
+    """Return the trials as plain Optuna reads them."""
     return optuna.load_study(storage=f"sqlite:///{folder / 'study.db'}", study_name=name).trials
 
 
 def begin_all(study: SweepStudy) -> list[dict[str, Any]]:
-    """The points of all trials, until none is left to be tried."""
+    """Begin trials until every point has been tried, and return their points."""
     return [record.params for record in iter(study.begin, None)]
 
 
@@ -119,15 +119,17 @@ def test_points_to_start_with_come_first_and_in_order(open_study: Callable[..., 
     assert begun[2] in SPACE
 
 
-def test_points_to_start_with_go_on_in_the_next_session(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
+def test_points_to_start_with_continue_in_the_next_session(
+    open_study: Callable[..., SweepStudy], tmp_path: Path
+) -> None:
     points = [{"source.enabled": False, "target.epochs": n} for n in (3, 1, 2)]
     open_study(start_with=points).begin()
     assert [open_study(start_with=points).begin().params for _ in range(2)] == points[1:]
     assert {t.state for t in optuna_trials(tmp_path)} == {TrialState.RUNNING}
 
 
-def test_a_trial_is_in_the_study_whole_from_the_start(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
-    """Nothing is queued first, and no value is proposed later, where a driver could die in between."""
+def test_a_trial_is_written_to_the_study_completely(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
+    """No point is queued and no value added later, so that a driver cannot die in between."""
     record = open_study(start_with=[{"source.enabled": False}]).begin()
     assert record is not None
     (trial,) = optuna_trials(tmp_path)
@@ -135,14 +137,14 @@ def test_a_trial_is_in_the_study_whole_from_the_start(open_study: Callable[..., 
     assert open_study().records == [record]
 
 
-def test_names_that_do_not_count_are_left_out(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
+def test_settings_whose_condition_is_false_are_left_out(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
     params = begin_all(open_study(sampler="random"))
     assert {p["source.enabled"] for p in params} == {True, False}
     assert all(("source.epochs" in p) is p["source.enabled"] for p in params)
     assert [t.params for t in optuna_trials(tmp_path)] == params
 
 
-def test_a_grid_holds_each_point_once_beside_those_given(open_study: Callable[..., SweepStudy]) -> None:
+def test_a_grid_has_each_point_once_after_the_given_ones(open_study: Callable[..., SweepStudy]) -> None:
     given = [{"source.enabled": False, "target.epochs": 2}, {"source.enabled": False}]
     points = begin_all(open_study(sampler="grid", start_with=given))
     assert points[0] == given[0]
@@ -152,7 +154,7 @@ def test_a_grid_holds_each_point_once_beside_those_given(open_study: Callable[..
 
 @pytest.mark.parametrize(("sampler", "trials"), [("random", 3), ("qmc", 3), ("tpe", 10), ("gp", 10), ("cmaes", 4)])
 def test_a_seed_decides_the_suggestions(sampler: Any, trials: int, tmp_path: Path) -> None:
-    """With so many trials, every sampler has got past its random start."""
+    """`trials` is enough for each sampler to end its random start."""
 
     def suggestions(name: str, seed: int, trials: int) -> list[dict[str, Any]]:
         settings = SweepSettings(name="tiny", sampler=sampler, seed=seed, start_with=[])
@@ -168,7 +170,7 @@ def test_a_seed_decides_the_suggestions(sampler: Any, trials: int, tmp_path: Pat
     assert suggestions("other", 2, 1) != first[:1]
 
 
-def test_a_trial_of_an_earlier_session_is_ended_by_this_one(
+def test_a_trial_of_an_earlier_session_ends_in_a_later_one(
     open_study: Callable[..., SweepStudy], tmp_path: Path
 ) -> None:
     first = open_study()
@@ -185,7 +187,7 @@ def test_a_trial_of_an_earlier_session_is_ended_by_this_one(
     assert trial.intermediate_values == {25: 0.25, 100: 0.5}
 
 
-def test_a_trial_beside_the_search_keeps_its_role_and_seed(open_study: Callable[..., SweepStudy]) -> None:
+def test_a_repeat_keeps_its_role_and_seed(open_study: Callable[..., SweepStudy]) -> None:
     params = {"source.enabled": False, "target.epochs": 2}
     record = open_study().begin_repeat(params, "confirm", 7, 11)
     assert (record.params, record.role, record.number, record.seed) == (params, "confirm", 7, 11)
@@ -193,8 +195,8 @@ def test_a_trial_beside_the_search_keeps_its_role_and_seed(open_study: Callable[
     assert open_study().begin().seed == 5
 
 
-def test_repeats_stand_in_a_study_of_their_own(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
-    """Importances and history of the search are of the search alone, also once it is extended."""
+def test_repeats_are_in_a_second_study(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
+    """So importances and history are of the search alone, also after the sweep is extended."""
     study = open_study()
     first = study.begin()
     assert first is not None
@@ -217,10 +219,10 @@ def test_repeats_stand_in_a_study_of_their_own(open_study: Callable[..., SweepSt
     assert open_study().records == extended.records
 
 
-def test_a_sweep_whose_repeats_stand_among_its_trials_goes_on(
+def test_a_sweep_with_repeats_among_its_search_trials_continues(
     open_study: Callable[..., SweepStudy], tmp_path: Path
 ) -> None:
-    """So they did in versions before repeats had a study of their own."""
+    """Older versions stored repeats in the search's study."""
     study = open_study()
     for number in (0, 1):
         study.begin()
@@ -245,8 +247,8 @@ def test_a_sweep_whose_repeats_stand_among_its_trials_goes_on(
     assert len(optuna_trials(tmp_path, "tiny: repeats")) == 1
 
 
-def test_the_end_of_a_space_is_noted(open_study: Callable[..., SweepStudy]) -> None:
-    """What runs beside the search counts as nothing that was tried."""
+def test_an_exhausted_space_is_stored(open_study: Callable[..., SweepStudy]) -> None:
+    """Repeats do not count as tried points."""
     space = parse_space({"target.epochs": {"int": [1, 2]}})
     study = open_study(space)
     first = study.begin()
@@ -261,7 +263,7 @@ def test_the_end_of_a_space_is_noted(open_study: Callable[..., SweepStudy]) -> N
     assert open_study(space).user_attr(EXHAUSTED) == 2
 
 
-def test_facts_of_the_sweep_outlive_the_session(open_study: Callable[..., SweepStudy]) -> None:
+def test_user_attributes_remain_in_the_next_session(open_study: Callable[..., SweepStudy]) -> None:
     study = open_study()
     assert study.user_attr("seconds_spent", 0.0) == 0.0
     study.set_user_attr("seconds_spent", 1.5)
@@ -269,8 +271,8 @@ def test_facts_of_the_sweep_outlive_the_session(open_study: Callable[..., SweepS
 
 
 @pytest.mark.slow
-def test_a_study_that_somebody_else_holds_is_waited_for(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
-    """Six seconds, which is more than SQLite waits by itself."""
+def test_a_locked_study_is_waited_for(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
+    """For six seconds, longer than SQLite waits by default."""
     study = open_study()
     study.begin()
     (file,) = tmp_path.glob("*.db")
