@@ -176,9 +176,9 @@ def _doctor(blocks: dict[str, Any], folder: Path, *options: str) -> Result:
 def test_doctor_runs_nothing(blocks: dict[str, Any], tmp_path: Path) -> None:
     done = _doctor(blocks, tmp_path, "--storage", str(tmp_path / "runs"), "--json")
     assert done.exit_code == 0, done.output
-    said = json.loads(done.stdout)
-    assert said["ok"] is True
-    names = [check["check"] for check in said["checks"]]
+    report = json.loads(done.stdout)
+    assert report["ok"] is True
+    names = [check["check"] for check in report["checks"]]
     assert names == ["data", "tracking", "nodes", "storage", "disk", "precision", "batch", "time"]
     assert not (tmp_path / "runs" / "tiny").exists()
     assert not ray.is_initialized()
@@ -187,9 +187,9 @@ def test_doctor_runs_nothing(blocks: dict[str, Any], tmp_path: Path) -> None:
 def test_doctor_says_what_is_wrong(impossible: dict[str, Any], tmp_path: Path) -> None:
     done = _doctor(impossible, tmp_path, "--storage", str(tmp_path / "runs"), "--json")
     assert done.exit_code == 2, done.output
-    said = json.loads(done.stdout)
-    assert said["ok"] is False
-    assert [check["check"] for check in said["checks"] if check["state"] == "error"] == ["batch"]
+    report = json.loads(done.stdout)
+    assert report["ok"] is False
+    assert [check["check"] for check in report["checks"] if check["state"] == "error"] == ["batch"]
 
 
 @pytest.mark.parametrize(("encoding", "marks"), [("utf-8", "✓!✗"), ("ascii", ("ok", "warning", "error"))])

@@ -36,9 +36,9 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def _reports(config: TrialConfig, workspace: Workspace) -> list[Report]:
-    heard: list[Report] = []
-    run_trial(config, lambda r: heard.append(r) is None, workspace=workspace)
-    return heard
+    reports: list[Report] = []
+    run_trial(config, lambda r: reports.append(r) is None, workspace=workspace)
+    return reports
 
 
 def _weights(workspace: Workspace) -> bytes:
