@@ -1,4 +1,4 @@
-"""Disk space: how much a sweep will take, which models may go, and what happens when there is no more."""
+"""Disk space during a sweep: deletes checkpoints no longer needed, and ends the sweep before the disk is full."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -27,19 +27,19 @@ from trainable.errors import disk_is_full
 from trainable.workers.messages import TrialFailure, key_of_task, read_result
 
 MARGIN_BYTES = 32 * 2**20
-"""What must stay free beside room for a checkpoint of each running trial: databases and logs grow."""
-_SIGNS = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+"""Space to keep free besides one checkpoint for each running trial, because databases and logs grow."""
+_FULL_DISK_MESSAGES = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 
 
 def readable_size(size: float) -> str:
-    """A number of bytes for readers."""
+    """Return a number of bytes in MB or GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def unneeded(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Trials that have ended and whose checkpoint nobody needs any more.
+    """Return the ended trials whose checkpoint is no longer needed.
 
-    What stays: the best `keep_best` of the search, the finalists as they stand now, and their runs on further seeds.
+    Kept are the best `keep_best` search trials, the current finalists, and the finalists' repeats with other seeds.
     """
     done = [r for r in ranked(records, plan.settings.direction) if r.state is State.FINISHED]
     chosen = {record.number for record in finalists(plan, records)}
@@ -49,14 +49,14 @@ def unneeded(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 class DiskWatch(DriverOnly, Callback):
-    """Deletes models that nobody needs, and halts the sweep while there is still room for a last checkpoint.
+    """Deletes checkpoints that are no longer needed, and stops the sweep while there is room for the last checkpoints.
 
     Args:
         plan: the experiment.
-        study: the truth about the trials.
-        stop: asked to end the sweep.
+        study: the record of all trials.
+        stop: receives the request to end the sweep.
         folder: the sweep's folder.
-        slots: trials at a time, each of which may write a checkpoint before the sweep has ended.
+        slots: trials that run at a time; each may write one more checkpoint before the sweep ends.
     """
 
     def __init__(self, plan: Plan, study: SweepStudy, stop: StopRequest, folder: SweepFolder, slots: int) -> None:
@@ -64,7 +64,7 @@ class DiskWatch(DriverOnly, Callback):
         self._folder, self._storage, self._slots, self._largest = folder, folder.storage, slots, 0
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Look how much is free."""
+        """Stop the sweep if too little space is free."""
         reserve = MARGIN_BYTES + self._slots * self._largest
         if not self._stop.requested and shutil.disk_usage(self._storage).free < reserve:
             self._stop.request(no_room_message(self._storage))
@@ -72,72 +72,72 @@ class DiskWatch(DriverOnly, Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """Hear of a write that failed in a trial."""
-        said = read_result(result)
-        if isinstance(said, TrialFailure) and said.disk_is_full:
+        """Stop the sweep at once if a trial could not write to the disk."""
+        message = read_result(result)
+        if isinstance(message, TrialFailure) and message.disk_is_full:
             self._stop.request(no_room_message(self._storage), at_once=True)
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
-        """Learn how large checkpoints are, and delete the one from which a paused trial went on."""
-        own = Path(checkpoint.path)
-        self._largest = max(self._largest, sum(file.stat().st_size for file in own.glob("*")))
-        for former in own.parent.parent.glob(f"{trial_name(key_of_task(trial.config))}-*/checkpoint_*"):
-            if former.parent != own.parent:
-                _delete(former, self._folder.path)
+        """Note the size of the largest checkpoint; delete the one from which a paused trial has continued."""
+        newest = Path(checkpoint.path)
+        self._largest = max(self._largest, sum(file.stat().st_size for file in newest.glob("*")))
+        for older in newest.parent.parent.glob(f"{trial_name(key_of_task(trial.config))}-*/checkpoint_*"):
+            if older.parent != newest.parent:
+                _delete(older, self._folder.path)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Hear of a checkpoint that could not be written."""
-        if any(sign in reason_of_death(trial) for sign in _SIGNS):
+        """Stop the sweep at once if a checkpoint could not be written."""
+        if any(text in reason_of_death(trial) for text in _FULL_DISK_MESSAGES):
             self._stop.request(no_room_message(self._storage), at_once=True)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Delete what has become needless."""
+        """Delete checkpoints that are no longer needed now."""
         for record in unneeded(self._plan, self._study.records):
             _delete(self._folder.path / str(record.checkpoint), self._folder.path)
 
 
 def remove_unneeded_checkpoints(folder: SweepFolder, plan: Plan, study: SweepStudy) -> None:
-    """Delete the checkpoints that sessions of this sweep wrote and no trial needs; only while no trial runs.
+    """Delete the checkpoints of this sweep that no trial needs any more. Call it only while no trial runs.
 
-    What the study does not know stays, and so does everything of a trial whose newest checkpoint is missing.
+    Checkpoints that are not in the study are kept. If a trial's newest checkpoint is missing, its others are kept.
     """
-    gone = {record.key for record in unneeded(plan, study.records)}
+    unneeded_keys = {record.key for record in unneeded(plan, study.records)}
     for record in study.records:
         newest = record.checkpoint_in(folder.path)
-        if newest is None or not (newest.is_dir() or record.key in gone):
+        if newest is None or not (newest.is_dir() or record.key in unneeded_keys):
             continue
-        trial, _, _ = newest.parent.name.rpartition("-")  # without Tune's id, of which a paused trial gets several
+        trial, _, _ = newest.parent.name.rpartition("-")  # without Tune's id: a paused trial gets several
         for session in study.sessions:
             for checkpoint in (folder.path / session).glob(f"{trial}-*/checkpoint_*"):
-                if record.key in gone or checkpoint != newest:
+                if record.key in unneeded_keys or checkpoint != newest:
                     _delete(checkpoint, folder.path)
 
 
 def _delete(checkpoint: Path, sweep: Path) -> None:
-    """Delete a checkpoint, unless a link leads out of the sweep's folder."""
+    """Delete a checkpoint, unless it is a link to a place outside the sweep's folder."""
     if checkpoint.resolve().is_relative_to(sweep.resolve()):
         shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def no_room_message(folder: Path) -> str:
-    """A sentence on how little is free where a folder lies."""
+    """Return a message with the free space on the disk that holds a folder."""
     free = readable_size(shutil.disk_usage(folder).free)
-    return f"{folder}: the disk is full or nearly so, {free} are free; nothing is lost: make room"
+    return f"{folder}: the disk is full or nearly full, {free} are free; nothing is lost: free some space"
 
 
 def is_full_disk(error: BaseException) -> bool:
-    """Whether an exception, or what caused it, says that a disk is full."""
-    chain: BaseException | None = error
-    while chain is not None:
-        if disk_is_full(chain) or any(sign in str(chain) for sign in _SIGNS):
+    """Return whether an exception, or one of its causes, says that a disk is full."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if disk_is_full(cause) or any(text in str(cause) for text in _FULL_DISK_MESSAGES):
             return True
-        chain = chain.__cause__ or chain.__context__
+        cause = cause.__cause__ or cause.__context__
     return False
 
 
 @contextmanager
 def explain_full_disk(folder: Path) -> Iterator[None]:
-    """Turn what a full disk makes of study, tracking or Tune into one sentence.
+    """Turn an error that a full disk causes in the study, the tracking or Tune into one sentence.
 
     Raises:
         StoppedError: if the disk is full.

@@ -1,4 +1,4 @@
-"""The end of a sweep: the winner on validation, its test score read once, and whether the source helped."""
+"""The end of a sweep: chooses the winner on validation, scores it on the test split once, and saves the outcome."""
 
 import json
 from dataclasses import replace
@@ -30,13 +30,13 @@ from trainable.tasks.metrics import bootstrap_interval, mean_interval, per_class
 from trainable.workspace import Workspace
 
 ALL_LOST = (
-    "every trial was lost: their processes died, again and again; {logs} holds what they said last. See to what ends "
-    "them, then let further trials run: `{extend}`"
+    "every trial was lost, because their processes died repeatedly; {logs} holds their last output. Remove the cause, "
+    "then run further trials: `{extend}`"
 )
 
 
 def finish(plan: Plan, storage: Path, study: SweepStudy, runs: MlflowTrials, tracker: Tracker) -> Outcome:
-    """Close a sweep that has nothing left to do: end what the budget cut off, read the test split, record it all."""
+    """Finish a sweep: stop trials that the budget cut off, choose and test the winner, close the MLflow runs."""
     for record in [record for record in study.records if not record.ended]:
         study.end(record.key, State.STOPPED)
         runs.close(record.key)
@@ -46,7 +46,7 @@ def finish(plan: Plan, storage: Path, study: SweepStudy, runs: MlflowTrials, tra
     if winner is not None:
         run = pick_run(plan, study.records, winner)
         checkpoint = run.checkpoint_in(study.folder)
-        assert checkpoint is not None  # it has finished
+        assert checkpoint is not None  # a finished trial has one
         encoder = trial_config(plan, run).encoder
         test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric, encoder)
     records = study.records
@@ -57,9 +57,13 @@ def finish(plan: Plan, storage: Path, study: SweepStudy, runs: MlflowTrials, tra
 
 
 def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str | None = None) -> TestScore | None:
-    """Scores of a finished trial's model on the target's test split, or None where there is no such split.
+    """Return the scores of a finished trial's model on the target's test split, or None if there is no such split.
 
-    `encoder` is where that lies now, if not where it lay in training.
+    Args:
+        checkpoint: folder of the trial's checkpoint.
+        workspace: the folders of data and caches.
+        metric: the metric that gets a confidence interval.
+        encoder: path or name of the encoder, if it is not where it was in training.
     """
     model, config = load_trained(checkpoint, encoder)
     prepared = stage_data(config, config.target, workspace)
@@ -71,7 +75,7 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str
         torch.nn.Module.to(model, device), split.inputs, device, resolve_precision(config.precision, device)
     )
     metrics, counts = score(logits, split.labels)
-    if metric == "loss":  # no function of the confusion counts
+    if metric == "loss":  # it cannot be computed from the confusion counts
         rows = functional.cross_entropy(logits, torch.from_numpy(split.labels), reduction="none")
         low, high = mean_interval(rows.double().numpy())
     else:
@@ -83,13 +87,13 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str
 
 
 def save_and_deliver(outcome: Outcome, folder: SweepFolder, tracker: Tracker, patience: float) -> Outcome:
-    """Write the outcome, then wait for MLflow; returns it with a note where MLflow has not taken everything.
+    """Write `outcome.json`, then wait for MLflow; return the outcome, with a note if MLflow lacks events.
 
     Args:
-        outcome: what the sweep has come to.
+        outcome: the outcome of the sweep.
         folder: the sweep's folder.
-        tracker: what delivers.
-        patience: seconds without any delivery after which the rest is left in the outbox.
+        tracker: delivers the waiting events to MLflow.
+        patience: seconds without any delivery after which the rest stays in the outbox.
     """
     _write(outcome, folder)
     tracker.wait(patience)
@@ -97,7 +101,7 @@ def save_and_deliver(outcome: Outcome, folder: SweepFolder, tracker: Tracker, pa
         outcome = replace(outcome, run_id=tracker.run_id)
         _write(outcome, folder)
     if tracker.refused:
-        note = f"MLflow refused {len(tracker.refused)} events, which it lacks now: {tracker.refused[0]}"
+        note = f"MLflow rejected {len(tracker.refused)} events, which are now missing there: {tracker.refused[0]}"
         outcome = replace(outcome, notes=(*outcome.notes, note))
         _write(outcome, folder)
     return with_waiting_note(outcome, folder)
@@ -123,7 +127,7 @@ def deliver_rest(outcome: Outcome, plan: Plan, folder: SweepFolder) -> Outcome:
         with open_tracker(plan, folder, study) as tracker:
             MlflowTrials(plan, study, tracker).reconcile()
             tracker.wait(PATIENCE)
-            if tracker.run_id != outcome.run_id:  # MLflow had lost it
+            if tracker.run_id != outcome.run_id:  # MLflow had lost the run
                 _close(outcome, tracker)
             outcome = save_and_deliver(outcome, folder, tracker, PATIENCE)
             study.set_user_attr("run_id", outcome.run_id)
@@ -148,5 +152,5 @@ def _close(outcome: Outcome, tracker: Tracker) -> None:
     if outcome.comparison:
         tags["transfersweep.source"] = outcome.comparison.sentence
     tracker.end_sweep(State.FINISHED if outcome.complete else State.LOST, metrics, tags)
-    # Last: an artifact store that is away holds up nothing else.
+    # Last, so that an unreachable artifact store delays nothing else.
     tracker.log_text(None, json.dumps(outcome.to_json(), indent=2), "outcome.json")

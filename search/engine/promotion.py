@@ -1,7 +1,7 @@
-"""Successive halving that pauses trials instead of ending them: ASHA as it was published, by promotion.
+"""Successive halving that pauses trials and promotes them later: ASHA as published.
 
-Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020), algorithm 2. Ray's own ASHA stops: what
-it ends too early, while there is little to compare with, is lost.
+Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020), algorithm 2. Ray's own ASHA stops
+trials instead. A good trial that it stops too early, while there are few others to compare with, is lost.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,13 +18,13 @@ from trainable.workers.messages import TrialReport, key_of_task, read_result
 
 
 class Promotion(FIFOScheduler):
-    """Lets a trial pass a rung while it is in the better half of those that came as far, or once it is.
+    """Lets a trial pass a comparison point if it is, now or later, in the better half of the trials that reached it.
 
-    For Tune a trial that must wait ends here, and goes on as another one. Which go on, and when, is the searcher's
-    to say; `CheckpointBeforePause` sees to it that they can.
+    A trial that must wait ends for Tune. It continues later as a new Tune trial. The searcher decides which trials
+    continue and when. `CheckpointBeforePause` gives them a checkpoint to continue from.
 
     Args:
-        compared_at: progress in percent, ascending, at which trials are compared.
+        compared_at: the comparison points, progress in percent, ascending.
         direction: which values are better.
     """
 
@@ -35,41 +35,41 @@ class Promotion(FIFOScheduler):
         """Cost of each trial that reached a comparison point, by that point and the trial\'s number."""
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Judge a trial that has come to a rung."""
-        said, number = read_result(result), key_of_task(trial.config)
-        if not isinstance(said, TrialReport) or said.value is None or not isinstance(number, int):
-            return TrialScheduler.CONTINUE  # a sign of life, a failure, or a repeat, which is compared with nothing
-        arrived = self._arrive(number, said.progress, said.value)
+        """Stop a trial that reaches a comparison point outside the better half."""
+        message, number = read_result(result), key_of_task(trial.config)
+        if not isinstance(message, TrialReport) or message.value is None or not isinstance(number, int):
+            return TrialScheduler.CONTINUE  # a heartbeat, a failure, or a repeat, which is never compared
+        arrived = self._arrive(number, message.progress, message.value)
         return TrialScheduler.STOP if arrived and not self.may_continue(number) else TrialScheduler.CONTINUE
 
     def _arrive(self, number: int, progress: float, value: float) -> bool:
-        """Note a value at each rung that a trial has come to; whether there is such a rung."""
+        """Store a trial's value at each comparison point that it reached just now; return whether there is one."""
         new = [costs for percent, costs in self._costs.items() if percent <= progress and number not in costs]
         for costs in new:
             costs[number] = self._direction.cost(value)
         return bool(new)
 
     def may_continue(self, number: int) -> bool:
-        """Whether a trial is in the better half at the last rung that it came to; the best one always is."""
-        _, place, of = self._standing(number)
-        return place < max(1, of // 2)
+        """Return whether a trial is in the better half at the last point that it reached; the best trial always is."""
+        _, better, count = self._standing(number)
+        return better < max(1, count // 2)
 
     def most_promising(self, numbers: Iterable[int]) -> int | None:
-        """Which of these paused trials to go on with: of those that may, one that came furthest; None if none may."""
-        may = [number for number in numbers if self.may_continue(number)]
-        return min(may, key=lambda number: (-self._standing(number)[0], number), default=None)
+        """Return which of these paused trials to continue: one with the most progress, or None if none may continue."""
+        allowed = [number for number in numbers if self.may_continue(number)]
+        return min(allowed, key=lambda number: (-self._standing(number)[0], number), default=None)
 
     def least_promising(self, numbers: Iterable[int]) -> int:
-        """Which of these paused trials is furthest from going on: by its place in its rung."""
+        """Return which of these paused trials ranks lowest at its comparison point, relative to the trials there."""
 
-        def place(number: int) -> tuple[float, int]:
-            _, behind, of = self._standing(number)
-            return behind / max(1, of), number
+        def relative_rank(number: int) -> tuple[float, int]:
+            _, better, count = self._standing(number)
+            return better / max(1, count), number
 
-        return max(numbers, key=place)
+        return max(numbers, key=relative_rank)
 
     def _standing(self, number: int) -> tuple[int, int, int]:
-        """The last rung that a trial came to, how many are better there, and of how many; zeros before the first."""
+        """Return the last point that a trial reached, how many are better there and how many reached it; or zeros."""
         for percent, costs in reversed(self._costs.items()):
             if number in costs:
                 mine = (costs[number], number)
@@ -78,12 +78,12 @@ class Promotion(FIFOScheduler):
 
 
 class CheckpointBeforePause(Callback):
-    """Asks for a checkpoint of each trial that a scheduler ends before its time, from which it can go on."""
+    """Requests a checkpoint of each trial that the scheduler ends early, so that the trial can continue later."""
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """A report; Tune has marked it if the trial ends with it."""
-        said = read_result(result)
-        if result[DONE] and isinstance(said, TrialReport) and said.value is not None:
+        """Request a checkpoint if Tune has marked this report as the trial's last."""
+        report = read_result(result)
+        if result[DONE] and isinstance(report, TrialReport) and report.value is not None:
             ask_for_checkpoint(result)

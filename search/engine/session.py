@@ -1,4 +1,4 @@
-"""One session of a search: Tune runs trials until nothing is left to do, or until a halt is wanted."""
+"""One session of a search: Tune runs trials until nothing is left to do, or until a stop is requested."""
 
 import uuid
 
@@ -11,19 +11,19 @@ from search.show.view import LiveView
 
 
 def run_session(parts: SweepParts, console: Console) -> None:
-    """Run trials, and show how far they are.
+    """Run trials and show their progress.
 
     Args:
-        parts: of the search.
-        console: where it is shown.
+        parts: the objects of the sweep.
+        console: prints the live view.
     """
     settings, folder, stop = parts.plan.settings, parts.folder, parts.stop
     session = f"tune-{uuid.uuid4().hex[:8]}"
     parts.study.begin_session(session)
-    hint = f"Should this end before its time, whatever the cause: `{folder.command('resume')}` goes on"
+    hint = f"If this sweep ends early for any reason, continue it with `{folder.command('resume')}`"
     console.print(hint, markup=False, highlight=False, soft_wrap=True)
-    words, log = _budget_in_words(settings), str(folder.log)
-    with LiveView(settings.name, settings.metric, settings.direction, words, console, log) as view:
+    limits, log = _describe_budget(settings), str(folder.log)
+    with LiveView(settings.name, settings.metric, settings.direction, limits, console, log) as view:
 
         def show() -> None:
             view.update(parts.study.records, parts.budget.used(), parts.budget.time_left(parts.capacity.slots))
@@ -36,11 +36,11 @@ def run_session(parts: SweepParts, console: Console) -> None:
                 stop.request()
             finally:
                 parts.budget.save()
-                show()  # trials that waited may have ended last
+                show()  # the last event may have ended waiting trials
 
 
-def _budget_in_words(settings: SweepSettings) -> str:
-    parts = [f"{settings.trials} trials"]
-    parts += [f"{settings.minutes:g} minutes"] if settings.minutes else []
-    parts += [f"{settings.worker_hours:g} worker-hours"] if settings.worker_hours else []
-    return ", ".join(parts)
+def _describe_budget(settings: SweepSettings) -> str:
+    limits = [f"{settings.trials} trials"]
+    limits += [f"{settings.minutes:g} minutes"] if settings.minutes else []
+    limits += [f"{settings.worker_hours:g} worker-hours"] if settings.worker_hours else []
+    return ", ".join(limits)

@@ -1,4 +1,4 @@
-"""Which models may go, from records made by hand; and what a full disk says."""
+"""Which checkpoints are no longer needed, by records made by hand; and the message about a full disk."""
 
 import copy
 import errno
@@ -48,7 +48,7 @@ def test_the_best_the_finalists_and_their_runs_stay(plan: Plan) -> None:
         record(7, 0.1, state=State.RUNNING),
         record(0, 0.85, role="confirm"),
         record(3, 0.3, source=False, role="confirm"),
-        record(2, 0.65, role="confirm"),  # of a former finalist
+        record(2, 0.65, role="confirm"),  # of an earlier finalist
         record(0, 0.3, source=False, role="no_source"),
     ]
     assert [r.key for r in unneeded(plan, records)] == [2, 4, 5, 6, "2.seed-1", "0.no-source.seed-1"]
@@ -65,12 +65,12 @@ def test_a_full_database_is_a_full_disk(tiny_disk: Path) -> None:
                 database.execute("insert into facts values (zeroblob(1000000))")
                 database.commit()
     assert is_full_disk(caught.value)
-    words = r"disk: the disk is full or nearly so, \d+ MB are free"
+    words = r"disk: the disk is full or nearly full, \d+ MB are free"
     with pytest.raises(StoppedError, match=words), explain_full_disk(tiny_disk):
         raise StorageInternalError("cannot commit") from caught.value
 
 
-def test_other_failures_stay_what_they_are(tmp_path: Path) -> None:
+def test_other_errors_are_unchanged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), explain_full_disk(tmp_path):
         (tmp_path / "missing").read_text()
     assert is_full_disk(OSError(errno.EDQUOT, "Disk quota exceeded"))

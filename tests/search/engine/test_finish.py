@@ -1,4 +1,4 @@
-"""What is read from the test split, by a real model."""
+"""The scores of a real model on the test split."""
 
 import shutil
 from pathlib import Path

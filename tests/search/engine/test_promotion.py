@@ -1,4 +1,4 @@
-"""Who passes a point, at once or later, whatever the order in which trials come to it."""
+"""Which trials pass a comparison point, at once or later, in whatever order they reach it."""
 
 from typing import Any
 
@@ -30,12 +30,12 @@ def promotion_after(direction: str, history: dict[int, dict[int, float]]) -> Pro
 
 
 class Search:
-    """One slot: what is promoted goes first, then a new trial, until neither is left."""
+    """A search in one slot: promoted trials run first, then new ones, until none is left."""
 
     def __init__(self, values: list[float]) -> None:
         self.values, self.promotion = values, promotion_after(Direction.MAX, {})
         self.passed: dict[int, list[int]] = {point: [] for point in COMPARED_AT_PERCENT}
-        self.came: dict[int, list[int]] = {point: [] for point in COMPARED_AT_PERCENT}
+        self.reached: dict[int, list[int]] = {point: [] for point in COMPARED_AT_PERCENT}
         self.paused: dict[int, int] = {}
         for number in range(len(values)):
             self.run(number, COMPARED_AT_PERCENT)
@@ -46,7 +46,7 @@ class Search:
 
     def run(self, number: int, points: Any) -> None:
         for point in points:
-            self.came[point].append(number)
+            self.reached[point].append(number)
             if report(self.promotion, number, point, self.values[number]) == TrialScheduler.STOP:
                 self.paused[number] = point
                 return
@@ -54,20 +54,20 @@ class Search:
 
 
 @given(values=st.lists(st.integers(0, 20).map(float), min_size=1, max_size=40))
-def test_nobody_of_the_better_half_is_left_behind(values: list[float]) -> None:
+def test_every_trial_of_the_better_half_passes(values: list[float]) -> None:
     search = Search(values)
     for point in COMPARED_AT_PERCENT:
-        order = sorted(search.came[point], key=lambda number: (-values[number], number))
+        order = sorted(search.reached[point], key=lambda number: (-values[number], number))
         assert set(order[: max(1, len(order) // 2)]) <= set(search.passed[point])
     assert max(values) == max(values[number] for number in search.passed[COMPARED_AT_PERCENT[-1]])
 
 
 @given(values=st.lists(st.integers(0, 20).map(float), min_size=1, max_size=30))
-def test_a_later_session_decides_as_this_one_would(values: list[float]) -> None:
+def test_a_later_session_makes_the_same_decisions(values: list[float]) -> None:
     search = Search(values)
     reached = {
-        number: {point: values[number] for point in COMPARED_AT_PERCENT if number in search.came[point]}
-        for number in search.came[25]
+        number: {point: values[number] for point in COMPARED_AT_PERCENT if number in search.reached[point]}
+        for number in search.reached[25]
     }
     later = promotion_after(Direction.MAX, reached)
     numbers = range(len(values))
@@ -76,14 +76,14 @@ def test_a_later_session_decides_as_this_one_would(values: list[float]) -> None:
         assert later.least_promising(search.paused) == search.promotion.least_promising(search.paused)
 
 
-def test_only_a_first_score_at_a_point_is_judged() -> None:
+def test_only_the_first_score_at_a_point_counts() -> None:
     promotion = promotion_after(Direction.MIN, {})
     assert report(promotion, 0, 10.0, 0.9) == TrialScheduler.CONTINUE  # before the first point
     assert report(promotion, 0, 25.0, 0.5) == TrialScheduler.CONTINUE  # alone, it is the best
-    assert report(promotion, 1, 25.0, None) == TrialScheduler.CONTINUE  # a mere sign of life
+    assert report(promotion, 1, 25.0, None) == TrialScheduler.CONTINUE  # a heartbeat
     assert report(promotion, 1, 25.0, 0.6) == TrialScheduler.STOP
     assert report(promotion, 2, 25.0, 0.1) == TrialScheduler.CONTINUE
-    assert report(promotion, 0, 33.3, 0.5) == TrialScheduler.CONTINUE  # it has passed, though it would not any more
+    assert report(promotion, 0, 33.3, 0.5) == TrialScheduler.CONTINUE  # it passed before, though it would not pass now
     assert promotion.most_promising([1]) is None
     report(promotion, 3, 25.0, 0.9)
     report(promotion, 4, 25.0, 0.9)
@@ -92,7 +92,7 @@ def test_only_a_first_score_at_a_point_is_judged() -> None:
     assert promotion.least_promising([1, 3, 4]) == 4
 
 
-def test_who_came_further_goes_on_first() -> None:
+def test_the_trial_with_the_most_progress_continues_first() -> None:
     promotion = promotion_after(
         Direction.MAX, {0: {25: 0.1}, 1: {25: 0.9, 50: 0.9}, 2: {25: 0.8, 50: 0.8}, 3: {25: 0.9}}
     )
@@ -101,7 +101,7 @@ def test_who_came_further_goes_on_first() -> None:
     assert promotion.most_promising([0, 1, 9]) == 9
 
 
-def test_a_checkpoint_is_asked_for_where_a_trial_ends_early() -> None:
+def test_a_checkpoint_is_requested_if_a_trial_ends_early() -> None:
     def flagged(said: TrialReport | TrialFailure, done: bool) -> bool:
         result = said.to_result() | {"done": done}
         CheckpointBeforePause().on_trial_result(0, [], trial(0), result)

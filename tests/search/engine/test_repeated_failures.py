@@ -112,7 +112,7 @@ def test_different_failures_do_not_stop_the_sweep(failures: RepeatedFailures, st
     ("code", "trials", "sentence", "counts"),
     [
         (DIES, 8, r"6 trial processes in a row died", {"lost": 1, "running": 1}),
-        (DIES, 1, r"every trial was lost: .*ray-logs holds .*`transfersweep extend tiny --trials 1", {"lost": 1}),
+        (DIES, 1, r"every trial was lost, .*ray-logs holds .*`transfersweep extend tiny --trials 1", {"lost": 1}),
         (FAILS, 8, r"the first 5 trials all failed in the same way \(no kernel image is available\)", {"failed": 5}),
     ],
     ids=["processes die", "all are lost", "all fail alike"],

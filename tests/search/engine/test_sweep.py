@@ -423,7 +423,7 @@ def test_a_full_disk_ends_the_sweep_in_a_sentence(
         stdout, stderr = sweep.end()
     assert sweep.process.returncode == 1
     last = stderr.strip().splitlines()[-1]
-    assert "the disk is full or nearly so" in last
+    assert "the disk is full or nearly full" in last
     assert last.endswith(f"then `transfersweep resume full --storage {tiny_disk / 'runs'}`") or not left
     assert "Traceback" not in stderr
     ballast.unlink()

@@ -112,7 +112,7 @@ def test_a_full_disk_gives_one_sentence_and_loses_no_event(tiny_disk: Path) -> N
     ballast = tiny_disk / "ballast"
     ballast.write_bytes(bytes(1_800_000))
     kept: list[str] = []
-    with pytest.raises(StoppedError, match="the disk is full or nearly so"), explain_full_disk(tiny_disk):
+    with pytest.raises(StoppedError, match="the disk is full or nearly full"), explain_full_disk(tiny_disk):
         for number in range(100):
             outbox.append(str(number) * 10_000)
             kept.append(str(number) * 10_000)
