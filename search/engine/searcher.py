@@ -1,6 +1,6 @@
-"""The searcher that Ray Tune asks: proposes from the study, and tells the study the truth about every trial.
+"""The searcher for Ray Tune: takes new trials from the study, and stores in the study how each trial ends.
 
-Ray's own `OptunaSearch` tells Optuna that a stopped trial is complete and leaves a NaN running for ever.
+Ray's own `OptunaSearch` marks stopped trials as complete in Optuna, and a trial with a NaN stays running there.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,24 +24,25 @@ from trainable.stages.epoch_checkpoints import shared_settings
 from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result
 
 
-class _Need(NamedTuple):
-    """What decides a trial's source stage, as text."""
+class _SourceNeed(NamedTuple):
+    """The source stage that a trial needs."""
 
     stage: str
-    trunk: str
-    """The same for stages that share their first epochs: they are not trained at the same time."""
+    """Its encoder, seed and settings, as text."""
+    shared: str
+    """The part of it that decides the first epochs. Stages with the same text are not trained at the same time."""
 
 
 class StudySearcher(DriverOnly, Searcher):
-    """First the trials that an earlier session left unfinished, then the search, then the finalists again.
+    """Suggests unfinished trials of earlier sessions first, then the search, then the repeats of the finalists.
 
     Args:
         plan: the experiment.
         study: the study; this searcher is its only writer while Tune runs.
-        budget: what may be spent.
-        slots: trials that run at a time, for judging what is left of the budget.
-        stop_requested: whether the sweep is to end; trials that it cuts off stay running, for a resume.
-        scheduler: Tune's; where it promotes, trials that it ends wait, and go on when it lets them.
+        budget: the limits of the sweep.
+        slots: trials that run at a time; used to estimate how far the budget reaches.
+        stop_requested: returns whether to end the sweep early; its trials then stay running in the study, for a resume.
+        scheduler: Tune's scheduler; trials that `Promotion` ends are paused, and continue when it allows them.
     """
 
     def __init__(
@@ -58,14 +59,14 @@ class StudySearcher(DriverOnly, Searcher):
         self._stop_requested = stop_requested
         self._promotion = scheduler if isinstance(scheduler, Promotion) else None
         self._to_resume = list(study.running())
-        self._keys: dict[str, Key] = {}  # of the trials, by Tune's ids
-        self._before: dict[Key, TrialRecord] = {}  # how trials stood when they began, or went on
-        self._in_training: dict[Key, _Need] = {}  # trial -> the source stage that it may be training now
-        self._trained: set[str] = set()  # source stages that some trial has left behind
-        self._put_off: list[TrialRecord] = []  # begun, but another trial is training their source
+        self._keys: dict[str, Key] = {}  # Tune's trial id -> key in the study
+        self._before: dict[Key, TrialRecord] = {}  # records at the start of this session's part of a trial
+        self._in_training: dict[Key, _SourceNeed] = {}  # the source stage that a trial may be training now
+        self._trained: set[str] = set()  # source stages that are trained
+        self._waiting: list[TrialRecord] = []  # begun, but another trial is training their source stage
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
-        """The configuration of the next trial; None while running trials must end first."""
+        """Return the configuration of the next trial, or None while running trials must end first."""
         if self._stop_requested():
             return Searcher.FINISHED
         record = self._next()
@@ -77,39 +78,40 @@ class StudySearcher(DriverOnly, Searcher):
         return self._task(record).to_config()
 
     def _next(self) -> TrialRecord | None:
-        """The next trial that need not wait for another one to train its source; up to a slot's worth are put off."""
+        """Return the next trial whose source stage no other trial is training; up to `slots` others wait."""
         if self.budget.spent():
             return None
-        for record in self._put_off:
+        for record in self._waiting:
             if not self._must_wait(record):
-                self._put_off.remove(record)
+                self._waiting.remove(record)
                 return record
-        while len(self._put_off) < self.slots:
-            begun = self._begin()
+        while len(self._waiting) < self.slots:
+            begun = self._begin_next()
             if begun is None or not self._must_wait(begun):
                 return begun
-            self._put_off.append(begun)
+            self._waiting.append(begun)
         return None
 
-    def _need_of(self, record: TrialRecord) -> _Need | None:
-        """The source stage that a trial needs, if it has one."""
+    def _need_of(self, record: TrialRecord) -> _SourceNeed | None:
+        """Return the source stage that a trial needs, or None if it has none."""
         config = trial_config(self.plan, record)
         if config.source is None:
             return None
-        stage, trunk = (
+        stage, shared = (
             f"{config.encoder} {config.seed} {source.model_dump_json()}"
             for source in (config.source, shared_settings(config.source))
         )
-        return _Need(stage, trunk)
+        return _SourceNeed(stage, shared)
 
     def _must_wait(self, record: TrialRecord) -> bool:
-        """Whether a running trial may just be training the source stage that this one needs, or its first epochs."""
+        """Return whether a running trial may be training the source stage of this trial, or its first epochs."""
         need = self._need_of(record)
         if need is None or need.stage in self._trained:
             return False
-        return any(need.trunk == other.trunk for other in self._in_training.values())
+        return any(need.shared == other.shared for other in self._in_training.values())
 
-    def _begin(self) -> TrialRecord | None:
+    def _begin_next(self) -> TrialRecord | None:
+        """Continue or begin a trial in the order of the class docstring; return None if there is none now."""
         if self._to_resume:
             return self._to_resume.pop(0)
         if promoted := self._promoted():
@@ -118,24 +120,24 @@ class StudySearcher(DriverOnly, Searcher):
             return begun
         if any(r.role == "search" for r in self.study.running()):
             return None
-        for record in self.study.paused():  # nobody is left who could make room above them
+        for record in self.study.paused():  # no further trial can move them into the better half
             self.study.end(record.number, State.STOPPED)
         again = next(iter(next_repeats(self.plan, self.study.records)), None)
         return self.study.begin_repeat(again.params, again.role, again.number, again.seed) if again else None
 
     def _promoted(self) -> TrialRecord | None:
-        """The paused trial to go on with, if one may."""
+        """Return the paused trial to continue, or None if none may continue."""
         if self._promotion is None or not self.budget.allows_training(self.slots):
             return None
         number = self._promotion.most_promising(record.number for record in self.study.paused())
         return None if number is None else self.study.unpause(number)
 
     def _pause(self, promotion: Promotion, number: int) -> None:
-        """Let a trial wait; where too many do, that is the end of the least promising one."""
+        """Pause a trial; if too many are paused, stop the least promising of them."""
         self.study.pause(number)
-        waiting = [record.number for record in self.study.paused()]
-        if len(waiting) > self.plan.settings.keep_paused:
-            self.study.end(promotion.least_promising(waiting), State.STOPPED)
+        paused = [record.number for record in self.study.paused()]
+        if len(paused) > self.plan.settings.keep_paused:
+            self.study.end(promotion.least_promising(paused), State.STOPPED)
 
     def _task(self, record: TrialRecord) -> TrialTask:
         compare = record.role == "search"
@@ -147,36 +149,38 @@ class StudySearcher(DriverOnly, Searcher):
         return TrialTask(record.key, settings, compare, resume, self.plan.settings.checkpoint_seconds)
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """What a trial says, and how long it has run."""
-        self._hear(self._keys[trial_id], read_result(result), result.get(TIME_TOTAL_S, 0.0))
+        """Store a report or failure, and how long the trial has run."""
+        self._store(self._keys[trial_id], read_result(result), result.get(TIME_TOTAL_S, 0.0))
 
-    def _hear(self, key: Key, said: TrialReport | TrialFailure | None, seconds: float) -> None:
-        """Tell the study what a trial has said after so many seconds of this session."""
+    def _store(self, key: Key, message: TrialReport | TrialFailure | None, seconds: float) -> None:
+        """Store a message in the study; `seconds` count from the start of this session's part of the trial."""
         before = self._before[key]
         seconds += before.seconds
-        if isinstance(said, TrialFailure):
-            self.study.note_failure(key, said, seconds)
-        elif said:
-            if said.source_ready and (need := self._in_training.pop(key, None)):
+        if isinstance(message, TrialFailure):
+            self.study.note_failure(key, message, seconds)
+        elif message:
+            if message.source_ready and (need := self._in_training.pop(key, None)):
                 self._trained.add(need.stage)
-            self.study.report(key, replace(said, times=sum_times([before.times, said.times])), seconds)
+            self.study.report(key, replace(message, times=sum_times([before.times, message.times])), seconds)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """The end of a trial: finished, failed by its own word, stopped by the scheduler, or lost with its process."""
+        """Store how a trial ended: finished, failed, stopped, paused, or lost with its process."""
         key = self._keys[trial_id]
         self._in_training.pop(key, None)
-        said = read_result(result or {})
+        message = read_result(result or {})
         if result and not error:
             self.on_trial_result(trial_id, result)
         if error:
-            known = self.study.record(key).error
-            self.study.end(key, State.LOST, known or "its process died, again and again; see `ray-logs`")
-        elif isinstance(said, TrialFailure) and said.error:
-            self.study.end(key, State.FAILED, said.error)
-        elif isinstance(said, TrialReport) and said.finished:
+            reason = self.study.record(key).error
+            self.study.end(
+                key, State.LOST, reason or "its process died repeatedly; see `ray-logs` in the sweep's folder"
+            )
+        elif isinstance(message, TrialFailure) and message.error:
+            self.study.end(key, State.FAILED, message.error)
+        elif isinstance(message, TrialReport) and message.finished:
             self.study.end(key, State.FINISHED)
         elif self._stop_requested():
-            pass  # a resume goes on with it
+            pass  # a resume continues it
         elif isinstance(key, int) and self._promotion is not None and not self._promotion.may_continue(key):
             self._pause(self._promotion, key)
         else:
@@ -184,7 +188,7 @@ class StudySearcher(DriverOnly, Searcher):
         self.budget.save()
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the study is on disk already."""
+        """Do nothing: the study is already on disk."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore: the study is on disk already."""
+        """Do nothing: the study is already on disk."""

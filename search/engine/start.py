@@ -1,6 +1,6 @@
-"""Starting a sweep, or going on with one.
+"""Starts, resumes and extends sweeps.
 
-What is found without torch, Ray and Optuna is found before they are imported, which takes seconds.
+Torch, Ray and Optuna take seconds to import. They are imported only after all checks that do not need them.
 """
 
 import os
@@ -39,22 +39,22 @@ def start_sweep(
     address: str | None = None,
     dry_run_process: Callable[[], DryRunProcess] | None = None,
 ) -> Outcome:
-    """Check the data, make the sweep's folder and run it to its end.
+    """Check the data, create the sweep's folder and run the sweep to its end.
 
     Args:
         plan: the experiment.
         storage: the folder of all sweeps.
-        address: a running Ray cluster to join; none starts one here.
-        dry_run_process: makes the process that tries one batch while Ray starts here; called after the cheap checks.
-            Without it a Ray task tries the batch, later.
+        address: a running Ray cluster to join; None starts Ray on this machine.
+        dry_run_process: makes the process that tries one batch while Ray starts on this machine. It is called after
+            the cheap checks. If None, a Ray task tries the batch later.
 
     Raises:
-        PlanError: if the data have mistakes or a sweep of the name exists.
-        ConfigError: with every reason for which the preflight lets it not begin.
+        PlanError: if the data have mistakes or a sweep with this name exists.
+        ConfigError: if the preflight finds problems; the message lists them all.
         StoppedError: if the disk is full.
     """
     folder = SweepFolder(storage, plan.settings.name)
-    if os.path.lexists(folder.path) and not remove_empty(folder):  # a broken link is in the way too
+    if os.path.lexists(folder.path) and not remove_empty(folder):  # a broken link also blocks the name
         raise PlanError(name_taken_problems(folder, plan))
     check_storage(storage)
     if plan.settings.start_from:
@@ -71,7 +71,7 @@ def _begin(plan: Plan, folder: SweepFolder, address: str | None, process: DryRun
     storage = folder.storage
     prepared = check_data(plan, storage)
     if plan.settings.start_from:
-        load_earlier_trials(plan, storage, prepared)  # only to be told now if that cannot be
+        load_earlier_trials(plan, storage, prepared)  # only to find its errors before the folder exists
     facts: SavedPlan = {
         **plan.to_mapping(),
         "id": uuid.uuid4().hex,
@@ -81,14 +81,14 @@ def _begin(plan: Plan, folder: SweepFolder, address: str | None, process: DryRun
     }
     try:
         lock = create_sweep_folder(folder, facts)
-    except FileExistsError:  # another one was quicker
+    except FileExistsError:  # another process was faster
         raise PlanError(name_taken_problems(folder, plan)) from None
     try:
         return _run(plan, folder, prepared, address, process)
-    except StoppedError:  # says how to go on
+    except StoppedError:  # its message names the command that continues the sweep
         raise
     except BaseException:
-        # What could not begin leaves nothing behind, so that its name is free for the next try.
+        # Remove a sweep without trials, so that its name is free for the next try.
         if not has_trials(folder):
             shutil.rmtree(folder.path)
         raise
@@ -99,16 +99,16 @@ def _begin(plan: Plan, folder: SweepFolder, address: str | None, process: DryRun
 def resume_sweep(
     name: str, storage: Path, address: str | None = None, overrides: Mapping[str, str] | None = None
 ) -> Outcome:
-    """Go on with a sweep that was interrupted, or with a finished one that gets a larger budget.
+    """Continue an interrupted sweep, or a finished sweep with a larger budget.
 
-    A finished one whose budget stays as it is only tells MLflow what it has not heard yet, and its outcome again.
-    What `overrides` change stays changed.
+    A finished sweep without `overrides` runs no trials: it sends MLflow the events that MLflow lacks, and returns its
+    outcome again. Settings changed by `overrides` stay changed.
 
     Raises:
-        PlanError: if there is no such sweep, if another process runs it, or if its data have changed for the worse.
+        PlanError: if there is no such sweep, if another process runs it, or if files that it uses have changed.
     """
     folder = SweepFolder(storage, name)
-    load_saved_plan(folder)  # what is damaged is found before anything is written there
+    load_saved_plan(folder)  # to find damaged files before anything is written to the folder
     load_outcome(folder)
     with hold_driver_lock(folder.path):
         return _resume(folder, address, overrides)
@@ -137,10 +137,10 @@ def _resume(folder: SweepFolder, address: str | None, overrides: Mapping[str, st
 
 
 def extend_sweep(name: str, storage: Path, trials: int, address: str | None = None) -> Outcome:
-    """Go on with a sweep, finished or not, that is to try so many settings on top of those it was to try.
+    """Continue a sweep, finished or not, with `trials` more search trials than its settings ask for.
 
     Raises:
-        PlanError: as `resume_sweep`.
+        PlanError: as for `resume_sweep`.
     """
     more = load_saved_plan(SweepFolder(storage, name))["sweep"]["trials"] + trials
     return resume_sweep(name, storage, address, {"sweep.trials": str(more)})
@@ -156,7 +156,7 @@ def _run(
     from search.cluster import connection
     from search.cluster.capacity import trials_use_gpus
 
-    with connection.starting(address, plan.settings):  # while the libraries are imported, which takes as long
+    with connection.starting(address, plan.settings):  # importing the libraries takes as long as Ray's start
         if process:
             from search.preflight.costliest import costliest_trial
 

@@ -1,4 +1,4 @@
-"""The sweep itself: folder, Ray, preflight, search, and what remains at the end. Read `run_sweep` first."""
+"""Runs one sweep: opens the study, joins Ray, checks the cluster, searches, finishes. Read `run_sweep` first."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -45,7 +45,7 @@ def run_sweep(
     address: str | None,
     process: DryRunProcess | None = None,
 ) -> Outcome:
-    """Search, confirm, choose, test and write it all down; what a former session did is taken as done."""
+    """Search, repeat the finalists, choose and test the winner, save the outcome; finished trials do not run again."""
     remove_leftovers(folder.storage)
     stop, resume = StopRequest(), folder.command("resume")
     with (
@@ -57,10 +57,10 @@ def run_sweep(
         study = _open_study(plan, folder, prepared)
         budget = Budget(plan.settings, study)
         if earlier_run_id(plan, folder, study) is None:
-            check_uri(plan.tracking_uri(folder.storage))  # before Ray is started, which takes longer
-        _say_findings(prepared, console)
+            check_uri(plan.tracking_uri(folder.storage))  # before Ray starts, which takes longer
+        _print_data_findings(prepared, console)
         try:
-            connection.join(address, plan.settings, lambda said: console.print(said, markup=False, soft_wrap=True))
+            connection.join(address, plan.settings, lambda text: console.print(text, markup=False, soft_wrap=True))
             remove_unneeded_checkpoints(folder, plan, study)
             with stop_if_ray_dies(stop, HEAD_SECONDS if address else 0, resume):
                 capacity = capacity_for(plan.settings)
@@ -68,7 +68,7 @@ def run_sweep(
                     preflight.run_preflight(plan, folder, capacity, study, console, process)
                 )
                 parts = SweepParts(plan, folder, study, budget, stop, MlflowTrials(plan, study, tracker), capacity)
-                phases = _note_begin(parts, tracker, prepared)
+                phases = _store_start(parts, tracker, prepared)
                 with phases.phase("search"):
                     use_waiting_processes(inherits=address is None)
                     skip_snapshots_at_checkpoints()
@@ -77,12 +77,12 @@ def run_sweep(
             _leave_ray(folder, study, stop)
         remove_unneeded_checkpoints(folder, plan, study)
         outcome = _end(parts, tracker, phases)
-    _raise_unless_good(outcome, stop, folder)
+    _raise_if_incomplete(outcome, stop, folder)
     return outcome
 
 
 def _open_study(plan: Plan, folder: SweepFolder, prepared: Mapping[DataUse, Prepared]) -> SweepStudy:
-    """The study, with what an older sweep has found and the versions of this session."""
+    """Open the study; store in it the trials of `start_from` and the versions of this session."""
     study = SweepStudy(folder.study, plan.settings, plan.space, plan.base.get("seed", 0))
     if plan.settings.start_from and study.user_attr(START_FROM) is None:
         study.set_user_attr(START_FROM, load_earlier_trials(plan, folder.storage, prepared))
@@ -90,14 +90,14 @@ def _open_study(plan: Plan, folder: SweepFolder, prepared: Mapping[DataUse, Prep
     return study
 
 
-def _say_findings(prepared: Mapping[DataUse, Prepared], console: Console) -> None:
-    """Print what is worth knowing of the data."""
-    for said in summarise_data(prepared).sentences[1:]:
-        console.print(said, markup=False, highlight=False, soft_wrap=True)
+def _print_data_findings(prepared: Mapping[DataUse, Prepared], console: Console) -> None:
+    """Print notable facts about the data."""
+    for sentence in summarise_data(prepared).sentences[1:]:
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
-def _note_begin(parts: SweepParts, tracker: Tracker, prepared: Mapping[DataUse, Prepared]) -> Phases:
-    """Write down that the search begins: in MLflow, in the study, in the sweep's folder."""
+def _store_start(parts: SweepParts, tracker: Tracker, prepared: Mapping[DataUse, Prepared]) -> Phases:
+    """Store the start of the search in MLflow, in the study and in the sweep's folder."""
     parts.study.set_user_attr("run_id", begin_run(tracker, parts.plan, parts.study, prepared))
     parts.study.set_user_attr("slots", parts.capacity.slots)
     update_saved_plan(parts.folder, parts.plan.to_mapping())
@@ -105,14 +105,14 @@ def _note_begin(parts: SweepParts, tracker: Tracker, prepared: Mapping[DataUse, 
 
 
 def _leave_ray(folder: SweepFolder, study: SweepStudy, stop: StopRequest) -> None:
-    """End Ray, or leave the cluster; keep Ray's logs where they may be needed."""
+    """Shut down Ray, or leave the cluster; copy Ray's logs first if something went wrong."""
     if stop.problem or any(record.state is State.LOST for record in study.records):
         connection.copy_logs(folder.ray_logs)
     connection.leave()
 
 
 def _end(parts: SweepParts, tracker: Tracker, phases: Phases) -> Outcome:
-    """Choose and test the winner unless the sweep was halted, and write down what it has come to."""
+    """Choose and test the winner, unless the sweep was stopped early, and save the outcome."""
     plan, folder, study, stopped = parts.plan, parts.folder, parts.study, parts.stop.requested
     if stopped:
         outcome = summarise(plan, folder.storage, study)
@@ -120,14 +120,14 @@ def _end(parts: SweepParts, tracker: Tracker, phases: Phases) -> Outcome:
         with phases.phase("finish"):
             outcome = finish(plan, folder.storage, study, parts.runs, tracker)
     outcome = replace(outcome, phases=phases.read())
-    # Who interrupts a sweep does not want to wait, and a resume delivers what is left.
+    # A user who interrupts a sweep does not want to wait. A resume delivers the rest.
     outcome = save_and_deliver(outcome, folder, tracker, PATIENCE / 10 if stopped else PATIENCE)
     study.set_user_attr("run_id", outcome.run_id)
     return outcome
 
 
-def _raise_unless_good(outcome: Outcome, stop: StopRequest, folder: SweepFolder) -> None:
-    """Raise the reason for which the sweep has not come to its end; Ctrl-C is none."""
+def _raise_if_incomplete(outcome: Outcome, stop: StopRequest, folder: SweepFolder) -> None:
+    """Raise an error with the reason if the sweep could not complete; Ctrl-C raises none."""
     if stop.problem:
         raise StoppedError(f"{stop.problem}, then `{folder.command('resume')}`")
     if not stop.requested and not outcome.complete:

@@ -1,4 +1,4 @@
-"""What Ray Tune is given for one session of a search: trainable, searcher, scheduler, callbacks, stoppers."""
+"""Builds the Ray Tune `Tuner` for one session of a search: trainable, searcher, scheduler, callbacks, stoppers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ from trainable.workers.messages import Resources, key_of_task
 
 @dataclass(frozen=True)
 class SweepParts:
-    """What the parts of a running search share."""
+    """The objects that the modules of a running sweep share."""
 
     plan: Plan
     folder: SweepFolder
@@ -45,11 +45,11 @@ class SweepParts:
 
 
 def build_tuner(parts: SweepParts, session: str, show: Callable[[], None]) -> tune.Tuner:
-    """The tuner whose `fit` returns when nothing is left to do, or when a halt is wanted.
+    """Build the tuner. Its `fit` returns when no work is left, or when a stop is requested.
 
     Args:
-        parts: of the search.
-        session: name of the folder of this session's trials, in the sweep's.
+        parts: the objects of the sweep.
+        session: name of the folder for this session's trials, inside the sweep's folder.
         show: called after each event.
     """
     settings, study = parts.plan.settings, parts.study
@@ -79,7 +79,7 @@ def _tune_config(parts: SweepParts, scheduler: TrialScheduler) -> tune.TuneConfi
         max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),
         reuse_actors=True,
         trial_name_creator=lambda trial: trial_name(key_of_task(trial.config)),
-        # What was paused goes on as another trial of Tune's.
+        # A paused trial continues as a new Tune trial, in a new folder.
         trial_dirname_creator=lambda trial: f"{trial_name(key_of_task(trial.config))}-{trial.trial_id}",
     )
 
@@ -98,13 +98,13 @@ def _callbacks(parts: SweepParts, scheduler: TrialScheduler, show: Callable[[], 
 
 
 def _trainable(plan: Plan, folder: SweepFolder, gpus: float) -> Any:
-    """The trainable with the resources of one trial."""
+    """Return the trainable with the resources of one trial."""
     settings = plan.settings
     workers = Resources(settings.workers_per_trial, settings.cpus_per_trial, gpus, settings.threads)
-    known = frozenset(chain.from_iterable(load_saved_plan(folder).get("foundations", {}).values()))
-    workspace = replace(plan.workspace(folder.storage), allowed=known)
+    fingerprints = frozenset(chain.from_iterable(load_saved_plan(folder).get("foundations", {}).values()))
+    workspace = replace(plan.workspace(folder.storage), allowed=fingerprints)
     bound = tune.with_parameters(TuneTrial, workspace=workspace, workers=workers)
     if settings.workers_per_trial > 1:
-        # The worker group makes its own placement group; the actor that leads it costs nothing.
+        # The worker group makes its own placement group. The actor that leads the group needs no resources.
         return tune.with_resources(bound, tune.PlacementGroupFactory([HEAD_ONLY]))
     return tune.with_resources(bound, {"CPU": settings.cpus_per_trial, "GPU": gpus})

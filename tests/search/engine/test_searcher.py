@@ -1,4 +1,4 @@
-"""What Tune is told to run, and what the study is told of it; no Ray here, its calls are made by hand."""
+"""Which trials Tune gets, and what the study stores about them. The tests make Tune's calls by hand, without Ray."""
 
 import copy
 from collections.abc import Callable
@@ -31,7 +31,7 @@ Promoting = Callable[..., tuple[StudySearcher, TrialScheduler]]
 
 @pytest.fixture
 def open_searcher(blocks: dict[str, Any], tmp_path: Path) -> Open:
-    """A session of the test's sweep; its `sweep` settings and `space` can be changed."""
+    """Opens a session of the test's sweep, with changed `sweep` settings or `space`."""
 
     def open_(space: dict[str, Any] | None = None, trial: dict[str, Any] | None = None, **sweep: Any) -> StudySearcher:
         changed = copy.deepcopy(blocks)
@@ -50,7 +50,7 @@ SOURCE_READY = TrialReport("source", source_ready=True).to_result() | {TIME_TOTA
 
 
 def said(value: float, share: float = 1.0, **further: Any) -> Result:
-    """A report as Tune hands it on, flattened."""
+    """A result with a report, flattened as Tune passes it on."""
     metrics, finished = {"target.validation.macro_f1": value}, share == 1.0
     report = TrialReport(
         "target", share=share, progress=100 * share, value=value, metrics=metrics, improved=True, finished=finished
@@ -59,7 +59,7 @@ def said(value: float, share: float = 1.0, **further: Any) -> Result:
 
 
 def run_all(searcher: StudySearcher, value: Callable[[int], float] = lambda number: 0.5) -> list[dict[str, Any]]:
-    """One trial at a time to the end, as Tune would; returns the configurations."""
+    """Run one trial at a time to the end, as Tune would; return the configurations."""
     configs = []
     while (config := searcher.suggest(f"id{len(configs)}")) != Searcher.FINISHED:
         assert isinstance(config, dict)
@@ -69,16 +69,16 @@ def run_all(searcher: StudySearcher, value: Callable[[int], float] = lambda numb
 
 
 def states(folder: Path) -> list[TrialState]:
-    """As Optuna has them: of the search's trials, then of the repeats."""
+    """Return the states in Optuna, of the search trials, then of the repeats."""
     storage = f"sqlite:///{folder / 'study.db'}"
     names = sorted(optuna.get_all_study_names(storage))
     return [t.state for name in names for t in optuna.load_study(storage=storage, study_name=name).trials]
 
 
-def test_each_end_is_told_truly(open_searcher: Open, tmp_path: Path) -> None:
+def test_the_study_stores_how_each_trial_ended(open_searcher: Open, tmp_path: Path) -> None:
     searcher = open_searcher(trials=4, confirm_seeds=0, space={"target.epochs": {"int": [1, 9]}}, start_with=[])
     searcher.suggest("a")
-    searcher.on_trial_result("a", SOURCE_READY)  # nobody has to wait
+    searcher.on_trial_result("a", SOURCE_READY)  # so that no trial waits
     searcher.on_trial_result("a", said(0.375, share=0.25))
     for name in "bcd":
         searcher.suggest(name)
@@ -103,14 +103,14 @@ def test_no_slot_waits_for_a_source_that_another_trial_is_training(open_searcher
     assert searcher.suggest("a")["key"] == 0
     assert searcher.suggest("b")["key"] == 2  # the one that needs no source goes first
     assert searcher.suggest("c") is None
-    searcher.on_trial_result("a", {**SOURCE_READY, "source_ready": False})  # an evaluation on the way
+    searcher.on_trial_result("a", {**SOURCE_READY, "source_ready": False})  # an evaluation during the source stage
     assert searcher.suggest("c") is None
     searcher.on_trial_result("a", SOURCE_READY)
     assert searcher.suggest("c")["key"] == 1
 
 
 @pytest.mark.parametrize(("schedule", "waits"), [("linear", False), ("constant", True), ("warmup_stable_decay", True)])
-def test_a_source_that_shares_epochs_with_one_in_training_is_waited_for(
+def test_a_trial_waits_for_a_source_that_shares_epochs_with_its_own(
     schedule: str, waits: bool, open_searcher: Open, blocks: dict[str, Any]
 ) -> None:
     points = [
@@ -127,7 +127,7 @@ def test_a_source_that_shares_epochs_with_one_in_training_is_waited_for(
         assert searcher.suggest("b") is None
         searcher.on_trial_result("a", SOURCE_READY)
     assert searcher.suggest("b")["key"] == 1
-    assert (searcher.suggest("c") is not None) is waits  # the third needs the very stage of the first
+    assert (searcher.suggest("c") is not None) is waits  # the third needs the same stage as the first
 
 
 def test_a_source_whose_trial_failed_is_trained_by_the_next(open_searcher: Open) -> None:
@@ -139,7 +139,7 @@ def test_a_source_whose_trial_failed_is_trained_by_the_next(open_searcher: Open)
     assert searcher.suggest("b")["key"] == 1
 
 
-def test_exactly_the_points_given_run_where_there_are_no_more_trials(open_searcher: Open, tmp_path: Path) -> None:
+def test_only_the_given_points_run_if_there_are_no_more_trials(open_searcher: Open, tmp_path: Path) -> None:
     points = [
         {"source.enabled": False, "target.learning_rate": rate, "target.epochs": 1} for rate in (1e-3, 5e-3, 1e-4)
     ]
@@ -218,7 +218,7 @@ def test_a_sweep_without_a_finished_trial_ends(open_searcher: Open, tmp_path: Pa
     assert states(tmp_path) == [TrialState.FAIL] * 2
 
 
-def test_what_an_earlier_session_left_unfinished_comes_first(open_searcher: Open, tmp_path: Path) -> None:
+def test_unfinished_trials_of_an_earlier_session_come_first(open_searcher: Open, tmp_path: Path) -> None:
     first = open_searcher(trials=3, start_with=WITHOUT_SOURCE)
     given = [first.suggest(name) for name in "ab"]
     first.on_trial_result("b", said(0.25, share=0.25))
@@ -235,8 +235,8 @@ def test_what_an_earlier_session_left_unfinished_comes_first(open_searcher: Open
     assert [r.role for r in second.study.records].count("search") == 3
 
 
-def test_points_that_no_time_was_left_for_are_not_in_the_study(open_searcher: Open, tmp_path: Path) -> None:
-    """Neither those to start with, nor finalists to confirm: a queued trial would wait there for ever."""
+def test_points_beyond_the_budget_are_not_in_the_study(open_searcher: Open, tmp_path: Path) -> None:
+    """Neither points of `start_with` nor repeats of finalists: a queued trial would stay there for ever."""
     searcher = open_searcher(trials=3, start_with=WITHOUT_SOURCE, worker_hours=0.025, confirm_seeds=1)
     run_all(searcher)  # each takes a minute, the budget is one and a half
     assert states(tmp_path) == [TrialState.COMPLETE] * 2
@@ -252,11 +252,11 @@ def test_a_scheduler_gets_its_comparison_points_and_a_group_its_parts(open_searc
 
 def test_a_trial_cut_off_by_a_stop_request_stays_running(open_searcher: Open) -> None:
     searcher = open_searcher(start_with=WITHOUT_SOURCE)
-    wanted: list[bool] = []
-    stopping = StudySearcher(searcher.plan, searcher.study, searcher.budget, 2, lambda: bool(wanted))
+    requested: list[bool] = []
+    stopping = StudySearcher(searcher.plan, searcher.study, searcher.budget, 2, lambda: bool(requested))
     assert isinstance(stopping.suggest("whole"), dict)
     assert isinstance(stopping.suggest("half"), dict)
-    wanted.append(True)
+    requested.append(True)
     assert stopping.suggest("none") == Searcher.FINISHED
     stopping.on_trial_complete("whole", said(0.5))
     stopping.on_trial_complete("half", said(0.4, 0.5))
@@ -266,7 +266,7 @@ def test_a_trial_cut_off_by_a_stop_request_stays_running(open_searcher: Open) ->
 
 @pytest.fixture
 def promoting(open_searcher: Open) -> Promoting:
-    """A session of a search that promotes, and its scheduler."""
+    """Opens a session of a search with the `promotion` scheduler, and returns that scheduler too."""
 
     def open_(**sweep: Any) -> tuple[StudySearcher, TrialScheduler]:
         space = {"target.epochs": {"int": [1, 9]}}
@@ -282,7 +282,7 @@ def promoting(open_searcher: Open) -> Promoting:
 def to_comparison(
     searcher: StudySearcher, scheduler: TrialScheduler, name: str, value: float, share: float = 0.25
 ) -> int:
-    """Let a trial begin or go on, and come to a rung; returns its number in the study."""
+    """Begin or continue a trial up to a comparison point; return its number in the study."""
     config = searcher.suggest(name)
     assert isinstance(config, dict)
     number: int = config["key"]
@@ -296,7 +296,7 @@ def to_comparison(
     return number
 
 
-def test_a_paused_trial_goes_on_once_it_is_in_the_better_half(promoting: Promoting, tmp_path: Path) -> None:
+def test_a_paused_trial_continues_when_it_is_in_the_better_half(promoting: Promoting, tmp_path: Path) -> None:
     searcher, scheduler = promoting(trials=5)
     assert [to_comparison(searcher, scheduler, name, value) for name, value in (("a", 0.9), ("b", 0.8))] == [0, 1]
     assert [r.state for r in searcher.study.records] == [State.RUNNING, State.PAUSED]
@@ -307,27 +307,27 @@ def test_a_paused_trial_goes_on_once_it_is_in_the_better_half(promoting: Promoti
     assert (config["key"], config["resume"]) == (1, str(tmp_path / "checkpoint of 1"))
     assert searcher.study.record(1).state is State.RUNNING
     searcher.on_trial_complete("again", said(0.85, time_total_s=10))
-    assert searcher.study.record(1).seconds == 15 + 10  # what it took before counts too
+    assert searcher.study.record(1).seconds == 15 + 10  # the time before the pause counts too
     searcher.on_trial_complete("a", said(0.9))
     run_all(searcher)
     assert [r.state for r in searcher.study.records] == [
         State.FINISHED,
         State.FINISHED,
-        State.STOPPED,  # nobody came who could make room above them
+        State.STOPPED,  # no later trial moved them into the better half
         State.STOPPED,
         State.FINISHED,
     ]
     assert set(states(tmp_path)) == {TrialState.COMPLETE, TrialState.PRUNED}
 
 
-def test_only_so_many_trials_wait(promoting: Promoting) -> None:
+def test_at_most_keep_paused_trials_are_paused(promoting: Promoting) -> None:
     searcher, scheduler = promoting(trials=9, keep_paused=2)
     for name, value in zip("abcd", (0.9, 0.3, 0.1, 0.2), strict=True):
         to_comparison(searcher, scheduler, name, value)
     assert [r.state for r in searcher.study.records] == [State.RUNNING, State.PAUSED, State.STOPPED, State.PAUSED]
 
 
-def test_a_paused_trial_outlives_the_session(promoting: Promoting) -> None:
+def test_a_paused_trial_continues_in_a_later_session(promoting: Promoting) -> None:
     first, scheduler = promoting(trials=4)
     for name, value in (("a", 0.9), ("b", 0.8), ("c", 0.1)):
         to_comparison(first, scheduler, name, value)
@@ -338,8 +338,8 @@ def test_a_paused_trial_outlives_the_session(promoting: Promoting) -> None:
     assert second.suggest("b again")["key"] == 1
 
 
-def test_a_search_ends_where_every_point_has_been_tried(open_searcher: Open, tmp_path: Path) -> None:
-    """With two slots open nothing is tried twice, nothing is asked of a space that is used up, and finalists follow."""
+def test_a_search_ends_when_every_point_has_been_tried(open_searcher: Open, tmp_path: Path) -> None:
+    """With two free slots no point is tried twice, and the repeats of the finalists follow."""
     sweep = {"trials": 10, "finalists": 1, "confirm_seeds": 1, "start_with": []}
     trial = {"target": {"dataset": {"csv": "a.csv"}, "padding_length": 16}, "source": None}
     searcher = open_searcher({"target.epochs": {"int": [1, 3]}}, trial, **sweep)

@@ -1,4 +1,4 @@
-"""Whole sweeps on a real Ray cluster on this machine: what remains of them, whatever happens to them."""
+"""Complete sweeps on a real Ray cluster on this machine, also interrupted ones, and what they leave on disk."""
 
 import copy
 import json
@@ -44,7 +44,7 @@ Run_ = Callable[..., Outcome]
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all sweeps of this file, as a user has it."""
+    """One storage folder for all sweeps of this file, as a user has it."""
     return tmp_path_factory.mktemp("storage") / "runs"
 
 
@@ -65,19 +65,19 @@ def sweep(blocks: dict[str, Any], storage: Path) -> Run_:
 
 
 def study(folder: SweepFolder) -> list[FrozenTrial]:
-    """The search's trials."""
+    """Return the search trials from Optuna."""
     return optuna.load_study(storage=sqlite_uri(folder.study), study_name=folder.name).trials
 
 
 def repeats(folder: SweepFolder) -> list[FrozenTrial]:
-    """The finalists that ran again, which stand in a study of their own."""
+    """Return the repeats of the finalists, which are in a second study."""
     storage, name = sqlite_uri(folder.study), f"{folder.name}: repeats"
     there = name in optuna.get_all_study_names(storage)
     return optuna.load_study(storage=storage, study_name=name).trials if there else []
 
 
 def runs(folder: SweepFolder) -> tuple[list[Run], list[Run]]:
-    """The sweep's runs in MLflow, and those of its trials: the search's by number, then the others as they began."""
+    """Return the sweep's MLflow runs, and those of its trials: the search by number, then the repeats by start time."""
     client = MlflowClient(default_uri(folder.storage))
     found = client.search_runs(["1"], f"tags.`transfersweep.sweep` = '{folder.name}'", max_results=1000)
     nested = [run for run in found if "mlflow.parentRunId" in run.data.tags]
@@ -98,7 +98,7 @@ IN_STUDY = {
 
 
 def assert_all_agree(folder: SweepFolder, outcome: Outcome) -> None:
-    """Outcome, study and MLflow tell the same, with nothing twice and nothing left running."""
+    """Outcome, study and MLflow agree, without duplicates and without running trials."""
     assert outcome.complete
     assert [t.number for t in study(folder)] == [r.number for r in outcome.searched]
     trials = study(folder) + repeats(folder)
@@ -111,12 +111,12 @@ def assert_all_agree(folder: SweepFolder, outcome: Outcome) -> None:
     assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {outcome.run_id}
     assert [run.info.run_name for run in nested] == [trial_name(r.key) for r in outcome.trials]
     for run, record in zip(nested, outcome.trials, strict=True):
-        said = {"score": record.value, **record.metrics}
-        assert {name: run.data.metrics.get(name) for name in said} == said
+        scores = {"score": record.value, **record.metrics}
+        assert {name: run.data.metrics.get(name) for name in scores} == scores
 
 
 def numbers(record: TrialRecord) -> tuple[Any, ...]:
-    """What must be the same for the same settings; the source's own scores stand where it was trained."""
+    """Return what must be equal for equal settings; only the trial that trained a source has the source's scores."""
     scores = {name: value for name, value in record.metrics.items() if name.startswith("target.")}
     return record.params, record.role, record.number, record.seed, record.state, record.value, scores
 
@@ -154,10 +154,10 @@ def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
     client = MlflowClient(default_uri(storage))
     for lost in (parent, nested[0]):
         client.delete_run(lost.info.run_id)
-    told = resume_sweep("whole", storage)
-    assert told == replace(outcome, run_id=told.run_id)
-    assert told.run_id != outcome.run_id
-    assert_all_agree(folder, told)
+    resumed = resume_sweep("whole", storage)
+    assert resumed == replace(outcome, run_id=resumed.run_id)
+    assert resumed.run_id != outcome.run_id
+    assert_all_agree(folder, resumed)
     assert runs(folder)[0][0].data.metrics["winner.test.macro_f1"] == outcome.test.metrics["macro_f1"]
 
 
@@ -192,7 +192,7 @@ def test_a_configuration_that_diverges_fails_alone(sweep: Run_, storage: Path) -
 
 
 @pytest.mark.slow
-def test_a_promoted_trial_comes_to_what_it_would_have_come_to(sweep: Run_, storage: Path) -> None:
+def test_a_promoted_trial_has_the_result_of_an_uninterrupted_trial(sweep: Run_, storage: Path) -> None:
     # Too far apart for dropout or rounding to change their order: the first is best, and the second must wait for
     # those that diverge.
     rates = [1e-6, 1e-3, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
@@ -253,7 +253,7 @@ def test_trials_of_two_workers(sweep: Run_, storage: Path) -> None:
 
 @pytest.mark.slow
 def test_a_finished_sweep_is_extended_again_and_again(sweep: Run_, storage: Path) -> None:
-    """What was there stays; what cannot begin changes nothing; a killed extension is gone on with by `resume`."""
+    """Earlier trials stay, a failed start changes nothing, and `resume` continues a killed extension."""
     space = {"target.epochs": {"int": [1, 5]}}
     first = sweep("longer", space, trials=2, confirm_seeds=0, scheduler="none", max_concurrent=1, start_with=[])
     folder = SweepFolder(storage, "longer")
@@ -277,7 +277,7 @@ def test_a_finished_sweep_is_extended_again_and_again(sweep: Run_, storage: Path
 
 @pytest.mark.slow
 def test_the_command_trains_the_first_source_before_any_trial(blocks: dict[str, Any], tmp_path: Path) -> None:
-    """Trials come to what they come to where one of them trains it."""
+    """The results are the same as if a trial trains it."""
     points = [{"source.enabled": True, "target.learning_rate": rate} for rate in (1e-3, 1e-2)]
     blocks["sweep"] |= {"name": "ahead", "trials": 2, "start_with": points, "confirm_seeds": 0, "scheduler": "none"}
     file, storage = tmp_path / "ahead.yaml", tmp_path / "runs"
@@ -306,7 +306,7 @@ def test_a_new_sweep_starts_from_an_old_one(sweep: Run_, storage: Path) -> None:
 
 
 class Started:
-    """A sweep in a process of its own: one short trial, then a long one."""
+    """A sweep in its own process: one short trial, then a long one."""
 
     def __init__(self, name: str, blocks: dict[str, Any], storage: Path, tmp_path: Path, **settings: Any) -> None:
         self.folder = SweepFolder(storage, name)
@@ -332,7 +332,7 @@ class Started:
             time.sleep(0.3)
 
     def send(self, sign: int) -> None:
-        """To all its processes, as a terminal sends Ctrl-C; SIGTERM to the driver alone, as `kill` does."""
+        """Signal all its processes, as a terminal does for Ctrl-C, but only the driver with SIGTERM, as `kill` does."""
         (os.kill if sign == signal.SIGTERM else os.killpg)(self.process.pid, sign)
 
     def end(self, seconds: float = 90) -> tuple[str, str]:
@@ -344,8 +344,8 @@ class Started:
                 self.process.communicate()
 
 
-def assert_goes_on(folder: SweepFolder) -> None:
-    """The first trial stays as it was, the second one goes on, each in its one MLflow run."""
+def assert_continues(folder: SweepFolder) -> None:
+    """The first trial stays unchanged, the second one continues, each in its one MLflow run."""
     before = current_outcome(folder.name, folder.storage)
     assert not before.complete
     assert [r.state for r in before.trials] == [State.FINISHED, State.RUNNING]
@@ -363,15 +363,15 @@ def assert_goes_on(folder: SweepFolder) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sweep_goes_on(
+def test_an_interrupted_sweep_continues(
     sign: signal.Signals, blocks: dict[str, Any], storage: Path, tmp_path: Path
 ) -> None:
-    """Killed, what counts is the last checkpoint; asked to end, it writes one first."""
+    """A killed sweep continues from its last checkpoint; Ctrl-C and SIGTERM let it write a checkpoint first."""
     seldom = 0.2 if sign == signal.SIGKILL else 1e6
     sweep = Started(f"cut-{sign.name.lower()}", blocks, storage, tmp_path, checkpoint_seconds=seldom)
-    wanted = "checkpoint" if sign == signal.SIGKILL else "progress"
+    field = "checkpoint" if sign == signal.SIGKILL else "progress"
     try:
-        sweep.wait_for(lambda: bool(sweep.second_trial().get(wanted)))
+        sweep.wait_for(lambda: bool(sweep.second_trial().get(field)))
         assert bool(sweep.second_trial().get("checkpoint")) == (sign == signal.SIGKILL)
         sweep.send(sign)
     finally:
@@ -384,11 +384,11 @@ def test_an_interrupted_sweep_goes_on(
     checkpoint = sweep.folder.path / sweep.second_trial()["checkpoint"]
     check(checkpoint)
     assert json.loads((checkpoint / "progress.json").read_text())["step"] > 0
-    if sign == signal.SIGKILL:  # first a copy, elsewhere, and then it itself
+    if sign == signal.SIGKILL:  # first a copy in another place, then the sweep itself
         copied = SweepFolder(tmp_path / "copied? 50%25 #", sweep.folder.name)
         shutil.copytree(storage, copied.storage)
-        assert_goes_on(copied)
-    assert_goes_on(sweep.folder)
+        assert_continues(copied)
+    assert_continues(sweep.folder)
 
 
 @pytest.mark.slow
@@ -427,16 +427,16 @@ def test_a_full_disk_ends_the_sweep_in_a_sentence(
     assert last.endswith(f"then `transfersweep resume full --storage {tiny_disk / 'runs'}`") or not left
     assert "Traceback" not in stderr
     ballast.unlink()
-    assert_goes_on(sweep.folder)
+    assert_continues(sweep.folder)
 
 
 @pytest.mark.slow
-def test_a_hung_trial_is_ended_and_the_slot_goes_on(blocks: dict[str, Any], storage: Path, tmp_path: Path) -> None:
+def test_a_hung_trial_is_ended_and_the_next_one_runs(blocks: dict[str, Any], storage: Path, tmp_path: Path) -> None:
     settings = {"hang_minutes": 0.1, "trials": 3, "checkpoint_seconds": 0.2}
     sweep = Started("hung", blocks, storage, tmp_path, **settings)
 
     def slots() -> list[psutil.Process]:
-        """The trial's process; for moments it shows no name."""
+        """Return the trial's process; for a moment it may have no name."""
         below = psutil.Process(sweep.process.pid).children(recursive=True)
         return [process for process in below if "Trainable" in " ".join(process.cmdline())]
 
@@ -482,4 +482,4 @@ def test_a_ray_that_dies_ends_the_sweep_in_a_sentence(
     assert "Traceback" not in stderr
     assert "has died" in stderr
     assert f"`{sweep.folder.command('resume')}`" in stderr
-    assert current_outcome(sweep.folder.name, storage).trials[1].state is State.RUNNING  # a resume goes on with it
+    assert current_outcome(sweep.folder.name, storage).trials[1].state is State.RUNNING  # a resume continues it
