@@ -44,18 +44,18 @@ def describe(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
         yield f"{where}: {sentence}" if where else sentence
 
 
-def takes(annotation: Any, bounds: Sequence[object] = ()) -> str:
+def allowed_values(annotation: Any, bounds: Sequence[object] = ()) -> str:
     """Return the allowed values of a type in words, such as `a whole number from 1 to 65536`."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return takes(inner[0], [*bounds, *_bounds(inner[1:])])
+        return allowed_values(inner[0], [*bounds, *_bounds(inner[1:])])
     if origin in (Union, UnionType):
-        words = " or ".join(dict.fromkeys(takes(one, bounds) for one in inner if one is not NoneType))
+        words = " or ".join(dict.fromkeys(allowed_values(one, bounds) for one in inner if one is not NoneType))
         return f"{words}, or null" if NoneType in inner else words
     if origin is Literal:
         return f"one of {', '.join(map(str, inner))}"
     if origin in (list, tuple):
-        return f"a list of which each is {takes(inner[0])}"
+        return f"a list of which each is {allowed_values(inner[0])}"
     if annotation in (int, float):
         return _WORDS[annotation] + _range(bounds)
     return _WORDS.get(annotation, "a mapping of settings")
@@ -70,7 +70,7 @@ def shown(value: object) -> str:
 def _must_be(annotation: Any, bounds: Sequence[object], value: object) -> str:
     options = [str(one) for one in get_args(annotation)] if get_origin(annotation) is Literal else []
     infinite = isinstance(value, int | float) and value in (float("inf"), float("-inf"))
-    allowed = takes(annotation, bounds).replace("a number", "a finite number" if infinite else "a number")
+    allowed = allowed_values(annotation, bounds).replace("a number", "a finite number" if infinite else "a number")
     return f"must be {allowed}, got {shown(value)}{_did_you_mean(str(value), options)}"
 
 
