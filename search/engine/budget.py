@@ -48,7 +48,7 @@ class Budget:
         return begun_trials < self.settings.trials and self.allows_training(slots)
 
     def allows_training(self, slots: int) -> bool:
-        """Return the same for a trial that has already begun, which does not count as a trial again."""
+        """Return whether the budget is enough to train a begun trial further, and for the confirmation after it."""
         settings = self.settings
         if self.spent():
             return False

@@ -76,7 +76,7 @@ def run_sweep(
         finally:
             _leave_ray(folder, study, stop)
         remove_unneeded_checkpoints(folder, plan, study)
-        outcome = _end(parts, tracker, phases)
+        outcome = _finish_and_save(parts, tracker, phases)
     _raise_if_incomplete(outcome, stop, folder)
     return outcome
 
@@ -111,7 +111,7 @@ def _leave_ray(folder: SweepFolder, study: SweepStudy, stop: StopRequest) -> Non
     connection.leave()
 
 
-def _end(parts: SweepParts, tracker: Tracker, phases: Phases) -> Outcome:
+def _finish_and_save(parts: SweepParts, tracker: Tracker, phases: Phases) -> Outcome:
     """Choose and test the winner, unless the sweep was stopped early, and save the outcome."""
     plan, folder, study, stopped = parts.plan, parts.folder, parts.study, parts.stop.requested
     if stopped:
