@@ -108,7 +108,7 @@ def assert_all_agree(folder: SweepFolder, outcome: Outcome) -> None:
     assert parent.info.status == "FINISHED"
     assert parent.info.run_id == outcome.run_id
     assert [run.info.status for run in nested] == [STATUS[r.state] for r in outcome.trials]
-    assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {outcome.run_id}
+    assert {run.data.tags["mlflow.parentRunId"] for run in nested} <= {outcome.run_id}
     assert [run.info.run_name for run in nested] == [trial_name(r.key) for r in outcome.trials]
     for run, record in zip(nested, outcome.trials, strict=True):
         scores = {"score": record.value, **record.metrics}
@@ -233,9 +233,10 @@ def test_a_promoted_trial_has_the_result_of_an_uninterrupted_trial(sweep: Run_, 
 def test_minutes_end_a_sweep_in_good_order(sweep: Run_, storage: Path) -> None:
     outcome = sweep("minutes", trials=10_000, minutes=0.5, confirm_seeds=0, scheduler="none")
     assert_all_agree(SweepFolder(storage, "minutes"), outcome)
-    assert 1 <= len(outcome.trials) < 10_000
+    assert len(outcome.trials) < 10_000
     assert "before the budget was used up" in outcome.notes[0]
-    finished = any(record.state is State.FINISHED for record in outcome.trials)  # none, perhaps, on a busy machine
+    # On a busy machine, perhaps no trial has finished, or begun.
+    finished = any(record.state is State.FINISHED for record in outcome.trials)
     assert (outcome.winner is not None) == finished
 
 
