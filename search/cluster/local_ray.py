@@ -27,17 +27,17 @@ from trainable.errors import ConfigError
 
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 START_SECONDS = 300
-"""How long starting Ray may take, over all tries; Ray gives up each try after 30 s."""
+"""Time limit for starting Ray, over all tries; Ray gives up each try after 30 s."""
 NOTICE_SECONDS = 20
 """A start that takes longer counts as slow, and the user gets a message."""
 SHUTDOWN_SECONDS = 10
-"""How long Ray may take to end; it usually takes 1 to 2 s."""
+"""Time limit for shutting down Ray; it usually takes 1 to 2 s."""
 OBJECT_STORE_BYTES = 128 * 2**20
 """Enough, as trials send only reports. By default Ray takes 30 % of memory, and /dev/shm of a container is small."""
-FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
-"""Where Ray's folder is made if the folder that the user named cannot be used."""
-LONGEST_FOLDER = 40
-"""Most bytes of the folder's path: Ray makes sockets below it, and their paths may have at most 107 bytes."""
+FALLBACK_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+"""Folders in which Ray's folder is made if the folder that the user named cannot be used."""
+MAX_PATH_BYTES = 40
+"""Maximum length of the folder's path in bytes: Ray creates sockets in it, whose paths may have at most 107 bytes."""
 
 
 class LocalRay:
@@ -55,7 +55,7 @@ class LocalRay:
         self._arguments, self._dashboard = arguments, dashboard
         self._variables = {name: value for name, value in variables.items() if name not in os.environ}
         self._variables |= {**NO_METRICS, MODE: "token", TOKEN: secrets.token_hex(32)}
-        self._begin = time.monotonic()
+        self._start_time = time.monotonic()
         self._abandoned = False
         self._folder: Path | None = None
         self._started: Future[None] = Future()
@@ -72,8 +72,8 @@ class LocalRay:
         try:
             if not self._done(NOTICE_SECONDS):
                 say(
-                    f"Ray has not started in {NOTICE_SECONDS} s; the machine may be busy ({describe_load()}); it may "
-                    f"take up to {START_SECONDS} s, Ctrl-C ends that at once"
+                    f"Ray has not started in {NOTICE_SECONDS} s; the machine may be busy ({describe_load()}); "
+                    f"starting may take up to {START_SECONDS} s; press Ctrl-C to cancel"
                 )
                 self._done(self._seconds_left())
             self._started.result(timeout=0)
@@ -85,11 +85,14 @@ class LocalRay:
             raise
 
     def abandon(self) -> None:
-        """Let `end` not wait for an unfinished start; it ends with this process, or as soon as it is done."""
+        """Make `end` return without waiting for a start that is still running.
+
+        That Ray is shut down when its start completes, or when this process exits.
+        """
         self._abandoned = True
 
     def _seconds_left(self) -> float:
-        return max(0.0, START_SECONDS + self._begin - time.monotonic())
+        return max(0.0, START_SECONDS + self._start_time - time.monotonic())
 
     def _done(self, seconds: float) -> bool:
         """Return whether the start succeeds or fails within so many seconds; signals interrupt the wait."""
@@ -119,7 +122,7 @@ class LocalRay:
         try:
             with environment(self._variables):
                 reload_token()
-                self._try_until_late()
+                self._start_with_retries()
         except BaseException as error:
             self._started.set_exception(error)
         else:
@@ -128,7 +131,7 @@ class LocalRay:
                 shut_down()
             self._ended.wait()
 
-    def _try_until_late(self) -> None:
+    def _start_with_retries(self) -> None:
         last_reason = ""
         while True:
             self._folder = _private_folder()
@@ -174,7 +177,10 @@ class LocalRay:
 
 
 def shut_down() -> None:
-    """Leave Ray, in a thread, because Ray may wait forever for processes that have died."""
+    """Shut down Ray.
+
+    A thread does it, because Ray may wait forever for processes that have died.
+    """
     thread = threading.Thread(target=ray.shutdown, name="ray-shutdown", daemon=True)
     thread.start()
     thread.join(SHUTDOWN_SECONDS)
@@ -202,12 +208,12 @@ def _private_folder() -> Path:
     """
     problems = []
     requested = [os.environ[name] for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)]
-    for base in dict.fromkeys([*requested, *FOLDERS]):
-        if len(os.fsencode(base)) + len("/transfersweep-12345678") > LONGEST_FOLDER or any(c.isspace() for c in base):
+    for base in dict.fromkeys([*requested, *FALLBACK_FOLDERS]):
+        if len(os.fsencode(base)) + len("/transfersweep-12345678") > MAX_PATH_BYTES or any(c.isspace() for c in base):
             problems.append(f"{base}: is too long or has a space, which Ray's sockets do not allow")
             continue
         try:
             return Path(tempfile.mkdtemp(prefix="transfersweep-", dir=base))
         except OSError as error:
             problems.append(f"{base}: {error.strerror}")
-    raise ConfigError(f"Ray finds no folder for its sockets ({'; '.join(problems)}); set TMPDIR to a short path")
+    raise ConfigError(f"no folder is usable for Ray's socket files ({'; '.join(problems)}); set TMPDIR to a short path")

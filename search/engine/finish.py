@@ -13,12 +13,12 @@ from search.record.records import Outcome, State, TestScore, count_states
 from search.redirect_output import output_to_file
 from search.storage.outbox import count_waiting
 from search.storage.sweep_folder import SweepFolder, with_waiting_note
-from search.study.selection import pick_run, pick_winner, trial_config
+from search.study.selection import pick_exported_trial, pick_winner, trial_config
 from search.study.summary import summarise
 from search.study.sweep_study import SweepStudy
 from search.tracking.open_tracker import open_tracker
 from search.tracking.replay import SCORE
-from search.tracking.tracker import PATIENCE, Tracker, check_uri
+from search.tracking.tracker import DELIVERY_TIMEOUT_SECONDS, Tracker, check_uri
 from trainable.checkpoint import load_trained
 from trainable.compute.device import pick_device, resolve_precision
 from trainable.errors import ConfigError
@@ -35,24 +35,24 @@ ALL_LOST = (
 )
 
 
-def finish(plan: Plan, storage: Path, study: SweepStudy, runs: MlflowTrials, tracker: Tracker) -> Outcome:
+def finish(plan: Plan, storage: Path, study: SweepStudy, mlflow_trials: MlflowTrials, tracker: Tracker) -> Outcome:
     """Finish a sweep: stop trials that the budget cut off, choose and test the winner, close the MLflow runs."""
     for record in [record for record in study.records if not record.ended]:
         study.end(record.key, State.STOPPED)
-        runs.close(record.key)
-    runs.reconcile()
+        mlflow_trials.close(record.key)
+    mlflow_trials.reconcile()
     winner = pick_winner(plan, study.records)
     test = None
     if winner is not None:
-        run = pick_run(plan, study.records, winner)
-        checkpoint = run.checkpoint_in(study.folder)
+        exported_trial = pick_exported_trial(plan, study.records, winner)
+        checkpoint = exported_trial.checkpoint_in(study.folder)
         assert checkpoint is not None  # a finished trial has one
-        encoder = trial_config(plan, run).encoder
+        encoder = trial_config(plan, exported_trial).encoder
         test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric, encoder)
     records = study.records
     lost = bool(records) and all(record.state is State.LOST for record in records)
     outcome = summarise(plan, storage, study, test, complete=not lost)
-    _close(outcome, tracker)
+    _end_mlflow_sweep(outcome, tracker)
     return outcome
 
 
@@ -80,30 +80,30 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str
         low, high = mean_interval(rows.double().numpy())
     else:
         low, high = bootstrap_interval(counts, metric)
-    lines = per_class(counts, prepared.label_names)
+    class_scores = per_class(counts, prepared.label_names)
     predicted = set(logits.argmax(-1).tolist())
-    never = tuple(line.label for i, line in enumerate(lines) if line.rows and i not in predicted)
-    return TestScore(metrics, low, high, len(split.labels), lines, never)
+    never_predicted = tuple(each.label for i, each in enumerate(class_scores) if each.rows and i not in predicted)
+    return TestScore(metrics, low, high, len(split.labels), class_scores, never_predicted)
 
 
-def save_and_deliver(outcome: Outcome, folder: SweepFolder, tracker: Tracker, patience: float) -> Outcome:
+def save_and_deliver(outcome: Outcome, folder: SweepFolder, tracker: Tracker, timeout: float) -> Outcome:
     """Write `outcome.json`, then wait for MLflow; return the outcome, with a note if MLflow lacks events.
 
     Args:
         outcome: the outcome of the sweep.
         folder: the sweep's folder.
         tracker: delivers the waiting events to MLflow.
-        patience: seconds without any delivery after which the rest stays in the outbox.
+        timeout: seconds without any delivery after which the rest stays in the outbox.
     """
-    _write(outcome, folder)
-    tracker.wait(patience)
+    _write_outcome(outcome, folder)
+    tracker.wait(timeout)
     if tracker.run_id != outcome.run_id:
         outcome = replace(outcome, run_id=tracker.run_id)
-        _write(outcome, folder)
+        _write_outcome(outcome, folder)
     if tracker.refused:
         note = f"MLflow rejected {len(tracker.refused)} events, which are now missing there: {tracker.refused[0]}"
         outcome = replace(outcome, notes=(*outcome.notes, note))
-        _write(outcome, folder)
+        _write_outcome(outcome, folder)
     return with_waiting_note(outcome, folder)
 
 
@@ -126,19 +126,19 @@ def deliver_rest(outcome: Outcome, plan: Plan, folder: SweepFolder) -> Outcome:
         study = SweepStudy(folder.study, plan.settings, plan.space, plan.base.get("seed", 0))
         with open_tracker(plan, folder, study) as tracker:
             MlflowTrials(plan, study, tracker).reconcile()
-            tracker.wait(PATIENCE)
+            tracker.wait(DELIVERY_TIMEOUT_SECONDS)
             if tracker.run_id != outcome.run_id:  # MLflow had lost the run
-                _close(outcome, tracker)
-            outcome = save_and_deliver(outcome, folder, tracker, PATIENCE)
+                _end_mlflow_sweep(outcome, tracker)
+            outcome = save_and_deliver(outcome, folder, tracker, DELIVERY_TIMEOUT_SECONDS)
             study.set_user_attr("run_id", outcome.run_id)
             return outcome
 
 
-def _write(outcome: Outcome, folder: SweepFolder) -> None:
+def _write_outcome(outcome: Outcome, folder: SweepFolder) -> None:
     write_file(folder.outcome, lambda into: into.write_text(json.dumps(outcome.to_json(), indent=1), encoding="utf-8"))
 
 
-def _close(outcome: Outcome, tracker: Tracker) -> None:
+def _end_mlflow_sweep(outcome: Outcome, tracker: Tracker) -> None:
     metrics = {"trials": float(len(outcome.searched)), "repeats": float(len(outcome.repeats))}
     metrics |= {f"trials.{state}": float(count) for state, count in count_states(outcome.searched).items()}
     metrics["worker_hours"] = outcome.worker_hours

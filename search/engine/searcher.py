@@ -24,13 +24,13 @@ from trainable.stages.epoch_checkpoints import shared_settings
 from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result
 
 
-class _SourceNeed(NamedTuple):
-    """The source stage that a trial needs."""
+class _SourceKeys(NamedTuple):
+    """Texts that identify the source stage of a trial."""
 
-    stage: str
-    """Its encoder, seed and settings, as text."""
-    shared: str
-    """The part of it that decides the first epochs. Stages with the same text are not trained at the same time."""
+    stage_key: str
+    """The encoder, seed and settings of the stage; stages with the same key are the same."""
+    shared_epochs_key: str
+    """The part of them that decides the first epochs. Stages with the same key are not trained at the same time."""
 
 
 class StudySearcher(DriverOnly, Searcher):
@@ -40,7 +40,7 @@ class StudySearcher(DriverOnly, Searcher):
         plan: the experiment.
         study: the study; this searcher is its only writer while Tune runs.
         budget: the limits of the sweep.
-        slots: trials that run at a time; used to estimate how far the budget reaches.
+        slots: trials that run at a time; used to estimate how many more trials fit the budget.
         stop_requested: returns whether to end the sweep early; its trials then stay running in the study, for a resume.
         scheduler: Tune's scheduler; trials that `Promotion` ends are paused, and continue when it allows them.
     """
@@ -60,9 +60,9 @@ class StudySearcher(DriverOnly, Searcher):
         self._promotion = scheduler if isinstance(scheduler, Promotion) else None
         self._to_resume = list(study.running())
         self._keys: dict[str, Key] = {}  # Tune's trial id -> key in the study
-        self._before: dict[Key, TrialRecord] = {}  # records at the start of this session's part of a trial
-        self._in_training: dict[Key, _SourceNeed] = {}  # the source stage that a trial may be training now
-        self._trained: set[str] = set()  # source stages that are trained
+        self._record_at_start: dict[Key, TrialRecord] = {}  # each trial's record when this session began or resumed it
+        self._in_training: dict[Key, _SourceKeys] = {}  # source stages that running trials may be training now
+        self._trained: set[str] = set()  # keys of the source stages that are trained
         self._waiting: list[TrialRecord] = []  # begun, but another trial is training their source stage
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
@@ -72,9 +72,9 @@ class StudySearcher(DriverOnly, Searcher):
         record = self._next()
         if record is None:
             return None if self.study.running() else Searcher.FINISHED
-        self._keys[trial_id], self._before[record.key] = record.key, record
-        if need := self._need_of(record):
-            self._in_training[record.key] = need
+        self._keys[trial_id], self._record_at_start[record.key] = record.key, record
+        if keys := self._source_keys_of(record):
+            self._in_training[record.key] = keys
         return self._task(record).to_config()
 
     def _next(self) -> TrialRecord | None:
@@ -92,29 +92,29 @@ class StudySearcher(DriverOnly, Searcher):
             self._waiting.append(begun)
         return None
 
-    def _need_of(self, record: TrialRecord) -> _SourceNeed | None:
-        """Return the source stage that a trial needs, or None if it has none."""
+    def _source_keys_of(self, record: TrialRecord) -> _SourceKeys | None:
+        """Return the keys of a trial's source stage, or None if it has none."""
         config = trial_config(self.plan, record)
         if config.source is None:
             return None
-        stage, shared = (
+        stage_key, shared_epochs_key = (
             f"{config.encoder} {config.seed} {source.model_dump_json()}"
             for source in (config.source, shared_settings(config.source))
         )
-        return _SourceNeed(stage, shared)
+        return _SourceKeys(stage_key, shared_epochs_key)
 
     def _must_wait(self, record: TrialRecord) -> bool:
         """Return whether a running trial may be training the source stage of this trial, or its first epochs."""
-        need = self._need_of(record)
-        if need is None or need.stage in self._trained:
+        keys = self._source_keys_of(record)
+        if keys is None or keys.stage_key in self._trained:
             return False
-        return any(need.shared == other.shared for other in self._in_training.values())
+        return any(keys.shared_epochs_key == other.shared_epochs_key for other in self._in_training.values())
 
     def _begin_next(self) -> TrialRecord | None:
         """Continue or begin a trial in the order of the class docstring; return None if there is none now."""
         if self._to_resume:
             return self._to_resume.pop(0)
-        if promoted := self._promoted():
+        if promoted := self._next_promoted():
             return promoted
         if self.budget.allows_new_trial(self.slots) and (begun := self.study.begin()):
             return begun
@@ -122,10 +122,10 @@ class StudySearcher(DriverOnly, Searcher):
             return None
         for record in self.study.paused():  # no further trial can move them into the better half
             self.study.end(record.number, State.STOPPED)
-        again = next(iter(next_repeats(self.plan, self.study.records)), None)
-        return self.study.begin_repeat(again.params, again.role, again.number, again.seed) if again else None
+        repeat = next(iter(next_repeats(self.plan, self.study.records)), None)
+        return self.study.begin_repeat(repeat.params, repeat.role, repeat.number, repeat.seed) if repeat else None
 
-    def _promoted(self) -> TrialRecord | None:
+    def _next_promoted(self) -> TrialRecord | None:
         """Return the paused trial to continue, or None if none may continue."""
         if self._promotion is None or not self.budget.allows_training(self.slots):
             return None
@@ -140,13 +140,13 @@ class StudySearcher(DriverOnly, Searcher):
             self.study.end(promotion.least_promising(paused), State.STOPPED)
 
     def _task(self, record: TrialRecord) -> TrialTask:
-        compare = record.role == "search"
+        is_compared = record.role == "search"
         settings = trial_config(self.plan, record).model_dump(mode="json", by_alias=True)
-        settings["target"]["evaluate_at"] = self.plan.settings.compared_at if compare else ()
+        settings["target"]["evaluate_at"] = self.plan.settings.compared_at if is_compared else ()
         settings["micro_batches"] = max(settings["micro_batches"], self.plan.settings.workers_per_trial)
         checkpoint = record.checkpoint_in(self.study.folder)
         resume = str(checkpoint) if checkpoint else None
-        return TrialTask(record.key, settings, compare, resume, self.plan.settings.checkpoint_seconds)
+        return TrialTask(record.key, settings, is_compared, resume, self.plan.settings.checkpoint_seconds)
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Store a report or failure, and how long the trial has run."""
@@ -154,13 +154,13 @@ class StudySearcher(DriverOnly, Searcher):
 
     def _store(self, key: Key, message: TrialReport | TrialFailure | None, seconds: float) -> None:
         """Store a message in the study; `seconds` count from the start of this session's part of the trial."""
-        before = self._before[key]
+        before = self._record_at_start[key]
         seconds += before.seconds
         if isinstance(message, TrialFailure):
             self.study.note_failure(key, message, seconds)
         elif message:
-            if message.source_ready and (need := self._in_training.pop(key, None)):
-                self._trained.add(need.stage)
+            if message.source_ready and (keys := self._in_training.pop(key, None)):
+                self._trained.add(keys.stage_key)
             self.study.report(key, replace(message, times=sum_times([before.times, message.times])), seconds)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:

@@ -59,11 +59,11 @@ def start_sweep(
     check_storage(storage)
     if plan.settings.start_from:
         load_older_facts(plan, storage)
-    with dry_run_process() if dry_run_process else nullcontext() as process:
-        return _begin(plan, folder, address, process)
+    with dry_run_process() if dry_run_process else nullcontext() as dry_run:
+        return _begin(plan, folder, address, dry_run)
 
 
-def _begin(plan: Plan, folder: SweepFolder, address: str | None, process: DryRunProcess | None) -> Outcome:
+def _begin(plan: Plan, folder: SweepFolder, address: str | None, dry_run: DryRunProcess | None) -> Outcome:
     from search.plan.data import check_data
     from search.propose.start_from import load_earlier_trials
     from search.study.fingerprints import compute_fingerprints
@@ -84,7 +84,7 @@ def _begin(plan: Plan, folder: SweepFolder, address: str | None, process: DryRun
     except FileExistsError:  # another process was faster
         raise PlanError(name_taken_problems(folder, plan)) from None
     try:
-        return _run(plan, folder, prepared, address, process)
+        return _run(plan, folder, prepared, address, dry_run)
     except StoppedError:  # its message names the command that continues the sweep
         raise
     except BaseException:
@@ -151,17 +151,17 @@ def _run(
     folder: SweepFolder,
     prepared: "Mapping[DataUse, Prepared]",
     address: str | None,
-    process: DryRunProcess | None = None,
+    dry_run: DryRunProcess | None = None,
 ) -> Outcome:
     from search.cluster import connection
     from search.cluster.capacity import trials_use_gpus
 
     with connection.starting(address, plan.settings):  # importing the libraries takes as long as Ray's start
-        if process:
+        if dry_run:
             from search.preflight.costliest import costliest_trial
 
             _, costliest = costliest_trial(plan, plan.workspace(folder.storage))
-            process.begin(plan, folder.storage, costliest, trials_use_gpus(plan.settings))
+            dry_run.begin(plan, folder.storage, costliest, trials_use_gpus(plan.settings))
         from search.engine.sweep import run_sweep
 
-        return run_sweep(plan, folder, prepared, address, process)
+        return run_sweep(plan, folder, prepared, address, dry_run)

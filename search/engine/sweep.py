@@ -13,7 +13,7 @@ from search.engine.budget import Budget
 from search.engine.disk import explain_full_disk, remove_unneeded_checkpoints
 from search.engine.finish import ALL_LOST, finish, save_and_deliver
 from search.engine.mlflow_trials import MlflowTrials
-from search.engine.ray_watch import HEAD_SECONDS, stop_if_ray_dies
+from search.engine.ray_watch import HEAD_NODE_TIMEOUT_SECONDS, stop_if_ray_dies
 from search.engine.session import run_session
 from search.engine.stop_request import StopRequest
 from search.engine.tuner import SweepParts
@@ -26,14 +26,14 @@ from search.propose.start_from import load_earlier_trials
 from search.record.records import Outcome, State
 from search.redirect_output import output_to_file
 from search.startup.dry_run_process import DryRunProcess
-from search.storage.sqlite_lock import locked_study_in_words
+from search.storage.sqlite_lock import explain_locked_study
 from search.storage.sweep_folder import SweepFolder, update_saved_plan
 from search.study.phases import Phases
 from search.study.session_versions import note_versions
 from search.study.summary import summarise
 from search.study.sweep_study import START_FROM, SweepStudy
 from search.tracking.open_tracker import begin_run, earlier_run_id
-from search.tracking.tracker import PATIENCE, Tracker, check_uri
+from search.tracking.tracker import DELIVERY_TIMEOUT_SECONDS, Tracker, check_uri
 from trainable.inputs.prepare import Prepared
 from trainable.store.files import remove_leftovers
 
@@ -43,14 +43,14 @@ def run_sweep(
     folder: SweepFolder,
     prepared: Mapping[DataUse, Prepared],
     address: str | None,
-    process: DryRunProcess | None = None,
+    dry_run: DryRunProcess | None = None,
 ) -> Outcome:
     """Search, repeat the finalists, choose and test the winner, save the outcome; finished trials do not run again."""
     remove_leftovers(folder.storage)
     stop, resume = StopRequest(), folder.command("resume")
     with (
         explain_full_disk(folder.storage),
-        locked_study_in_words(folder.study, resume),
+        explain_locked_study(folder.study, resume),
         output_to_file(folder.log, private=plan.settings.has_secret) as console,
         ExitStack() as closing,
     ):
@@ -62,10 +62,10 @@ def run_sweep(
         try:
             connection.join(address, plan.settings, lambda text: console.print(text, markup=False, soft_wrap=True))
             remove_unneeded_checkpoints(folder, plan, study)
-            with stop_if_ray_dies(stop, HEAD_SECONDS if address else 0, resume):
+            with stop_if_ray_dies(stop, HEAD_NODE_TIMEOUT_SECONDS if address else 0, resume):
                 capacity = capacity_for(plan.settings)
                 tracker = closing.enter_context(
-                    preflight.run_preflight(plan, folder, capacity, study, console, process)
+                    preflight.run_preflight(plan, folder, capacity, study, console, dry_run)
                 )
                 parts = SweepParts(plan, folder, study, budget, stop, MlflowTrials(plan, study, tracker), capacity)
                 phases = _store_start(parts, tracker, prepared)
@@ -118,10 +118,12 @@ def _finish_and_save(parts: SweepParts, tracker: Tracker, phases: Phases) -> Out
         outcome = summarise(plan, folder.storage, study)
     else:
         with phases.phase("finish"):
-            outcome = finish(plan, folder.storage, study, parts.runs, tracker)
+            outcome = finish(plan, folder.storage, study, parts.mlflow_trials, tracker)
     outcome = replace(outcome, phases=phases.read())
     # A user who interrupts a sweep does not want to wait. A resume delivers the rest.
-    outcome = save_and_deliver(outcome, folder, tracker, PATIENCE / 10 if stopped else PATIENCE)
+    outcome = save_and_deliver(
+        outcome, folder, tracker, DELIVERY_TIMEOUT_SECONDS / 10 if stopped else DELIVERY_TIMEOUT_SECONDS
+    )
     study.set_user_attr("run_id", outcome.run_id)
     return outcome
 

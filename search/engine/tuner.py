@@ -40,7 +40,7 @@ class SweepParts:
     study: SweepStudy
     budget: Budget
     stop: StopRequest
-    runs: MlflowTrials
+    mlflow_trials: MlflowTrials
     capacity: Capacity
 
 
@@ -88,7 +88,7 @@ def _callbacks(parts: SweepParts, scheduler: TrialScheduler, show: Callable[[], 
     plan, folder, study, stop, slots = parts.plan, parts.folder, parts.study, parts.stop, parts.capacity.slots
     return [
         stop,
-        SweepEvents(study, parts.runs, show),
+        SweepEvents(study, parts.mlflow_trials, show),
         Retries(),
         RepeatedFailures(study, stop, slots),
         HungTrials(study, plan.settings.hang_minutes),

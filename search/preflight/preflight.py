@@ -47,7 +47,7 @@ class Preflight:
         storage: the folder of all sweeps; the driver can write to it.
         capacity: the slots and GPUs of the sweep.
         done: number of trials that have run already; if there are any, no dry run is needed.
-        process: the process that already does the dry run on this machine, if there is one.
+        dry_run: the process that already does the dry run on this machine, if there is one.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class Preflight:
         storage: Path,
         capacity: Capacity,
         done: int = 0,
-        process: DryRunProcess | None = None,
+        dry_run: DryRunProcess | None = None,
     ) -> None:
         self.plan, self.storage, self.capacity, self.done = plan, storage, capacity, done
-        self._process = process
+        self._dry_run = dry_run
         self._workspace = plan.workspace(storage)
         self._costliest, self._config = costliest_trial(plan, self._workspace)
         self._closing = ExitStack()
@@ -67,7 +67,7 @@ class Preflight:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         self._node_checks = {_name(n): self._begin_node_check(n["NodeID"]) for n in nodes}
         self._files = {_name(n): str(n["NodeID"]) for n in nodes}
-        self._batches = {} if done or process else self._begin_batches([n for n in nodes if self._has_room(n)])
+        self._batches = {} if done or dry_run else self._begin_batches([n for n in nodes if self._has_room(n)])
 
     def _begin_node_check(self, node: str) -> Any:
         if node == ray.get_runtime_context().get_node_id():
@@ -113,10 +113,10 @@ class Preflight:
 
     def _dry_run_results(self) -> dict[str, DryRunResult | str]:
         """Return the results of the dry runs by the name of their node."""
-        if self._process is None:
+        if self._dry_run is None:
             return self._answers(self._batches, BATCH_SECONDS, _failed_dry_run)
         (here,) = self._files
-        return {here: self._process.answer(BATCH_SECONDS)}
+        return {here: self._dry_run.answer(BATCH_SECONDS)}
 
     def _answers(self, tasks: Mapping[str, Any], seconds: float, died: Callable[[str], Any]) -> dict[str, Any]:
         """Return the results of tasks by the name of their node, without nodes that have left the cluster meanwhile."""
@@ -131,7 +131,7 @@ def run_preflight(
     capacity: Capacity,
     study: SweepStudy,
     console: Console,
-    process: DryRunProcess | None = None,
+    dry_run: DryRunProcess | None = None,
 ) -> Tracker:
     """Make all checks, and open the tracking meanwhile.
 
@@ -141,7 +141,7 @@ def run_preflight(
         capacity: the slots and GPUs of the sweep.
         study: the study, with the trials that have run already.
         console: prints the forecast of the time, and warnings.
-        process: see `Preflight`.
+        dry_run: see `Preflight`.
 
     Returns:
         The sweep's tracker; the caller closes it.
@@ -149,7 +149,7 @@ def run_preflight(
     Raises:
         ConfigError: with every reason why the sweep cannot run.
     """
-    preflight = Preflight(plan, folder.storage, capacity, len(study.records), process)
+    preflight = Preflight(plan, folder.storage, capacity, len(study.records), dry_run)
     with ExitStack() as closing:
         problems: list[str] = []
         try:

@@ -1,4 +1,4 @@
-"""Prints a sweep that is over: trials, winner, test score, whether the source helped, and what to type next."""
+"""Prints the outcome of a sweep, complete or not, and the next commands."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from search.storage.sweep_folder import SweepFolder
 from search.wording import format_duration, format_number, format_score, format_settings, last_line
 from trainable.data.message_text import quoted_if_unclear
 
-_UNBOUNDED = 10_000  # characters
+_MEASURING_WIDTH = 10_000  # characters
 
 
 def print_outcome(outcome: Outcome, console: Console) -> None:
     """Print the whole outcome: trials, winner, test score, comparison, notes, next commands."""
-    _say(console, f"Sweep {outcome.name}", style="bold")
+    _print(console, f"Sweep {outcome.name}", style="bold")
     hours = f"{format_duration(outcome.seconds)}, {outcome.worker_hours:.2f} worker-hours"
     has_driver = driver_of(SweepFolder(Path(outcome.storage), outcome.name).path) is not None
     console.print(Text.assemble(counts_text(outcome.trials, has_driver), f"; {hours}"))
-    console.print(_searched(outcome, console, has_driver))
+    console.print(_search_table(outcome, console, has_driver))
     if outcome.repeats:
-        console.print(_repeated(outcome.repeats, outcome.metric, has_driver))
+        console.print(_repeats_table(outcome.repeats, outcome.metric, has_driver))
     for record in outcome.trials:
         if record.error:
-            _say(
+            _print(
                 console,
                 f"{record.title} {state_text(record.state, has_driver)}: {last_line(record.error)}",
                 style="red",
@@ -41,18 +41,18 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     if outcome.test:
         _print_test(outcome.test, outcome.metric, console)
     if outcome.comparison:
-        _say(console, "\nDid the source help?", style="bold")
-        _say(console, outcome.comparison.sentence)
+        _print(console, "\nDid the source help?", style="bold")
+        _print(console, outcome.comparison.sentence)
     for note in outcome.notes:
-        _say(console, f"Note: {note}", style="yellow")
-    _say(console, "\nNext", style="bold")
+        _print(console, f"Note: {note}", style="yellow")
+    _print(console, "\nNext", style="bold")
     for command in next_commands(outcome):
         # Never wrapped, so that a user can copy the line.
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def next_commands(outcome: Outcome) -> list[str]:
-    """The commands that open the MLflow page, show or resume the sweep, and export its winner, if there is one."""
+    """Return the commands that open MLflow, show or resume the sweep, and export its winner, if there is one."""
     folder = SweepFolder(Path(outcome.storage), outcome.name)
     commands = [shlex.join(["transfersweep", "ui", *folder.storage_option])]
     commands.append(folder.command("show" if outcome.complete else "resume"))
@@ -61,85 +61,88 @@ def next_commands(outcome: Outcome) -> list[str]:
     return commands
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
+def _print(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style=style))
 
 
-def _varying(trials: Sequence[TrialRecord]) -> list[str]:
-    """Names of the settings that are not the same in all trials; a setting that some trials lack varies too."""
+def _varying_names(trials: Sequence[TrialRecord]) -> list[str]:
+    """Return the names of settings that differ between trials; a setting that some trials lack differs too."""
     names = dict.fromkeys(name for trial in trials for name in trial.params)
     return [name for name in names if len({repr(trial.params.get(name)) for trial in trials}) > 1]
 
 
-def _searched(outcome: Outcome, console: Console, has_driver: bool) -> RichTable:
-    """The trials of the search, best first: one column per setting where that fits the console, else one for all."""
-    wide = _searched_table(outcome, has_driver, in_columns=True)
-    needed = console.measure(wide, options=console.options.update(width=_UNBOUNDED)).maximum
-    return wide if needed <= console.width else _searched_table(outcome, has_driver, in_columns=False)
+def _search_table(outcome: Outcome, console: Console, has_driver: bool) -> RichTable:
+    """Return a table of the search trials, best first; with a column for each setting if they fit the console."""
+    wide = _build_search_table(outcome, has_driver, in_columns=True)
+    needed = console.measure(wide, options=console.options.update(width=_MEASURING_WIDTH)).maximum
+    return wide if needed <= console.width else _build_search_table(outcome, has_driver, in_columns=False)
 
 
-def _searched_table(outcome: Outcome, has_driver: bool, in_columns: bool) -> RichTable:
+def _build_search_table(outcome: Outcome, has_driver: bool, in_columns: bool) -> RichTable:
     trials = ranked(outcome.searched, outcome.direction)
-    names = _varying(trials)
-    table = text_table("#", "state", _stacked(outcome.metric), "sec")
+    names = _varying_names(trials)
+    table = text_table("#", "state", _break_name(outcome.metric), "sec")
     for name in names if in_columns else ["settings"]:
-        table.add_column(_stacked(name), justify="right" if in_columns else "left", vertical="bottom")
+        table.add_column(_break_name(name), justify="right" if in_columns else "left", vertical="bottom")
     for trial in trials:
         shown = {name: trial.params.get(name) for name in names}
         cells = [format_number(value) for value in shown.values()] if in_columns else [format_settings(shown)]
         style = "bold" if trial.number == outcome.winner else None
-        table.add_row(str(trial.number), *_standing(trial, has_driver), *(Text(cell) for cell in cells), style=style)
+        table.add_row(
+            str(trial.number), *_state_score_seconds(trial, has_driver), *(Text(cell) for cell in cells), style=style
+        )
     return table
 
 
-def _repeated(trials: Sequence[TrialRecord], metric: str, has_driver: bool) -> RichTable:
-    """The trials that train a finalist again, on another seed, or without its source."""
-    table = text_table("repeat", "state", _stacked(metric), "sec")
+def _repeats_table(trials: Sequence[TrialRecord], metric: str, has_driver: bool) -> RichTable:
+    """Return a table of the repeats: finalists with another seed, and the winner without its source."""
+    table = text_table("repeat", "state", _break_name(metric), "sec")
     for trial in trials:
-        table.add_row(trial.title, *_standing(trial, has_driver))
+        table.add_row(trial.title, *_state_score_seconds(trial, has_driver))
     return table
 
 
-def _stacked(name: str) -> str:
-    """A long name over several lines (target. / learning_ / rate): its column stays as narrow as its values."""
+def _break_name(name: str) -> str:
+    """Break a long name into lines (target. / learning_ / rate), so that its column is as narrow as its values."""
     return name.replace(".", ".\n").replace("_", "_\n")
 
 
-def _standing(trial: TrialRecord, has_driver: bool) -> list[str | Text]:
+def _state_score_seconds(trial: TrialRecord, has_driver: bool) -> list[str | Text]:
     return [state_text(trial.state, has_driver), format_score(trial.value), f"{trial.seconds:.0f}"]
 
 
 def _print_winner(outcome: Outcome, console: Console) -> None:
     if outcome.winner is None:
-        _say(console, "\nNo winner: no trial has finished with a score.", style="bold")
+        _print(console, "\nNo winner: no trial has finished with a score.", style="bold")
         return
-    _say(console, f"\nWinner: trial {outcome.winner}, chosen on validation", style="bold")
+    _print(console, f"\nWinner: trial {outcome.winner}, chosen on validation", style="bold")
     if outcome.validation:
         values = outcome.validation.values
         spread = "" if outcome.validation.sd is None else f" ± {format_score(outcome.validation.sd)}"
         seeds = "1 seed" if len(values) == 1 else f"mean ± sd of {len(values)} seeds"
-        _say(console, f"validation {outcome.metric} {format_score(outcome.validation.mean)}{spread} ({seeds})")
+        _print(console, f"validation {outcome.metric} {format_score(outcome.validation.mean)}{spread} ({seeds})")
     if outcome.exported is not None and outcome.validation and len(outcome.validation.values) > 1:
-        _say(console, f"its model: that of seed {outcome.record(outcome.exported).seed}, the best on validation")
+        seed = outcome.record(outcome.exported).seed
+        _print(console, f"Exported model: the run with seed {seed}, which has the best validation score.")
     winner = outcome.record(outcome.winner)
     for name, value in winner.params.items():
-        _say(console, f"  {name}: {value}")
+        _print(console, f"  {name}: {value}")
 
 
 def _print_test(test: TestScore, metric: str, console: Console) -> None:
-    _say(console, "\nTest split, read once", style="bold")
+    _print(console, "\nTest split, read once", style="bold")
     interval = f"95 % interval {format_score(test.low)} to {format_score(test.high)}"
-    _say(console, f"{metric} {format_score(test.metrics[metric])}, {interval}, {test.rows} rows")
+    _print(console, f"{metric} {format_score(test.metrics[metric])}, {interval}, {test.rows} rows")
     others = {name: value for name, value in test.metrics.items() if name != metric}
     if others:
-        _say(console, ", ".join(f"{name} {format_score(value)}" for name, value in others.items()))
+        _print(console, ", ".join(f"{name} {format_score(value)}" for name, value in others.items()))
     table = text_table("class", "precision", "recall", "f1", "rows")
     for line in test.per_class:
         scores = map(format_score, (line.precision, line.recall, line.f1))
         table.add_row(Text(quoted_if_unclear(line.label)), *scores, str(line.rows))
     console.print(table)
     if test.never_predicted:
-        _say(
+        _print(
             console,
             f"The winner never predicts: {', '.join(map(quoted_if_unclear, test.never_predicted))}",
             style="yellow",

@@ -90,7 +90,7 @@ def is_locked(error: BaseException) -> bool:
 
 
 @contextmanager
-def locked_study_in_words(file: Path, resume: str) -> Iterator[None]:
+def explain_locked_study(file: Path, resume: str) -> Iterator[None]:
     """Turn the error of a study or outbox that stayed locked too long into one sentence.
 
     Args:

@@ -113,8 +113,8 @@ def pick_winner(plan: Plan, records: Sequence[TrialRecord]) -> TrialRecord | Non
     return order[0][2] if order else None
 
 
-def pick_run(plan: Plan, records: Sequence[TrialRecord], winner: TrialRecord) -> TrialRecord:
-    """Return the winner's run with the best validation score, whose model is exported."""
+def pick_exported_trial(plan: Plan, records: Sequence[TrialRecord], winner: TrialRecord) -> TrialRecord:
+    """Return the finished trial with the winner's settings and the best validation score; its model is exported."""
     return ranked(finished_runs(records, winner.number), plan.settings.direction)[0]
 
 

@@ -8,7 +8,7 @@ from search.record.records import BudgetLimits, Outcome, TestScore
 from search.redaction import redact
 from search.storage.sweep_folder import SweepFolder
 from search.study.phases import PHASES
-from search.study.selection import compare_sources, pick_run, pick_winner, score_of, trial_config
+from search.study.selection import compare_sources, pick_exported_trial, pick_winner, score_of, trial_config
 from search.study.session_versions import version_notes
 from search.study.sweep_study import EXHAUSTED, START_FROM, SweepStudy
 
@@ -19,7 +19,7 @@ def summarise(
     """Return the outcome of a sweep; `test` is the winner's test score, `complete` whether the sweep is at its end."""
     records = study.records
     winner = pick_winner(plan, records)
-    run = pick_run(plan, records, winner) if winner else None
+    exported = pick_exported_trial(plan, records, winner) if winner else None
     return Outcome(
         name=plan.settings.name,
         storage=str(storage),
@@ -29,8 +29,8 @@ def summarise(
         direction=plan.settings.direction,
         trials=tuple(records),
         winner=winner.number if winner else None,
-        exported=run.key if run else None,
-        winner_config=trial_config(plan, run).to_flat() if run else {},
+        exported=exported.key if exported else None,
+        winner_config=trial_config(plan, exported).to_flat() if exported else {},
         validation=score_of(records, winner.number) if winner else None,
         test=test,
         comparison=compare_sources(plan, records),

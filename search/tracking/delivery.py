@@ -52,18 +52,18 @@ class Delivery:
         with self._changed:
             self._changed.notify_all()
 
-    def wait(self, patience: float) -> bool:
+    def wait(self, timeout: float) -> bool:
         """Wait until all events are delivered.
 
         Args:
-            patience: give up after this many seconds without any delivery.
+            timeout: give up after this many seconds without any delivery.
 
         Returns:
             Whether all events were delivered.
         """
         with self._changed:
             while len(self._outbox):
-                if not self._changed.wait_for(partial(self._has_delivered_since, self._deliveries), patience):
+                if not self._changed.wait_for(partial(self._has_delivered_since, self._deliveries), timeout):
                     return False
         return True
 

@@ -39,7 +39,7 @@ from search.tracking.system_metrics import SystemMetrics
 from trainable.errors import ConfigError
 from trainable.settings.values import Params
 
-PATIENCE = 60.0
+DELIVERY_TIMEOUT_SECONDS = 60.0
 """A wait for MLflow ends after this many seconds without any delivery."""
 
 
@@ -158,9 +158,9 @@ class Tracker:
         """Store a text as the file `name` of a trial's run; without a key, of the sweep's run."""
         self._put(text_logged(key, text, name))
 
-    def wait(self, patience: float = PATIENCE) -> bool:
-        """Wait until all events are delivered, at most `patience` seconds for each delivery; return whether all are."""
-        return self._delivery.wait(patience)
+    def wait(self, timeout: float = DELIVERY_TIMEOUT_SECONDS) -> bool:
+        """Wait until all events are delivered, at most `timeout` seconds for each delivery; return whether all are."""
+        return self._delivery.wait(timeout)
 
     @property
     def run_id(self) -> str | None:

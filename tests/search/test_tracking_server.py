@@ -227,7 +227,7 @@ def test_what_a_server_missed_is_delivered_by_the_next_tracker_and_no_password_i
 def test_a_sweep_outlives_its_server_and_a_resume_tells_the_rest(
     server: Server, blocks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.engine.sweep.PATIENCE", 2.0)  # it will not come back before the end
+    monkeypatch.setattr("search.engine.sweep.DELIVERY_TIMEOUT_SECONDS", 2.0)  # it will not come back before the end
     blocks["sweep"] |= {"tracking_uri": server.address, "confirm_seeds": 0}
     folder = SweepFolder(tmp_path / "runs", "tiny")
 

@@ -65,7 +65,7 @@ def test_a_start_that_ray_gives_up_is_tried_again(hasty: None, monkeypatch: pyte
 def test_a_start_that_takes_too_long_is_a_readable_error() -> None:
     late = STARTS.replace("NOTICE_SECONDS = 1", "NOTICE_SECONDS, local_ray.START_SECONDS = 1, 3")
     done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
-    assert "Ctrl-C ends that at once" in done.stdout
+    assert "press Ctrl-C to cancel" in done.stdout
     reason = r"ConfigError: Ray could not be started in 3 s \(.*; load .* on \d+ cores\); .* try again"
     assert re.search(reason, done.stderr), done.stderr
 
@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_hold_sockets_is_skipped(
 
 def test_no_usable_folder_is_a_readable_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
-    monkeypatch.setattr(local_ray, "FOLDERS", ())
-    with pytest.raises(ConfigError, match=r"Ray finds no folder .*; set TMPDIR to a short path"):
+    monkeypatch.setattr(local_ray, "FALLBACK_FOLDERS", ())
+    with pytest.raises(ConfigError, match=r"no folder is usable for Ray's socket files .*; set TMPDIR to a short path"):
         connection.join(None, SETTINGS)
     connection.leave()

@@ -82,7 +82,7 @@ def test_a_process_that_was_started_tries_the_batch(
     plan = plan_of()
     with DryRunProcess() as process:
         process.begin(plan, tmp_path, costliest_trial(plan, plan.workspace(tmp_path))[1], on_gpu=False)
-        preflight = Preflight(plan, tmp_path, Capacity(slots=2, gpus=0), process=process)
+        preflight = Preflight(plan, tmp_path, Capacity(slots=2, gpus=0), dry_run=process)
         checks = {check.name: check for check in preflight.checks()}
     assert preflight._batches == {}
     assert checks["batch"].state == "ok"

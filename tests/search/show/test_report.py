@@ -123,7 +123,7 @@ def test_winner_scores_comparison_errors_and_notes_are_said() -> None:
         "2 texts stand in two splits",
         "trial 2, seed 1 ",
         "trial 2 without its source, seed 0 ",
-        "its model: that of seed 1, the best on validation",
+        "Exported model: the run with seed 1, which has the best validation score.",
     ):
         assert words in text
 

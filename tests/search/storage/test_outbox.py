@@ -21,7 +21,7 @@ from search.engine.disk import explain_full_disk
 from search.errors import PlanError, StoppedError
 from search.storage import sqlite_lock
 from search.storage.outbox import Outbox, count_waiting
-from search.storage.sqlite_lock import locked_study_in_words
+from search.storage.sqlite_lock import explain_locked_study
 from search.storage.store_uri import read_only_uri
 
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -176,7 +176,7 @@ def test_a_reader_that_never_ends_gives_an_error(file: Path, monkeypatch: pytest
     monkeypatch.setattr(sqlite_lock, "LOCK_SECONDS", 0.1)
     outbox = Outbox(file)
     outbox.append("1")
-    in_words = locked_study_in_words(file.parent / "study.db", "transfersweep resume tiny")
+    in_words = explain_locked_study(file.parent / "study.db", "transfersweep resume tiny")
     with reader(file), pytest.raises(StoppedError, match=r"outbox.db: another process"), in_words:
         outbox.append("2")
     assert everything(Outbox(file)) == ["1"]

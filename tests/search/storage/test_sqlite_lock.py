@@ -14,7 +14,7 @@ from search.errors import PlanError, StoppedError
 from search.plan.plan import build_plan
 from search.record.records import State
 from search.storage import sqlite_lock
-from search.storage.sqlite_lock import locked_study_in_words
+from search.storage.sqlite_lock import explain_locked_study
 from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialReport
 
@@ -58,7 +58,7 @@ def test_a_long_wait_ends_with_one_sentence_and_nothing_is_lost(
     assert study.begin() is not None
     study.report(0, TrialReport("target", value=0.5, share=0.5))
     words = r"study.db: another process, .* nothing is lost: stop that process, .* then `transfersweep resume tiny`"
-    in_words = locked_study_in_words(file, "transfersweep resume tiny")
+    in_words = explain_locked_study(file, "transfersweep resume tiny")
     with lock(file), pytest.raises(StoppedError, match=words), in_words:
         study.end(0, State.FINISHED)
     again = SweepStudy(file, study.settings, study.space, 0)
@@ -74,7 +74,7 @@ def test_opening_a_locked_study_fails_soon(study: SweepStudy, tmp_path: Path, mo
 def test_other_errors_are_unchanged(tmp_path: Path) -> None:
     with (
         pytest.raises(sqlite3.OperationalError, match="no such table"),
-        locked_study_in_words(tmp_path, "resume"),
+        explain_locked_study(tmp_path, "resume"),
         closing(sqlite3.connect(tmp_path / "study.db", **sqlite_lock.WAITING_ARGUMENTS)) as study,
     ):
         study.cursor().execute("select * from nowhere")

@@ -12,7 +12,7 @@ from search.study.selection import (
     compare_sources,
     finalists,
     next_repeats,
-    pick_run,
+    pick_exported_trial,
     pick_winner,
     score_of,
     trial_config,
@@ -130,7 +130,7 @@ def test_the_winner_is_chosen_by_the_mean_over_seeds_and_its_best_run_is_exporte
     winner = pick_winner(plan, records)
     assert winner is not None
     assert winner.number == 1
-    assert pick_run(plan, records, winner).title == "trial 1, seed 1"
+    assert pick_exported_trial(plan, records, winner).title == "trial 1, seed 1"
     score = score_of(records, 1)
     assert score is not None
     assert score.mean == pytest.approx(0.83)
