@@ -17,8 +17,8 @@ from trainable.errors import ConfigError, TrialError
 from trainable.model.limits import resolve_encoder
 from trainable.progress import Report
 from trainable.settings.config import TrialConfig, build_config
+from trainable.settings.mistake_messages import shown
 from trainable.settings.stage import COMPARED_AT
-from trainable.settings.wording import shown
 from trainable.settings.yaml_file import load_yaml, parse_value
 from trainable.trial import run_trial
 from trainable.workspace import Workspace

@@ -1,4 +1,4 @@
-"""What goes into a stage besides its settings (`Setting`), what it reports (`Report`), and its state (`Progress`)."""
+"""A stage's context (`StageContext`: what it needs besides its settings), its reports and its state (`Progress`)."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -11,7 +11,7 @@ from trainable.compute.device import Ranks
 
 
 @dataclass(frozen=True)
-class Setting:
+class StageContext:
     """What a stage needs besides its own settings."""
 
     name: str

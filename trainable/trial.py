@@ -65,9 +65,9 @@ class Trial:
     def _target_stage(self, stage: Target) -> Iterator[Report]:
         builder = self.builder
         with builder.clock.part("prepare"):
-            prepared, setting = builder.prepared("target", stage), builder.setting("target")
+            prepared, context = builder.prepared("target", stage), builder.context("target")
             model, head_kept = builder.model(prepared, stage, self._source)
-            self._target = StageTraining(model, *builder.splits(prepared, stage), stage, setting)
+            self._target = StageTraining(model, *builder.splits(prepared, stage), stage, context)
         reuse_frozen_output(builder, self._target, prepared, self._source)
         resumed = self.resume is not None and resume_target(self._target, self.resume)
         if head_kept and not resumed:

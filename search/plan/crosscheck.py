@@ -17,9 +17,9 @@ from spaces.scalars import same
 from trainable.errors import ConfigError
 from trainable.model.limits import Limits, limit_problems, resolve_encoder
 from trainable.settings.config import TrialConfig, build_config
+from trainable.settings.mistake_messages import describe, shown, unknown
 from trainable.settings.names import field_names, nested
 from trainable.settings.values import Nested
-from trainable.settings.wording import describe, shown, unknown
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from spaces import Space, SpaceError, shipped
 from trainable.errors import ConfigError
 from trainable.model.limits import limits_without_transformers, resolve_encoder
 from trainable.settings.config import TrialConfig, build_config
+from trainable.settings.mistake_messages import shown, unknown
 from trainable.settings.values import Nested, Params
-from trainable.settings.wording import shown, unknown
 from trainable.settings.yaml_file import load_yaml, parse_value
 from trainable.workspace import Workspace
 

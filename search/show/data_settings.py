@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
-from trainable.settings.wording import describe
+from trainable.settings.mistake_messages import describe
 from trainable.settings.yaml_file import parse_value
 
 

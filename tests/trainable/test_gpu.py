@@ -33,8 +33,8 @@ def make(base: dict[str, Any], workspace: Workspace) -> Make:
         builder = StageBuilder(config, workspace)
         prepared = builder.prepared("target", config.target)
         model = new_model(config.encoder, prepared.label_names, 0, config.target.dropout)
-        splits, setting = builder.splits(prepared, config.target), builder.setting("target")
-        training = StageTraining(model, *splits, config.target, setting)
+        splits, context = builder.splits(prepared, config.target), builder.context("target")
+        training = StageTraining(model, *splits, config.target, context)
         if not graphs:
             training.steps._graphs = None
         return training
@@ -137,4 +137,4 @@ def test_trials_after_each_other_in_one_process(precision: str, base: dict[str, 
 
 
 def test_bfloat16_is_what_auto_means(base: dict[str, Any], workspace: Workspace) -> None:
-    assert StageBuilder(build_config(base, {"precision": "auto"}), workspace).setting("target").precision == "bf16"
+    assert StageBuilder(build_config(base, {"precision": "auto"}), workspace).context("target").precision == "bf16"

@@ -17,7 +17,7 @@ from trainable.inputs.batches import PADDED_TO
 from trainable.inputs.split import Inputs
 from trainable.model.encoder import train_mode
 from trainable.model.layers import layers_of
-from trainable.progress import Setting
+from trainable.progress import StageContext
 
 SAMPLE_ROWS = 8
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
@@ -32,15 +32,15 @@ class FrozenOutputCheck:
         frozen: its frozen modules.
         inputs: the rows of the training split, as token ids.
         count: number of frozen layers, 1 to all.
-        setting: device and precision.
+        context: device and precision.
     """
 
     def __init__(
-        self, model: PreTrainedModel, frozen: list[nn.Module], inputs: Inputs, count: int, setting: Setting
+        self, model: PreTrainedModel, frozen: list[nn.Module], inputs: Inputs, count: int, context: StageContext
     ) -> None:
-        self._model, self._frozen, self._count, self._setting = model, frozen, count, setting
+        self._model, self._frozen, self._count, self._context = model, frozen, count, context
         self._rows = sample_rows(inputs.lengths)
-        self._batch = inputs.batch(self._rows, PADDED_TO[setting.device.type])
+        self._batch = inputs.batch(self._rows, PADDED_TO[context.device.type])
         states = self._run()
         self._at_creation = states.detach()
         self.trained_below = _trained_weights_below(states, model) if states.requires_grad else []
@@ -53,7 +53,7 @@ class FrozenOutputCheck:
         for row, states in enumerate(self._at_creation.float().cpu()):  # (T, H), padded on either side
             expected = states[self._batch["attention_mask"][row].bool()][: int(real[row].sum())]
             difference = (batch["inputs_embeds"][row][real[row]].float() - expected).abs().max()
-            if not difference <= TOLERANCE[self._setting.precision] * expected.abs().max():
+            if not difference <= TOLERANCE[self._context.precision] * expected.abs().max():
                 return False
         return True
 
@@ -67,7 +67,7 @@ class FrozenOutputCheck:
         def stop(module: nn.Module, given: object, output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
             raise _ReachedError(output[0] if isinstance(output, tuple) else output)
 
-        device, precision = self._setting.device, self._setting.precision
+        device, precision = self._context.device, self._context.precision
         train_mode(self._model, self._frozen)
         hook = layers_of(self._model)[self._count - 1].register_forward_hook(stop)
         try:

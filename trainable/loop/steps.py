@@ -17,7 +17,7 @@ from trainable.inputs.batches import PADDED_TO, parts_of
 from trainable.inputs.split import Split
 from trainable.loop.evaluate import ideal_seconds
 from trainable.loop.optimizers import RECORDABLE, class_weights
-from trainable.progress import Progress, Setting
+from trainable.progress import Progress, StageContext
 from trainable.seeds import seed_of
 from trainable.settings.stage import Stage
 
@@ -32,7 +32,7 @@ class Steps:
         trained: the parameters that train, by name.
         optimizer: the optimiser of the same parameters.
         stage: batch size, gradient clipping, class weights, label smoothing.
-        setting: device, precision, seed and ranks.
+        context: device, precision, seed and ranks.
     """
 
     network: PreTrainedModel
@@ -40,12 +40,12 @@ class Steps:
     trained: dict[str, torch.Tensor]
     optimizer: torch.optim.Optimizer
     stage: Stage
-    setting: Setting
+    context: StageContext
 
     def __post_init__(self) -> None:
         self._weights = class_weights(self.train.labels, len(self.network.config.id2label or ()), self.stage)
-        self._weights_on_device = self._weights.to(self.setting.device)
-        alone, device = self.setting.ranks.size == 1, self.setting.device
+        self._weights_on_device = self._weights.to(self.context.device)
+        alone, device = self.context.ranks.size == 1, self.context.device
         recordable = alone and device.type == "cuda" and self.stage.optimizer in RECORDABLE
         self._graphs = StepGraphs(device) if recordable else None
 
@@ -77,7 +77,7 @@ class Steps:
                 self._update()
                 return total, due
             parts = progress.micro_batches
-            progress.micro_batches = more_parts(parts, len(rows), self.stage.batch_size, self.setting.name)
+            progress.micro_batches = more_parts(parts, len(rows), self.stage.batch_size, self.context.name)
 
     def _graph_step(self, progress: Progress, rows: NDArray[np.int64], spent: Part) -> torch.Tensor | None:
         """Take a step as a graph and return its loss; None, with nothing done, if that is impossible or not faster."""
@@ -106,7 +106,7 @@ class Steps:
         self, progress: Progress, rows: NDArray[np.int64], spent: Part, due: bool
     ) -> tuple[torch.Tensor | None, bool]:
         """Leave a batch's gradients in the parameters and return its loss; None if a rank's memory had no room."""
-        ranks = self.setting.ranks
+        ranks = self.context.ranks
         total = none_if_out_of_memory(lambda: self._add_parts(progress, rows, spent))
         if total is None:
             self.optimizer.zero_grad()
@@ -114,8 +114,8 @@ class Steps:
             return total, due
         # Every rank takes part in this exchange, even one that had no room, so that all take the same steps. It also
         # tells all ranks whether one had no room, and whether the first rank has a report due.
-        flags = torch.tensor([total is None, due and ranks.rank == 0], dtype=torch.float32, device=self.setting.device)
-        total = torch.zeros((), device=self.setting.device) if total is None else total
+        flags = torch.tensor([total is None, due and ranks.rank == 0], dtype=torch.float32, device=self.context.device)
+        total = torch.zeros((), device=self.context.device) if total is None else total
         ranks.sum_(total, flags, *self._gradients())
         lacking, due = (bool(flag) for flag in flags.tolist())
         if lacking:
@@ -124,8 +124,8 @@ class Steps:
 
     def _add_parts(self, progress: Progress, rows: NDArray[np.int64], spent: Part) -> torch.Tensor:
         """Add up the gradients of this rank's parts of the batch, and return their share of the mean loss."""
-        ranks, weight = self.setting.ranks, self._weight(rows)
-        total = torch.zeros((), device=self.setting.device)
+        ranks, weight = self.context.ranks, self._weight(rows)
+        total = torch.zeros((), device=self.context.device)
         for index, part in enumerate(parts_of(rows, progress.micro_batches)):
             if index % ranks.size != ranks.rank or not len(part):
                 continue
@@ -140,7 +140,7 @@ class Steps:
 
         So a resume needs no state of a generator, and it does not matter which worker computes which part.
         """
-        return seed_of("dropout", self.setting.seed, self.setting.name, step, part)
+        return seed_of("dropout", self.context.seed, self.context.name, step, part)
 
     def _weight(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """Return the sum of the class weights over the rows of a batch, a scalar."""
@@ -148,14 +148,14 @@ class Steps:
 
     def _feed(self, rows: NDArray[np.int64], weight: torch.Tensor) -> Feed:
         """Return the input of `_backward`, on the CPU; `weight` is the sum of class weights over the whole batch."""
-        batch = self.train.inputs.batch(rows, PADDED_TO[self.setting.device.type])
+        batch = self.train.inputs.batch(rows, PADDED_TO[self.context.device.type])
         return {**batch, "labels": torch.from_numpy(self.train.labels[rows]), "weight": weight}
 
     def _backward(self, feed: Feed) -> torch.Tensor:
         """Add the gradients of a part of a batch to the parameters' own, and return its share of the mean loss."""
-        batch = on_device(feed, self.setting.device)
+        batch = on_device(feed, self.context.device)
         labels, weight = batch.pop("labels"), batch.pop("weight")
-        logits = forward(self.network, batch, self.setting.device, self.setting.precision)
+        logits = forward(self.network, batch, self.context.device, self.context.precision)
         smoothing = self.stage.label_smoothing
         loss = functional.cross_entropy(
             logits, labels, self._weights_on_device, reduction="sum", label_smoothing=smoothing
@@ -181,4 +181,4 @@ class Steps:
     @cached_property
     def _ideal(self) -> float:
         """Return the seconds of one token in a step at the device's peak speed."""
-        return ideal_seconds(self.network, self.setting.device, self.setting.precision, trains=True)
+        return ideal_seconds(self.network, self.context.device, self.context.precision, trains=True)

@@ -25,7 +25,7 @@ from trainable.loop.steps import Steps
 from trainable.model.encoder import freeze, train_mode
 from trainable.model.views import first_token_alone, layers_between
 from trainable.model.vocabulary import cut_embeddings
-from trainable.progress import Progress, Report, Setting
+from trainable.progress import Progress, Report, StageContext
 from trainable.seeds import seed_of
 from trainable.settings.stage import Stage
 from trainable.tasks.metrics import is_better
@@ -39,21 +39,23 @@ HEARTBEAT_SECONDS = 20.0
 class StageTraining:
     """Trains a model in place on one stage; at the end the model holds the weights with the best validation score."""
 
-    def __init__(self, model: PreTrainedModel, train: Split, validation: Split, stage: Stage, setting: Setting) -> None:
-        self.model, self.validation, self.stage, self.setting = model, validation, stage, setting
+    def __init__(
+        self, model: PreTrainedModel, train: Split, validation: Split, stage: Stage, context: StageContext
+    ) -> None:
+        self.model, self.validation, self.stage, self.context = model, validation, stage, context
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         # The order of the next lines matters, as each one uses the model as the lines before have left it.
-        torch.nn.Module.to(model, setting.device)
+        torch.nn.Module.to(model, context.device)
         self.frozen = freeze(model, stage.frozen_layers)
         # Only embeddings that train are cut, and the cut embeddings are a new parameter on the same device.
         self._cut_embeddings = cut_embeddings(model, stage, train.inputs.used_ids(), validation.inputs.used_ids())
         self.trained: dict[str, torch.Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.optimizer = build_optimizer(model, stage, setting.device)
+        self.optimizer = build_optimizer(model, stage, context.device)
         # A view copies the references to submodules, so the embeddings must have been cut before.
-        self.steps = Steps(first_token_alone(model), train, self.trained, self.optimizer, stage, setting)
+        self.steps = Steps(first_token_alone(model), train, self.trained, self.optimizer, stage, context)
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
-        self.progress = Progress(micro_batches=setting.micro_batches)
+        self.progress = Progress(micro_batches=context.micro_batches)
         self._best: dict[str, torch.Tensor] | None = None
         self._frozen_check: FrozenOutputCheck | None = None
         self._steps_to_check = 0
@@ -65,9 +67,9 @@ class StageTraining:
 
     def _begin_reuse(self, store: FrozenOutputStore) -> str:
         """Take the output from the store from now on; return why that is not possible, else an empty string."""
-        count, setting = self.stage.frozen_layers, self.setting
+        count, context = self.stage.frozen_layers, self.context
         check = none_if_out_of_memory(
-            lambda: FrozenOutputCheck(self.model, self.frozen, self.steps.train.inputs, count, setting)
+            lambda: FrozenOutputCheck(self.model, self.frozen, self.steps.train.inputs, count, context)
         )
         if check is None:
             return "memory has no room for it"
@@ -91,7 +93,7 @@ class StageTraining:
 
     def note_no_reuse(self, reason: str) -> None:
         """Add to the clock's notes why the frozen layers' output is computed again and again."""
-        self.setting.clock.note(f"{self.setting.name}: the frozen layers' output is not reused: {reason}")
+        self.context.clock.note(f"{self.context.name}: the frozen layers' output is not reused: {reason}")
 
     def _check_frozen_output(self) -> None:
         """Continue without the stored output if the frozen layers' output has changed after one of the first steps.
@@ -139,7 +141,7 @@ class StageTraining:
 
     def _train_until(self, stop: int) -> Iterator[Report]:
         """Take optimiser steps up to number `stop`, with a heartbeat every `HEARTBEAT_SECONDS`."""
-        clock, name = self.setting.clock, f"{self.setting.name}.train"
+        clock, name = self.context.clock, f"{self.context.name}.train"
         train_mode(self.steps.network, self.frozen)
         losses: list[torch.Tensor] = []
         last_report = time.monotonic()
@@ -163,7 +165,7 @@ class StageTraining:
     def _batch(self, step: int) -> NDArray[np.int64]:
         epoch, index = divmod(step, self.steps_per_epoch)
         if self._epoch[0] != epoch:
-            seed = seed_of("batches", self.setting.seed, self.setting.name, epoch)
+            seed = seed_of("batches", self.context.seed, self.context.name, epoch)
             self._epoch = (epoch, epoch_batches(self.steps.train.inputs.lengths, self.stage.batch_size, seed))
         return self._epoch[1][index]
 
@@ -178,7 +180,7 @@ class StageTraining:
             good = f"{float(values[first - 1]):.4g}" if first else "none since the last report"
             rate = self.stage.learning_rate * schedule_factor(step, self.steps_per_epoch, self.stage)
             raise TrialError(
-                f"the {self.setting.name} loss is {float(values[first])} at step {step + 1} of {self.total}; "
+                f"the {self.context.name} loss is {float(values[first])} at step {step + 1} of {self.total}; "
                 f"learning rate {rate:.3g}, last finite loss {good}"
             )
         self.progress.loss_sum += float(values.sum())
@@ -187,38 +189,38 @@ class StageTraining:
 
     def scores(self) -> dict[str, float]:
         """Return every metric of the current model on the validation split."""
-        setting = self.setting
-        with setting.clock.part(f"{setting.name}.evaluate") as spent:
-            inputs, device = self.validation.inputs, setting.device
-            logits = compute_logits(self.steps.network, inputs, device, setting.precision, setting.ranks, spent)
+        context = self.context
+        with context.clock.part(f"{context.name}.evaluate") as spent:
+            inputs, device = self.validation.inputs, context.device
+            logits = compute_logits(self.steps.network, inputs, device, context.precision, context.ranks, spent)
             return score(logits, self.validation.labels)[0]
 
     def _evaluate(self) -> Report:
         metrics = self.scores()
-        value = metrics[self.setting.metric]
+        value = metrics[self.context.metric]
         if not np.isfinite(metrics["loss"]):
             raise TrialError(
-                f"the {self.setting.name} validation loss is {metrics['loss']} after step {self.progress.step}"
+                f"the {self.context.name} validation loss is {metrics['loss']} after step {self.progress.step}"
             )
         progress = self.progress
-        improved = is_better(value, progress.best, self.setting.metric)
-        named = {f"{self.setting.name}.validation.{name}": number for name, number in metrics.items()}
+        improved = is_better(value, progress.best, self.context.metric)
+        named = {f"{self.context.name}.validation.{name}": number for name, number in metrics.items()}
         if improved:
             progress.best, progress.best_step, progress.best_metrics, progress.stale = value, progress.step, named, 0
             last = progress.step == self.total
             self._best = None if last else {name: p.detach().clone() for name, p in self.trained.items()}
         else:
             progress.stale += 1
-        if progress.micro_batches > self.setting.micro_batches:
-            named[f"{self.setting.name}.micro_batches"] = float(progress.micro_batches)
-        named[f"{self.setting.name}.train.loss"] = progress.loss_sum / max(1, progress.loss_steps)
+        if progress.micro_batches > self.context.micro_batches:
+            named[f"{self.context.name}.micro_batches"] = float(progress.micro_batches)
+        named[f"{self.context.name}.train.loss"] = progress.loss_sum / max(1, progress.loss_steps)
         progress.loss_sum, progress.loss_steps = 0.0, 0
         return self._report(named, improved)
 
     def _report(self, metrics: dict[str, float], improved: bool = False) -> Report:
         step = self.progress.step
-        shares, clock = (step / self.total, step / self.steps_per_epoch), self.setting.clock
-        return Report(self.setting.name, step, *shares, metrics, improved, times=clock.read(), notes=tuple(clock.notes))
+        shares, clock = (step / self.total, step / self.steps_per_epoch), self.context.clock
+        return Report(self.context.name, step, *shares, metrics, improved, times=clock.read(), notes=tuple(clock.notes))
 
     def finish(self) -> None:
         """Put the best weights and the whole embeddings into the model; no step may follow."""
@@ -256,7 +258,7 @@ class StageTraining:
             for name, tensor in load_file(folder / "weights.safetensors").items():
                 self.trained[name].copy_(tensor)
         best = folder / "best.safetensors"
-        device = str(self.setting.device)
+        device = str(self.context.device)
         if best.exists():
             self._best = load_file(best, device=device)
         elif self.progress.best_step == self.progress.step:

@@ -135,8 +135,8 @@ def _run_stages(builder: StageBuilder, result: DryRunResult, slowdown: float) ->
         steps, evaluations = [], []
         sizes = _sizes(*builder.splits(prepared, stage), stage, TOKEN_BUDGET[builder.device.type])
         for epochs, splits in zip(EPOCHS[builder.device.type], sizes, strict=True):
-            setting = replace(builder.setting(name), clock=Clock())
-            step, evaluation, parts = _measure(StageTraining(model, *splits, _shortened(stage, epochs), setting))
+            context = replace(builder.context(name), clock=Clock())
+            step, evaluation, parts = _measure(StageTraining(model, *splits, _shortened(stage, epochs), context))
             steps.append(step)
             evaluations.append(evaluation)
             result.cut.update({name: parts} if parts else {})
@@ -200,7 +200,7 @@ def _measure(training: StageTraining) -> tuple[tuple[int, float], tuple[int, flo
         Tokens (padding included) and seconds of a step; tokens and seconds of an evaluation; and the number of parts
         into which the batch was split to fit into memory, 0 if it fits.
     """
-    name, on_cpu = training.setting.name, training.setting.device.type == "cpu"
+    name, on_cpu = training.context.name, training.context.device.type == "cpu"
     start, evaluated = _clocks(), 0.0
     for report in training.reports():
         evaluate, train = report.times[f"{name}.evaluate"], report.times[f"{name}.train"]

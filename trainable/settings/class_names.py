@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from trainable.settings.wording import shown
+from trainable.settings.mistake_messages import shown
 
 _NUMBER = re.compile(r"-?[0-9.]+|true|false", re.IGNORECASE)
 _EXAMPLE = '{"0": "ham", "1": "spam"}'

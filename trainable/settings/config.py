@@ -13,11 +13,11 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
+from trainable.settings.mistake_messages import describe, unknown
 from trainable.settings.names import flatten, nested
 from trainable.settings.stage import Source, Stage, Target
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested, Params
-from trainable.settings.wording import describe, unknown
 from trainable.tasks.metrics import METRICS
 
 

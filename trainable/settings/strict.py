@@ -14,8 +14,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, PydanticKnownError
 
+from trainable.settings.mistake_messages import CLASH, alternatives
 from trainable.settings.values import Nested
-from trainable.settings.wording import CLASH, alternatives
 
 
 class Strict(BaseModel):

@@ -14,7 +14,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from trainable.errors import ConfigError
-from trainable.settings.wording import shown
+from trainable.settings.mistake_messages import shown
 
 Scalar = bool | int | float | str | None
 

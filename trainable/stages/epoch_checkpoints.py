@@ -62,7 +62,7 @@ class EpochCheckpoints:
 
     def load_latest(self) -> None:
         """Load the latest checkpoint that this stage can continue from, the same on every rank."""
-        ranks = self.training.setting.ranks
+        ranks = self.training.context.ranks
         step = ranks.broadcast_number(self._latest_step() if ranks.rank == 0 else 0)
         if step:
             checkpoint = self._checkpoint(step)

@@ -27,7 +27,7 @@ def reuse_frozen_output(
     frozen = {id(p) for module in training.frozen for p in module.parameters()}
     names = {name for name, p in training.model.named_parameters() if id(p) in frozen}
     origin = "pretrained" if before is None or names.isdisjoint(before.weights) else before.key
-    folder, precision = builder.workspace.cache / "prefix", training.setting.precision
+    folder, precision = builder.workspace.cache / "prefix", training.context.precision
     store = FrozenOutputStore(folder, f"{builder.encoder}:{origin}", prepared.fingerprint, precision, builder.device)
     with builder.clock.part("frozen layers"):
         training.reuse_frozen_output(store)

@@ -13,7 +13,7 @@ from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
 from trainable.model.encoder import checked_limits, fingerprint, new_model
 from trainable.model.limits import limit_problems
-from trainable.progress import Setting
+from trainable.progress import StageContext
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage
 from trainable.stages.stage_cache import TrainedSource
@@ -61,12 +61,12 @@ class StageBuilder:
         rows = subset(prepared.splits["train"].labels, stage.train_rows, self.config.dataset_of(stage).split_seed)
         return token_inputs(prepared.splits["train"], stage, rows), token_inputs(prepared.splits["validation"], stage)
 
-    def setting(self, name: str) -> Setting:
+    def context(self, name: str) -> StageContext:
         """Return what a stage needs besides its own settings."""
         config = self.config
         precision = resolve_precision(config.precision, self.device)
         batches = config.micro_batches
-        return Setting(name, config.metric, config.seed, precision, self.device, batches, self.ranks, self.clock)
+        return StageContext(name, config.metric, config.seed, precision, self.device, batches, self.ranks, self.clock)
 
     def model(
         self, prepared: Prepared, stage: Stage, before: TrainedSource | None = None

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from trainable.inputs.prepare import Prepared
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import fingerprint
-from trainable.progress import Report, Setting
+from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig
 from trainable.stages.epoch_checkpoints import EpochCheckpoints, shared_settings
 from trainable.store.checksums import digest_of_json, intact, write_sealed
@@ -43,7 +43,7 @@ class TrainedSource:
     """The content address of the stage, see `source_key`."""
 
 
-def source_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str:
+def source_key(config: TrialConfig, prepared: Prepared, context: StageContext) -> str:
     """Return the content address of a source stage: a digest of everything that decides its weights."""
     assert config.source is not None
     facts = {
@@ -56,17 +56,17 @@ def source_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str
         "subset_seed": config.source.train_rows and config.dataset_of(config.source).split_seed,
         "metric": config.metric,
         "seed": config.seed,
-        "precision": setting.precision,
-        "device": setting.device.type,
-        "micro_batches": setting.micro_batches,
+        "precision": context.precision,
+        "device": context.device.type,
+        "micro_batches": context.micro_batches,
     }
     return digest_of_json(facts)[:32]
 
 
-def shared_epochs_key(config: TrialConfig, prepared: Prepared, setting: Setting) -> str:
+def shared_epochs_key(config: TrialConfig, prepared: Prepared, context: StageContext) -> str:
     """Return the content address of a stage's epoch checkpoints, the same for stages that share their first epochs."""
     assert config.source is not None
-    return source_key(config.model_copy(update={"source": shared_settings(config.source)}), prepared, setting)
+    return source_key(config.model_copy(update={"source": shared_settings(config.source)}), prepared, context)
 
 
 def train_once(
@@ -83,7 +83,7 @@ def train_once(
         folder: the stage's folder, named by `source_key`.
         epochs_folder: the folder of its epoch checkpoints, named by `shared_epochs_key`.
     """
-    ranks, checkpoints = training.setting.ranks, EpochCheckpoints(epochs_folder, folder.name, training)
+    ranks, checkpoints = training.context.ranks, EpochCheckpoints(epochs_folder, folder.name, training)
     try:
         while not ranks.broadcast_flag(ranks.rank == 0 and checkpoints.acquire()):
             yield Report("source", training.progress.step, 0.0, 0.0, {})

@@ -85,7 +85,7 @@ def test_it_ends_with_its_driver_while_it_waits_for_a_source_stage(
     config = _first_trial(plan)
     assert config.source is not None
     builder = StageBuilder(config, plan.workspace(tmp_path))
-    key = shared_epochs_key(config, builder.prepared("source", config.source), builder.setting("source"))
+    key = shared_epochs_key(config, builder.prepared("source", config.source), builder.context("source"))
     lease = tmp_path / "cache" / "ladders" / key / "lock"
     lease.parent.mkdir(parents=True)
     with FileLock(lease):  # as if another process trained it

@@ -25,7 +25,7 @@ from trainable.loop.training import StageTraining
 from trainable.model.encoder import fingerprint, new_model
 from trainable.model.layers import layers_of
 from trainable.model.limits import name_or_path
-from trainable.progress import Report, Setting
+from trainable.progress import Report, StageContext
 from trainable.settings.config import build_config
 
 CPU = torch.device("cpu")
@@ -36,8 +36,8 @@ def _training(base: dict[str, Any], ranks: Ranks | None = None, micro_batches: i
     prepared = prepare(config.dataset_of(config.target), config.encoder, [Path()])
     train, validation = (token_inputs(prepared.splits[name], config.target) for name in ("train", "validation"))
     model = new_model(config.encoder, prepared.label_names, 0, config.target.dropout)
-    setting = Setting("target", config.metric, 0, "fp32", CPU, micro_batches, ranks or Ranks())
-    return StageTraining(model, train, validation, config.target, setting)
+    context = StageContext("target", config.metric, 0, "fp32", CPU, micro_batches, ranks or Ranks())
+    return StageTraining(model, train, validation, config.target, context)
 
 
 def _no_room_for_more_than(rows: int, training: StageTraining, when_training: bool = False) -> None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from trainable.data.read_splits import Splits, read_splits_and_problems
 from trainable.settings.dataset import Dataset
-from trainable.settings.wording import describe
+from trainable.settings.mistake_messages import describe
 
 
 def _lines(path: Path, labels: list[Any], text: str = "text") -> str:

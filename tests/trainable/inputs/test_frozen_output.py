@@ -114,10 +114,10 @@ def store_of(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> Stor
         prepared = prepare(dataset, name_or_path(config.encoder), workspace.roots, workspace.cache / "tokens")
         model = new_model(config.encoder, prepared.label_names, 0)
         train, validation = (token_inputs(prepared.splits[name], config.target) for name in ("train", "validation"))
-        setting = StageBuilder(config, workspace).setting("target")
-        training = StageTraining(model, train, validation, config.target, replace(setting, precision=precision))
+        context = StageBuilder(config, workspace).context("target")
+        training = StageTraining(model, train, validation, config.target, replace(context, precision=precision))
         weights = fingerprint(config.encoder)
-        return training, FrozenOutputStore(tmp_path, weights, prepared.fingerprint, precision, training.setting.device)
+        return training, FrozenOutputStore(tmp_path, weights, prepared.fingerprint, precision, training.context.device)
 
     return make
 
@@ -149,10 +149,10 @@ def test_a_head_that_reads_all_tokens_gets_all_tokens(store_of: Store) -> None:
 @pytest.mark.parametrize("count", range(1, DEPTH + 1))
 def test_logits_are_those_of_the_whole_model(count: int, store_of: Store) -> None:
     training, store = store_of(count)
-    expected = compute_logits(training.model, training.validation.inputs, training.setting.device)
+    expected = compute_logits(training.model, training.validation.inputs, training.context.device)
     training.reuse_frozen_output(store)
     assert isinstance(training.validation.inputs, FrozenOutputInputs)
-    got = compute_logits(training.steps.network, training.validation.inputs, training.setting.device)
+    got = compute_logits(training.steps.network, training.validation.inputs, training.context.device)
     assert torch.allclose(got, expected, atol=1e-6)
 
 

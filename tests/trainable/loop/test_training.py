@@ -19,7 +19,7 @@ from trainable.loop.optimizers import OPTIMIZERS
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import new_model
 from trainable.model.views import layers_between
-from trainable.progress import Report, Setting
+from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig, build_config
 
 CPU = torch.device("cpu")
@@ -38,8 +38,8 @@ def make(base: dict[str, Any]) -> Make:
             train = replace(train, labels=labels[: len(train.labels)])
         model = new_model(config.encoder, tuple("abcdef"[:classes]), config.seed, config.target.dropout)
         precision = config.precision
-        setting = Setting("target", config.metric, config.seed, precision, CPU, config.micro_batches)
-        return StageTraining(model, train, validation, config.target, setting)
+        context = StageContext("target", config.metric, config.seed, precision, CPU, config.micro_batches)
+        return StageTraining(model, train, validation, config.target, context)
 
     return make
 
@@ -99,7 +99,7 @@ def test_a_saved_stage_is_no_pickle(make: Make, tmp_path: Path) -> None:
 
 def test_patience_ends_the_stage_and_the_best_weights_come_back(make: Make) -> None:
     training = make(epochs=30, learning_rate=1e-2, schedule="constant", patience=3, dropout=0.0)
-    training.setting = replace(training.setting, metric="loss")
+    training.context = replace(training.context, metric="loss")
     reports = list(training.reports())
     losses = [report.metrics["target.validation.loss"] for report in reports]
     best = int(np.argmin(losses))

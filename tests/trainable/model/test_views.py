@@ -89,8 +89,8 @@ def test_each_step_has_the_same_loss_with_the_first_token_alone(
         builder = StageBuilder(config, replace(workspace, reuse_frozen=False))
         prepared = builder.prepared("target", config.target)
         model = new_model(config.encoder, prepared.label_names, 0, 0.0)
-        splits, setting = builder.splits(prepared, config.target), builder.setting("target")
-        training = StageTraining(model, *splits, config.target, setting)
+        splits, context = builder.splits(prepared, config.target), builder.context("target")
+        training = StageTraining(model, *splits, config.target, context)
         assert training.steps.network is not model
         if whole:
             training.steps.network = model

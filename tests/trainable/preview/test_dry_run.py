@@ -54,7 +54,7 @@ def test_emulated_bfloat16_is_computed_in_float32_and_its_times_are_multiplied(
 
     def run(training: StageTraining) -> tuple[tuple[int, float], tuple[int, float], int]:
         """Return seconds that are a linear function of tokens."""
-        computed.append(training.setting.precision)
+        computed.append(training.context.precision)
         tokens = int(training.steps.train.inputs.lengths.sum())
         return (tokens, 1 + tokens), (tokens, 2 + tokens), 0
 

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from trainable.compute.device import pick_device
 from trainable.inputs.prepare import prepare
-from trainable.progress import Report, Setting
+from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages import epoch_checkpoints
 from trainable.stages.stage_cache import TrainedSource, load_source, shared_epochs_key, source_key
@@ -37,8 +37,8 @@ def configure(base: dict[str, Any]) -> Configure:
 def _key(config: TrialConfig, of: Callable[..., str] = source_key) -> str:
     assert config.source is not None
     prepared = prepare(config.dataset_of(config.source), config.encoder, [Path()])
-    setting = Setting("source", config.metric, config.seed, "fp32", pick_device(), config.micro_batches)
-    return of(config, prepared, setting)
+    context = StageContext("source", config.metric, config.seed, "fp32", pick_device(), config.micro_batches)
+    return of(config, prepared, context)
 
 
 def _train(config: TrialConfig, cache: Path) -> tuple[list[Report], TrainedSource]:

@@ -14,7 +14,7 @@ import yaml
 
 from trainable.compute.device import pick_device
 from trainable.inputs.prepare import prepare
-from trainable.progress import Report, Setting
+from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages import epoch_checkpoints
 from trainable.stages.stage_cache import DONE, source_key
@@ -47,7 +47,7 @@ def _stages(cache: Path) -> list[Path]:
 def _key(config: TrialConfig) -> str:
     assert config.source is not None
     prepared = prepare(config.dataset_of(config.source), config.encoder, [Path()])
-    return source_key(config, prepared, Setting("source", config.metric, config.seed, "fp32", pick_device()))
+    return source_key(config, prepared, StageContext("source", config.metric, config.seed, "fp32", pick_device()))
 
 
 def test_two_trials_train_it_once_and_a_deleted_cache_changes_nothing(base: dict[str, Any], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from trainable.errors import ConfigError
 from trainable.settings.dataset import LEFT_OUT, Split
-from trainable.settings.wording import unknown
+from trainable.settings.mistake_messages import unknown
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _OTHER_NAMES = {
