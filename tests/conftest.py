@@ -133,14 +133,14 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
         json.dumps(blocks | {"roots": ["."], "id": "0", "data": to_stored(check_data(plan, storage))})
     )
     study = SweepStudy(folder.study, plan.settings, plan.space, 0)
-    first, checkpoint = study.begin().number, folder.path / "tune-0" / "trial-000-a" / "checkpoint_000000"
+    first, checkpoint = study.begin_search_trial().number, folder.path / "tune-0" / "trial-000-a" / "checkpoint_000000"
     config = trial_config(plan, study.record(first))
     result = run_trial(config, lambda _: True, workspace=plan.workspace(storage), save_to=checkpoint)
-    report = TrialReport("target", value=result.value, metrics=result.metrics, improved=True, share=1.0)
+    report = TrialReport("target", value=result.value, metrics=result.metrics, improved=True, fraction_done=1.0)
     study.report(first, report, seconds=1.0)
     study.set_checkpoint(first, str(checkpoint))
     study.end(first, State.FINISHED)
-    study.end(study.begin().number, State.STOPPED)
+    study.end(study.begin_search_trial().number, State.STOPPED)
     test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric)
     folder.outcome.write_text(json.dumps(summarise(plan, storage, study, test, complete=True).to_json()))
     return folder

@@ -1,4 +1,7 @@
-"""Authentication when a driver joins a cluster: ask the cluster for its mode, and check the user's token."""
+"""Authentication when a driver joins a cluster: ask the cluster for its mode, and check the user's token.
+
+`connection.join` calls it before it connects to the cluster.
+"""
 
 import os
 import stat

@@ -107,7 +107,7 @@ def remove_unneeded_checkpoints(folder: SweepFolder, plan: Plan, study: SweepStu
         if newest is None or not (newest.is_dir() or record.key in unneeded_keys):
             continue
         trial, _, _ = newest.parent.name.rpartition("-")  # without Tune's id: a paused trial gets several
-        for session in study.sessions:
+        for session in study.session_folders:
             for checkpoint in (folder.path / session).glob(f"{trial}-*/checkpoint_*"):
                 if record.key in unneeded_keys or checkpoint != newest:
                     _delete(checkpoint, folder.path)

@@ -8,7 +8,7 @@ from search.cluster.ray_internals import replay_to_scheduler
 from search.engine.promotion import Promotion
 from trainable.settings.stage import COMPARED_AT
 from trainable.tasks.metrics import Direction
-from trainable.workers.messages import KEY, PROGRESS, VALUE, TrialReport
+from trainable.workers.messages import KEY, PERCENT_DONE, VALUE, TrialReport
 
 COMPARED_AT_PERCENT = tuple(round(100 * share) for share in COMPARED_AT)
 """Comparison points: a trial is compared with others at these percents of its own training.
@@ -18,12 +18,12 @@ first comparison point."""
 
 SCHEDULERS: dict[str, Callable[[Direction], TrialScheduler]] = {
     "asha": lambda direction: AsyncHyperBandScheduler(
-        PROGRESS, VALUE, str(direction), grace_period=COMPARED_AT_PERCENT[0], max_t=100, reduction_factor=2
+        PERCENT_DONE, VALUE, str(direction), grace_period=COMPARED_AT_PERCENT[0], max_t=100, reduction_factor=2
     ),
     "promotion": lambda direction: Promotion(COMPARED_AT_PERCENT, direction),
     # Without an endless time slice the rule would pause trials while there are too few to compare.
     "median": lambda direction: MedianStoppingRule(
-        PROGRESS,
+        PERCENT_DONE,
         VALUE,
         str(direction),
         grace_period=COMPARED_AT_PERCENT[0],
@@ -37,7 +37,7 @@ SCHEDULERS: dict[str, Callable[[Direction], TrialScheduler]] = {
 def build_scheduler(
     name: str, direction: Direction, ended: Mapping[int, Mapping[int, float]], begun: Mapping[int, Mapping[int, float]]
 ) -> TrialScheduler:
-    """Build a scheduler that compares the `value` of trials at equal `progress`.
+    """Build a scheduler that compares the `value` of trials at equal `percent_done`.
 
     Args:
         name: a key of `SCHEDULERS`.
@@ -49,7 +49,7 @@ def build_scheduler(
     scheduler = SCHEDULERS[name](direction)
     earlier = {**ended, **begun} if isinstance(scheduler, Promotion) else ended
     for number, values in earlier.items():
-        reports = (TrialReport("target", progress=p, value=value) for p, value in sorted(values.items()))
+        reports = (TrialReport("target", percent_done=p, value=value) for p, value in sorted(values.items()))
         results = (report.to_result() for report in reports)
         replay_to_scheduler(scheduler, f"earlier-{number}", {KEY: number}, results)
     return scheduler

@@ -116,7 +116,7 @@ class StudySearcher(DriverOnly, Searcher):
             return self._to_resume.pop(0)
         if promoted := self._next_promoted():
             return promoted
-        if self.budget.allows_new_trial(self.slots) and (begun := self.study.begin()):
+        if self.budget.allows_new_trial(self.slots) and (begun := self.study.begin_search_trial()):
             return begun
         if any(r.role == "search" for r in self.study.running()):
             return None

@@ -19,7 +19,7 @@ def run_session(parts: SweepParts, console: Console) -> None:
     """
     settings, folder, stop = parts.plan.settings, parts.folder, parts.stop
     session = f"tune-{uuid.uuid4().hex[:8]}"
-    parts.study.begin_session(session)
+    parts.study.store_session_folder(session)
     hint = f"If this sweep ends early for any reason, continue it with `{folder.command('resume')}`"
     console.print(hint, markup=False, highlight=False, soft_wrap=True)
     limits, log = _describe_budget(settings), str(folder.log)

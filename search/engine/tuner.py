@@ -53,7 +53,10 @@ def build_tuner(parts: SweepParts, session: str, show: Callable[[], None]) -> tu
         show: called after each event.
     """
     settings, study = parts.plan.settings, parts.study
-    ended, begun = study.history(TrialState.COMPLETE, TrialState.PRUNED), study.history(TrialState.RUNNING)
+    ended, begun = (
+        study.values_by_progress(TrialState.COMPLETE, TrialState.PRUNED),
+        study.values_by_progress(TrialState.RUNNING),
+    )
     scheduler = build_scheduler(settings.scheduler, settings.direction, ended, begun)
     return tune.Tuner(
         _trainable(parts.plan, parts.folder, parts.capacity.gpus),

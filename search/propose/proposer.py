@@ -1,4 +1,7 @@
-"""Proposes the next trial of a search: a new point, from a sampler that learns from the trials so far."""
+"""Proposes the next trial of a search: a new point, from a sampler that learns from the trials so far.
+
+`SamplerStudy` in `sampler_study.py` asks Optuna's sampler.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property

@@ -59,7 +59,7 @@ class TrialRecord(_Json):
     metrics: dict[str, float] = field(default_factory=dict)
     """Scores at the best evaluation, by dotted name (`target.validation.accuracy`)."""
     progress: float = 0.0
-    """Share of the target stage that is done, 0 to 1."""
+    """Fraction of the target stage that is done, 0 to 1."""
     seconds: float = 0.0
     """How long it ran, over all its sessions."""
     times: dict[str, dict[str, float]] = field(default_factory=dict)

@@ -29,7 +29,7 @@ START_FROM = "start_from"
 """User attribute of the study: the trials of an older sweep that its sampler started from, as `EarlierTrials`."""
 EXHAUSTED = "exhausted"
 """User attribute of the study: the number of search trials after which every point of the space had been tried."""
-_FACTS, _SESSIONS = "facts", "sessions"
+_FACTS, _SESSION_FOLDERS = "facts", "sessions"
 _TO_OPTUNA = {
     State.FINISHED: TrialState.COMPLETE,
     State.STOPPED: TrialState.PRUNED,
@@ -80,7 +80,7 @@ class SweepStudy:
         older = known["trials"] if known else []
         return Proposer(self.settings, self.space, [trial_from_json(self.space, trial) for trial in older])
 
-    def begin(self) -> TrialRecord | None:
+    def begin_search_trial(self) -> TrialRecord | None:
         """Start the next search trial, at a point not tried before; return None if every point has been tried."""
         if self._exhausted:
             return None
@@ -90,14 +90,14 @@ class SweepStudy:
             self._exhausted = True
             self.set_user_attr(EXHAUSTED, len(tried))
             return None
-        return self._begin(self._study, trial, {"role": "search"})
+        return self._add_trial(self._study, trial, {"role": "search"})
 
-    def begin_repeat(self, params: Point, role: Role, of: int, seed: int) -> TrialRecord:
-        """Repeat search trial number `of`: a finalist with another seed, or the winner without a source."""
+    def begin_repeat(self, params: Point, role: Role, repeat_of: int, seed: int) -> TrialRecord:
+        """Repeat search trial number `repeat_of`: a finalist with another seed, or the winner without a source."""
         trial = running_trial(self.space, params)
-        return self._begin(self._file.repeats, trial, {"role": role, "of": of, "seed": seed})
+        return self._add_trial(self._file.repeats, trial, {"role": role, "of": repeat_of, "seed": seed})
 
-    def _begin(self, study: optuna.Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> TrialRecord:
+    def _add_trial(self, study: optuna.Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> TrialRecord:
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
         study.add_trial(trial)  # one transaction: a killed driver leaves a complete trial or none
@@ -117,7 +117,7 @@ class SweepStudy:
         return [trial for trial in trials if trial.number in self._records and _role(trial) == "search"]
 
     def report(self, key: Key, report: TrialReport, seconds: float = 0.0) -> None:
-        """Store a trial's report: its share of the target stage, its best value so far, its scores.
+        """Store a trial's report: the fraction of the target stage that is done, its best value so far, its scores.
 
         Args:
             key: the key of the trial.
@@ -130,44 +130,44 @@ class SweepStudy:
             metrics = metrics | dict(report.metrics)
         elif value is None:
             metrics = metrics | {n: v for n, v in report.metrics.items() if ".zero_shot." in n}
-        progress = max(record.progress, report.share)
+        fraction_done = max(record.progress, report.fraction_done)
         self._records[key] = replace(
             record,
             value=record.value if value is None else value,
             metrics=metrics,
-            progress=progress,
+            progress=fraction_done,
             seconds=max(record.seconds, seconds),
             times={part: dict(sums) for part, sums in report.times.items()} or record.times,
             notes=list(dict.fromkeys([*record.notes, *report.notes])),
         )
         # A resumed trial sends the reports after its checkpoint again. Optuna keeps one value for each step.
-        if value is not None and math.isfinite(value) and progress > record.progress:
-            self._open_trials[key].report(value, step=round(100 * progress))
-        self._write(key)
+        if value is not None and math.isfinite(value) and fraction_done > record.progress:
+            self._open_trials[key].report(value, step=round(100 * fraction_done))
+        self._store_facts(key)
 
     def note_failure(self, key: Key, failure: TrialFailure, seconds: float = 0.0) -> None:
         """Store why a trial cannot continue, and its seconds over all sessions; `end` closes it later."""
         record = self._records[key]
         seconds = max(record.seconds, seconds)
         self._records[key] = replace(record, error=failure.error or record.error, seconds=seconds)
-        self._write(key)
+        self._store_facts(key)
 
     def set_checkpoint(self, key: Key, checkpoint: str) -> None:
         """Store the path of a trial's newest checkpoint, relative to the sweep's folder."""
         relative = checkpoint.removeprefix(f"{self.folder}/")
         self._records[key] = replace(self._records[key], checkpoint=relative_checkpoint(relative))
-        self._write(key)
+        self._store_facts(key)
 
     def end(self, key: Key, state: State, error: str | None = None) -> None:
         """Close a trial; to Optuna a stopped trial is pruned, and a failed or lost one has failed."""
         record = replace(self._records[key], state=state, error=error or self._records[key].error)
         self._records[key] = record
-        self._write(key)
+        self._store_facts(key)
         trial = self._open_trials.pop(key)
         value = record.value if state is State.FINISHED else None
         trial.study.tell(trial, value, state=_TO_OPTUNA[state])
 
-    def _write(self, key: Key) -> None:
+    def _store_facts(self, key: Key) -> None:
         record = self._records[key]
         names = ("value", "metrics", "progress", "seconds", "times", "notes", "error", "checkpoint")
         facts = {name: getattr(record, name) for name in names}
@@ -176,30 +176,30 @@ class SweepStudy:
 
     def pause(self, key: Key) -> None:
         """Mark a trial as paused; Optuna has no such state, so that there it is still running."""
-        self._change(key, State.PAUSED)
+        self._set_state(key, State.PAUSED)
 
     def unpause(self, key: Key) -> TrialRecord:
         """Mark a paused trial as running again, and return it."""
-        return self._change(key, State.RUNNING)
+        return self._set_state(key, State.RUNNING)
 
-    def _change(self, key: Key, state: State) -> TrialRecord:
+    def _set_state(self, key: Key, state: State) -> TrialRecord:
         self._records[key] = replace(self._records[key], state=state)
-        self._write(key)
+        self._store_facts(key)
         return self._records[key]
 
-    def history(self, *states: TrialState) -> dict[int, dict[int, float]]:
-        """Return, by trial number, the values of search trials in these Optuna states, by progress in percent."""
+    def values_by_progress(self, *states: TrialState) -> dict[int, dict[int, float]]:
+        """Return, by trial number, the values of search trials in these Optuna states, by percent of progress."""
         return {trial.number: trial.intermediate_values for trial in self._search_trials(states)}
 
-    def begin_session(self, name: str) -> None:
+    def store_session_folder(self, name: str) -> None:
         """Store the name of the folder, inside the sweep's, to which this session writes checkpoints."""
-        self.set_user_attr(_SESSIONS, [*self.user_attr(_SESSIONS, []), name])
+        self.set_user_attr(_SESSION_FOLDERS, [*self.user_attr(_SESSION_FOLDERS, []), name])
 
     @property
-    def sessions(self) -> list[str]:
+    def session_folders(self) -> list[str]:
         """Names of the sessions' checkpoint folders; of older versions only those with a checkpoint."""
         found = [record.checkpoint.partition("/")[0] for record in self.records if record.checkpoint]
-        return list(dict.fromkeys([*self.user_attr(_SESSIONS, []), *found]))
+        return list(dict.fromkeys([*self.user_attr(_SESSION_FOLDERS, []), *found]))
 
     def running(self) -> Sequence[TrialRecord]:
         """Return the trials that run, or that ran when the last session ended."""

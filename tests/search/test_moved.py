@@ -138,14 +138,14 @@ def test_a_copy_deletes_only_its_own(blocks: dict[str, Any], tmp_path: Path) -> 
     first.path.mkdir(parents=True)
     plan = build_plan(blocks, (Path("/"),), "test")
     study = SweepStudy(first.study, plan.settings, plan.space, 0)
-    study.begin_session("tune-1")
+    study.store_session_folder("tune-1")
     made = {}
     for number, value in enumerate([0.5, 0.9, 0.4]):
-        assert study.begin() is not None
+        assert study.begin_search_trial() is not None
         for step in (1, 2):
             made[number, step] = Path("tune-1") / f"trial-{number:03d}-x" / f"checkpoint_00000{step}"
             (first.path / made[number, step]).mkdir(parents=True)
-        study.report(number, TrialReport("target", value=value, share=1.0))
+        study.report(number, TrialReport("target", value=value, fraction_done=1.0))
         study.set_checkpoint(number, str(first.path / made[number, 2]))
         if number < 2:
             study.end(number, State.FINISHED)
@@ -182,8 +182,8 @@ def test_a_link_out_of_the_sweep_is_not_followed(blocks: dict[str, Any], tmp_pat
     folder.path.mkdir(parents=True)
     (folder.path / "tune-1").symlink_to(tmp_path / "outside")
     study = SweepStudy(folder.study, plan.settings, plan.space, 0)
-    study.begin_session("tune-1")
-    assert study.begin() is not None
+    study.store_session_folder("tune-1")
+    assert study.begin_search_trial() is not None
     study.set_checkpoint(0, str(folder.path / "tune-1" / "trial-000-x" / "checkpoint_000001"))
     study.end(0, State.FAILED)
     remove_unneeded_checkpoints(folder, plan, study)

@@ -13,7 +13,7 @@ from trainable.settings.values import Nested
 
 TrialKey = int | str
 """Identifies a trial within its sweep."""
-VALUE, PROGRESS = "value", "progress"
+VALUE, PERCENT_DONE = "value", "percent_done"
 """Fields of a report that Ray's schedulers read by name."""
 KEY = "key"
 """The field of a task that holds its trial's key."""
@@ -66,7 +66,7 @@ def key_of_task(config: Mapping[str, Any]) -> TrialKey:
 
 @dataclass(frozen=True)
 class TrialReport:
-    """From a trial's process to the driver, as a Tune result: how far it is, and its scores."""
+    """From a trial's process to the driver, as a Tune result: its progress and its scores."""
 
     stage: str
     """`source` or `target`."""
@@ -74,10 +74,10 @@ class TrialReport:
     """Optimiser steps of the stage so far."""
     epoch: float = 0.0
     """Passes over the stage's training data so far."""
-    share: float = 0.0
-    """Share of the target stage that is done, 0 to 1."""
-    progress: float = 0.0
-    """`share` in percent, at which schedulers compare; 0 in a trial that must not be compared."""
+    fraction_done: float = 0.0
+    """Fraction of the target stage that is done, 0 to 1."""
+    percent_done: float = 0.0
+    """`fraction_done` in percent, which schedulers read; 0 in a trial that must not be compared."""
     value: float | None = None
     """Best value so far of the sweep's metric on the target's validation split; None in a report without that score."""
     metrics: Mapping[str, float] = field(default_factory=dict)

@@ -299,7 +299,7 @@ def test_schedulers_receive_earlier_trials(name: str) -> None:
             self.seen.append((trial.trial_id, trial.config["key"], decision))
             return decision
 
-    recorder, results = Recorder(), [{"progress": share, "value": 0.1} for share in (25, 50)]
+    recorder, results = Recorder(), [{"percent_done": percent, "value": 0.1} for percent in (25, 50)]
     for number in range(2):
         internals.replay_to_scheduler(recorder, f"earlier-{number}", {"key": number}, results)
     assert [(seen[0], seen[1]) for seen in recorder.seen] == [(f"earlier-{n}", n) for n in (0, 0, 1, 1)]

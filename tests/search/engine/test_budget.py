@@ -39,8 +39,8 @@ def open_budget(tmp_path: Path, clock: Callable[[float], None]) -> Open:
 
 
 def train(study: SweepStudy, seconds: float, state: State = State.FINISHED) -> None:
-    number = study.begin().number
-    study.report(number, TrialReport("target", value=0.5, share=1.0), seconds)
+    number = study.begin_search_trial().number
+    study.report(number, TrialReport("target", value=0.5, fraction_done=1.0), seconds)
     study.end(number, state)
 
 

@@ -18,7 +18,7 @@ def trial(number: int) -> Trial:
 
 
 def report(promotion: Promotion, number: int, progress: float, value: float | None) -> str:
-    said = TrialReport("target", progress=progress, value=value)
+    said = TrialReport("target", percent_done=progress, value=value)
     return promotion.on_trial_result(None, trial(number), said.to_result())
 
 

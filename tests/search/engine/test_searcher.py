@@ -53,7 +53,13 @@ def said(value: float, share: float = 1.0, **further: Any) -> Result:
     """A result with a report, flattened as Tune passes it on."""
     metrics, finished = {"target.validation.macro_f1": value}, share == 1.0
     report = TrialReport(
-        "target", share=share, progress=100 * share, value=value, metrics=metrics, improved=True, finished=finished
+        "target",
+        fraction_done=share,
+        percent_done=100 * share,
+        value=value,
+        metrics=metrics,
+        improved=True,
+        finished=finished,
     )
     return flatten_dict(report.to_result() | {TIME_TOTAL_S: 60 * share, **further})
 
@@ -272,7 +278,7 @@ def promoting(open_searcher: Open) -> Promoting:
         space = {"target.epochs": {"int": [1, 9]}}
         settings = {"scheduler": "promotion", "sampler": "grid", "start_with": [], "confirm_seeds": 0}
         plain = open_searcher(space, {"source": None}, **{**settings, **sweep})
-        scheduler = build_scheduler("promotion", Direction.MAX, {}, plain.study.history(TrialState.RUNNING))
+        scheduler = build_scheduler("promotion", Direction.MAX, {}, plain.study.values_by_progress(TrialState.RUNNING))
         searcher = StudySearcher(plain.plan, plain.study, plain.budget, 2, scheduler=scheduler)
         return searcher, scheduler
 

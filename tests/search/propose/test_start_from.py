@@ -51,10 +51,10 @@ def make(blocks: dict[str, Any], storage: Path) -> Make:
         create_sweep_folder(folder, plan.to_mapping() | {"id": name, "data": to_stored(DATA)})
         study = SweepStudy(folder.study, plan.settings, plan.space, 0)
         for _ in range(trials):
-            record = study.begin()
+            record = study.begin_search_trial()
             assert record is not None
             value = record.params.get("target.learning_rate", 0.0)
-            study.report(record.number, TrialReport("target", value=value, improved=True, share=1.0))
+            study.report(record.number, TrialReport("target", value=value, improved=True, fraction_done=1.0))
             study.end(record.number, State.FINISHED)
         return plan, study
 
@@ -78,14 +78,14 @@ def test_only_the_sampler_uses_the_older_trials(make: Make, storage: Path) -> No
     alone, blank = make("alone")
     plan, study = make("new", start_from="old")
     study.set_user_attr(START_FROM, load_earlier_trials(plan, storage, DATA))
-    rates = [study.begin().params["target.learning_rate"] for _ in range(6)]
-    uninformed = [blank.begin().params["target.learning_rate"] for _ in range(6)]
+    rates = [study.begin_search_trial().params["target.learning_rate"] for _ in range(6)]
+    uninformed = [blank.begin_search_trial().params["target.learning_rate"] for _ in range(6)]
     assert sorted(rates)[2] > 4e-3 > sorted(uninformed)[2]
 
     assert [r.number for r in study.records] == list(range(6))
     optuna_study = optuna.load_study(storage=f"sqlite:///{SweepFolder(storage, 'new').study}", study_name="new")
     assert [t.number for t in optuna_study.trials] == list(range(6))
-    assert study.history() == {}
+    assert study.values_by_progress() == {}
     assert Budget(plan.settings, study).used().trials == 6
     outcome = summarise(plan, storage, study)
     assert outcome.winner is None
@@ -98,7 +98,7 @@ def test_random_points_of_the_older_sweep_are_not_drawn_again(make: Make, storag
     _, old = make("old", trials=3)
     plan, new = make("new", start_from="old")
     new.set_user_attr(START_FROM, load_earlier_trials(plan, storage, DATA))
-    drawn = [new.begin().params["target.learning_rate"] for _ in range(4)]
+    drawn = [new.begin_search_trial().params["target.learning_rate"] for _ in range(4)]
     assert not set(drawn) & {record.params["target.learning_rate"] for record in old.records}
 
 
@@ -109,10 +109,10 @@ def test_a_restart_does_not_change_the_proposals(make: Make, storage: Path) -> N
     _, two = make("two", space, start_from="old")
     for study in (one, two):
         study.set_user_attr(START_FROM, load_earlier_trials(plan, storage, DATA))
-    expected = [one.begin().params for _ in range(4)]
-    begun = [two.begin().params for _ in range(2)]
+    expected = [one.begin_search_trial().params for _ in range(4)]
+    begun = [two.begin_search_trial().params for _ in range(2)]
     again = SweepStudy(SweepFolder(storage, "two").study, two.settings, two.space, 0)
-    assert begun + [again.begin().params for _ in range(2)] == expected
+    assert begun + [again.begin_search_trial().params for _ in range(2)] == expected
 
 
 def test_of_a_wider_old_space_only_points_of_the_new_space_are_used(make: Make, storage: Path) -> None:
@@ -162,14 +162,14 @@ def test_only_search_trials_that_ended_with_a_value_are_taken(make: Make, storag
     _, old = make("old", {"target.epochs": {"int": [1, 9]}}, trials=2)
     first = old.record(0).params
     again = old.begin_repeat(first, "confirm", 0, 1)
-    old.report(again.key, TrialReport("target", value=0.5, improved=True, share=1.0))
+    old.report(again.key, TrialReport("target", value=0.5, improved=True, fraction_done=1.0))
     old.end(again.key, State.FINISHED)
     for state in (State.STOPPED, State.FAILED, State.LOST):
-        record = old.begin()
+        record = old.begin_search_trial()
         assert record is not None
-        old.report(record.number, TrialReport("target", value=0.25, improved=True, share=0.25))
+        old.report(record.number, TrialReport("target", value=0.25, improved=True, fraction_done=0.25))
         old.end(record.number, state)
-    old.begin()
+    old.begin_search_trial()
     plan, _ = make("new", {"target.epochs": {"int": [1, 9]}}, start_from="old")
     trials = load_earlier_trials(plan, storage, DATA)["trials"]
     assert [trial["state"] for trial in trials] == ["COMPLETE", "COMPLETE", "PRUNED"]

@@ -40,9 +40,9 @@ def study(blocks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_sweep_waits_for_its_study(study: SweepStudy, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert study.begin() is not None
+    assert study.begin_search_trial() is not None
     with lock(tmp_path / "study.db", seconds=0.3):
-        study.report(0, TrialReport("target", value=0.5, share=0.5))
+        study.report(0, TrialReport("target", value=0.5, fraction_done=0.5))
     with lock(tmp_path / "study.db", seconds=0.3):
         study.end(0, State.FINISHED)
     again = SweepStudy(tmp_path / "study.db", study.settings, study.space, 0)
@@ -55,8 +55,8 @@ def test_a_long_wait_ends_with_one_sentence_and_nothing_is_lost(
 ) -> None:
     monkeypatch.setattr(sqlite_lock, "LOCK_SECONDS", 0.2)
     file = tmp_path / "study.db"
-    assert study.begin() is not None
-    study.report(0, TrialReport("target", value=0.5, share=0.5))
+    assert study.begin_search_trial() is not None
+    study.report(0, TrialReport("target", value=0.5, fraction_done=0.5))
     words = r"study.db: another process, .* nothing is lost: stop that process, .* then `transfersweep resume tiny`"
     in_words = explain_locked_study(file, "transfersweep resume tiny")
     with lock(file), pytest.raises(StoppedError, match=words), in_words:

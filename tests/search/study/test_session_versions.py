@@ -24,7 +24,7 @@ def test_other_versions_are_noted_and_not_refused(tmp_path: Path, monkeypatch: p
         return SweepStudy(tmp_path / "study.db", SweepSettings(name="tiny"), SPACE, 0)
 
     for _ in range(2):  # trials of a session that stored no versions
-        open_study().begin()
+        open_study().begin_search_trial()
     first = "after 2 trials the sweep continued with other versions: "
     assert session(torch="2.9", code="a") == [first + "torch unknown before, 2.9 after, code unknown before, a after"]
     assert len(session(torch="2.9", code="a")) == 1

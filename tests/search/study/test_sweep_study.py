@@ -50,18 +50,18 @@ def optuna_trials(folder: Path, name: str = "tiny") -> list[FrozenTrial]:
 
 def begin_all(study: SweepStudy) -> list[dict[str, Any]]:
     """Begin trials until every point has been tried, and return their points."""
-    return [record.params for record in iter(study.begin, None)]
+    return [record.params for record in iter(study.begin_search_trial, None)]
 
 
 def report(study: SweepStudy, number: int, value: float, share: float) -> None:
     metrics = {"target.validation.macro_f1": value}
-    study.report(number, TrialReport("target", value=value, metrics=metrics, improved=True, share=share))
+    study.report(number, TrialReport("target", value=value, metrics=metrics, improved=True, fraction_done=share))
 
 
 def test_every_state_is_what_optuna_calls_it(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
     study = open_study()
     for _ in range(4):
-        study.begin()
+        study.begin_search_trial()
     report(study, 0, 0.5, 0.5)
     report(study, 0, 0.75, 1.0)
     study.end(0, State.FINISHED)
@@ -87,9 +87,9 @@ def test_every_state_is_what_optuna_calls_it(open_study: Callable[..., SweepStud
 def test_the_best_value_counts_and_not_the_last(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
     """A trial reports its best so far; a report without a gain leaves the metrics of the best in place."""
     study = open_study()
-    study.begin()
+    study.begin_search_trial()
     report(study, 0, 0.75, 0.5)
-    study.report(0, TrialReport("target", value=0.75, metrics={"target.validation.macro_f1": 0.1}, share=1.0))
+    study.report(0, TrialReport("target", value=0.75, metrics={"target.validation.macro_f1": 0.1}, fraction_done=1.0))
     study.end(0, State.FINISHED)
     assert optuna_trials(tmp_path)[0].value == 0.75
     assert study.record(0).metrics == {"target.validation.macro_f1": 0.75}
@@ -97,7 +97,7 @@ def test_the_best_value_counts_and_not_the_last(open_study: Callable[..., SweepS
 
 def test_a_source_report_and_a_zero_shot_score_are_no_value(open_study: Callable[..., SweepStudy]) -> None:
     study = open_study()
-    study.begin()
+    study.begin_search_trial()
     study.report(0, TrialReport("source", metrics={"source.validation.loss": 0.5}), seconds=2.0)
     study.report(0, TrialReport("target", metrics={"target.zero_shot.loss": 0.7}), seconds=1.0)
     record = study.record(0)
@@ -113,7 +113,7 @@ def test_points_to_start_with_come_first_and_in_order(open_study: Callable[..., 
         {"target.epochs": 2},
     ]
     study = open_study(start_with=points)
-    begun = [study.begin().params for _ in points]
+    begun = [study.begin_search_trial().params for _ in points]
     assert begun[:2] == points[:2]
     assert begun[2]["target.epochs"] == 2
     assert begun[2] in SPACE
@@ -123,14 +123,14 @@ def test_points_to_start_with_continue_in_the_next_session(
     open_study: Callable[..., SweepStudy], tmp_path: Path
 ) -> None:
     points = [{"source.enabled": False, "target.epochs": n} for n in (3, 1, 2)]
-    open_study(start_with=points).begin()
-    assert [open_study(start_with=points).begin().params for _ in range(2)] == points[1:]
+    open_study(start_with=points).begin_search_trial()
+    assert [open_study(start_with=points).begin_search_trial().params for _ in range(2)] == points[1:]
     assert {t.state for t in optuna_trials(tmp_path)} == {TrialState.RUNNING}
 
 
 def test_a_trial_is_written_to_the_study_completely(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
     """No point is queued and no value added later, so that a driver cannot die in between."""
-    record = open_study(start_with=[{"source.enabled": False}]).begin()
+    record = open_study(start_with=[{"source.enabled": False}]).begin_search_trial()
     assert record is not None
     (trial,) = optuna_trials(tmp_path)
     assert (trial.state, trial.params, trial.user_attrs["role"]) == (TrialState.RUNNING, record.params, "search")
@@ -160,7 +160,7 @@ def test_a_seed_decides_the_suggestions(sampler: Any, trials: int, tmp_path: Pat
         settings = SweepSettings(name="tiny", sampler=sampler, seed=seed, start_with=[])
         study = SweepStudy(tmp_path / f"{name}.db", settings, CONTINUUM, 0)
         for number in range(trials):
-            study.begin()
+            study.begin_search_trial()
             report(study, number, number % 3 / 3, 1.0)
             study.end(number, State.FINISHED)
         return [record.params for record in study.records]
@@ -174,7 +174,7 @@ def test_a_trial_of_an_earlier_session_ends_in_a_later_one(
     open_study: Callable[..., SweepStudy], tmp_path: Path
 ) -> None:
     first = open_study()
-    first.begin()
+    first.begin_search_trial()
     report(first, 0, 0.25, 0.25)
     first.set_checkpoint(0, "somewhere")
     second = open_study()
@@ -192,30 +192,30 @@ def test_a_repeat_keeps_its_role_and_seed(open_study: Callable[..., SweepStudy])
     record = open_study().begin_repeat(params, "confirm", 7, 11)
     assert (record.params, record.role, record.number, record.seed) == (params, "confirm", 7, 11)
     assert open_study().records == [record]
-    assert open_study().begin().seed == 5
+    assert open_study().begin_search_trial().seed == 5
 
 
 def test_repeats_are_in_a_second_study(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
     """So importances and history are of the search alone, also after the sweep is extended."""
     study = open_study()
-    first = study.begin()
+    first = study.begin_search_trial()
     assert first is not None
     report(study, 0, 0.5, 1.0)
     study.end(0, State.FINISHED)
     for seed in (6, 7):
         again = study.begin_repeat(first.params, "confirm", 0, seed)
-        study.report(again.key, TrialReport("target", value=0.9, improved=True, share=1.0))
+        study.report(again.key, TrialReport("target", value=0.9, improved=True, fraction_done=1.0))
     study.end("0.seed-6", State.FINISHED)
     extended = open_study()
     assert [record.title for record in extended.running()] == ["trial 0, seed 7"]
     extended.end("0.seed-7", State.STOPPED)
-    second = extended.begin()
+    second = extended.begin_search_trial()
     assert second is not None
     assert (second.number, second.key) == (1, 1)
     assert [record.key for record in extended.records] == [0, 1, "0.seed-6", "0.seed-7"]
     assert [(t.number, t.value) for t in optuna_trials(tmp_path)] == [(0, 0.5), (1, None)]
     assert [t.state for t in optuna_trials(tmp_path, "tiny: repeats")] == [TrialState.COMPLETE, TrialState.PRUNED]
-    assert extended.history(TrialState.COMPLETE, TrialState.PRUNED) == {0: {100: 0.5}}
+    assert extended.values_by_progress(TrialState.COMPLETE, TrialState.PRUNED) == {0: {100: 0.5}}
     assert open_study().records == extended.records
 
 
@@ -225,7 +225,7 @@ def test_a_sweep_with_repeats_among_its_search_trials_continues(
     """Older versions stored repeats in the search's study."""
     study = open_study()
     for number in (0, 1):
-        study.begin()
+        study.begin_search_trial()
         report(study, number, 0.5 + number / 4, 1.0)
         study.end(number, State.FINISHED)
     old = optuna.load_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="tiny")
@@ -238,7 +238,7 @@ def test_a_sweep_with_repeats_among_its_search_trials_continues(
     study = open_study()
     assert [record.key for record in study.records] == [0, 1, "1.seed-6", "1.seed-7"]
     study.end("1.seed-6", State.STOPPED)
-    third = study.begin()
+    third = study.begin_search_trial()
     assert third is not None
     assert third.number == 4  # as Optuna counts
     study.begin_repeat(third.params, "no_source", 1, 5)
@@ -251,15 +251,15 @@ def test_an_exhausted_space_is_stored(open_study: Callable[..., SweepStudy]) -> 
     """Repeats do not count as tried points."""
     space = parse_space({"target.epochs": {"int": [1, 2]}})
     study = open_study(space)
-    first = study.begin()
+    first = study.begin_search_trial()
     assert first is not None
     other = {"target.epochs": 3 - first.params["target.epochs"]}
     study.begin_repeat(other, "confirm", 0, 7)
-    last = open_study(space).begin()
+    last = open_study(space).begin_search_trial()
     assert last is not None
     assert (last.number, last.params) == (1, other)
     assert open_study(space).user_attr(EXHAUSTED) is None
-    assert open_study(space).begin() is None
+    assert open_study(space).begin_search_trial() is None
     assert open_study(space).user_attr(EXHAUSTED) == 2
 
 
@@ -274,7 +274,7 @@ def test_user_attributes_remain_in_the_next_session(open_study: Callable[..., Sw
 def test_a_locked_study_is_waited_for(open_study: Callable[..., SweepStudy], tmp_path: Path) -> None:
     """For six seconds, longer than SQLite waits by default."""
     study = open_study()
-    study.begin()
+    study.begin_search_trial()
     (file,) = tmp_path.glob("*.db")
     with closing(sqlite3.connect(file, check_same_thread=False)) as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -54,7 +54,7 @@ class Sweep:
         """Begin a sweep: one trial has finished, one was stopped, one runs, and the first has a repeat."""
         self.begin_session()
         for value, state in ((0.75, State.FINISHED), (0.5, State.STOPPED), (0.25, None)):
-            record = self.study.begin()
+            record = self.study.begin_search_trial()
             assert record is not None
             self.train(record.key, value, state)
         self.train(self.study.begin_repeat(self.study.record(0).params, "confirm", 0, 1).key, 0.625, State.FINISHED)

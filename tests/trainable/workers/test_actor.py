@@ -51,7 +51,7 @@ def test_a_slot_reports_what_the_trial_reports(slot: type[TuneTrial], base: dict
     assert [r["metrics"] for r in results] == [r.metrics for r in expected]
     assert [r["stage"] for r in results] == ["source"] * 2 + ["target"] * 4
     assert [r["source_ready"] for r in results] == [False, True] + [False] * 4
-    assert [r["progress"] for r in results] == [0, 0, 0, *(pytest.approx(100 * part / 3) for part in (1, 2, 3))]
+    assert [r["percent_done"] for r in results] == [0, 0, 0, *(pytest.approx(100 * part / 3) for part in (1, 2, 3))]
     assert [r["finished"] for r in results] == [False] * 5 + [True]
     scores = [r.metrics.get("target.validation.macro_f1") for r in expected]
     values = [r.get("value") for r in results]
@@ -64,7 +64,7 @@ def test_a_slot_reports_what_the_trial_reports(slot: type[TuneTrial], base: dict
 
 
 def test_a_trial_that_must_not_be_compared_reports_no_progress(slot: type[TuneTrial], base: dict[str, Any]) -> None:
-    assert {r["progress"] for r in _to_end(slot(_tune_config(with_target(base), compare=False)))} == {0}
+    assert {r["percent_done"] for r in _to_end(slot(_tune_config(with_target(base), compare=False)))} == {0}
 
 
 def test_a_slot_takes_the_next_trial_after_a_stop_and_after_an_error(

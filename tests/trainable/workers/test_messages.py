@@ -13,7 +13,7 @@ from ray.tune.utils import flatten_dict
 
 from trainable.workers.messages import (
     KEY,
-    PROGRESS,
+    PERCENT_DONE,
     VALUE,
     TrialFailure,
     TrialReport,
@@ -23,15 +23,15 @@ from trainable.workers.messages import (
 )
 
 numbers = st.floats(allow_nan=False)
-shares = st.floats(0, 1)
+fractions = st.floats(0, 1)
 names = st.text(min_size=1)  # of labels, with slashes and dots in them too
 reports = st.builds(
     TrialReport,
     stage=st.sampled_from(["source", "target"]),
     stage_step=st.integers(0),
     epoch=numbers,
-    share=shares,
-    progress=st.floats(0, 100),
+    fraction_done=fractions,
+    percent_done=st.floats(0, 100),
     value=st.none() | numbers,
     metrics=st.dictionaries(names, numbers, max_size=3),
     improved=st.booleans(),
@@ -72,7 +72,7 @@ def test_tasks_arrive(task: TrialTask) -> None:
     assert key_of_task(config) == task.key
 
 
-@pytest.mark.parametrize(("kind", "names"), [(TrialReport, {VALUE, PROGRESS}), (TrialTask, {KEY})])
+@pytest.mark.parametrize(("kind", "names"), [(TrialReport, {VALUE, PERCENT_DONE}), (TrialTask, {KEY})])
 def test_names_that_other_modules_read_are_fields(kind: type[Any], names: set[str]) -> None:
     assert names <= {each.name for each in fields(kind)}
 
