@@ -109,7 +109,9 @@ def swept_by_tune(own_ray: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
         callbacks=[watch],
         verbose=0,
     )
-    with environment({PROPAGATED: "one of those that Tune passes on"}):
+    # Tune also writes a snapshot each time a period has passed, which on a slow machine would come in between.
+    period = {"TUNE_GLOBAL_CHECKPOINT_S": "3600"}
+    with environment({PROPAGATED: "one of those that Tune passes on", **period}):
         internals.use_waiting_processes(inherits=True)
         internals.skip_snapshots_at_checkpoints()
         saves = patch.object(TuneController, "save_to_dir", autospec=True, side_effect=TuneController.save_to_dir)
