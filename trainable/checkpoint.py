@@ -14,7 +14,7 @@ from trainable.progress import Progress
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages.trained_on import TrainedOn, to_json, trained_on
 from trainable.stages.transfer import copy_weights
-from trainable.store.checksums import check, seal
+from trainable.store.checksums import verify_checksums, write_checksums
 
 FINISHED = "model.safetensors"
 """File of the model of a finished trial; an unfinished trial's checkpoint does not have it."""
@@ -58,7 +58,7 @@ def write_checkpoint(
         "trained_on": to_json(used),
     }
     (folder / "trial.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    seal(folder)
+    write_checksums(folder)
 
 
 def resume_target(target: StageTraining, folder: Path) -> bool:
@@ -93,7 +93,7 @@ def load_trained(folder: Path, encoder: str | None = None) -> tuple[PreTrainedMo
         DamagedError: if files of the checkpoint are missing or altered.
         ConfigError: if the trial has not finished, or the encoder has changed since the training.
     """
-    check(folder)
+    verify_checksums(folder)
     facts = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
     if not facts["finished"]:
         raise ConfigError(f"{folder}: the trial has not finished, so there is no model to load")

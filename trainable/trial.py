@@ -1,7 +1,6 @@
-"""One trial: train the source stage, then the target stage. This is the page to read first.
+"""One trial: train the source stage, then the target stage. Read this module first.
 
-`run_trial` runs a whole trial and calls a function with each report. `Trial` yields the reports one by one, for callers
-that save or stop the trial between two reports.
+`run_trial` calls a function with each report. `Trial` yields the reports, so its caller can save or stop in between.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from trainable.stages.reuse_frozen import reuse_frozen_output
 from trainable.stages.shared_stage import shared_stage
 from trainable.stages.stage_builder import StageBuilder
 from trainable.stages.stage_cache import TrainedSource
-from trainable.store.checksums import check
+from trainable.store.checksums import verify_checksums
 from trainable.workspace import Workspace
 
 
@@ -65,10 +64,10 @@ class Trial:
     def _target_stage(self, stage: Target) -> Iterator[Report]:
         builder = self.builder
         with builder.clock.part("prepare"):
-            prepared, context = builder.prepared("target", stage), builder.context("target")
-            model, head_kept = builder.model(prepared, stage, self._source)
-            self._target = StageTraining(model, *builder.splits(prepared, stage), stage, context)
-        reuse_frozen_output(builder, self._target, prepared, self._source)
+            tokenized, context = builder.tokenized("target", stage), builder.context("target")
+            model, head_kept = builder.model(tokenized, stage, self._source)
+            self._target = StageTraining(model, *builder.splits(tokenized, stage), stage, context)
+        reuse_frozen_output(builder, self._target, tokenized, self._source)
         resumed = self.resume is not None and resume_target(self._target, self.resume)
         if head_kept and not resumed:
             scores = self._target.scores()
@@ -83,13 +82,14 @@ class Trial:
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint: the model if the trial has finished, else the state that a resume needs."""
-        from_source, used = self._source.weights if self._source else (), self.builder.trained_on()
-        write_checkpoint(folder, self.config, self._target, from_source, self.result().metrics, self.finished, used)
+        source_weights, trained_on = self._source.weights if self._source else (), self.builder.trained_on()
+        metrics = self.result().metrics
+        write_checkpoint(folder, self.config, self._target, source_weights, metrics, self.finished, trained_on)
 
 
 def run_trial(
     config: TrialConfig,
-    report: Callable[[Report], bool],
+    on_report: Callable[[Report], bool],
     resume: Path | None = None,
     *,
     workspace: Workspace,
@@ -99,7 +99,7 @@ def run_trial(
 
     Args:
         config: settings of the trial.
-        report: called with each report; the trial stops when it returns False.
+        on_report: called with each report; the trial stops when it returns False.
         resume: a folder written by `Trial.save`, from which the trial continues.
         workspace: the cache and the data folders.
         save_to: a folder in which `Trial.save` writes at the end.
@@ -109,10 +109,10 @@ def run_trial(
         TrialError: if the training diverges.
     """
     if resume is not None:
-        check(resume)
+        verify_checksums(resume)
     trial = Trial(config, workspace, resume)
-    for next_report in trial.reports():
-        if not report(next_report):
+    for report in trial.reports():
+        if not on_report(report):
             break
     if save_to is not None:
         save_to.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from search.tracking.tracker import DELIVERY_TIMEOUT_SECONDS, Tracker, check_uri
 from trainable.checkpoint import load_trained
 from trainable.compute.device import pick_device, resolve_precision
 from trainable.errors import ConfigError
-from trainable.inputs.prepare import stage_data
+from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.inputs.token_inputs import token_inputs
 from trainable.loop.evaluate import compute_logits, score
 from trainable.store.files import write_file
@@ -66,11 +66,11 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str
         encoder: path or name of the encoder, if it is not where it was in training.
     """
     model, config = load_trained(checkpoint, encoder)
-    prepared = stage_data(config, config.target, workspace)
-    if "test" not in prepared.splits:
+    tokenized = tokenized_dataset_of(config, config.target, workspace)
+    if "test" not in tokenized.splits:
         return None
     device = pick_device()
-    split = token_inputs(prepared.splits["test"], config.target)
+    split = token_inputs(tokenized.splits["test"], config.target)
     logits = compute_logits(
         torch.nn.Module.to(model, device), split.inputs, device, resolve_precision(config.precision, device)
     )
@@ -80,7 +80,7 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str
         low, high = mean_interval(rows.double().numpy())
     else:
         low, high = bootstrap_interval(counts, metric)
-    class_scores = per_class(counts, prepared.label_names)
+    class_scores = per_class(counts, tokenized.label_names)
     predicted = set(logits.argmax(-1).tolist())
     never_predicted = tuple(each.label for i, each in enumerate(class_scores) if each.rows and i not in predicted)
     return TestScore(metrics, low, high, len(split.labels), class_scores, never_predicted)

@@ -30,7 +30,7 @@ from search.storage.sweep_folder import (
 )
 
 if TYPE_CHECKING:
-    from trainable.inputs.prepare import Prepared
+    from trainable.inputs.prepare import TokenizedDataset
 
 
 def start_sweep(
@@ -149,7 +149,7 @@ def extend_sweep(name: str, storage: Path, trials: int, address: str | None = No
 def _run(
     plan: Plan,
     folder: SweepFolder,
-    prepared: "Mapping[DataUse, Prepared]",
+    prepared: "Mapping[DataUse, TokenizedDataset]",
     address: str | None,
     dry_run: DryRunProcess | None = None,
 ) -> Outcome:

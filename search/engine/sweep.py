@@ -34,14 +34,14 @@ from search.study.summary import summarise
 from search.study.sweep_study import START_FROM, SweepStudy
 from search.tracking.open_tracker import begin_run, earlier_run_id
 from search.tracking.tracker import DELIVERY_TIMEOUT_SECONDS, Tracker, check_uri
-from trainable.inputs.prepare import Prepared
+from trainable.inputs.prepare import TokenizedDataset
 from trainable.store.files import remove_leftovers
 
 
 def run_sweep(
     plan: Plan,
     folder: SweepFolder,
-    prepared: Mapping[DataUse, Prepared],
+    prepared: Mapping[DataUse, TokenizedDataset],
     address: str | None,
     dry_run: DryRunProcess | None = None,
 ) -> Outcome:
@@ -81,7 +81,7 @@ def run_sweep(
     return outcome
 
 
-def _open_study(plan: Plan, folder: SweepFolder, prepared: Mapping[DataUse, Prepared]) -> SweepStudy:
+def _open_study(plan: Plan, folder: SweepFolder, prepared: Mapping[DataUse, TokenizedDataset]) -> SweepStudy:
     """Open the study; store in it the trials of `start_from` and the versions of this session."""
     study = SweepStudy(folder.study, plan.settings, plan.space, plan.base.get("seed", 0))
     if plan.settings.start_from and study.user_attr(START_FROM) is None:
@@ -90,13 +90,13 @@ def _open_study(plan: Plan, folder: SweepFolder, prepared: Mapping[DataUse, Prep
     return study
 
 
-def _print_data_findings(prepared: Mapping[DataUse, Prepared], console: Console) -> None:
+def _print_data_findings(prepared: Mapping[DataUse, TokenizedDataset], console: Console) -> None:
     """Print notable facts about the data."""
     for sentence in summarise_data(prepared).sentences[1:]:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
-def _store_start(parts: SweepParts, tracker: Tracker, prepared: Mapping[DataUse, Prepared]) -> Phases:
+def _store_start(parts: SweepParts, tracker: Tracker, prepared: Mapping[DataUse, TokenizedDataset]) -> Phases:
     """Store the start of the search in MLflow, in the study and in the sweep's folder."""
     parts.study.set_user_attr("run_id", begin_run(tracker, parts.plan, parts.study, prepared))
     parts.study.set_user_attr("slots", parts.capacity.slots)

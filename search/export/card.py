@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from search.export.licence import licence_of
-from search.export.proof import Proof
+from search.export.verification import Verification
 from search.provenance import provenance
 from search.record.records import Outcome, Score, TestScore, TrialRecord
 from search.wording import format_score
@@ -82,7 +82,7 @@ def public_encoder(encoder: str) -> str:
     return encoder if is_name else Path(encoder).resolve().name
 
 
-def model_card(facts: CardFacts, proof: Proof) -> str:
+def model_card(facts: CardFacts, verification: Verification) -> str:
     """The card in Markdown, with the front matter that the Hugging Face hub reads."""
     outcome, split = facts.outcome, "target.validation."
     scores = facts.record.metrics.items()
@@ -92,7 +92,7 @@ def model_card(facts: CardFacts, proof: Proof) -> str:
         record=facts.record,
         validation=facts.validation,
         test=facts.test,
-        proof=proof,
+        verification=verification,
         front_matter=_front_matter(facts).to_yaml(),
         encoder=public_encoder(facts.encoder),
         licence=licence_of(facts.encoder),

@@ -1,4 +1,4 @@
-"""Writes a finished trial as a folder that transformers loads, after a proof that it is the same model."""
+"""Writes a finished trial as a folder that transformers loads, after a check that it gives the checkpoint's logits."""
 
 import json
 import shlex
@@ -13,14 +13,14 @@ from transformers.utils import logging as transformers_logging
 
 from search.export.card import CardFacts, model_card, public_settings
 from search.export.exportable import Chosen
-from search.export.proof import TOLERANCE, Proof, proof_rows, prove
+from search.export.verification import TOLERANCE, Verification, sample_rows, verify_export
 from search.record.records import Outcome, Score, TestScore, TrialRecord
 from search.record.trial_names import Role
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.selection import score_of, trial_config
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
-from trainable.inputs.prepare import stage_data
+from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_tokenizer
 from trainable.settings.config import TrialConfig
@@ -31,13 +31,13 @@ from trainable.workspace import Workspace
 
 @dataclass(frozen=True)
 class Exported:
-    """What was exported, and how well it was proven."""
+    """What was exported, and how it compares with the checkpoint."""
 
     name: str
     folder: Path
     trial: int
     seed: int
-    proof: Proof
+    verification: Verification
     bytes: int
     metric: str
     validation: Score | None
@@ -52,7 +52,9 @@ class Exported:
             "folder": str(self.folder),
             "trial": self.trial,
             "seed": self.seed,
-            **asdict(self.proof),
+            "rows": self.verification.rows,
+            "what": self.verification.description,
+            "max_difference": self.verification.max_difference,
             "bytes": self.bytes,
             "metric": self.metric,
             "validation": asdict(self.validation) if self.validation else None,
@@ -60,12 +62,12 @@ class Exported:
         }
 
     def print(self, console: Console) -> None:
-        """Say what was written and proven, and what to type to use it."""
-        size = f"{self.bytes / 1e6:.1f} MB"
+        """Say what was written and verified, and what to type to use it."""
+        size, verified = f"{self.bytes / 1e6:.1f} MB", self.verification
         lines = [
             f"Trial {self.trial}, seed {self.seed}, of {self.name} exported to {self.folder} ({size})",
-            f"Proven: loaded back, it gives the checkpoint's logits on {self.proof.rows} {self.proof.what} "
-            f"(largest difference {self.proof.max_difference:.1e}, allowed {TOLERANCE:.0e})",
+            f"Verified: loaded back, it gives the checkpoint's logits on {verified.rows} {verified.description} "
+            f"(largest difference {verified.max_difference:.1e}, allowed {TOLERANCE:.0e})",
             "",
             "In Python",
             "  from transformers import pipeline",
@@ -81,14 +83,14 @@ class Exported:
 
 
 def export_trial(chosen: Chosen) -> Exported:
-    """Write the model of a finished trial to a new folder; the folder appears complete and proven, or not at all.
+    """Write the model of a finished trial to a new folder; the folder appears complete and verified, or not at all.
 
     Args:
         chosen: the trial and the folder, as `choose` finds them.
 
     Raises:
         ConfigError: if its data can no longer be read.
-        TrialError: if the exported model is not the checkpoint's.
+        TrialError: if the exported model does not give the checkpoint's logits.
     """
     transformers_logging.disable_progress_bar()
     outcome, record, to = chosen.outcome, chosen.record, chosen.to
@@ -97,15 +99,15 @@ def export_trial(chosen: Chosen) -> Exported:
     tokenizer = _tokenizer(config)
     known = load_saved_plan(SweepFolder(chosen.storage, outcome.name))["data"]
     stages = _stages(config, chosen.checkpoint, workspace, known)
-    rows = proof_rows(config, stages["target"], workspace)
+    rows = sample_rows(config, stages["target"], workspace)
     facts = _card_facts(outcome, record, config, model, stages)
-    proofs: list[Proof] = []
+    verifications: list[Verification] = []
 
     def write(folder: Path) -> None:
         save_model(model, tokenizer, folder)
-        proofs.append(prove(folder, model, rows))
+        verifications.append(verify_export(folder, model, rows))
         (folder / "trial.json").write_text(json.dumps(facts.to_json(), indent=1), encoding="utf-8")
-        (folder / "README.md").write_text(model_card(facts, proofs[0]), encoding="utf-8")
+        (folder / "README.md").write_text(model_card(facts, verifications[0]), encoding="utf-8")
 
     write_folder(to.resolve(), write)
     size = sum(file.stat().st_size for file in to.iterdir())
@@ -114,7 +116,7 @@ def export_trial(chosen: Chosen) -> Exported:
         to,
         record.number,
         record.seed,
-        proofs[0],
+        verifications[0],
         size,
         outcome.metric,
         facts.validation,
@@ -154,7 +156,7 @@ def _stages(
     """
     if trained := trained_on(checkpoint):
         return trained.stages
-    stages = {n: StageData.of(stage_data(config, stage, workspace)) for n, stage in config.stages().items()}
+    stages = {n: StageData.of(tokenized_dataset_of(config, stage, workspace)) for n, stage in config.stages().items()}
     if not {stage.fingerprint for stage in stages.values()} <= set(known.values()):
         raise ConfigError(
             "the data or their tokenizer have changed since the sweep began, or this version reads them differently. "

@@ -11,7 +11,7 @@ from search.plan.data_use import DataUse
 from search.plan.plan import Plan, collect_problems, encoder_problems
 from spaces import SpaceError
 from trainable.data.read_splits import read_splits
-from trainable.inputs.prepare import Prepared, stage_data
+from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage
 
@@ -19,7 +19,7 @@ StageUse = tuple[str, Stage, TrialConfig]
 """A stage of a possible trial: its name, its settings, and those of the trial."""
 
 
-def check_data(plan: Plan, storage: Path) -> dict[DataUse, Prepared]:
+def check_data(plan: Plan, storage: Path) -> dict[DataUse, TokenizedDataset]:
     """Read, check and tokenise every data set that a trial may use, so that no trial needs to do it.
 
     Nothing is written, not even to the cache, before all data sets have been read and checked.
@@ -33,9 +33,9 @@ def check_data(plan: Plan, storage: Path) -> dict[DataUse, Prepared]:
     workspace = plan.workspace(storage)
     uses = list(stage_uses(plan))
     problems = [*encoder_problems(plan), *_data_problems(uses, workspace.roots)]
-    prepared: dict[DataUse, Prepared] = {}
+    prepared: dict[DataUse, TokenizedDataset] = {}
     for name, stage, config in uses if not problems else ():
-        made = collect_problems(problems, partial(stage_data, config, stage, workspace))
+        made = collect_problems(problems, partial(tokenized_dataset_of, config, stage, workspace))
         if made is not None:
             prepared[DataUse(name, made.name, made.fingerprint)] = made
     if problems:
@@ -74,7 +74,7 @@ def stage_uses(plan: Plan) -> Iterator[StageUse]:
                 yield name, stage, config
 
 
-def summarise_data(prepared: Mapping[DataUse, Prepared]) -> Check:
+def summarise_data(prepared: Mapping[DataUse, TokenizedDataset]) -> Check:
     """Return the line of the checklist about the prepared data; notes and warnings name their data set."""
     rows = [f"{use.stage} {use.name} ({len(made.splits['train'].labels)})" for use, made in prepared.items()]
     notes = [f"{made.name}: {note}" for made in prepared.values() for note in (*made.warnings, *made.notes)]

@@ -9,7 +9,7 @@ from search.plan.plan import Plan
 from search.propose.samplers import build_sampler
 from spaces import Point, Scalar, SpaceError
 from trainable.errors import ConfigError
-from trainable.inputs.prepare import stage_data
+from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.settings.config import TrialConfig
 from trainable.workspace import Workspace
 
@@ -82,7 +82,7 @@ def _longest_row(plan: Plan, workspace: Workspace, name: str, given: Point) -> i
     stage = config.source if name.startswith("source.") else config.target
     if stage is None:
         return 0
-    return int(stage_data(config, stage, workspace).splits["train"].tokens.lengths(LONGEST).max())
+    return int(tokenized_dataset_of(config, stage, workspace).splits["train"].tokens.lengths(LONGEST).max())
 
 
 def random_draw(plan: Plan, count: int) -> list[TrialConfig]:

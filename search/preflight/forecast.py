@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.plan.plan import Plan
-from trainable.inputs.prepare import stage_data
+from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.model.encoder import trained_weights
 from trainable.model.limits import read_limits
 from trainable.preview.dry_run import Pace
@@ -143,7 +143,7 @@ class Forecaster:
 
     def _size(self, config: TrialConfig, stage: Stage, split: str) -> tuple[int, int]:
         """Return the rows and tokens that the stage uses of a split."""
-        data = stage_data(config, stage, self._workspace)
+        data = tokenized_dataset_of(config, stage, self._workspace)
         key = (data.fingerprint, split, stage.padding_length, stage.padding, stage.train_rows)
         if key not in self._sizes:
             lengths = data.splits[split].tokens.lengths(stage.padding_length)

@@ -1,6 +1,6 @@
 """Train the first source stage while slots start, if it is short; a trial would begin it later and let others wait.
 
-Trials find the result in the cache under its content address, or wait for its lock, as for any source stage. If this
+Trials find the result in the cache under its key, or wait for its lock, as for any source stage. If this
 fails or is killed, the first trial trains the stage. A trial trains a long stage, because it reports progress.
 """
 
@@ -38,6 +38,6 @@ def expected_seconds(builder: StageBuilder, pace: Pace) -> float:
     """Return the expected seconds of all steps of a trial's source stage."""
     stage = builder.config.source
     assert stage is not None
-    train, _ = builder.splits(builder.prepared("source", stage), stage)
+    train, _ = builder.splits(builder.tokenized("source", stage), stage)
     tokens, batches = int(train.inputs.lengths.sum()), -(-len(train.labels) // stage.batch_size)
     return stage.epochs * pace.step(tokens, batches)

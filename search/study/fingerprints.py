@@ -6,7 +6,7 @@ from pathlib import Path
 from search.plan.data import stage_uses
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan
-from trainable.inputs.prepare import Prepared, stage_data
+from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.model.encoder import fingerprint
 from trainable.model.limits import resolve_encoder
 
@@ -15,7 +15,7 @@ Fingerprints = dict[str, list[str]]
 _WAY_OUT = "put back what was there, or run the experiment under another name (--set sweep.name=...)"
 
 
-def compute_fingerprints(plan: Plan, storage: Path, prepared: Mapping[DataUse, Prepared]) -> Fingerprints:
+def compute_fingerprints(plan: Plan, storage: Path, prepared: Mapping[DataUse, TokenizedDataset]) -> Fingerprints:
     """Return the fingerprints of all encoders, tokenizers and data sets that a trial may use.
 
     Args:
@@ -31,7 +31,8 @@ def compute_fingerprints(plan: Plan, storage: Path, prepared: Mapping[DataUse, P
     names = {resolve_encoder(str(encoder), plan.roots): encoder for encoder in encoders}
     for config, stage in {config.encoder: (config, stage) for _, stage, config in stage_uses(plan)}.values():
         name = names[config.encoder]
-        found[f"tokenizer {name}"] = {stage_data(config, stage, plan.workspace(storage)).tokenizer_fingerprint}
+        tokenized = tokenized_dataset_of(config, stage, plan.workspace(storage))
+        found[f"tokenizer {name}"] = {tokenized.tokenizer_fingerprint}
         found[f"encoder {name}"] = {fingerprint(config.encoder)}
     return {name: sorted(values) for name, values in found.items()}
 

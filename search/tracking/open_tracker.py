@@ -11,7 +11,7 @@ from search.study.sweep_study import SweepStudy
 from search.tracking.mlflow_events import DatasetInfo, started
 from search.tracking.replay import Replay, keep_sweep_start
 from search.tracking.tracker import Tracker
-from trainable.inputs.prepare import Prepared
+from trainable.inputs.prepare import TokenizedDataset
 
 
 def earlier_run_id(plan: Plan, folder: SweepFolder, study: SweepStudy) -> str | None:
@@ -32,7 +32,7 @@ def open_tracker(plan: Plan, folder: SweepFolder, study: SweepStudy) -> Tracker:
     return Tracker(uri, folder.outbox, folder.name, sweep_id, plan.settings.system_metrics, run_id, replay)
 
 
-def begin_run(tracker: Tracker, plan: Plan, study: SweepStudy, prepared: Mapping[DataUse, Prepared]) -> str:
+def begin_run(tracker: Tracker, plan: Plan, study: SweepStudy, prepared: Mapping[DataUse, TokenizedDataset]) -> str:
     """Open the sweep's MLflow run, or reopen that of an earlier session, and return its id."""
     settings = plan.settings
     datasets = [

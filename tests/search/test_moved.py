@@ -100,7 +100,7 @@ def test_a_sweep_is_found_where_it_is_now(
         assert checkpoint is not None
         assert checkpoint.is_dir()
     exported = export_trial(choose(folder.name, folder.storage, tmp_path / "model"))
-    assert exported.proof.rows
+    assert exported.verification.rows
     assert not first.storage.exists()
 
 
@@ -122,7 +122,7 @@ def test_a_whole_project_is_moved(
     shutil.move(project, tmp_path / "elsewhere")
     now = SweepFolder(tmp_path / "elsewhere" / "runs", folder.name)
     assert current_fingerprints(now) == before
-    assert export_trial(choose(now.name, now.storage, tmp_path / "model")).proof.what == "validation rows"
+    assert export_trial(choose(now.name, now.storage, tmp_path / "model")).verification.description == "validation rows"
 
 
 def current_fingerprints(folder: SweepFolder) -> Fingerprints:

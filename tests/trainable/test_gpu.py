@@ -31,9 +31,9 @@ def make(base: dict[str, Any], workspace: Workspace) -> Make:
         names = {"epochs": 3, "evaluations_per_epoch": 100} | target
         config = build_config(base, {f"target.{name}": value for name, value in names.items()})
         builder = StageBuilder(config, workspace)
-        prepared = builder.prepared("target", config.target)
-        model = new_model(config.encoder, prepared.label_names, 0, config.target.dropout)
-        splits, context = builder.splits(prepared, config.target), builder.context("target")
+        tokenized = builder.tokenized("target", config.target)
+        model = new_model(config.encoder, tokenized.label_names, 0, config.target.dropout)
+        splits, context = builder.splits(tokenized, config.target), builder.context("target")
         training = StageTraining(model, *splits, config.target, context)
         if not graphs:
             training.steps._graphs = None

@@ -140,8 +140,8 @@ def test_a_finished_checkpoint_holds_what_changed_and_gives_the_same_logits(
     model, loaded = load_trained(tmp_path)
     assert loaded == config
     assert not model.training
-    prepared = prepare(config.dataset_of(config.target), config.encoder, [Path()])
-    validation = token_inputs(prepared.splits["validation"], config.target)
+    tokenized = prepare(config.dataset_of(config.target), config.encoder, [Path()])
+    validation = token_inputs(tokenized.splits["validation"], config.target)
     assert trial._target is not None
     logits = compute_logits(model.to(trial.builder.device), validation.inputs, trial.builder.device)
     assert torch.equal(logits, compute_logits(trial._target.model, validation.inputs, trial.builder.device))

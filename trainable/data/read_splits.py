@@ -46,23 +46,23 @@ class Splits:
         return {"train": self.train, "validation": self.validation} | ({"test": self.test} if self.test else {})
 
 
-def read_splits(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> Splits:
+def read_splits(dataset: Dataset, data_folders: Sequence[Path] = (Path(),)) -> Splits:
     """Read, check and split a data set.
 
     Args:
         dataset: which files, columns and labels.
-        roots: folders in which relative file names are looked up, in order.
+        data_folders: folders in which relative file names are looked up, in order.
 
     Raises:
         ConfigError: with all mistakes; each sentence begins with the file's name.
     """
-    splits, problems = read_splits_and_problems(dataset, roots)
+    splits, problems = read_splits_and_problems(dataset, data_folders)
     if problems:
         raise ConfigError(problems)
     return splits
 
 
-def read_splits_and_problems(dataset: Dataset, roots: Sequence[Path] = (Path(),)) -> tuple[Splits, list[str]]:
+def read_splits_and_problems(dataset: Dataset, data_folders: Sequence[Path] = (Path(),)) -> tuple[Splits, list[str]]:
     """Read, check and split a data set like `read_splits`, but leave out wrong rows instead of raising.
 
     Returns:
@@ -72,7 +72,7 @@ def read_splits_and_problems(dataset: Dataset, roots: Sequence[Path] = (Path(),)
         ConfigError: if files or columns are missing, so that there are no rows.
     """
     results = CheckResults()
-    raws = drop_unlabelled_splits(dataset, read_tables(dataset, roots), results)
+    raws = drop_unlabelled_splits(dataset, read_tables(dataset, data_folders), results)
     columns = choose_columns(dataset, raws)
     texts = check_all_texts(dataset, raws, columns, results)
     labels = read_labels(dataset, {split: checked.raw for split, checked in texts.items()}, results)

@@ -34,13 +34,13 @@ from trainable.store.checksums import digest_of, digest_of_json
 from trainable.store.files import write_file
 from trainable.workspace import Workspace
 
-_TRIED_TOKENS = 8
-"""Padding length of the two rows on which an encoder is tried with the output of its tokenizer."""
+_TEST_BATCH_TOKENS = 8
+"""Padding length of the two-row batch with which we test that the encoder accepts its tokenizer's output."""
 _FORMAT = 1  # of the cache file; increase it when the content of the file changes
 
 
 @dataclass(frozen=True)
-class Encoded:
+class TokenizedSplit:
     """One split, ready for batches."""
 
     tokens: Tokens
@@ -49,44 +49,46 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A data set as a trial needs it, without its texts."""
+class TokenizedDataset:
+    """A data set as token ids and labels, without its texts."""
 
-    splits: dict[str, Encoded]
+    splits: dict[str, TokenizedSplit]
     """`train`, `validation` and, if there is one, `test`."""
     label_names: tuple[str, ...]
     name: str
     fingerprint: str
-    """SHA-256 (hex) over data, tokenizer and the format in which this version keeps token ids."""
+    """SHA-256 (hex) of the data, the tokenizer and the format of the cached token ids."""
     data_fingerprint: str
-    """SHA-256 (hex) over texts, labels, label names and the split only."""
+    """SHA-256 (hex) of texts, labels, label names and splits; the tokenizer has no effect on it."""
     tokenizer_fingerprint: str
-    """SHA-256 (hex) over the parts of the tokenizer that decide a text's ids only."""
+    """SHA-256 (hex) of the parts of the tokenizer that decide the ids of a text."""
     text_columns: tuple[str, ...]
     notes: tuple[str, ...]
-    """Facts about the data that are worth knowing and no error, one sentence each."""
+    """Facts about the data that are worth knowing and are no errors, one sentence each."""
     warnings: tuple[str, ...]
     """Problems of the data that a person should look at before a sweep, one sentence each."""
 
 
-def prepare(dataset: Dataset, encoder_folder: str, roots: Sequence[Path], cache: Path | None = None) -> Prepared:
+def prepare(
+    dataset: Dataset, encoder_folder: str, data_folders: Sequence[Path], cache: Path | None = None
+) -> TokenizedDataset:
     """Read, check and tokenise a data set; a second call with unchanged files takes almost no time.
 
     Args:
         dataset: the settings of the data.
         encoder_folder: a folder, or a hub name, with the tokenizer.
-        roots: folders in which relative file names are looked up.
+        data_folders: folders in which relative file names are looked up.
         cache: folder in which token ids are kept for other processes.
 
     Raises:
         ConfigError: lists all mistakes in the data, or says why the tokenizer cannot be used.
     """
-    files = [*find_files(dataset, roots).values(), Path(encoder_folder)]
-    stamps = tuple(stamp for path in files for stamp in _stamps(path))
-    return _prepare(dataset.model_dump_json(by_alias=True), encoder_folder, tuple(roots), cache, stamps)
+    files = [*find_files(dataset, data_folders).values(), Path(encoder_folder)]
+    file_versions = tuple(version for path in files for version in _file_versions(path))
+    return _prepare(dataset.model_dump_json(by_alias=True), encoder_folder, tuple(data_folders), cache, file_versions)
 
 
-def stage_data(config: TrialConfig, stage: Stage, workspace: Workspace) -> Prepared:
+def tokenized_dataset_of(config: TrialConfig, stage: Stage, workspace: Workspace) -> TokenizedDataset:
     """Return a stage's data as token ids, from the cache if they are in it.
 
     Raises:
@@ -96,7 +98,7 @@ def stage_data(config: TrialConfig, stage: Stage, workspace: Workspace) -> Prepa
 
 
 def subset(labels: NDArray[np.int64], rows: int | None, seed: int) -> NDArray[np.int64]:
-    """Choose rows so that every class keeps its share, and a smaller choice is part of every larger one.
+    """Choose a stratified subset. With the same seed, a smaller subset is contained in every larger one.
 
     One row of every class is chosen first, then rows of each class in proportion.
 
@@ -116,16 +118,16 @@ def subset(labels: NDArray[np.int64], rows: int | None, seed: int) -> NDArray[np
     if rows > len(labels):
         raise ConfigError(f"train_rows: {rows} is more than the {len(labels)} training rows; lower it")
     rng = np.random.default_rng(seed)
-    due = np.empty(len(labels))  # share of all rows at which each row is chosen
+    chosen_from_fraction = np.empty(len(labels))  # a row is in every subset above this fraction of all rows
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
-        due[members] = (np.arange(len(members)) + 0.5) / len(members)
-        due[members[0]] = -1
-    order = np.lexsort((rng.random(len(labels)), due))
+        chosen_from_fraction[members] = (np.arange(len(members)) + 0.5) / len(members)
+        chosen_from_fraction[members[0]] = -1  # first, one row of each class
+    order = np.lexsort((rng.random(len(labels)), chosen_from_fraction))
     return np.sort(order[:rows])
 
 
-def _stamps(path: Path) -> list[tuple[str, int, int]]:
+def _file_versions(path: Path) -> list[tuple[str, int, int]]:
     """Return name, size and modification time of each file, to notice a change while this process runs."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] if path.exists() else []
     return [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
@@ -133,9 +135,13 @@ def _stamps(path: Path) -> list[tuple[str, int, int]]:
 
 @lru_cache(maxsize=8)
 def _prepare(
-    dataset: str, encoder_folder: str, roots: tuple[Path, ...], cache: Path | None, stamps: tuple[object, ...]
-) -> Prepared:
-    splits = read_splits(Dataset.model_validate_json(dataset), roots)
+    dataset: str,
+    encoder_folder: str,
+    data_folders: tuple[Path, ...],
+    cache: Path | None,
+    file_versions: tuple[object, ...],
+) -> TokenizedDataset:
+    splits = read_splits(Dataset.model_validate_json(dataset), data_folders)
     tokenizer = load_tokenizer(encoder_folder)
     check_embeddings(encoder_folder, tokenizer, load_config(encoder_folder), len(splits.text_columns))
     fingerprint = hashlib.sha256((splits.fingerprint + _versioned_fingerprint(tokenizer)).encode()).hexdigest()
@@ -145,12 +151,12 @@ def _prepare(
     if tokens is None:
         tokens = {split: tokenize(tokenizer, table) for split, table in tables.items()}
         first = tokens["train"]
-        check_runs(encoder_folder, first.batch(np.arange(2), _TRIED_TOKENS), first.template.pad_id)
+        check_runs(encoder_folder, first.batch(np.arange(2), _TEST_BATCH_TOKENS), first.template.pad_id)
         if file:
             _save(file, tokens)
-    encoded = {split: Encoded(tokens[split], table.labels) for split, table in tables.items()}
-    return Prepared(
-        encoded,
+    tokenized_splits = {split: TokenizedSplit(tokens[split], table.labels) for split, table in tables.items()}
+    return TokenizedDataset(
+        tokenized_splits,
         splits.label_names,
         splits.name,
         fingerprint,
@@ -173,17 +179,17 @@ def _file(cache: Path, fingerprint: str) -> Path:
 
 
 def _versioned_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return the SHA-256 (hex) over all that decides a text's ids, with the version of the library."""
-    facts = [_FORMAT, tokenizers.__version__, *_state(tokenizer)]
+    """Return the SHA-256 (hex) of everything that decides the ids of a text, with the version of the library."""
+    facts = [_FORMAT, tokenizers.__version__, *_tokenizer_content(tokenizer)]
     return digest_of_json(facts)
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return the SHA-256 (hex) over all that decides a text's ids, without the version of the library."""
-    return digest_of_json(_state(tokenizer))
+    """Return the SHA-256 (hex) of everything that decides the ids of a text, without the version of the library."""
+    return digest_of_json(_tokenizer_content(tokenizer))
 
 
-def _state(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
+def _tokenizer_content(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
     """Return the parts of a tokenizer that decide a text's ids, as JSON values."""
     content = json.loads(tokenizer.backend_tokenizer.to_str()) if tokenizer.is_fast else {}
     state = {
@@ -202,22 +208,22 @@ def _save(file: Path, tokens: Mapping[str, Tokens]) -> None:
         for part, array in (("ids", ragged.ids), ("offsets", ragged.offsets))
     }
     template = json.dumps(asdict(tokens["train"].template))
-    head = json.dumps({"template": template, "digest": digest_of(arrays, template)})
-    # A single entry, since safetensors writes several entries in any order.
-    write_file(file, lambda into: save_file(arrays, into, metadata={"head": head}))
+    metadata = json.dumps({"template": template, "digest": digest_of(arrays, template)})
+    # A single entry, because safetensors writes several entries in any order.
+    write_file(file, lambda into: save_file(arrays, into, metadata={"head": metadata}))
 
 
 def _load(file: Path, splits: Sequence[str]) -> dict[str, Tokens] | None:
     """Return the tokens in a cache file, memory-mapped; None if the file is missing or damaged."""
     try:
         with safe_open(file, framework="pt") as stored:
-            head = json.loads((stored.metadata() or {}).get("head", "{}"))
+            metadata = json.loads((stored.metadata() or {}).get("head", "{}"))
             arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError, ValueError):
         return None
-    if head.get("digest") != digest_of(arrays, head.get("template", "")):
+    if metadata.get("digest") != digest_of(arrays, metadata.get("template", "")):
         return None
-    fields = json.loads(head["template"])
+    fields = json.loads(metadata["template"])
     template = Template(**fields | {"pieces": tuple(Piece(**piece) for piece in fields["pieces"])})
     sequences = 1 + any(piece.sequence for piece in template.pieces)
     tokens = {}

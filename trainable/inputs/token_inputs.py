@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainable.inputs.batches import padded_width
-from trainable.inputs.prepare import Encoded
+from trainable.inputs.prepare import TokenizedSplit
 from trainable.inputs.split import Split
 from trainable.inputs.tokens import Tokens
 from trainable.settings.stage import Stage
@@ -46,8 +46,8 @@ class TokenInputs:
         return self.tokens.batch(self.rows[rows], self.padding_length, width)
 
 
-def token_inputs(encoded: Encoded, stage: Stage, rows: NDArray[np.int64] | None = None) -> Split:
+def token_inputs(tokenized: TokenizedSplit, stage: Stage, rows: NDArray[np.int64] | None = None) -> Split:
     """Return a split, or some rows of it, as the input of a stage."""
-    rows = np.arange(len(encoded.labels)) if rows is None else rows
-    inputs = TokenInputs(encoded.tokens, rows, stage.padding_length, stage.padding == "fixed")
-    return Split(inputs, encoded.labels[rows])
+    rows = np.arange(len(tokenized.labels)) if rows is None else rows
+    inputs = TokenInputs(tokenized.tokens, rows, stage.padding_length, stage.padding == "fixed")
+    return Split(inputs, tokenized.labels[rows])

@@ -67,8 +67,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
             group["lr"] = rate
 
 
-STEADY = frozenset({"constant", "warmup_stable_decay"})
-"""Schedules that stay at the peak, so that a stage's first epochs do not depend on its number of epochs."""
+CONSTANT_AFTER_WARMUP = frozenset({"constant", "warmup_stable_decay"})
+"""Schedules with a constant rate after warm-up: the first epochs of a stage do not depend on its number of epochs."""
 
 
 def schedule_factor(step: int, steps_per_epoch: int, stage: Stage) -> float:
@@ -95,13 +95,13 @@ def schedule_factor(step: int, steps_per_epoch: int, stage: Stage) -> float:
             return 1.0
 
 
-def steady_steps(steps_per_epoch: int, stage: Stage) -> int:
+def steps_independent_of_epochs(steps_per_epoch: int, stage: Stage) -> int:
     """Return how many first optimiser steps have rates that depend on neither `epochs` nor `decay_fraction`.
 
-    These are none if the schedule is not `STEADY`, all for `constant`, and else the steps before the rate falls.
+    For `constant`, these are all steps; for `warmup_stable_decay`, the steps before the rate falls; otherwise none.
     """
     total = steps_per_epoch * stage.epochs
-    if stage.schedule not in STEADY:
+    if stage.schedule not in CONSTANT_AFTER_WARMUP:
         return 0
     if stage.schedule == "constant":
         return total
@@ -110,7 +110,7 @@ def steady_steps(steps_per_epoch: int, stage: Stage) -> int:
 
 
 def _warmup_steps(steps_per_epoch: int, stage: Stage) -> int:
-    epochs = 1 if stage.schedule in STEADY else stage.epochs
+    epochs = 1 if stage.schedule in CONSTANT_AFTER_WARMUP else stage.epochs
     return math.ceil(stage.warmup_fraction * (steps_per_epoch * epochs))
 
 

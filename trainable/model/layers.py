@@ -3,7 +3,7 @@
 Nothing here depends on the names of modules. The layers are the outermost list of modules whose length equals the
 configuration's `num_hidden_layers`. A module is above them if it runs only after the last layer, as a forward pass over
 a few tokens shows. Everything else is below: the embeddings, and tables that every layer reads, such as the relative
-positions of MPNet and DeBERTa.
+positions of MPNet and DeBERTa. The freezing itself is `trainable.model.encoder.freeze`.
 """
 
 from collections import Counter

@@ -130,10 +130,10 @@ def _run_stages(builder: StageBuilder, result: DryRunResult, slowdown: float) ->
     """
     source: TrainedSource | None = None
     for name, stage in builder.config.stages().items():
-        prepared = builder.prepared(name, stage)
-        model, _ = builder.model(prepared, stage, source)
+        tokenized = builder.tokenized(name, stage)
+        model, _ = builder.model(tokenized, stage, source)
         steps, evaluations = [], []
-        sizes = _sizes(*builder.splits(prepared, stage), stage, TOKEN_BUDGET[builder.device.type])
+        sizes = _sizes(*builder.splits(tokenized, stage), stage, TOKEN_BUDGET[builder.device.type])
         for epochs, splits in zip(EPOCHS[builder.device.type], sizes, strict=True):
             context = replace(builder.context(name), clock=Clock())
             step, evaluation, parts = _measure(StageTraining(model, *splits, _shortened(stage, epochs), context))
@@ -143,7 +143,7 @@ def _run_stages(builder: StageBuilder, result: DryRunResult, slowdown: float) ->
         step_line, evaluation_line = Line.through(*steps), Line.through(*evaluations)
         result.paces[name] = Pace(step_line.steeper(slowdown), evaluation_line.steeper(slowdown))
         weights = {name: p.detach().cpu() for name, p in model.named_parameters() if p.requires_grad}
-        source = TrainedSource(weights, prepared.label_names, {})
+        source = TrainedSource(weights, tokenized.label_names, {})
         del model  # the next stage must have as much memory as in a trial
 
 

@@ -76,7 +76,7 @@ class Inspection:
     problems: tuple[str, ...]
 
 
-def inspect_dataset(dataset: Dataset, encoder_folder: str, roots: Sequence[Path] = (Path(),)) -> Inspection:
+def inspect_dataset(dataset: Dataset, encoder_folder: str, data_folders: Sequence[Path] = (Path(),)) -> Inspection:
     """Count the rows of a data set and measure its texts, even if it has mistakes.
 
     Lengths are those of the training split. Rows that no trial can use (no text, an unknown label) are not counted,
@@ -85,12 +85,12 @@ def inspect_dataset(dataset: Dataset, encoder_folder: str, roots: Sequence[Path]
     Args:
         dataset: settings of the data.
         encoder_folder: a folder, or a hub name, with tokenizer and config.
-        roots: folders in which relative file names are looked up.
+        data_folders: folders in which relative file names are looked up.
 
     Raises:
         ConfigError: if nothing can be counted: a missing file or column, no tokenizer, or no usable row.
     """
-    splits, problems = read_splits_and_problems(dataset, roots)
+    splits, problems = read_splits_and_problems(dataset, data_folders)
     if not len(splits.train):
         raise ConfigError(problems or f"{splits.name}: there is no training row")
     tokenizer = load_tokenizer(encoder_folder)

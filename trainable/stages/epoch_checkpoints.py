@@ -1,10 +1,10 @@
 """Checkpoints of a source stage after each epoch, from which stages with more or fewer epochs continue.
 
-Under a schedule that holds its peak (see `STEADY`), stages that differ only in `epochs` train
-the same until one of them decays or ends. These are their shared epochs, and each stage can continue from the
-checkpoint after any of them. A stage's checkpoints beyond its shared epochs serve only itself, and only the newest is
-kept. A file lock makes sure that only one process at a time trains these epochs; the operating system releases the
-lock when the process dies.
+With `constant` or `warmup_stable_decay`, the learning rate stays constant after warm-up. Stages that differ only in
+`epochs` therefore have identical steps until the shorter one starts its decay or ends. These are their shared epochs,
+and each stage can continue from the checkpoint after any of them. A stage's checkpoints beyond its shared epochs serve
+only itself, and only the newest is kept. A file lock makes sure that only one process at a time trains these epochs.
+The operating system releases the lock when the process dies.
 """
 
 import os
@@ -15,17 +15,20 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from trainable.loop.optimizers import STEADY, steady_steps
+from trainable.loop.optimizers import CONSTANT_AFTER_WARMUP, steps_independent_of_epochs
 from trainable.loop.training import HEARTBEAT_SECONDS, StageTraining
 from trainable.progress import Report
 from trainable.settings.stage import Source
-from trainable.store.checksums import intact, write_sealed
+from trainable.store.checksums import verify_or_warn, write_with_checksums
 from trainable.store.files import CACHE_BYTES, longest_unused
 
 
 def shared_settings(stage: Source) -> Source:
-    """Return settings that are equal for all stages with the same shared epochs: without their length and decay."""
-    if stage.schedule not in STEADY:
+    """Return settings that are equal for all stages with the same shared epochs.
+
+    These are the stage's settings with `epochs`, `schedule` and `decay_fraction` set to fixed values.
+    """
+    if stage.schedule not in CONSTANT_AFTER_WARMUP:
         return stage
     decay = Source.model_fields["decay_fraction"].default
     return stage.model_copy(update={"schedule": "constant", "epochs": 1, "decay_fraction": decay})
@@ -36,19 +39,22 @@ class EpochCheckpoints:
 
     Args:
         folder: the folder for all stages with the same shared epochs.
-        stage: content address of the stage, which names the folder of its own checkpoints.
+        stage: key of the stage, which names the folder of its own checkpoints.
         training: the stage, whose state is loaded and saved.
     """
 
     def __init__(self, folder: Path, stage: str, training: StageTraining) -> None:
         self.folder, self.training = folder, training
         self._shared, self._own = folder / "trunk", folder / stage
-        self._shared_steps = steady_steps(training.steps_per_epoch, training.stage)
+        self._shared_steps = steps_independent_of_epochs(training.steps_per_epoch, training.stage)
         self._last_saved = time.monotonic()
         self._lock = _lock_of(folder)
 
     def acquire(self) -> bool:
-        """Wait up to `HEARTBEAT_SECONDS` for the lock, which allows to load, save and delete; return if it was free."""
+        """Wait up to `HEARTBEAT_SECONDS` for the lock, which is required to load, save or delete.
+
+        Return whether it was acquired.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=HEARTBEAT_SECONDS)
@@ -70,10 +76,10 @@ class EpochCheckpoints:
             self.training.load(checkpoint)
 
     def _latest_step(self) -> int:
-        """Return the step of that checkpoint, 0 if there is none. Delete damaged ones."""
+        """Return the step of the latest usable checkpoint, 0 if there is none. Delete damaged checkpoints."""
         shared = [step for step in _steps(self._shared) if step <= self._shared_steps]
         for step in sorted([*shared, *_steps(self._own)], reverse=True):
-            if intact(self._checkpoint(step), "the source stage continues from an earlier checkpoint"):
+            if verify_or_warn(self._checkpoint(step), "the source stage continues from an earlier checkpoint"):
                 return step
             shutil.rmtree(self._checkpoint(step))
         return 0
@@ -84,7 +90,7 @@ class EpochCheckpoints:
         old = not report.last and time.monotonic() - self._last_saved > HEARTBEAT_SECONDS
         if checkpoint.exists() or not (old or (checkpoint.parent == self._shared and self._ends_epoch(report.step))):
             return
-        write_sealed(checkpoint, self.training.save)
+        write_with_checksums(checkpoint, self.training.save)
         self._last_saved = time.monotonic()
         self._delete_before(report.step)
         self._limit_size(checkpoint)
@@ -123,5 +129,5 @@ def _lock_of(folder: Path) -> FileLock:
 
 
 def _steps(folder: Path) -> list[int]:
-    """Return the steps of the checkpoints in a folder; a half-written one has another kind of name."""
+    """Return the steps of the checkpoints in a folder. The name of a half-written checkpoint is not a number."""
     return [int(checkpoint.name) for checkpoint in folder.glob("[0-9]*")]

@@ -1,21 +1,21 @@
 """Decides whether a stage reuses the output of its frozen layers, and which stored output it may use."""
 
 from trainable.inputs.frozen_output import FrozenOutputStore
-from trainable.inputs.prepare import Prepared
+from trainable.inputs.prepare import TokenizedDataset
 from trainable.loop.training import StageTraining
 from trainable.stages.stage_builder import StageBuilder
 from trainable.stages.stage_cache import TrainedSource
 
 
 def reuse_frozen_output(
-    builder: StageBuilder, training: StageTraining, prepared: Prepared, before: TrainedSource | None
+    builder: StageBuilder, training: StageTraining, tokenized: TokenizedDataset, before: TrainedSource | None
 ) -> None:
     """Let a stage with frozen layers reuse their cached output; if that is not possible, the clock notes why.
 
     Args:
         builder: builder of the trial's stages.
         training: the stage, before its first step.
-        prepared: its data.
+        tokenized: its data.
         before: the stage whose weights are in the model; None means the pretrained weights.
     """
     stage = training.stage
@@ -28,6 +28,6 @@ def reuse_frozen_output(
     names = {name for name, p in training.model.named_parameters() if id(p) in frozen}
     origin = "pretrained" if before is None or names.isdisjoint(before.weights) else before.key
     folder, precision = builder.workspace.cache / "prefix", training.context.precision
-    store = FrozenOutputStore(folder, f"{builder.encoder}:{origin}", prepared.fingerprint, precision, builder.device)
+    store = FrozenOutputStore(folder, f"{builder.encoder}:{origin}", tokenized.fingerprint, precision, builder.device)
     with builder.clock.part("frozen layers"):
         training.reuse_frozen_output(store)

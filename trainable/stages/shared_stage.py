@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 
-from trainable.loop.optimizers import STEADY
+from trainable.loop.optimizers import CONSTANT_AFTER_WARMUP
 from trainable.loop.training import StageTraining
 from trainable.progress import Report
 from trainable.settings.stage import Stage
@@ -19,17 +19,17 @@ def shared_stage(builder: StageBuilder, name: str, stage: Stage) -> Generator[Re
     """
     config, cache, ranks = builder.config, builder.workspace.cache, builder.ranks
     with builder.clock.part("prepare"):
-        prepared, context = builder.prepared(name, stage), builder.context(name)
-        folder = cache / "stages" / source_key(config, prepared, context)
+        tokenized, context = builder.tokenized(name, stage), builder.context(name)
+        folder = cache / "stages" / source_key(config, tokenized, context)
     trained_here = False
     if not ranks.broadcast_flag(ranks.rank == 0 and is_done(folder)):
         with builder.clock.part("prepare"):
-            model, _ = builder.model(prepared, stage)
-            training = StageTraining(model, *builder.splits(prepared, stage), stage, context)
-        if stage.epochs > 1 or stage.schedule in STEADY:  # a single epoch reads each output once
-            reuse_frozen_output(builder, training, prepared, None)
-        epochs_folder = cache / "ladders" / shared_epochs_key(config, prepared, context)
-        for report in train_once(training, prepared.label_names, folder, epochs_folder):
+            model, _ = builder.model(tokenized, stage)
+            training = StageTraining(model, *builder.splits(tokenized, stage), stage, context)
+        if stage.epochs > 1 or stage.schedule in CONSTANT_AFTER_WARMUP:  # a single epoch reads each output once
+            reuse_frozen_output(builder, training, tokenized, None)
+        epochs_folder = cache / "ladders" / shared_epochs_key(config, tokenized, context)
+        for report in train_once(training, tokenized.label_names, folder, epochs_folder):
             trained_here = trained_here or report.step > 0  # step 0 means that another trial trains it
             yield report
     return load_source(folder), trained_here

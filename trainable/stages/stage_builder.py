@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from trainable.clock import Clock
 from trainable.compute.device import Ranks, pick_device, resolve_precision
 from trainable.errors import ConfigError
-from trainable.inputs.prepare import Prepared, stage_data, subset
+from trainable.inputs.prepare import TokenizedDataset, subset, tokenized_dataset_of
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
 from trainable.model.encoder import checked_limits, fingerprint, new_model
@@ -44,22 +44,22 @@ class StageBuilder:
             raise ConfigError(f"encoder: {self.config.encoder!r}: its weights were changed while the sweep ran")
         self._used: dict[str, StageData] = {}
 
-    def prepared(self, name: str, stage: Stage) -> Prepared:
+    def tokenized(self, name: str, stage: Stage) -> TokenizedDataset:
         """Return a stage's data as token ids.
 
         Raises:
             ConfigError: if the data have a mistake, or were changed since the sweep began.
         """
-        data = stage_data(self.config, stage, self.workspace)
+        data = tokenized_dataset_of(self.config, stage, self.workspace)
         self._used[name] = StageData.of(data)
         if not self.workspace.allows(data.data_fingerprint, data.tokenizer_fingerprint):
             raise ConfigError(f"{name}: the data set {data.name!r} or its tokenizer was changed while the sweep ran")
         return data
 
-    def splits(self, prepared: Prepared, stage: Stage) -> tuple[Split, Split]:
+    def splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
         """Return the training and validation splits of a stage as inputs of a model."""
-        rows = subset(prepared.splits["train"].labels, stage.train_rows, self.config.dataset_of(stage).split_seed)
-        return token_inputs(prepared.splits["train"], stage, rows), token_inputs(prepared.splits["validation"], stage)
+        rows = subset(tokenized.splits["train"].labels, stage.train_rows, self.config.dataset_of(stage).split_seed)
+        return token_inputs(tokenized.splits["train"], stage, rows), token_inputs(tokenized.splits["validation"], stage)
 
     def context(self, name: str) -> StageContext:
         """Return what a stage needs besides its own settings."""
@@ -69,17 +69,17 @@ class StageBuilder:
         return StageContext(name, config.metric, config.seed, precision, self.device, batches, self.ranks, self.clock)
 
     def model(
-        self, prepared: Prepared, stage: Stage, before: TrainedSource | None = None
+        self, tokenized: TokenizedDataset, stage: Stage, before: TrainedSource | None = None
     ) -> tuple[PreTrainedModel, bool]:
         """Return the model for a stage, with the weights of the stage before, and whether that stage's head was kept.
 
         Raises:
             ConfigError: if the settings keep the head and the label names differ.
         """
-        model = new_model(self.config.encoder, prepared.label_names, self.config.seed, stage.dropout)
-        kept = before is not None and transfer(before, model, prepared.label_names, self.config.target.head)
+        model = new_model(self.config.encoder, tokenized.label_names, self.config.seed, stage.dropout)
+        kept = before is not None and transfer(before, model, tokenized.label_names, self.config.target.head)
         return model, kept
 
     def trained_on(self) -> TrainedOn:
-        """Return the encoder, and the data of every stage prepared so far."""
+        """Return the encoder, and the data of every stage tokenised so far."""
         return TrainedOn(self.encoder, self._used)

@@ -1,7 +1,7 @@
 """The cache of source stages: each distinct stage is trained once and shared by every trial that needs it.
 
-A finished stage is stored under its content address. An unfinished stage has epoch checkpoints
-(`trainable/stages/epoch_checkpoints.py`); the next process that gets their lock continues from them.
+A finished stage is stored under its key: a hash of everything that decides its weights. An unfinished stage has epoch
+checkpoints (`trainable/stages/epoch_checkpoints.py`); the next process that gets their lock continues from them.
 """
 
 import json
@@ -13,21 +13,21 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from trainable.inputs.prepare import Prepared
+from trainable.inputs.prepare import TokenizedDataset
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import fingerprint
 from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig
 from trainable.stages.epoch_checkpoints import EpochCheckpoints, shared_settings
-from trainable.store.checksums import digest_of_json, intact, write_sealed
+from trainable.store.checksums import digest_of_json, verify_or_warn, write_with_checksums
 
 FORMAT = 5
-"""Increase this number when the meaning of a stored stage, or the mathematics of training, changes."""
+"""Increase this number when the meaning of a stored stage, or how training computes, changes."""
 
-DONE = "stage.json"
+STAGE_FILE = "stage.json"
 """A stage is complete if its folder has this file."""
 
-_IRRELEVANT = {"enabled", "dataset"}
+_NOT_IN_KEY = {"enabled", "dataset"}
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,19 @@ class TrainedSource:
     metrics: dict[str, float]
     """Scores of its best evaluation, by dotted name."""
     key: str = ""
-    """The content address of the stage, see `source_key`."""
+    """The key of the stage, see `source_key`."""
 
 
-def source_key(config: TrialConfig, prepared: Prepared, context: StageContext) -> str:
-    """Return the content address of a source stage: a digest of everything that decides its weights."""
+def source_key(config: TrialConfig, tokenized: TokenizedDataset, context: StageContext) -> str:
+    """Return the key of a source stage: a hash of everything that decides its weights."""
     assert config.source is not None
     facts = {
         "format": FORMAT,
         "torch": version("torch"),
         "transformers": version("transformers"),
         "encoder": fingerprint(config.encoder),
-        "data": prepared.fingerprint,
-        "stage": config.source.model_dump(mode="json", exclude=_IRRELEVANT),
+        "data": tokenized.fingerprint,
+        "stage": config.source.model_dump(mode="json", exclude=_NOT_IN_KEY),
         "subset_seed": config.source.train_rows and config.dataset_of(config.source).split_seed,
         "metric": config.metric,
         "seed": config.seed,
@@ -63,10 +63,10 @@ def source_key(config: TrialConfig, prepared: Prepared, context: StageContext) -
     return digest_of_json(facts)[:32]
 
 
-def shared_epochs_key(config: TrialConfig, prepared: Prepared, context: StageContext) -> str:
-    """Return the content address of a stage's epoch checkpoints, the same for stages that share their first epochs."""
+def shared_epochs_key(config: TrialConfig, tokenized: TokenizedDataset, context: StageContext) -> str:
+    """Return the key of a stage's epoch checkpoints, the same for stages that share their first epochs."""
     assert config.source is not None
-    return source_key(config.model_copy(update={"source": shared_settings(config.source)}), prepared, context)
+    return source_key(config.model_copy(update={"source": shared_settings(config.source)}), tokenized, context)
 
 
 def train_once(
@@ -74,8 +74,8 @@ def train_once(
 ) -> Iterator[Report]:
     """Make sure that `folder` contains the trained stage; yield its reports if this process trains it.
 
-    While another process trains this stage, or one with the same shared epochs, the reports are heartbeats. With
-    several ranks, rank 0 has the lock and writes.
+    While another process trains this stage, or one with the same shared epochs, this function yields reports without
+    scores, only to show that the trial is alive. With several ranks, rank 0 has the lock and writes.
 
     Args:
         training: the stage, before its first step.
@@ -96,7 +96,7 @@ def train_once(
             if report.last:
                 training.finish()
                 if ranks.rank == 0:
-                    write_sealed(folder, lambda into: _save(training, label_names, into))
+                    write_with_checksums(folder, lambda into: _save(training, label_names, into))
                     checkpoints.clean_up()
                 ranks.broadcast_flag(True)  # the other ranks wait here until the stage is written
             yield report
@@ -106,12 +106,12 @@ def train_once(
 
 def is_done(folder: Path) -> bool:
     """Return whether the folder contains the trained stage, undamaged. Log a warning if it is damaged."""
-    return (folder / DONE).exists() and intact(folder, "the source stage is trained again") is not None
+    return (folder / STAGE_FILE).exists() and verify_or_warn(folder, "the source stage is trained again") is not None
 
 
 def load_source(folder: Path) -> TrainedSource:
     """Read a stage that `train_once` has written."""
-    facts = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    facts = json.loads((folder / STAGE_FILE).read_text(encoding="utf-8"))
     weights = load_file(folder / "weights.safetensors")
     return TrainedSource(weights, tuple(facts["label_names"]), facts["metrics"], folder.name)
 
@@ -120,4 +120,4 @@ def _save(training: StageTraining, label_names: tuple[str, ...], folder: Path) -
     weights = {name: p.detach().cpu().contiguous() for name, p in training.trained.items()}
     save_file(weights, folder / "weights.safetensors")
     facts = {"label_names": label_names, "metrics": training.progress.best_metrics}
-    (folder / DONE).write_text(json.dumps(facts), encoding="utf-8")
+    (folder / STAGE_FILE).write_text(json.dumps(facts), encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from trainable.inputs.prepare import Prepared
+from trainable.inputs.prepare import TokenizedDataset
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class StageData:
     text_columns: tuple[str, ...]
 
     @classmethod
-    def of(cls, prepared: Prepared) -> "StageData":
-        """Return the description of prepared data."""
-        rows = {split: len(encoded.labels) for split, encoded in prepared.splits.items()}
-        fingerprints = prepared.fingerprint, prepared.data_fingerprint, prepared.tokenizer_fingerprint
-        return cls(prepared.name, *fingerprints, rows, prepared.text_columns)
+    def of(cls, tokenized: TokenizedDataset) -> "StageData":
+        """Return the description of a tokenised data set."""
+        rows = {split: len(encoded.labels) for split, encoded in tokenized.splits.items()}
+        fingerprints = tokenized.fingerprint, tokenized.data_fingerprint, tokenized.tokenizer_fingerprint
+        return cls(tokenized.name, *fingerprints, rows, tokenized.text_columns)
 
 
 @dataclass(frozen=True)

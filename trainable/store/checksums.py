@@ -14,34 +14,34 @@ from safetensors.torch import save_file
 from trainable.errors import DamagedError
 from trainable.store.files import write_folder
 
-SEAL = "sha256.json"
+CHECKSUMS_FILE = "sha256.json"
 """File with the checksums of all other files of a folder; written last."""
 
 
-def seal(folder: Path) -> None:
+def write_checksums(folder: Path) -> None:
     """Write the checksums of a folder's files into it."""
     digests = {file.name: _digest(file) for file in sorted(folder.iterdir()) if file.is_file()}
-    (folder / SEAL).write_text(json.dumps(digests, indent=1), encoding="utf-8")
+    (folder / CHECKSUMS_FILE).write_text(json.dumps(digests, indent=1), encoding="utf-8")
 
 
-def write_sealed(folder: Path, write: Callable[[Path], object]) -> None:
+def write_with_checksums(folder: Path, write: Callable[[Path], object]) -> None:
     """Write a folder with checksums atomically; `write` fills a temporary folder first."""
 
-    def write_and_seal(into: Path) -> None:
+    def write_then_checksums(into: Path) -> None:
         write(into)
-        seal(into)
+        write_checksums(into)
 
-    write_folder(folder, write_and_seal)
+    write_folder(folder, write_then_checksums)
 
 
-def check(folder: Path) -> None:
+def verify_checksums(folder: Path) -> None:
     """Compare a folder with its checksums.
 
     Raises:
         DamagedError: if a file is missing, cut short or altered.
     """
     try:
-        digests = json.loads((folder / SEAL).read_bytes())
+        digests = json.loads((folder / CHECKSUMS_FILE).read_bytes())
         damaged = [name for name, digest in digests.items() if _digest(folder / name) != digest]
     except (OSError, ValueError, AttributeError):
         raise DamagedError(f"{folder}: missing or incomplete: a file or the checksums are missing") from None
@@ -49,12 +49,12 @@ def check(folder: Path) -> None:
         raise DamagedError(f"{folder}: damaged on disk, as their checksums show: {', '.join(damaged)}")
 
 
-def intact(folder: Path, instead: str) -> Path | None:
-    """Return the folder if `check` accepts it; else return None and log a warning that says what happens `instead`."""
+def verify_or_warn(folder: Path, consequence: str) -> Path | None:
+    """Return the folder if its checksums match; else log a warning that ends in the `consequence`, and return None."""
     try:
-        check(folder)
+        verify_checksums(folder)
     except DamagedError as error:
-        logging.getLogger(__name__).warning("%s; %s", error, instead)
+        logging.getLogger(__name__).warning("%s; %s", error, consequence)
         return None
     return folder
 

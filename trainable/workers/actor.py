@@ -18,7 +18,7 @@ from trainable.checkpoint import best_value
 from trainable.compute.device import gpu_is_unusable
 from trainable.errors import PeerDiedError, disk_is_full, error_text
 from trainable.progress import Report
-from trainable.store.checksums import intact
+from trainable.store.checksums import verify_or_warn
 from trainable.store.files import write_folder
 from trainable.workers.messages import Resources, TrialFailure, TrialReport, TrialTask
 from trainable.workers.runner import LocalRunner, Runner
@@ -53,7 +53,7 @@ class TuneTrial(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self._task = TrialTask.from_config(config)
         self._metric = self._task.trial.get("metric", "macro_f1")
-        self._resume = intact(Path(self._task.resume), START_AGAIN) if self._task.resume else None
+        self._resume = verify_or_warn(Path(self._task.resume), START_AGAIN) if self._task.resume else None
         self._started = False
         self._saved = 0.0
         self._best = best_value(self._resume, self._metric)
@@ -119,7 +119,7 @@ class TuneTrial(tune.Trainable):
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Continue from a checkpoint after a process of the trial died."""
         if (Path(checkpoint) / "trial.json").exists():
-            self._resume = intact(Path(checkpoint), START_AGAIN)
+            self._resume = verify_or_warn(Path(checkpoint), START_AGAIN)
             self._saved, self._best = self._time_total, best_value(self._resume, self._metric)
             self._started = False
 

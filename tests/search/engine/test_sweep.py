@@ -34,7 +34,7 @@ from search.storage.store_uri import default_uri, sqlite_uri
 from search.storage.sweep_folder import SweepFolder
 from trainable.errors import ConfigError
 from trainable.progress import Report
-from trainable.store.checksums import check
+from trainable.store.checksums import verify_checksums
 from trainable.trial import run_trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
@@ -383,7 +383,7 @@ def test_an_interrupted_sweep_continues(
         assert "Stopping: running trials write a checkpoint" in stderr
         assert f"transfersweep resume {sweep.folder.name}" in stdout
     checkpoint = sweep.folder.path / sweep.second_trial()["checkpoint"]
-    check(checkpoint)
+    verify_checksums(checkpoint)
     assert json.loads((checkpoint / "progress.json").read_text())["step"] > 0
     if sign == signal.SIGKILL:  # first a copy in another place, then the sweep itself
         copied = SweepFolder(tmp_path / "copied? 50%25 #", sweep.folder.name)

@@ -8,13 +8,13 @@ import pytest
 from huggingface_hub import ModelCard
 
 from search.export.card import CardFacts, model_card
-from search.export.proof import Proof
+from search.export.verification import Verification
 from search.record.records import ClassScores, Comparison, Outcome, Score, State, TestScore, TrialRecord
 from trainable.stages.trained_on import StageData
 from trainable.tasks.metrics import Direction
 
 EXPECTED = Path(__file__).parent / "model_card.md"
-PROOF = Proof(6, "validation rows", 1.5e-7)
+VERIFICATION = Verification(6, "validation rows", 1.5e-7)
 HOSTILE = "a|b `c` {{ facts }} {% if %} <b> *_[l](u)\nd"
 SCORE = Score(0.5, 0.0123, (0.49, 0.51))
 
@@ -76,11 +76,11 @@ def facts() -> CardFacts:
 
 
 def test_the_card_to_the_letter(facts: CardFacts) -> None:
-    assert model_card(facts, PROOF) == EXPECTED.read_text(encoding="utf-8")
+    assert model_card(facts, VERIFICATION) == EXPECTED.read_text(encoding="utf-8")
 
 
 def test_names_of_users_end_no_cell_and_begin_no_markup(facts: CardFacts) -> None:
-    lines = ModelCard(model_card(facts, PROOF)).text.splitlines()
+    lines = ModelCard(model_card(facts, VERIFICATION)).text.splitlines()
     widths = {1: 0}
     for above, line in zip(["", *lines], lines, strict=False):
         cells = len(re.findall(r"(?<!\\)\|", line))
@@ -92,7 +92,7 @@ def test_names_of_users_end_no_cell_and_begin_no_markup(facts: CardFacts) -> Non
 def test_a_card_of_a_sweep_that_has_less_to_tell(facts: CardFacts) -> None:
     few = replace(facts.outcome, trials=(trial(0), trial(1)), winner=1, comparison=None, notes=(), run_id=None)
     only = replace(facts, outcome=few, text_columns=("text",), data={"target": stage("tweets")}, test=None)
-    card = model_card(replace(only, validation=Score(0.5, None, (0.5,))), PROOF)
+    card = model_card(replace(only, validation=Score(0.5, None, (0.5,))), VERIFICATION)
     assert "Sorts texts into 2 classes." in card
     assert "fine-tuned on tweets (target) with" in card
     assert "not the winner among 2 trials, by macro_f1" in card
@@ -102,4 +102,4 @@ def test_a_card_of_a_sweep_that_has_less_to_tell(facts: CardFacts) -> None:
     assert "| MLflow run of the sweep | none |" in card
     assert card.endswith("(largest difference 1.5e-07).\n")
     assert "\n\n\n" not in card
-    assert "These settings over seeds" not in model_card(replace(only, validation=None), PROOF)
+    assert "These settings over seeds" not in model_card(replace(only, validation=None), VERIFICATION)

@@ -15,7 +15,7 @@ from search.errors import PlanError
 from search.export import export
 from search.export.export import export_trial
 from search.export.exportable import choose
-from search.export.proof import TOLERANCE, proof_rows, prove
+from search.export.verification import TOLERANCE, sample_rows, verify_export
 from search.plan.plan import load_sweep
 from search.storage.sweep_folder import SweepFolder, load_outcome
 from trainable.checkpoint import load_trained
@@ -42,8 +42,8 @@ def test_winner_is_exported_with_its_label_names_and_length(exported: export.Exp
     assert model.config.label2id == {"negative": 0, "positive": 1}
     assert AutoTokenizer.from_pretrained(exported.folder).model_max_length == 24
     assert exported.trial == 0
-    assert exported.proof.rows == 6
-    assert exported.proof.max_difference <= TOLERANCE
+    assert exported.verification.rows == 6
+    assert exported.verification.max_difference <= TOLERANCE
 
 
 def test_a_pipeline_labels_short_and_very_long_texts(exported: export.Exported) -> None:
@@ -56,7 +56,7 @@ def test_a_pipeline_labels_short_and_very_long_texts(exported: export.Exported) 
 
 def test_pairs_are_proven_and_loaded(swept_pairs: SweepFolder, tmp_path: Path) -> None:
     pairs = export_trial(choose(swept_pairs.name, swept_pairs.storage, tmp_path / "pairs"))
-    assert pairs.proof.max_difference <= TOLERANCE
+    assert pairs.verification.max_difference <= TOLERANCE
     assert json.loads((pairs.folder / "trial.json").read_text())["text_columns"] == ["said", "answer"]
     classify = pipeline("text-classification", model=str(pairs.folder), truncation=True)
     assert classify({"text": "good " * 50, "text_pair": "bad " * 50})["label"] in {"negative", "positive"}
@@ -71,15 +71,15 @@ def test_an_altered_weight_is_found(exported: export.Exported, swept: SweepFolde
     assert checkpoint
     (model, config), trained = load_trained(checkpoint), trained_on(checkpoint)
     assert trained
-    rows = proof_rows(config, trained.stages["target"], workspace)
+    rows = sample_rows(config, trained.stages["target"], workspace)
     copy = tmp_path / "copy"
     copy.mkdir()
     for file in exported.folder.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
-    assert prove(copy, model, rows) == exported.proof
+    assert verify_export(copy, model, rows) == exported.verification
     alter(copy)
     with pytest.raises(TrialError, match=r"a logit differs by 0.001 on 6 validation rows"):
-        prove(copy, model, rows)
+        verify_export(copy, model, rows)
 
 
 def test_nothing_is_left_of_a_failed_export(

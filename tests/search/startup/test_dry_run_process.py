@@ -18,7 +18,7 @@ from search.startup.dry_run_process import DryRunProcess, _first_trial, _task
 from trainable.preview.dry_run import DryRunResult
 from trainable.settings.config import TrialConfig
 from trainable.stages.stage_builder import StageBuilder
-from trainable.stages.stage_cache import DONE, shared_epochs_key
+from trainable.stages.stage_cache import STAGE_FILE, shared_epochs_key
 from trainable.trial import Trial
 
 SECONDS = 250.0
@@ -76,7 +76,7 @@ def test_on_a_gpu_it_leaves_the_source_stage_to_a_trial(process: DryRunProcess, 
     process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=True)
     process.answer(SECONDS)
     assert process._process.wait(SECONDS) == 0
-    assert not list(tmp_path.glob(f"cache/stages/*/{DONE}"))
+    assert not list(tmp_path.glob(f"cache/stages/*/{STAGE_FILE}"))
 
 
 def test_it_ends_with_its_driver_while_it_waits_for_a_source_stage(
@@ -85,7 +85,7 @@ def test_it_ends_with_its_driver_while_it_waits_for_a_source_stage(
     config = _first_trial(plan)
     assert config.source is not None
     builder = StageBuilder(config, plan.workspace(tmp_path))
-    key = shared_epochs_key(config, builder.prepared("source", config.source), builder.context("source"))
+    key = shared_epochs_key(config, builder.tokenized("source", config.source), builder.context("source"))
     lease = tmp_path / "cache" / "ladders" / key / "lock"
     lease.parent.mkdir(parents=True)
     with FileLock(lease):  # as if another process trained it

@@ -63,7 +63,7 @@ def test_a_long_stage_is_left_to_a_trial(config: TrialConfig, workspace: Workspa
 def test_the_expected_seconds_are_those_of_all_steps(config: TrialConfig, workspace: Workspace) -> None:
     assert config.source is not None
     builder = StageBuilder(config, workspace)
-    train, _ = builder.splits(builder.prepared("source", config.source), config.source)
+    train, _ = builder.splits(builder.tokenized("source", config.source), config.source)
     steps = 2 * -(-len(train.labels) // 32)
     assert expected_seconds(builder, SLOW) == 3600 * steps
     by_token = Pace(step=Line(0.0, 1.0), evaluation=Line(0.0, 0.0))

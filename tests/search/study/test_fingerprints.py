@@ -112,7 +112,7 @@ def test_an_export_names_the_data_it_was_trained_on(
     data: str, cache: bool, folder: SweepFolder, tmp_path: Path
 ) -> None:
     first = export_trial(choose(folder.name, folder.storage, tmp_path / "first"))
-    assert first.proof.what == "validation rows"
+    assert first.verification.description == "validation rows"
     replace_data(tmp_path) if data == "changed" else (tmp_path / "tweets.csv").unlink()
     if not cache:
         shutil.rmtree(folder.storage / "cache")
@@ -121,9 +121,9 @@ def test_an_export_names_the_data_it_was_trained_on(
             export_trial(choose(folder.name, folder.storage, tmp_path / "second"))
         return
     second = export_trial(choose(folder.name, folder.storage, tmp_path / "second"))
-    assert second.proof.rows >= first.proof.rows
-    says = "tokens of its validation split, as the data files" if cache else "today's data, which are not those"
-    assert says in second.proof.what
+    assert second.verification.rows >= first.verification.rows
+    says = "decoded from cached token ids, because the data files" if cache else "current data, which differ from"
+    assert says in second.verification.description
     cards = [(tmp_path / name / "README.md").read_text() for name in ("first", "second")]
     tables = [card[card.index("## Data") : card.index("## Scores")] for card in cards]
     assert tables[0] == tables[1]
@@ -139,7 +139,7 @@ def test_an_older_checkpoint_is_exported_only_on_the_data_of_its_sweep(folder: S
     file.write_text(json.dumps(facts))
     seals = file.with_name("sha256.json")
     seals.write_text(json.dumps({name: d for name, d in json.loads(seals.read_text()).items() if name != file.name}))
-    assert export_trial(choose(folder.name, folder.storage, tmp_path / "first")).proof.rows
+    assert export_trial(choose(folder.name, folder.storage, tmp_path / "first")).verification.rows
     replace_data(tmp_path)
     with pytest.raises(ConfigError, match="Bring the old data back"):
         export_trial(choose(folder.name, folder.storage, tmp_path / "second"))

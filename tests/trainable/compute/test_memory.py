@@ -33,9 +33,9 @@ CPU = torch.device("cpu")
 
 def _training(base: dict[str, Any], ranks: Ranks | None = None, micro_batches: int = 1, **stage: Any) -> StageTraining:
     config = build_config(base, {f"target.{name}": value for name, value in stage.items()})
-    prepared = prepare(config.dataset_of(config.target), config.encoder, [Path()])
-    train, validation = (token_inputs(prepared.splits[name], config.target) for name in ("train", "validation"))
-    model = new_model(config.encoder, prepared.label_names, 0, config.target.dropout)
+    tokenized = prepare(config.dataset_of(config.target), config.encoder, [Path()])
+    train, validation = (token_inputs(tokenized.splits[name], config.target) for name in ("train", "validation"))
+    model = new_model(config.encoder, tokenized.label_names, 0, config.target.dropout)
     context = StageContext("target", config.metric, 0, "fp32", CPU, micro_batches, ranks or Ranks())
     return StageTraining(model, train, validation, config.target, context)
 

@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel
 
 from trainable.errors import ConfigError
-from trainable.inputs.prepare import stage_data
+from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.inputs.token_inputs import token_inputs
 from trainable.preview.inspection import inspect_dataset
 from trainable.settings.config import build_config
@@ -25,7 +25,7 @@ def test_added_tokens(tiny_bert: str, base: dict[str, Any], workspace: Workspace
     AutoModel.from_pretrained(tiny_bert).save_pretrained(tmp_path)
     config = build_config({**base, "encoder": str(tmp_path)})
     with pytest.raises(ConfigError, match=rf"{words + 2:,} tokens, but the encoder has {words:,} embeddings") as caught:
-        stage_data(config, config.target, workspace)
+        tokenized_dataset_of(config, config.target, workspace)
     (problem,) = caught.value.problems
     assert str(tmp_path) in problem
     seen = inspect_dataset(config.dataset_of(config.target), str(tmp_path))
@@ -43,13 +43,13 @@ def test_token_types_of_pairs(tiny_bert: str, base: dict[str, Any], workspace: W
     target = {"dataset": {"csv": str(tmp_path / "pairs.csv")}}
     config = build_config({**base, "encoder": str(tmp_path / "encoder"), "target": target})
     with pytest.raises(ConfigError, match="knows 1 token type, but its tokenizer gives 2 to pairs") as caught:
-        stage_data(config, config.target, workspace)
+        tokenized_dataset_of(config, config.target, workspace)
 
     # The advice of the message works.
     (setting,) = re.findall(r'"model_input_names": \[.*?\]', str(caught.value))
     file = tmp_path / "encoder" / "tokenizer_config.json"
     file.write_text(file.read_text().replace("{", "{" + setting + ",", 1))
-    train = stage_data(config, config.target, workspace).splits["train"]
+    train = tokenized_dataset_of(config, config.target, workspace).splits["train"]
     assert "token_type_ids" not in token_inputs(train, config.target).inputs.batch(np.arange(2))
 
 

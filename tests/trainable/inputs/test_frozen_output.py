@@ -111,13 +111,13 @@ def store_of(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> Stor
     def make(count: int, precision: str = "fp32", length: int = 32) -> tuple[StageTraining, FrozenOutputStore]:
         config = build_config(base, {"target.frozen_layers": count, "target.padding_length": length})
         dataset = config.dataset_of(config.target)
-        prepared = prepare(dataset, name_or_path(config.encoder), workspace.roots, workspace.cache / "tokens")
-        model = new_model(config.encoder, prepared.label_names, 0)
-        train, validation = (token_inputs(prepared.splits[name], config.target) for name in ("train", "validation"))
+        tokenized = prepare(dataset, name_or_path(config.encoder), workspace.roots, workspace.cache / "tokens")
+        model = new_model(config.encoder, tokenized.label_names, 0)
+        train, validation = (token_inputs(tokenized.splits[name], config.target) for name in ("train", "validation"))
         context = StageBuilder(config, workspace).context("target")
         training = StageTraining(model, train, validation, config.target, replace(context, precision=precision))
         weights = fingerprint(config.encoder)
-        return training, FrozenOutputStore(tmp_path, weights, prepared.fingerprint, precision, training.context.device)
+        return training, FrozenOutputStore(tmp_path, weights, tokenized.fingerprint, precision, training.context.device)
 
     return make
 

@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoTokenizer, TapasConfig
 
 from trainable.errors import ConfigError
 from trainable.inputs import prepare as module
-from trainable.inputs.prepare import Prepared, prepare, subset
+from trainable.inputs.prepare import TokenizedDataset, prepare, subset
 from trainable.settings.dataset import Dataset
 
 
@@ -20,10 +20,10 @@ def _fresh_process() -> None:
     module._prepare.cache_clear()
 
 
-def _content(prepared: Prepared) -> dict[str, list[list[int]]]:
+def _content(tokenized: TokenizedDataset) -> dict[str, list[list[int]]]:
     return {
         split: encoded.tokens.batch(np.arange(len(encoded.tokens)), 32)["input_ids"].tolist()
-        for split, encoded in prepared.splits.items()
+        for split, encoded in tokenized.splits.items()
     }
 
 

@@ -41,8 +41,8 @@ def test_a_language_that_the_tokenizer_does_not_know_is_a_warning_with_its_words
     seen = _seen(load_tokenizer(tiny_bert), csv)
     assert (seen.unknown, seen.merged) == (1, 1)
     assert seen.words[0] == AMHARIC[0] and set(seen.words) == set(AMHARIC)
-    prepared = prepare(Dataset(csv=csv), tiny_bert, [tmp_path], tmp_path / "cache")
-    (warning,) = prepared.warnings
+    tokenized = prepare(Dataset(csv=csv), tiny_bert, [tmp_path], tmp_path / "cache")
+    (warning,) = tokenized.warnings
     assert warning.startswith(f"tokenizer: 100.0% of the tokens are unknown to it (most often '{AMHARIC[0]}', ")
     assert "100.0% of the rows become the same tokens as a row with another text" in warning
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from trainable.loop.optimizers import (
+    CONSTANT_AFTER_WARMUP,
     OPTIMIZERS,
-    STEADY,
     build_optimizer,
     schedule_factor,
     set_learning_rate,
-    steady_steps,
+    steps_independent_of_epochs,
 )
 from trainable.model.encoder import freeze, head_names, new_model
 from trainable.model.layers import layers_of
@@ -102,7 +102,7 @@ def test_the_factor_is_a_share_of_the_peak(
 
 
 @given(
-    schedule=st.sampled_from(sorted(STEADY)),
+    schedule=st.sampled_from(sorted(CONSTANT_AFTER_WARMUP)),
     epoch=st.integers(1, 60),
     epochs=st.integers(1, 5),
     warmup=st.floats(0, 1),
@@ -114,11 +114,12 @@ def test_steady_steps_are_those_that_a_longer_stage_takes_too(
     stage = _stage(schedule=schedule, epochs=epochs, warmup_fraction=warmup, decay_fraction=decay)
     endless = stage.model_copy(update={"schedule": "constant", "epochs": epochs + 1})
     same = [schedule_factor(s, epoch, stage) == schedule_factor(s, epoch, endless) for s in range(epoch * epochs)]
-    assert same == [step < steady_steps(epoch, stage) for step in range(epoch * epochs)]
+    assert same == [step < steps_independent_of_epochs(epoch, stage) for step in range(epoch * epochs)]
 
 
 def test_other_schedules_have_no_steady_steps() -> None:
-    assert [steady_steps(10, _stage(schedule=name)) for name in SCHEDULES if name not in STEADY] == [0, 0]
+    others = [name for name in SCHEDULES if name not in CONSTANT_AFTER_WARMUP]
+    assert [steps_independent_of_epochs(10, _stage(schedule=name)) for name in others] == [0, 0]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -136,7 +137,7 @@ def test_a_warm_up_before_a_held_peak_is_a_share_of_one_epoch() -> None:
         factors = [
             schedule_factor(step, 100, _stage(schedule=name, epochs=5, warmup_fraction=0.2)) for step in range(500)
         ]
-        assert factors.index(1.0) + 1 == (20 if name in STEADY else 100)
+        assert factors.index(1.0) + 1 == (20 if name in CONSTANT_AFTER_WARMUP else 100)
 
 
 def test_shapes_of_the_schedules() -> None:

@@ -45,8 +45,8 @@ def make(base: dict[str, Any]) -> Make:
 
 
 def _splits(config: TrialConfig) -> tuple[Split, Split]:
-    prepared = prepare(config.dataset_of(config.target), config.encoder, [Path()])
-    train, validation = (token_inputs(prepared.splits[name], config.target) for name in ("train", "validation"))
+    tokenized = prepare(config.dataset_of(config.target), config.encoder, [Path()])
+    train, validation = (token_inputs(tokenized.splits[name], config.target) for name in ("train", "validation"))
     return train, validation
 
 

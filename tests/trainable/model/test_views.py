@@ -87,9 +87,9 @@ def test_each_step_has_the_same_loss_with_the_first_token_alone(
 
     def losses(whole: bool) -> list[float]:
         builder = StageBuilder(config, replace(workspace, reuse_frozen=False))
-        prepared = builder.prepared("target", config.target)
-        model = new_model(config.encoder, prepared.label_names, 0, 0.0)
-        splits, context = builder.splits(prepared, config.target), builder.context("target")
+        tokenized = builder.tokenized("target", config.target)
+        model = new_model(config.encoder, tokenized.label_names, 0, 0.0)
+        splits, context = builder.splits(tokenized, config.target), builder.context("target")
         training = StageTraining(model, *splits, config.target, context)
         assert training.steps.network is not model
         if whole:

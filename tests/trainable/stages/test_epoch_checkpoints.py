@@ -36,9 +36,9 @@ def configure(base: dict[str, Any]) -> Configure:
 
 def _key(config: TrialConfig, of: Callable[..., str] = source_key) -> str:
     assert config.source is not None
-    prepared = prepare(config.dataset_of(config.source), config.encoder, [Path()])
+    tokenized = prepare(config.dataset_of(config.source), config.encoder, [Path()])
     context = StageContext("source", config.metric, config.seed, "fp32", pick_device(), config.micro_batches)
-    return of(config, prepared, context)
+    return of(config, tokenized, context)
 
 
 def _train(config: TrialConfig, cache: Path) -> tuple[list[Report], TrainedSource]:

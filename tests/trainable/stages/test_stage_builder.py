@@ -16,13 +16,13 @@ from trainable.workspace import Workspace
 
 def test_data_and_encoder_must_not_change_during_a_sweep(base: dict[str, Any], workspace: Workspace) -> None:
     config = build_config(base)
-    data = StageBuilder(config, workspace).prepared("target", config.target)
+    data = StageBuilder(config, workspace).tokenized("target", config.target)
     encoder = fingerprint(config.encoder)
     allowed = frozenset({encoder, data.data_fingerprint, data.tokenizer_fingerprint})
-    assert StageBuilder(config, replace(workspace, allowed=allowed)).prepared("target", config.target) == data
+    assert StageBuilder(config, replace(workspace, allowed=allowed)).tokenized("target", config.target) == data
     other_data = StageBuilder(config, replace(workspace, allowed=frozenset({encoder})))
     with pytest.raises(ConfigError, match="^target: the data set 'tweets' or its tokenizer was changed"):
-        other_data.prepared("target", config.target)
+        other_data.tokenized("target", config.target)
     with pytest.raises(ConfigError, match="its weights were changed while the sweep ran"):
         StageBuilder(config, replace(workspace, allowed=frozenset({"another"})))
 
@@ -30,11 +30,11 @@ def test_data_and_encoder_must_not_change_during_a_sweep(base: dict[str, Any], w
 def test_a_model_begins_with_the_weights_of_the_stage_before(base: dict[str, Any], workspace: Workspace) -> None:
     config = build_config(base)
     builder = StageBuilder(config, workspace)
-    prepared = builder.prepared("target", config.target)
-    model, kept = builder.model(prepared, config.target)
+    tokenized = builder.tokenized("target", config.target)
+    model, kept = builder.model(tokenized, config.target)
     assert not kept
     trained = {name: p.detach() + 1 for name, p in model.named_parameters()}
-    model, kept = builder.model(prepared, config.target, TrainedSource(trained, prepared.label_names, {}))
+    model, kept = builder.model(tokenized, config.target, TrainedSource(trained, tokenized.label_names, {}))
     assert kept
     assert all(torch.equal(p, trained[name]) for name, p in model.named_parameters())
     assert set(builder.trained_on().stages) == {"target"}

@@ -17,7 +17,7 @@ from trainable.inputs.prepare import prepare
 from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages import epoch_checkpoints
-from trainable.stages.stage_cache import DONE, source_key
+from trainable.stages.stage_cache import STAGE_FILE, source_key
 from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
@@ -41,13 +41,13 @@ def test_a_source_from_the_cache_is_reported_with_its_scores(base: dict[str, Any
 
 
 def _stages(cache: Path) -> list[Path]:
-    return [file.parent for file in cache.glob(f"stages/*/{DONE}")]
+    return [file.parent for file in cache.glob(f"stages/*/{STAGE_FILE}")]
 
 
 def _key(config: TrialConfig) -> str:
     assert config.source is not None
-    prepared = prepare(config.dataset_of(config.source), config.encoder, [Path()])
-    return source_key(config, prepared, StageContext("source", config.metric, config.seed, "fp32", pick_device()))
+    tokenized = prepare(config.dataset_of(config.source), config.encoder, [Path()])
+    return source_key(config, tokenized, StageContext("source", config.metric, config.seed, "fp32", pick_device()))
 
 
 def test_two_trials_train_it_once_and_a_deleted_cache_changes_nothing(base: dict[str, Any], tmp_path: Path) -> None:

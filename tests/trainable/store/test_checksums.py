@@ -13,8 +13,8 @@ from trainable.inputs.prepare import _prepare
 from trainable.progress import Report
 from trainable.settings.config import build_config
 from trainable.stages import epoch_checkpoints
-from trainable.stages.stage_cache import DONE
-from trainable.store.checksums import SEAL, check, write_sealed
+from trainable.stages.stage_cache import STAGE_FILE
+from trainable.store.checksums import CHECKSUMS_FILE, verify_checksums, write_with_checksums
 from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
@@ -45,11 +45,11 @@ def test_every_file_of_a_model_is_checked(damage: Callable[[Path], None], base: 
     run_trial(build_config(base), lambda r: True, workspace=Workspace(tmp_path / "cache"), save_to=model)
     load_trained(model)
     files = sorted(file.name for file in model.iterdir())
-    assert files == ["model.safetensors", "progress.json", SEAL, "trial.json"]
+    assert files == ["model.safetensors", "progress.json", CHECKSUMS_FILE, "trial.json"]
     for name in files:
         spoilt = shutil.copytree(model, tmp_path / name)
         damage(spoilt / name)
-        with pytest.raises(DamagedError, match=name.replace(SEAL, "missing or incomplete|damaged")):
+        with pytest.raises(DamagedError, match=name.replace(CHECKSUMS_FILE, "missing or incomplete|damaged")):
             load_trained(spoilt)
         (spoilt / name).unlink()
         with pytest.raises(DamagedError, match="a file or the checksums are missing"):
@@ -71,13 +71,13 @@ def test_a_damaged_source_is_trained_again(
     damage: Callable[[Path], None], base: dict[str, Any], workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = _run(base, workspace, **{"source.enabled": True})
-    (done,) = workspace.cache.glob(f"stages/*/{DONE}")
+    (done,) = workspace.cache.glob(f"stages/*/{STAGE_FILE}")
     damage(done.parent / "weights.safetensors")
     assert _run(base, workspace, **{"source.enabled": True}) == first
     (message,) = {record.getMessage() for record in caplog.records if record.name.startswith("trainable")}
     assert message.startswith(str(done.parent))
     assert message.endswith("weights.safetensors; the source stage is trained again")
-    check(done.parent)
+    verify_checksums(done.parent)
 
 
 def test_an_unfinished_source_does_not_continue_from_a_damaged_checkpoint(
@@ -119,10 +119,10 @@ def test_damaged_tokens_are_computed_again(base: dict[str, Any], workspace: Work
 
 def test_missing_checksums_are_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "made"
-    write_sealed(folder, lambda into: (into / "a").write_text("content"))
-    check(folder)
-    (folder / SEAL).write_text("[]")
+    write_with_checksums(folder, lambda into: (into / "a").write_text("content"))
+    verify_checksums(folder)
+    (folder / CHECKSUMS_FILE).write_text("[]")
     with pytest.raises(DamagedError, match="missing or incomplete"):
-        check(folder)
+        verify_checksums(folder)
     with pytest.raises(DamagedError, match="missing or incomplete"):
-        check(tmp_path / "nowhere")
+        verify_checksums(tmp_path / "nowhere")

@@ -19,7 +19,7 @@ KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjs
 """Kind of file by the suffix of its name. The settings have the same names as the kinds."""
 
 
-def read_tables(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
+def read_tables(dataset: Dataset, data_folders: Sequence[Path]) -> dict[str, RawTable]:
     """Read the tables of a data set, by split. A single table that must still be split is `train`.
 
     Raises:
@@ -27,7 +27,7 @@ def read_tables(dataset: Dataset, roots: Sequence[Path]) -> dict[str, RawTable]:
     """
     if dataset.hub:
         return read_hub(dataset.hub, dataset.saved_splits())
-    found = find_files(dataset, roots)
+    found = find_files(dataset, data_folders)
     if dataset.folder:
         return read_folder(found["train"], dataset.folder, dataset.saved_splits())
     tables: dict[str, RawTable] = {}
@@ -52,20 +52,20 @@ def _read_file(dataset: Dataset, path: Path, name: str) -> RawTable:
     return read_json(text, name) if kind == "json" else read_csv(text, name, dataset.separator, dataset.quoting)
 
 
-def find_files(dataset: Dataset, roots: Sequence[Path]) -> dict[str, Path]:
+def find_files(dataset: Dataset, data_folders: Sequence[Path]) -> dict[str, Path]:
     """Find the files (or the folder) of a data set, by split; empty for a hub data set.
 
     Args:
         dataset: the settings.
-        roots: folders in which relative file names are looked up, in order.
+        data_folders: folders in which relative file names are looked up, in order.
 
     Raises:
-        ConfigError: naming every file that is in none of the roots or has an unknown kind.
+        ConfigError: naming every file that is in none of the data folders or has an unknown kind.
     """
     found: dict[str, Path] = {}
     problems: list[str] = []
     for split, name in _files_by_split(dataset).items():
-        candidates = [root / os.path.expanduser(name) for root in roots]
+        candidates = [folder / os.path.expanduser(name) for folder in data_folders]
         path = next(filter(os.path.exists, candidates), None)
         if path is None:
             looked = ", ".join(dict.fromkeys(str(path.parent.absolute()) for path in candidates))

@@ -1,0 +1,140 @@
+"""Checks that the exported folder gives the same logits as the checkpoint on sample texts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from trainable.data.examples import Examples
+from trainable.data.read_splits import read_splits
+from trainable.errors import ConfigError, TrialError
+from trainable.inputs.prepare import TokenizedSplit, cached_tokens, tokenized_dataset_of, tokenizer_fingerprint
+from trainable.inputs.split import Inputs
+from trainable.inputs.token_inputs import token_inputs
+from trainable.inputs.tokens import Tokens, tokenize
+from trainable.loop.evaluate import compute_logits
+from trainable.model.limits import name_or_path
+from trainable.model.pretrained import load_classifier, load_tokenizer
+from trainable.settings.config import TrialConfig
+from trainable.stages.trained_on import StageData
+from trainable.workspace import Workspace
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit between checkpoint and export that can come from rounding."""
+MAX_ROWS = 256
+"""Most rows that are compared. They are spread evenly over all lengths, from the shortest to the longest."""
+_BATCH = 32
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How the exported folder compares with the checkpoint."""
+
+    rows: int
+    """Number of rows that both models were given."""
+    description: str
+    """Which rows they are, in words."""
+    max_difference: float
+    """Largest absolute difference of a logit."""
+
+
+@dataclass(frozen=True)
+class SampleRows:
+    """Rows on which the two models are compared: as token ids for the checkpoint, as texts for the export."""
+
+    inputs: Inputs
+    table: Examples
+    description: str
+
+
+def sample_rows(config: TrialConfig, trained: StageData, workspace: Workspace) -> SampleRows:
+    """Choose the rows to compare: of the validation split, or the best substitute if it has changed or is gone.
+
+    Args:
+        config: of the trial.
+        trained: the target's data when the trial was trained.
+        workspace: where data and cached token ids are.
+
+    Raises:
+        ConfigError: if the tokenizer is not the one that was used in training, or if there are no rows.
+    """
+    tokenizer = load_tokenizer(name_or_path(config.encoder))
+    if tokenizer_fingerprint(tokenizer) != trained.tokenizer:
+        encoder = f"encoder: {config.encoder!r}"
+        way_out = "restore the tokenizer that was used in training"
+        raise ConfigError(f"{encoder}: its tokenizer has changed since the trial was trained; {way_out}")
+    tokens = cached_tokens(workspace, trained.fingerprint, "validation")
+    try:
+        splits = read_splits(config.dataset_of(config.target), workspace.roots)
+    except ConfigError:
+        if tokens is None:
+            raise
+        return _rows_of_tokens(config, tokens, tokenizer, "cannot be read any more")
+    if splits.fingerprint == trained.data:
+        return _rows_of_current_data(config, splits.validation, workspace, "validation rows")
+    if tokens is not None:
+        return _rows_of_tokens(config, tokens, tokenizer, "have changed")
+    description = "validation rows of the current data, which differ from the data of the training"
+    return _rows_of_current_data(config, splits.validation, workspace, description)
+
+
+def _rows_of_current_data(
+    config: TrialConfig, validation: Examples, workspace: Workspace, description: str
+) -> SampleRows:
+    tokenized = tokenized_dataset_of(config, config.target, workspace).splits["validation"]
+    chosen = _spread_over_lengths(token_inputs(tokenized, config.target).inputs.lengths)
+    return SampleRows(token_inputs(tokenized, config.target, chosen).inputs, validation.take(chosen), description)
+
+
+def _rows_of_tokens(config: TrialConfig, tokens: Tokens, tokenizer: PreTrainedTokenizerBase, why: str) -> SampleRows:
+    """Decode texts from cached token ids; their blanks and rare characters may differ from those of the data."""
+    chosen = _spread_over_lengths(tokens.lengths(config.target.padding_length))
+    columns = [
+        [str(tokenizer.decode(ragged.ids[ragged.offsets[row] : ragged.offsets[row + 1]].tolist())) for row in chosen]
+        for ragged in tokens.sequences
+    ]
+    table = Examples(columns[0], columns[1] if len(columns) > 1 else None, np.zeros(len(chosen), dtype=np.int64))
+    inputs = token_inputs(TokenizedSplit(tokenize(tokenizer, table), table.labels), config.target).inputs
+    description = f"validation texts decoded from cached token ids, because the data files {why}"
+    return SampleRows(inputs, table, description)
+
+
+def verify_export(folder: Path, model: PreTrainedModel, rows: SampleRows) -> Verification:
+    """Load an exported folder and compare its logits, from texts, with those of the trained model.
+
+    Both run in float32 on the CPU. The export uses its own tokenizer; the model gets the token ids of the trial.
+
+    Raises:
+        TrialError: if a logit differs by more than `TOLERANCE`.
+    """
+    expected, found = compute_logits(model, rows.inputs, _CPU), _logits(folder, rows.table)
+    difference, count = float((found - expected).abs().max()), len(rows.table)
+    if not difference <= TOLERANCE:  # also true for NaN
+        raise TrialError(
+            f"the exported model does not give the checkpoint's logits: a logit differs by {difference:.2g} "
+            f"on {count} {rows.description}, more than {TOLERANCE:g}; nothing was exported"
+        )
+    return Verification(count, rows.description, difference)
+
+
+@torch.inference_mode()
+def _logits(folder: Path, table: Examples) -> torch.Tensor:
+    """Return the logits that the folder gives for texts, as a user of transformers gets them, shape (N, C)."""
+    tokenizer, (model, _) = load_tokenizer(str(folder)), load_classifier(str(folder), f"{folder}: the exported model")
+    model.eval()
+    columns = [table.text] if table.text_b is None else [table.text, table.text_b]
+    parts = []
+    for start in range(0, len(table), _BATCH):
+        texts = [column[start : start + _BATCH] for column in columns]
+        parts.append(model(**tokenizer(*texts, truncation=True, padding=True, return_tensors="pt")).logits)
+    return torch.cat(parts).float()
+
+
+def _spread_over_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    order = np.argsort(lengths, kind="stable")
+    positions = np.linspace(0, len(order) - 1, min(MAX_ROWS, len(order))).round().astype(np.int64)
+    return np.sort(order[positions])
