@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from trainable.data.reading.raw_table import RawTable
 from trainable.errors import ConfigError
-from trainable.settings.dataset import Dataset
+from trainable.settings.dataset import SEPARATORS, Dataset
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,14 @@ def _choose(dataset: Dataset, raw: RawTable) -> tuple[Columns, list[str]]:
 
 
 def _missing(source: str, role: str, name: str, present: list[str]) -> str:
-    close = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
-    advice = f"did you mean {close[0]!r}?" if close else f"name the right one with `{role}:`"
     listed = ", ".join(map(repr, present)) if len(str(present)) <= 300 else f"{str(present)[1:300]}..."
-    return f"{source}: no column {name!r} for the {role}; there are {listed}; {advice}"
+    return f"{source}: no column {name!r} for the {role}; there are {listed}; {_advice(role, name, present)}"
+
+
+def _advice(role: str, name: str, present: list[str]) -> str:
+    """Return what to do about a missing column: set the separator, or name another column."""
+    for separator, character in SEPARATORS.items():
+        if any(name in column.split(character) for column in present if character in column):
+            return f"the separator seems to be {character!r}: set `separator: {separator}`"
+    close = difflib.get_close_matches(name, present, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"name the right one with `{role}:`"

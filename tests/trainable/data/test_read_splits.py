@@ -226,6 +226,7 @@ def test_hub_takes_only_hub_names(tmp_path: Path, name: str) -> None:
         (b"\xff\xfet\x00e\x00", "line 1: byte 0xff is not UTF-8"),
         (b"text,label\na,x\nb\x00,y\n", "line 3: a NUL byte"),
         (b"message,label\na,x\n", "no column 'text' for the text; there are 'message', 'label'"),
+        (b"text;label\na; b;x\n", "there are 'text;label'; the separator seems to be ';': set `separator: semicolon`"),
         (b"texts,Label\na,x\n", "did you mean 'texts'?"),
     ],
 )
