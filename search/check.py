@@ -12,7 +12,7 @@ class Check:
     name: str
     state: Literal["ok", "warning", "error"]
     sentences: tuple[str, ...]
-    """What the check found. For an error: every mistake, with what to do about it."""
+    """The findings of the check. For an error: every mistake, with what to do about it."""
 
     @classmethod
     def of(cls, name: str, fact: str, errors: Iterable[str] = (), warnings: Iterable[str] = ()) -> "Check":

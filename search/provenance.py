@@ -1,4 +1,4 @@
-"""What a result depends on besides its settings: versions of packages, this project's code, and the git commit.
+"""Records what a result depends on besides its settings: versions of packages, this project's code, the git commit.
 
 It also runs on every node, so it imports no slow package.
 """

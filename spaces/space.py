@@ -36,12 +36,12 @@ class Space:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, in the given order."""
+        """Return all names, in the given order."""
         return tuple(self.dimensions)
 
     @cached_property
     def _order(self) -> tuple[tuple[str, Dimension], ...]:
-        """All dimensions, ordered so that a name comes after the names in its condition."""
+        """Return all dimensions, ordered so that a name comes after the names in its condition."""
         graph = {name: dimension.when for name, dimension in self.dimensions.items()}
         return tuple((name, self.dimensions[name]) for name in TopologicalSorter(graph).static_order())
 

@@ -16,7 +16,7 @@ class Part:
     tokens: int = 0
     """Tokens that went through the network, padding not included; repeated ones count each time."""
     computed: int = 0
-    """The same, padding included."""
+    """Tokens that went through the network, padding included."""
     ideal: float = 0.0
     """Seconds that the products of these tokens with the weights would take at the device's peak speed."""
 

@@ -1,4 +1,4 @@
-"""A stage's context (`StageContext`: what it needs besides its settings), its reports and its state (`Progress`)."""
+"""A stage's context (`StageContext`: its needs besides its settings), its reports and its state (`Progress`)."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -12,7 +12,7 @@ from trainable.compute.device import Ranks
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a stage needs besides its own settings."""
+    """The things that a stage needs besides its own settings."""
 
     name: str
     """`source` or `target`; part of the seeds and of the names of metrics."""

@@ -1,4 +1,4 @@
-"""How many trials can run at a time: on this machine before Ray has started, and in the cluster that was joined."""
+"""Number of trials that can run at a time: on this machine before Ray has started, and in a joined cluster."""
 
 import os
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def _one_cpu_per_trial(settings: SweepSettings) -> bool:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a sweep runs on."""
+    """The resources of a sweep."""
 
     slots: int
     """Number of trials that run at a time, at least 1."""

@@ -11,11 +11,11 @@ from search.provenance import versions
 
 @dataclass(frozen=True)
 class NodeReport:
-    """What the check found on one node."""
+    """The findings of the check on one node."""
 
     versions: dict[str, str]
     storage: str
-    """What is wrong with the storage folder there; empty if nothing is."""
+    """The problem with the storage folder there; empty if there is none."""
 
 
 def check_node(folder: str, name: str) -> NodeReport:

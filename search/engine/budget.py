@@ -27,7 +27,7 @@ class Budget:
 
     @property
     def worker_hours(self) -> float:
-        """Hours of all trials, multiplied by the workers of each."""
+        """Return the hours of all trials, multiplied by the workers of each."""
         return sum(r.seconds for r in self._study.records) * self.settings.workers_per_trial / 3600
 
     def used(self) -> BudgetUsed:

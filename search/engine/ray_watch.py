@@ -15,7 +15,7 @@ from search.errors import StoppedError
 
 CHECK_SECONDS = 1.0
 HEAD_NODE_TIMEOUT_SECONDS = 20.0
-"""How long the head of a cluster may be unreachable, for example during its restart. A dead raylet never returns."""
+"""Time that the head of a cluster may be unreachable, for example during its restart. A dead raylet never returns."""
 LOST_CONNECTION = {os.strerror(number) for number in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED)}
 """Full texts of the errors that Ray raises after its death. Those of the operating system also contain a number."""
 

@@ -10,7 +10,7 @@ from search.engine.driver_only import DriverOnly
 from trainable.workers.messages import TrialReport, read_result
 
 RETRIES = 3
-"""How many times in a row a trial continues after its process died without progress, before it counts as lost."""
+"""Largest number of times in a row that a trial continues after its process died without progress; then it is lost."""
 
 
 class Retries(DriverOnly, Callback):

@@ -25,7 +25,7 @@ class StopRequest(DriverOnly, Stopper, Callback):
     def __init__(self) -> None:
         self.requested = False
         self.problem: str | None = None
-        """What the user must fix before a resume; None after Ctrl-C."""
+        """The problem that the user must fix before a resume; None after Ctrl-C."""
         self._at_once = False
         self._still_running: list[Trial] | None = None
 

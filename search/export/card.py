@@ -52,7 +52,7 @@ class CardFacts:
     """Versions, and the git commit of the working directory where it has one."""
 
     def to_json(self) -> dict[str, Any]:
-        """The content of trial.json; `settings` is what `TrialConfig.to_flat` gives, made public."""
+        """Return the content of trial.json; `settings` is what `TrialConfig.to_flat` gives, made public."""
         return {
             "sweep": self.outcome.name,
             "trial": self.record.number,
@@ -67,7 +67,7 @@ class CardFacts:
 
 
 def public_settings(config: TrialConfig, data: Mapping[str, StageData]) -> dict[str, Any]:
-    """The trial's flat settings; encoder and data sets by their names, the latter with their fingerprints."""
+    """Return the trial's flat settings; encoder and data sets by their names, data sets with their fingerprints."""
     flat = {**config.to_flat(), "encoder": public_encoder(config.encoder)}
     for name, stage in (("source", config.source), ("target", config.target)):
         if stage is not None and name in data:
@@ -77,13 +77,13 @@ def public_settings(config: TrialConfig, data: Mapping[str, StageData]) -> dict[
 
 
 def public_encoder(encoder: str) -> str:
-    """A hub or package name as it is, a folder by its last part, even if it no longer exists."""
+    """Return a hub or package name as it is, and of a folder its last part, even if it no longer exists."""
     is_name = encoder.count("/") < 2 and not encoder.startswith((".", "/", "~")) and not Path(encoder).is_dir()
     return encoder if is_name else Path(encoder).resolve().name
 
 
 def model_card(facts: CardFacts, verification: Verification) -> str:
-    """The card in Markdown, with the front matter that the Hugging Face hub reads."""
+    """Return the card in Markdown, with the front matter that the Hugging Face hub reads."""
     outcome, split = facts.outcome, "target.validation."
     scores = facts.record.metrics.items()
     return _TEMPLATES.get_template("model_card.md.j2").render(
@@ -128,7 +128,7 @@ def _front_matter(facts: CardFacts) -> ModelCardData:
 
 
 def _base_model(encoder: str) -> str | None:
-    """The encoder, if it is a name on the hub."""
+    """Return the encoder if it is a name on the hub."""
     is_hub = not encoder.startswith(PACKAGE) and not Path(encoder).is_dir()
     return encoder if is_hub and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", encoder) else None
 
@@ -141,7 +141,7 @@ def _setting(value: Any) -> str:
 
 
 def _cell(value: object) -> str:
-    """Text that cannot end a table cell or begin Markdown or HTML."""
+    """Return the text in a form that cannot end a table cell or begin Markdown or HTML."""
     return re.sub(r"([\\|<`*_\[\]])", r"\\\1", " ".join(str(value).split()))
 
 

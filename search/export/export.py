@@ -31,7 +31,7 @@ from trainable.workspace import Workspace
 
 @dataclass(frozen=True)
 class Exported:
-    """What was exported, and how it compares with the checkpoint."""
+    """The exported model, and its comparison with the checkpoint."""
 
     name: str
     folder: Path
@@ -133,7 +133,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
 
 
 def _tokenizer(config: TrialConfig) -> PreTrainedTokenizerBase:
-    """The encoder's tokenizer, set to truncate as the target stage did, and without the path it came from."""
+    """Return the encoder's tokenizer, set to truncate as the target stage did, without the path of its folder."""
     tokenizer = load_tokenizer(name_or_path(config.encoder))
     length = config.target.padding_length
     tokenizer.model_max_length = length  # what `truncation=True` cuts to
@@ -149,7 +149,7 @@ def _tokenizer(config: TrialConfig) -> PreTrainedTokenizerBase:
 def _stages(
     config: TrialConfig, checkpoint: Path, workspace: Workspace, known: Mapping[str, str]
 ) -> Mapping[str, StageData]:
-    """The data that a trial was trained on, by stage.
+    """Return the data that a trial was trained on, by stage.
 
     Raises:
         ConfigError: if the checkpoint, of an older version, does not say, and the data have changed since.

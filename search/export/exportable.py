@@ -71,7 +71,7 @@ def _check_target(to: Path) -> None:
 
 
 def _choose(outcome: Outcome, trial: int | None, seed: int | None, sweep: Path) -> tuple[TrialRecord, Path]:
-    """The run to export and its checkpoint: the trial asked for or the winner, on its best seed.
+    """Return the run to export and its checkpoint: the requested trial or the winner, with its best seed.
 
     Raises:
         ConfigError: if it has no model; the message lists the trials that have one.
@@ -100,7 +100,7 @@ def _choose(outcome: Outcome, trial: int | None, seed: int | None, sweep: Path) 
 
 
 def _model(record: TrialRecord, sweep: Path) -> Path | None:
-    """The checkpoint of a finished trial, if its model is still there."""
+    """Return the checkpoint of a finished trial if its model is still there."""
     folder = record.checkpoint_in(sweep)
     if record.state is not State.FINISHED or folder is None:
         return None
@@ -108,7 +108,7 @@ def _model(record: TrialRecord, sweep: Path) -> Path | None:
 
 
 def _listed(records: Sequence[TrialRecord]) -> str:
-    """Numbers of trials, with their seeds if there are several."""
+    """Return the numbers of trials, with their seeds if there are several."""
     seeds: dict[int, list[int]] = defaultdict(list)
     for record in records:
         seeds[record.number].append(record.seed)

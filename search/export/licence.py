@@ -13,7 +13,7 @@ _FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.
 
 
 class Licence(NamedTuple):
-    """What an export says about its encoder's licence."""
+    """The licence of an export's encoder."""
 
     name: str | None
     reason: str | None = None
@@ -38,7 +38,7 @@ def licence_of(encoder: str) -> Licence:
 
 
 def _licence_in(text: str) -> Licence:
-    """The licence that the front matter of a card names."""
+    """Return the licence that the front matter of a card names."""
     block = _FRONT_MATTER.match(text)
     if block is None:
         return Licence(None, "the encoder's README.md has no front matter")

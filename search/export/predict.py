@@ -70,7 +70,7 @@ class _Settings(BaseModel):
 
 
 class _Facts(BaseModel):
-    """What `predict` needs of an export's trial.json."""
+    """The part of an export's trial.json that `predict` needs."""
 
     text_columns: Annotated[list[str], Field(min_length=1, max_length=2)]
     label_names: Annotated[list[str], Field(min_length=1)]
@@ -97,7 +97,7 @@ def _dataset(file: Path, settings: Mapping[str, str]) -> Dataset:
 
 
 def _texts(raw: RawTable, columns: Sequence[str], empty: Empty) -> tuple[list[list[str]], list[int], list[str]]:
-    """The texts by column, the rows (0-based) to be labelled, and notes on empty texts."""
+    """Return the texts by column, the rows (0-based) to be labelled, and notes on empty texts."""
     there = ", ".join(map(repr, raw.columns))
     problems = [
         f"{raw.source}: no column {column!r}, which this model reads; there are {there:.300}; rename one in the file"
@@ -140,7 +140,7 @@ def _check_free(raw: RawTable, added: Sequence[str]) -> None:
 
 
 def _probabilities(folder: Path, texts: list[list[str]], facts: _Facts) -> NDArray[np.float32]:
-    """Of each class, shape (N, C); batches hold rows of similar lengths."""
+    """Return the probability of each class, shape (N, C); batches hold rows of similar lengths."""
     # Imported here, so that a wrong file name is reported without waiting for torch.
     import torch
     from transformers.utils import logging as transformers_logging
@@ -178,7 +178,7 @@ def _load(folder: Path, classes: int) -> "PreTrainedModel":
 
 
 def _labelled(raw: RawTable, probabilities: Mapping[int, list[float]], labels: Sequence[str]) -> Labelled:
-    """Every row of the file; one without probabilities gets no label."""
+    """Return every row of the file; a row without probabilities gets no label."""
     columns = [raw.cells(column, named=True) for column in raw.columns]
 
     def rows() -> Iterator[tuple[list[Any], str | None, list[float | None]]]:

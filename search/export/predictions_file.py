@@ -106,11 +106,11 @@ _WRITERS: dict[str, Callable[[TextIO, Labelled], None]] = {
     ".jsonl": _write_json_lines,
     ".ndjson": _write_json_lines,
 }
-"""How a file is written, by the suffix of its name."""
+"""The function that writes a file, by the suffix of the file's name."""
 
 
 def _cell(value: Any) -> str:
-    """A value as text in which no spreadsheet sees a formula."""
+    """Return a value as text in which no spreadsheet sees a formula."""
     if not isinstance(value, str):
         return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
     text = value.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair cannot be written

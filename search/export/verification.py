@@ -32,12 +32,12 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Verification:
-    """How the exported folder compares with the checkpoint."""
+    """The comparison of the exported folder with the checkpoint."""
 
     rows: int
     """Number of rows that both models were given."""
     description: str
-    """Which rows they are, in words."""
+    """Description of the rows, for the user."""
     max_difference: float
     """Largest absolute difference of a logit."""
 

@@ -38,12 +38,12 @@ class Blocks:
 
     @property
     def base(self) -> Nested:
-        """The trial block in the form that `build_config` needs."""
+        """Return the trial block in the form that `build_config` needs."""
         return {**self.trial, "metric": self.settings.metric}
 
     @property
     def unreadable(self) -> set[str]:
-        """Names in the space block whose domains could not be read."""
+        """Return the names in the space block whose domains could not be read."""
         return set(self.searched_names) - set(self.space.names)
 
 

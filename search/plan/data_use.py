@@ -1,4 +1,4 @@
-"""Which data a stage may use, as a value and in the form that `plan.json` stores."""
+"""A use of data by a stage, as a value and in the form that `plan.json` stores."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple

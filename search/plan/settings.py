@@ -99,26 +99,26 @@ class SweepSettings(Strict):
 
     @property
     def threads(self) -> int:
-        """Number of threads of each worker."""
+        """Return the number of threads of each worker."""
         return max(1, int(self.cpus_per_trial))
 
     @property
     def compared_at(self) -> tuple[float, ...]:
-        """Shares of the target stage at which the scheduler compares trials; empty without a scheduler."""
+        """Return the fractions of the target stage at which a scheduler compares trials; empty without one."""
         return () if self.scheduler == "none" else COMPARED_AT
 
     @property
     def models_kept(self) -> int:
-        """Largest number of models of ended trials that are on disk at the same time."""
+        """Return the largest number of models of ended trials that are on disk at the same time."""
         finalists = self.finalists + 1  # the best with and the best without a source are finalists: one may be added
         return self.keep_best + finalists * (1 + self.confirm_seeds)
 
     @property
     def has_secret(self) -> bool:
-        """Whether the settings contain a password."""
+        """Return whether the settings contain a password."""
         return self.tracking_uri is not None and redact(self.tracking_uri) != self.tracking_uri
 
     @property
     def direction(self) -> Direction:
-        """Whether the highest or the lowest score wins."""
+        """Return whether the highest or the lowest score wins."""
         return METRICS[self.metric]

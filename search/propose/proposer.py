@@ -82,7 +82,7 @@ class Proposer:
 
     @cached_property
     def _grid(self) -> list[Point]:
-        """Every point of the space; empty if there are too many to list."""
+        """Return every point of the space; empty if there are too many to list."""
         try:
             return self._space.grid()
         except SpaceError:

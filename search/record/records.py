@@ -61,7 +61,7 @@ class TrialRecord(_Json):
     progress: float = 0.0
     """Fraction of the target stage that is done, 0 to 1."""
     seconds: float = 0.0
-    """How long it ran, over all its sessions."""
+    """Seconds that it ran, over all its sessions."""
     times: dict[str, dict[str, float]] = field(default_factory=dict)
     """`seconds`, `tokens` and `computed` (tokens with padding) by part, such as `target.train`; without the time of
     processes that died in the middle of a session."""
@@ -73,18 +73,18 @@ class TrialRecord(_Json):
 
     @property
     def key(self) -> Key:
-        """The key that identifies it within its sweep."""
+        """Return the key that identifies it within its sweep."""
         return key_of(self.number, self.role, self.seed)
 
     @property
     def title(self) -> str:
-        """Its name in texts: `trial 6`, or `trial 6, seed 2` for a repeat."""
+        """Return its name in texts: `trial 6`, or `trial 6, seed 2` for a repeat."""
         without = " without its source" if self.role == "no_source" else ""
         return f"trial {self.number}{without}" + ("" if self.role == "search" else f", seed {self.seed}")
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended: it is neither running nor paused."""
+        """Return whether it has ended: it is neither running nor paused."""
         return self.state not in (State.RUNNING, State.PAUSED)
 
     def checkpoint_in(self, folder: Path) -> Path | None:
@@ -143,7 +143,7 @@ class Comparison(_Json):
 
 @dataclass(frozen=True)
 class BudgetUsed:
-    """What a sweep has spent of its budget so far."""
+    """The part of its budget that a sweep has spent so far."""
 
     trials: int
     minutes: float
@@ -152,7 +152,7 @@ class BudgetUsed:
 
 @dataclass(frozen=True)
 class BudgetLimits(_Json):
-    """What a sweep may spend; None means no limit."""
+    """The limits of a sweep; None means no limit."""
 
     trials: int
     minutes: float | None = None
@@ -205,12 +205,12 @@ class Outcome(_Json):
 
     @property
     def searched(self) -> tuple[TrialRecord, ...]:
-        """The trials of the search."""
+        """Return the trials of the search."""
         return tuple(record for record in self.trials if record.role == "search")
 
     @property
     def repeats(self) -> tuple[TrialRecord, ...]:
-        """The repeats of finalists."""
+        """Return the repeats of finalists."""
         return tuple(record for record in self.trials if record.role != "search")
 
     def to_json(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from search.storage.sweep_folder import SweepFolder, load_outcome
 
 
 def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | None = None) -> Outcome:
-    """The outcome of a finished sweep, or the state of one that runs or was interrupted.
+    """Return the outcome of a finished sweep, or the state of one that runs or was interrupted.
 
     Args:
         name: the sweep.

@@ -76,7 +76,7 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
 
 
 def _kind(file: str, settings: Mapping[str, str]) -> str:
-    """The setting that takes such a file."""
+    """Return the setting that takes such a file."""
     path = Path(file)
     if path.is_dir():
         return "folder"
@@ -98,7 +98,7 @@ def _splits(seen: Inspection) -> RichTable:
 
 
 def _classes(splits: Mapping[str, SplitCounts]) -> RichTable:
-    """Rows of each class by split, most frequent first; the middle of a long list is left out."""
+    """Return a table of the rows of each class by split, most frequent first, without the middle of a long list."""
     table = text_table("class", *splits, "share of train", gap=2)
     train = splits["train"]
     names = sorted(train.classes, key=lambda name: -train.classes[name])
@@ -122,7 +122,7 @@ def _overlaps(overlaps: Mapping[str, int]) -> RichTable:
 
 
 def _lengths(seen: Inspection) -> RichTable:
-    """The histogram, with each percentile on the line of its length."""
+    """Return the histogram, with each percentile on the line of its length."""
     table = text_table("tokens", "texts", "", "percentiles", gap=2)
     most = max(count for *_, count in seen.histogram)
     for low, high, count in seen.histogram:
@@ -146,7 +146,7 @@ def _costs(seen: Inspection) -> RichTable:
 
 
 def _bar(value: int, most: int, width: int) -> str:
-    """A bar of that width for the highest value; a value above zero has at least one block."""
+    """Return a bar of that width for the highest value; a value above zero has at least one block."""
     length = max(round(width * value / most), int(value > 0)) if most else 0
     return "█" * length + " " * (width - length)
 

@@ -12,7 +12,7 @@ from trainable.settings.yaml_file import parse_value
 
 
 def dataset_of(place: Mapping[str, str], settings: Mapping[str, str]) -> Dataset:
-    """A data set from file names and from settings given as YAML text.
+    """Return a data set from file names and from settings given as YAML text.
 
     Args:
         place: the fields that name the files.

@@ -10,7 +10,7 @@ _WHOLE = {"share of train"}  # a bar and a number
 
 
 def text_table(*columns: str, gap: int = 1, title: str | None = None, framed: bool = True) -> RichTable:
-    """A table without rows: text to the left, numbers to the right.
+    """Return a table without rows: text to the left, numbers to the right.
 
     Columns of text, and those with a heading of several words, become narrower where the console is too narrow.
 

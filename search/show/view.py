@@ -103,7 +103,7 @@ class LiveView:
         return Text(f"{self._metric} {format_score(best.value)} in trial {best.number}: {format_settings(best.params)}")
 
     def _recent(self, records: Sequence[TrialRecord]) -> RichTable:
-        """The running trials, then those that began last."""
+        """Return the running trials, then those that began last."""
         running = [r for r in records if r.state is State.RUNNING]
         others = [r for r in records if r.state is not State.RUNNING]
         table = text_table("trial", "state", self._metric, "done", "settings", gap=2, framed=False)

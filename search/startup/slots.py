@@ -3,9 +3,9 @@
 IMPORTS = "search.startup.slot_imports"
 """The module that they import, which takes some seconds, while the driver is not ready yet."""
 IDLE_SECONDS = 60.0
-"""How long such a process may wait for its first trial. By default Ray ends a process that waits longer than 1 s."""
+"""Time that a slot's process may wait for its first trial. By default Ray ends a process that waits longer than 1 s."""
 MALLOC_VARIABLES = {
     "GLIBC_TUNABLES": f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={2**25}:glibc.malloc.trim_threshold={2**31}"
 }
-"""How they take memory if glibc manages it: in huge pages, which they keep. Otherwise each training step waits for
-pages of 4 kB that the step before has returned."""
+"""Settings of glibc's memory management: huge pages, which a process keeps. Otherwise each training step waits for
+pages of 4 kB that the previous step has returned."""

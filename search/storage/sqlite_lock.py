@@ -19,9 +19,9 @@ _STOP_IT = "stop that process, or wait until it has ended"
 STEP_SECONDS = 1.0
 """The length of one step of a wait; Ctrl-C takes effect after it."""
 LOCK_SECONDS = 900.0
-"""How long a running sweep waits for its study or its outbox."""
+"""Time that a running sweep waits for its study or its outbox."""
 OPEN_SECONDS = 5.0
-"""How long a command waits when it opens a study."""
+"""Time that a command waits when it opens a study."""
 _log = logging.getLogger(__name__)
 
 

@@ -51,14 +51,14 @@ class StudyFile:
 
     @property
     def repeats(self) -> optuna.Study:
-        """The study of the repeats; created at the first access."""
+        """Return the study of the repeats; created at the first access."""
         if self._repeats is None:
             self._repeats = self._open(self._repeats_name)
         return self._repeats
 
     @property
     def studies(self) -> list[optuna.Study]:
-        """The existing studies, that of the search first."""
+        """Return the existing studies, that of the search first."""
         return [self.search, *([self._repeats] if self._repeats else [])]
 
     def _open(self, name: str) -> optuna.Study:

@@ -67,7 +67,7 @@ class SweepStudy:
 
     @property
     def records(self) -> list[TrialRecord]:
-        """All trials in order of their start, those of the search before the repeats."""
+        """Return all trials in order of their start, those of the search before the repeats."""
         return sorted(self._records.values(), key=lambda record: record.role != "search")
 
     def record(self, key: Key) -> TrialRecord:
@@ -197,7 +197,7 @@ class SweepStudy:
 
     @property
     def session_folders(self) -> list[str]:
-        """Names of the sessions' checkpoint folders; of older versions only those with a checkpoint."""
+        """Return the names of the sessions' checkpoint folders; of older versions only those with a checkpoint."""
         found = [record.checkpoint.partition("/")[0] for record in self.records if record.checkpoint]
         return list(dict.fromkeys([*self.user_attr(_SESSION_FOLDERS, []), *found]))
 

@@ -58,7 +58,7 @@ class DatasetInput:
 
 @dataclass(frozen=True)
 class TrialEnd:
-    """How a trial ended; the metrics are the values that its run shows afterwards."""
+    """The end of a trial; the metrics are the values that its run shows afterwards."""
 
     trial: Key
     state: State

@@ -78,7 +78,7 @@ class Arithmetic:
 
     @property
     def warning(self) -> str:
-        """A warning if bfloat16 costs much time; else empty."""
+        """Return a warning if bfloat16 costs much time; else empty."""
         if self.slowdown < 1.5:
             return ""
         return (

@@ -1,4 +1,4 @@
-"""Which rows form which batch: seeded, resumable, and with rows of similar lengths so that padding is rare."""
+"""The rows of each batch: seeded, resumable, and with rows of similar lengths so that padding is rare."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -53,7 +53,7 @@ class FrozenOutputInputs:
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
-        """Where each row begins in `states`, shape (N,)."""
+        """Return where each row begins in `states`, shape (N,)."""
         return np.cumsum(self.widths) - self.widths
 
     @cached_property

@@ -22,11 +22,11 @@ class Inputs(Protocol):
 
     @property
     def identity(self) -> str:
-        """A digest of these rows after truncation; other rows of the same tokenizer have another digest."""
+        """Return a digest of these rows after truncation; other rows of the same tokenizer have another digest."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each row after truncation, shape (N,)."""
+        """Return the number of tokens of each row after truncation, shape (N,)."""
 
     def used_ids(self) -> NDArray[np.int64] | None:
         """Return the token ids that occur in the rows, ascending; None if the rows hold no ids."""

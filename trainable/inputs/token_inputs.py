@@ -28,12 +28,12 @@ class TokenInputs:
 
     @cached_property
     def identity(self) -> str:
-        """A digest of the content, since two splits may have the same number of rows with the same lengths."""
+        """Return a digest of the content, since two splits may have the same number of rows with the same lengths."""
         return self.tokens.digest(self.rows, self.padding_length)
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each row after truncation, shape (N,)."""
+        """Return the number of tokens of each row after truncation, shape (N,)."""
         return self.tokens.lengths(self.padding_length)[self.rows]
 
     def used_ids(self) -> NDArray[np.int64]:

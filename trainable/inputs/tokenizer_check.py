@@ -22,7 +22,7 @@ _NAMED_WORDS = 5
 
 @dataclass(frozen=True)
 class TokenizerCheck:
-    """How much of the texts of a data set the tokenizer loses."""
+    """The part of the texts of a data set that the tokenizer loses."""
 
     unknown: float
     """Share of the tokens that the tokenizer does not know, 0 to 1; special tokens are not counted."""

@@ -38,7 +38,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Template:
-    """Where a tokenizer puts special tokens around one text or a pair, and on which side it pads and truncates."""
+    """The special tokens that a tokenizer puts around one text or a pair, and its sides for padding and truncation."""
 
     pieces: tuple[Piece, ...]
     pad_id: int
@@ -50,7 +50,7 @@ class Template:
 
     @property
     def specials(self) -> int:
-        """Number of special tokens in every row."""
+        """Return the number of special tokens in every row."""
         return sum(piece.token is not None for piece in self.pieces)
 
 

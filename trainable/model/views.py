@@ -131,7 +131,7 @@ class _Bert(_FirstToken):
 
 
 class _DistilBert(_FirstToken):
-    """The same layer with DistilBERT's names."""
+    """A view of the same layer with DistilBERT's names."""
 
     def top(self, first: torch.Tensor, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         layer, attention = self.layer, self.layer.attention

@@ -60,7 +60,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long a stage takes on this machine."""
+    """The time that a stage takes on this machine."""
 
     step: Line
     """Seconds of an optimiser step."""

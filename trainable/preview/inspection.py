@@ -41,7 +41,7 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class PaddingCost:
-    """What one padding length covers and costs on the training split."""
+    """The coverage and the cost of one padding length on the training split."""
 
     share_covered: float
     """Requested share of the texts that keep all tokens, 0.95 or 0.99."""
@@ -71,7 +71,7 @@ class Inspection:
     """Maximum tokens of a sequence for the encoder; None if neither tokenizer nor encoder states a limit."""
     costs: list[PaddingCost]
     tokenizer_check: TokenizerCheck
-    """How much of the texts of all splits the tokenizer loses."""
+    """The part of the texts of all splits that the tokenizer loses."""
     notes: tuple[str, ...]
     problems: tuple[str, ...]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 class Direction(StrEnum):
-    """Which values of a metric are better."""
+    """The direction in which values of a metric are better."""
 
     MAX = "max"
     MIN = "min"

@@ -95,7 +95,7 @@ class TrialReport:
 
     @property
     def of_target(self) -> bool:
-        """Whether the report is from the target stage."""
+        """Return whether the report is from the target stage."""
         return self.stage == "target"
 
     def to_result(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How a slot runs its trials: an interface, and the implementation that trains in the actor's own process."""
+"""The runner of a slot's trials: an interface, and the implementation that trains in the actor's own process."""
 
 from pathlib import Path
 from typing import Protocol

@@ -27,7 +27,7 @@ from trainable.workers.messages import Resources
 from trainable.workspace import Workspace
 
 IDLE_SECONDS = 7 * 24 * 3600
-"""How long a worker group may wait for its next trial."""
+"""Time that a worker group may wait for its next trial."""
 
 
 class GroupRunner:
