@@ -1,4 +1,4 @@
-"""The one look of all tables that are printed."""
+"""Creates all tables that are printed, in one style."""
 
 from rich import box
 from rich.table import Table as RichTable
@@ -18,12 +18,13 @@ def text_table(*columns: str, gap: int = 1, title: str | None = None, framed: bo
         columns: the headings.
         gap: blanks between columns.
         title: a line above the table.
-        framed: whether a line stands below the headings and blank lines around the table.
+        framed: whether there is a line below the headings, and blank lines around the table.
     """
     look = box.SIMPLE_HEAD if framed else None
     table = RichTable(
         title=title,
         title_justify="left",
+        min_width=len(title or ""),
         box=look,
         pad_edge=False,
         padding=(0, gap, 0, 0),
