@@ -22,7 +22,7 @@ class Budget:
 
     @property
     def seconds(self) -> float:
-        """Wall-clock seconds so far, in all sessions."""
+        """Return the wall-clock seconds so far, in all sessions."""
         return self._earlier_seconds + time.monotonic() - self._start
 
     @property

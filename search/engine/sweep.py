@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from rich.console import Console
 
@@ -56,11 +57,10 @@ def run_sweep(
     ):
         study = _open_study(plan, folder, prepared)
         budget = Budget(plan.settings, study)
-        if earlier_run_id(plan, folder, study) is None:
-            check_uri(plan.tracking_uri(folder.storage))  # before Ray starts, which takes longer
+        _check_tracking(plan, folder, study)  # before Ray starts, which takes longer
         _print_data_findings(prepared, console)
         try:
-            connection.join(address, plan.settings, lambda text: console.print(text, markup=False, soft_wrap=True))
+            connection.join(address, plan.settings, partial(console.print, markup=False, soft_wrap=True))
             remove_unneeded_checkpoints(folder, plan, study)
             with stop_if_ray_dies(stop, HEAD_NODE_TIMEOUT_SECONDS if address else 0, resume):
                 capacity = capacity_for(plan.settings)
@@ -70,9 +70,7 @@ def run_sweep(
                 parts = SweepParts(plan, folder, study, budget, stop, MlflowTrials(plan, study, tracker), capacity)
                 phases = _store_start(parts, tracker, prepared)
                 with phases.phase("search"):
-                    use_waiting_processes(inherits=address is None)
-                    skip_snapshots_at_checkpoints()
-                    run_session(parts, console)
+                    _search(parts, console, own_ray=address is None)
         finally:
             _leave_ray(folder, study, stop)
         remove_unneeded_checkpoints(folder, plan, study)
@@ -90,6 +88,12 @@ def _open_study(plan: Plan, folder: SweepFolder, prepared: Mapping[DataUse, Toke
     return study
 
 
+def _check_tracking(plan: Plan, folder: SweepFolder, study: SweepStudy) -> None:
+    """Check the address of MLflow, unless an earlier session has already begun the sweep's run."""
+    if earlier_run_id(plan, folder, study) is None:
+        check_uri(plan.tracking_uri(folder.storage))
+
+
 def _print_data_findings(prepared: Mapping[DataUse, TokenizedDataset], console: Console) -> None:
     """Print notable facts about the data."""
     for sentence in summarise_data(prepared).sentences[1:]:
@@ -102,6 +106,13 @@ def _store_start(parts: SweepParts, tracker: Tracker, prepared: Mapping[DataUse,
     parts.study.set_user_attr("slots", parts.capacity.slots)
     update_saved_plan(parts.folder, parts.plan.to_mapping())
     return Phases(parts.study)
+
+
+def _search(parts: SweepParts, console: Console, own_ray: bool) -> None:
+    """Run the trials of this session; `own_ray` says whether this process has started Ray."""
+    use_waiting_processes(inherits=own_ray)
+    skip_snapshots_at_checkpoints()
+    run_session(parts, console)
 
 
 def _leave_ray(folder: SweepFolder, study: SweepStudy, stop: StopRequest) -> None:

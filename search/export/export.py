@@ -46,7 +46,7 @@ class Exported:
     """Only for the sweep's winner; no other trial is scored on the test split."""
 
     def to_json(self) -> dict[str, Any]:
-        """Only what `json.dumps` takes."""
+        """Return the content as values that `json.dumps` accepts."""
         return {
             "name": self.name,
             "folder": str(self.folder),
@@ -169,7 +169,7 @@ def _stages(
 def _card_facts(
     outcome: Outcome, record: TrialRecord, config: TrialConfig, model: PreTrainedModel, data: Mapping[str, StageData]
 ) -> CardFacts:
-    """Everything the card and trial.json say."""
+    """Return all facts for the card and trial.json."""
     assert model.config.id2label is not None  # `load_trained` sets it
     role: Role = "no_source" if record.role == "no_source" else "confirm"
     return CardFacts(

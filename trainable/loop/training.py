@@ -120,7 +120,7 @@ class StageTraining:
             yield report
 
     def evaluations(self) -> Iterator[Report]:
-        """Like `reports`, but the model still holds the last weights at the last report, for callers that save them."""
+        """Yield the reports of `reports`, but keep the last weights in the model, for callers that save them."""
         if self._ended():
             yield replace(self._report(self.progress.best_metrics), last=True)
             return

@@ -131,7 +131,7 @@ def _middle_95_percent(values: list[NDArray[np.float64]]) -> tuple[float, float]
 
 
 def _ratio(above: NDArray[Any], below: NDArray[Any]) -> NDArray[np.float64]:
-    """Divide; the result is 0 wherever `below` is 0."""
+    """Return the quotient; it is 0 wherever `below` is 0."""
     above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     ratio: NDArray[np.float64] = np.zeros(np.broadcast_shapes(above.shape, below.shape))
     np.divide(above, below, out=ratio, where=below != 0)
