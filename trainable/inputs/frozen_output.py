@@ -29,7 +29,7 @@ from trainable.inputs.frozen_output_check import TOLERANCE, sample_rows
 from trainable.inputs.split import Inputs, Split, batches_of
 from trainable.model.layers import layers_of
 from trainable.model.views import layers_between
-from trainable.store.checksums import digest_of_json, is_whole, save_tensors
+from trainable.store.checksums import digest_of_json, is_undamaged, save_tensors
 from trainable.store.files import CACHE_BYTES, longest_unused, write_file
 
 FORMAT = 3
@@ -107,10 +107,10 @@ class FrozenOutputStore:
             return f"it would take more than {LARGEST_BYTES / 2**30:.0f} GiB"
         folder = self.folder / self._key(split)
         file = folder / f"{count}.safetensors"
-        if not is_whole(file):
+        if not is_undamaged(file):
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / f"{count}.lock"):
-                if not is_whole(file):
+                if not is_undamaged(file):
                     tensors = none_if_out_of_memory(lambda: self._to_store(model, split.inputs, count, folder))
                     if tensors is None:
                         return "memory has no room for it"
@@ -144,7 +144,7 @@ class FrozenOutputStore:
 
         The computation starts from the stored output of the highest layer below `count`, if there is one.
         """
-        depths = [int(file.stem) for file in folder.glob("*.safetensors") if is_whole(file)]
+        depths = [int(file.stem) for file in folder.glob("*.safetensors") if is_undamaged(file)]
         start = max((depth for depth in depths if depth < count), default=0)
         lower = _load(folder / f"{start}.safetensors", inputs.lengths) if start else None
         source: Inputs = lower or inputs

@@ -75,11 +75,11 @@ def digest_of_json(facts: object) -> str:
 
 
 def save_tensors(tensors: dict[str, torch.Tensor], file: Path) -> None:
-    """Write tensors, possibly none, with their checksum to a safetensors file, for `is_whole`."""
+    """Write tensors, possibly none, with their checksum to a safetensors file, for `is_undamaged`."""
     save_file(tensors, file, metadata={"sha256": digest_of(tensors)})
 
 
-def is_whole(file: Path) -> bool:
+def is_undamaged(file: Path) -> bool:
     """Return whether a file that `save_tensors` wrote exists undamaged; log a warning if it is damaged."""
     try:
         facts = file.stat()

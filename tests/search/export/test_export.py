@@ -54,7 +54,7 @@ def test_a_pipeline_labels_short_and_very_long_texts(exported: export.Exported) 
     assert classify(" ".join(words)) == classify(" ".join(words[:22]))  # 24 tokens, two of them special
 
 
-def test_pairs_are_proven_and_loaded(swept_pairs: SweepFolder, tmp_path: Path) -> None:
+def test_pairs_are_verified_and_loaded(swept_pairs: SweepFolder, tmp_path: Path) -> None:
     pairs = export_trial(choose(swept_pairs.name, swept_pairs.storage, tmp_path / "pairs"))
     assert pairs.verification.max_difference <= TOLERANCE
     assert json.loads((pairs.folder / "trial.json").read_text())["text_columns"] == ["said", "answer"]
