@@ -4,7 +4,7 @@ import time
 
 from ray.tune import Stopper
 
-from search.engine.driver_only import DriverOnly
+from search.cluster.driver_only import DriverOnly
 from search.plan.settings import SweepSettings
 from search.record.records import BudgetUsed, State
 from search.study.sweep_study import SweepStudy

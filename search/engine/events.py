@@ -6,7 +6,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from search.engine.driver_only import DriverOnly
+from search.cluster.driver_only import DriverOnly
 from search.engine.mlflow_trials import MlflowTrials
 from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialReport, key_of_task, read_result

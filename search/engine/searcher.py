@@ -11,8 +11,8 @@ from ray.tune.result import TIME_TOTAL_S
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from search.cluster.driver_only import DriverOnly
 from search.engine.budget import Budget
-from search.engine.driver_only import DriverOnly
 from search.engine.promotion import Promotion
 from search.plan.plan import Plan
 from search.record.records import State, TrialRecord

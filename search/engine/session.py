@@ -4,8 +4,8 @@ import uuid
 
 from rich.console import Console
 
-from search.engine.stop_request import stop_on_signals
 from search.engine.tuner import SweepParts, build_tuner
+from search.engine.watch.stop_request import stop_on_signals
 from search.plan.settings import SweepSettings
 from search.show.view import LiveView
 

@@ -11,13 +11,13 @@ from search.cluster import connection
 from search.cluster.capacity import capacity_for
 from search.cluster.ray_internals import skip_snapshots_at_checkpoints, use_waiting_processes
 from search.engine.budget import Budget
-from search.engine.disk import explain_full_disk, remove_unneeded_checkpoints
 from search.engine.finish import ALL_LOST, finish, save_and_deliver
 from search.engine.mlflow_trials import MlflowTrials
-from search.engine.ray_watch import HEAD_NODE_TIMEOUT_SECONDS, stop_if_ray_dies
 from search.engine.session import run_session
-from search.engine.stop_request import StopRequest
 from search.engine.tuner import SweepParts
+from search.engine.watch.disk import explain_full_disk, remove_unneeded_checkpoints
+from search.engine.watch.ray_watch import HEAD_NODE_TIMEOUT_SECONDS, stop_if_ray_dies
+from search.engine.watch.stop_request import StopRequest
 from search.errors import StoppedError
 from search.plan.data import summarise_data
 from search.plan.data_use import DataUse

@@ -13,16 +13,16 @@ from ray.tune.stopper import CombinedStopper
 from search.cluster.capacity import Capacity
 from search.cluster.ray_internals import HEAD_ONLY
 from search.engine.budget import Budget, BudgetStopper
-from search.engine.disk import DiskWatch
 from search.engine.events import SweepEvents
-from search.engine.hung_trials import HungTrials
 from search.engine.mlflow_trials import MlflowTrials
 from search.engine.promotion import CheckpointBeforePause, Promotion
-from search.engine.repeated_failures import RepeatedFailures
-from search.engine.retries import RETRIES, Retries
 from search.engine.schedulers import build_scheduler
 from search.engine.searcher import StudySearcher
-from search.engine.stop_request import StopRequest
+from search.engine.watch.disk import DiskWatch
+from search.engine.watch.hung_trials import HungTrials
+from search.engine.watch.repeated_failures import RepeatedFailures
+from search.engine.watch.retries import RETRIES, Retries
+from search.engine.watch.stop_request import StopRequest
 from search.plan.plan import Plan
 from search.record.trial_names import trial_name
 from search.storage.sweep_folder import SweepFolder, load_saved_plan

@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
-from search.engine.disk import remove_unneeded_checkpoints
+from search.engine.watch.disk import remove_unneeded_checkpoints
 from search.export.export import export_trial
 from search.export.exportable import choose
 from search.plan.data import check_data

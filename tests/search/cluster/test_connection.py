@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from search.cluster import connection
 from search.cluster.capacity import count_gpu_slots
-from search.engine.ray_watch import explain_lost_ray
+from search.engine.watch.ray_watch import explain_lost_ray
 from search.errors import StoppedError
 from search.plan.settings import SweepSettings
 from trainable.errors import ConfigError

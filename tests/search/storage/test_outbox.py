@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.engine.disk import explain_full_disk
+from search.engine.watch.disk import explain_full_disk
 from search.errors import PlanError, StoppedError
 from search.storage import sqlite_lock
 from search.storage.outbox import Outbox, count_waiting

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from search.engine.hung_trials import STANDSTILL_SECONDS, HungTrials
+from search.engine.watch.hung_trials import STANDSTILL_SECONDS, HungTrials
 from search.errors import PlanError, StoppedError
 from search.plan.plan import build_plan
 from search.record.records import State

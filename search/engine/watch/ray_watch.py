@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from search.cluster.ray_internals import ray_addresses
-from search.engine.stop_request import StopRequest
+from search.engine.watch.stop_request import StopRequest
 from search.errors import StoppedError
 
 CHECK_SECONDS = 1.0

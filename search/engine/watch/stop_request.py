@@ -10,8 +10,8 @@ from typing import Any
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
+from search.cluster.driver_only import DriverOnly
 from search.cluster.ray_internals import ask_for_checkpoint
-from search.engine.driver_only import DriverOnly
 from trainable.workers.messages import TrialReport, read_result
 
 

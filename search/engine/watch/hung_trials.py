@@ -8,8 +8,8 @@ import ray
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from search.cluster.driver_only import DriverOnly
 from search.cluster.ray_internals import actor_of, allow_deaths
-from search.engine.driver_only import DriverOnly
 from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialFailure, key_of_task
 

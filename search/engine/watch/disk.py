@@ -13,9 +13,9 @@ from ray.tune import Callback, TuneError
 from ray.tune.experiment import Trial
 from sqlalchemy.exc import SQLAlchemyError
 
+from search.cluster.driver_only import DriverOnly
 from search.cluster.ray_internals import reason_of_death
-from search.engine.driver_only import DriverOnly
-from search.engine.stop_request import StopRequest
+from search.engine.watch.stop_request import StopRequest
 from search.errors import StoppedError
 from search.plan.plan import Plan
 from search.record.records import State, TrialRecord, ranked

@@ -14,8 +14,8 @@ import pytest
 from ray.tune.experiment import Trial
 from yaml_text import dump_yaml
 
-from search.engine.repeated_failures import EQUAL_FAILURES, RepeatedFailures
-from search.engine.stop_request import StopRequest
+from search.engine.watch.repeated_failures import EQUAL_FAILURES, RepeatedFailures
+from search.engine.watch.stop_request import StopRequest
 from search.record.records import State
 from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialFailure, TrialReport

@@ -5,10 +5,10 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from search.cluster.driver_only import DriverOnly
 from search.cluster.ray_internals import reason_of_death
-from search.engine.driver_only import DriverOnly
-from search.engine.retries import RETRIES
-from search.engine.stop_request import StopRequest
+from search.engine.watch.retries import RETRIES
+from search.engine.watch.stop_request import StopRequest
 from search.record.records import State
 from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialFailure, TrialReport, read_result

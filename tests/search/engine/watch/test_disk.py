@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.exceptions import StorageInternalError
 
-from search.engine.disk import explain_full_disk, is_full_disk, unneeded
+from search.engine.watch.disk import explain_full_disk, is_full_disk, unneeded
 from search.errors import StoppedError
 from search.plan.plan import Plan, build_plan
 from search.record.records import State, TrialRecord

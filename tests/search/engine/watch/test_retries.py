@@ -1,7 +1,7 @@
 import pytest
 from ray.tune.experiment import Trial
 
-from search.engine.retries import RETRIES, Retries
+from search.engine.watch.retries import RETRIES, Retries
 from trainable.workers.messages import TrialReport
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from search.cluster.driver_only import DriverOnly
 from search.cluster.ray_internals import allow_deaths
-from search.engine.driver_only import DriverOnly
 from trainable.workers.messages import TrialReport, read_result
 
 RETRIES = 3
