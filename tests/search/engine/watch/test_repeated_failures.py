@@ -20,7 +20,7 @@ from search.record.records import State
 from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialFailure, TrialReport
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 DIES = """
 import os
 from trainable.workers import actor as ray_trainable
