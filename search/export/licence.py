@@ -8,7 +8,7 @@ import yaml
 
 from trainable.model.limits import name_or_path
 
-_MOST = 64 * 1024  # bytes of a card that are read; its front matter stands at the top
+_MOST = 64 * 1024  # bytes of a card that are read; its front matter is at the top
 _FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 
 

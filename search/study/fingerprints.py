@@ -12,7 +12,7 @@ from trainable.model.limits import resolve_encoder
 
 Fingerprints = dict[str, list[str]]
 """Fingerprints by kind (`encoder`, `tokenizer`, `source`, `target`) and name, joined by a blank: `target tweets`."""
-_WAY_OUT = "put back what was there, or run the experiment under another name (--set sweep.name=...)"
+_WAY_OUT = "restore the earlier files, or run the experiment under another name (--set sweep.name=...)"
 
 
 def compute_fingerprints(plan: Plan, storage: Path, prepared: Mapping[DataUse, TokenizedDataset]) -> Fingerprints:

@@ -89,7 +89,7 @@ def test_a_sweep_does_not_go_on_on_something_else(
     with pytest.raises(PlanError, match=says) as caught:
         resume_sweep(folder.name, folder.storage, overrides={"sweep.trials": "4"})
     assert len(caught.value.problems) == 1
-    assert "put back what was there, or run the experiment under another name" in str(caught.value)
+    assert "restore the earlier files, or run the experiment under another name" in str(caught.value)
     assert folder.plan.read_text() == before
 
 
