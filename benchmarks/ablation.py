@@ -67,11 +67,14 @@ def main() -> None:
     parser = arguments(__doc__, rows=200, trials=len(TRIALS))
     parser.set_defaults(seeds=[0])
     parser.add_argument(
-        "--levers", nargs="+", choices=OFF, default=list(OFF), help="measure only these; the others stay off"
+        "--levers",
+        nargs="+",
+        choices=OFF,
+        help="measure only these, the others stay off; default: all that this machine has, so bf16 only in hardware",
     )
     given = parser.parse_args()
     facts = machine()
-    names = given.levers if facts["device"] != "cpu" else [name for name in given.levers if name != "steps recorded"]
+    names = given.levers or levers_of_this_machine()
     choices = {"all off": set[str](), **{f"only {name}": {name} for name in names}}
     # The machine's speed drifts by more than the gain of some levers, so each has its own run to compare with.
     for name in names:
@@ -85,6 +88,15 @@ def main() -> None:
             print(f"{title}: {found[title].seconds:.1f} s", flush=True)
     Console(width=120).print(facts, tabulate(found, names))
     write_json(given.out, {"machine": facts, "runs": {title: vars(outcome) for title, outcome in found.items()}})
+
+
+def levers_of_this_machine() -> list[str]:
+    """Return the levers without those that need a GPU or bfloat16 in hardware if there is none."""
+    from trainable.compute.device import native_bfloat16, pick_device
+
+    device = pick_device()
+    lacking = {"bf16": not native_bfloat16(device), "steps recorded": device.type == "cpu"}
+    return [name for name in OFF if not lacking.get(name)]
 
 
 def tabulate(found: dict[str, Outcome], names: list[str]) -> Table:
