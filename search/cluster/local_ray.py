@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
+import psutil  # type: ignore[import-untyped]  # its stubs are a separate package
 import ray
 
 from search.cluster.authentication import MODE, TOKEN, environment

@@ -123,7 +123,7 @@ def head_refuses(host_and_port: str, token: str | None = None) -> bool | None:
     A driver whose mode differs from the cluster's can join, but then loses every trial. Ray has no request for the
     mode. The request used here takes no arguments, and the head answers it at once.
     """
-    import grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
+    import grpc  # type: ignore[import-untyped]  # its stubs are a separate package
 
     metadata = [("authorization", f"Bearer {token}")] if token else None
     with grpc.insecure_channel(host_and_port) as channel:

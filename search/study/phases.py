@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
+import psutil  # type: ignore[import-untyped]  # its stubs are a separate package
 
 from search.study.sweep_study import SweepStudy
 
