@@ -25,11 +25,6 @@ def without_first_source() -> None:
     importlib.import_module("search.startup.dry_run_process")._first_trial = lambda plan: None
 
 
-def without_slot_imports() -> None:
-    """Let slots import when they get a trial; before that they only import `os`, which is loaded anyway."""
-    importlib.import_module("search.startup.slots").IMPORTS = "os"
-
-
 def without_idle_time() -> None:
     """Let Ray end processes that wait longer than a second for their first trial, which is its default."""
     importlib.import_module("search.startup.slots").IDLE_SECONDS = 1.0
@@ -69,7 +64,6 @@ def without_rare_collections() -> None:
 PARTS: dict[str, Callable[[], None]] = {
     "dry run process": without_dry_run_process,
     "first source stage": without_first_source,
-    "slot imports": without_slot_imports,
     "idle time": without_idle_time,
     "memory": without_memory,
     "Ray in the background": without_background,

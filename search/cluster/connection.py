@@ -14,7 +14,6 @@ from search.cluster.local_ray import QUIET, LocalRay, shut_down
 from search.cluster.ray_internals import (
     allow_clusters,
     head_address,
-    import_in_new_processes,
     keep_idle_processes,
     reload_token,
 )
@@ -117,8 +116,7 @@ def _start(settings: SweepSettings) -> LocalRay:
     gpu_slots = count_gpu_slots(settings)
     variables = slots.MALLOC_VARIABLES
     if gpu_slots or one_slot_per_cpu(settings):
-        variables = variables | import_in_new_processes(slots.IMPORTS)
-        variables |= keep_idle_processes(slots.IDLE_SECONDS)
+        variables = variables | keep_idle_processes(slots.IDLE_SECONDS)
     arguments = {"num_cpus": gpu_slots or None}  # Ray starts one process for each CPU at once
     # Only worker groups need the dashboard: with it Ray frees their placement groups (ray issue 54305).
     return LocalRay(arguments, variables, dashboard=settings.workers_per_trial > 1)

@@ -43,20 +43,11 @@ class RayAddresses(NamedTuple):
     """`host:port` of the cluster's head."""
 
 
-def import_in_new_processes(modules: str) -> dict[str, str]:
-    """Return variables with which Ray's processes import modules (separated by commas) before they have work.
-
-    The documented way is a `worker_process_setup_hook`, but it belongs to a job and runs only after the driver has
-    joined. The processes that Ray starts at once have started before that.
-    """
-    return {"RAY_preload_python_modules": modules}
-
-
 def keep_idle_processes(seconds: float) -> dict[str, str]:
     """Return variables with which Ray ends a process without work only after so many seconds, not after one.
 
-    When a trial takes a CPU, Ray has one process more than free CPUs. It would end the process for the next trial,
-    which is still importing. There is no setting for this.
+    When a trial takes a CPU, Ray has one process more than free CPUs, and would end the process for the next trial.
+    There is no setting for this.
     """
     return {"RAY_idle_worker_killing_time_threshold_ms": str(int(1000 * seconds))}
 
@@ -141,7 +132,7 @@ def ray_addresses() -> RayAddresses:
 
 
 def use_waiting_processes(inherits: bool) -> None:
-    """Let Tune run trials in waiting processes, which have imported already.
+    """Let Tune run trials in processes that Ray has already started.
 
     Tune gives each trial environment variables: one that Lightning reads, and some of the driver's, such as keys for
     AWS. For a trial with its own variables Ray starts a new process. There is no setting for this.

@@ -1,7 +1,5 @@
 """Settings for the processes of slots, used if the sweep starts Ray itself."""
 
-IMPORTS = "search.startup.slot_imports"
-"""The module that they import, which takes some seconds, while the driver is not ready yet."""
 IDLE_SECONDS = 60.0
 """Time that a slot's process may wait for its first trial. By default Ray ends a process that waits longer than 1 s."""
 MALLOC_VARIABLES = {

@@ -1,7 +1,6 @@
-"""Ray as a sweep starts it: in the background, with processes that have imported the code of slots."""
+"""Ray as a sweep starts it: in the background, with processes that wait for their trials."""
 
 import errno
-import gc
 import os
 import platform
 import resource
@@ -90,18 +89,6 @@ def test_a_missing_cluster_is_reported_at_once(address: str, free_port: Callable
         connection.join(address.format(free_port()), SETTINGS)
 
 
-def test_an_actor_finds_its_modules_imported() -> None:
-    @ray.remote(num_cpus=1)
-    class Slot:
-        def ready(self) -> bool:
-            return "trainable.workers.actor" in sys.modules
-
-    with connection.starting(None, SETTINGS):
-        connection.join(None, SETTINGS)
-        assert ray.get(Slot.remote().ready.remote())
-    assert not ray.is_initialized()
-
-
 def test_processes_wait_for_their_slots() -> None:
     @ray.remote(num_cpus=1)
     class Slot:
@@ -141,14 +128,6 @@ def test_settings_of_the_user_for_memory_are_left_alone(monkeypatch: pytest.Monk
     assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.check=0"
 
 
-def test_processes_without_a_trial_import_nothing() -> None:
-    few = SweepSettings(name="tiny", max_concurrent=1)
-    connection.join(None, few)
-    names = ray.get(ray.remote(lambda: set(sys.modules)).remote())
-    assert "ray" in names
-    assert "torch" not in names
-
-
 @pytest.mark.parametrize(
     ("gpus", "settings", "fit"),
     [
@@ -162,7 +141,7 @@ def test_processes_without_a_trial_import_nothing() -> None:
         (1, {"workers_per_trial": 2}, 0),
     ],
 )
-def test_as_many_processes_import_as_the_gpus_have_slots(
+def test_as_many_processes_start_as_the_gpus_have_slots(
     gpus: int, settings: dict[str, Any], fit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
@@ -174,6 +153,3 @@ def test_a_machine_with_gpus_has_a_process_for_each_slot(monkeypatch: pytest.Mon
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     connection.join(None, SETTINGS)
     assert ray.cluster_resources()["CPU"] == 1
-    modules, collects = ray.get(ray.remote(lambda: (set(sys.modules), gc.isenabled())).remote())
-    assert "trainable.workers.actor" in modules
-    assert collects  # garbage collection is on again after the imports, as cycles may hold models
