@@ -126,7 +126,7 @@ def test_trials_take_processes_that_wait(swept_by_tune: tuple[Watch, int, Any, s
 
 
 def test_processes_without_work_are_kept(own_ray: Path) -> None:
-    ray.get([ray.remote(lambda: time.sleep(1)).remote() for _ in range(2)])  # two processes, which wait for work afterwards
+    ray.get([ray.remote(lambda: time.sleep(1)).remote() for _ in range(2)])  # both wait then
     before = _idle()
     group = placement_group([{"CPU": 1}])  # trials take CPUs like this; then Ray has a process too many
     assert group.wait(10)
