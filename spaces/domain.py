@@ -1,6 +1,6 @@
 """The values that one setting can take: an integer range, a float range, or one of a few options."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,8 @@ class Choice:
             yield "there must be at least one option, got none"
         for i, option in enumerate(self.options):
             if not is_scalar(option):
-                yield f"an option must be text, a finite number, true, false or null, got {show(option)}"
+                way_out = "; a mapping belongs under `trial`" if isinstance(option, Mapping) else ""
+                yield f"an option must be text, a finite number, true, false or null, got {show(option)}{way_out}"
             # Optuna compares options with ==, so true, 1 and 1.0 are the same option
             elif option in self.options[:i]:
                 twin = self.options[self.options.index(option)]

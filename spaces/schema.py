@@ -16,7 +16,7 @@ def space_schema(names: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     Args:
         names: for each dotted name that can be searched, the JSON Schema of its value. Of this,
-            `description`, `type`, `enum`, `const`, `anyOf` and bounds are used; `{}` allows everything.
+            `description`, `type`, `enum`, `const`, `anyOf`, `oneOf` and bounds are used; `{}` allows everything.
     """
     when = {
         "type": "object",
@@ -33,9 +33,9 @@ def space_schema(names: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _dimension(value: Mapping[str, Any], when: dict[str, Any]) -> dict[str, Any]:
-    leaves = list(_leaves(value))
+    leaves = [leaf for leaf in _leaves(value) if "$ref" not in leaf]  # a mapping is no scalar, and never searched
     types = {leaf.get("type") for leaf in leaves}
-    plain = types <= _SCALARS  # no $ref, no list, no missing type
+    plain = types <= _SCALARS  # no list, no missing type
     option = {"anyOf": leaves} if plain else _SCALAR
     kinds = [_kind("choice", {"type": "array", "items": option, "minItems": 1, "uniqueItems": True}, {}, when)]
     for kind, number, fits in (("float", "number", {"number"}), ("int", "integer", {"integer", "number"})):
@@ -56,8 +56,8 @@ def _kind(kind: str, content: dict[str, Any], keys: dict[str, Any], when: dict[s
 
 def _leaves(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the alternatives of a value's schema, without titles, descriptions and defaults."""
-    if "anyOf" in schema:
-        for part in schema["anyOf"]:
-            yield from _leaves(part)
-    else:
+    parts = schema.get("anyOf") or schema.get("oneOf")
+    for part in parts or ():
+        yield from _leaves(part)
+    if not parts:
         yield {key: limit for key, limit in schema.items() if key not in {"title", "description", "default"}}

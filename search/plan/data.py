@@ -1,6 +1,7 @@
 """Checks and tokenises every data set that the trials of a plan may use, before anything starts."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -11,6 +12,7 @@ from search.plan.data_use import DataUse
 from search.plan.plan import Plan, collect_problems, encoder_problems
 from spaces import SpaceError
 from trainable.data.read_splits import read_splits
+from trainable.data.subset import subset_notes
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage
@@ -37,7 +39,8 @@ def check_data(plan: Plan, storage: Path) -> dict[DataUse, TokenizedDataset]:
     for name, stage, config in uses if not problems else ():
         made = collect_problems(problems, partial(tokenized_dataset_of, config, stage, workspace))
         if made is not None:
-            prepared[DataUse(name, made.name, made.fingerprint)] = made
+            use = DataUse(name, made.name, made.fingerprint)
+            prepared[use] = _with_notes(prepared.get(use, made), _subset_notes(made, name, stage, config))
     if problems:
         raise PlanError(problems)
     return prepared
@@ -52,11 +55,22 @@ def _data_problems(uses: list[StageUse], roots: tuple[Path, ...]) -> list[str]:
         if key not in rows:
             splits = collect_problems(problems, partial(read_splits, dataset, roots))
             rows[key] = len(splits.train) if splits else 0
-        if rows[key] and stage.train_rows and stage.train_rows > rows[key]:
+        if rows[key] and isinstance(stage.train_rows, int) and stage.train_rows > rows[key]:
             problems.append(
                 f"{name}.train_rows: {stage.train_rows} is more than the {rows[key]} training rows; lower it"
             )
     return problems
+
+
+def _subset_notes(made: TokenizedDataset, name: str, stage: Stage, config: TrialConfig) -> list[str]:
+    """Return what a person should know of the rows that `train_rows` takes."""
+    labels, seed = made.splits["train"].labels, config.dataset_of(stage).split_seed
+    return [f"{name}: {note}" for note in subset_notes(labels, made.label_names, stage.train_rows, seed)]
+
+
+def _with_notes(made: TokenizedDataset, notes: list[str]) -> TokenizedDataset:
+    """Add notes to a data set, each once."""
+    return replace(made, notes=tuple(dict.fromkeys([*made.notes, *notes])))
 
 
 def stage_uses(plan: Plan) -> Iterator[StageUse]:

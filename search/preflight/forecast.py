@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.plan.plan import Plan
+from trainable.data.subset import subset
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.model.encoder import trained_weights
 from trainable.model.limits import read_limits
@@ -147,7 +148,7 @@ class Forecaster:
         key = (data.fingerprint, split, stage.padding_length, stage.padding, stage.train_rows)
         if key not in self._sizes:
             lengths = data.splits[split].tokens.lengths(stage.padding_length)
-            rows = len(lengths) if split != "train" else min(stage.train_rows or len(lengths), len(lengths))
+            rows = len(subset(data.splits[split].labels, stage.train_rows, 0)) if split == "train" else len(lengths)
             mean = stage.padding_length if stage.padding == "fixed" else float(lengths.mean())
             self._sizes[key] = (rows, int(rows * mean))
         return self._sizes[key]

@@ -55,7 +55,7 @@ def keep_sweep_start(study: SweepStudy, event: Started) -> None:
 def params_and_tags(plan: Plan, record: TrialRecord) -> tuple[Params, dict[str, str]]:
     """Return the parameters and tags of a trial's run."""
     repeat_of = {} if record.role == "search" else {REPEAT_OF: str(record.number)}
-    params = _with_data_set_names(trial_config(plan, record).to_flat())
+    params = _as_scalars(trial_config(plan, record).to_flat())
     return params, {ROLE: record.role, SEED: str(record.seed)} | repeat_of
 
 
@@ -69,9 +69,13 @@ def final_metrics(record: TrialRecord) -> dict[str, float]:
     return record.metrics | score(record)
 
 
-def _with_data_set_names(settings: Params) -> Params:
-    """Replace each data set by its short name."""
+def _as_scalars(settings: Params) -> Params:
+    """Replace each data set by its short name, and another mapping by its JSON."""
     return {
-        name: short_name(Dataset.model_validate(value)) if isinstance(value, dict) else value
+        name: value
+        if not isinstance(value, dict)
+        else short_name(Dataset.model_validate(value))
+        if name.endswith(".dataset")
+        else json.dumps(value)
         for name, value in settings.items()
     }

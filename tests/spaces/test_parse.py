@@ -72,6 +72,7 @@ e8: {float: [1], log: yes}
 e9: {choice: [a, b], when: {e10: a}}
 e10: {choice: [a, b], when: {e9: [[a]]}}
 e11: null
+e12: {choice: [5, {per_class: 5}]}
 """
 
 
@@ -101,6 +102,8 @@ def test_all_mistakes_are_reported_at_once_with_path_value_and_advice() -> None:
         'space.e10: when: e9: a value must be text, a number, true, false or null, got ["a"]',
         "space.e11: must be {int: [low, high]}, {float: [low, high]} or {choice: [...]}, got null; "
         "a setting that is not searched belongs under `trial`",
+        'space.e12: an option must be text, a finite number, true, false or null, got {"per_class": 5}; '
+        "a mapping belongs under `trial`",
         'space.e2: when: e9 can never be 1; give one of "a", "b"',
         "space.e2: when: no such name in the space: \"e6x\"; did you mean 'e6'?",
     )
@@ -119,7 +122,7 @@ def test_a_block_that_is_no_mapping_is_one_problem(block: object) -> None:
 NAMES = {
     "target.epochs": {"type": "integer", "minimum": 1, "description": "Passes."},
     "target.learning_rate": {"type": "number"},
-    "target.train_rows": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+    "target.train_rows": {"anyOf": [{"oneOf": [{"type": "integer"}, {"$ref": "#/$defs/PerClass"}]}, {"type": "null"}]},
     "target.optimizer": {"enum": ["adamw", "sgd"], "type": "string"},
     "source.dataset": {"anyOf": [{"$ref": "#/$defs/Dataset"}, {"type": "string"}]},
 }
@@ -137,6 +140,9 @@ NAMES = {
         ("target.learning_rate", {"float": [1e-5, 1e-4], "log": True}, True),
         ("target.learning_rate", {"float": [1e-5]}, False),
         ("target.train_rows", {"choice": [64, None]}, True),
+        ("target.train_rows", {"int": [64, 128]}, True),
+        ("target.train_rows", {"choice": ["all"]}, False),
+        ("target.train_rows", {"choice": [{"per_class": 5}]}, False),
         ("target.optimizer", {"choice": ["adamw"], "when": {"target.epochs": [1, 2]}}, True),
         ("target.optimizer", {"choice": ["adamW"]}, False),
         ("target.optimizer", {"int": [1, 2]}, False),

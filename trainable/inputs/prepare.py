@@ -20,7 +20,6 @@ from transformers import PreTrainedTokenizerBase
 
 from trainable.data.read_splits import read_splits
 from trainable.data.reading.read_tables import find_files
-from trainable.errors import ConfigError
 from trainable.inputs.embedding_check import check_embeddings
 from trainable.inputs.tokenizer_check import check_tokenizer
 from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
@@ -95,36 +94,6 @@ def tokenized_dataset_of(config: TrialConfig, stage: Stage, workspace: Workspace
         ConfigError: lists all mistakes in the data.
     """
     return prepare(config.dataset_of(stage), name_or_path(config.encoder), workspace.roots, workspace.cache / "tokens")
-
-
-def subset(labels: NDArray[np.int64], rows: int | None, seed: int) -> NDArray[np.int64]:
-    """Choose a stratified subset. With the same seed, a smaller subset is contained in every larger one.
-
-    One row of every class is chosen first, then rows of each class in proportion.
-
-    Args:
-        labels: class of each row, shape (N,).
-        rows: number of rows to choose; None means all.
-        seed: decides which rows are chosen.
-
-    Returns:
-        The chosen rows, ascending.
-
-    Raises:
-        ConfigError: if there are fewer rows.
-    """
-    if rows is None:
-        return np.arange(len(labels))
-    if rows > len(labels):
-        raise ConfigError(f"train_rows: {rows} is more than the {len(labels)} training rows; lower it")
-    rng = np.random.default_rng(seed)
-    chosen_from_fraction = np.empty(len(labels))  # a row is in every subset above this fraction of all rows
-    for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        chosen_from_fraction[members] = (np.arange(len(members)) + 0.5) / len(members)
-        chosen_from_fraction[members[0]] = -1  # first, one row of each class
-    order = np.lexsort((rng.random(len(labels)), chosen_from_fraction))
-    return np.sort(order[:rows])
 
 
 def _file_versions(path: Path) -> list[tuple[str, int, int]]:

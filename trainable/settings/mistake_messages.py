@@ -15,7 +15,11 @@ from pydantic.fields import FieldInfo
 CLASH = "clash"
 """Type of the pydantic errors whose message already is a sentence of this project."""
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-_TAGS = {"<name>", "<table>"}  # tags of a union, which pydantic adds to its paths; the user did not write them
+_TAGS = {
+    "<name>",
+    "<number>",
+    "<table>",
+}  # of unions: pydantic adds them to paths; the user did not write them
 
 
 def unknown(name: str, known: Sequence[str], what: str = "setting") -> str:
@@ -58,7 +62,7 @@ def allowed_values(annotation: Any, bounds: Sequence[object] = ()) -> str:
         return f"a list of which each is {allowed_values(inner[0])}"
     if annotation in (int, float):
         return _WORDS[annotation] + _range(bounds)
-    return _WORDS.get(annotation, "a mapping of settings")
+    return _WORDS.get(annotation) or _mapping(annotation)
 
 
 def shown(value: object) -> str:
@@ -90,6 +94,12 @@ def _range(bounds: Sequence[object]) -> str:
     words += [f"at most {most}"] if most is not None else []
     words += [f"below {bound.lt}" for bound in bounds if isinstance(bound, Lt)]
     return f" {' and '.join(words)}" if words else ""
+
+
+def _mapping(annotation: Any) -> str:
+    """Return a mapping in words; with its key if the key is the only one."""
+    fields = list(getattr(annotation, "model_fields", ()))
+    return f"a mapping with {fields[0]}" if len(fields) == 1 else "a mapping of settings"
 
 
 def _bounds(metadata: Sequence[object]) -> list[object]:

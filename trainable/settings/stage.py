@@ -15,14 +15,27 @@ DatasetOrName = Annotated[
 ]
 
 
+class PerClass(Strict):
+    """A number of training rows of each class."""
+
+    per_class: Annotated[int, Field(ge=1)]
+    """Rows of each class; all rows of a class that has fewer."""
+
+
+TrainRows = Annotated[
+    Annotated[int, Field(ge=2), Tag("<number>")] | Annotated[PerClass, Tag("<table>")],
+    Discriminator(lambda value: "<table>" if isinstance(value, dict | PerClass) else "<number>"),
+]
+
+
 class Stage(Strict):
     """One stage of fine-tuning; a trial has two, source and target."""
 
     dataset: DatasetOrName
     """The data, or a name of `datasets`."""
-    train_rows: Annotated[int, Field(ge=2)] | None = None
-    """Size of a stratified subset of the training split, in rows; a smaller subset is part of a larger one. null: all
-    rows."""
+    train_rows: TrainRows | None = None
+    """Part of the training split that is used: a number of rows, drawn by class frequency, or `{per_class: N}`, so many
+    rows of each class. A smaller part is contained in a larger one of the same kind. null: all rows."""
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 5e-5
     """Peak of the schedule."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 16

@@ -7,8 +7,9 @@ from transformers import PreTrainedModel
 
 from trainable.clock import Clock
 from trainable.compute.device import Ranks, pick_device, resolve_precision
+from trainable.data.subset import subset
 from trainable.errors import ConfigError
-from trainable.inputs.prepare import TokenizedDataset, subset, tokenized_dataset_of
+from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
 from trainable.model.encoder import checked_limits, fingerprint, new_model

@@ -21,3 +21,12 @@ def test_notes_and_warnings_of_the_data_are_in_the_checklist(blocks: dict[str, A
     assert seen.sentences[0].startswith("training rows: ")
     assert said.count("strange: tokenizer: ") == 1
     assert said.count("strange: labels: 2 classes differ only in blanks, case") == 1
+
+
+def test_few_rows_of_a_class_are_in_the_checklist_for_each_stage(blocks: dict[str, Any], tmp_path: Path) -> None:
+    blocks["trial"]["source"]["train_rows"] = 2
+    blocks["trial"]["target"]["train_rows"] = {"per_class": 500}
+    seen = "\n".join(summarise_data(check_data(build_plan(blocks, (Path(),), "mine.yaml"), tmp_path)).sentences)
+    assert seen.count("source: train_rows: 2 leaves 2 of 2 classes with one training row or none") == 1
+    assert seen.count("target: train_rows: {per_class: 500} takes ") == 1
+    assert "2 of 2 classes have fewer and give all" in seen

@@ -107,6 +107,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sweep(blocks: dict[str, Any], begun: Path, tmp_path: Path) -> Iterator[Sweep]:
     """Copy a sweep with two ended trials, a repeat, and a trial that ran when the session ended."""
+    blocks["trial"]["target"]["train_rows"] = {"per_class": 16}
     plan = build_plan(blocks, (Path(),), "tiny")
     with ExitStack() as sessions:
         if not (begun / "study.db").exists():
@@ -138,6 +139,7 @@ def assert_all_is_there(sweep: Sweep) -> None:
         assert run.data.tags["transfersweep.role"] == record.role
         assert run.data.params["target.epochs"] == str(record.params["target.epochs"])
         assert run.data.params["target.padding_length"] == "16"
+        assert run.data.params["target.train_rows"] == '{"per_class": 16}'
         assert run.data.metrics["score"] == record.value
         assert run.data.metrics["target.validation.macro_f1"] == record.value
 

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from transformers import AutoModel, AutoTokenizer, TapasConfig
 
 from trainable.errors import ConfigError
 from trainable.inputs import prepare as module
-from trainable.inputs.prepare import TokenizedDataset, prepare, subset
+from trainable.inputs.prepare import TokenizedDataset, prepare
 from trainable.settings.dataset import Dataset
 
 
@@ -97,26 +95,3 @@ def test_pairs_survive_the_cache(tiny_bert: str, tmp_path: Path) -> None:
 def test_no_tokenizer_is_one_sentence(films_csv: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="encoder: no tokenizer can be loaded from"):
         prepare(Dataset(csv=str(films_csv)), str(tmp_path), [Path()])
-
-
-@given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=80), seed=st.integers(0, 9), data=st.data())
-def test_subsets_are_nested_and_stratified(labels: list[int], seed: int, data: st.DataObject) -> None:
-    array = np.array(labels)
-    more = data.draw(st.integers(1, len(labels)))
-    fewer = data.draw(st.integers(1, more))
-    large, small = subset(array, more, seed), subset(array, fewer, seed)
-    assert len(small) == fewer
-    assert set(small) <= set(large)
-    assert (np.diff(large) > 0).all()
-    classes = np.unique(array)
-    assert len(np.unique(array[large])) == min(more, len(classes))
-    for label in classes:
-        share = (array == label).sum() * more / len(array)
-        assert abs((array[large] == label).sum() - share) <= len(classes)
-
-
-def test_all_rows_and_too_many() -> None:
-    labels = np.array([0, 1, 0])
-    assert subset(labels, None, 0).tolist() == subset(labels, 3, 0).tolist() == [0, 1, 2]
-    with pytest.raises(ConfigError, match="train_rows: 4 is more than the 3 training rows"):
-        subset(labels, 4, 0)

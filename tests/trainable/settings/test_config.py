@@ -18,7 +18,7 @@ BASE: dict[str, Any] = {
 }
 
 STAGE_VALUES = {
-    "train_rows": st.none() | st.integers(2, 1000),
+    "train_rows": st.none() | st.integers(2, 1000) | st.fixed_dictionaries({"per_class": st.integers(1, 99)}),
     "learning_rate": st.floats(1e-8, 10),
     "batch_size": st.integers(1, 65536),
     "padding_length": st.integers(4, 131072),
@@ -162,7 +162,7 @@ def test_settings_are_frozen_values() -> None:
         ("seed", "a whole number of at least 0 and below 2147483648"),
         ("target.epochs", "a whole number from 1 to 1000"),
         ("target.learning_rate", "a number above 0 and at most 10"),
-        ("target.train_rows", "a whole number of at least 2, or null"),
+        ("target.train_rows", "a whole number of at least 2 or a mapping with per_class, or null"),
         ("source.warmup_fraction", "a number from 0 to 1"),
         ("source.dropout", "a number of at least 0 and below 1, or null"),
     ],
@@ -171,6 +171,21 @@ def test_true_and_false_are_no_numbers(name: str, allowed: str, value: bool) -> 
     with pytest.raises(ConfigError) as caught:
         build_config(BASE, {name: value})
     assert caught.value.problems == (f"{name}: must be {allowed}, got {str(value).lower()}",)
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ({"per_class": 0}, "target.train_rows.per_class: must be a whole number of at least 1, got 0"),
+        ({"per_class": True}, "target.train_rows.per_class: must be a whole number of at least 1, got true"),
+        ([5], "target.train_rows: must be a whole number of at least 2 or a mapping with per_class, or null, got [5]"),
+        ({}, "target.train_rows.per_class: is missing"),
+    ],
+)
+def test_wrong_numbers_of_training_rows(rows: object, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_config(BASE, {"target.train_rows": rows})
+    assert caught.value.problems == (problem,)
 
 
 def test_true_and_false_are_no_numbers_of_a_data_set() -> None:

@@ -74,12 +74,16 @@ def test_every_setting_that_matters_is_in_the_key(base: dict[str, Any], films_cs
         {"source.epochs": 3},
         {"source.frozen_layers": 1},
         {"source.train_rows": 40},
+        {"source.train_rows": {"per_class": 20}},
+        {"source.train_rows": {"per_class": 21}},
         {"source.dropout": 0.2},
         {"source.patience": 1},
         {"source.dataset": {"csv": str(films_csv), "split_seed": 1}},
         {"source.dataset": {"csv": str(films_csv), "labels": {"positive": "positive", "negative": "negative"}}},
         {"source.dataset": given, "source.train_rows": 40},
         {"source.dataset": {**given, "split_seed": 1}, "source.train_rows": 40},  # other rows of the same table
+        {"source.dataset": given, "source.train_rows": {"per_class": 20}},
+        {"source.dataset": {**given, "split_seed": 1}, "source.train_rows": {"per_class": 20}},
     ]
     keys = [_key(build_config(base, WITH_SOURCE | change)) for change in changes]
     assert len(set(keys)) == len(keys)
