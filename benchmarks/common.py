@@ -200,7 +200,7 @@ def machine() -> dict[str, Any]:
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return {
-        "cpu": _cpu_model(),
+        "cpu": machine_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
@@ -210,7 +210,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _cpu_model() -> str:
+def machine_name() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
         names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
