@@ -97,13 +97,15 @@ def load_trained(folder: Path, encoder: str | None = None) -> tuple[PreTrainedMo
     facts = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
     if not facts["finished"]:
         raise ConfigError(f"{folder}: the trial has not finished, so there is no model to load")
-    config, trained = build_config(facts["config"]), trained_on(folder)
+    # A checkpoint of a version without `pooling` has the architecture's own head.
+    config, trained = build_config({"pooling": "first", **facts["config"]}), trained_on(folder)
     config = config.model_copy(update={"encoder": encoder or config.encoder})
     if trained and trained.encoder != fingerprint(config.encoder):
         raise ConfigError(
             f"encoder: {config.encoder!r}: its weights or its config.json have changed since {folder} was trained; "
             "the checkpoint contains only the weights that the training changed; restore the original encoder"
         )
-    model = new_model(config.encoder, tuple(facts["label_names"]), config.seed, config.target.dropout)
+    label_names = tuple(facts["label_names"])
+    model = new_model(config.encoder, label_names, config.seed, config.target.dropout, config.pooling)
     copy_weights(model, load_file(folder / FINISHED))
     return model.eval(), config

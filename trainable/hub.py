@@ -8,6 +8,7 @@ import ssl
 import urllib.error
 import urllib.request
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from trainable.errors import ConfigError
@@ -38,6 +39,24 @@ def hub_options(encoder: str) -> dict[str, bool]:
             f"its cache {constants.HF_HUB_CACHE} does not have it; name a folder, or load it once with a network"
         )
     return {"local_files_only": True}
+
+
+def read_hub_file(name: str, file: str) -> bytes | None:
+    """Return the content of a file of a model on the hub, or in its cache; None if the model has no such file.
+
+    Raises:
+        ConfigError: if the hub does not answer and its cache on this machine does not have the encoder.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    cache_only = hub_options(name).get("local_files_only", False)
+    try:
+        return Path(hf_hub_download(name, file, local_files_only=cache_only)).read_bytes()
+    except EntryNotFoundError:  # also if only the cache can be read and does not have the file
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"encoder: {name!r}: {file} cannot be read from the hub: {error!s:.200}") from None
 
 
 def load_from_hub(name: str) -> Any:

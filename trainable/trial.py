@@ -84,7 +84,7 @@ class Trial:
         """Write a checkpoint: the model if the trial has finished, else the state that a resume needs."""
         source_weights, trained_on = self._source.weights if self._source else (), self.builder.trained_on()
         metrics = self.result().metrics
-        write_checkpoint(folder, self.config, self._target, source_weights, metrics, self.finished, trained_on)
+        write_checkpoint(folder, self.builder.config, self._target, source_weights, metrics, self.finished, trained_on)
 
 
 def run_trial(

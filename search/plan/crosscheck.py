@@ -21,6 +21,9 @@ from trainable.settings.mistake_messages import describe, shown, unknown
 from trainable.settings.names import field_names, nested
 from trainable.settings.values import Nested
 
+LimitsOf = Callable[[str, str], Limits | None]
+"""Returns the limits of an encoder with a setting of `pooling`, such as its depth; None if they are not known yet."""
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -89,12 +92,12 @@ def _has_problem(name: str, problems: Collection[str]) -> bool:
     return any(problem.startswith(f"space.{name}: ") for problem in problems)
 
 
-def joint_problems(blocks: Blocks, limits_of: Callable[[str], Limits | None]) -> Iterator[str]:
+def joint_problems(blocks: Blocks, limits_of: LimitsOf) -> Iterator[str]:
     """Yield the mistakes that appear only when blocks are compared, each once.
 
     Args:
         blocks: the readable part of the blocks.
-        limits_of: returns the limits of an encoder, such as its depth; None if they are not known yet.
+        limits_of: see `LimitsOf`.
     """
     yield from _name_problems(blocks)
     yield from dict.fromkeys(_value_problems(blocks, limits_of))
@@ -114,7 +117,7 @@ def _name_problems(blocks: Blocks) -> Iterator[str]:
         yield "trial.metric: is set by sweep.metric; leave it out here"
 
 
-def _value_problems(blocks: Blocks, limits_of: Callable[[str], Limits | None]) -> Iterator[str]:
+def _value_problems(blocks: Blocks, limits_of: LimitsOf) -> Iterator[str]:
     """Yield mistakes of trials at every extreme value of the space, with every encoder that they may have."""
     settings = {name for name in field_names(TrialConfig) if name != "metric"}
     points: list[Point] = []
@@ -148,7 +151,7 @@ def _encoders(space: Space, point: Point) -> list[Point]:
     return [{"encoder": option} for option in options if {**point, "encoder": option} in space]
 
 
-def _point_problems(blocks: Blocks, params: Point, limits_of: Callable[[str], Limits | None]) -> list[str]:
+def _point_problems(blocks: Blocks, params: Point, limits_of: LimitsOf) -> list[str]:
     """Return mistakes of one point: invalid values, values beyond the encoder's limits, values of another type."""
     problems: list[str] = []
     settings = nested(blocks.base, params)
@@ -165,11 +168,10 @@ def _point_problems(blocks: Blocks, params: Point, limits_of: Callable[[str], Li
     ]
 
 
-def _encoder_problems(
-    settings: Mapping[str, Any], roots: tuple[Path, ...], limits_of: Callable[[str], Limits | None]
-) -> list[str]:
+def _encoder_problems(settings: Mapping[str, Any], roots: tuple[Path, ...], limits_of: LimitsOf) -> list[str]:
     try:
-        limits = limits_of(resolve_encoder(settings["encoder"], roots))
+        pooling = settings.get("pooling", TrialConfig.model_fields["pooling"].default)
+        limits = limits_of(resolve_encoder(settings["encoder"], roots), pooling)
     except ConfigError as error:
         return list(error.problems)
     return limit_problems(settings, limits) if limits else []

@@ -17,7 +17,8 @@ from search.storage.store_uri import default_uri
 from search.storage.sweep_folder import Experiment, SweepFolder, data_roots, load_saved_plan
 from spaces import Space, SpaceError, shipped
 from trainable.errors import ConfigError
-from trainable.model.limits import limits_without_transformers, resolve_encoder
+from trainable.model.limits import Limits, limits_without_transformers, resolve_encoder
+from trainable.model.pooling import resolve_pooling, with_pooling
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.mistake_messages import shown, unknown
 from trainable.settings.values import Nested, Params
@@ -40,13 +41,15 @@ class Plan:
     """Folders in which relative files and encoders are looked up: the experiment file's, then the working folder."""
 
     def config(self, params: Params, **override: Any) -> TrialConfig:
-        """Return the settings of a trial with these sampled values; the folder of an encoder becomes an absolute path.
+        """Return the settings of a trial with these sampled values.
+
+        The folder of an encoder becomes an absolute path, and `pooling: auto` what it means for that encoder.
 
         Raises:
             ConfigError: if the settings contradict each other, or the folder is missing.
         """
         config = build_config(self.base, {**params, **override})
-        return config.model_copy(update={"encoder": resolve_encoder(config.encoder, self.roots)})
+        return with_pooling(config.model_copy(update={"encoder": resolve_encoder(config.encoder, self.roots)}))
 
     def workspace(self, storage: Path) -> Workspace:
         """Return the cache folder that all trials share, and where relative files are looked up."""
@@ -61,10 +64,14 @@ class Plan:
         return "source.enabled" in self.space.names
 
     def to_mapping(self) -> Experiment:
-        """Return the experiment as values for JSON; equal experiments give equal values."""
+        """Return the experiment as values for JSON; equal experiments give equal values.
+
+        `metric` is in the block `sweep`. `pooling` is always there: a stored plan without it is of an older version.
+        """
+        pooling = {} if "pooling" in self.space.names else {"pooling": "auto"}
         return {
             "sweep": self.settings.model_dump(mode="json"),
-            "trial": {name: value for name, value in self.base.items() if name != "metric"},  # is in sweep
+            "trial": {**pooling, **{name: value for name, value in self.base.items() if name != "metric"}},
             "space": self.space.to_mapping(),
             "roots": [str(root) for root in self.roots],
         }
@@ -143,7 +150,7 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
     space, searched = read_space(given, problems), given if isinstance(given, Mapping) else {}
     trial = blocks.get("trial")
     if isinstance(trial, dict):
-        problems += joint_problems(Blocks(settings, trial, space, searched, roots), limits_without_transformers)
+        problems += joint_problems(Blocks(settings, trial, space, searched, roots), _limits_if_known)
     elif trial is not None:
         problems.append(f"trial: must be a mapping of settings, got {shown(trial)}")
     if problems or trial is None:
@@ -151,12 +158,22 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
     return Plan(settings, {**trial, "metric": settings.metric}, space, roots)
 
 
+def _limits_if_known(encoder: str, pooling: str) -> Limits | None:
+    """Return the limits of an encoder in a folder; its file on pooling is read too, so that damage is found early."""
+    if limits := limits_without_transformers(encoder):
+        resolve_pooling(encoder, pooling)
+    return limits
+
+
 def encoder_problems(plan: Plan) -> list[str]:
     """Return settings beyond the limits of an encoder, whose configuration transformers reads; this imports torch."""
     from trainable.model.encoder import checked_limits
 
+    def limits_of(encoder: str, pooling: str) -> Limits:
+        return checked_limits(encoder, resolve_pooling(encoder, pooling))
+
     trial = {name: value for name, value in plan.base.items() if name != "metric"}
-    return list(joint_problems(Blocks(plan.settings, trial, plan.space, plan.space.names, plan.roots), checked_limits))
+    return list(joint_problems(Blocks(plan.settings, trial, plan.space, plan.space.names, plan.roots), limits_of))
 
 
 def collect_problems(problems: list[str], make: Callable[[], T]) -> T | None:

@@ -67,7 +67,8 @@ def _costliest_first(plan: Plan, workspace: Workspace, name: str, field: str, gi
     if field == "encoder":
         from trainable.model.encoder import trained_weights  # loads all model code, which is rarely needed
 
-        return sorted(values, key=lambda encoder: -trained_weights(str(encoder), 0))
+        # Every encoder can be pooled, but not each has a head of its own.
+        return sorted(values, key=lambda encoder: -trained_weights(str(encoder), 0, "mean"))
     if field == "dataset":
         return sorted(values, key=lambda dataset: -_longest_row(plan, workspace, name, {**given, name: dataset}))
     return sorted(values, key=RANKS[field])

@@ -103,7 +103,7 @@ class Forecaster:
         share = (1 - frozen) + (0 if reused else frozen / 3)
         was_frozen = measured.frozen_layers / read_limits(self.costliest.encoder).depth
         share /= (1 - was_frozen) + was_frozen / 3
-        share *= trained_weights(config.encoder, 0) / trained_weights(self.costliest.encoder, 0)
+        share *= _trained_weights(config, 0) / _trained_weights(self.costliest, 0)
         shares = len(self.settings.compared_at) if name == "target" else 0
         evaluations = stage.epochs * stage.evaluations_per_epoch + shares
         steps = stage.epochs * share * pace.step(tokens, -(-rows // stage.batch_size))
@@ -113,12 +113,10 @@ class Forecaster:
 
     def disk_bytes(self, slots: int, done: int = 0) -> dict[str, int]:
         """Forecast the bytes that the sweep will still write, by kind; `done` trials have saved their models."""
-        frozen = ((c.encoder, min(s.frozen_layers for s in c.stages().values())) for c in self.draw)
-        weight = 4 * _mean(trained_weights(*least) for least in frozen)
+        frozen = ((c, min(s.frozen_layers for s in c.stages().values())) for c in self.draw)
+        weight = 4 * _mean(_trained_weights(*least) for least in frozen)
         kinds = {
-            _source_key(c): 4 * trained_weights(c.encoder, c.source.frozen_layers)
-            for c in self._draw_of_search()
-            if c.source
+            _source_key(c): 4 * _trained_weights(c, c.source.frozen_layers) for c in self._draw_of_search() if c.source
         }
         models = max(0, min(self.models, self.settings.models_kept) - done)
         promotes = self.settings.scheduler == "promotion"
@@ -154,9 +152,13 @@ class Forecaster:
         return self._sizes[key]
 
 
-def _source_key(config: TrialConfig) -> tuple[str, str]:
+def _trained_weights(config: TrialConfig, frozen_layers: int) -> int:
+    return trained_weights(config.encoder, frozen_layers, config.pooling)
+
+
+def _source_key(config: TrialConfig) -> tuple[str, str, str]:
     """Return everything that a source stage depends on, except the seed."""
-    return config.encoder, config.source.model_dump_json() if config.source else ""
+    return config.encoder, config.pooling, config.source.model_dump_json() if config.source else ""
 
 
 def _stage(config: TrialConfig, name: str) -> Stage:

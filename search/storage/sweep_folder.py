@@ -167,6 +167,8 @@ def load_saved_plan(folder: SweepFolder) -> SavedPlan:
     saved = _read(folder.plan, way_out)
     if missing := [name for name, kind in _BLOCK_TYPES.items() if not isinstance(saved.get(name), kind)]:
         raise PlanError([f"{folder.plan}: is damaged, or of another version: lacks {', '.join(missing)}; {way_out}"])
+    if "pooling" not in saved["space"]:
+        saved["trial"].setdefault("pooling", "first")  # all that a version without this setting could do
     return cast(SavedPlan, saved)
 
 

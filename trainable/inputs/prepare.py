@@ -25,6 +25,7 @@ from trainable.inputs.tokenizer_check import check_tokenizer
 from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
 from trainable.model.encoder import check_runs
 from trainable.model.limits import name_or_path
+from trainable.model.pooling import with_pooling
 from trainable.model.pretrained import load_config, load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.settings.dataset import Dataset
@@ -69,7 +70,11 @@ class TokenizedDataset:
 
 
 def prepare(
-    dataset: Dataset, encoder_folder: str, data_folders: Sequence[Path], cache: Path | None = None
+    dataset: Dataset,
+    encoder_folder: str,
+    data_folders: Sequence[Path],
+    cache: Path | None = None,
+    pooling: str = "first",
 ) -> TokenizedDataset:
     """Read, check and tokenise a data set; a second call with unchanged files takes almost no time.
 
@@ -78,13 +83,15 @@ def prepare(
         encoder_folder: a folder, or a hub name, with the tokenizer.
         data_folders: folders in which relative file names are looked up.
         cache: folder in which token ids are kept for other processes.
+        pooling: `first`, `mean` or `max`; the encoder with this head must accept the tokens.
 
     Raises:
         ConfigError: lists all mistakes in the data, or says why the tokenizer cannot be used.
     """
     files = [*find_files(dataset, data_folders).values(), Path(encoder_folder)]
     file_versions = tuple(version for path in files for version in _file_versions(path))
-    return _prepare(dataset.model_dump_json(by_alias=True), encoder_folder, tuple(data_folders), cache, file_versions)
+    settings = dataset.model_dump_json(by_alias=True)
+    return _prepare(settings, encoder_folder, tuple(data_folders), cache, file_versions, pooling)
 
 
 def tokenized_dataset_of(config: TrialConfig, stage: Stage, workspace: Workspace) -> TokenizedDataset:
@@ -93,7 +100,8 @@ def tokenized_dataset_of(config: TrialConfig, stage: Stage, workspace: Workspace
     Raises:
         ConfigError: lists all mistakes in the data.
     """
-    return prepare(config.dataset_of(stage), name_or_path(config.encoder), workspace.roots, workspace.cache / "tokens")
+    encoder, pooling = name_or_path(config.encoder), with_pooling(config).pooling
+    return prepare(config.dataset_of(stage), encoder, workspace.roots, workspace.cache / "tokens", pooling)
 
 
 def _file_versions(path: Path) -> list[tuple[str, int, int]]:
@@ -109,6 +117,7 @@ def _prepare(
     data_folders: tuple[Path, ...],
     cache: Path | None,
     file_versions: tuple[object, ...],
+    pooling: str,
 ) -> TokenizedDataset:
     splits = read_splits(Dataset.model_validate_json(dataset), data_folders)
     tokenizer = load_tokenizer(encoder_folder)
@@ -120,7 +129,7 @@ def _prepare(
     if tokens is None:
         tokens = {split: tokenize(tokenizer, table) for split, table in tables.items()}
         first = tokens["train"]
-        check_runs(encoder_folder, first.batch(np.arange(2), _TEST_BATCH_TOKENS), first.template.pad_id)
+        check_runs(encoder_folder, first.batch(np.arange(2), _TEST_BATCH_TOKENS), first.template.pad_id, pooling)
         if file:
             _save(file, tokens)
     tokenized_splits = {split: TokenizedSplit(tokens[split], table.labels) for split, table in tables.items()}

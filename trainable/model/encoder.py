@@ -16,7 +16,7 @@ from transformers.utils import logging
 from trainable.errors import ConfigError
 from trainable.model.layers import EncoderParts, encoder_parts, layers_of, name_of
 from trainable.model.limits import Limits, name_or_path, read_limits
-from trainable.model.pretrained import load_classifier, load_config, load_tokenizer, model_without_weights
+from trainable.model.pretrained import load_classifier, load_config, load_pooled, load_tokenizer, model_without_weights
 from trainable.seeds import seed_of
 
 
@@ -50,13 +50,16 @@ def _folder_fingerprint(files: tuple[Path, ...], stamps: tuple[object, ...]) -> 
     return digest.hexdigest()
 
 
-def new_model(encoder: str, label_names: tuple[str, ...], seed: int, dropout: float | None = None) -> PreTrainedModel:
+def new_model(
+    encoder: str, label_names: tuple[str, ...], seed: int, dropout: float | None = None, pooling: str = "first"
+) -> PreTrainedModel:
     """Return the pretrained encoder with a new head, on the CPU, in float32.
 
-    The head is drawn from the seed. So are other parameters that the folder lacks, such as the pooler if the weights
-    come from a masked language model. The weights are read once per process; each call copies them.
+    With `pooling: first` the head is that of the architecture; with `mean` or `max`, see `PooledClassifier`. It is
+    drawn from the seed. So are other parameters that the folder lacks, such as the pooler if the weights come from a
+    masked language model. The weights are read once per process; each call copies them.
     """
-    pristine, missing = _pristine(encoder, len(label_names), fingerprint(encoder))
+    pristine, missing = _pristine(encoder, len(label_names), fingerprint(encoder), pooling)
     model = copy.deepcopy(pristine)
     model.config.id2label = dict(enumerate(label_names))
     model.config.label2id = {name: index for index, name in enumerate(label_names)}
@@ -70,13 +73,16 @@ def new_model(encoder: str, label_names: tuple[str, ...], seed: int, dropout: fl
 
 
 @lru_cache(maxsize=4)
-def _pristine(encoder: str, classes: int, weights: str) -> tuple[PreTrainedModel, tuple[str, ...]]:
+def _pristine(encoder: str, classes: int, weights: str, pooling: str) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """Return the stored model, and the names of the parameters outside its head that the stored weights lack."""
     source, what = name_or_path(encoder), f"encoder: {encoder!r}"
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # transformers would warn that the head is new, which is intended
     try:
-        model, differences = load_classifier(source, what, num_labels=classes, ignore_mismatched_sizes=True)
+        if pooling == "first":
+            model, differences = load_classifier(source, what, num_labels=classes, ignore_mismatched_sizes=True)
+        else:
+            model, differences = load_pooled(source, what, pooling, classes)
     finally:
         logging.set_verbosity(verbosity)
     if _reads_padding(model):
@@ -175,35 +181,40 @@ def _check_count(model: PreTrainedModel, count: int) -> None:
         raise ConfigError(f"frozen_layers: must be 0 to {depth} for {model.config.model_type}, got {count}")
 
 
-def checked_limits(encoder: str) -> Limits:
+def checked_limits(encoder: str, pooling: str = "first") -> Limits:
     """Return an encoder's limits after a check that its layers can be identified; no weights are read.
+
+    Args:
+        encoder: the setting.
+        pooling: `first`, `mean` or `max`.
 
     Raises:
         ConfigError: if there is no such encoder, or its layers cannot be identified.
     """
     bounds = read_limits(encoder)
-    _model_and_parts(name_or_path(encoder))
+    _model_and_parts(name_or_path(encoder), pooling)
     return bounds
 
 
 @lru_cache
-def _model_and_parts(source: str) -> tuple[PreTrainedModel, EncoderParts]:
-    model = model_without_weights(source)
+def _model_and_parts(source: str, pooling: str) -> tuple[PreTrainedModel, EncoderParts]:
+    model = model_without_weights(source, pooling)
     return model, encoder_parts(model)
 
 
-def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int) -> None:
+def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int, pooling: str = "first") -> None:
     """Check that an encoder with a classification head accepts a batch of its tokenizer; no weights are read.
 
     Args:
         source: the folder or hub name.
         batch: `input_ids` and the other arguments of a trial's batches, each of shape (B, T).
         pad_id: the tokenizer's padding id.
+        pooling: `first`, `mean` or `max`.
 
     Raises:
         ConfigError: if the encoder fails on the batch.
     """
-    model, _ = _model_and_parts(source)
+    model, _ = _model_and_parts(source, pooling)
     if _reads_padding(model):
         model.config.pad_token_id = pad_id
     model.eval()
@@ -218,13 +229,13 @@ def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int) -> None
 
 
 @lru_cache
-def trained_weights(encoder: str, frozen_layers: int) -> int:
+def trained_weights(encoder: str, frozen_layers: int, pooling: str = "first") -> int:
     """Return how many weights train when `frozen_layers` layers are frozen; no weights are read.
 
     Raises:
         ConfigError: if the encoder has fewer layers.
     """
-    model, parts = _model_and_parts(name_or_path(encoder))
+    model, parts = _model_and_parts(name_or_path(encoder), pooling)
     _check_count(model, frozen_layers)
     frozen = parts.weights_below(frozen_layers) if frozen_layers else []
     return sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in frozen)

@@ -21,6 +21,8 @@ from trainable.hub import hub_options
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+    from trainable.model.pooled import PooledClassifier
+
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -118,12 +120,41 @@ def load_classifier(source: str, what: str, **options: Any) -> tuple[PreTrainedM
     Raises:
         ConfigError: if there is none, or its weights are no safetensors.
     """
-    import torch
     from transformers import AutoModelForSequenceClassification
+
+    return _load(AutoModelForSequenceClassification, source, what, **options)
+
+
+def load_pooled(source: str, what: str, pooling: str, classes: int) -> tuple[PooledClassifier, Differences]:
+    """Load the encoder from a folder or hub name, in float32 on the CPU, with a new head on its pooled tokens.
+
+    Args:
+        source: the folder or hub name.
+        what: the beginning of the error message.
+        pooling: `mean` or `max`.
+        classes: number of classes of the head.
+
+    Raises:
+        ConfigError: if there is none, or its weights are no safetensors.
+    """
+    from transformers import AutoModel
+
+    from trainable.model.pooled import PooledClassifier
+
+    encoder, found = _load(AutoModel, source, what)
+    model = PooledClassifier(encoder, pooling, classes)
+    prefix = f"{model.base_model_prefix}."
+    outside = {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
+    return model, Differences(frozenset({prefix + name for name in found.new} | outside), found.unused)
+
+
+def _load(auto: Any, source: str, what: str, **options: Any) -> tuple[Any, Differences]:
+    """Load a model with one of the Auto classes of transformers."""
+    import torch
 
     options |= hub_options(source)
     with as_config_error(f"{what} cannot be loaded"):
-        model, found = AutoModelForSequenceClassification.from_pretrained(
+        model, found = auto.from_pretrained(
             source,
             trust_remote_code=False,
             use_safetensors=True,
@@ -135,21 +166,28 @@ def load_classifier(source: str, what: str, **options: Any) -> tuple[PreTrainedM
     return model, Differences(new, frozenset(found["unexpected_keys"]))
 
 
-def model_without_weights(source: str) -> PreTrainedModel:
-    """Return the model that a configuration describes, on the CPU, with zero weights that take no memory.
+def model_without_weights(source: str, pooling: str = "first") -> PreTrainedModel:
+    """Return the classifier that a configuration describes, on the CPU, with zero weights that take no memory.
+
+    Args:
+        source: the folder or hub name.
+        pooling: `first` means the architecture's own head, `mean` or `max` a head on the pooled tokens.
 
     Raises:
-        ConfigError: if there is no configuration, or transformers has no classifier for it.
+        ConfigError: if there is no configuration, or transformers has no such model for it.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoModel, AutoModelForSequenceClassification
     from transformers.initialization import no_init_weights
 
+    from trainable.model.pooled import PooledClassifier
+
     config = load_config(source)
+    auto: Any = AutoModelForSequenceClassification if pooling == "first" else AutoModel
     with as_config_error(f"encoder: no model can be made from {source!r}"), no_init_weights():
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
-            config, trust_remote_code=False, dtype=torch.float32
-        )
+        model: PreTrainedModel = auto.from_config(config, trust_remote_code=False, dtype=torch.float32)
+        if pooling != "first":
+            model = PooledClassifier(model, pooling, config.num_labels or 2)
     for parameter in model.parameters():
         parameter.data = torch.zeros(()).expand(parameter.shape)
     return model

@@ -14,6 +14,7 @@ from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
 from trainable.model.encoder import checked_limits, fingerprint, new_model
 from trainable.model.limits import limit_problems
+from trainable.model.pooling import with_pooling
 from trainable.progress import StageContext
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage
@@ -38,11 +39,12 @@ class StageBuilder:
     device: torch.device = field(default_factory=pick_device)
 
     def __post_init__(self) -> None:
-        if problems := limit_problems(self.config.model_dump(), checked_limits(self.config.encoder)):
+        self.config = config = with_pooling(self.config)
+        if problems := limit_problems(config.model_dump(), checked_limits(config.encoder, config.pooling)):
             raise ConfigError(problems)
-        self.encoder = fingerprint(self.config.encoder)
+        self.encoder = fingerprint(config.encoder)
         if not self.workspace.allows(self.encoder):
-            raise ConfigError(f"encoder: {self.config.encoder!r}: its weights were changed while the sweep ran")
+            raise ConfigError(f"encoder: {config.encoder!r}: its weights were changed while the sweep ran")
         self._used: dict[str, StageData] = {}
 
     def tokenized(self, name: str, stage: Stage) -> TokenizedDataset:
@@ -77,8 +79,9 @@ class StageBuilder:
         Raises:
             ConfigError: if the settings keep the head and the label names differ.
         """
-        model = new_model(self.config.encoder, tokenized.label_names, self.config.seed, stage.dropout)
-        kept = before is not None and transfer(before, model, tokenized.label_names, self.config.target.head)
+        config = self.config
+        model = new_model(config.encoder, tokenized.label_names, config.seed, stage.dropout, config.pooling)
+        kept = before is not None and transfer(before, model, tokenized.label_names, config.target.head)
         return model, kept
 
     def trained_on(self) -> TrainedOn:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from trainable.inputs.prepare import TokenizedDataset
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import fingerprint
+from trainable.model.pooling import with_pooling
 from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig
 from trainable.stages.epoch_checkpoints import EpochCheckpoints, shared_settings
@@ -51,6 +52,8 @@ def source_key(config: TrialConfig, tokenized: TokenizedDataset, context: StageC
         "torch": version("torch"),
         "transformers": version("transformers"),
         "encoder": fingerprint(config.encoder),
+        # `first` has no entry, so that stages of versions without this setting are still found.
+        **({} if (pooling := with_pooling(config).pooling) == "first" else {"pooling": pooling}),
         "data": tokenized.fingerprint,
         "stage": config.source.model_dump(mode="json", exclude=_NOT_IN_KEY),
         "subset_seed": config.source.train_rows and config.dataset_of(config.source).split_seed,

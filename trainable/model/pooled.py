@@ -1,0 +1,77 @@
+"""A classifier whose head reads the mean or the maximum of a text's tokens, for any encoder of transformers."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+_RATES = ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout")
+"""Names that configurations give to the dropout rate before a head; the first one that is set counts."""
+
+
+class PooledClassifier(PreTrainedModel):
+    """An encoder, the mean or maximum of the states of its real tokens, dropout, and one linear layer.
+
+    sentence-transformers pools in the same way (Reimers & Gurevych 2019): special tokens count, padding does not.
+
+    Args:
+        encoder: the base model; its own pooler is taken out, as nothing reads it.
+        pooling: `mean` or `max`.
+        classes: C, number of classes.
+    """
+
+    base_model_prefix = "encoder"
+    # The encoder has chosen its attention already; this class has none.
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
+
+    def __init__(self, encoder: PreTrainedModel, pooling: str, classes: int) -> None:
+        super().__init__(encoder.config)
+        if getattr(encoder, "pooler", None) is not None:
+            encoder.pooler = _NoPooler()
+        self.encoder = encoder
+        self.pooling = pooling
+        self.dropout = nn.Dropout(_dropout_rate(encoder))
+        self.head = nn.Linear(encoder.config.hidden_size, classes)
+        if self.config.num_labels != classes:
+            self.config.num_labels = classes
+
+    def forward(self, attention_mask: torch.Tensor | None = None, **inputs: Any) -> SequenceClassifierOutput:
+        """Return the logits of a batch, shape (B, C).
+
+        Args:
+            attention_mask: 1 for real tokens and 0 for padding, shape (B, T); none means that all are real.
+            inputs: the other inputs of the encoder, such as `input_ids` of shape (B, T).
+        """
+        states = self.encoder(attention_mask=attention_mask, **inputs)[0]  # (B, T, H)
+        mask = torch.ones(states.shape[:2], device=states.device) if attention_mask is None else attention_mask
+        pooled = pool(states, mask.bool(), self.pooling)  # (B, H)
+        return SequenceClassifierOutput(logits=self.head(self.dropout(pooled)))
+
+
+def pool(states: torch.Tensor, real: torch.Tensor, pooling: str) -> torch.Tensor:
+    """Return the mean or maximum of the real tokens of each text in float32, shape (B, H).
+
+    Args:
+        states: shape (B, T, H).
+        real: whether a token is no padding, shape (B, T); at least one in each text.
+        pooling: `mean` or `max`.
+    """
+    padding = ~real.unsqueeze(-1)  # (B, T, 1)
+    if pooling == "max":
+        return states.float().masked_fill(padding, -torch.inf).amax(1)
+    return states.float().masked_fill(padding, 0.0).sum(1) / real.sum(1, keepdim=True)
+
+
+class _NoPooler(nn.Module):
+    """Takes the place of the encoder's own pooler, without weights."""
+
+    def forward(self, *_: object) -> None:
+        """Return None."""
+
+
+def _dropout_rate(encoder: PreTrainedModel) -> float:
+    """Return the rate before the head that the encoder's configuration states."""
+    rates = (getattr(encoder.config, name, None) for name in _RATES)
+    return next((float(rate) for rate in rates if isinstance(rate, float | int)), 0.0)

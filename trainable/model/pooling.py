@@ -1,0 +1,98 @@
+"""The setting `pooling`: which tokens of a text the head reads, and what `auto` means for an encoder.
+
+Nothing here imports torch; `trainable.model.pooled` computes.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from trainable.errors import ConfigError
+from trainable.hub import read_hub_file
+from trainable.model.limits import name_or_path
+from trainable.settings.config import TrialConfig
+
+POOLING_FILE = "1_Pooling/config.json"
+"""The file in which the folder of a sentence-transformers model says how its tokens are pooled."""
+_MODES = {"cls": "first", "mean": "mean", "max": "max"}
+"""Names of sentence-transformers, and what `pooling` calls the same."""
+_OLD_KEYS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+"""Keys of the file before sentence-transformers 5, each true or false, and the names of their modes."""
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """What `pooling: auto` means for an encoder."""
+
+    mode: str
+    """`first`, `mean` or `max`."""
+    note: str = ""
+    """A sentence if the encoder was trained with a pooling that does not exist here."""
+
+
+def with_pooling(config: TrialConfig) -> TrialConfig:
+    """Return the settings with `first`, `mean` or `max` in the place of `pooling: auto`.
+
+    Raises:
+        ConfigError: if there is no such encoder, or its file on pooling is damaged.
+    """
+    return config.model_copy(update={"pooling": resolve_pooling(config.encoder, config.pooling)})
+
+
+def resolve_pooling(encoder: str, setting: str) -> str:
+    """Return `first`, `mean` or `max` for the setting `pooling`.
+
+    Raises:
+        ConfigError: as `auto_pooling`.
+    """
+    return auto_pooling(encoder).mode if setting == "auto" else setting
+
+
+@lru_cache
+def auto_pooling(encoder: str) -> Pooling:
+    """Return the pooling with which an encoder was trained: `first` unless its folder says something else.
+
+    Raises:
+        ConfigError: if there is no such encoder, or its file on pooling is damaged.
+    """
+    source = name_or_path(encoder)
+    if not os.path.isdir(source):
+        content = read_hub_file(source, POOLING_FILE)
+    else:
+        file = Path(source, POOLING_FILE)
+        content = file.read_bytes() if file.is_file() else None
+    if content is None:
+        return Pooling("first")
+    try:
+        modes = _modes(json.loads(content))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise ConfigError(
+            f"encoder: {encoder!r}: its {POOLING_FILE} is damaged; restore it, or set `pooling: first`, `mean` or `max`"
+        ) from None
+    if len(modes) == 1 and modes[0] in _MODES:
+        return Pooling(_MODES[modes[0]])
+    named = " + ".join(modes)[:80]
+    return Pooling(
+        "first",
+        f"encoder {encoder}: its {POOLING_FILE} names the pooling {named!r}, which does not exist here, so "
+        "`pooling: auto` is `first`; `mean` or `max` can be set instead",
+    )
+
+
+def _modes(content: Mapping[str, Any]) -> list[str]:
+    """Return the modes that a file names; several are concatenated. The library's default is the mean."""
+    mode = content.get("pooling_mode")
+    if mode is not None:
+        return [str(name) for name in ([mode] if isinstance(mode, str) else list(mode))]
+    return [name for key, name in _OLD_KEYS.items() if content.get(key)] or ["mean"]
