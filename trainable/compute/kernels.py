@@ -1,5 +1,6 @@
 """Chooses how attention and dropout are computed on each kind of device."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -9,8 +10,15 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
-LEVELS = 2**16
-"""A dropout rate is rounded to a multiple of 1 / LEVELS."""
+from trainable.compute.large_batches import (
+    LARGE,
+    LEVELS,
+    LargeAttention,
+    LargeDropout,
+    kept_factor,
+    least_kept,
+    random_draws,
+)
 
 
 def kernels(device: torch.device) -> AbstractContextManager[object]:
@@ -63,10 +71,22 @@ def attend(
             )
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     with torch.autocast("cpu", enabled=False):
-        scores = (_contiguous(query) * scale) @ _contiguous(key).transpose(-1, -2)
-        if attn_mask is not None:
-            scores += _additive(attn_mask)
-        return (dropout(scores.softmax(-1), dropout_p) @ _contiguous(value)).to(query.dtype)
+        heads = _contiguous(query) * scale, _contiguous(key), _contiguous(value)
+        mask, dropped = None if attn_mask is None else _additive(attn_mask), round(dropout_p * LEVELS)
+        if _is_large(*heads, mask) and dropped < LEVELS:
+            return LargeAttention.apply(*heads, mask, dropped).to(query.dtype)
+        scores = heads[0] @ heads[1].transpose(-1, -2)
+        if mask is not None:
+            scores += mask
+        return (dropout(scores.softmax(-1), dropout_p) @ heads[2]).to(query.dtype)
+
+
+def _is_large(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None) -> bool:
+    """Return whether there are many scores, in the shapes that `LargeAttention` takes."""
+    shape = (*query.shape[:-1], key.shape[-2])
+    if query.ndim != 4 or math.prod(shape) <= LARGE or not key.shape == value.shape == (*shape[:2], *key.shape[2:]):
+        return False
+    return mask is None or (mask.shape in (shape, (shape[0], 1, *shape[2:])) and not mask.requires_grad)
 
 
 def _contiguous(heads: torch.Tensor) -> torch.Tensor:
@@ -89,14 +109,12 @@ def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace:
     dropped = round(p * LEVELS)
     if not training or inplace or not 0 < dropped < LEVELS:
         return functional.dropout(input, p, training, inplace)
-    count = input.numel()
-    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(
-        -(2**63), None
-    )  # None as the upper bound: all 64 bits
-    draws = bits.view(torch.int16)[:count].view(input.shape)
+    if input.numel() > LARGE:
+        return LargeDropout.apply(input, dropped)  # type: ignore[no-any-return]  # autograd's `apply` has no types
+    draws = random_draws(input.numel()).view(input.shape)
     kept = torch.empty_like(input, memory_format=torch.contiguous_format)
-    torch.ge(draws, dropped - LEVELS // 2, out=kept)
-    return input * kept.mul_(LEVELS / (LEVELS - dropped))
+    torch.ge(draws, least_kept(dropped), out=kept)
+    return input * kept.mul_(kept_factor(dropped))
 
 
 _REPLACED: dict[Callable[..., Any], Callable[..., Any]] = {
