@@ -1,13 +1,16 @@
 """Number of trials that can run at a time: on this machine before Ray has started, and in a joined cluster."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ray
 import torch
 
 from search.plan.settings import SweepSettings
 from trainable.errors import ConfigError
+
+MARGIN = 1.15
+"""A slot takes up to so many times the memory of a dry run, as it keeps pages between batches of different sizes."""
 
 
 def one_slot_per_cpu(settings: SweepSettings) -> bool:
@@ -41,6 +44,8 @@ class Capacity:
     """Number of trials that run at a time, at least 1."""
     gpus: float
     """GPUs of each worker of a trial: 0 on CPUs, below 1 if trials share a GPU."""
+    memory: int = 0
+    """Bytes of memory that Ray reserves for each trial, so that no more trials start than have room; 0: none."""
 
 
 def capacity_for(settings: SweepSettings) -> Capacity:
@@ -62,3 +67,26 @@ def capacity_for(settings: SweepSettings) -> Capacity:
             "cpus_per_trial, gpus_per_trial or workers_per_trial"
         )
     return Capacity(int(max(1, min(fits, settings.max_concurrent or fits))), gpus)
+
+
+def limit_to_memory(capacity: Capacity, settings: SweepSettings, trial_bytes: int) -> Capacity:
+    """Return the capacity with no more slots than have room in the memory of the nodes, but with at least one.
+
+    Trials on GPUs and trials of several workers are not limited.
+
+    Args:
+        capacity: what `capacity_for` returned.
+        settings: settings of the sweep.
+        trial_bytes: memory of a trial with the most expensive settings; 0 if it is not known.
+    """
+    if not trial_bytes or capacity.gpus or settings.workers_per_trial > 1:
+        return capacity
+    need, nodes = int(MARGIN * trial_bytes), [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    need = min(need, int(max(node.get("memory", 0) for node in nodes)))
+    slots = sum(int(min(n.get("CPU", 0) // settings.cpus_per_trial, n.get("memory", 0) // max(1, need))) for n in nodes)
+    return replace(capacity, slots=max(1, slots), memory=need) if slots < capacity.slots else capacity
+
+
+def free_memory() -> int:
+    """Return the bytes of memory of all nodes that trials can take; Ray counts a container's limit, too."""
+    return int(ray.cluster_resources().get("memory", 0))

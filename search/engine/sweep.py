@@ -64,9 +64,8 @@ def run_sweep(
             remove_unneeded_checkpoints(folder, plan, study)
             with stop_if_ray_dies(stop, HEAD_NODE_TIMEOUT_SECONDS if address else 0, resume):
                 capacity = capacity_for(plan.settings)
-                tracker = closing.enter_context(
-                    preflight.run_preflight(plan, folder, capacity, study, console, dry_run)
-                )
+                tracker, capacity = preflight.run_preflight(plan, folder, capacity, study, console, dry_run)
+                closing.enter_context(tracker)
                 parts = SweepParts(plan, folder, study, budget, stop, MlflowTrials(plan, study, tracker), capacity)
                 phases = _store_start(parts, tracker, prepared)
                 with phases.phase("search"):

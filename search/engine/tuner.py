@@ -59,7 +59,7 @@ def build_tuner(parts: SweepParts, session: str, show: Callable[[], None]) -> tu
     )
     scheduler = build_scheduler(settings.scheduler, settings.direction, ended, begun)
     return tune.Tuner(
-        _trainable(parts.plan, parts.folder, parts.capacity.gpus),
+        _trainable(parts.plan, parts.folder, parts.capacity),
         tune_config=_tune_config(parts, scheduler),
         run_config=tune.RunConfig(
             name=session,
@@ -100,14 +100,15 @@ def _callbacks(parts: SweepParts, scheduler: TrialScheduler, show: Callable[[], 
     ]
 
 
-def _trainable(plan: Plan, folder: SweepFolder, gpus: float) -> Any:
+def _trainable(plan: Plan, folder: SweepFolder, capacity: Capacity) -> Any:
     """Return the trainable with the resources of one trial."""
     settings = plan.settings
-    workers = Resources(settings.workers_per_trial, settings.cpus_per_trial, gpus, settings.threads)
+    workers = Resources(settings.workers_per_trial, settings.cpus_per_trial, capacity.gpus, settings.threads)
     fingerprints = frozenset(chain.from_iterable(load_saved_plan(folder).get("foundations", {}).values()))
     workspace = replace(plan.workspace(folder.storage), allowed=fingerprints)
     bound = tune.with_parameters(TuneTrial, workspace=workspace, workers=workers)
     if settings.workers_per_trial > 1:
         # The worker group makes its own placement group. The actor that leads the group needs no resources.
         return tune.with_resources(bound, tune.PlacementGroupFactory([HEAD_ONLY]))
-    return tune.with_resources(bound, {"CPU": settings.cpus_per_trial, "GPU": gpus})
+    memory = {"memory": capacity.memory} if capacity.memory else {}
+    return tune.with_resources(bound, {"CPU": settings.cpus_per_trial, "GPU": capacity.gpus, **memory})

@@ -88,6 +88,22 @@ def batch_check(results: Mapping[str, DryRunResult | str], costliest: Point, gpu
     return Check.of("batch", fact, errors, warnings)
 
 
+def memory_check(trial_bytes: int, free: int, slots: int, fitting: int) -> Check:
+    """Report the memory that trials take; warn if it has room for fewer trials at a time than the CPUs.
+
+    Args:
+        trial_bytes: peak memory of a trial with the most expensive settings, in bytes.
+        free: memory of all nodes that trials can take, in bytes.
+        slots: trials at a time that the CPUs and GPUs allow.
+        fitting: trials at a time that will run.
+    """
+    fact = f"a trial takes up to {trial_bytes / GIB:.1f} GiB of memory, {free / GIB:.1f} GiB are free"
+    effect = f"only {fitting} of {slots} trials run at a time" if fitting < slots else "a trial may run out of memory"
+    way_out = "lower the largest batch_size or padding_length, or raise trial.micro_batches"
+    warnings = [f"{effect}, as memory is short; {way_out}"] if fitting < slots or trial_bytes > free else []
+    return Check.of("memory", fact, warnings=warnings)
+
+
 def precision_check(results: Mapping[str, DryRunResult | str]) -> Check:
     """Report the precision in which each kind of node computes; warn if it is slow or differs between nodes."""
     used = {n: r.arithmetic for n, r in results.items() if isinstance(r, DryRunResult) and r.arithmetic}

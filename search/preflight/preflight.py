@@ -17,10 +17,18 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 
 from search.check import Check
-from search.cluster.capacity import Capacity
+from search.cluster.capacity import Capacity, free_memory, limit_to_memory
 from search.cluster.node_check import NodeReport, check_node
 from search.plan.plan import Plan
-from search.preflight.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
+from search.preflight.checks import (
+    batch_check,
+    disk_check,
+    memory_check,
+    nodes_check,
+    precision_check,
+    storage_check,
+    time_check,
+)
 from search.preflight.costliest import costliest_trial, random_draw
 from search.preflight.forecast import Forecaster
 from search.redaction import redact
@@ -35,6 +43,10 @@ from trainable.store.files import temporary_folder
 
 DRAWN = 128
 """Number of random trials that represent the trials of the sweep."""
+FORECASTS = ("memory", "time")
+"""Checks whose facts are printed even if there is no warning."""
+TRIAL_BYTES = "trial_bytes"
+"""The study's attribute with the memory of a trial."""
 NODE_SECONDS, BATCH_SECONDS = 60.0, 300.0
 """Longest time for a node's answer, and for a dry run with its wait for a free slot."""
 
@@ -48,6 +60,7 @@ class Preflight:
         capacity: the slots and GPUs of the sweep.
         done: number of trials that have run already; if there are any, no dry run is needed.
         dry_run: the process that already does the dry run on this machine, if there is one.
+        trial_bytes: memory of a trial, as an earlier session of the sweep has measured it; 0 if it is not known.
     """
 
     def __init__(
@@ -57,7 +70,9 @@ class Preflight:
         capacity: Capacity,
         done: int = 0,
         dry_run: DryRunProcess | None = None,
+        trial_bytes: int = 0,
     ) -> None:
+        self.trial_bytes = trial_bytes
         self.plan, self.storage, self.capacity, self.done = plan, storage, capacity, done
         self._dry_run = dry_run
         self._workspace = plan.workspace(storage)
@@ -94,7 +109,7 @@ class Preflight:
 
     def checks(self) -> list[Check]:
         """Wait for the answers and return every check, also those without errors."""
-        plan, slots = self.plan, self.capacity.slots
+        plan = self.plan
         try:
             answers = self._answers(self._node_checks, NODE_SECONDS, str)
             nodes = {name: node for name, node in answers.items() if isinstance(node, NodeReport)}
@@ -103,13 +118,24 @@ class Preflight:
         finally:
             self._closing.close()
         forecaster = Forecaster(plan, random_draw(plan, DRAWN), self._config, self._workspace)
-        disk = disk_check(self.storage, forecaster, slots, self.done)
+        disk = disk_check(self.storage, forecaster, self.capacity.slots, self.done)
         found = [nodes_check(silent, nodes), shared, disk]
         if self.done:
-            return found
+            return [*found, *self._limit_to_memory({})]
         batches = self._dry_run_results()
         found += [precision_check(batches), batch_check(batches, self._costliest, self.capacity.gpus)]
-        return [*found, time_check(forecaster, batches, slots, _load() if len(self._files) == 1 else None)]
+        found += self._limit_to_memory(batches)
+        load = _load() if len(self._files) == 1 else None
+        return [*found, time_check(forecaster, batches, self.capacity.slots, load)]
+
+    def _limit_to_memory(self, results: Mapping[str, DryRunResult | str]) -> list[Check]:
+        """Reduce the slots of `capacity` to those that have room in memory; return a check if a trial was measured."""
+        measured = [result.process_bytes for result in results.values() if isinstance(result, DryRunResult)]
+        self.trial_bytes, slots = max([self.trial_bytes, *measured]), self.capacity.slots
+        self.capacity = limit_to_memory(self.capacity, self.plan.settings, self.trial_bytes)
+        if not self.trial_bytes:
+            return []
+        return [memory_check(self.trial_bytes, free_memory(), slots, self.capacity.slots)]
 
     def _dry_run_results(self) -> dict[str, DryRunResult | str]:
         """Return the results of the dry runs by the name of their node."""
@@ -132,7 +158,7 @@ def run_preflight(
     study: SweepStudy,
     console: Console,
     dry_run: DryRunProcess | None = None,
-) -> Tracker:
+) -> tuple[Tracker, Capacity]:
     """Make all checks, and open the tracking meanwhile.
 
     Args:
@@ -140,16 +166,16 @@ def run_preflight(
         folder: the sweep's folder.
         capacity: the slots and GPUs of the sweep.
         study: the study, with the trials that have run already.
-        console: prints the forecast of the time, and warnings.
+        console: prints the forecasts, and warnings.
         dry_run: see `Preflight`.
 
     Returns:
-        The sweep's tracker; the caller closes it.
+        The sweep's tracker, which the caller closes, and the capacity: with fewer slots if memory has no room for all.
 
     Raises:
         ConfigError: with every reason why the sweep cannot run.
     """
-    preflight = Preflight(plan, folder.storage, capacity, len(study.records), dry_run)
+    preflight = Preflight(plan, folder.storage, capacity, len(study.records), dry_run, study.user_attr(TRIAL_BYTES, 0))
     with ExitStack() as closing:
         problems: list[str] = []
         try:
@@ -161,10 +187,11 @@ def run_preflight(
         if problems:
             raise ConfigError(problems)
         for check in checks:
-            for sentence in check.sentences if check.name == "time" else check.sentences[1:]:
+            for sentence in check.sentences if check.name in FORECASTS else check.sentences[1:]:
                 console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        study.set_user_attr(TRIAL_BYTES, preflight.trial_bytes)
         closing.pop_all()
-        return tracker
+        return tracker, preflight.capacity
 
 
 def tracking_check(plan: Plan, storage: Path) -> Check:

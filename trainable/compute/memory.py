@@ -3,7 +3,9 @@
 import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -23,6 +25,18 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(message in str(error) for message in _MESSAGES)
+
+
+def peak_bytes() -> int:
+    """Return the largest memory that this process has taken so far, in bytes; 0 if the system does not tell it.
+
+    The figure of `getrusage` would include the process that started this one.
+    """
+    with suppress(OSError):  # only Linux has this file
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return 0
 
 
 def none_if_out_of_memory(work: Callable[[], Result]) -> Result | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trainable.clock import Clock
 from trainable.compute.device import Arithmetic, choose_arithmetic, pick_device
-from trainable.compute.memory import out_of_memory
+from trainable.compute.memory import out_of_memory, peak_bytes
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.split import TOKEN_BUDGET, Inputs, Split
 from trainable.loop.training import StageTraining
@@ -82,6 +82,8 @@ class DryRunResult:
     """Peak GPU memory, in bytes."""
     gpu_total: int = 0
     """Memory of the GPU, in bytes; 0 on a CPU."""
+    process_bytes: int = 0
+    """Peak memory of the process, in bytes; a slot takes about as much. 0 if it is not known, and on a GPU."""
     problems: tuple[str, ...] = ()
     """Why trials with these settings cannot run here; empty if they can."""
     arithmetic: Arithmetic | None = None
@@ -114,10 +116,10 @@ def dry_run(config: TrialConfig, workspace: Workspace, threads: int) -> DryRunRe
         if not out_of_memory(error):
             raise
         return replace(result, problems=("out of memory before the first batch: use a smaller encoder",))
-    if on_gpu:
-        _, total = torch.cuda.mem_get_info()
-        result = replace(result, gpu_bytes=torch.cuda.max_memory_reserved(), gpu_total=total)
-    return result
+    if not on_gpu:
+        return replace(result, process_bytes=peak_bytes())
+    _, total = torch.cuda.mem_get_info()
+    return replace(result, gpu_bytes=torch.cuda.max_memory_reserved(), gpu_total=total)
 
 
 def _run_stages(builder: StageBuilder, result: DryRunResult, slowdown: float) -> None:

@@ -18,7 +18,7 @@ from yaml_text import dump_yaml
 from search.__main__ import app
 from search.check import Check
 from search.cluster import connection
-from search.cluster.capacity import Capacity
+from search.cluster.capacity import Capacity, free_memory
 from search.cluster.node_check import check_node
 from search.engine.start import start_sweep
 from search.plan.data import check_data
@@ -67,12 +67,13 @@ def impossible(blocks: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
 
 def test_every_check_is_made(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
     checks = {check.name: check for check in Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0)).checks()}
-    assert list(checks) == ["nodes", "storage", "disk", "precision", "batch", "time"]
+    assert list(checks) == ["nodes", "storage", "disk", "precision", "batch", "memory", "time"]
     assert {check.state for check in checks.values()} <= {"ok", "warning"}
     assert checks["batch"].state == "ok"
     assert "source.enabled=True" in checks["batch"].sentences[0]
     assert "learning_rate" not in checks["batch"].sentences[0]
     assert checks["time"].sentences[0].endswith("on 2 slots")
+    assert checks["memory"].sentences[0].startswith("a trial takes up to 0.")
     assert list(tmp_path.glob(".transfersweep-*")) == []
 
 
@@ -92,6 +93,20 @@ def test_a_process_that_was_started_tries_the_batch(
 def test_where_trials_have_run_no_batch_is_tried(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
     preflight = Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0), done=1)
     assert [check.name for check in preflight.checks()] == ["nodes", "storage", "disk"]
+
+
+def test_a_resume_knows_the_memory_of_a_trial(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+    free = free_memory()
+    for need, slots in ((free // 3, 2), (2 * free // 3, 1), (2 * free, 1)):
+        preflight = Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0), done=1, trial_bytes=need)
+        check = preflight.checks()[-1]
+        assert preflight.capacity.slots == slots
+        assert (check.name, check.state) == ("memory", "ok" if slots == 2 else "warning")
+        assert preflight.capacity.memory <= free
+    assert "only 1 of 2 trials run at a time, as memory is short" in check.sentences[1]
+    several = Preflight(plan_of({"workers_per_trial": 2}), tmp_path, Capacity(slots=2, gpus=0), 1, None, free)
+    several.checks()
+    assert several.capacity == Capacity(slots=2, gpus=0)
 
 
 def test_a_node_without_room_for_a_trial_is_not_tried(
@@ -179,7 +194,7 @@ def test_doctor_runs_nothing(blocks: dict[str, Any], tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     assert report["ok"] is True
     names = [check["check"] for check in report["checks"]]
-    assert names == ["data", "tracking", "nodes", "storage", "disk", "precision", "batch", "time"]
+    assert names == ["data", "tracking", "nodes", "storage", "disk", "precision", "batch", "memory", "time"]
     assert not (tmp_path / "runs" / "tiny").exists()
     assert not ray.is_initialized()
 
