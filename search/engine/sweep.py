@@ -8,7 +8,7 @@ from functools import partial
 from rich.console import Console
 
 from search.cluster import connection
-from search.cluster.capacity import capacity_for
+from search.cluster.capacity import capacity_for, limit_to_memory
 from search.cluster.ray_internals import skip_snapshots_at_checkpoints, use_waiting_processes
 from search.engine.budget import Budget
 from search.engine.finish import ALL_LOST, finish, save_and_deliver
@@ -64,8 +64,10 @@ def run_sweep(
             remove_unneeded_checkpoints(folder, plan, study)
             with stop_if_ray_dies(stop, HEAD_NODE_TIMEOUT_SECONDS if address else 0, resume):
                 capacity = capacity_for(plan.settings)
-                tracker, capacity = preflight.run_preflight(plan, folder, capacity, study, console, dry_run)
-                closing.enter_context(tracker)
+                tracker = closing.enter_context(
+                    preflight.run_preflight(plan, folder, capacity, study, console, dry_run)
+                )
+                capacity = limit_to_memory(capacity, plan.settings, study.user_attr(preflight.TRIAL_BYTES, 0))
                 parts = SweepParts(plan, folder, study, budget, stop, MlflowTrials(plan, study, tracker), capacity)
                 phases = _store_start(parts, tracker, prepared)
                 with phases.phase("search"):

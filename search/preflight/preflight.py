@@ -46,7 +46,7 @@ DRAWN = 128
 FORECASTS = ("memory", "time")
 """Checks whose facts are printed even if there is no warning."""
 TRIAL_BYTES = "trial_bytes"
-"""The study's attribute with the memory of a trial."""
+"""User attribute of the study: the memory of a trial in bytes, as a dry run has measured it."""
 NODE_SECONDS, BATCH_SECONDS = 60.0, 300.0
 """Longest time for a node's answer, and for a dry run with its wait for a free slot."""
 
@@ -60,7 +60,6 @@ class Preflight:
         capacity: the slots and GPUs of the sweep.
         done: number of trials that have run already; if there are any, no dry run is needed.
         dry_run: the process that already does the dry run on this machine, if there is one.
-        trial_bytes: memory of a trial, as an earlier session of the sweep has measured it; 0 if it is not known.
     """
 
     def __init__(
@@ -70,11 +69,11 @@ class Preflight:
         capacity: Capacity,
         done: int = 0,
         dry_run: DryRunProcess | None = None,
-        trial_bytes: int = 0,
     ) -> None:
-        self.trial_bytes = trial_bytes
         self.plan, self.storage, self.capacity, self.done = plan, storage, capacity, done
         self._dry_run = dry_run
+        self.trial_bytes = 0
+        """Measured memory of a trial; 0 before `checks`, unless an earlier session has measured it."""
         self._workspace = plan.workspace(storage)
         self._costliest, self._config = costliest_trial(plan, self._workspace)
         self._closing = ExitStack()
@@ -158,7 +157,7 @@ def run_preflight(
     study: SweepStudy,
     console: Console,
     dry_run: DryRunProcess | None = None,
-) -> tuple[Tracker, Capacity]:
+) -> Tracker:
     """Make all checks, and open the tracking meanwhile.
 
     Args:
@@ -170,12 +169,13 @@ def run_preflight(
         dry_run: see `Preflight`.
 
     Returns:
-        The sweep's tracker, which the caller closes, and the capacity: with fewer slots if memory has no room for all.
+        The sweep's tracker; the caller closes it.
 
     Raises:
         ConfigError: with every reason why the sweep cannot run.
     """
-    preflight = Preflight(plan, folder.storage, capacity, len(study.records), dry_run, study.user_attr(TRIAL_BYTES, 0))
+    preflight = Preflight(plan, folder.storage, capacity, len(study.records), dry_run)
+    preflight.trial_bytes = study.user_attr(TRIAL_BYTES, 0)
     with ExitStack() as closing:
         problems: list[str] = []
         try:
@@ -191,7 +191,7 @@ def run_preflight(
                 console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         study.set_user_attr(TRIAL_BYTES, preflight.trial_bytes)
         closing.pop_all()
-        return tracker, preflight.capacity
+        return tracker
 
 
 def tracking_check(plan: Plan, storage: Path) -> Check:

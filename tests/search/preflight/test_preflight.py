@@ -98,13 +98,15 @@ def test_where_trials_have_run_no_batch_is_tried(running: None, plan_of: Callabl
 def test_a_resume_knows_the_memory_of_a_trial(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
     free = free_memory()
     for need, slots in ((free // 3, 2), (2 * free // 3, 1), (2 * free, 1)):
-        preflight = Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0), done=1, trial_bytes=need)
+        preflight = Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0), done=1)
+        preflight.trial_bytes = need
         check = preflight.checks()[-1]
         assert preflight.capacity.slots == slots
         assert (check.name, check.state) == ("memory", "ok" if slots == 2 else "warning")
         assert preflight.capacity.memory <= free
     assert "only 1 of 2 trials run at a time, as memory is short" in check.sentences[1]
-    several = Preflight(plan_of({"workers_per_trial": 2}), tmp_path, Capacity(slots=2, gpus=0), 1, None, free)
+    several = Preflight(plan_of({"workers_per_trial": 2}), tmp_path, Capacity(slots=2, gpus=0), done=1)
+    several.trial_bytes = free
     several.checks()
     assert several.capacity == Capacity(slots=2, gpus=0)
 
