@@ -74,7 +74,8 @@ def attend(
         heads = _contiguous(query) * scale, _contiguous(key), _contiguous(value)
         mask, dropped = None if attn_mask is None else _additive(attn_mask), round(dropout_p * LEVELS)
         if _is_large(*heads, mask) and dropped < LEVELS:
-            return LargeAttention.apply(*heads, mask, dropped).to(query.dtype)
+            attended: torch.Tensor = LargeAttention.apply(*heads, mask, dropped)  # type: ignore[no-untyped-call]
+            return attended.to(query.dtype)
         scores = heads[0] @ heads[1].transpose(-1, -2)
         if mask is not None:
             scores += mask
@@ -110,7 +111,8 @@ def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace:
     if not training or inplace or not 0 < dropped < LEVELS:
         return functional.dropout(input, p, training, inplace)
     if input.numel() > LARGE:
-        return LargeDropout.apply(input, dropped)  # type: ignore[no-any-return]  # autograd's `apply` has no types
+        output: torch.Tensor = LargeDropout.apply(input, dropped)  # type: ignore[no-untyped-call]
+        return output
     draws = random_draws(input.numel()).view(input.shape)
     kept = torch.empty_like(input, memory_format=torch.contiguous_format)
     torch.ge(draws, least_kept(dropped), out=kept)
