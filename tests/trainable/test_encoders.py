@@ -110,6 +110,28 @@ def test_exactly_the_weights_above_the_frozen_layers_train(folder: str, kind: st
         assert trained_weights(folder, count) == trained_weights_of(folder, count)
 
 
+def test_pooled_models_freeze_the_same_layers(folder: str, kind: str) -> None:
+    """Freezing and counting do not depend on the head, and no weight of a pooler is left."""
+    ids, mask = torch.arange(5, 13)[None], torch.ones(1, 8, dtype=torch.int64)
+    for count in (0, 2, DEPTH):
+        model = new_model(folder, ("a", "b"), seed=0, dropout=0.5, pooling="mean")
+        frozen = freeze(model, count)
+        trains = {name for name, p in model.named_parameters() if p.requires_grad}
+        assert trains == names_that_train(model, kind, count)
+        if count:
+            size = sum(p.numel() for name, p in model.named_parameters() if name in trains)
+            assert trained_weights(folder, count, "mean") == size
+        train_mode(model, frozen)
+        seen: list[torch.Tensor] = []
+        if count:
+            layers_of(model)[count - 1].register_forward_hook(
+                lambda _, __, out, seen=seen: seen.append(out[0] if isinstance(out, tuple) else out)
+            )
+        for _ in range(2):
+            assert model(input_ids=ids, attention_mask=mask).logits.shape == (1, 2)
+        assert not seen or torch.equal(*seen)
+
+
 def test_counting_weights_reads_and_draws_none(tiny_bert: str) -> None:
     state = torch.get_rng_state()
     assert sum(p.untyped_storage().nbytes() for p in model_without_weights(tiny_bert).parameters()) < 1000
@@ -145,10 +167,12 @@ def losses(trial: Trial) -> list[float]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["first", "mean", "max"])
 @pytest.mark.parametrize("count", range(DEPTH + 1))
 def test_no_shortcut_changes_a_loss_and_the_frozen_weights_stay(
-    folder: str, kind: str, count: int, base: dict[str, Any], workspace: Workspace, tmp_path: Path
+    folder: str, kind: str, count: int, pooling: str, base: dict[str, Any], workspace: Workspace, tmp_path: Path
 ) -> None:
+    base = {**base, "pooling": pooling}
     settings = {"frozen_layers": count, "dropout": 0.0, "padding_length": 16}
     plain_workspace = replace(workspace, reuse_frozen=False)
     no_words = patch("trainable.model.vocabulary.LARGEST_SHARE", 0.0)
@@ -157,7 +181,7 @@ def test_no_shortcut_changes_a_loss_and_the_frozen_weights_stay(
     fast = trial_of(base, folder, workspace, **settings)
     assert losses(fast) == pytest.approx(plain, rel=2e-5, abs=2e-6)
     assert fast._target is not None
-    trained, before = fast._target.model, dict(new_model(folder, LABELS, 0, 0.0).named_parameters())
+    trained, before = fast._target.model, dict(new_model(folder, LABELS, 0, 0.0, pooling).named_parameters())
     moved = {name for name, p in trained.named_parameters() if not torch.equal(p.cpu(), before[name])}
     assert moved <= names_that_train(trained, kind, count)
     assert any(name in moved for name in head_names(trained))
@@ -170,10 +194,11 @@ def test_no_shortcut_changes_a_loss_and_the_frozen_weights_stay(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [0, 2])
+@pytest.mark.parametrize(("count", "pooling"), [(0, "first"), (2, "first"), (2, "mean"), (DEPTH, "max")])
 def test_a_resumed_trial_ends_as_one_that_was_not_interrupted(
-    folder: str, count: int, base: dict[str, Any], workspace: Workspace, tmp_path: Path
+    folder: str, count: int, pooling: str, base: dict[str, Any], workspace: Workspace, tmp_path: Path
 ) -> None:
+    base = {**base, "pooling": pooling}
     settings = {"frozen_layers": count, "padding_length": 16, "evaluations_per_epoch": 1}
     whole = losses(trial_of(base, folder, workspace, **settings))
     begun = trial_of(base, folder, workspace, **settings)

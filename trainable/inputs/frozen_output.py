@@ -8,6 +8,7 @@ written, logits computed from it are compared with logits of the whole model. If
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -27,7 +28,8 @@ from trainable.compute.memory import none_if_out_of_memory, out_of_memory, split
 from trainable.inputs.batches import padded_width
 from trainable.inputs.frozen_output_check import TOLERANCE, sample_rows
 from trainable.inputs.split import Inputs, Split, batches_of
-from trainable.model.layers import layers_of
+from trainable.model.layers import drops_above_layers, layers_of
+from trainable.model.pooled import one_token, pooling_of
 from trainable.model.views import layers_between
 from trainable.store.checksums import digest_of_json, is_undamaged, save_tensors
 from trainable.store.files import CACHE_BYTES, longest_unused, write_file
@@ -46,7 +48,7 @@ class FrozenOutputInputs:
     states: torch.Tensor
     """Shape (sum of widths, H), memory-mapped."""
     widths: NDArray[np.int64]
-    """Stored tokens of each row, shape (N,): all of them, or only the first if the head reads no other."""
+    """Stored tokens of each row, shape (N,): all of them, or one that stands for them (see `one_token`)."""
     lengths: NDArray[np.int64]
     """Tokens of each row in the input of the whole model, shape (N,); they decide the batches."""
     identity: str = ""
@@ -105,7 +107,7 @@ class FrozenOutputStore:
         lengths = split.inputs.lengths
         if lengths.sum() * model.config.hidden_size * 4 > LARGEST_BYTES:
             return f"it would take more than {LARGEST_BYTES / 2**30:.0f} GiB"
-        folder = self.folder / self._key(split)
+        folder = self.folder / self._key(split, pooling_of(model))
         file = folder / f"{count}.safetensors"
         if not is_undamaged(file):
             folder.mkdir(parents=True, exist_ok=True)
@@ -122,9 +124,10 @@ class FrozenOutputStore:
             "with it the logits differ from those of the whole model" if stored is None else Split(stored, split.labels)
         )
 
-    def _key(self, split: Split) -> str:
+    def _key(self, split: Split, pooling: str) -> str:
         facts = [FORMAT, version("torch"), version("transformers"), self.weights, self.data, self.precision]
         facts += [self.device.type, split.inputs.identity]
+        facts += [] if pooling == "first" else [pooling]  # `first` is left out: older files are still found
         return digest_of_json(facts)[:32]
 
     def _to_store(
@@ -133,7 +136,7 @@ class FrozenOutputStore:
         """Return the tensors to store: empty if the output cannot be reused, None if memory has no room."""
         try:
             states = self._compute(model, inputs, count, folder)
-            return None if states is None else self._first_tokens_or_all(model, inputs, states, count)
+            return None if states is None else self._one_token_or_all(model, inputs, states, count)
         except Exception as error:  # an encoder that cannot continue from a layer's output may raise any exception
             if out_of_memory(error):
                 raise
@@ -180,27 +183,34 @@ class FrozenOutputStore:
         assert states is not None  # a split is never empty
         return states
 
-    def _first_tokens_or_all(
+    def _one_token_or_all(
         self, model: PreTrainedModel, inputs: Inputs, states: torch.Tensor, count: int
     ) -> dict[str, torch.Tensor]:
-        """Return the tensors to store: only first tokens if all layers are frozen and the head reads no others.
+        """Return the tensors to store: one token of each row if all layers are frozen and the head needs no more.
 
-        The result is empty if the logits differ from those of the whole model.
+        The mean of one token is that token, so the mean or maximum of a row's tokens can stand for them. The result
+        is empty if the logits differ from those of the whole model.
         """
         lengths = inputs.lengths
-        all_frozen = count == len(layers_of(model))
         rows = sample_rows(lengths)
         upper = layers_between(model, count).eval()
         with torch.inference_mode():
             expected = forward(model.eval(), inputs.batch(rows), self.device, self.precision)
-            for widths in (np.ones_like(lengths), lengths) if all_frozen else (lengths,):
-                starts = np.cumsum(lengths) - lengths
-                kept = states[torch.from_numpy(starts)] if widths is not lengths else states
+            for kept, widths in self._candidates(model, states, lengths, count):
                 stored = FrozenOutputInputs(kept, widths, lengths)
                 from_stored = forward(upper, stored.batch(rows), self.device, self.precision)
                 if (from_stored - expected).abs().max() <= TOLERANCE[self.precision] * expected.abs().max():
                     return {"states": kept.contiguous()}
         return {}
+
+    def _candidates(
+        self, model: PreTrainedModel, states: torch.Tensor, lengths: NDArray[np.int64], count: int
+    ) -> Iterator[tuple[torch.Tensor, NDArray[np.int64]]]:
+        """Yield the tokens that may be enough, the fewest first, with the number of tokens of each row."""
+        pooling = pooling_of(model)
+        if count == len(layers_of(model)) and (pooling == "first" or not drops_above_layers(model)):
+            yield one_token(states, lengths, pooling), np.ones_like(lengths)
+        yield states, lengths
 
 
 def _load(file: Path, lengths: NDArray[np.int64]) -> FrozenOutputInputs | None:

@@ -17,6 +17,7 @@ from trainable.inputs.batches import PADDED_TO
 from trainable.inputs.split import Inputs
 from trainable.model.encoder import train_mode
 from trainable.model.layers import layers_of
+from trainable.model.pooled import one_token, pooling_of
 from trainable.progress import StageContext
 
 SAMPLE_ROWS = 8
@@ -47,11 +48,13 @@ class FrozenOutputCheck:
         """Names of the trained weights on which the output depends; empty if the output may be stored."""
 
     def matches(self, stored: Inputs) -> bool:
-        """Return whether the stored output, of all tokens or of the first ones, equals the model's own."""
+        """Return whether the stored output, of all tokens or of one that stands for them, equals the model's own."""
         batch = stored.batch(self._rows)
         real = batch["attention_mask"].bool()  # (B, T)
         for row, states in enumerate(self._at_creation.float().cpu()):  # (T, H), padded on either side
-            expected = states[self._batch["attention_mask"][row].bool()][: int(real[row].sum())]
+            expected = states[self._batch["attention_mask"][row].bool()]
+            if len(expected) != int(real[row].sum()):
+                expected = one_token(expected, np.array([len(expected)]), pooling_of(self._model))
             difference = (batch["inputs_embeds"][row][real[row]].float() - expected).abs().max()
             if not difference <= TOLERANCE[self._context.precision] * expected.abs().max():
                 return False

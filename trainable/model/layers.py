@@ -102,6 +102,13 @@ def encoder_parts(model: PreTrainedModel) -> EncoderParts:
     return EncoderParts(base, layers, containers, frozenset(above), inputs)
 
 
+def drops_above_layers(model: PreTrainedModel) -> bool:
+    """Return whether the base model has dropout after its last layer, which the logits of one pass do not show."""
+    parts = encoder_parts(model)
+    modules = (module for name in parts.above for module in parts.base.get_submodule(name).modules())
+    return any(isinstance(module, nn.Dropout) and module.p > 0 for module in modules)
+
+
 def _outermost_lists(module: nn.Module) -> Iterator[nn.ModuleList]:
     for child in module.children():
         if isinstance(child, nn.ModuleList):

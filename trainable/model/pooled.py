@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -62,6 +64,24 @@ def pool(states: torch.Tensor, real: torch.Tensor, pooling: str) -> torch.Tensor
     if pooling == "max":
         return states.float().masked_fill(padding, -torch.inf).amax(1)
     return states.float().masked_fill(padding, 0.0).sum(1) / real.sum(1, keepdim=True)
+
+
+def pooling_of(model: PreTrainedModel) -> str:
+    """Return `mean` or `max` for a pooled model, and `first` for the own head of an architecture."""
+    return model.pooling if isinstance(model, PooledClassifier) else "first"
+
+
+def one_token(states: torch.Tensor, lengths: NDArray[np.int64], pooling: str) -> torch.Tensor:
+    """Return the token of each text that stands for all: its first token, or their mean or maximum; shape (N, H).
+
+    Args:
+        states: the tokens of the texts one after another, without padding, shape (sum of lengths, H).
+        lengths: tokens of each text, shape (N,).
+        pooling: `first`, `mean` or `max`.
+    """
+    if pooling == "first":
+        return states[torch.from_numpy(np.cumsum(lengths) - lengths)]
+    return torch.segment_reduce(states.float(), pooling, lengths=torch.from_numpy(lengths), axis=0)
 
 
 class _NoPooler(nn.Module):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from trainable.inputs.frozen_output import FrozenOutputInputs, FrozenOutputStore, layers_between
 from trainable.inputs.prepare import prepare
@@ -130,6 +131,38 @@ def test_only_first_tokens_are_stored_if_all_layers_are_frozen(store_of: Store) 
         assert isinstance(split.inputs, FrozenOutputInputs)
         assert (split.inputs.widths == 1).all() == (count == DEPTH)
         assert (split.inputs.lengths == training.steps.train.inputs.lengths).all()  # they decide the batches
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+@pytest.mark.parametrize("count", [DEPTH - 1, DEPTH])
+def test_pooled_models_have_the_same_losses_and_store_one_token_if_all_layers_are_frozen(
+    pooling: str, count: int, base: dict[str, Any], workspace: Workspace
+) -> None:
+    base = {**base, "pooling": pooling}
+    without = losses(base, replace(workspace, reuse_frozen=False), frozen_layers=count)
+    computed, reused = (losses(base, workspace, frozen_layers=count) for _ in range(2))
+    assert computed == pytest.approx(without, rel=1e-5)
+    assert reused == computed
+    for file in (workspace.cache / "prefix").glob("*/*.safetensors"):
+        with safe_open(file, framework="pt") as stored:
+            rows = len(stored.get_tensor("states"))
+        assert (rows < 100) == (count == DEPTH), rows
+
+
+def test_the_poolings_do_not_share_a_stored_output(base: dict[str, Any], workspace: Workspace) -> None:
+    alone = {}
+    for pooling in ("first", "mean", "max"):
+        other = Workspace(workspace.cache.with_name(pooling), workspace.roots)
+        alone[pooling] = losses({**base, "pooling": pooling}, other, frozen_layers=DEPTH)
+        assert losses({**base, "pooling": pooling}, workspace, frozen_layers=DEPTH) == alone[pooling]
+    assert len(list((workspace.cache / "prefix").glob("*/*.safetensors"))) == 6
+    assert len({tuple(values) for values in alone.values()}) == 3
+
+
+def test_pooled_models_in_bfloat16_store_what_they_compute(base: dict[str, Any], workspace: Workspace) -> None:
+    base = {**base, "pooling": "mean", "precision": "bf16"}
+    without = losses(base, replace(workspace, reuse_frozen=False), frozen_layers=DEPTH)
+    assert losses(base, workspace, frozen_layers=DEPTH) == pytest.approx(without, rel=2e-2)
 
 
 def test_a_head_that_reads_all_tokens_gets_all_tokens(store_of: Store) -> None:
