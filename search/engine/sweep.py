@@ -19,7 +19,7 @@ from search.engine.watch.disk import explain_full_disk, remove_unneeded_checkpoi
 from search.engine.watch.ray_watch import HEAD_NODE_TIMEOUT_SECONDS, stop_if_ray_dies
 from search.engine.watch.stop_request import StopRequest
 from search.errors import StoppedError
-from search.plan.data import summarise_data
+from search.plan.data import summarise_data, summarise_encoders
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan
 from search.preflight import preflight
@@ -58,7 +58,7 @@ def run_sweep(
         study = _open_study(plan, folder, prepared)
         budget = Budget(plan.settings, study)
         _check_tracking(plan, folder, study)  # before Ray starts, which takes longer
-        _print_data_findings(prepared, console)
+        _print_findings(plan, prepared, console)
         try:
             connection.join(address, plan.settings, partial(console.print, markup=False, soft_wrap=True))
             remove_unneeded_checkpoints(folder, plan, study)
@@ -95,9 +95,9 @@ def _check_tracking(plan: Plan, folder: SweepFolder, study: SweepStudy) -> None:
         check_uri(plan.tracking_uri(folder.storage))
 
 
-def _print_data_findings(prepared: Mapping[DataUse, TokenizedDataset], console: Console) -> None:
-    """Print notable facts about the data."""
-    for sentence in summarise_data(prepared).sentences[1:]:
+def _print_findings(plan: Plan, prepared: Mapping[DataUse, TokenizedDataset], console: Console) -> None:
+    """Print notable facts about the data and the encoders."""
+    for sentence in (*summarise_data(prepared).sentences[1:], *summarise_encoders(plan).sentences[1:]):
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 

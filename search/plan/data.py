@@ -14,6 +14,8 @@ from spaces import SpaceError
 from trainable.data.read_splits import read_splits
 from trainable.data.subset import subset_notes
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
+from trainable.model.limits import resolve_encoder
+from trainable.model.pooling import auto_pooling
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage
 
@@ -96,3 +98,18 @@ def summarise_data(prepared: Mapping[DataUse, TokenizedDataset]) -> Check:
     # Several stages or encoders may share a data set, and its notes should appear once.
     sentences = (f"training rows: {', '.join(rows)}", *dict.fromkeys(notes))
     return Check("data", "warning" if warned else "ok", sentences)
+
+
+def summarise_encoders(plan: Plan) -> Check:
+    """Return the line of the checklist about the encoders: how each is read; notes follow."""
+    encoders = [value for name, value in plan.space.corners() if name == "encoder"] or [plan.base["encoder"]]
+    settings = [value for name, value in plan.space.corners() if name == "pooling"]
+    lines, notes = [], []
+    for encoder in dict.fromkeys(map(str, encoders)):
+        names = []
+        for setting in dict.fromkeys(map(str, settings or [plan.base.get("pooling", "auto")])):
+            auto = auto_pooling(resolve_encoder(encoder, plan.roots)) if setting == "auto" else None
+            names.append(f"auto ({auto.mode})" if auto else setting)
+            notes += [auto.note] if auto and auto.note else []
+        lines.append(f"{encoder}, pooling {' or '.join(names)}")
+    return Check("encoder", "warning" if notes else "ok", ("; ".join(lines), *notes))

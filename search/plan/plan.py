@@ -64,14 +64,10 @@ class Plan:
         return "source.enabled" in self.space.names
 
     def to_mapping(self) -> Experiment:
-        """Return the experiment as values for JSON; equal experiments give equal values.
-
-        `metric` is in the block `sweep`. `pooling` is always there: a stored plan without it is of an older version.
-        """
-        pooling = {} if "pooling" in self.space.names else {"pooling": "auto"}
+        """Return the experiment as values for JSON; equal experiments give equal values."""
         return {
             "sweep": self.settings.model_dump(mode="json"),
-            "trial": {**pooling, **{name: value for name, value in self.base.items() if name != "metric"}},
+            "trial": {name: value for name, value in self.base.items() if name != "metric"},  # is in sweep
             "space": self.space.to_mapping(),
             "roots": [str(root) for root in self.roots],
         }
@@ -155,7 +151,9 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
         problems.append(f"trial: must be a mapping of settings, got {shown(trial)}")
     if problems or trial is None:
         raise PlanError([f"{origin}: {problem}" for problem in problems])
-    return Plan(settings, {**trial, "metric": settings.metric}, space, roots)
+    # Always stored: a stored plan without it is of an older version.
+    pooling = {} if "pooling" in space.names else {"pooling": "auto"}
+    return Plan(settings, {**pooling, **trial, "metric": settings.metric}, space, roots)
 
 
 def _limits_if_known(encoder: str, pooling: str) -> Limits | None:

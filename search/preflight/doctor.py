@@ -10,7 +10,7 @@ from search.check import Check
 from search.cluster import connection
 from search.cluster.capacity import capacity_for
 from search.errors import PlanError
-from search.plan.data import check_data, summarise_data
+from search.plan.data import check_data, summarise_data, summarise_encoders
 from search.plan.plan import Plan
 from search.preflight.preflight import Preflight, tracking_check
 from search.redirect_output import output_to_file
@@ -35,7 +35,7 @@ def examine(plan: Plan, storage: Path, address: str | None = None) -> list[Check
         check_storage(storage)
         with output_to_file(Path(os.devnull)) as console:
             prepared = check_data(plan, storage)
-            found.append(summarise_data(prepared))
+            found += [summarise_data(prepared), summarise_encoders(plan)]
             found += _on_cluster(plan, storage, address, console)
     except (ConfigError, PlanError) as error:
         found.append(Check("data" if isinstance(error, PlanError) else "start", "error", error.problems))

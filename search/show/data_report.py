@@ -16,6 +16,7 @@ from trainable.data.message_text import quoted_if_unclear
 from trainable.data.reading.read_tables import KINDS, find_files
 from trainable.errors import ConfigError
 from trainable.model.limits import name_or_path
+from trainable.model.pooling import auto_pooling
 
 if TYPE_CHECKING:
     from trainable.preview.inspection import Inspection, SplitCounts
@@ -54,6 +55,8 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
         console.print(_overlaps(seen.overlaps))
     limit = f"; the encoder takes {seen.positions}" if seen.positions else ""
     console.print(f"Tokens of a training text by {encoder}{limit}", markup=False, highlight=False)
+    pooling = auto_pooling(encoder)
+    console.print(f"`pooling: auto` is `{pooling.mode}` for this encoder", markup=False, highlight=False)
     console.print(_lengths(seen))
     console.print("What truncation costs; compute is a share of what the same texts take uncut", highlight=False)
     console.print(_costs(seen))

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from yaml_text import dump_yaml
 
+from search.plan.changes import differences
 from search.plan.data import check_data
-from search.plan.plan import PlanError, build_plan, find_experiment, load_plan
+from search.plan.plan import PlanError, build_plan, encoder_problems, find_experiment, load_plan, load_sweep
+from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from spaces import shipped
 
 Change = Callable[[dict[str, Any]], Any]
@@ -339,6 +341,36 @@ def test_shipped_experiments_are_correct_and_stay_the_same_when_stored(name: str
     plan = load_plan(find_experiment(name))
     kept = json.loads(json.dumps(plan.to_mapping()))
     assert build_plan({n: kept[n] for n in ("sweep", "trial", "space")}, plan.roots, "plan.json") == plan
+
+
+def test_a_stored_plan_without_pooling_is_of_an_older_version(blocks: dict[str, Any], tmp_path: Path) -> None:
+    """Such a sweep has read every encoder as `first`, and continues so."""
+    plan, folder = load_plan(written(blocks, tmp_path)), SweepFolder(tmp_path, "tiny")
+    facts = {**plan.to_mapping(), "id": "x", "data": {}}
+    folder.path.mkdir()
+    folder.plan.write_text(json.dumps(facts))
+    assert load_sweep(folder).base["pooling"] == "auto"
+    del facts["trial"]["pooling"]
+    folder.plan.write_text(json.dumps(facts))
+    old = load_sweep(folder)
+    assert old.config({}).pooling == "first"
+    there, here = differences(load_saved_plan(folder), plan.to_mapping())["trial.pooling"]
+    assert (there, here) == ("first", "auto")
+
+
+def test_a_searched_pooling_is_checked_with_each_encoder(
+    blocks: dict[str, Any], tmp_path: Path, minilm: str, tiny_bert: str
+) -> None:
+    del blocks["trial"]["encoder"]
+    blocks["space"] |= {"encoder": {"choice": [minilm, tiny_bert]}, "pooling": {"choice": ["auto", "first", "mean"]}}
+    plan = load_plan(written(blocks, tmp_path))
+    assert encoder_problems(plan) == []
+    assert "pooling" not in plan.to_mapping()["trial"]
+    found = [plan.config({"encoder": encoder, "pooling": "auto"}).pooling for encoder in (minilm, tiny_bert)]
+    assert found == ["mean", "first"]
+    blocks["space"]["pooling"] = {"choice": ["first", "lasttoken"]}
+    (problem,) = problems(written(blocks, tmp_path))
+    assert "space.pooling: " in problem and "lasttoken" in problem
 
 
 def test_a_missing_experiment() -> None:

@@ -196,7 +196,7 @@ def test_doctor_runs_nothing(blocks: dict[str, Any], tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     assert report["ok"] is True
     names = [check["check"] for check in report["checks"]]
-    assert names == ["data", "tracking", "nodes", "storage", "disk", "precision", "batch", "memory", "time"]
+    assert names == ["data", "encoder", "tracking", "nodes", "storage", "disk", "precision", "batch", "memory", "time"]
     assert not (tmp_path / "runs" / "tiny").exists()
     assert not ray.is_initialized()
 
