@@ -1,5 +1,6 @@
 """A classifier whose head reads the mean or the maximum of a text's tokens, for any encoder of transformers."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,9 @@ class PooledClassifier(PreTrainedModel):
     def __init__(self, encoder: PreTrainedModel, pooling: str, classes: int) -> None:
         super().__init__(encoder.config)
         if getattr(encoder, "pooler", None) is not None:
-            encoder.pooler = _NoPooler()
+            # An encoder that can be made without a pooler checks for None; another one calls what is there.
+            can_be_none = "add_pooling_layer" in inspect.signature(type(encoder).__init__).parameters
+            encoder.pooler = None if can_be_none else _NoPooler()
         self.encoder = encoder
         self.pooling = pooling
         self.dropout = nn.Dropout(_dropout_rate(encoder))
