@@ -163,6 +163,7 @@ def settings(data: Path, trial: dict[str, Any], on: set[str], seed: int) -> dict
     }
     return {
         "encoder": ENCODER,
+        "pooling": "first",
         "seed": seed,
         "metric": "accuracy",
         "precision": "bf16" if "bf16" in on else "fp32",

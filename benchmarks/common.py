@@ -140,7 +140,8 @@ def experiment(
         stage: {split: str(data / f"{stage}_{split}.csv") for split in ("train", "validation")} | {"max_overlap": 1}
         for stage in ("source", "target")
     }
-    trial: dict[str, Any] = {"encoder": ENCODER, "seed": seed, "precision": precision}
+    # The head that the other contenders have.
+    trial: dict[str, Any] = {"encoder": ENCODER, "pooling": "first", "seed": seed, "precision": precision}
     trial |= {"source": {"dataset": tables["source"], **SOURCE}} if source else {}
     return {
         "sweep": {"name": "sweep", "metric": "accuracy", "confirm_seeds": 0, "seed": seed} | sweep,
