@@ -9,7 +9,7 @@ from pathlib import Path
 ENVIRONMENTS = {
     "setfit": ["setfit==1.2.0"],
     "bertuner": ["bertuner==0.2.4"],
-    "autointent": ["autointent==0.4.0"],
+    "autointent": ["autointent[sentence-transformers]==0.4.0"],
     "autogluon": ["autogluon.multimodal==1.6.3"],
 }
 TORCH = "torch==2.13.0"  # exact, so that pip takes the same build for all

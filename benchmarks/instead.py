@@ -11,8 +11,8 @@ ended within half as much again; a contestant that has ended keeps its score, an
     python benchmarks/instead.py --results small.jsonl --small                 # minutes; figures without a meaning
 
 Finished runs in the results file are not repeated, so the same command continues after a stop; `--retry` repeats the
-failed ones. Contestants that need other packages get an environment of their own below `--environments` when
-`--install` is given (pip, about 1 GB each); without it they are left out with a message.
+failed ones. A contestant that needs other packages gets an environment of its own below `--environments` when
+`--install` is given (pip, 1.3 GB and more each); without it, it is left out with a message.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from pathlib import Path
 
 from environments import ENVIRONMENTS, find_python
 from pairs import PAIRS, SMALL, Pair
-from runs import Run, done_runs, run_contestant
+from runs import Run, Start, done_runs, run_contestant
 from standing import draw_picture, report
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +48,8 @@ CONTESTANTS = {
     "majority": Contestant("run_trivial", trivial=True),
     "tfidf": Contestant("run_trivial", trivial=True),
     "features": Contestant("run_trivial", trivial=True),
+    "trainer": Contestant("run_trainer"),
+    "trainer-source": Contestant("run_trainer", needs_source=True),
     "ours": Contestant("run_ours", budgeted=True),
 }
 SMALL_CONTESTANTS = ("majority", "tfidf", "features", "ours")
@@ -81,7 +83,8 @@ def run_budgets(given: argparse.Namespace, name: str, pair: Pair, draw: int, con
             continue
         with tempfile.TemporaryDirectory(prefix="instead-", ignore_cleanup_errors=True) as scratch:
             command = [str(python), str(ROOT / "benchmarks" / "contestants" / f"{how.script}.py")]
-            run = run_contestant(command, name, pair, given.data, draw, contestant, minutes, Path(scratch))
+            start = Start(command, contestant, minutes, how.budgeted)
+            run = run_contestant(start, name, pair, given.data.resolve(), draw, Path(scratch))
         print(run.summary(), flush=True)
         with given.results.open("a") as file:
             file.write(run.to_json() + "\n")

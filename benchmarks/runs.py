@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -36,6 +37,8 @@ class Run:
     contestant: str
     draw: int
     minutes: float
+    told: bool
+    """Whether the contestant was told its minutes; if not, its answers count for smaller budgets, too."""
     rows: int
     answers: list[Answer]
     ended: bool
@@ -46,7 +49,7 @@ class Run:
 
     def score_at(self, minutes: float) -> float | None:
         """Return the score of the latest answer that counts at `minutes`; None without such an answer."""
-        limit = minutes * 60 * (OVERRUN if minutes == self.minutes else 1)
+        limit = minutes * 60 * (OVERRUN if self.told and minutes == self.minutes else 1)
         return next((a.score for a in reversed(self.answers) if a.seconds <= limit), None)
 
     def summary(self) -> str:
@@ -71,25 +74,54 @@ def done_runs(results: Path) -> list[Run]:
     return list(found.values())
 
 
-def run_contestant(
-    command: list[str], name: str, pair: Pair, data: Path, draw: int, contestant: str, minutes: float, scratch: Path
-) -> Run:
-    truth, rows = write_draw(pair, data.resolve(), draw, scratch / "data")
-    source = {s: f"{data.resolve() / pair.source}{s}.csv" for s in ("train", "validation")} if pair.source else None
+@dataclass(frozen=True)
+class Start:
+    """What a run needs to be started."""
+
+    command: list[str]
+    contestant: str
+    minutes: float
+    told: bool
+
+
+def run_contestant(start: Start, name: str, pair: Pair, data: Path, draw: int, scratch: Path) -> Run:
+    truth, rows = write_draw(pair, data, draw, scratch / "data")
     (scratch / "work").mkdir()
-    threads = len(os.sched_getaffinity(0))
-    job = {"contestant": contestant, "columns": pair.columns, "source": source, "metric": pair.metric}
-    job |= {"train": str(scratch / "data" / "train.csv"), "test": str(scratch / "data" / "test.csv")}
-    job |= {"encoder": str(files(ENCODER.removeprefix("package:")) / "model"), "minutes": minutes, "few": rows < 1000}
-    job |= {"seed": draw, "threads": threads, "folder": str(scratch / "work")}
-    facts = {"cpu": machine_name(), "cores": threads, "time": time.strftime("%F %T"), "commit": commit()}
-    facts |= {"versions": versions(Path(command[0])), "load_before": os.getloadavg()[0]}
-    error, load = run_process(command, job, scratch)
+    job = job_of(start, pair, data, draw, scratch) | {"few": rows < 1000}
+    facts = {"cpu": machine_name(), "cores": job["threads"], "time": time.strftime("%F %T"), "commit": commit()}
+    facts |= {"versions": versions(Path(start.command[0])), "load_before": os.getloadavg()[0]}
+    begin, used = time.time(), cpu_seconds()
+    error, facts["load_mean"] = run_process(start.command, job, scratch)
+    facts |= {"wall_seconds": time.time() - begin, "cpu_seconds": cpu_seconds() - used}
     answers = [json.loads(file.read_text()) for file in sorted((scratch / "work").glob("answer-*.json"))]
     scored = [Answer(a["seconds"], score(pair.metric, truth, a["labels"]), a["note"]) for a in answers]
     ended = bool(answers) and answers[-1]["last"]
-    facts |= {"load_mean": load}
-    return Run(name, contestant, draw, minutes, rows, scored, ended, "" if scored else error, facts)
+    key = (name, start.contestant, draw, start.minutes, start.told)
+    return Run(*key, rows, scored, ended, "" if scored else error, facts)
+
+
+def job_of(start: Start, pair: Pair, data: Path, draw: int, scratch: Path) -> dict[str, Any]:
+    """Return the job as `contestants/protocol.py` reads it, without what is known only when the process starts."""
+    splits = ("train", "validation")
+    return {
+        "contestant": start.contestant,
+        "minutes": start.minutes,
+        "columns": pair.columns,
+        "metric": pair.metric,
+        "train": str(scratch / "data" / "train.csv"),
+        "test": str(scratch / "data" / "test.csv"),
+        "source": {split: f"{data / pair.source}{split}.csv" for split in splits} if pair.source else None,
+        "encoder": str(files(ENCODER.removeprefix("package:")) / "model"),
+        "seed": draw,
+        "threads": len(os.sched_getaffinity(0)),
+        "folder": str(scratch / "work"),
+    }
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of all processes that have ended below this one; Ray's daemons may be missing."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def run_process(command: list[str], job: dict[str, Any], scratch: Path) -> tuple[str, float]:

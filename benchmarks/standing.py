@@ -28,10 +28,14 @@ def report(runs: list[Run], minutes: Sequence[float], trivial: Sequence[str]) ->
 
 
 def cells(runs: list[Run], minutes: float) -> Cells:
-    """Return the scores at `minutes`: of the run with this budget, else of a longer or an ended one."""
+    """Return the scores at `minutes`.
+
+    A contestant that was told another budget says nothing about this one, unless it ended before a smaller budget.
+    """
     found: Cells = {}
-    for run in sorted(runs, key=lambda run: (run.minutes != minutes, -run.minutes)):
-        if run.minutes < minutes and not run.ended:
+    for run in sorted(runs, key=lambda run: (run.minutes != minutes, run.minutes)):
+        longer, shorter = run.minutes > minutes, run.minutes < minutes
+        if (longer and run.told) or (shorter and not run.ended):
             continue
         cell = found.setdefault((run.pair, run.draw), {})
         cell.setdefault(run.contestant, run.score_at(minutes) or 0.0)

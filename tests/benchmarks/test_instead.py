@@ -55,7 +55,7 @@ def test_a_score_counts_from_when_its_model_was_ready(standing: ModuleType) -> N
 
     def run(name: str, minutes: float, answers: list[tuple[float, float]], ended: bool) -> object:
         found = [runs.Answer(seconds, score) for seconds, score in answers]
-        return runs.Run("pair", name, 0, minutes, 10, found, ended, "", {})
+        return runs.Run("pair", name, 0, minutes, name.startswith("told"), 10, found, ended, "", {})
 
     made = [
         run("quick", 10, [(5, 0.6)], True),
@@ -63,9 +63,15 @@ def test_a_score_counts_from_when_its_model_was_ready(standing: ModuleType) -> N
         run("told", 1, [(80, 0.7)], False),
         run("told", 3, [(300, 0.9)], False),  # too late: over 1.5 times its budget
         run("told early", 1, [(30, 0.4)], True),
+        run("told much", 10, [(20, 0.8)], True),
+        run("late", 10, [(70, 0.9)], True),
     ]
-    assert standing.cells(made, 1) == {("pair", 0): {"quick": 0.6, "epochs": 0.5, "told": 0.7, "told early": 0.4}}
-    assert standing.cells(made, 3) == {("pair", 0): {"quick": 0.6, "epochs": 0.8, "told": 0.0, "told early": 0.4}}
+    assert standing.cells(made, 1) == {
+        ("pair", 0): {"quick": 0.6, "epochs": 0.5, "told": 0.7, "told early": 0.4, "late": 0}
+    }
+    assert standing.cells(made, 3) == {
+        ("pair", 0): {"quick": 0.6, "epochs": 0.8, "told": 0.0, "told early": 0.4, "late": 0.9}
+    }
 
 
 def test_rank_and_regret(standing: ModuleType) -> None:
