@@ -50,9 +50,9 @@ clean:
 	@touch $@
 
 .venv/.dev: .venv/.quickstart
-	$(PIP_INSTALL) ".[quickstart,test,dev,benchmarks]"
+	$(PIP_INSTALL) ".[quickstart,onnx,test,dev,benchmarks]"
 	@touch $@
 
 .venv/.all: .venv/.dev
-	$(PIP_INSTALL) ".[quickstart,cluster,test,dev,benchmarks]"
+	$(PIP_INSTALL) ".[quickstart,onnx,cluster,test,dev,benchmarks]"
 	@touch $@

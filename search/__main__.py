@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from search.errors import PlanError, StoppedError, format_problems
+from search.export.formats.about import FormatChoice
 from search.redaction import redact
 from search.startup.dry_run_process import DryRunProcess
 from search.startup.garbage_collection import rare_garbage_collection
@@ -134,15 +135,18 @@ def export(
     to: Annotated[Path, typer.Option(help="New folder for the model.")],
     trial: Annotated[int | None, typer.Option(help="Number of a trial; default: the winner.")] = None,
     seed: Annotated[int | None, typer.Option(help="One of the trial's seeds; default: the best on validation.")] = None,
+    format: Annotated[
+        FormatChoice, typer.Option(help="Format of the folder; auto: the one for transformers.")
+    ] = "auto",
     storage: Storage = Path("runs"),
     set_: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the winning model to a folder that transformers can load, and check that its logits are the same."""
+    """Write the winning model to a folder that other tools load, and check that its logits are the same."""
     with _readable_errors():
         from search.export.exportable import choose
 
-        chosen = choose(name, storage, to, trial, _pairs(set_), seed)
+        chosen = choose(name, storage, to, trial, _pairs(set_), seed, format)
         from search.export.export import export_trial  # imports torch: only after the arguments are checked
 
         exported = export_trial(chosen)

@@ -1,11 +1,14 @@
-"""The public Python interface: `run` an experiment, `load` the outcome of a sweep.
+"""The public Python interface: `run` an experiment, `load` the outcome of a sweep, use an exported `classifier`.
 
 >>> import transfersweep
 >>> outcome = transfersweep.run("sms.yaml", settings={"sweep.trials": 5})
 >>> outcome = transfersweep.load("sms-spam")
+>>> classify = transfersweep.classifier("sms-model")
+>>> classify("Win a prize now").label
+'spam'
 
 Import this package instead of `search`, `spaces` and `trainable`: these names are common, and another distribution may
-install a package with the same name. `run` and `load` check for that.
+install a package with the same name. These functions check for that.
 """
 
 from __future__ import annotations
@@ -17,9 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.export.classifier import Classifier
     from search.record.records import Outcome
 
-__all__ = ["Outcome", "load", "run"]
+__all__ = ["Outcome", "classifier", "load", "run"]
 
 _PACKAGES = ("search", "spaces", "trainable")
 
@@ -89,6 +93,26 @@ def load(name: str, *, storage: str | Path = "runs") -> Outcome:
     from search.show.current import current_outcome
 
     return current_outcome(name, Path(storage))
+
+
+def classifier(folder: str | Path) -> Classifier:
+    """Load a model that `transfersweep export` wrote, in any format.
+
+    Args:
+        folder: the exported folder.
+
+    Returns:
+        A function: `classify("a text").label` is the label of a text; a list of texts gives a list. For a model that
+        labels pairs, a row is a tuple of two texts.
+
+    Raises:
+        ImportError: see `check_packages`.
+        trainable.errors.ConfigError: if it is not such a folder, is damaged, or a package that loads it is missing.
+    """
+    check_packages()
+    from search.export.classifier import Classifier
+
+    return Classifier.load(Path(folder))
 
 
 def __getattr__(name: str) -> Any:

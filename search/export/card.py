@@ -9,6 +9,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from search.export.formats.about import FORMATS, Format
 from search.export.licence import licence_of
 from search.export.verification import Verification
 from search.provenance import provenance
@@ -38,6 +39,7 @@ class CardFacts:
 
     outcome: Outcome
     record: TrialRecord
+    format: Format
     encoder: str
     """As the experiment names it; only its public form is written."""
     settings: dict[str, Any]
@@ -54,6 +56,7 @@ class CardFacts:
     def to_json(self) -> dict[str, Any]:
         """Return the content of trial.json; `settings` is what `TrialConfig.to_flat` gives, made public."""
         return {
+            "format": self.format,
             "sweep": self.outcome.name,
             "trial": self.record.number,
             "seed": self.record.seed,
@@ -96,12 +99,14 @@ def model_card(facts: CardFacts, verification: Verification) -> str:
         front_matter=_front_matter(facts).to_yaml(),
         encoder=public_encoder(facts.encoder),
         licence=licence_of(facts.encoder),
+        about=FORMATS[facts.format],
+        usage=FORMATS[facts.format].usage("path/to/this/folder", pairs=len(facts.text_columns) > 1),
         own_scores={name.removeprefix(split): value for name, value in scores if name.startswith(split)},
     )
 
 
 def _front_matter(facts: CardFacts) -> ModelCardData:
-    test, metric = facts.test, facts.outcome.metric
+    test, metric, library = facts.test, facts.outcome.metric, FORMATS[facts.format].library
     target = facts.data["target"].name
     results = [
         EvalResult(
@@ -116,7 +121,7 @@ def _front_matter(facts: CardFacts) -> ModelCardData:
         for name, value in (test.metrics.items() if test else ())
     ]
     return ModelCardData(
-        library_name="transformers",
+        library_name=library,
         pipeline_tag="text-classification",
         tags=["transfersweep", "text-classification", "transfer-learning"],
         metrics=[_HUB_METRICS[metric]],

@@ -1,4 +1,4 @@
-"""Writes a finished trial as a folder that transformers loads, after a check that it gives the checkpoint's logits."""
+"""Writes a finished trial as a folder that other tools load, after a check that it gives the checkpoint's logits."""
 
 import json
 import shlex
@@ -13,8 +13,10 @@ from transformers.utils import logging as transformers_logging
 
 from search.export.card import CardFacts, model_card, public_settings
 from search.export.exportable import Chosen
+from search.export.formats.about import FORMATS, Format
+from search.export.formats.folders import folder_format
 from search.export.verification import TOLERANCE, Verification, sample_rows, verify_export
-from search.record.records import Outcome, Score, TestScore, TrialRecord
+from search.record.records import Score, TestScore
 from search.record.trial_names import Role
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.selection import score_of, trial_config
@@ -36,8 +38,11 @@ class Exported:
 
     name: str
     folder: Path
+    format: Format
     trial: int
     seed: int
+    pairs: bool
+    """Whether the model labels pairs of texts."""
     verification: Verification
     bytes: int
     metric: str
@@ -51,6 +56,7 @@ class Exported:
         return {
             "name": self.name,
             "folder": str(self.folder),
+            "format": self.format,
             "trial": self.trial,
             "seed": self.seed,
             "rows": self.verification.rows,
@@ -66,14 +72,13 @@ class Exported:
         """Say what was written and verified, and what to type to use it."""
         size, verified = f"{self.bytes / 1e6:.1f} MB", self.verification
         lines = [
-            f"Trial {self.trial}, seed {self.seed}, of {self.name} exported to {self.folder} ({size})",
+            f"Trial {self.trial}, seed {self.seed}, of {self.name} exported to {self.folder} "
+            f"(format {self.format}, {size})",
             f"Verified: loaded back, it gives the checkpoint's logits on {verified.rows} {verified.description} "
             f"(largest difference {verified.max_difference:.1e}, allowed {TOLERANCE:.0e})",
             "",
             "In Python",
-            "  from transformers import pipeline",
-            f'  classify = pipeline("text-classification", model={json.dumps(str(self.folder))}, truncation=True)',
-            '  classify("Your text")',
+            *(f"  {line}" for line in FORMATS[self.format].usage(str(self.folder), self.pairs) if line),
             "",
             "On a file",
             f"  transfersweep predict {shlex.quote(str(self.folder))} FILE.csv",
@@ -91,7 +96,7 @@ def export_trial(chosen: Chosen) -> Exported:
 
     Raises:
         ConfigError: if its data can no longer be read.
-        TrialError: if the exported model does not give the checkpoint's logits.
+        TrialError: if the format cannot hold the model, or the folder does not give the checkpoint's logits.
     """
     transformers_logging.disable_progress_bar()
     outcome, record, to = chosen.outcome, chosen.record, chosen.to
@@ -106,35 +111,35 @@ def export_trial(chosen: Chosen) -> Exported:
     known = load_saved_plan(SweepFolder(chosen.storage, outcome.name))["data"]
     stages = _stages(config, chosen.checkpoint, workspace, known)
     rows = sample_rows(config, stages["target"], workspace)
-    facts = _card_facts(outcome, record, config, model, stages)
+    facts = _card_facts(chosen, config, model, stages)
     verifications: list[Verification] = []
 
     def write(folder: Path) -> None:
-        save_model(model, tokenizer, folder)
-        verifications.append(verify_export(folder, model, rows))
+        save_model(chosen.format, model, tokenizer, folder)
+        verifications.append(verify_export(folder, chosen.format, model, rows))
         (folder / "trial.json").write_text(json.dumps(facts.to_json(), indent=1), encoding="utf-8")
         (folder / "README.md").write_text(model_card(facts, verifications[0]), encoding="utf-8")
 
     write_folder(to.resolve(), write)
-    size = sum(file.stat().st_size for file in to.iterdir())
     return Exported(
-        outcome.name,
-        to,
-        record.number,
-        record.seed,
-        verifications[0],
-        size,
-        outcome.metric,
-        facts.validation,
-        facts.test,
+        name=outcome.name,
+        folder=to,
+        format=chosen.format,
+        trial=record.number,
+        seed=record.seed,
+        pairs=len(facts.text_columns) > 1,
+        verification=verifications[0],
+        bytes=sum(file.stat().st_size for file in to.rglob("*") if file.is_file()),
+        metric=outcome.metric,
+        validation=facts.validation,
+        test=facts.test,
     )
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write weights (safetensors), configuration and tokenizer."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    for file in folder.glob("*.safetensors"):  # transformers makes them readable for their owner only
+def save_model(format: Format, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write weights, configuration and tokenizer; everyone who may read the configuration may read the weights."""
+    folder_format(format).save(model, tokenizer, folder)
+    for file in folder.rglob("*.safetensors"):  # transformers makes them readable for their owner only
         file.chmod((folder / "config.json").stat().st_mode)
 
 
@@ -173,14 +178,16 @@ def _stages(
 
 
 def _card_facts(
-    outcome: Outcome, record: TrialRecord, config: TrialConfig, model: PreTrainedModel, data: Mapping[str, StageData]
+    chosen: Chosen, config: TrialConfig, model: PreTrainedModel, data: Mapping[str, StageData]
 ) -> CardFacts:
     """Return all facts for the card and trial.json."""
+    outcome, record = chosen.outcome, chosen.record
     assert model.config.id2label is not None  # `load_trained` sets it
     role: Role = "no_source" if record.role == "no_source" else "confirm"
     return CardFacts(
         outcome=outcome,
         record=record,
+        format=chosen.format,
         encoder=config.encoder,
         settings=public_settings(config, data),
         labels=tuple(str(name) for name in model.config.id2label.values()),

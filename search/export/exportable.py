@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.export.formats.about import FORMATS, Format, FormatChoice, check_installed
 from search.plan.plan import Plan, load_sweep
 from search.record.records import Outcome, State, TrialRecord, ranked
 from search.show.current import current_outcome
@@ -24,6 +25,8 @@ class Chosen:
     checkpoint: Path
     to: Path
     """The folder for the model; it does not exist yet, or is empty."""
+    format: Format
+    """The format of that folder."""
 
 
 def choose(
@@ -33,6 +36,7 @@ def choose(
     trial: int | None = None,
     overrides: Mapping[str, str] | None = None,
     seed: int | None = None,
+    format: FormatChoice = "auto",
 ) -> Chosen:
     """Find a sweep's trial with its model, and check that it can be exported to that folder.
 
@@ -43,15 +47,20 @@ def choose(
         trial: the trial's number; none means the winner.
         overrides: settings of the sweep to be used for the choice, as `current_outcome` takes them.
         seed: of the run to export, if a finalist ran on several; none means the best on validation.
+        format: of the folder.
 
     Raises:
         PlanError: if there is no such sweep.
-        ConfigError: if the trial has no model, or `to` is taken.
+        ConfigError: if the trial has no model, `to` is taken, the format cannot hold the model, or packages that it
+            needs are not installed.
     """
     _check_target(to)
+    if format != "auto":
+        check_installed(FORMATS[format], FORMATS[format].to_write, f"--format {format}")
     folder = SweepFolder(storage, name)
     plan, outcome = load_sweep(folder), current_outcome(name, storage, overrides)
-    return Chosen(plan, storage, outcome, *_choose(outcome, trial, seed, folder.path), to)
+    record, checkpoint = _choose(outcome, trial, seed, folder.path)
+    return Chosen(plan, storage, outcome, record, checkpoint, to, "hf" if format == "auto" else format)
 
 
 def _check_target(to: Path) -> None:

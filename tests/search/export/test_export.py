@@ -3,6 +3,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,6 +29,13 @@ SETTINGS = "target.learning_rate", "target.dataset", "source.frozen_layers", "se
 @pytest.fixture(scope="module")
 def exported(swept: SweepFolder, tmp_path_factory: pytest.TempPathFactory) -> export.Exported:
     return export_trial(choose(swept.name, swept.storage, tmp_path_factory.mktemp("exported") / "model"))
+
+
+def last_value(lines: list[str]) -> Any:
+    """Run lines of Python and return the value of the last one, an expression."""
+    names: dict[str, Any] = {}
+    exec("\n".join(lines[:-1]), names)
+    return eval(lines[-1], names)
 
 
 def alter(folder: Path) -> None:
@@ -76,10 +84,10 @@ def test_an_altered_weight_is_found(exported: export.Exported, swept: SweepFolde
     copy.mkdir()
     for file in exported.folder.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
-    assert verify_export(copy, model, rows) == exported.verification
+    assert verify_export(copy, "hf", model, rows) == exported.verification
     alter(copy)
     with pytest.raises(TrialError, match=r"a logit differs by 0.001 on 6 validation rows"):
-        verify_export(copy, model, rows)
+        verify_export(copy, "hf", model, rows)
 
 
 def test_nothing_is_left_of_a_failed_export(
@@ -87,8 +95,8 @@ def test_nothing_is_left_of_a_failed_export(
 ) -> None:
     save = export.save_model
 
-    def save_badly(model: PreTrainedModel, tokenizer: object, folder: Path) -> None:
-        save(model, tokenizer, folder)
+    def save_badly(format: str, model: PreTrainedModel, tokenizer: object, folder: Path) -> None:
+        save(format, model, tokenizer, folder)
         alter(folder)
 
     monkeypatch.setattr(export, "save_model", save_badly)
@@ -138,13 +146,30 @@ def test_no_path_and_no_user_name_leaks(exported: export.Exported, swept: SweepF
 
 def test_what_scripts_and_people_are_told(exported: export.Exported) -> None:
     told = json.loads(json.dumps(exported.to_json()))
-    names = {"name", "folder", "trial", "seed", "rows", "what", "max_difference", "bytes", "metric", "validation"}
+    names = {
+        "name",
+        "folder",
+        "format",
+        "trial",
+        "seed",
+        "rows",
+        "what",
+        "max_difference",
+        "bytes",
+        "metric",
+        "validation",
+    }
     assert set(told) == names | {"test"}
     assert told["test"]["rows"] == 6
+    assert told["format"] == "hf"
     assert told["bytes"] == sum(file.stat().st_size for file in exported.folder.iterdir())
     console = Console(width=80, record=True, file=io.StringIO())
     exported.print(console)
-    assert f"transfersweep predict {exported.folder} FILE.csv" in console.export_text()
+    text = console.export_text()
+    assert f"transfersweep predict {exported.folder} FILE.csv" in text
+    lines = text.split("In Python\n")[1].split("\n\n")[0].splitlines()
+    (answer,) = last_value([line.removeprefix("  ") for line in lines])
+    assert answer["label"] in {"negative", "positive"}
 
 
 def test_a_taken_folder_is_left_alone(swept: SweepFolder, tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""An exported folder of any format as one object that labels texts, for `predict` and `transfersweep.classifier`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers.utils import logging as transformers_logging
+
+from search.export.facts import FolderFacts, read_facts
+from search.export.formats.folders import LogitsOf, folder_format
+from trainable.data.examples import Examples
+from trainable.inputs.token_inputs import TokenInputs
+from trainable.inputs.tokens import tokenize
+from trainable.model.pretrained import load_tokenizer
+
+Row = str | tuple[str, str]
+"""A text, or a pair of texts for a model that was trained on pairs."""
+Rows = list[str] | list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The label of one row."""
+
+    label: str
+    """The most probable label."""
+    probability: float
+    """Of that label, 0 to 1; not calibrated."""
+    probabilities: dict[str, float]
+    """Of every label; they add up to 1."""
+
+
+class Classifier:
+    """Labels texts with an exported model. Texts are truncated as in training, and batched by length.
+
+    >>> classify = Classifier.load(Path("sms-model"))
+    >>> classify("Win a prize now").label
+    'spam'
+
+    Args:
+        facts: the labels and settings of the model.
+        tokenizer: its tokenizer.
+        logits_of: computes its logits.
+    """
+
+    def __init__(self, facts: FolderFacts, tokenizer: Any, logits_of: LogitsOf) -> None:
+        self._facts = facts
+        self._tokenizer = tokenizer
+        self._logits_of = logits_of
+
+    @classmethod
+    def load(cls, folder: Path, facts: FolderFacts | None = None) -> "Classifier":
+        """Load a folder that `transfersweep export` wrote.
+
+        Args:
+            folder: the folder.
+            facts: what `read_facts` gave for it; none means to read them.
+
+        Raises:
+            ConfigError: if it is not such a folder, or is damaged.
+        """
+        transformers_logging.disable_progress_bar()
+        facts = facts or read_facts(folder)
+        logits_of = folder_format(facts.format).load(folder, facts)
+        return cls(facts, load_tokenizer(str(folder)), logits_of)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the label names, in the order of the logits."""
+        return tuple(self._facts.label_names)
+
+    @overload
+    def __call__(self, rows: Row) -> Prediction: ...
+    @overload
+    def __call__(self, rows: Rows) -> list[Prediction]: ...
+    def __call__(self, rows: Row | Rows) -> Prediction | list[Prediction]:
+        """Label one text, or a list of texts in their order; for a model of pairs, a tuple is a pair.
+
+        Raises:
+            TypeError: if a row is not what the model was trained on.
+        """
+        if isinstance(rows, str | tuple):
+            return self._predictions([rows])[0]
+        return self._predictions(list(rows)) if rows else []
+
+    def probabilities(self, texts: Sequence[list[str]]) -> NDArray[np.float32]:
+        """Return the probability of each label, shape (N, C).
+
+        Args:
+            texts: the texts of all rows, at least one, by column.
+        """
+        count = len(texts[0])
+        table = Examples(texts[0], texts[1] if len(texts) > 1 else None, np.zeros(count, dtype=np.int64))
+        length = self._facts.settings.padding_length
+        inputs = TokenInputs(tokenize(self._tokenizer, table), np.arange(count), length, fixed=False)
+        probabilities: NDArray[np.float32] = torch.softmax(self._logits_of(inputs), dim=-1).numpy()
+        return probabilities
+
+    def _predictions(self, rows: list[Row]) -> list[Prediction]:
+        return [self._prediction(row) for row in self.probabilities(self._columns(rows))]
+
+    def _columns(self, rows: list[Row]) -> list[list[str]]:
+        columns = self._facts.text_columns
+        split: list[tuple[str, ...]] = [(row,) if isinstance(row, str) else tuple(row) for row in rows]
+        for number, row in enumerate(split):
+            if len(row) != len(columns) or not all(isinstance(text, str) for text in row):
+                wanted = "a text" if len(columns) == 1 else f"a pair of texts ({', '.join(columns)})"
+                raise TypeError(f"row {number}: this model labels {wanted}, got {rows[number]!r:.80}")
+        return [list(column) for column in zip(*split, strict=True)]
+
+    def _prediction(self, row: NDArray[np.float32]) -> Prediction:
+        probabilities = dict(zip(self.labels, map(float, row), strict=True))
+        label = self.labels[int(np.argmax(row))]
+        return Prediction(label, probabilities[label], probabilities)

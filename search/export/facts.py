@@ -1,0 +1,53 @@
+"""Reads the facts of an exported folder: its trial.json. Nothing here imports torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, ValidationError
+
+from search.export.formats.about import FORMATS, Format, check_installed
+from trainable.errors import ConfigError
+from trainable.settings.dataset import Empty
+
+
+class DataFacts(BaseModel):
+    """How the model's own data were read."""
+
+    empty: Empty = "error"  # older exports do not have the setting and were trained so
+
+
+class SettingFacts(BaseModel):
+    """The settings of the trial that its users need."""
+
+    padding_length: Annotated[int, Field(alias="target.padding_length", ge=4)]
+    dataset: Annotated[DataFacts, Field(alias="target.dataset")] = DataFacts()
+
+
+class FolderFacts(BaseModel):
+    """The part of an export's trial.json that `predict` and `transfersweep.classifier` need."""
+
+    format: Format = "hf"  # older exports do not name it
+    text_columns: Annotated[list[str], Field(min_length=1, max_length=2)]
+    label_names: Annotated[list[str], Field(min_length=1)]
+    settings: SettingFacts
+
+
+def read_facts(folder: Path) -> FolderFacts:
+    """Read the facts of an exported folder.
+
+    Raises:
+        ConfigError: if it is no such folder, its trial.json is damaged, or packages that load its format are missing.
+    """
+    file = folder / "trial.json"
+    if not file.is_file():
+        raise ConfigError(f"{folder}: is not a folder that `transfersweep export` wrote (no trial.json in it)")
+    try:
+        facts = FolderFacts.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{file}: is damaged: {wrong:.300}; export the model again") from None
+    about = FORMATS[facts.format]
+    check_installed(about, about.to_read, f"{folder}: its format, {facts.format},")
+    return facts

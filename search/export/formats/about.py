@@ -1,0 +1,105 @@
+"""What each format of an export can hold and needs, and how a person uses its folder. Nothing here imports torch."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
+
+from trainable.errors import ConfigError
+
+Format = Literal["hf", "onnx"]
+"""The format of a folder."""
+FormatChoice = Literal["auto", "hf", "onnx"]
+"""What `export --format` takes; `auto` is the first format in `FORMATS` that can hold the model."""
+
+_HF = """\
+from transformers import pipeline
+
+classify = pipeline("text-classification", model={folder}, truncation=True)
+classify({row})
+"""
+_ONNX = """\
+import json, numpy, onnxruntime, tokenizers
+
+folder = {folder}
+tokenizer = tokenizers.Tokenizer.from_file(folder + "/tokenizer.json")
+session = onnxruntime.InferenceSession(folder + "/model.onnx")
+rows = tokenizer.encode_batch([{row}])
+fields = {{"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}}
+feed = {{i.name: numpy.array([getattr(row, fields[i.name]) for row in rows]) for i in session.get_inputs()}}
+(logits,) = session.run(None, feed)
+labels = json.load(open(folder + "/config.json", encoding="utf-8"))["id2label"]
+labels[str(logits[0].argmax())]
+"""
+
+
+@dataclass(frozen=True)
+class About:
+    """One format."""
+
+    library: str
+    """The library that loads the folder, as the hub names it."""
+    title: str
+    """That library in Markdown, with a link."""
+    poolings: frozenset[str]
+    """Values of the setting `pooling` of the models that it can hold."""
+    python: str
+    """How to use the folder in Python: lines with the fields `folder` and `row`."""
+    rows: tuple[str, str]
+    """Python for one row of those lines: a text, and a pair of texts."""
+    note: str
+    """What to know about truncation, for the model card."""
+    extra: str = ""
+    """The optional extra of transfersweep with the packages below; empty if the format needs none."""
+    to_write: tuple[str, ...] = ()
+    """Packages that an export needs, by the names that Python imports."""
+    to_read: tuple[str, ...] = ()
+    """Packages that loading a folder needs, by the names that Python imports."""
+
+    def usage(self, folder: str, pairs: bool) -> list[str]:
+        """Return lines of Python that label a text, or a pair of texts, with the exported folder."""
+        return self.python.format(folder=json.dumps(folder), row=self.rows[pairs]).splitlines()
+
+
+FORMATS: dict[Format, About] = {
+    "hf": About(
+        library="transformers",
+        title="[Transformers](https://github.com/huggingface/transformers)",
+        poolings=frozenset({"first"}),
+        python=_HF,
+        rows=('"Your text"', '{"text": "First text", "text_pair": "Second text"}'),
+        note="`truncation=True` cuts long texts as in training; without it transformers does not cut, and fails on "
+        "texts longer than the encoder takes.",
+    ),
+    "onnx": About(
+        library="onnx",
+        title="[ONNX Runtime](https://onnxruntime.ai)",
+        poolings=frozenset({"first", "mean", "max"}),
+        python=_ONNX,
+        rows=('"Your text"', '("First text", "Second text")'),
+        note="`tokenizer.json` cuts long texts as in training, and pads the rows of a batch to the longest.",
+        extra="onnx",
+        to_write=("onnx", "onnxruntime", "onnxscript"),
+        to_read=("onnxruntime",),
+    ),
+}
+"""The formats, in the order in which `auto` tries them."""
+
+
+def check_installed(about: About, packages: Collection[str], what: str) -> None:
+    """Check that packages of a format are installed.
+
+    Args:
+        about: the format.
+        packages: its `to_write` or `to_read`.
+        what: the beginning of the error message.
+
+    Raises:
+        ConfigError: naming the missing packages and the command that installs them.
+    """
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise ConfigError(
+            f"{what} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; "
+            f"run: pip install 'transfersweep[{about.extra}]'"
+        )

@@ -1,0 +1,95 @@
+"""An exported ONNX file gives the checkpoint's logits, at any batch and length, with nothing of ours at work."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+
+import transfersweep
+from search.export.export import Exported, export_trial
+from search.export.exportable import choose
+from search.export.formats.about import FORMATS
+from search.export.predict import predict_file
+from search.export.verification import TOLERANCE
+from search.storage.sweep_folder import SweepFolder
+from trainable.errors import ConfigError
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def hf(swept: SweepFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_trial(choose(swept.name, swept.storage, tmp_path_factory.mktemp("hf") / "model")).folder
+
+
+@pytest.fixture(scope="module")
+def exported(swept: SweepFolder, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    folder = tmp_path_factory.mktemp("onnx") / "model"
+    return export_trial(choose(swept.name, swept.storage, folder, format="onnx"))
+
+
+def run(lines: list[str]) -> object:
+    names: dict[str, object] = {}
+    exec("\n".join(lines[:-1]), names)
+    return eval(lines[-1], names)
+
+
+def test_the_folder_is_verified_and_has_what_its_users_need(exported: Exported) -> None:
+    assert exported.verification.rows == 6
+    assert exported.verification.max_difference <= TOLERANCE
+    files = {file.name for file in exported.folder.iterdir()}
+    assert files == {"README.md", "config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json", "trial.json"}
+    assert json.loads((exported.folder / "config.json").read_text())["id2label"] == {"0": "negative", "1": "positive"}
+    assert ModelCard.load(exported.folder / "README.md").data.get("library_name") == "onnx"
+    session = onnxruntime.InferenceSession(exported.folder / "model.onnx")
+    assert [node.shape for node in session.get_inputs()] == [["batch", "length"]] * 3
+    assert [node.shape for node in session.get_outputs()] == [["batch", 2]]
+
+
+def test_the_lines_for_users_give_a_label(exported: Exported) -> None:
+    assert run(FORMATS["onnx"].usage(str(exported.folder), exported.pairs)) in {"negative", "positive"}
+
+
+def test_predict_gives_the_same_as_with_the_folder_for_transformers(
+    exported: Exported, hf: Path, tweets_csv: Path, tmp_path: Path
+) -> None:
+    for folder, name in ((exported.folder, "onnx.csv"), (hf, "hf.csv")):
+        predict_file(folder, tweets_csv, tmp_path / name)
+    found, expected = ((tmp_path / name).read_text().splitlines() for name in ("onnx.csv", "hf.csv"))
+    assert [line.rpartition(",")[0][:-9] for line in found] == [line.rpartition(",")[0][:-9] for line in expected]
+    texts = ["good", "word " * 500, "a bad day"]
+    ours, theirs = (transfersweep.classifier(folder)(texts) for folder in (exported.folder, hf))
+    assert [p.probability for p in ours] == pytest.approx([p.probability for p in theirs], abs=1e-5)
+
+
+def test_pairs(swept_pairs: SweepFolder, tmp_path: Path) -> None:
+    pairs = export_trial(choose(swept_pairs.name, swept_pairs.storage, tmp_path / "model", format="onnx"))
+    assert pairs.verification.max_difference <= TOLERANCE
+    assert run(FORMATS["onnx"].usage(str(pairs.folder), pairs.pairs)) in {"negative", "positive"}
+    assert transfersweep.classifier(pairs.folder)(("good", "bad")).label in {"negative", "positive"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("model.onnx", b"not a graph", "model.onnx: "),
+        ("trial.json", None, "model.onnx has 2 labels, trial.json 3"),
+    ],
+)
+def test_a_damaged_folder(name: str, content: bytes | None, says: str, exported: Exported, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported.folder, tmp_path / "model"))
+    facts = json.loads((folder / "trial.json").read_text())
+    more = json.dumps(facts | {"label_names": ["a", "b", "c"]}).encode()
+    (folder / name).write_bytes(more if content is None else content)
+    with pytest.raises(ConfigError, match=says):
+        transfersweep.classifier(folder)
+
+
+def test_half_a_batch_does_not_change_the_other_half(exported: Exported) -> None:
+    classify = transfersweep.classifier(exported.folder)
+    alone, together = classify("good"), classify(["good", "bad " * 40])[0]
+    assert np.isclose(alone.probability, together.probability, atol=1e-5)
