@@ -136,7 +136,8 @@ def export(
     trial: Annotated[int | None, typer.Option(help="Number of a trial; default: the winner.")] = None,
     seed: Annotated[int | None, typer.Option(help="One of the trial's seeds; default: the best on validation.")] = None,
     format: Annotated[
-        FormatChoice, typer.Option(help="Format of the folder; auto: the one for transformers.")
+        FormatChoice,
+        typer.Option(help="Format; auto: hf, or sentence-transformers if hf cannot hold the model."),
     ] = "auto",
     storage: Storage = Path("runs"),
     set_: Set = None,

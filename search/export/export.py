@@ -24,7 +24,6 @@ from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.model.limits import name_or_path
-from trainable.model.pooled import PooledClassifier
 from trainable.model.pretrained import load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData, trained_on
@@ -102,11 +101,6 @@ def export_trial(chosen: Chosen) -> Exported:
     outcome, record, to = chosen.outcome, chosen.record, chosen.to
     workspace = chosen.plan.workspace(chosen.storage)
     model, config = load_trained(chosen.checkpoint, trial_config(chosen.plan, record).encoder)
-    if isinstance(model, PooledClassifier):
-        raise ConfigError(
-            f"{record.title}: has `pooling: {config.pooling}`, which cannot be exported yet; choose another trial "
-            "with --trial, or run the sweep with `pooling: first`"
-        )
     tokenizer = _tokenizer(config)
     known = load_saved_plan(SweepFolder(chosen.storage, outcome.name))["data"]
     stages = _stages(config, chosen.checkpoint, workspace, known)

@@ -9,8 +9,10 @@ from pathlib import Path
 from search.export.formats.about import FORMATS, Format, FormatChoice, check_installed
 from search.plan.plan import Plan, load_sweep
 from search.record.records import Outcome, State, TrialRecord, ranked
+from search.record.trial_names import Key
 from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
+from search.study.selection import trial_config
 from trainable.errors import ConfigError
 
 
@@ -59,8 +61,12 @@ def choose(
         check_installed(FORMATS[format], FORMATS[format].to_write, f"--format {format}")
     folder = SweepFolder(storage, name)
     plan, outcome = load_sweep(folder), current_outcome(name, storage, overrides)
-    record, checkpoint = _choose(outcome, trial, seed, folder.path)
-    return Chosen(plan, storage, outcome, record, checkpoint, to, "hf" if format == "auto" else format)
+    offered = [record for record in outcome.trials if record.role != "no_source"]
+    models = {record.key: model for record in offered if (model := _model(record, folder.path))}
+    record = _choose(outcome, offered, models, trial, seed, folder.path)
+    with_model = [record for record in offered if record.key in models]
+    resolved = resolve_format(format, plan, record, ranked(with_model, outcome.direction))
+    return Chosen(plan, storage, outcome, record, models[record.key], to, resolved)
 
 
 def _check_target(to: Path) -> None:
@@ -79,14 +85,50 @@ def _check_target(to: Path) -> None:
         raise ConfigError(f"--to {to}: no folder can be made in {parent}; name another place")
 
 
-def _choose(outcome: Outcome, trial: int | None, seed: int | None, sweep: Path) -> tuple[TrialRecord, Path]:
-    """Return the run to export and its checkpoint: the requested trial or the winner, with its best seed.
+def resolve_format(asked: FormatChoice, plan: Plan, record: TrialRecord, with_model: Sequence[TrialRecord]) -> Format:
+    """Return the format to write.
+
+    Args:
+        asked: what the user asks for.
+        plan: of the sweep.
+        record: the run to export.
+        with_model: all runs that can be exported, the best first.
+
+    Raises:
+        ConfigError: if the format cannot hold the run's model; the message names the best trial that it can hold.
+    """
+    pooling = trial_config(plan, record).pooling
+    holding = [name for name, about in FORMATS.items() if pooling in about.poolings]
+    if asked == "auto":
+        return holding[0]
+    if asked in holding:
+        return asked
+    about = FORMATS[asked]
+    others = (run for run in with_model if trial_config(plan, run).pooling in about.poolings)
+    best = next(others, None)
+    wanted = " or ".join(sorted(about.poolings))
+    way = f"`pooling: {wanted}` in a new sweep gives one (now no trial with a model has it)"
+    if best:
+        way = f"the best trial without this obstacle is {best.number}: --trial {best.number}"
+    raise ConfigError(
+        f"--format {asked}: {record.title} has `pooling: {pooling}`, and {about.obstacle}; {way}. "
+        f"{record.title} itself can be exported with --format {' or '.join(holding)}"
+    )
+
+
+def _choose(
+    outcome: Outcome,
+    offered: Sequence[TrialRecord],
+    models: Mapping[Key, Path],
+    trial: int | None,
+    seed: int | None,
+    sweep: Path,
+) -> TrialRecord:
+    """Return the run to export: the requested trial or the winner, with its best seed.
 
     Raises:
         ConfigError: if it has no model; the message lists the trials that have one.
     """
-    offered = [record for record in outcome.trials if record.role != "no_source"]
-    models = {record.key: model for record in offered if (model := _model(record, sweep))}
     there = f"trials that can be exported: {_listed([record for record in offered if record.key in models])}"
     number = outcome.winner if trial is None else trial
     if number is None:
@@ -99,7 +141,7 @@ def _choose(outcome: Outcome, trial: int | None, seed: int | None, sweep: Path) 
     with_model = [run for run in runs if run.key in models and (trial, seed) != (None, None)]
     best = ranked(with_model or runs, outcome.direction)[0]
     if best.key in models:
-        return best, models[best.key]
+        return best
     if best.state is not State.FINISHED:
         raise ConfigError(f"{best.title}: it is {best.state}, and only a finished trial has a model; {there}")
     raise ConfigError(

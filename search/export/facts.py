@@ -1,7 +1,7 @@
 """Reads the facts of an exported folder: its trial.json. Nothing here imports torch."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -19,6 +19,7 @@ class DataFacts(BaseModel):
 class SettingFacts(BaseModel):
     """The settings of the trial that its users need."""
 
+    pooling: Literal["first", "mean", "max"] = "first"  # older exports do not have the setting
     padding_length: Annotated[int, Field(alias="target.padding_length", ge=4)]
     dataset: Annotated[DataFacts, Field(alias="target.dataset")] = DataFacts()
 

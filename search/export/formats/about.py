@@ -8,9 +8,9 @@ from typing import Literal
 
 from trainable.errors import ConfigError
 
-Format = Literal["hf", "onnx"]
+Format = Literal["hf", "sentence-transformers", "onnx"]
 """The format of a folder."""
-FormatChoice = Literal["auto", "hf", "onnx"]
+FormatChoice = Literal["auto", "hf", "sentence-transformers", "onnx"]
 """What `export --format` takes; `auto` is the first format in `FORMATS` that can hold the model."""
 
 _HF = """\
@@ -18,6 +18,13 @@ from transformers import pipeline
 
 classify = pipeline("text-classification", model={folder}, truncation=True)
 classify({row})
+"""
+_SENTENCE = """\
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer({folder})
+probabilities = model.encode([{row}], convert_to_tensor=True).softmax(1)
+model.config.id2label[int(probabilities[0].argmax())]
 """
 _ONNX = """\
 import json, numpy, onnxruntime, tokenizers
@@ -44,6 +51,8 @@ class About:
     """That library in Markdown, with a link."""
     poolings: frozenset[str]
     """Values of the setting `pooling` of the models that it can hold."""
+    obstacle: str
+    """Why it cannot hold models with another `pooling`."""
     python: str
     """How to use the folder in Python: lines with the fields `folder` and `row`."""
     rows: tuple[str, str]
@@ -67,15 +76,27 @@ FORMATS: dict[Format, About] = {
         library="transformers",
         title="[Transformers](https://github.com/huggingface/transformers)",
         poolings=frozenset({"first"}),
+        obstacle="transformers' own classes have only the head of their architecture (`pooling: first`)",
         python=_HF,
         rows=('"Your text"', '{"text": "First text", "text_pair": "Second text"}'),
         note="`truncation=True` cuts long texts as in training; without it transformers does not cut, and fails on "
         "texts longer than the encoder takes.",
     ),
+    "sentence-transformers": About(
+        library="sentence-transformers",
+        title="[sentence-transformers](https://sbert.net)",
+        poolings=frozenset({"mean", "max"}),
+        obstacle="sentence-transformers has no module for the head of an architecture (`pooling: first`)",
+        python=_SENTENCE,
+        rows=('"Your text"', '("First text", "Second text")'),
+        note="`encode` gives the logits, one column for each label, and cuts long texts as in training. The folder "
+        "needs sentence-transformers 6 or newer.",
+    ),
     "onnx": About(
         library="onnx",
         title="[ONNX Runtime](https://onnxruntime.ai)",
         poolings=frozenset({"first", "mean", "max"}),
+        obstacle="",
         python=_ONNX,
         rows=('"Your text"', '("First text", "Second text")'),
         note="`tokenizer.json` cuts long texts as in training, and pads the rows of a batch to the longest.",

@@ -46,6 +46,10 @@ def folder_format(name: Format) -> FolderFormat:
         from search.export.formats import onnx_folder
 
         return onnx_folder
+    if name == "sentence-transformers":
+        from search.export.formats import sentence_folder
+
+        return sentence_folder
     from search.export.formats import hf_folder
 
     return hf_folder
