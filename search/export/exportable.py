@@ -12,7 +12,6 @@ from search.record.records import Outcome, State, TrialRecord, ranked
 from search.record.trial_names import Key
 from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
-from search.study.selection import trial_config
 from trainable.errors import ConfigError
 
 
@@ -97,14 +96,14 @@ def resolve_format(asked: FormatChoice, plan: Plan, record: TrialRecord, with_mo
     Raises:
         ConfigError: if the format cannot hold the run's model; the message names the best trial that it can hold.
     """
-    pooling = trial_config(plan, record).pooling
+    pooling = plan.config(record.params).pooling
     holding = [name for name, about in FORMATS.items() if pooling in about.poolings]
     if asked == "auto":
         return holding[0]
     if asked in holding:
         return asked
     about = FORMATS[asked]
-    others = (run for run in with_model if trial_config(plan, run).pooling in about.poolings)
+    others = (run for run in with_model if plan.config(run.params).pooling in about.poolings)
     best = next(others, None)
     wanted = " or ".join(sorted(about.poolings))
     way = f"`pooling: {wanted}` in a new sweep gives one (now no trial with a model has it)"
