@@ -105,13 +105,12 @@ def resolve_format(asked: FormatChoice, plan: Plan, record: TrialRecord, with_mo
     about = FORMATS[asked]
     others = (run for run in with_model if plan.config(run.params).pooling in about.poolings)
     best = next(others, None)
-    wanted = " or ".join(sorted(about.poolings))
-    way = f"`pooling: {wanted}` in a new sweep gives one (now no trial with a model has it)"
+    way = f"no trial with a model is without this obstacle; a new sweep with `pooling: {about.poolings[0]}` gives one"
     if best:
         way = f"the best trial without this obstacle is {best.number}: --trial {best.number}"
     raise ConfigError(
         f"--format {asked}: {record.title} has `pooling: {pooling}`, and {about.obstacle}; {way}. "
-        f"{record.title} itself can be exported with --format {' or '.join(holding)}"
+        f"Formats that can hold this trial: {', '.join(holding)}"
     )
 
 

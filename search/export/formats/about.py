@@ -49,7 +49,7 @@ class About:
     """The library that loads the folder, as the hub names it."""
     title: str
     """That library in Markdown, with a link."""
-    poolings: frozenset[str]
+    poolings: tuple[str, ...]
     """Values of the setting `pooling` of the models that it can hold."""
     obstacle: str
     """Why it cannot hold models with another `pooling`."""
@@ -75,7 +75,7 @@ FORMATS: dict[Format, About] = {
     "hf": About(
         library="transformers",
         title="[Transformers](https://github.com/huggingface/transformers)",
-        poolings=frozenset({"first"}),
+        poolings=("first",),
         obstacle="transformers' own classes have only the head of their architecture (`pooling: first`)",
         python=_HF,
         rows=('"Your text"', '{"text": "First text", "text_pair": "Second text"}'),
@@ -85,7 +85,7 @@ FORMATS: dict[Format, About] = {
     "sentence-transformers": About(
         library="sentence-transformers",
         title="[sentence-transformers](https://sbert.net)",
-        poolings=frozenset({"mean", "max"}),
+        poolings=("mean", "max"),
         obstacle="sentence-transformers has no module for the head of an architecture (`pooling: first`)",
         python=_SENTENCE,
         rows=('"Your text"', '("First text", "Second text")'),
@@ -95,7 +95,7 @@ FORMATS: dict[Format, About] = {
     "onnx": About(
         library="onnx",
         title="[ONNX Runtime](https://onnxruntime.ai)",
-        poolings=frozenset({"first", "mean", "max"}),
+        poolings=("first", "mean", "max"),
         obstacle="",
         python=_ONNX,
         rows=('"Your text"', '("First text", "Second text")'),

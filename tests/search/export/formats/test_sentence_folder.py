@@ -118,8 +118,8 @@ def test_onnx(swept_mean: SweepFolder, exported: Exported, tmp_path: Path) -> No
 def test_hf_names_the_obstacle_and_the_way_out(swept_mean: SweepFolder, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--format hf: .*rial 0.* has `pooling: mean`, and transf") as found:
         choose(swept_mean.name, swept_mean.storage, tmp_path / "hf", format="hf")
-    assert "`pooling: first` in a new sweep gives one" in str(found.value)
-    assert str(found.value).endswith("with --format sentence-transformers or onnx")
+    assert "a new sweep with `pooling: first` gives one" in str(found.value)
+    assert str(found.value).endswith("this trial: sentence-transformers, onnx")
 
 
 def test_hf_names_the_best_trial_that_it_can_hold(swept: SweepFolder) -> None:
