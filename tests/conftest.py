@@ -112,7 +112,7 @@ def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
     """Make a finished sweep without Ray: trial 0 is trained and wins, trial 1 was stopped half-way."""
     # Imported here, so that tests of the other packages start without Ray and Optuna.
-    from search.engine.finish import test_score
+    from search.engine.scoring import test_score
     from search.plan.data import check_data
     from search.plan.data_use import to_stored
     from search.plan.plan import build_plan

@@ -33,7 +33,7 @@ MLFLOW_INTERNALS = "search/tracking/mlflow_internals.py"
 MLFLOW_DOCUMENTS = {"mlflow", "mlflow.entities", "mlflow.environment_variables", "mlflow.exceptions", "mlflow.types"}
 MAX_LINES = 300
 DISTRIBUTIONS = {"yaml": "pyyaml", "grpc": "grpcio", "pydantic_core": "pydantic", "annotated_types": "pydantic"}
-DISTRIBUTIONS |= {"pynvml": "nvidia-ml-py"}
+DISTRIBUTIONS |= {"pynvml": "nvidia-ml-py", "sklearn": "scikit-learn"}
 """Distribution by name of its package, if the names differ."""
 
 # Folders and modules of each package, lowest layer first: each may import only those before it.
@@ -41,7 +41,7 @@ ORDER: dict[str, str | None] = {
     "spaces": None,
     "trainable": (
         "errors clock seeds workspace hub tasks settings store compute progress data model inputs loop stages "
-        "checkpoint trial preview workers __main__ __init__"
+        "checkpoint trial baselines preview workers __main__ __init__"
     ),
     "search": (
         "redaction provenance errors redirect_output streams wording check record storage plan propose startup cluster "

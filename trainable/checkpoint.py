@@ -50,9 +50,31 @@ def write_checkpoint(
         target.progress.write(folder)
     elif target is not None and target.progress.step:
         target.save(folder)
+    names = (target.model.config.id2label or {}).values() if target else ()
+    write_facts(folder, config, names, metrics, finished, used)
+
+
+def write_facts(
+    folder: Path,
+    config: TrialConfig,
+    label_names: Iterable[str],
+    metrics: Mapping[str, float],
+    finished: bool,
+    used: TrainedOn,
+) -> None:
+    """Complete a checkpoint, which holds its tensors already: write `trial.json` and the checksums of all files.
+
+    Args:
+        folder: the checkpoint.
+        config: see `write_checkpoint`, like the arguments after it.
+        label_names: in the order of the classes; empty before the target stage has begun.
+        metrics: see `write_checkpoint`.
+        finished: see `write_checkpoint`.
+        used: see `write_checkpoint`.
+    """
     facts = {
         "config": config.model_dump(mode="json", by_alias=True),
-        "label_names": list((target.model.config.id2label or {}).values()) if target else [],
+        "label_names": list(label_names),
         "metrics": metrics,
         "finished": finished,
         "trained_on": to_json(used),

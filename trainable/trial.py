@@ -70,8 +70,7 @@ class Trial:
         reuse_frozen_output(builder, self._target, tokenized, self._source)
         resumed = self.resume is not None and resume_target(self._target, self.resume)
         if head_kept and not resumed:
-            scores = self._target.scores()
-            yield Report("target", 0, 0.0, 0.0, {f"target.zero_shot.{name}": value for name, value in scores.items()})
+            yield self._target.evaluate_start()
         yield from self._target.reports()
 
     def result(self) -> TrialResult:

@@ -4,30 +4,21 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from torch.nn import functional
-
 from search.engine.mlflow_trials import MlflowTrials
+from search.engine.scoring import score_winner
 from search.plan.plan import Plan
-from search.record.records import Outcome, State, TestScore, count_states
+from search.record.records import Outcome, State, count_states
 from search.redirect_output import output_to_file
 from search.storage.outbox import count_waiting
 from search.storage.sweep_folder import SweepFolder, with_waiting_note
-from search.study.selection import pick_exported_trial, pick_winner, trial_config
+from search.study.baselines import hold_contest
 from search.study.summary import summarise
 from search.study.sweep_study import SweepStudy
 from search.tracking.open_tracker import open_tracker
 from search.tracking.replay import SCORE
 from search.tracking.tracker import DELIVERY_TIMEOUT_SECONDS, Tracker, check_uri
-from trainable.checkpoint import load_trained
-from trainable.compute.device import pick_device, resolve_precision
 from trainable.errors import ConfigError
-from trainable.inputs.prepare import tokenized_dataset_of
-from trainable.inputs.token_inputs import token_inputs
-from trainable.loop.evaluate import compute_logits, score
 from trainable.store.files import write_file
-from trainable.tasks.metrics import bootstrap_interval, mean_interval, per_class
-from trainable.workspace import Workspace
 
 ALL_LOST = (
     "every trial was lost, because their processes died repeatedly; {logs} holds their last output. Remove the cause, "
@@ -41,49 +32,12 @@ def finish(plan: Plan, storage: Path, study: SweepStudy, mlflow_trials: MlflowTr
         study.end(record.key, State.STOPPED)
         mlflow_trials.close(record.key)
     mlflow_trials.reconcile()
-    winner = pick_winner(plan, study.records)
-    test = None
-    if winner is not None:
-        exported_trial = pick_exported_trial(plan, study.records, winner)
-        checkpoint = exported_trial.checkpoint_in(study.folder)
-        assert checkpoint is not None  # a finished trial has one
-        encoder = trial_config(plan, exported_trial).encoder
-        test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric, encoder)
+    test, gain = score_winner(plan, storage, study, hold_contest(plan, study))
     records = study.records
     lost = bool(records) and all(record.state is State.LOST for record in records)
-    outcome = summarise(plan, storage, study, test, complete=not lost)
+    outcome = summarise(plan, storage, study, test, complete=not lost, gain=gain)
     _end_mlflow_sweep(outcome, tracker)
     return outcome
-
-
-def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str | None = None) -> TestScore | None:
-    """Return the scores of a finished trial's model on the target's test split, or None if there is no such split.
-
-    Args:
-        checkpoint: folder of the trial's checkpoint.
-        workspace: the folders of data and caches.
-        metric: the metric that gets a confidence interval.
-        encoder: path or name of the encoder, if it is not where it was in training.
-    """
-    model, config = load_trained(checkpoint, encoder)
-    tokenized = tokenized_dataset_of(config, config.target, workspace)
-    if "test" not in tokenized.splits:
-        return None
-    device = pick_device()
-    split = token_inputs(tokenized.splits["test"], config.target)
-    logits = compute_logits(
-        torch.nn.Module.to(model, device), split.inputs, device, resolve_precision(config.precision, device)
-    )
-    metrics, counts = score(logits, split.labels)
-    if metric == "loss":  # it cannot be computed from the confusion counts
-        rows = functional.cross_entropy(logits, torch.from_numpy(split.labels), reduction="none")
-        low, high = mean_interval(rows.double().numpy())
-    else:
-        low, high = bootstrap_interval(counts, metric)
-    class_scores = per_class(counts, tokenized.label_names)
-    predicted = set(logits.argmax(-1).tolist())
-    never_predicted = tuple(each.label for i, each in enumerate(class_scores) if each.rows and i not in predicted)
-    return TestScore(metrics, low, high, len(split.labels), class_scores, never_predicted)
 
 
 def save_and_deliver(outcome: Outcome, folder: SweepFolder, tracker: Tracker, timeout: float) -> Outcome:
@@ -144,11 +98,16 @@ def _end_mlflow_sweep(outcome: Outcome, tracker: Tracker) -> None:
     metrics["worker_hours"] = outcome.worker_hours
     if outcome.winner is not None and (value := outcome.record(outcome.winner).value) is not None:
         metrics[SCORE] = value
+    for baseline in outcome.baselines:
+        metrics |= {f"baseline.{baseline.name}.{name}": value for name, value in baseline.metrics.items()}
     if outcome.validation:
         metrics[f"winner.validation.{outcome.metric}"] = outcome.validation.mean
     if outcome.test:
         metrics |= {f"winner.test.{name}": value for name, value in outcome.test.metrics.items()}
-    tags = {"transfersweep.winner": str(outcome.winner)} if outcome.winner is not None else {}
+    winner = outcome.winning_baseline if outcome.winner is None else outcome.winner
+    tags = {"transfersweep.winner": str(winner)} if winner is not None else {}
+    if outcome.gain:
+        tags["transfersweep.gain"] = outcome.gain.sentence
     if outcome.comparison:
         tags["transfersweep.source"] = outcome.comparison.sentence
     tracker.end_sweep(State.FINISHED if outcome.complete else State.LOST, metrics, tags)

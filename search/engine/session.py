@@ -8,6 +8,7 @@ from search.engine.tuner import SweepParts, build_tuner
 from search.engine.watch.stop_request import stop_on_signals
 from search.plan.settings import SweepSettings
 from search.show.view import LiveView
+from search.study.baselines import baselines_so_far
 
 
 def run_session(parts: SweepParts, console: Console) -> None:
@@ -26,7 +27,9 @@ def run_session(parts: SweepParts, console: Console) -> None:
     with LiveView(settings.name, settings.metric, settings.direction, limits, console, log) as view:
 
         def show() -> None:
-            view.update(parts.study.records, parts.budget.used(), parts.budget.time_left(parts.capacity.slots))
+            records, budget = parts.study.records, parts.budget
+            baselines = baselines_so_far(folder.path, records, settings.metric)
+            view.update(records, budget.used(), budget.time_left(parts.capacity.slots), baselines)
 
         tuner = build_tuner(parts, session, show)
         with stop_on_signals(stop, console.print):

@@ -16,7 +16,7 @@ from search.plan.changes import changed_data, load_older_facts, name_taken_probl
 from search.plan.data_use import DataUse, from_stored, to_stored
 from search.plan.plan import Plan, load_sweep
 from search.record.records import Outcome
-from search.startup.dry_run_process import DryRunProcess
+from search.startup.dry_run_process import BaselineTask, DryRunProcess
 from search.storage.driver_lock import hold_driver_lock
 from search.storage.empty_sweep import has_trials, remove_empty
 from search.storage.sweep_folder import (
@@ -90,6 +90,8 @@ def _begin(plan: Plan, folder: SweepFolder, address: str | None, dry_run: DryRun
     except BaseException:
         # Remove a sweep without trials, so that its name is free for the next try.
         if not has_trials(folder):
+            if dry_run:
+                dry_run.end()  # else it may write a baseline into the folder
             shutil.rmtree(folder.path)
         raise
     finally:
@@ -158,10 +160,11 @@ def _run(
 
     with connection.starting(address, plan.settings):  # importing the libraries takes as long as Ray's start
         if dry_run:
-            from search.preflight.costliest import costliest_trial
+            from search.preflight.costliest import baseline_trial, costliest_trial
 
             _, costliest = costliest_trial(plan, plan.workspace(folder.storage))
-            dry_run.begin(plan, folder.storage, costliest, trials_use_gpus(plan.settings))
+            baselines = BaselineTask(baseline_trial(plan, costliest), folder.baselines)
+            dry_run.begin(plan, folder.storage, costliest, trials_use_gpus(plan.settings), baselines)
         from search.engine.sweep import run_sweep
 
         return run_sweep(plan, folder, prepared, address, dry_run)

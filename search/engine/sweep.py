@@ -10,6 +10,7 @@ from rich.console import Console
 from search.cluster import connection
 from search.cluster.capacity import capacity_for, limit_to_memory
 from search.cluster.ray_internals import skip_snapshots_at_checkpoints, use_waiting_processes
+from search.engine.baselines import BaselineRun
 from search.engine.budget import Budget
 from search.engine.finish import ALL_LOST, finish, save_and_deliver
 from search.engine.mlflow_trials import MlflowTrials
@@ -70,8 +71,11 @@ def run_sweep(
                 capacity = limit_to_memory(capacity, plan.settings, study.user_attr(preflight.TRIAL_BYTES, 0))
                 parts = SweepParts(plan, folder, study, budget, stop, MlflowTrials(plan, study, tracker), capacity)
                 phases = _store_start(parts, tracker, prepared)
+                baselines = BaselineRun(plan, folder, capacity, dry_run)
                 with phases.phase("search"):
                     _search(parts, console, own_ray=address is None)
+                if not stop.requested:
+                    baselines.wait()
         finally:
             _leave_ray(folder, study, stop)
         remove_unneeded_checkpoints(folder, plan, study)

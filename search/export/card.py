@@ -13,7 +13,8 @@ from search.export.formats.about import FORMATS, Format
 from search.export.licence import licence_of
 from search.export.verification import Verification
 from search.provenance import provenance
-from search.record.records import Outcome, Score, TestScore, TrialRecord
+from search.record.records import Outcome, TrialRecord
+from search.record.scores import Score, TestScore
 from search.wording import format_score
 from trainable.data.message_text import quoted_if_unclear
 from trainable.model.limits import PACKAGE

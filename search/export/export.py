@@ -16,7 +16,7 @@ from search.export.exportable import Chosen
 from search.export.formats.about import FORMATS, Format
 from search.export.formats.folders import folder_format
 from search.export.verification import TOLERANCE, Verification, sample_rows, verify_export
-from search.record.records import Score, TestScore
+from search.record.scores import Score, TestScore
 from search.record.trial_names import Role
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.selection import score_of, trial_config

@@ -129,6 +129,10 @@ def _choose(
     """
     there = f"trials that can be exported: {_listed([record for record in offered if record.key in models])}"
     number = outcome.winner if trial is None else trial
+    if number is None and (baseline := outcome.winner_as_baseline):
+        raise ConfigError(
+            f"{outcome.name}: the baseline {baseline.title} won; its model cannot be exported yet; {there}"
+        )
     if number is None:
         raise ConfigError(f"{outcome.name}: no trial has finished, so there is no winner to export; {there}")
     runs = [record for record in offered if record.number == number and seed in (None, record.seed)]

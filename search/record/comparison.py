@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from scipy import stats
 
-from search.record.records import Comparison, Score
+from search.record.scores import Comparison, Score
 from search.wording import format_score
 from trainable.tasks.metrics import Direction
 

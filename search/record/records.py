@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
+from search.record.scores import AsJson, Baseline, Comparison, Gain, Score, TestScore
 from search.record.trial_names import Key, Role, key_of
 from spaces import Point
 from trainable.settings.values import Params
-from trainable.tasks.metrics import ClassScores, Direction
+from trainable.tasks.metrics import Direction
 
 _CHECKPOINT = re.compile(r"(?:.*/)?(tune-[^/]+/trial-[^/]+/checkpoint_[^/]+)")
-
-
-class _Json:
-    # JSON has no NaN and infinity. They are written as strings, which pydantic reads back as numbers.
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="strings")
 
 
 class State(StrEnum):
@@ -43,7 +38,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class TrialRecord(_Json):
+class TrialRecord(AsJson):
     """The current state and results of one trial."""
 
     number: int
@@ -93,55 +88,6 @@ class TrialRecord(_Json):
 
 
 @dataclass(frozen=True)
-class Score(_Json):
-    """A validation score over seeds."""
-
-    mean: float
-    sd: float | None
-    """Sample standard deviation; None for one seed."""
-    values: tuple[float, ...]
-
-    @classmethod
-    def over(cls, values: Iterable[float]) -> Score:
-        """Return mean and standard deviation of at least one value, one for each seed."""
-        values = tuple(values)
-        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, values)
-
-
-@dataclass(frozen=True)
-class TestScore(_Json):
-    """Score of the winner on the test split, which is read only once."""
-
-    __test__: ClassVar[bool] = False  # else pytest takes this class for tests because of its name
-
-    metrics: dict[str, float]
-    """Value by the metric's name; includes the sweep's metric."""
-    low: float
-    high: float
-    """95 % bootstrap interval of the sweep's metric."""
-    rows: int
-    per_class: list[ClassScores]
-    never_predicted: tuple[str, ...] = ()
-    """Labels of the split that the model predicts for no row."""
-
-
-@dataclass(frozen=True)
-class Comparison(_Json):
-    """Whether the source stage helped, on the target's validation split."""
-
-    source: str
-    with_source: Score
-    without_source: Score
-    difference: float
-    """Mean with the source minus mean without, also if lower values are better."""
-    low: float | None
-    high: float | None
-    """95 % interval from `low` to `high` of the difference; None if the seeds are too few or all equal."""
-    sentence: str
-    """The result of the comparison in words."""
-
-
-@dataclass(frozen=True)
 class BudgetUsed:
     """The part of its budget that a sweep has spent so far."""
 
@@ -151,7 +97,7 @@ class BudgetUsed:
 
 
 @dataclass(frozen=True)
-class BudgetLimits(_Json):
+class BudgetLimits(AsJson):
     """The limits of a sweep; None means no limit."""
 
     trials: int
@@ -160,7 +106,7 @@ class BudgetLimits(_Json):
 
 
 @dataclass(frozen=True)
-class Outcome(_Json):
+class Outcome(AsJson):
     """The results of a sweep, finished or not, as `show` prints them and `--json` writes them last."""
 
     name: str
@@ -173,7 +119,7 @@ class Outcome(_Json):
     direction: Direction
     trials: tuple[TrialRecord, ...]
     winner: int | None
-    """Number of the search trial whose settings won."""
+    """Number of the search trial whose settings won; None if there is none, or if a baseline won."""
     exported: Key | None
     """Key of the winner's run with the best validation score, whose model is exported."""
     winner_config: Params
@@ -188,6 +134,12 @@ class Outcome(_Json):
     """Seconds of the driver by phase: `start`, `search`, `finish`."""
     slots: int = 0
     """Number of trials that ran at the same time."""
+    baselines: tuple[Baseline, ...] = ()
+    """The obvious answers, best first; older versions did not compute them."""
+    winning_baseline: str | None = None
+    """Name of the baseline that won: no trial is better."""
+    gain: Gain | None = None
+    """What the search added to the best baseline; None without a baseline or a trial with a score."""
     notes: tuple[str, ...] = ()
     complete: bool = True
     """Whether nothing is left for `resume` to do."""
@@ -204,6 +156,11 @@ class Outcome(_Json):
         raise KeyError(key)
 
     @property
+    def winner_as_baseline(self) -> Baseline | None:
+        """Return the baseline that won, or None if a trial won."""
+        return next((each for each in self.baselines if each.name == self.winning_baseline), None)
+
+    @property
     def searched(self) -> tuple[TrialRecord, ...]:
         """Return the trials of the search."""
         return tuple(record for record in self.trials if record.role == "search")
@@ -216,13 +173,14 @@ class Outcome(_Json):
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as values that `json.dumps` accepts.
 
-        `winner` holds the winner's number and settings. `trials` and `counts` are those of the search; the other trials
-        are under `repeats`. `exported` is a trial or a repeat, given by number, role and seed.
+        `winner` holds the winner's number and settings; if a baseline won, its name and settings. `trials` and `counts`
+        are those of the search; the other trials are under `repeats`. `exported` is a trial or a repeat, given by
+        number, role and seed.
         """
         fields: dict[str, Any] = json.loads(_OUTCOME.dump_json(self))
         run = None if self.exported is None else self.record(self.exported)
-        number, config = fields.pop("winner"), fields.pop("winner_config")
-        winner = None
+        number, config, baseline = (fields.pop(name) for name in ("winner", "winner_config", "winning_baseline"))
+        winner = baseline and {"number": None, "baseline": baseline, "params": {}, "config": config}
         if number is not None:
             params = next(trial["params"] for trial in fields["trials"] if trial["number"] == number)
             winner = {"number": number, "params": params, "config": config}
@@ -252,7 +210,8 @@ class Outcome(_Json):
             for trial in trials
         ]
         fields["exported"] = run and key_of(_number(run), run["role"], run["seed"])
-        return _OUTCOME.validate_python(fields | {"winner": winner["number"], "winner_config": winner["config"]})
+        fields |= {"winner": winner["number"], "winner_config": winner["config"]}
+        return _OUTCOME.validate_python(fields | {"winning_baseline": winner.get("baseline")})
 
 
 _OUTCOME = TypeAdapter(Outcome)

@@ -39,5 +39,6 @@ def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | Non
     if outcome is None or not outcome.complete:
         return replace(now, notes=(f"it is being run by {driver}", *now.notes)) if driver else now
     # The test split was read once, for one run. Its score is not that of another run.
-    test = outcome.test if outcome.exported == now.exported else None
-    return replace(now, test=test, notes=outcome.notes, complete=True)
+    same = (outcome.exported, outcome.winning_baseline) == (now.exported, now.winning_baseline)
+    test, gain = (outcome.test, outcome.gain) if same else (None, now.gain)
+    return replace(now, test=test, gain=gain, notes=outcome.notes, complete=True)

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from search.record.records import Outcome, TestScore, TrialRecord, ranked
+from search.record.records import Outcome, TrialRecord, ranked
+from search.record.scores import TestScore
 from search.show.text_table import text_table
 from search.show.view import counts_text, state_text
 from search.storage.driver_lock import driver_of
@@ -24,6 +25,8 @@ _MEASURING_WIDTH = 10_000  # characters
 def print_outcome(outcome: Outcome, console: Console) -> None:
     """Print the whole outcome: trials, winner, test score, comparison, notes, next commands."""
     _print(console, f"Sweep {outcome.name}", style="bold")
+    if outcome.gain:
+        _print(console, outcome.gain.sentence)
     hours = f"{format_duration(outcome.seconds)}, {outcome.worker_hours:.2f} worker-hours"
     has_driver = driver_of(SweepFolder(Path(outcome.storage), outcome.name).path) is not None
     console.print(Text.assemble(counts_text(outcome.trials, has_driver), f"; {hours}"))
@@ -37,6 +40,8 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
                 f"{record.title} {state_text(record.state, has_driver)}: {last_line(record.error)}",
                 style="red",
             )
+    if outcome.baselines:
+        console.print(_baselines_table(outcome))
     _print_winner(outcome, console)
     if outcome.test:
         _print_test(outcome.test, outcome.metric, console)
@@ -56,7 +61,7 @@ def next_commands(outcome: Outcome) -> list[str]:
     folder = SweepFolder(Path(outcome.storage), outcome.name)
     commands = [shlex.join(["transfersweep", "ui", *folder.storage_option])]
     commands.append(folder.command("show" if outcome.complete else "resume"))
-    if outcome.winner is not None:
+    if outcome.winner is not None or outcome.winning_baseline:
         commands.append(folder.command("export", "--to", f"{outcome.name}-model"))
     return commands
 
@@ -102,6 +107,16 @@ def _repeats_table(trials: Sequence[TrialRecord], metric: str, has_driver: bool)
     return table
 
 
+def _baselines_table(outcome: Outcome) -> RichTable:
+    """Return a table of the obvious answers, best first; the source's model takes no time of its own."""
+    table = text_table("baseline", outcome.metric, "sec")
+    for baseline in outcome.baselines:
+        seconds = f"{baseline.seconds:.0f}" if baseline.checkpoint else "-"
+        style = "bold" if baseline.name == outcome.winning_baseline else None
+        table.add_row(baseline.title, format_score(baseline.value), seconds, style=style)
+    return table
+
+
 def _break_name(name: str) -> str:
     """Break a long name into lines (target. / learning_ / rate), so that its column is as narrow as its values."""
     return name.replace(".", ".\n").replace("_", "_\n")
@@ -112,6 +127,10 @@ def _state_score_seconds(trial: TrialRecord, has_driver: bool) -> list[str | Tex
 
 
 def _print_winner(outcome: Outcome, console: Console) -> None:
+    if baseline := outcome.winner_as_baseline:
+        _print(console, f"\nWinner: the baseline {baseline.title}, chosen on validation", style="bold")
+        _print(console, f"validation {outcome.metric} {format_score(baseline.value)}")
+        return
     if outcome.winner is None:
         _print(console, "\nNo winner: no trial has finished with a score.", style="bold")
         return

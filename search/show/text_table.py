@@ -3,9 +3,21 @@
 from rich import box
 from rich.table import Table as RichTable
 
-_TEXT = {"class", "part", "percentiles", "phase", "repeat", "settings", "share of train", "split", "splits", "state"}
-_LEFT = _TEXT | {"", "padding_length", "tokens", "trial"}
-_WRAPPED = {"class", "part", "repeat", "settings"}
+_TEXT = {
+    "baseline",
+    "class",
+    "part",
+    "percentiles",
+    "phase",
+    "repeat",
+    "settings",
+    "share of train",
+    "split",
+    "splits",
+    "state",
+}
+_LEFT = _TEXT | {"", "baseline", "padding_length", "tokens", "trial"}
+_WRAPPED = {"baseline", "class", "part", "repeat", "settings"}
 _WHOLE = {"share of train"}  # a bar and a number
 
 

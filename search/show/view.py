@@ -13,6 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from search.record.records import BudgetUsed, State, TrialRecord, best_so_far, count_states
+from search.record.scores import Baseline
 from search.record.trial_names import Key
 from search.show.text_table import text_table
 from search.wording import format_duration, format_score, format_settings, last_line
@@ -63,11 +64,28 @@ class LiveView:
         """Stop drawing and leave the terminal as it was."""
         self._live.stop()
 
-    def update(self, records: Sequence[TrialRecord], used: BudgetUsed, time_left: float | None = None) -> None:
-        """Show the current state of the trials; `time_left` in seconds, None while it is not known."""
+    def update(
+        self,
+        records: Sequence[TrialRecord],
+        used: BudgetUsed,
+        time_left: float | None = None,
+        baselines: Sequence[Baseline] = (),
+    ) -> None:
+        """Show the current state.
+
+        Args:
+            records: the trials.
+            used: the part of the budget that is used up.
+            time_left: estimated seconds to the end; None while it is not known.
+            baselines: the baselines so far, best first.
+        """
         if self._console.is_terminal:
-            self._live.update(self._panel(records, used, time_left))
+            self._live.update(self._panel(records, used, time_left, baselines))
             return
+        for baseline in baselines:
+            if baseline.name not in self._told:
+                self._told.add(baseline.name)
+                self._line(f"baseline {baseline.title}: {self._metric} {format_score(baseline.value)}")
         for record in records:
             if record.ended and record.key not in self._told:
                 self._told.add(record.key)
@@ -83,12 +101,21 @@ class LiveView:
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _panel(self, records: Sequence[TrialRecord], used: BudgetUsed, time_left: float | None) -> RenderableType:
+    def _panel(
+        self,
+        records: Sequence[TrialRecord],
+        used: BudgetUsed,
+        time_left: float | None,
+        baselines: Sequence[Baseline],
+    ) -> RenderableType:
         facts = RichTable.grid(padding=(0, 2))
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")
         facts.add_row("trials", counts_text(records))
         facts.add_row("best so far", self._best(records))
+        if baselines:
+            best = baselines[0]
+            facts.add_row("best baseline", f"{self._metric} {format_score(best.value)}: {best.title}")
         spent = f"{used.trials} trials, {used.minutes:.1f} min, {used.worker_hours:.2f} worker-hours"
         facts.add_row("used", f"{spent} of {self._budget}")
         facts.add_row("time left", "unknown yet" if time_left is None else f"about {format_duration(time_left)}")

@@ -1,4 +1,4 @@
-"""A separate process on this machine that does the preflight's dry run, then trains the first source stage.
+"""A separate process on this machine: it does the dry run, then the baselines, then the first source stage.
 
 It imports while the driver imports, and computes while Ray and slots start. As a Ray task the dry run would wait for
 Ray and for the imports of a slot's process. No trial could use that process afterwards, because Ray makes no actor of
@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pydantic import TypeAdapter
 
@@ -23,11 +23,20 @@ from search.startup.garbage_collection import no_garbage_collection
 
 if TYPE_CHECKING:  # the driver starts this process before its own slow imports
     from search.plan.plan import Plan
+    from trainable.baselines.results import BaselineFolder
     from trainable.preview.dry_run import DryRunResult
     from trainable.settings.config import TrialConfig
 
 FIRST_SOURCE_SECONDS = 600
 """The process ends a source stage that takes longer: it probably hangs, and trials wait for it."""
+
+
+class BaselineTask(NamedTuple):
+    """The baselines to compute after the dry run."""
+
+    trial: "TrialConfig"
+    """The settings from which they take encoder, data and padding."""
+    folder: "BaselineFolder"
 
 
 class DryRunProcess:
@@ -45,19 +54,38 @@ class DryRunProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Kill the process, and wait until it writes no more files."""
         with suppress(BrokenPipeError), self._process:  # the pipe may still hold an unread task
             self._process.kill()
 
-    def begin(self, plan: "Plan", storage: Path, costliest: "TrialConfig", on_gpu: bool) -> None:
-        """Start the dry run of a trial; on CPUs the process then trains the source stage of the search's first trial.
+    @property
+    def running(self) -> bool:
+        """Return whether the process has not ended yet."""
+        return self._process.poll() is None
+
+    def begin(
+        self,
+        plan: "Plan",
+        storage: Path,
+        costliest: "TrialConfig",
+        on_gpu: bool,
+        baselines: BaselineTask | None = None,
+    ) -> None:
+        """Start the dry run of a trial; if it succeeds, the process then computes the baselines of the sweep.
+
+        After them, on CPUs, it trains the source stage of the search's first trial.
 
         Args:
             plan: the experiment, its data prepared.
             storage: the folder of all sweeps.
             costliest: the plan's most expensive trial.
             on_gpu: whether trials use a GPU.
+            baselines: the baselines; None means that none are computed.
         """
-        task = _task(plan, storage, costliest, on_gpu)
+        task = _task(plan, storage, costliest, on_gpu, baselines)
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # `answer` reports why the process has died
             self._process.stdin.write(json.dumps(task).encode() + b"\n")
@@ -84,7 +112,9 @@ class DryRunProcess:
         return DryRunResult("", problems=(message.splitlines()[-1],))
 
 
-def _task(plan: "Plan", storage: Path, costliest: "TrialConfig", on_gpu: bool) -> dict[str, object]:
+def _task(
+    plan: "Plan", storage: Path, costliest: "TrialConfig", on_gpu: bool, baselines: BaselineTask | None
+) -> dict[str, object]:
     """Return the task of the process, as values for JSON."""
     from trainable.workspace import Workspace
 
@@ -94,6 +124,7 @@ def _task(plan: "Plan", storage: Path, costliest: "TrialConfig", on_gpu: bool) -
         "costliest": _as_json(costliest),
         "first": _as_json(first) if first and first.source else None,
         "workspace": TypeAdapter(Workspace).dump_python(plan.workspace(storage), mode="json"),
+        "baselines": baselines and [_as_json(baselines.trial), str(baselines.folder.path.absolute())],
         "threads": plan.settings.threads,
         "on_gpu": on_gpu,
     }
@@ -119,6 +150,8 @@ def _serve() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     with no_garbage_collection():
         from search.startup.first_source import train_first_source
+        from trainable.baselines.compute import compute_baselines
+        from trainable.baselines.results import BaselineFolder
         from trainable.preview.dry_run import DryRunResult, dry_run
         from trainable.settings.config import build_config
         from trainable.workspace import Workspace
@@ -133,8 +166,13 @@ def _serve() -> None:
     result = dry_run(build_config(task["costliest"]), workspace, task["threads"])
     with answers:
         answers.write(TypeAdapter(DryRunResult).dump_json(result) + b"\n")
-    if task["first"] and "source" in result.paces and not result.problems:
-        _continue_without_output()
+    if result.problems:
+        return
+    _continue_without_output()
+    if task["baselines"]:
+        trial, folder = task["baselines"]
+        compute_baselines(build_config(trial), workspace, BaselineFolder(Path(folder)))
+    if task["first"] and "source" in result.paces:
         train_first_source(build_config(task["first"]), workspace, result.paces["source"])
 
 

@@ -16,6 +16,7 @@ _FILES_BEFORE_TRIALS = {
     "outbox.db-journal",
     "outbox.jsonl",
     "log.txt",
+    "baselines",
     LOCK_FILE,
 }
 

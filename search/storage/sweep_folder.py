@@ -14,6 +14,7 @@ from search.storage.driver_lock import DriverLock
 from search.storage.outbox import count_waiting
 from search.storage.store_uri import default_uri
 from search.storage.sweep_name import checked_name
+from trainable.baselines.results import BaselineFolder
 from trainable.errors import ConfigError
 from trainable.settings.values import Nested
 from trainable.store.files import temporary_folder, write_file, write_folder
@@ -98,6 +99,11 @@ class SweepFolder:
     def outbox(self) -> Path:
         """Return the path of the events that MLflow has not received yet."""
         return self.path / "outbox.db"
+
+    @property
+    def baselines(self) -> BaselineFolder:
+        """Return the folder of the obvious answers: their results and models."""
+        return BaselineFolder(self.path / "baselines")
 
     @property
     def log(self) -> Path:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from search.plan.plan import Plan
 from search.record.comparison import compare
-from search.record.records import Comparison, Score, State, TrialRecord, ranked
+from search.record.records import State, TrialRecord, ranked
+from search.record.scores import Comparison, Score
 from search.record.trial_names import Role
 from spaces import Point
 from trainable.data.read_splits import short_name

@@ -4,22 +4,40 @@ from pathlib import Path
 
 from search.plan.plan import Plan
 from search.propose.start_from import EarlierTrials
-from search.record.records import BudgetLimits, Outcome, TestScore
+from search.record.records import BudgetLimits, Outcome
+from search.record.scores import Gain, Score, TestScore
 from search.redaction import redact
 from search.storage.sweep_folder import SweepFolder
+from search.study.baselines import Contest, baseline_notes, hold_contest, plain_gain
 from search.study.phases import PHASES
-from search.study.selection import compare_sources, pick_exported_trial, pick_winner, score_of, trial_config
+from search.study.selection import compare_sources, trial_config
 from search.study.session_versions import version_notes
 from search.study.sweep_study import EXHAUSTED, START_FROM, SweepStudy
+from trainable.baselines.results import config_of
+from trainable.settings.values import Params
 
 
 def summarise(
-    plan: Plan, storage: Path, study: SweepStudy, test: TestScore | None = None, complete: bool = False
+    plan: Plan,
+    storage: Path,
+    study: SweepStudy,
+    test: TestScore | None = None,
+    complete: bool = False,
+    gain: Gain | None = None,
 ) -> Outcome:
-    """Return the outcome of a sweep; `test` is the winner's test score, `complete` whether the sweep is at its end."""
-    records = study.records
-    winner = pick_winner(plan, records)
-    exported = pick_exported_trial(plan, records, winner) if winner else None
+    """Return the outcome of a sweep.
+
+    Args:
+        plan: the experiment.
+        storage: the folder of all sweeps.
+        study: the record of all trials.
+        test: the winner's test score.
+        complete: whether the sweep is at its end.
+        gain: what the search added to the best baseline, if it was measured on the rows of a split.
+    """
+    records, contest = study.records, hold_contest(plan, study)
+    baseline = contest.winning_baseline
+    winner, exported = (None, None) if baseline else (contest.trial, contest.exported)
     return Outcome(
         name=plan.settings.name,
         storage=str(storage),
@@ -30,8 +48,8 @@ def summarise(
         trials=tuple(records),
         winner=winner.number if winner else None,
         exported=exported.key if exported else None,
-        winner_config=trial_config(plan, exported).to_flat() if exported else {},
-        validation=score_of(records, winner.number) if winner else None,
+        winner_config=_winner_config(plan, study, contest),
+        validation=Score.over([baseline.value]) if baseline else contest.score,
         test=test,
         comparison=compare_sources(plan, records),
         seconds=study.user_attr("seconds_spent", 0.0),
@@ -41,7 +59,17 @@ def summarise(
         budget=BudgetLimits(plan.settings.trials, plan.settings.minutes, plan.settings.worker_hours),
         notes=tuple(_notes(plan, storage, study, complete)),
         complete=complete,
+        baselines=contest.baselines,
+        winning_baseline=baseline.name if baseline else None,
+        gain=gain or plain_gain(plan, contest),
     )
+
+
+def _winner_config(plan: Plan, study: SweepStudy, contest: Contest) -> Params:
+    """Return every setting of the winner's exported run, or those of the baseline that won."""
+    if contest.winning_baseline:
+        return config_of(study.folder / str(contest.winning_baseline.checkpoint)).to_flat()
+    return trial_config(plan, contest.exported).to_flat() if contest.exported else {}
 
 
 def _notes(plan: Plan, storage: Path, study: SweepStudy, complete: bool) -> list[str]:
@@ -49,7 +77,7 @@ def _notes(plan: Plan, storage: Path, study: SweepStudy, complete: bool) -> list
     searched = sum(r.role == "search" for r in study.records)
     earlier: EarlierTrials | None = study.user_attr(START_FROM)
     notes = [earlier["note"]] if earlier else []
-    notes += version_notes(study)
+    notes += [*version_notes(study), *(baseline_notes(study.folder) if complete else ())]
     if not complete:
         return [
             *notes,

@@ -91,6 +91,22 @@ def test_a_kept_head_is_scored_before_any_training(base: dict[str, Any], workspa
     assert not any("zero_shot" in name for report in fresh for name in report.metrics)
 
 
+def test_training_that_only_makes_the_source_model_worse_ends_with_that_model(
+    base: dict[str, Any], workspace: Workspace, tmp_path: Path
+) -> None:
+    config = build_config(base, WITH_SOURCE | {"target.learning_rate": 0.5, "metric": "loss"})
+    reports, result = _run(config, workspace, save_to=tmp_path / "saved")
+    start = next(r for r in reports if "target.zero_shot.loss" in r.metrics)
+    later = [r for r in reports if r.stage == "target" and r.step]
+    assert start.improved
+    assert not any(r.improved for r in later)
+    assert result.value == start.metrics["target.zero_shot.loss"] == start.metrics["target.validation.loss"]
+    model, _ = load_trained(tmp_path / "saved")
+    source = next(workspace.cache.glob("stages/*/weights.safetensors"))
+    trained = dict(model.named_parameters())
+    assert all(torch.equal(trained[name], tensor) for name, tensor in load_file(source).items())
+
+
 def test_other_labels_make_a_new_head_or_an_error(base: dict[str, Any], workspace: Workspace) -> None:
     dataset = {**base["target"]["dataset"], "labels": OTHER_NAMES}
     reports, _ = _run(build_config(base, WITH_SOURCE | {"target.dataset": dataset}), workspace)

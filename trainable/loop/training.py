@@ -195,6 +195,17 @@ class StageTraining:
             logits = compute_logits(self.steps.network, inputs, device, context.precision, context.ranks, spent)
             return score(logits, self.validation.labels)[0]
 
+    def evaluate_start(self) -> Report:
+        """Evaluate before the first step: these weights are the best so far, and stay so if training makes them worse.
+
+        The report has each validation score also as `target.zero_shot.METRIC`, which later evaluations do not replace.
+        """
+        report = self._evaluate()
+        validation = f"{self.context.name}.validation."
+        scores = {n.removeprefix(validation): value for n, value in report.metrics.items() if n.startswith(validation)}
+        zero_shot = {f"{self.context.name}.zero_shot.{name}": value for name, value in scores.items()}
+        return replace(report, metrics=self.progress.best_metrics | zero_shot)
+
     def _evaluate(self) -> Report:
         metrics = self.scores()
         value = metrics[self.context.metric]

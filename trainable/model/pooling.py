@@ -39,6 +39,8 @@ class Pooling:
     """`first`, `mean` or `max`."""
     note: str = ""
     """A sentence if the encoder was trained with a pooling that does not exist here."""
+    stated: bool = False
+    """Whether the encoder's folder says so."""
 
 
 def with_pooling(config: TrialConfig) -> TrialConfig:
@@ -81,7 +83,7 @@ def auto_pooling(encoder: str) -> Pooling:
             f"encoder: {encoder!r}: its {POOLING_FILE} is damaged; restore it, or set `pooling: first`, `mean` or `max`"
         ) from None
     if len(modes) == 1 and modes[0] in _MODES:
-        return Pooling(_MODES[modes[0]])
+        return Pooling(_MODES[modes[0]], stated=True)
     named = " + ".join(modes)[:80]
     return Pooling(
         "first",

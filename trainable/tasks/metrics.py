@@ -109,6 +109,39 @@ def bootstrap_interval(counts: NDArray[np.int64], metric: str, seed: int = 0, dr
     return _middle_95_percent(values)
 
 
+def paired_interval(
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    classes: int,
+    metric: str,
+    seed: int = 0,
+    draws: int = 2000,
+) -> tuple[float, float]:
+    """Return a 95 % percentile interval of the difference of a metric between two models, over resampled rows.
+
+    Each draw takes the same rows for both models, so that rows that are difficult for both do not widen the interval.
+
+    Args:
+        first: classes that the first model predicts, shape (N,).
+        second: classes that the second model predicts; the difference is the first value minus the second.
+        labels: true classes, shape (N,).
+        classes: number of classes.
+        metric: any metric except `loss`.
+        seed: decides the draws.
+        draws: number of draws.
+    """
+    generator, rows = np.random.default_rng(seed), len(labels)
+    cells = [labels * classes + predicted for predicted in (first, second)]
+    values = []
+    for size in _batches_of_draws(draws, max(rows, classes * classes)):
+        chosen = generator.integers(rows, size=(size, rows))
+        counts = [np.stack([np.bincount(of[row], minlength=classes**2) for row in chosen]) for of in cells]
+        of_first, of_second = (scores(each.reshape(size, classes, classes))[metric] for each in counts)
+        values.append(of_first - of_second)
+    return _middle_95_percent(values)
+
+
 def mean_interval(values: NDArray[np.float64], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
     """Return a 95 % percentile interval, over resampled rows, of the mean of values (N,), such as the rows' losses."""
     generator, count = np.random.default_rng(seed), len(values)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from search.engine.finish import test_score as read_test_split
+from search.engine.scoring import test_score as read_test_split
 from search.plan.plan import load_sweep
 from search.storage.sweep_folder import SweepFolder, load_outcome
 from trainable.store.checksums import CHECKSUMS_FILE, write_checksums

@@ -12,7 +12,8 @@ from rich.console import Console
 from scipy import stats
 
 from search.record.comparison import compare
-from search.record.records import BudgetLimits, Outcome, Score, State, TestScore, TrialRecord, best_so_far, ranked
+from search.record.records import BudgetLimits, Outcome, State, TrialRecord, best_so_far, ranked
+from search.record.scores import Score, TestScore
 from search.show.report import next_commands, print_outcome
 from search.storage.driver_lock import hold_driver_lock
 from search.storage.sweep_folder import SweepFolder

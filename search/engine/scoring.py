@@ -1,0 +1,145 @@
+"""Scores the winner on the test split, once, and measures what the search added to the best baseline."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from search.plan.plan import Plan
+from search.record.scores import Baseline, Gain, TestScore
+from search.study.baselines import Contest, describe_gain, plain_gain
+from search.study.selection import trial_config
+from search.study.sweep_study import SweepStudy
+from trainable.baselines.checkpoints import checkpoint_logits
+from trainable.baselines.results import config_of
+from trainable.errors import ConfigError, TrialError
+from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
+from trainable.loop.evaluate import score
+from trainable.model.encoder import fingerprint
+from trainable.model.limits import resolve_encoder
+from trainable.stages.trained_on import trained_on
+from trainable.tasks.metrics import bootstrap_interval, mean_interval, paired_interval, per_class
+from trainable.workspace import Workspace
+
+Split = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model gives for the rows of a split."""
+
+    split: Split
+    logits: torch.Tensor
+    """Shape (N, C)."""
+    labels: NDArray[np.int64]
+    """True classes, shape (N,)."""
+    label_names: tuple[str, ...]
+
+    def row_losses(self) -> NDArray[np.float64]:
+        """Return the cross-entropy of each row, shape (N,)."""
+        losses = functional.cross_entropy(self.logits, torch.from_numpy(self.labels), reduction="none")
+        return np.asarray(losses.double().numpy())
+
+
+def predict(checkpoint: Path, split: Split, workspace: Workspace, encoder: str | None = None) -> Predictions | None:
+    """Return a finished model's predictions for a split of its target data, or None if there is no such split.
+
+    Args:
+        checkpoint: folder of the checkpoint of a trial or a baseline.
+        split: `validation` or `test`.
+        workspace: the folders of data and caches.
+        encoder: path or name of the encoder, if it is not where it was in training.
+    """
+    tokenized = _data_of(checkpoint, workspace, encoder)
+    if split not in tokenized.splits:
+        return None
+    logits = checkpoint_logits(checkpoint, split, workspace, encoder)
+    assert logits is not None
+    return Predictions(split, logits, tokenized.splits[split].labels, tokenized.label_names)
+
+
+def _data_of(checkpoint: Path, workspace: Workspace, encoder: str | None) -> TokenizedDataset:
+    config = config_of(checkpoint)
+    config = config.model_copy(update={"encoder": encoder or config.encoder})
+    return tokenized_dataset_of(config, config.target, workspace)
+
+
+def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str | None = None) -> TestScore | None:
+    """Return the scores of a finished model on the target's test split, or None if there is no such split.
+
+    Args:
+        checkpoint: see `predict`.
+        workspace: see `predict`.
+        metric: the metric that gets a confidence interval.
+        encoder: see `predict`.
+    """
+    predictions = predict(checkpoint, "test", workspace, encoder)
+    return scores_of(predictions, metric) if predictions else None
+
+
+def scores_of(predictions: Predictions, metric: str) -> TestScore:
+    """Return the scores of predictions, with a confidence interval of one metric."""
+    metrics, counts = score(predictions.logits, predictions.labels)
+    if metric == "loss":  # it cannot be computed from the confusion counts
+        low, high = mean_interval(predictions.row_losses())
+    else:
+        low, high = bootstrap_interval(counts, metric)
+    class_scores = per_class(counts, predictions.label_names)
+    predicted = set(predictions.logits.argmax(-1).tolist())
+    never_predicted = tuple(each.label for i, each in enumerate(class_scores) if each.rows and i not in predicted)
+    return TestScore(metrics, low, high, len(predictions.labels), class_scores, never_predicted)
+
+
+def score_winner(
+    plan: Plan, storage: Path, study: SweepStudy, contest: Contest
+) -> tuple[TestScore | None, Gain | None]:
+    """Return the winner's scores on the test split, and what the search added to the best baseline.
+
+    If a trial won, the gain is measured on the test split, which chose neither; without one, on the validation split.
+    """
+    workspace, metric = plan.workspace(storage), plan.settings.metric
+    if contest.winning_baseline:
+        checkpoint = study.folder / str(contest.winning_baseline.checkpoint)
+        return test_score(checkpoint, workspace, metric, _encoder_of(plan, checkpoint)), plain_gain(plan, contest)
+    if contest.exported is None:
+        return None, None
+    folder = contest.exported.checkpoint_in(study.folder)
+    assert folder is not None  # a trial with a model has one
+    encoder = trial_config(plan, contest.exported).encoder
+    tested = predict(folder, "test", workspace, encoder)
+    test = scores_of(tested, metric) if tested else None
+    best = contest.baselines[0] if contest.baselines else None
+    if best is None or best.checkpoint is None:
+        return test, plain_gain(plan, contest)
+    try:
+        ours = tested or predict(folder, "validation", workspace, encoder)
+        assert ours is not None  # every data set has a validation split
+        return test, _measured_gain(plan, study.folder / best.checkpoint, best, ours, workspace)
+    except (ConfigError, TrialError, OSError):  # the result of the search matters more than this interval
+        return test, plain_gain(plan, contest)
+
+
+def _measured_gain(plan: Plan, checkpoint: Path, baseline: Baseline, ours: Predictions, workspace: Workspace) -> Gain:
+    """Return the difference between the winner's predictions and those of the best baseline, on the same rows."""
+    metric, labels, classes = plan.settings.metric, ours.labels, len(ours.label_names)
+    theirs = predict(checkpoint, ours.split, workspace, _encoder_of(plan, checkpoint))
+    assert theirs is not None  # it has the same data
+    values = score(ours.logits, labels)[0][metric], score(theirs.logits, labels)[0][metric]
+    if metric == "loss":
+        interval = mean_interval(ours.row_losses() - theirs.row_losses())
+    else:
+        first, second = (each.logits.argmax(-1).numpy() for each in (ours, theirs))
+        interval = paired_interval(first, second, labels, classes, metric)
+    return describe_gain(baseline, values, metric, ours.split, interval, len(labels))
+
+
+def _encoder_of(plan: Plan, checkpoint: Path) -> str | None:
+    """Return the present path or name of a checkpoint's encoder, which may have moved together with the sweep."""
+    names = [str(value) for name, value in plan.space.corners() if name == "encoder"] or [plan.base["encoder"]]
+    facts = trained_on(checkpoint)
+    encoders = [resolve_encoder(name, plan.roots) for name in names]
+    return next((encoder for encoder in encoders if facts and fingerprint(encoder) == facts.encoder), None)

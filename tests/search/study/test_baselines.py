@@ -1,0 +1,107 @@
+"""Baselines as contestants of a finished sweep, and the sentence on what the search added."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search.plan.plan import load_sweep
+from search.record.records import Outcome
+from search.record.scores import Baseline
+from search.storage.sweep_folder import SweepFolder
+from search.study.baselines import describe_gain, rank_baselines
+from search.study.summary import summarise
+from search.study.sweep_study import SweepStudy
+from trainable.baselines.results import BaselineResult
+from trainable.tasks.metrics import Direction
+
+
+@pytest.fixture
+def own_sweep(swept: SweepFolder, tmp_path: Path) -> SweepFolder:
+    """Copy the finished sweep, to add baselines to it."""
+    shutil.copytree(swept.path, tmp_path / "runs" / swept.name)
+    return SweepFolder(tmp_path / "runs", swept.name)
+
+
+FEATURES = Baseline("features", {"macro_f1": 0.7}, 0.7, 3.0, 100, "baselines/features")
+
+
+def test_baselines_are_ranked_by_score_and_then_the_simpler_first() -> None:
+    tfidf, majority = replace(FEATURES, name="tfidf"), replace(FEATURES, name="majority", value=0.2)
+    ranked = rank_baselines([FEATURES, tfidf, majority], Direction.MAX)
+    assert [each.name for each in ranked] == ["tfidf", "features", "majority"]
+    assert rank_baselines([FEATURES, majority], Direction.MIN)[0] is majority
+
+
+@pytest.mark.parametrize(
+    ("values", "interval", "verdict"),
+    [
+        ((0.9, 0.7), (0.1, 0.3), "The search added a gain:"),
+        ((0.9, 0.7), (-0.1, 0.3), "The search added no clear gain:"),
+        ((0.9, 0.7), None, "The search added a gain:"),
+        ((0.7, 0.7), None, "The search added nothing:"),
+        ((0.6, 0.7), (-0.2, -0.05), "The search added nothing:"),
+    ],
+)
+def test_the_sentence_says_whether_the_search_added_anything(
+    values: tuple[float, float], interval: tuple[float, float] | None, verdict: str
+) -> None:
+    gain = describe_gain(FEATURES, values, "macro_f1", "test", interval, 50)
+    assert gain.sentence.startswith(verdict)
+    assert gain.difference == pytest.approx(values[0] - values[1])
+    assert (gain.low, gain.high) == (interval or (None, None))
+    assert ("over 50 rows" in gain.sentence) == (interval is not None)
+
+
+def test_a_lower_loss_is_a_gain() -> None:
+    baseline = replace(FEATURES, metrics={"loss": 0.5}, value=0.5)
+    assert describe_gain(baseline, (0.4, 0.5), "loss", "test").sentence.startswith("The search added a gain")
+
+
+def outcome_with(sweep: SweepFolder, value: float) -> Outcome:
+    """Return the outcome of a finished sweep with a majority baseline of that score."""
+    checkpoint = sweep.baselines.checkpoint("majority")
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    plan = load_sweep(sweep)
+    config = plan.config({"target.epochs": 1}).model_dump(mode="json", by_alias=True)
+    (checkpoint / "trial.json").write_text(json.dumps({"config": config}), encoding="utf-8")
+    sweep.baselines.write(BaselineResult("majority", {"macro_f1": value, "accuracy": 0.5}, rows=51))
+    return _outcome(sweep)
+
+
+def _outcome(sweep: SweepFolder) -> Outcome:
+    plan = load_sweep(sweep)
+    return summarise(plan, sweep.storage, SweepStudy(sweep.study, plan.settings, plan.space, 0), complete=True)
+
+
+def test_a_baseline_wins_a_tie_and_its_settings_are_those_of_the_winner(own_sweep: SweepFolder) -> None:
+    best = _outcome(own_sweep).validation
+    assert best
+    outcome = outcome_with(own_sweep, best.mean)
+    assert (outcome.winner, outcome.exported, outcome.winning_baseline) == (None, None, "majority")
+    assert outcome.winner_config["target.epochs"] == 1
+    assert outcome.gain
+    assert outcome.gain.sentence.startswith("The search added nothing")
+    stored = json.loads(json.dumps(outcome.to_json()))
+    assert stored["winner"]["baseline"] == "majority"
+    assert Outcome.from_json(stored) == outcome
+
+
+def test_a_trial_wins_with_a_better_score(own_sweep: SweepFolder) -> None:
+    outcome = outcome_with(own_sweep, -1.0)
+    assert (outcome.winner, outcome.winning_baseline) == (0, None)
+    assert [each.name for each in outcome.baselines] == ["majority"]
+    assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
+
+
+def test_a_baseline_without_a_model_is_a_note(own_sweep: SweepFolder) -> None:
+    own_sweep.baselines.path.mkdir()
+    own_sweep.baselines.write(BaselineResult("features", error="no room"))
+    plan = load_sweep(own_sweep)
+    outcome = summarise(
+        plan, own_sweep.storage, SweepStudy(own_sweep.study, plan.settings, plan.space, 0), complete=True
+    )
+    assert "the baseline features + logistic regression was not computed: no room" in outcome.notes
+    assert (outcome.winner, outcome.baselines) == (0, ())

@@ -1,0 +1,151 @@
+"""Logistic regression on the features of the frozen encoder, as an ordinary model with all layers frozen."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+from trainable.baselines.regression import Regression
+from trainable.compute.forward import forward
+from trainable.compute.memory import split_to_fit
+from trainable.errors import TrialError
+from trainable.inputs.split import Split, batches_of
+from trainable.loop.training import StageTraining
+from trainable.model.pooling import auto_pooling
+from trainable.settings.config import TrialConfig
+from trainable.stages.reuse_frozen import reuse_frozen_output
+from trainable.stages.stage_builder import StageBuilder
+
+STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
+"""Values of C to try on standardised features; a higher one regularises less."""
+UNSEEN = -20.0
+"""Bias of a class without training rows, beside a mean bias of zero."""
+
+
+def features_pooling(encoder: str) -> str:
+    """Return how the tokens of a frozen encoder are best pooled: as its folder says, else by their mean.
+
+    Raises:
+        ConfigError: if there is no such encoder, or its file on pooling is damaged.
+    """
+    pooling = auto_pooling(encoder)
+    return pooling.mode if pooling.stated else "mean"
+
+
+def frozen_config(config: TrialConfig, depth: int) -> TrialConfig:
+    """Return the settings of a trial without a source stage in which all layers are frozen.
+
+    The padding is `longest`, which gives the same logits and lets the output of the layers be cached.
+    """
+    target = config.target.model_copy(update={"frozen_layers": depth, "padding": "longest", "head": "new"})
+    return config.model_copy(update={"source": None, "target": target})
+
+
+def train_features(builder: StageBuilder) -> StageTraining:
+    """Return the target stage with all layers frozen, at its end: its head is a logistic regression.
+
+    Args:
+        builder: builder of a trial with settings from `frozen_config`.
+
+    Raises:
+        TrialError: if memory has no room for a single row.
+        ValueError: if all training rows have the same class.
+    """
+    stage = builder.config.target
+    tokenized, context = builder.tokenized("target", stage), builder.context("target")
+    model, _ = builder.model(tokenized, stage)
+    training = StageTraining(model, *builder.splits(tokenized, stage), stage, context)
+    reuse_frozen_output(builder, training, tokenized, None)
+    regression = _regression(training, tokenized.label_names)
+    _set_head(_head(training.model), *regression)
+    _end(training)
+    return training
+
+
+def _regression(training: StageTraining, names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weights, shape (C, H), and biases, shape (C,), of the best regression on the head's inputs."""
+    train, validation = (_features(training, split) for split in (training.steps.train, training.validation))
+    mean, spread = train.mean(0), train.std(0)
+    spread[spread == 0] = 1.0
+    labels = np.array(names)[training.steps.train.labels]
+    standardised = ((features - mean) / spread for features in (train, validation))
+    fitted = Regression(next(standardised), labels, next(standardised), training.validation.labels, names)
+    model = fitted.best(STRENGTHS, training.context.metric)
+    return as_head(model, mean, spread, names)
+
+
+def as_head(
+    model: LogisticRegression, mean: NDArray[np.float64], spread: NDArray[np.float64], names: tuple[str, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weights, shape (C, H), and biases, shape (C,), that give a regression's probabilities for raw features.
+
+    Args:
+        model: a regression on standardised features, which may lack classes that have no training row.
+        mean: mean of each feature, shape (H,).
+        spread: standard deviation of each feature, shape (H,), none of them 0.
+        names: all classes.
+    """
+    weights, biases = model.coef_, model.intercept_
+    if len(weights) == 1:  # two classes: half for each gives the same probabilities
+        weights, biases = np.concatenate([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
+    rows = [names.index(str(name)) for name in model.classes_]
+    all_weights, all_biases = np.zeros((len(names), len(mean))), np.full(len(names), UNSEEN)
+    all_weights[rows] = weights / spread
+    all_biases[rows] = biases - (weights / spread) @ mean
+    return all_weights, all_biases
+
+
+@torch.inference_mode()
+def _features(training: StageTraining, split: Split) -> NDArray[np.float64]:
+    """Return the inputs of the head for each row of a split, shape (N, H)."""
+    network, inputs, context = training.steps.network.eval(), split.inputs, training.context
+    head = _head(network)
+    features = np.zeros((len(inputs.lengths), head.in_features))
+    with _inputs_of(head) as caught:
+
+        def compute(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            caught.clear()
+            forward(network, inputs.batch(rows), context.device, context.precision)
+            head_inputs: NDArray[np.float64] = caught.pop().double().cpu().numpy()
+            return head_inputs
+
+        for rows, part in split_to_fit(batches_of(inputs, context.device), inputs.lengths, compute):
+            if part is None:
+                raise TrialError("out of memory: not even one row fits; lower target.padding_length")
+            features[rows] = part
+    return features
+
+
+@contextmanager
+def _inputs_of(module: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Collect the inputs of a module."""
+    caught: list[torch.Tensor] = []
+    hook = module.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+    try:
+        yield caught
+    finally:
+        hook.remove()
+
+
+def _head(model: nn.Module) -> nn.Linear:
+    """Return the linear layer whose outputs are the logits."""
+    return [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+
+
+@torch.no_grad()
+def _set_head(head: nn.Linear, weights: NDArray[np.float64], biases: NDArray[np.float64]) -> None:
+    head.weight.copy_(torch.from_numpy(weights))
+    head.bias.copy_(torch.from_numpy(biases))
+
+
+def _end(training: StageTraining) -> None:
+    """Mark a stage as done, with the scores of its present weights as its best ones."""
+    progress, metrics = training.progress, training.scores()
+    progress.step = progress.best_step = training.total
+    progress.best = metrics[training.context.metric]
+    progress.best_metrics = {f"target.validation.{name}": value for name, value in metrics.items()}
+    training.finish()

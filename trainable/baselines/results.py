@@ -1,0 +1,89 @@
+"""The result of a baseline, and the folder in which the results of a sweep are stored. This module loads no torch."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from trainable.settings.config import TrialConfig, build_config
+from trainable.store.files import write_file
+
+NAMES = ("majority", "tfidf", "features")
+"""The baselines that are trained, the simplest first."""
+MOST_BEGINS = 2
+"""A baseline whose process ended this often is not tried again; memory may have run out."""
+INTERRUPTED = "its process ended before it was done; memory may have run out"
+
+
+@dataclass(frozen=True)
+class BaselineResult:
+    """The result of one baseline."""
+
+    name: str
+    """One of `NAMES`."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Scores on the target's validation split, by the metric's name; empty until the baseline is done."""
+    seconds: float = 0.0
+    rows: int = 0
+    """Training rows that were used."""
+    notes: tuple[str, ...] = ()
+    """Facts that the user should know, one sentence each."""
+    error: str | None = None
+    """Why there is no model."""
+    begun: int = 0
+    """How often a process has begun to train it."""
+
+    @property
+    def done(self) -> bool:
+        """Return whether nothing is left to compute: there is a model, or there can be none."""
+        return bool(self.metrics) or self.error is not None
+
+
+@dataclass(frozen=True)
+class BaselineFolder:
+    """The folder of a sweep's baselines: a result file and a checkpoint for each."""
+
+    path: Path
+
+    def checkpoint(self, name: str) -> Path:
+        """Return the folder of a baseline's model; it exists once the baseline has scores."""
+        return self.path / name
+
+    def read(self) -> list[BaselineResult]:
+        """Return the results so far, also of baselines that were begun and are not done."""
+        files = [self._file(name) for name in NAMES]
+        return [_RESULT.validate_json(file.read_bytes()) for file in files if file.is_file()]
+
+    def missing(self, names: Iterable[str] = NAMES) -> list[str]:
+        """Return the baselines that are still to be computed."""
+        done = {result.name for result in self.read() if result.done}
+        return [name for name in names if name not in done]
+
+    def write(self, result: BaselineResult) -> None:
+        """Store a result, in place of an earlier one of the same name."""
+        text = json.dumps(_RESULT.dump_python(result, mode="json"), indent=1)
+        write_file(self._file(result.name), lambda into: into.write_text(text, encoding="utf-8"))
+
+    def begin(self, name: str) -> BaselineResult | None:
+        """Store that a baseline is begun and return it; None if its process has ended too often."""
+        begun = next((result.begun for result in self.read() if result.name == name), 0)
+        result = BaselineResult(name, begun=begun + 1)
+        if begun >= MOST_BEGINS:
+            self.write(BaselineResult(name, error=INTERRUPTED, begun=begun))
+            return None
+        self.write(result)
+        return result
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}.json"
+
+
+def config_of(checkpoint: Path) -> TrialConfig:
+    """Return the settings that are stored in a checkpoint."""
+    config = json.loads((checkpoint / "trial.json").read_text(encoding="utf-8"))["config"]
+    return build_config({"pooling": "first", **config})  # as `load_trained` reads older checkpoints
+
+
+_RESULT = TypeAdapter(BaselineResult)
