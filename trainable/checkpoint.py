@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
@@ -16,8 +17,9 @@ from trainable.stages.trained_on import TrainedOn, to_json, trained_on
 from trainable.stages.transfer import copy_weights
 from trainable.store.checksums import verify_checksums, write_checksums
 
-FINISHED = "model.safetensors"
-"""File of the model of a finished trial; an unfinished trial's checkpoint does not have it."""
+CheckpointState = Literal["running", "ended", "finished"]
+MODEL_FILE = "model.safetensors"
+"""File of the model of a trial that has ended; the checkpoint of a trial that may continue does not have it."""
 
 
 def write_checkpoint(
@@ -26,10 +28,10 @@ def write_checkpoint(
     target: StageTraining | None,
     from_source: Iterable[str],
     metrics: Mapping[str, float],
-    finished: bool,
+    state: CheckpointState,
     used: TrainedOn,
 ) -> None:
-    """Write the model of a finished trial, or the state that a resume needs.
+    """Write the model of a trial that has ended, or the state that a resume needs.
 
     Only tensors that differ from the pretrained encoder are written. The source stage needs nothing here, as it keeps
     its own checkpoints in the cache.
@@ -40,13 +42,13 @@ def write_checkpoint(
         target: its target stage; None before that stage has begun.
         from_source: names of the parameters that the source stage has trained.
         metrics: best scores of the trial so far, by dotted name.
-        finished: whether the trial ran to its end.
+        state: `finished` if the trial ran to its end, `ended` if it ends early, `running` if it may continue.
         used: fingerprints of its data, tokenizers and encoder.
     """
-    if target is not None and finished:
+    if target is not None and state != "running":
         trained = {*target.trained, *from_source}
         tensors = {n: p.detach().cpu().contiguous() for n, p in target.model.named_parameters() if n in trained}
-        save_file(tensors, folder / FINISHED)
+        save_file(tensors, folder / MODEL_FILE)
         target.progress.write(folder)
     elif target is not None and target.progress.step:
         target.save(folder)
@@ -76,7 +78,7 @@ def write_facts(
         "config": config.model_dump(mode="json", by_alias=True),
         "label_names": list(label_names),
         "metrics": metrics,
-        "finished": finished,
+        "finished": state == "finished",
         "trained_on": to_json(used),
     }
     (folder / "trial.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
@@ -84,10 +86,12 @@ def write_facts(
 
 
 def resume_target(target: StageTraining, folder: Path) -> bool:
-    """Continue a target stage from a checkpoint; return False if that stage had not begun in the checkpoint."""
-    if (folder / FINISHED).exists():
+    """Continue a target stage from a checkpoint; return False if it has nothing from which the stage can continue."""
+    if (folder / MODEL_FILE).exists():
+        if not _facts(folder)["finished"]:
+            return False  # a model of a trial that ended early: without the state of its optimiser
         target.finish()  # restores the whole embeddings, as the file contains them
-        copy_weights(target.model, load_file(folder / FINISHED))
+        copy_weights(target.model, load_file(folder / MODEL_FILE))
         target.progress = Progress.read(folder)  # the end of the stage: nothing is left to train
     elif (folder / "progress.json").exists():
         target.load(folder)
@@ -98,14 +102,14 @@ def resume_target(target: StageTraining, folder: Path) -> bool:
 
 def best_value(folder: Path | None, metric: str) -> float | None:
     """Return the best value of a metric in a checkpoint; None without a checkpoint or an evaluation of the target."""
-    if folder is None or not (file := folder / "trial.json").exists():
+    if folder is None or not (folder / "trial.json").exists():
         return None
-    value: float | None = json.loads(file.read_text(encoding="utf-8"))["metrics"].get(f"target.validation.{metric}")
+    value: float | None = _facts(folder)["metrics"].get(f"target.validation.{metric}")
     return value
 
 
 def load_trained(folder: Path, encoder: str | None = None) -> tuple[PreTrainedModel, TrialConfig]:
-    """Return the model of a finished trial's checkpoint, on the CPU in evaluation mode, and the trial's settings.
+    """Return the model of an ended trial's checkpoint, on the CPU in evaluation mode, and the trial's settings.
 
     Args:
         folder: the checkpoint.
@@ -113,12 +117,12 @@ def load_trained(folder: Path, encoder: str | None = None) -> tuple[PreTrainedMo
 
     Raises:
         DamagedError: if files of the checkpoint are missing or altered.
-        ConfigError: if the trial has not finished, or the encoder has changed since the training.
+        ConfigError: if the trial has not ended, or the encoder has changed since the training.
     """
     verify_checksums(folder)
-    facts = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
-    if not facts["finished"]:
-        raise ConfigError(f"{folder}: the trial has not finished, so there is no model to load")
+    facts = _facts(folder)
+    if not (folder / MODEL_FILE).exists():
+        raise ConfigError(f"{folder}: the trial has not ended, so there is no model to load")
     # A checkpoint of a version without `pooling` has the architecture's own head.
     config, trained = build_config({"pooling": "first", **facts["config"]}), trained_on(folder)
     config = config.model_copy(update={"encoder": encoder or config.encoder})
@@ -129,5 +133,11 @@ def load_trained(folder: Path, encoder: str | None = None) -> tuple[PreTrainedMo
         )
     label_names = tuple(facts["label_names"])
     model = new_model(config.encoder, label_names, config.seed, config.target.dropout, config.pooling)
-    copy_weights(model, load_file(folder / FINISHED))
+    copy_weights(model, load_file(folder / MODEL_FILE))
     return model.eval(), config
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint's trial.json."""
+    facts: dict[str, Any] = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
+    return facts

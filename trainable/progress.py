@@ -8,6 +8,7 @@ import torch
 
 from trainable.clock import Clock
 from trainable.compute.device import Ranks
+from trainable.deadline import NO_DEADLINE, Deadline
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class StageContext:
     micro_batches: int = 1
     ranks: Ranks = field(default_factory=Ranks)
     clock: Clock = field(default_factory=Clock)
+    deadline: Deadline = NO_DEADLINE
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Report:
     """Whether this is the best evaluation so far."""
     last: bool = False
     """Whether the stage ends here, with its best weights in the model."""
+    cut: bool = False
+    """Whether the stage ends here before its last step, as its deadline has come."""
     times: dict[str, dict[str, float]] = field(default_factory=dict, compare=False)
     """Time and tokens of the trial so far in this process, by part of the work, see `trainable.clock`."""
     notes: tuple[str, ...] = ()

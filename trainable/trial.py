@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainable.checkpoint import resume_target, write_checkpoint
+from trainable.checkpoint import CheckpointState, resume_target, write_checkpoint
 from trainable.compute.device import Ranks
+from trainable.deadline import NO_DEADLINE, Deadline
 from trainable.loop.training import StageTraining
 from trainable.progress import Progress, Report
 from trainable.settings.config import TrialConfig
@@ -41,20 +42,27 @@ class Trial:
     workspace: Workspace
     resume: Path | None = None
     ranks: Ranks = field(default_factory=Ranks)
+    deadline: Deadline = NO_DEADLINE
     finished: bool = False
 
     def __post_init__(self) -> None:
-        self.builder = StageBuilder(self.config, self.workspace, self.ranks)
+        self.builder = StageBuilder(self.config, self.workspace, self.ranks, deadline=self.deadline)
+        self._ended = False
         self._source: TrainedSource | None = None
         self._target: StageTraining | None = None
 
     def reports(self) -> Iterator[Report]:
-        """Train the source stage, or read it from the cache, then train the target stage."""
+        """Train the source stage, or read it from the cache, then train the target stage; end at the deadline."""
+        for report in self._stages():
+            self.finished = report.last and report.stage == "target"
+            yield report
+            if report.cut:
+                return
+
+    def _stages(self) -> Iterator[Report]:
         for name, stage in self.config.sources().items():
             yield from self._shared_stage(name, stage)
-        for report in self._target_stage(self.config.target):
-            self.finished = report.last
-            yield report
+        yield from self._target_stage(self.config.target)
 
     def _shared_stage(self, name: str, stage: Stage) -> Iterator[Report]:
         self._source, trained_here = yield from shared_stage(self.builder, name, stage)
@@ -79,11 +87,21 @@ class Trial:
         source_metrics = self._source.metrics if self._source else {}
         return TrialResult(target.best, source_metrics | target.best_metrics, self.finished)
 
+    def end(self) -> None:
+        """Let `save` write the model with the best weights so far, though the trial has not finished.
+
+        Call it after an evaluation of the target stage; no report may follow.
+        """
+        assert self._target is not None  # it has been evaluated
+        self._target.finish()
+        self._ended = True
+
     def save(self, folder: Path) -> None:
-        """Write a checkpoint: the model if the trial has finished, else the state that a resume needs."""
-        source_weights, trained_on = self._source.weights if self._source else (), self.builder.trained_on()
-        metrics = self.result().metrics
-        write_checkpoint(folder, self.builder.config, self._target, source_weights, metrics, self.finished, trained_on)
+        """Write a checkpoint: the model if the trial has finished or `end` was called, else the state for a resume."""
+        source_weights = self._source.weights if self._source else ()
+        state: CheckpointState = "finished" if self.finished else "ended" if self._ended else "running"
+        metrics, used = self.result().metrics, self.builder.trained_on()
+        write_checkpoint(folder, self.builder.config, self._target, source_weights, metrics, state, used)
 
 
 def run_trial(

@@ -193,6 +193,15 @@ def actor_of(trial: "Trial") -> "ActorHandle[Any] | None":
     return trial.temporary_state.ray_actor
 
 
+def let_actor_end(trial: "Trial") -> None:
+    """Call `TuneTrial.end` of a trial's actor, before any later call of Tune: calls run in their order.
+
+    Tune has no way to tell an actor that a checkpoint is its last one.
+    """
+    if (actor := actor_of(trial)) is not None:
+        actor.end.remote()
+
+
 def allow_deaths(trial: "Trial", number: int) -> None:
     """Let Tune restart a trial after each of the next `number` deaths of its process, and after no later one.
 

@@ -1,5 +1,6 @@
 """The budget of a sweep and how much is used: trials, minutes and worker-hours, over all its sessions."""
 
+import math
 import time
 
 from ray.tune import Stopper
@@ -10,6 +11,8 @@ from search.record.records import BudgetUsed, State
 from search.study.sweep_study import SweepStudy
 
 _SPENT = "seconds_spent"
+GRACE_SECONDS = 30.0
+"""Time that running trials have for their last report after the budget is used up."""
 
 
 class Budget:
@@ -19,6 +22,7 @@ class Budget:
         self.settings, self._study = settings, study
         self._earlier_seconds = float(study.user_attr(_SPENT, 0.0))
         self._start = time.monotonic()
+        self._spent_at: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -41,6 +45,19 @@ class Budget:
         return (minutes is not None and self.seconds >= 60 * minutes) or (
             hours is not None and self.worker_hours >= hours
         )
+
+    def deadline(self) -> float:
+        """Return when the minutes are used up, in seconds since 1970; infinity without `minutes`."""
+        minutes = self.settings.minutes
+        return math.inf if minutes is None else time.time() + 60 * minutes - self.seconds
+
+    def overdue(self) -> bool:
+        """Return whether the budget was used up `GRACE_SECONDS` ago."""
+        if not self.spent():
+            self._spent_at = None
+        elif self._spent_at is None:
+            self._spent_at = time.monotonic()
+        return self._spent_at is not None and time.monotonic() - self._spent_at >= GRACE_SECONDS
 
     def allows_new_trial(self, slots: int) -> bool:
         """Return whether the budget is enough for one more search trial and the confirmation after it."""
@@ -86,15 +103,15 @@ class Budget:
 
 
 class BudgetStopper(DriverOnly, Stopper):
-    """Ends the Tune experiment when the budget is used up; trials still running then count as stopped."""
+    """Ends each trial at its next report when the budget is used up, and the Tune experiment if some send none."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
 
     def __call__(self, trial_id: str, result: dict[str, object]) -> bool:
-        """Return False: the budget ends all trials or none."""
-        return False
-
-    def stop_all(self) -> bool:
         """Return whether minutes or worker-hours are used up."""
         return self._budget.spent()
+
+    def stop_all(self) -> bool:
+        """Return whether the trials have had enough time for their last report."""
+        return self._budget.overdue()

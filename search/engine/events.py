@@ -1,6 +1,7 @@
 """The callback that forwards Tune's events to MLflow and the live view."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -9,6 +10,7 @@ from ray.tune.experiment import Trial
 from search.cluster.driver_only import DriverOnly
 from search.engine.mlflow_trials import MlflowTrials
 from search.study.sweep_study import SweepStudy
+from trainable.checkpoint import MODEL_FILE
 from trainable.workers.messages import TrialReport, key_of_task, read_result
 
 
@@ -41,7 +43,8 @@ class SweepEvents(DriverOnly, Callback):
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
         """Store the path of the newest checkpoint in the study."""
-        self._study.set_checkpoint(key_of_task(trial.config), str(checkpoint.path))
+        is_model = (Path(checkpoint.path) / MODEL_FILE).exists()
+        self._study.set_checkpoint(key_of_task(trial.config), str(checkpoint.path), is_model)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Close the trial's MLflow run, unless the trial is only paused."""

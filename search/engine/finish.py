@@ -29,7 +29,7 @@ ALL_LOST = (
 def finish(plan: Plan, storage: Path, study: SweepStudy, mlflow_trials: MlflowTrials, tracker: Tracker) -> Outcome:
     """Finish a sweep: stop trials that the budget cut off, choose and test the winner, close the MLflow runs."""
     for record in [record for record in study.records if not record.ended]:
-        study.end(record.key, State.STOPPED)
+        study.end(record.key, State.STOPPED, out_of_time=True)
         mlflow_trials.close(record.key)
     mlflow_trials.reconcile()
     test, gain = score_winner(plan, storage, study, hold_contest(plan, study))

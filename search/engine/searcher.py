@@ -146,7 +146,8 @@ class StudySearcher(DriverOnly, Searcher):
         settings["micro_batches"] = max(settings["micro_batches"], self.plan.settings.workers_per_trial)
         checkpoint = record.checkpoint_in(self.study.folder)
         resume = str(checkpoint) if checkpoint else None
-        return TrialTask(record.key, settings, is_compared, resume, self.plan.settings.checkpoint_seconds)
+        seconds, deadline = self.plan.settings.checkpoint_seconds, self.budget.deadline()
+        return TrialTask(record.key, settings, is_compared, resume, seconds, deadline)
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Store a report or failure, and how long the trial has run."""
@@ -179,8 +180,12 @@ class StudySearcher(DriverOnly, Searcher):
             self.study.end(key, State.FAILED, message.error)
         elif isinstance(message, TrialReport) and message.finished:
             self.study.end(key, State.FINISHED)
+        elif isinstance(message, TrialReport) and message.cut:
+            self.study.end(key, State.STOPPED, out_of_time=True)
         elif self._stop_requested():
             pass  # a resume continues it
+        elif self.budget.spent():
+            self.study.end(key, State.STOPPED, out_of_time=True)
         elif isinstance(key, int) and self._promotion is not None and not self._promotion.may_continue(key):
             self._pause(self._promotion, key)
         else:

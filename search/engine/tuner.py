@@ -12,6 +12,7 @@ from ray.tune.stopper import CombinedStopper
 
 from search.cluster.capacity import Capacity
 from search.cluster.ray_internals import HEAD_ONLY
+from search.engine.best_model import BestModel
 from search.engine.budget import Budget, BudgetStopper
 from search.engine.events import SweepEvents
 from search.engine.mlflow_trials import MlflowTrials
@@ -91,6 +92,7 @@ def _callbacks(parts: SweepParts, scheduler: TrialScheduler, show: Callable[[], 
     plan, folder, study, stop, slots = parts.plan, parts.folder, parts.study, parts.stop, parts.capacity.slots
     return [
         stop,
+        BestModel(plan.settings, study, parts.budget, stop),
         SweepEvents(study, parts.mlflow_trials, show),
         Retries(),
         RepeatedFailures(study, stop, slots),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search.export.formats.about import FORMATS, Format, FormatChoice, check_installed
 from search.plan.plan import Plan, load_sweep
-from search.record.records import Outcome, State, TrialRecord, ranked
+from search.record.records import Outcome, TrialRecord, ranked
 from search.record.trial_names import Key
 from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
@@ -144,8 +144,8 @@ def _choose(
     best = ranked(with_model or runs, outcome.direction)[0]
     if best.key in models:
         return best
-    if best.state is not State.FINISHED:
-        raise ConfigError(f"{best.title}: it is {best.state}, and only a finished trial has a model; {there}")
+    if not best.has_model:
+        raise ConfigError(f"{best.title}: it is {best.state}, and its model was not saved; {there}")
     raise ConfigError(
         f"{best.title}: its model {best.checkpoint_in(sweep)} is gone; a sweep keeps the models of its finalists "
         f"and of the best sweep.keep_best trials (--set sweep.keep_best=...), and deletes the others; {there}"
@@ -153,9 +153,9 @@ def _choose(
 
 
 def _model(record: TrialRecord, sweep: Path) -> Path | None:
-    """Return the checkpoint of a finished trial if its model is still there."""
+    """Return the checkpoint of a trial that ended with a model, if that is still there."""
     folder = record.checkpoint_in(sweep)
-    if record.state is not State.FINISHED or folder is None:
+    if not record.has_model or folder is None:
         return None
     return folder if all((folder / name).is_file() for name in ("trial.json", "model.safetensors")) else None
 

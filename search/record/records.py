@@ -30,7 +30,7 @@ class State(StrEnum):
     """Waiting with a checkpoint at a comparison point, to be promoted or stopped."""
     FINISHED = "finished"
     STOPPED = "stopped"
-    """Ended early by the scheduler."""
+    """Ended early by the scheduler, or because the budget was used up."""
     FAILED = "failed"
     """Ended by an exception, a NaN, or too little memory after every attempt to save some."""
     LOST = "lost"
@@ -65,6 +65,10 @@ class TrialRecord(AsJson):
     error: str | None = None
     checkpoint: str | None = None
     """Path of its newest checkpoint relative to the sweep's folder, which can be moved and copied."""
+    model_saved: bool = False
+    """Whether that checkpoint is a model, with the weights of the best evaluation, and not only the state to resume."""
+    out_of_time: bool = False
+    """Whether it was stopped because the budget of the sweep was used up."""
 
     @property
     def key(self) -> Key:
@@ -81,6 +85,11 @@ class TrialRecord(AsJson):
     def ended(self) -> bool:
         """Return whether it has ended: it is neither running nor paused."""
         return self.state not in (State.RUNNING, State.PAUSED)
+
+    @property
+    def has_model(self) -> bool:
+        """Return whether it ended with a model: at its end, or at its best evaluation before it was stopped."""
+        return self.state is State.FINISHED or (self.state is State.STOPPED and self.model_saved)
 
     def checkpoint_in(self, folder: Path) -> Path | None:
         """Return the path of its newest checkpoint in a sweep's folder; the checkpoint may have been deleted."""
@@ -170,6 +179,16 @@ class Outcome(AsJson):
         """Return the repeats of finalists."""
         return tuple(record for record in self.trials if record.role != "search")
 
+    @property
+    def cut_short(self) -> str | None:
+        """Return how the exported run ended before its last step, as a sentence; None if it ran to its end."""
+        run = None if self.exported is None else self.record(self.exported)
+        if run is None or run.state is not State.STOPPED:
+            return None
+        reason = "because the budget was used up" if run.out_of_time else "by the scheduler"
+        share = f"{run.progress:.0%} of its training".replace("%", " %")
+        return f"{run.title} was stopped after {share}, {reason}; its model has the weights of its best evaluation"
+
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as values that `json.dumps` accepts.
 
@@ -187,6 +206,7 @@ class Outcome(AsJson):
         everything = fields.pop("trials")
         return fields | {
             "winner": winner,
+            "cut_short": self.cut_short,
             "exported": run and {"number": run.number, "role": run.role, "seed": run.seed},
             "counts": {"total": len(self.searched), **count_states(self.searched)},
             "trials": [trial for trial in everything if trial["role"] == "search"],
@@ -201,7 +221,7 @@ class Outcome(AsJson):
             pydantic.ValidationError: if a value is missing or has another type.
         """
         winner = data["winner"] or {"number": None, "config": {}}
-        fields = {key: value for key, value in data.items() if key not in ("counts", "repeats")}
+        fields = {key: value for key, value in data.items() if key not in ("counts", "repeats", "cut_short")}
         trials, run = [*data["trials"], *data["repeats"]], data["exported"]
         if isinstance(run, int):
             run = [trial for trial in trials if trial["number"] == run][0]

@@ -143,6 +143,8 @@ def _print_winner(outcome: Outcome, console: Console) -> None:
     if outcome.exported is not None and outcome.validation and len(outcome.validation.values) > 1:
         seed = outcome.record(outcome.exported).seed
         _print(console, f"Exported model: the run with seed {seed}, which has the best validation score.")
+    if outcome.cut_short:
+        _print(console, f"{outcome.cut_short[0].upper()}{outcome.cut_short[1:]}.", style="yellow")
     winner = outcome.record(outcome.winner)
     for name, value in winner.params.items():
         _print(console, f"  {name}: {value}")

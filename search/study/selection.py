@@ -40,8 +40,8 @@ def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return the best finished search trials, at most `sweep.finalists` of them.
 
     If the search chooses whether to use a source, the best trial with a source and the best without are finalists too.
-    The scheduler may have stopped such a trial. It then runs again to its end, so that both kinds are compared at their
-    best, however the scheduler judged them.
+    A trial that was stopped is a finalist too, if its best score is above those of all finished trials and its model
+    was saved, or if it is the best of its kind. It runs again to its end if there is time.
     """
     scored = [r for r in ranked(records, plan.settings.direction) if r.role == "search" and r.value is not None]
     chosen = [r for r in scored if r.state is State.FINISHED][: plan.settings.finalists]
@@ -49,6 +49,8 @@ def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     ended = sorted(
         (r for r in scored if r.state in (State.FINISHED, State.STOPPED)), key=lambda r: cost(r.value or 0.0)
     )
+    if ended and ended[0].has_model and ended[0] not in chosen:
+        chosen.append(ended[0])
     for kind in (True, False) if plan.searches_source() else ():
         best = next((r for r in ended if uses_source(plan, r) is kind), None)
         if best is not None and best not in chosen:
@@ -100,9 +102,19 @@ def finished_runs(records: Sequence[TrialRecord], number: int, role: Role = "con
     return [r for r in runs if r.number == number and r.state is State.FINISHED]
 
 
+def runs_with_model(records: Sequence[TrialRecord], number: int, role: Role = "confirm") -> list[TrialRecord]:
+    """Return the finished runs of a search trial's settings; without one, the trial itself if it has a model."""
+    stopped = [r for r in records if r.key == number and r.has_model and role == "confirm"]
+    return finished_runs(records, number, role) or stopped
+
+
 def score_of(records: Sequence[TrialRecord], number: int, role: Role = "confirm") -> Score | None:
-    """Return the validation score of a search trial's settings over their seeds; None without a finished run."""
-    values = [r.value for r in finished_runs(records, number, role) if r.value is not None]
+    """Return the validation score of a search trial's settings over their seeds; None without a model."""
+    return _score(runs_with_model(records, number, role))
+
+
+def _score(runs: Sequence[TrialRecord]) -> Score | None:
+    values = [r.value for r in runs if r.value is not None]
     return Score.over(values) if values else None
 
 
@@ -115,14 +127,14 @@ def pick_winner(plan: Plan, records: Sequence[TrialRecord]) -> TrialRecord | Non
 
 
 def pick_exported_trial(plan: Plan, records: Sequence[TrialRecord], winner: TrialRecord) -> TrialRecord:
-    """Return the finished trial with the winner's settings and the best validation score; its model is exported."""
-    return ranked(finished_runs(records, winner.number), plan.settings.direction)[0]
+    """Return the run with the winner's settings and the best validation score; its model is exported."""
+    return ranked(runs_with_model(records, winner.number), plan.settings.direction)[0]
 
 
 def compare_sources(plan: Plan, records: Sequence[TrialRecord]) -> Comparison | None:
     """Compare the best finalist with a source to the best without, else to the winner's repeats without its source.
 
-    Returns None if either has no score.
+    Returns None if either has no finished run.
     """
     winner = pick_winner(plan, records)
     if winner is None:
@@ -130,7 +142,8 @@ def compare_sources(plan: Plan, records: Sequence[TrialRecord]) -> Comparison | 
     cost = plan.settings.direction.cost
     best: dict[bool, tuple[float, Score, TrialRecord]] = {}
     for record in finalists(plan, records):
-        score, kind = score_of(records, record.number), uses_source(plan, record)
+        # A trial that was stopped is not compared with one that ran to its end.
+        score, kind = _score(finished_runs(records, record.number)), uses_source(plan, record)
         if score and (kind not in best or cost(score.mean) < best[kind][0]):
             best[kind] = (cost(score.mean), score, record)
     if True not in best:

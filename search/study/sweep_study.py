@@ -152,15 +152,16 @@ class SweepStudy:
         self._records[key] = replace(record, error=failure.error or record.error, seconds=seconds)
         self._store_facts(key)
 
-    def set_checkpoint(self, key: Key, checkpoint: str) -> None:
-        """Store the path of a trial's newest checkpoint, relative to the sweep's folder."""
-        relative = checkpoint.removeprefix(f"{self.folder}/")
-        self._records[key] = replace(self._records[key], checkpoint=relative_checkpoint(relative))
+    def set_checkpoint(self, key: Key, checkpoint: str, is_model: bool = False) -> None:
+        """Store the path of a trial's newest checkpoint, relative to the sweep's folder, and whether it is a model."""
+        relative = relative_checkpoint(checkpoint.removeprefix(f"{self.folder}/"))
+        self._records[key] = replace(self._records[key], checkpoint=relative, model_saved=is_model)
         self._store_facts(key)
 
-    def end(self, key: Key, state: State, error: str | None = None) -> None:
+    def end(self, key: Key, state: State, error: str | None = None, out_of_time: bool = False) -> None:
         """Close a trial; to Optuna a stopped trial is pruned, and a failed or lost one has failed."""
-        record = replace(self._records[key], state=state, error=error or self._records[key].error)
+        before = self._records[key]
+        record = replace(before, state=state, error=error or before.error, out_of_time=out_of_time)
         self._records[key] = record
         self._store_facts(key)
         trial = self._open_trials.pop(key)
@@ -169,7 +170,8 @@ class SweepStudy:
 
     def _store_facts(self, key: Key) -> None:
         record = self._records[key]
-        names = ("value", "metrics", "progress", "seconds", "times", "notes", "error", "checkpoint")
+        scores = ("value", "metrics", "progress", "seconds", "times", "notes", "error")
+        names = (*scores, "checkpoint", "model_saved", "out_of_time")
         facts = {name: getattr(record, name) for name in names}
         facts |= {"lost": record.state is State.LOST, "paused": record.state is State.PAUSED}
         self._open_trials[key].set_user_attr(_FACTS, facts)

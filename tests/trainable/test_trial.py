@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from trainable.checkpoint import load_trained
+from trainable.deadline import Deadline
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import prepare
 from trainable.inputs.token_inputs import token_inputs
@@ -60,6 +61,37 @@ def test_resumed_at_every_report_is_uninterrupted(
         ended = load_file(end / "model.safetensors")
         assert ended.keys() == expected.keys()
         assert all(torch.equal(ended[name], expected[name]) for name in expected)
+
+
+def test_a_trial_that_ends_early_leaves_the_model_of_its_best_evaluation(
+    base: dict[str, Any], workspace: Workspace, tmp_path: Path
+) -> None:
+    config = build_config(base, WITH_SOURCE | {"target.epochs": 4, "target.frozen_layers": 1})
+    trial = Trial(config, workspace)
+    reports = trial.reports()
+    while not (report := next(reports)).improved or report.stage != "target":
+        pass
+    trial.end()
+    ended = tmp_path / "ended"
+    ended.mkdir()
+    trial.save(ended)
+    model, _ = load_trained(ended)
+    tokenized = prepare(config.dataset_of(config.target), config.encoder, [Path()])
+    split = token_inputs(tokenized.splits["validation"], config.target)
+    logits = compute_logits(model, split.inputs, torch.device("cpu"), "fp32")
+    assert score(logits, split.labels)[0]["macro_f1"] == pytest.approx(trial.result().value)
+    assert _run(config, workspace, resume=ended)[1].finished  # from the beginning of the target stage
+
+
+def test_after_the_deadline_a_source_stage_ends_without_a_result(base: dict[str, Any], workspace: Workspace) -> None:
+    config = build_config(base, WITH_SOURCE)
+    trial = Trial(config, workspace, deadline=Deadline(0.0))
+    (report,) = trial.reports()
+    assert (report.stage, report.cut, trial.finished) == ("source", True, False)
+    assert trial.result().value is None
+    reports, result = _run(config, workspace)  # trains the stage, as no other trial left one
+    assert reports[0].step > 0
+    assert result.finished
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_does_not(base: dict[str, Any], tmp_path: Path) -> None:

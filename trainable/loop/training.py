@@ -59,6 +59,7 @@ class StageTraining:
         self._best: dict[str, torch.Tensor] | None = None
         self._frozen_check: FrozenOutputCheck | None = None
         self._steps_to_check = 0
+        self._evaluations = 0
 
     def reuse_frozen_output(self, store: FrozenOutputStore) -> None:
         """Compute the frozen layers' output only once; if that is not exact, add the reason to the clock's notes."""
@@ -109,18 +110,25 @@ class StageTraining:
         self.note_no_reuse("it changes while the stage trains")
 
     def reports(self) -> Iterator[Report]:
-        """Train from the current step to the end, with a report after each evaluation.
+        """Train from the current step to the end or the deadline, with a report after each evaluation.
+
+        The last report has `last`; after a deadline it has `cut`. In both cases the best weights are in the model.
 
         Raises:
             TrialError: if a loss is not a finite number.
         """
         for report in self.evaluations():
-            if report.last:
+            if report.cut and not report.metrics:
+                report = replace(self._evaluate(), cut=True)
+            if report.last or report.cut:
                 self.finish()
             yield report
 
     def evaluations(self) -> Iterator[Report]:
-        """Yield the reports of `reports`, but keep the last weights in the model, for callers that save them."""
+        """Yield the reports of `reports`, but keep the last weights in the model, for callers that save them.
+
+        There is no evaluation at the deadline.
+        """
         if self._ended():
             yield replace(self._report(self.progress.best_metrics), last=True)
             return
@@ -128,10 +136,11 @@ class StageTraining:
         stops = evaluation_steps(self.steps_per_epoch, self.stage.epochs, self.stage.evaluations_per_epoch, shares)
         for stop in (stop for stop in stops if stop > self.progress.step):
             yield from self._train_until(stop)
-            report = self._evaluate()
+            report = self._evaluate() if self.progress.step == stop else self._report({})
             ended = self._ended()
-            yield replace(report, last=ended)
-            if ended:
+            cut = not ended and self._out_of_time()
+            yield replace(report, last=ended, cut=cut)
+            if ended or cut:
                 return
 
     def _ended(self) -> bool:
@@ -139,8 +148,18 @@ class StageTraining:
         patience = self.stage.patience
         return self.progress.step >= self.total or (patience is not None and self.progress.stale >= patience)
 
+    def _out_of_time(self) -> bool:
+        """Return whether the first rank has no time for another step before the evaluation at the deadline."""
+        return self.context.deadline.at < math.inf and self.context.ranks.broadcast_flag(self._time_is_up())
+
+    def _time_is_up(self) -> bool:
+        """Return whether an evaluation of the usual duration would end after the deadline."""
+        part = self.context.clock.parts.get(f"{self.context.name}.evaluate")
+        usual = part.seconds / self._evaluations if part and self._evaluations else 0.0
+        return self.context.deadline.left() <= usual
+
     def _train_until(self, stop: int) -> Iterator[Report]:
-        """Take optimiser steps up to number `stop`, with a heartbeat every `HEARTBEAT_SECONDS`."""
+        """Take optimiser steps up to number `stop`, or to the deadline, with a heartbeat every `HEARTBEAT_SECONDS`."""
         clock, name = self.context.clock, f"{self.context.name}.train"
         train_mode(self.steps.network, self.frozen)
         losses: list[torch.Tensor] = []
@@ -148,7 +167,7 @@ class StageTraining:
         for step in range(self.progress.step, stop):
             with clock.part(name) as spent:
                 set_learning_rate(self.optimizer, schedule_factor(step, self.steps_per_epoch, self.stage))
-                due = time.monotonic() - last_report > HEARTBEAT_SECONDS
+                due = time.monotonic() - last_report > HEARTBEAT_SECONDS or self._time_is_up()
                 loss, due = self.steps.take(self.progress, self._batch(step), spent, due)
                 losses.append(loss)
                 self.progress.step = step + 1
@@ -158,6 +177,8 @@ class StageTraining:
                 if due or self.progress.step == stop:
                     self._add_losses(losses)
             if due and self.progress.step < stop:
+                if self._out_of_time():
+                    return
                 yield self._report({})
                 train_mode(self.steps.network, self.frozen)
                 last_report = time.monotonic()
@@ -190,6 +211,7 @@ class StageTraining:
     def scores(self) -> dict[str, float]:
         """Return every metric of the current model on the validation split."""
         context = self.context
+        self._evaluations += 1
         with context.clock.part(f"{context.name}.evaluate") as spent:
             inputs, device = self.validation.inputs, context.device
             logits = compute_logits(self.steps.network, inputs, device, context.precision, context.ranks, spent)

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from trainable.clock import Clock
 from trainable.compute.device import Ranks, pick_device, resolve_precision
 from trainable.data.subset import subset
+from trainable.deadline import NO_DEADLINE, Deadline
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.inputs.split import Split
@@ -37,6 +38,7 @@ class StageBuilder:
     ranks: Ranks = field(default_factory=Ranks)
     clock: Clock = field(default_factory=Clock)
     device: torch.device = field(default_factory=pick_device)
+    deadline: Deadline = NO_DEADLINE
 
     def __post_init__(self) -> None:
         self.config = config = with_pooling(self.config)
@@ -69,7 +71,8 @@ class StageBuilder:
         config = self.config
         precision = resolve_precision(config.precision, self.device)
         batches = config.micro_batches
-        return StageContext(name, config.metric, config.seed, precision, self.device, batches, self.ranks, self.clock)
+        shared = self.ranks, self.clock, self.deadline
+        return StageContext(name, config.metric, config.seed, precision, self.device, batches, *shared)
 
     def model(
         self, tokenized: TokenizedDataset, stage: Stage, before: TrainedSource | None = None

@@ -6,6 +6,7 @@ once. With several, the actor keeps a worker group alive over all its trials (`w
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +17,7 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from trainable.checkpoint import best_value
 from trainable.compute.device import gpu_is_unusable
+from trainable.deadline import Deadline
 from trainable.errors import PeerDiedError, disk_is_full, error_text
 from trainable.progress import Report
 from trainable.store.checksums import verify_or_warn
@@ -54,7 +56,9 @@ class TuneTrial(tune.Trainable):
         self._task = TrialTask.from_config(config)
         self._metric = self._task.trial.get("metric", "macro_f1")
         self._resume = verify_or_warn(Path(self._task.resume), START_AGAIN) if self._task.resume else None
+        self._deadline = Deadline(self._task.deadline)
         self._started = False
+        self._ends = False
         self._saved = 0.0
         self._best = best_value(self._resume, self._metric)
 
@@ -65,7 +69,7 @@ class TuneTrial(tune.Trainable):
         """
         try:
             if not self._started:
-                self._runner.start(self._task.trial, self._resume)
+                self._runner.start(self._task.trial, self._resume, self._deadline)
                 self._started = True
             stage_report = self._runner.next_report()
         except (PeerDiedError, RayError):
@@ -78,7 +82,8 @@ class TuneTrial(tune.Trainable):
             # Any other error would occur again, with the same settings on the same data.
             return TrialFailure(error_text(error)).to_result() | {DONE: True}
         report = self._trial_report(stage_report)
-        result = report.to_result() | {DONE: report.finished}
+        done = report.finished or report.cut or self._deadline.left() <= 0
+        result = report.to_result() | {DONE: done}
         due = report.of_target and self._time_total - self._saved > self._task.checkpoint_seconds
         if report.finished or due:
             self._saved = self._time_total
@@ -102,9 +107,14 @@ class TuneTrial(tune.Trainable):
             improved=report.improved and in_target,
             source_ready=report.stage == "source" and report.last,
             finished=in_target and report.last,
+            cut=report.cut,
             times=report.times,
             notes=report.notes,
         )
+
+    def end(self) -> None:
+        """Let the next checkpoint hold the model with the best weights so far; the driver calls this for a last one."""
+        self._ends = True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write nothing: Ray would copy it file by file to a folder where others could read half a checkpoint."""
@@ -113,7 +123,8 @@ class TuneTrial(tune.Trainable):
         """Write a checkpoint atomically to the folder that Ray chose, before Ray deletes the previous one."""
         saved = super().save(checkpoint_dir)
         if self._started:
-            write_folder(Path(saved.checkpoint.path), self._runner.save)  # type: ignore[union-attr]  # never None
+            save = partial(self._runner.save, ends=self._ends)
+            write_folder(Path(saved.checkpoint.path), save)  # type: ignore[union-attr]  # never None
         return saved
 
     def load_checkpoint(self, checkpoint: Any) -> None:

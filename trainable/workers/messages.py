@@ -5,6 +5,7 @@ therefore converted to such a mapping and back. This module imports neither Ray 
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -47,6 +48,8 @@ class TrialTask:
     """Folder of a checkpoint to continue from; None to start at the beginning."""
     checkpoint_seconds: float
     """Shortest time between two checkpoints."""
+    deadline: float = math.inf
+    """The time at which the trial must end, in seconds since 1970."""
 
     def to_config(self) -> dict[str, Any]:
         """Return the task as a Tune config."""
@@ -87,7 +90,9 @@ class TrialReport:
     source_ready: bool = False
     """Whether the source stage ends with this report."""
     finished: bool = False
-    """Whether the trial ends with this report."""
+    """Whether the trial ends with this report, after its last step."""
+    cut: bool = False
+    """Whether the trial ends with this report before its last step, as its deadline has come."""
     times: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Time and tokens so far in this process, see `trainable.clock`."""
     notes: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 
 from trainable.compute.device import Ranks, gpu_is_unusable
+from trainable.deadline import NO_DEADLINE, Deadline
 from trainable.errors import ConfigError, PeerDiedError, TrialError, disk_is_full, error_text
 from trainable.progress import Report
 from trainable.settings.config import build_config
@@ -70,7 +71,7 @@ class GroupRunner:
         except ray.train.TrainingFailedError as error:
             self._failure = error
 
-    def start(self, settings: Nested, resume: Path | None) -> None:
+    def start(self, settings: Nested, resume: Path | None, deadline: Deadline = NO_DEADLINE) -> None:
         """Begin a trial; the trial before ends, finished or not."""
         if self._broken:
             self._thread.join()
@@ -78,7 +79,7 @@ class GroupRunner:
             self._launch()
         if self._trial_waits:
             self._commands.put(("stop", None))
-        self._commands.put(("run", (settings, resume)))
+        self._commands.put(("run", (settings, resume, deadline)))
         self._trial_waits = False
 
     def next_report(self) -> Report:
@@ -89,9 +90,12 @@ class GroupRunner:
         assert isinstance(content, Report)
         return content
 
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint between two reports; the first worker writes it to a folder that all nodes share."""
-        self._commands.put(("save", folder))
+    def save(self, folder: Path, ends: bool = False) -> None:
+        """Write a checkpoint between two reports; the model with the best weights so far if the trial `ends`.
+
+        The first worker writes it to a folder that all nodes share.
+        """
+        self._commands.put(("save", (folder, ends)))
         self._reply()
 
     def _reply(self) -> Any:
@@ -135,13 +139,14 @@ def run_worker(config: dict[str, Any]) -> None:
         if command == "quit":
             return
         if command == "run":
-            settings, resume = content
-            _run_trial(settings, resume, config["workspace"], ranks, commands, config["replies"])
+            settings, resume, deadline = content
+            _run_trial(settings, resume, deadline, config["workspace"], ranks, commands, config["replies"])
 
 
 def _run_trial(
     settings: Nested,
     resume: Path | None,
+    deadline: Deadline,
     workspace: Workspace,
     ranks: Ranks,
     commands: Iterator[tuple[str, Any]],
@@ -150,14 +155,17 @@ def _run_trial(
     """Run one trial on one rank; the first rank sends the reports, any rank an error of its own."""
     is_first = ranks.rank == 0
     try:
-        trial = Trial(build_config(settings), workspace, resume, ranks)
+        trial = Trial(build_config(settings), workspace, resume, ranks, deadline)
         for report in trial.reports():
             if is_first:
                 replies.put(("report", report))
             for command, content in commands:
                 if command == "save":
+                    folder, ends = content
+                    if ends:
+                        trial.end()
                     if is_first:
-                        trial.save(content)
+                        trial.save(folder)
                         replies.put(("saved", None))
                 elif command == "go":
                     break

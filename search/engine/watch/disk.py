@@ -18,7 +18,7 @@ from search.cluster.ray_internals import reason_of_death
 from search.engine.watch.stop_request import StopRequest
 from search.errors import StoppedError
 from search.plan.plan import Plan
-from search.record.records import State, TrialRecord, ranked
+from search.record.records import TrialRecord, ranked
 from search.record.trial_names import trial_name
 from search.storage.sweep_folder import SweepFolder
 from search.study.selection import finalists
@@ -41,7 +41,7 @@ def unneeded(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
     Kept are the best `keep_best` search trials, the current finalists, and the finalists' repeats with other seeds.
     """
-    done = [r for r in ranked(records, plan.settings.direction) if r.state is State.FINISHED]
+    done = [r for r in ranked(records, plan.settings.direction) if r.has_model]
     chosen = {record.number for record in finalists(plan, records)}
     kept = {r.key for r in [r for r in done if r.role == "search"][: plan.settings.keep_best]}
     kept |= {r.key for r in done if r.number in chosen and r.role != "no_source"}

@@ -1,3 +1,4 @@
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -5,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from search.engine.budget import Budget, BudgetStopper
+from search.engine.budget import GRACE_SECONDS, Budget, BudgetStopper
 from search.plan.settings import SweepSettings
 from search.record.records import State
 from search.study.sweep_study import SweepStudy
@@ -70,8 +71,18 @@ def test_minutes_count_over_all_sessions(open_budget: Open, clock: Callable[[flo
     clock(1)
     assert budget.spent()
     assert not budget.allows_new_trial(1)
-    assert BudgetStopper(budget).stop_all()
-    assert not BudgetStopper(budget)("a trial", {})
+    stopper = BudgetStopper(budget)
+    assert stopper("a trial", {})
+    assert not stopper.stop_all()  # trials have time for a last report
+    clock(GRACE_SECONDS)
+    assert stopper.stop_all()
+
+
+def test_the_deadline_is_when_the_minutes_are_used_up(open_budget: Open, clock: Callable[[float], None]) -> None:
+    assert open_budget()[0].deadline() == math.inf
+    budget, _ = open_budget(minutes=2)
+    clock(50)
+    assert budget.deadline() - time.time() == pytest.approx(70, abs=1)
 
 
 def test_worker_hours_count_every_worker(open_budget: Open) -> None:

@@ -1,12 +1,13 @@
 """Finalists, winner and comparison from records made by hand."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from search.plan.plan import Plan, build_plan
-from search.record.records import State, TrialRecord
+from search.record.records import Score, State, TrialRecord
 from search.record.trial_names import Role
 from search.study.selection import (
     compare_sources,
@@ -68,6 +69,25 @@ def test_finalists_are_the_best_of_the_finished_search_trials(blocks: dict[str, 
         record(6, 0.8, None, State.RUNNING),
     ]
     assert [r.number for r in finalists(plan, records)] == [2, 4]
+
+
+def test_a_stopped_trial_with_the_best_model_wins_until_it_has_run_again(blocks: dict[str, Any]) -> None:
+    plan = fixed_source(blocks)
+    stopped = replace(record(1, 0.9, None, State.STOPPED), model_saved=True)
+    records = [record(0, 0.5, None), stopped, record(2, 0.7, None)]
+    assert [r.number for r in finalists(plan, records)] == [2, 0, 1]
+    winner = pick_winner(plan, records)
+    assert winner is stopped
+    assert pick_exported_trial(plan, records, winner) is stopped
+    assert [(r.number, r.seed) for r in next_repeats(plan, records)] == [(2, 1), (0, 1), (1, 0), (1, 1)]
+    again = [record(1, value, None, role="confirm", seed=seed) for seed, value in enumerate((0.92, 0.3))]
+    assert score_of([*records, *again], 1) == Score.over([0.92, 0.3])
+    assert pick_winner(plan, [*records, *again]) is records[2]
+
+
+def test_a_trial_that_was_stopped_is_not_compared_with_one_that_ran_to_its_end(plan: Plan) -> None:
+    stopped = replace(record(1, 0.9, False, State.STOPPED), model_saved=True)
+    assert compare_sources(plan, [record(0, 0.5), stopped]) is None
 
 
 def test_the_lowest_loss_is_best(blocks: dict[str, Any]) -> None:

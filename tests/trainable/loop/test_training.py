@@ -1,5 +1,6 @@
 """One stage: it lowers the loss, its losses are computed as documented, and a resume gives the same numbers."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from trainable.deadline import Deadline
 from trainable.errors import TrialError
 from trainable.inputs.prepare import prepare
 from trainable.inputs.split import Split
@@ -95,6 +97,31 @@ def test_a_saved_stage_is_no_pickle(make: Make, tmp_path: Path) -> None:
     next(training.reports())
     training.save(tmp_path)
     assert {file.suffix for file in tmp_path.iterdir()} == {".safetensors", ".json"}
+
+
+def test_at_the_deadline_the_stage_ends_with_an_evaluation_and_its_best_weights(make: Make) -> None:
+    steps: list[int] = []
+    training = make(epochs=9, batch_size=8)
+
+    def now() -> float:  # one call for each step
+        steps.append(training.progress.step)
+        return float(len(steps))
+
+    training.context = replace(training.context, deadline=Deadline(9.0, now))
+    *before, last = training.reports()
+    assert [report.cut for report in before] == [False] * len(before)
+    assert (last.cut, last.last) == (True, False)
+    assert 0 < last.step < training.total
+    assert last.step % training.steps_per_epoch
+    assert last.metrics["target.validation.macro_f1"] >= 0
+    assert training.progress.best is not None
+    assert training.scores()["macro_f1"] == training.progress.best
+
+
+def test_a_deadline_that_is_far_away_changes_nothing(make: Make) -> None:
+    training = make(epochs=2)
+    training.context = replace(training.context, deadline=Deadline(time.time() + 3600))
+    assert list(training.reports()) == list(make(epochs=2).reports())
 
 
 def test_patience_ends_the_stage_and_the_best_weights_come_back(make: Make) -> None:

@@ -4,6 +4,7 @@ import copy
 import errno
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ def test_the_best_the_finalists_and_their_runs_stay(plan: Plan) -> None:
     left = sum(r.state is not State.RUNNING for r in records) - 6
     assert left <= plan.settings.models_kept
     assert unneeded(plan, [record(0, None, state=State.RUNNING)]) == []
+
+
+def test_the_model_of_a_stopped_trial_stays_while_it_is_the_best(plan: Plan) -> None:
+    stopped = replace(record(1, 0.8, state=State.STOPPED), model_saved=True)
+    assert unneeded(plan, [record(0, 0.5), stopped]) == []
+    others = [record(number, 0.9) for number in (2, 3, 4)]
+    assert stopped in unneeded(plan, [stopped, *others])
 
 
 def test_a_full_database_is_a_full_disk(tiny_disk: Path) -> None:
