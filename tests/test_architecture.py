@@ -40,7 +40,7 @@ DISTRIBUTIONS |= {"pynvml": "nvidia-ml-py", "sklearn": "scikit-learn"}
 ORDER: dict[str, str | None] = {
     "spaces": None,
     "trainable": (
-        "errors clock seeds workspace hub tasks settings store compute progress data model inputs loop stages "
+        "errors clock deadline seeds workspace hub tasks settings store compute progress data model inputs loop stages "
         "checkpoint trial baselines preview workers __main__ __init__"
     ),
     "search": (

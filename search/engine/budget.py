@@ -7,7 +7,8 @@ from ray.tune import Stopper
 
 from search.cluster.driver_only import DriverOnly
 from search.plan.settings import SweepSettings
-from search.record.records import BudgetUsed, State
+from search.record.records import State
+from search.show.view import BudgetUsed
 from search.study.sweep_study import SweepStudy
 
 _SPENT = "seconds_spent"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +12,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from search.record.checkpoint_paths import relative_checkpoint
 from search.record.scores import AsJson, Baseline, Comparison, Gain, Score, TestScore
 from search.record.trial_names import Key, Role, key_of
 from spaces import Point
 from trainable.settings.values import Params
 from trainable.tasks.metrics import Direction
-
-_CHECKPOINT = re.compile(r"(?:.*/)?(tune-[^/]+/trial-[^/]+/checkpoint_[^/]+)")
 
 
 class State(StrEnum):
@@ -94,15 +92,6 @@ class TrialRecord(AsJson):
     def checkpoint_in(self, folder: Path) -> Path | None:
         """Return the path of its newest checkpoint in a sweep's folder; the checkpoint may have been deleted."""
         return None if self.checkpoint is None else folder / self.checkpoint
-
-
-@dataclass(frozen=True)
-class BudgetUsed:
-    """The part of its budget that a sweep has spent so far."""
-
-    trials: int
-    minutes: float
-    worker_hours: float
 
 
 @dataclass(frozen=True)
@@ -235,14 +224,6 @@ class Outcome(AsJson):
 
 
 _OUTCOME = TypeAdapter(Outcome)
-
-
-def relative_checkpoint(checkpoint: str | None) -> str | None:
-    """Return a stored path relative to the sweep's folder, None if impossible; older versions stored absolute paths."""
-    if checkpoint is None or not Path(checkpoint).is_absolute():
-        return None if checkpoint is None or ".." in Path(checkpoint).parts else checkpoint
-    match = _CHECKPOINT.fullmatch(checkpoint)
-    return match[1] if match else None
 
 
 def _number(trial: Mapping[str, Any]) -> int:

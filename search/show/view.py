@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 from rich import box
@@ -12,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from search.record.records import BudgetUsed, State, TrialRecord, best_so_far, count_states
+from search.record.records import State, TrialRecord, best_so_far, count_states
 from search.record.scores import Baseline
 from search.record.trial_names import Key
 from search.show.text_table import text_table
@@ -28,6 +29,15 @@ STYLES = {
     State.LOST: "magenta",
 }
 _LAST = 5  # trials named in the panel
+
+
+@dataclass(frozen=True)
+class BudgetUsed:
+    """The part of its budget that a sweep has spent so far."""
+
+    trials: int
+    minutes: float
+    worker_hours: float
 
 
 class LiveView:

@@ -19,7 +19,8 @@ from search.plan.settings import SweepSettings
 from search.propose.proposer import Proposer, running_trial
 from search.propose.sampler_study import trial_from_json
 from search.propose.start_from import EarlierTrials
-from search.record.records import State, TrialRecord, relative_checkpoint
+from search.record.checkpoint_paths import relative_checkpoint
+from search.record.records import State, TrialRecord
 from search.record.trial_names import Key, Role
 from search.study.study_file import StudyFile
 from spaces import Point, Space

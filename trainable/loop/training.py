@@ -125,10 +125,7 @@ class StageTraining:
             yield report
 
     def evaluations(self) -> Iterator[Report]:
-        """Yield the reports of `reports`, but keep the last weights in the model, for callers that save them.
-
-        There is no evaluation at the deadline.
-        """
+        """Yield the same reports with the last weights in the model; at the deadline without an evaluation."""
         if self._ended():
             yield replace(self._report(self.progress.best_metrics), last=True)
             return

@@ -58,12 +58,17 @@ def own_ray() -> Iterator[Path]:
 class Slot(tune.Trainable):
     """Three steps."""
 
+    _ends = False
+
+    def end(self) -> None:
+        self._ends = True
+
     def step(self) -> dict[str, Any]:
         time.sleep(0.2)
         return {"done": self.iteration == 2}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        (Path(checkpoint_dir) / "file").touch()
+        (Path(checkpoint_dir) / ("last" if self._ends else "file")).touch()
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Load nothing, as no state is saved."""
@@ -74,18 +79,20 @@ class Watch(tune.Callback):
 
     def __init__(self) -> None:
         self.checkpoints, self.actors, self.reasons, self.before = 0, list[Any](), list[str](), list[str]()
-        self.processes = set[int]()
+        self.processes, self.files = set[int](), set[str]()
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any], **info: Any) -> None:  # type: ignore[override]
         internals.ask_for_checkpoint(result)
         self.actors.append(internals.actor_of(trial))
+        internals.let_actor_end(trial)
         self.processes.add(result["pid"])
         if len(self.actors) == 1:
             self.before.append(internals.reason_of_death(trial))
             internals.allow_deaths(trial, 1)
 
-    def on_checkpoint(self, **info: Any) -> None:
+    def on_checkpoint(self, checkpoint: Any, **info: Any) -> None:  # type: ignore[override]
         self.checkpoints += 1
+        self.files |= {file.name for file in Path(checkpoint.path).iterdir()}
         if self.checkpoints == 1:
             ray.kill(self.actors[0])
 
@@ -253,6 +260,12 @@ def test_checkpoints_cost_no_snapshot(swept_by_tune: tuple[Watch, int, Any, set[
 def test_a_callback_asks_for_a_checkpoint(swept_by_tune: tuple[Watch, int, Any, set[int]]) -> None:
     watch, *_ = swept_by_tune
     assert watch.checkpoints == len(watch.actors)
+
+
+def test_an_actor_ends_before_its_checkpoint(swept_by_tune: tuple[Watch, int, Any, set[int]]) -> None:
+    watch, *_ = swept_by_tune
+    assert "last" in watch.files
+    assert "file" not in watch.files
 
 
 def test_the_actor_of_a_trial_can_be_killed(swept_by_tune: tuple[Watch, int, Any, set[int]]) -> None:

@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from search.record.records import BudgetUsed, State, TrialRecord
-from search.show.view import LiveView
+from search.record.records import State, TrialRecord
+from search.show.view import BudgetUsed, LiveView
 from search.wording import format_duration, format_number, format_settings, last_line
 from trainable.tasks.metrics import Direction
 
