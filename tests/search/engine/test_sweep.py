@@ -226,7 +226,7 @@ def test_a_promoted_trial_has_the_result_of_an_uninterrupted_trial(sweep: Run_, 
         result = run_trial(config, hear, workspace=plan.workspace(storage))
         assert (result.value, result.metrics) == (record.value, record.metrics)
     left = {str(path.relative_to(folder.path)) for path in folder.path.glob("tune-*/trial-*/checkpoint_*")}
-    assert left <= {record.checkpoint for record in outcome.trials if record.state is State.FINISHED}
+    assert left <= {record.checkpoint for record in outcome.trials if record.has_model}
 
 
 @pytest.mark.slow
@@ -235,9 +235,8 @@ def test_minutes_end_a_sweep_in_good_order(sweep: Run_, storage: Path) -> None:
     assert_all_agree(SweepFolder(storage, "minutes"), outcome)
     assert len(outcome.trials) < 10_000
     assert "before the budget was used up" in outcome.notes[0]
-    # On a busy machine, perhaps no trial has finished, or begun.
-    finished = any(record.state is State.FINISHED for record in outcome.trials)
-    assert (outcome.winner is not None) == finished
+    # On a busy machine, perhaps no trial has been evaluated, or begun.
+    assert (outcome.winner is not None) == any(record.value is not None for record in outcome.trials)
 
 
 @pytest.mark.slow
