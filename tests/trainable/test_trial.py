@@ -186,7 +186,7 @@ def test_a_finished_checkpoint_holds_what_changed_and_gives_the_same_logits(
     assert all("layer.2." in name or "pooler" in name or "classifier" in name for name in stored)
     assert any("layer.2." in name for name in stored)
     model, loaded = load_trained(tmp_path)
-    assert loaded == config
+    assert loaded == trial.builder.config
     assert not model.training
     tokenized = prepare(config.dataset_of(config.target), config.encoder, [Path()])
     validation = token_inputs(tokenized.splits["validation"], config.target)
