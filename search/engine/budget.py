@@ -17,12 +17,18 @@ GRACE_SECONDS = 30.0
 
 
 class Budget:
-    """Compares what all sessions of a sweep have used with the limits in its settings."""
+    """Compares what all sessions of a sweep have used with the limits in its settings.
 
-    def __init__(self, settings: SweepSettings, study: SweepStudy) -> None:
+    Args:
+        settings: the sweep's settings.
+        study: the record of all trials.
+        began: when this session began, as `time.monotonic` counts; None means now.
+    """
+
+    def __init__(self, settings: SweepSettings, study: SweepStudy, began: float | None = None) -> None:
         self.settings, self._study = settings, study
         self._earlier_seconds = float(study.user_attr(_SPENT, 0.0))
-        self._start = time.monotonic()
+        self._start = time.monotonic() if began is None else began
         self._spent_at: float | None = None
 
     @property
@@ -49,8 +55,18 @@ class Budget:
 
     def deadline(self) -> float:
         """Return when the minutes are used up, in seconds since 1970; infinity without `minutes`."""
+        return time.time() + self.seconds_left()
+
+    def seconds_left(self) -> float:
+        """Return the seconds until the minutes are used up, negative after that; infinity without `minutes`."""
         minutes = self.settings.minutes
-        return math.inf if minutes is None else time.time() + 60 * minutes - self.seconds
+        return math.inf if minutes is None else 60 * minutes - self.seconds
+
+    @property
+    def repeats(self) -> int:
+        """Return the largest number of repeats after the search, if the winner uses a source."""
+        settings = self.settings
+        return settings.confirm_seeds * (settings.finalists + 1) + (settings.confirm_seeds > 0)
 
     def overdue(self) -> bool:
         """Return whether the budget was used up `GRACE_SECONDS` ago."""
@@ -60,12 +76,17 @@ class Budget:
             self._spent_at = time.monotonic()
         return self._spent_at is not None and time.monotonic() - self._spent_at >= GRACE_SECONDS
 
-    def allows_new_trial(self, slots: int) -> bool:
-        """Return whether the budget is enough for one more search trial and the confirmation after it."""
-        begun_trials = sum(r.role == "search" for r in self._study.records)
-        return begun_trials < self.settings.trials and self.allows_training(slots)
+    def allows_new_trial(self, slots: int, planned: bool = False) -> bool:
+        """Return whether the budget is enough for one more search trial and the confirmation after it.
 
-    def allows_training(self, slots: int) -> bool:
+        Args:
+            slots: trials that run at a time.
+            planned: whether a `Planner` checks the minutes.
+        """
+        begun_trials = sum(r.role == "search" for r in self._study.records)
+        return begun_trials < self.settings.trials and self.allows_training(slots, planned)
+
+    def allows_training(self, slots: int, planned: bool = False) -> bool:
         """Return whether the budget is enough to train a begun trial further, and for the confirmation after it."""
         settings = self.settings
         if self.spent():
@@ -73,11 +94,9 @@ class Budget:
         seconds = self.trial_seconds()
         if seconds is None:
             return True
-        repeats = settings.confirm_seeds * (settings.finalists + 1) + (settings.confirm_seeds > 0)
-        rounds = 1 + -(-repeats // slots)
-        minutes, hours = settings.minutes, settings.worker_hours
-        in_time = minutes is None or self.seconds + seconds * rounds <= 60 * minutes
-        work = seconds * (1 + repeats) * settings.workers_per_trial / 3600
+        rounds, hours = 1 + -(-self.repeats // slots), settings.worker_hours
+        in_time = planned or seconds * rounds <= self.seconds_left()
+        work = seconds * (1 + self.repeats) * settings.workers_per_trial / 3600
         return in_time and (hours is None or self.worker_hours + work <= hours)
 
     def trial_seconds(self) -> float | None:

@@ -13,13 +13,16 @@ from ray.tune.search import Searcher
 
 from search.cluster.driver_only import DriverOnly
 from search.engine.budget import Budget
+from search.engine.planner import Planner
 from search.engine.promotion import Promotion
 from search.plan.plan import Plan
+from search.preflight.forecast import TrialTimes
 from search.record.records import State, TrialRecord
 from search.record.times import sum_times
 from search.record.trial_names import Key
-from search.study.selection import next_repeats, trial_config
+from search.study.selection import next_repeats, repeat_config, trial_config
 from search.study.sweep_study import SweepStudy
+from trainable.settings.config import TrialConfig
 from trainable.stages.epoch_checkpoints import shared_settings
 from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result
 
@@ -43,6 +46,7 @@ class StudySearcher(DriverOnly, Searcher):
         slots: trials that run at a time; used to estimate how many more trials fit the budget.
         stop_requested: returns whether to end the sweep early; its trials then stay running in the study, for a resume.
         scheduler: Tune's scheduler; trials that `Promotion` ends are paused, and continue when it allows them.
+        times: expected times of trials; if None, the minutes of the sweep are not planned.
     """
 
     def __init__(
@@ -53,16 +57,19 @@ class StudySearcher(DriverOnly, Searcher):
         slots: int,
         stop_requested: Callable[[], bool] = lambda: False,
         scheduler: TrialScheduler | None = None,
+        times: TrialTimes | None = None,
     ) -> None:
         super().__init__(metric=VALUE, mode=str(plan.settings.direction))
         self.plan, self.study, self.budget, self.slots = plan, study, budget, slots
         self._stop_requested = stop_requested
         self._promotion = scheduler if isinstance(scheduler, Promotion) else None
+        self._times, self._planner = times, Planner(plan, study, budget, slots, times)
         self._to_resume = list(study.running())
         self._keys: dict[str, Key] = {}  # Tune's trial id -> key in the study
         self._record_at_start: dict[Key, TrialRecord] = {}  # each trial's record when this session began or resumed it
         self._in_training: dict[Key, _SourceKeys] = {}  # source stages that running trials may be training now
         self._trained: set[str] = set()  # keys of the source stages that are trained
+        self._without_room: tuple[int, ...] | None = None  # numbers of trials when no further trial had room
         self._waiting: list[TrialRecord] = []  # begun, but another trial is training their source stage
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
@@ -81,10 +88,11 @@ class StudySearcher(DriverOnly, Searcher):
         """Return the next trial whose source stage no other trial is training; up to `slots` others wait."""
         if self.budget.spent():
             return None
-        for record in self._waiting:
-            if not self._must_wait(record):
-                self._waiting.remove(record)
+        for record in [record for record in self._waiting if not self._must_wait(record)]:
+            self._waiting.remove(record)
+            if self._fits(trial_config(self.plan, record)):
                 return record
+            self.study.end(record.key, State.STOPPED, out_of_time=True)
         while len(self._waiting) < self.slots:
             begun = self._begin_next()
             if begun is None or not self._must_wait(begun):
@@ -94,7 +102,10 @@ class StudySearcher(DriverOnly, Searcher):
 
     def _source_keys_of(self, record: TrialRecord) -> _SourceKeys | None:
         """Return the keys of a trial's source stage, or None if it has none."""
-        config = trial_config(self.plan, record)
+        return self._source_keys(trial_config(self.plan, record))
+
+    @staticmethod
+    def _source_keys(config: TrialConfig) -> _SourceKeys | None:
         if config.source is None:
             return None
         stage_key, shared_epochs_key = (
@@ -116,20 +127,45 @@ class StudySearcher(DriverOnly, Searcher):
             return self._to_resume.pop(0)
         if promoted := self._next_promoted():
             return promoted
-        if self.budget.allows_new_trial(self.slots) and (begun := self.study.begin_search_trial()):
+        if begun := self._begin_search_trial():
             return begun
         if any(r.role == "search" for r in self.study.running()):
             return None
         for record in self.study.paused():  # no further trial can move them into the better half
             self.study.end(record.number, State.STOPPED)
-        repeat = next(iter(next_repeats(self.plan, self.study.records)), None)
-        return self.study.begin_repeat(repeat.params, repeat.role, repeat.number, repeat.seed) if repeat else None
+        for repeat in next_repeats(self.plan, self.study.records):
+            if self._fits(repeat_config(self.plan, repeat), reserve=False):
+                return self.study.begin_repeat(repeat.params, repeat.role, repeat.number, repeat.seed)
+        return None
+
+    def _fits(self, config: TrialConfig, done: float = 0.0, reserve: bool = True) -> bool:
+        """Return whether a trial fits the minutes that are left, see `Planner.fits`."""
+        if not self._planner.plans or self._times is None:
+            return True
+        keys = self._source_keys(config)
+        trained = keys is None or keys.stage_key in self._trained or self._times.source_is_cached(config)
+        return self._planner.fits(config, not trained, done, reserve)
+
+    def _begin_search_trial(self) -> TrialRecord | None:
+        """Begin the next trial of the search, or return None if the budget has no room for one."""
+        if not self.budget.allows_new_trial(self.slots, self._planner.plans):
+            return None
+        if not self._planner.plans:
+            return self.study.begin_search_trial()
+        # Only the end of a trial or of a source stage can make room for one, as the time left becomes shorter.
+        now = len(self.study.records), len(self.study.running()), len(self._trained)
+        if now == self._without_room:
+            return None
+        begun = self.study.begin_search_trial(lambda point: self._fits(self.plan.config(point)))
+        self._without_room = None if begun else now
+        return begun
 
     def _next_promoted(self) -> TrialRecord | None:
         """Return the paused trial to continue, or None if none may continue."""
-        if self._promotion is None or not self.budget.allows_training(self.slots):
+        if self._promotion is None or not self.budget.allows_training(self.slots, self._planner.plans):
             return None
-        number = self._promotion.most_promising(record.number for record in self.study.paused())
+        paused = [r.number for r in self.study.paused() if self._fits(trial_config(self.plan, r), done=r.progress)]
+        number = self._promotion.most_promising(paused)
         return None if number is None else self.study.unpause(number)
 
     def _pause(self, promotion: Promotion, number: int) -> None:

@@ -5,6 +5,7 @@ Torch, Ray and Optuna take seconds to import. They are imported only after all c
 
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -53,17 +54,19 @@ def start_sweep(
         ConfigError: if the preflight finds problems; the message lists them all.
         StoppedError: if the disk is full.
     """
-    folder = SweepFolder(storage, plan.settings.name)
+    began, folder = time.monotonic(), SweepFolder(storage, plan.settings.name)
     if os.path.lexists(folder.path) and not remove_empty(folder):  # a broken link also blocks the name
         raise PlanError(name_taken_problems(folder, plan))
     check_storage(storage)
     if plan.settings.start_from:
         load_older_facts(plan, storage)
     with dry_run_process() if dry_run_process else nullcontext() as dry_run:
-        return _begin(plan, folder, address, dry_run)
+        return _begin(plan, folder, address, dry_run, began)
 
 
-def _begin(plan: Plan, folder: SweepFolder, address: str | None, dry_run: DryRunProcess | None) -> Outcome:
+def _begin(
+    plan: Plan, folder: SweepFolder, address: str | None, dry_run: DryRunProcess | None, began: float
+) -> Outcome:
     from search.plan.data import check_data
     from search.propose.start_from import load_earlier_trials
     from search.study.fingerprints import compute_fingerprints
@@ -84,7 +87,7 @@ def _begin(plan: Plan, folder: SweepFolder, address: str | None, dry_run: DryRun
     except FileExistsError:  # another process was faster
         raise PlanError(name_taken_problems(folder, plan)) from None
     try:
-        return _run(plan, folder, prepared, address, dry_run)
+        return _run(plan, folder, prepared, address, began, dry_run)
     except StoppedError:  # its message names the command that continues the sweep
         raise
     except BaseException:
@@ -117,7 +120,7 @@ def resume_sweep(
 
 
 def _resume(folder: SweepFolder, address: str | None, overrides: Mapping[str, str] | None) -> Outcome:
-    storage, outcome = folder.storage, load_outcome(folder)
+    began, storage, outcome = time.monotonic(), folder.storage, load_outcome(folder)
     plan = load_sweep(folder, overrides)
     if outcome is not None and outcome.complete and not overrides:
         from search.engine.finish import deliver_rest
@@ -135,7 +138,7 @@ def _resume(folder: SweepFolder, address: str | None, overrides: Mapping[str, st
     if problems:
         raise PlanError([f"{folder.name}: {problem}" for problem in problems])
     save_plan(folder, {**facts, "foundations": fingerprints})
-    return _run(plan, folder, prepared, address)
+    return _run(plan, folder, prepared, address, began)
 
 
 def extend_sweep(name: str, storage: Path, trials: int, address: str | None = None) -> Outcome:
@@ -153,6 +156,7 @@ def _run(
     folder: SweepFolder,
     prepared: "Mapping[DataUse, TokenizedDataset]",
     address: str | None,
+    began: float,
     dry_run: DryRunProcess | None = None,
 ) -> Outcome:
     from search.cluster import connection
@@ -167,4 +171,4 @@ def _run(
             dry_run.begin(plan, folder.storage, costliest, trials_use_gpus(plan.settings), baselines)
         from search.engine.sweep import run_sweep
 
-        return run_sweep(plan, folder, prepared, address, dry_run)
+        return run_sweep(plan, folder, prepared, address, dry_run, began)

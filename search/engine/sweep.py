@@ -46,6 +46,7 @@ def run_sweep(
     prepared: Mapping[DataUse, TokenizedDataset],
     address: str | None,
     dry_run: DryRunProcess | None = None,
+    began: float | None = None,
 ) -> Outcome:
     """Search, repeat the finalists, choose and test the winner, save the outcome; finished trials do not run again."""
     remove_leftovers(folder.storage)
@@ -57,7 +58,7 @@ def run_sweep(
         ExitStack() as closing,
     ):
         study = _open_study(plan, folder, prepared)
-        budget = Budget(plan.settings, study)
+        budget = Budget(plan.settings, study, began)
         _check_tracking(plan, folder, study)  # before Ray starts, which takes longer
         _print_findings(plan, prepared, console)
         try:
@@ -65,11 +66,13 @@ def run_sweep(
             remove_unneeded_checkpoints(folder, plan, study)
             with stop_if_ray_dies(stop, HEAD_NODE_TIMEOUT_SECONDS if address else 0, resume):
                 capacity = capacity_for(plan.settings)
-                tracker = closing.enter_context(
-                    preflight.run_preflight(plan, folder, capacity, study, console, dry_run)
+                tracker, times = preflight.run_preflight(
+                    plan, folder, capacity, study, console, dry_run, budget.seconds
                 )
+                closing.enter_context(tracker)
+                mlflow_trials = MlflowTrials(plan, study, tracker)
                 capacity = limit_to_memory(capacity, plan.settings, study.user_attr(preflight.TRIAL_BYTES, 0))
-                parts = SweepParts(plan, folder, study, budget, stop, MlflowTrials(plan, study, tracker), capacity)
+                parts = SweepParts(plan, folder, study, budget, stop, mlflow_trials, capacity, times)
                 phases = _store_start(parts, tracker, prepared)
                 baselines = BaselineRun(plan, folder, capacity, dry_run)
                 with phases.phase("search"):

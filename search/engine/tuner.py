@@ -25,6 +25,7 @@ from search.engine.watch.repeated_failures import RepeatedFailures
 from search.engine.watch.retries import RETRIES, Retries
 from search.engine.watch.stop_request import StopRequest
 from search.plan.plan import Plan
+from search.preflight.forecast import TrialTimes
 from search.record.trial_names import trial_name
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.sweep_study import SweepStudy
@@ -43,6 +44,8 @@ class SweepParts:
     stop: StopRequest
     mlflow_trials: MlflowTrials
     capacity: Capacity
+    times: TrialTimes | None
+    """Expected times of trials; None if no batch was measured."""
 
 
 def build_tuner(parts: SweepParts, session: str, show: Callable[[], None]) -> tune.Tuner:
@@ -75,9 +78,11 @@ def build_tuner(parts: SweepParts, session: str, show: Callable[[], None]) -> tu
 
 
 def _tune_config(parts: SweepParts, scheduler: TrialScheduler) -> tune.TuneConfig:
-    settings, slots, stop = parts.plan.settings, parts.capacity.slots, parts.stop
+    settings, slots, stop, times = parts.plan.settings, parts.capacity.slots, parts.stop, parts.times
     return tune.TuneConfig(
-        search_alg=StudySearcher(parts.plan, parts.study, parts.budget, slots, lambda: stop.requested, scheduler),
+        search_alg=StudySearcher(
+            parts.plan, parts.study, parts.budget, slots, lambda: stop.requested, scheduler, times
+        ),
         scheduler=scheduler,
         num_samples=-1,
         max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),

@@ -11,7 +11,7 @@ from search.preflight.forecast import Forecaster
 from search.provenance import versions
 from spaces import Point
 from trainable.data.message_text import plural
-from trainable.preview.dry_run import DryRunResult
+from trainable.preview.dry_run import DryRunResult, Pace
 from trainable.store.files import CACHE_BYTES
 
 GIB = 2**30
@@ -140,8 +140,20 @@ def disk_check(storage: Path, forecaster: Forecaster, slots: int, done: int) -> 
     return Check.of("disk", sizes, errors, warnings)
 
 
+def slowest_paces(
+    forecaster: Forecaster, results: Mapping[str, DryRunResult | str], slots: int
+) -> Mapping[str, Pace] | None:
+    """Return the paces of the node on which the sweep would take longest; None if no batch was measured."""
+    usable = [r.paces for r in results.values() if isinstance(r, DryRunResult) and not r.problems]
+    return max(usable, key=lambda paces: forecaster.time(paces, slots).high, default=None)
+
+
 def time_check(
-    forecaster: Forecaster, results: Mapping[str, DryRunResult | str], slots: int, load: tuple[float, int] | None = None
+    forecaster: Forecaster,
+    results: Mapping[str, DryRunResult | str],
+    slots: int,
+    load: tuple[float, int] | None = None,
+    elapsed: float = 0.0,
 ) -> Check:
     """Forecast how long the sweep will take, at the pace of the slowest node that was tried.
 
@@ -150,11 +162,12 @@ def time_check(
         results: name of each node that tried a batch, and the result or the reason why there is none.
         slots: number of trials at a time.
         load: computing processes of others, and cores; given only if there is one node.
+        elapsed: seconds of the sweep's minutes that are used.
     """
-    usable = [r for r in results.values() if isinstance(r, DryRunResult) and not r.problems]
-    if not usable:
+    paces = slowest_paces(forecaster, results, slots)
+    if paces is None:
         return Check("time", "warning", ("unknown until a batch has been tried",))
-    forecast = str(max((forecaster.time(r.paces, slots) for r in usable), key=lambda f: f.high))
+    forecast = str(forecaster.time(paces, slots, elapsed))
     busy = []
     if load and load[0] >= LEAST_LOAD * load[1]:
         others, cores = load

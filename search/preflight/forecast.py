@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.plan.plan import Plan
+from trainable.data.message_text import plural
 from trainable.data.subset import subset
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.model.encoder import trained_weights
@@ -11,6 +12,8 @@ from trainable.model.limits import read_limits
 from trainable.preview.dry_run import Pace
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage
+from trainable.stages.shared_stage import is_cached
+from trainable.stages.stage_builder import StageBuilder
 from trainable.workspace import Workspace
 
 TRIAL_SECONDS = 1.0
@@ -23,6 +26,8 @@ SPREAD = (0.8, 1.4)
 """Lowest and highest factor on the expected time: slots on one machine slow each other down, and a sampler does not
 draw at random."""
 _UNITS = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+RESERVED = 1 / 3
+"""Largest share of the minutes after the start that the search leaves to the repeats of the finalists."""
 RESUME_WEIGHTS = 4
 """Numbers that a resume needs for each weight: its value, its best value, and two moments of the optimiser."""
 
@@ -34,13 +39,38 @@ class TimeForecast:
     low: float
     high: float
     slots: int
+    fit: int | None = None
+    """Search trials that fit the minutes of the sweep; None without such a limit."""
+    trials: int = 0
+    minutes: float | None = None
 
     def __str__(self) -> str:
         unit, name = next((u, n) for u, n in _UNITS if self.high > 1.5 * u or u == 1)
         digits = 1 if unit == 3600 and self.low < 3 * unit else 0
         ends = [f"{value / unit:.{digits}f}" for value in (self.low, self.high)]
         span = ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
-        return f"about {span} {name} on {self.slots} slot{'s' if self.slots > 1 else ''}"
+        time = f"about {span} {name} on {self.slots} slot{'s' if self.slots > 1 else ''}"
+        if self.fit is None:
+            return time
+        return f"{time}; about {self.fit} of {plural(self.trials, 'trial')} fit in {self.minutes:g} minutes"
+
+
+@dataclass(frozen=True)
+class TrialTimes:
+    """The expected duration of a trial's stages on this cluster."""
+
+    forecaster: "Forecaster"
+    paces: Mapping[str, Pace]
+    """Measured pace of each stage with the most expensive settings, in one process."""
+
+    def seconds(self, config: TrialConfig, name: str) -> float:
+        """Return the seconds of a stage, `source` or `target`; with the target, those around the trial."""
+        return self.forecaster.seconds(config, name, self.paces) + (TRIAL_SECONDS if name == "target" else 0.0)
+
+    def source_is_cached(self, config: TrialConfig) -> bool:
+        """Return whether the source stage of a trial is in the cache, where trials use the driver's kind of device."""
+        assert config.source is not None  # called only for trials that have one
+        return is_cached(StageBuilder(config, self.forecaster.workspace), "source", config.source)
 
 
 class Forecaster:
@@ -54,7 +84,7 @@ class Forecaster:
     """
 
     def __init__(self, plan: Plan, draw: Sequence[TrialConfig], costliest: TrialConfig, workspace: Workspace) -> None:
-        self.settings, self.draw, self.costliest, self._workspace = plan.settings, draw, costliest, workspace
+        self.settings, self.draw, self.costliest, self.workspace = plan.settings, draw, costliest, workspace
         self._sizes: dict[tuple[object, ...], tuple[int, int]] = {}
         seeds, with_source = plan.settings.confirm_seeds, any(c.source for c in draw)
         # Finalists repeat with further seeds, then the winner without its source with all seeds; see `next_repeats`.
@@ -67,16 +97,17 @@ class Forecaster:
 
     # Time --------------------------------------------------------------------------------------------------------
 
-    def time(self, paces: Mapping[str, Pace], slots: int) -> TimeForecast:
+    def time(self, paces: Mapping[str, Pace], slots: int, elapsed: float = 0.0) -> TimeForecast:
         """Forecast the duration of the whole sweep.
 
         Args:
             paces: measured pace of each stage with the most expensive settings, in one process.
             slots: number of trials at a time.
+            elapsed: seconds of the sweep's minutes that are used.
         """
         settings, trials = self.settings, self.settings.trials
-        target = _mean(TRIAL_SECONDS + self._seconds(c, "target", paces) for c in self.draw)
-        sources = {_source_key(c): self._seconds(c, "source", paces) for c in self._draw_of_search() if c.source}
+        target = _mean(TRIAL_SECONDS + self.seconds(c, "target", paces) for c in self.draw)
+        sources = {_source_key(c): self.seconds(c, "source", paces) for c in self._draw_of_search() if c.source}
         source = _mean(sources.values())
         others = (self.models - trials) * target + source * (self._source_count(len(sources)) + self.confirmed)
         workers = slots * settings.workers_per_trial
@@ -86,9 +117,14 @@ class Forecaster:
         high = START_SECONDS + SPREAD[1] * ((trials * target + others) / workers + source)
         limits = [60 * settings.minutes] if settings.minutes else []
         limits += [3600 * settings.worker_hours / workers] if settings.worker_hours else []
-        return TimeForecast(min([low, *limits]), min([high, *limits]), slots)
+        fit = None
+        if settings.minutes:
+            trial = (1 + left) / 2 * target + source * len(sources) / len(self._draw_of_search())
+            room = (60 * settings.minutes - elapsed - START_SECONDS) * (1 - RESERVED * bool(settings.confirm_seeds))
+            fit = min(trials, max(0, int(room * slots / trial)))
+        return TimeForecast(min([low, *limits]), min([high, *limits]), slots, fit, trials, settings.minutes)
 
-    def _seconds(self, config: TrialConfig, name: str, paces: Mapping[str, Pace]) -> float:
+    def seconds(self, config: TrialConfig, name: str, paces: Mapping[str, Pace]) -> float:
         """Return the seconds of one stage that is trained to its end."""
         stage = _stage(config, name)
         # A condition may exclude the source stage from the most expensive settings.
@@ -142,7 +178,7 @@ class Forecaster:
 
     def _size(self, config: TrialConfig, stage: Stage, split: str) -> tuple[int, int]:
         """Return the rows and tokens that the stage uses of a split."""
-        data = tokenized_dataset_of(config, stage, self._workspace)
+        data = tokenized_dataset_of(config, stage, self.workspace)
         key = (data.fingerprint, split, stage.padding_length, stage.padding, stage.train_rows)
         if key not in self._sizes:
             lengths = data.splits[split].tokens.lengths(stage.padding_length)

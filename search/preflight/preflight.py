@@ -8,10 +8,12 @@ expensive settings. If Ray runs only on this machine, a process started earlier 
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import ray
+from pydantic import TypeAdapter
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
@@ -26,11 +28,12 @@ from search.preflight.checks import (
     memory_check,
     nodes_check,
     precision_check,
+    slowest_paces,
     storage_check,
     time_check,
 )
 from search.preflight.costliest import costliest_trial, random_draw
-from search.preflight.forecast import Forecaster
+from search.preflight.forecast import Forecaster, TrialTimes
 from search.redaction import redact
 from search.startup.dry_run_process import DryRunProcess
 from search.storage.sweep_folder import SweepFolder
@@ -38,7 +41,7 @@ from search.study.sweep_study import SweepStudy
 from search.tracking.open_tracker import open_tracker
 from search.tracking.tracker import Tracker, check_uri
 from trainable.errors import ConfigError
-from trainable.preview.dry_run import DryRunResult, dry_run
+from trainable.preview.dry_run import DryRunResult, Pace, dry_run
 from trainable.store.files import temporary_folder
 
 DRAWN = 128
@@ -47,6 +50,9 @@ FORECASTS = ("memory", "time")
 """Checks whose facts are printed even if there is no warning."""
 TRIAL_BYTES = "trial_bytes"
 """User attribute of the study: the memory of a trial in bytes, as a dry run has measured it."""
+PACES = "paces"
+"""User attribute of the study: the pace of each stage, as the preflight of the first session has measured it."""
+_PACES = TypeAdapter(dict[str, Pace])
 NODE_SECONDS, BATCH_SECONDS = 60.0, 300.0
 """Longest time for a node's answer, and for a dry run with its wait for a free slot."""
 
@@ -60,6 +66,7 @@ class Preflight:
         capacity: the slots and GPUs of the sweep.
         done: number of trials that have run already; if there are any, no dry run is needed.
         dry_run: the process that already does the dry run on this machine, if there is one.
+        elapsed: seconds of the sweep's minutes that are used.
     """
 
     def __init__(
@@ -69,11 +76,14 @@ class Preflight:
         capacity: Capacity,
         done: int = 0,
         dry_run: DryRunProcess | None = None,
+        elapsed: float = 0.0,
     ) -> None:
         self.plan, self.storage, self.capacity, self.done = plan, storage, capacity, done
-        self._dry_run = dry_run
+        self._dry_run, self._elapsed = dry_run, elapsed
         self.trial_bytes = 0
         """Measured memory of a trial; 0 before `checks`, unless an earlier session has measured it."""
+        self.paces: Mapping[str, Pace] | None = None
+        """Measured pace of each stage on the slowest node; None before `checks`, and if no batch was measured."""
         self._workspace = plan.workspace(storage)
         self._costliest, self._config = costliest_trial(plan, self._workspace)
         self._closing = ExitStack()
@@ -108,7 +118,6 @@ class Preflight:
 
     def checks(self) -> list[Check]:
         """Wait for the answers and return every check, also those without errors."""
-        plan = self.plan
         try:
             answers = self._answers(self._node_checks, NODE_SECONDS, str)
             nodes = {name: node for name, node in answers.items() if isinstance(node, NodeReport)}
@@ -116,16 +125,22 @@ class Preflight:
             shared = storage_check(self.storage, self._folder, nodes, self._files)
         finally:
             self._closing.close()
-        forecaster = Forecaster(plan, random_draw(plan, DRAWN), self._config, self._workspace)
-        disk = disk_check(self.storage, forecaster, self.capacity.slots, self.done)
+        disk = disk_check(self.storage, self.forecaster, self.capacity.slots, self.done)
         found = [nodes_check(silent, nodes), shared, disk]
         if self.done:
             return [*found, *self._limit_to_memory({})]
         batches = self._dry_run_results()
         found += [precision_check(batches), batch_check(batches, self._costliest, self.capacity.gpus)]
         found += self._limit_to_memory(batches)
+        slots = self.capacity.slots
+        self.paces = slowest_paces(self.forecaster, batches, slots)
         load = _load() if len(self._files) == 1 else None
-        return [*found, time_check(forecaster, batches, self.capacity.slots, load)]
+        return [*found, time_check(self.forecaster, batches, slots, load, self._elapsed)]
+
+    @cached_property
+    def forecaster(self) -> Forecaster:
+        """Return the forecaster of time and disk space."""
+        return Forecaster(self.plan, random_draw(self.plan, DRAWN), self._config, self._workspace)
 
     def _limit_to_memory(self, results: Mapping[str, DryRunResult | str]) -> list[Check]:
         """Reduce the slots of `capacity` to those that have room in memory; return a check if a trial was measured."""
@@ -157,7 +172,8 @@ def run_preflight(
     study: SweepStudy,
     console: Console,
     dry_run: DryRunProcess | None = None,
-) -> Tracker:
+    elapsed: float = 0.0,
+) -> tuple[Tracker, TrialTimes | None]:
     """Make all checks, and open the tracking meanwhile.
 
     Args:
@@ -167,14 +183,15 @@ def run_preflight(
         study: the study, with the trials that have run already.
         console: prints the forecasts, and warnings.
         dry_run: see `Preflight`.
+        elapsed: see `Preflight`.
 
     Returns:
-        The sweep's tracker; the caller closes it.
+        The sweep's tracker, which the caller closes; and the expected times of trials, if a batch was ever measured.
 
     Raises:
         ConfigError: with every reason why the sweep cannot run.
     """
-    preflight = Preflight(plan, folder.storage, capacity, len(study.records), dry_run)
+    preflight = Preflight(plan, folder.storage, capacity, len(study.records), dry_run, elapsed)
     preflight.trial_bytes = study.user_attr(TRIAL_BYTES, 0)
     with ExitStack() as closing:
         problems: list[str] = []
@@ -191,7 +208,15 @@ def run_preflight(
                 console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         study.set_user_attr(TRIAL_BYTES, preflight.trial_bytes)
         closing.pop_all()
-        return tracker
+        return tracker, _trial_times(preflight, study)
+
+
+def _trial_times(preflight: Preflight, study: SweepStudy) -> TrialTimes | None:
+    """Return the expected times of trials by the measured paces, which the study keeps for later sessions."""
+    if preflight.paces:
+        study.set_user_attr(PACES, _PACES.dump_python(dict(preflight.paces), mode="json"))
+    stored = study.user_attr(PACES)
+    return TrialTimes(preflight.forecaster, _PACES.validate_python(stored)) if stored else None
 
 
 def tracking_check(plan: Plan, storage: Path) -> Check:

@@ -3,7 +3,7 @@
 `SamplerStudy` in `sampler_study.py` asks Optuna's sampler.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.plan.settings import SweepSettings
+from search.propose.cheaper import cheaper_points
 from search.propose.first_points import first_points
 from search.propose.sampler_study import SamplerStudy, build_trial
 from search.propose.samplers import BLOCK_TRIALS, build_sampler
@@ -19,7 +20,10 @@ from spaces import Point, Scalar, Space, SpaceError
 
 ATTEMPTS = 8
 """Largest number of proposals of the sampler, and then of random sampling, until one is a new point."""
+LISTED = 1000
+"""Largest number of listed points to look through for one that fits."""
 
+Fits = Callable[[Point], bool]
 Key = tuple[tuple[str, Any], ...]
 
 
@@ -44,41 +48,66 @@ class Proposer:
         self._tried: set[Key] = set()
         self._indexed = 0  # the points of this many first trials are in `_tried`
 
-    def propose(self, searched: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    def propose(self, searched: Sequence[FrozenTrial], fits: Fits | None = None) -> FrozenTrial | None:
         """Return the next trial, running, for the study on disk; None if every point of the space was tried.
 
-        A first point is proposed even if it was tried before.
+        A first point is proposed even if it was tried before. A point for which there is no time is replaced by a
+        cheaper version of it, see `cheaper_points`. The first trial of a search is never left out.
 
         Args:
             searched: all trials of this search, in the order in which they began.
+            fits: whether there is time for a point; None means for every point.
         """
+        return self._propose(searched, fits or (lambda point: True))
+
+    def _propose(self, searched: Sequence[FrozenTrial], fits: Fits) -> FrozenTrial | None:
         begun = len(searched)
         given = dict(self._first_points[begun]) if begun < len(self._first_points) else {}
-        if given and given in self._space:
-            return running_trial(self._space, given)
+        if given and given in self._space and (point := self._that_fits(given, fits, needed=begun == 0)):
+            return running_trial(self._space, point)
         self._tried |= {_key(trial.params) for trial in searched[self._indexed :]}
         self._indexed = begun
         if given or self._settings.sampler != "grid":
             self._sampler_study.update(searched)
-            if found := self._new_point(begun, given):
+            if found := self._new_point(begun, given, fits):
                 return found
         if left := [p for p in self._grid if _key(p) not in self._tried and given.items() <= p.items()]:
             index = 0 if self._settings.sampler == "grid" else self._seed(begun) % len(left)
-            return running_trial(self._space, left[index])
-        return running_trial(self._space, self._space.complete(given)) if given else None
+            that_fit = (point for point in (*left[index:], *left[:index])[:LISTED] if fits(point))
+            point = next(that_fit, None)
+            return running_trial(self._space, point) if point else None
+        repeated = self._that_fits(self._space.complete(given), fits) if given else None
+        return running_trial(self._space, repeated) if repeated else None
 
-    def _new_point(self, begun: int, given: Point) -> FrozenTrial | None:
-        """Return a trial with a new point, from the sampler or else by random sampling; None if neither finds one."""
+    def all_tried(self) -> bool:
+        """Return whether every point of the space was tried, as of the last proposal."""
+        return bool(self._grid) and all(_key(point) in self._tried for point in self._grid)
+
+    def _that_fits(self, point: Point, fits: Fits, needed: bool = False) -> Point | None:
+        """Return the point, or a cheaper version that fits; None if none does, or the cheapest one if it is needed."""
+        points = [point, *cheaper_points(self._space, point)]
+        return next((each for each in points if fits(each)), points[-1] if needed else None)
+
+    def _new_point(self, begun: int, given: Point, fits: Fits) -> FrozenTrial | None:
+        """Return a trial with a new point that fits, from the sampler or else by random sampling.
+
+        If no proposal fits, it is a cheaper version of one of them. None if there is none.
+        """
         rejected: list[Trial] = []
+        too_long: list[Point] = []
         for sampler in (self._sampler(begun), build_sampler("random", self._seed(begun))):
             for _ in range(ATTEMPTS):
                 trial, point = self._sampler_study.ask(sampler, self._space, given)
-                if _key(point) not in self._tried:
+                if _key(point) not in self._tried and not fits(point):
+                    too_long.append(point)
+                elif _key(point) not in self._tried:
                     attributes = self._sampler_study.close_proposals(rejected, accepted=trial)
                     return running_trial(self._space, point, attributes)
                 rejected.append(trial)
         self._sampler_study.close_proposals(rejected)
-        return None
+        cheaper = (self._that_fits(point, fits, needed=begun == 0) for point in too_long)
+        new = next((point for point in cheaper if point and _key(point) not in self._tried), None)
+        return running_trial(self._space, new) if new else None
 
     @cached_property
     def _grid(self) -> list[Point]:

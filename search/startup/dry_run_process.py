@@ -127,6 +127,8 @@ def _task(
         "baselines": baselines and [_as_json(baselines.trial), str(baselines.folder.path.absolute())],
         "threads": plan.settings.threads,
         "on_gpu": on_gpu,
+        # A stage that takes longer than this would leave too little of the sweep's minutes.
+        "most_seconds": plan.settings.minutes and 60 * plan.settings.minutes / 3,
     }
 
 
@@ -149,7 +151,7 @@ def _serve() -> None:
         # If memory runs out, the system ends this process and not the driver.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     with no_garbage_collection():
-        from search.startup.first_source import train_first_source
+        from search.startup.first_source import SHORT_SECONDS, train_first_source
         from trainable.baselines.compute import compute_baselines
         from trainable.baselines.results import BaselineFolder
         from trainable.preview.dry_run import DryRunResult, dry_run
@@ -173,7 +175,8 @@ def _serve() -> None:
         trial, folder = task["baselines"]
         compute_baselines(build_config(trial), workspace, BaselineFolder(Path(folder)))
     if task["first"] and "source" in result.paces:
-        train_first_source(build_config(task["first"]), workspace, result.paces["source"])
+        limit = min(SHORT_SECONDS, task["most_seconds"] or SHORT_SECONDS)
+        train_first_source(build_config(task["first"]), workspace, result.paces["source"], limit)
 
 
 def _continue_without_output() -> None:

@@ -14,13 +14,14 @@ SHORT_SECONDS = 60.0
 """A stage that is expected to take longer counts as long."""
 
 
-def train_first_source(config: TrialConfig, workspace: Workspace, pace: Pace) -> bool:
+def train_first_source(config: TrialConfig, workspace: Workspace, pace: Pace, limit: float = SHORT_SECONDS) -> bool:
     """Train the source stage of a trial if it is short.
 
     Args:
         config: the trial's settings, with a source stage.
         workspace: the folders with the tokenised data.
         pace: the stage's pace, as a dry run has measured it.
+        limit: longest expected duration in seconds.
 
     Returns:
         Whether the stage is trained now.
@@ -29,7 +30,7 @@ def train_first_source(config: TrialConfig, workspace: Workspace, pace: Pace) ->
         TrialError: if the stage diverges.
     """
     trial = Trial(config, workspace)
-    if expected_seconds(trial.builder, pace) > SHORT_SECONDS:
+    if expected_seconds(trial.builder, pace) > limit:
         return False
     return any(report.stage == "source" and report.last for report in trial.reports())
 

@@ -36,6 +36,11 @@ def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
     return plan.config(record.params, seed=record.seed, **override)
 
 
+def repeat_config(plan: Plan, repeat: Repeat) -> TrialConfig:
+    """Return all settings of a repeat."""
+    return trial_config(plan, TrialRecord(repeat.number, State.RUNNING, repeat.params, repeat.seed, repeat.role))
+
+
 def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return the best finished search trials, at most `sweep.finalists` of them.
 

@@ -6,7 +6,7 @@ versions stored them among the trials of the search's study.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -81,12 +81,18 @@ class SweepStudy:
         older = known["trials"] if known else []
         return Proposer(self.settings, self.space, [trial_from_json(self.space, trial) for trial in older])
 
-    def begin_search_trial(self) -> TrialRecord | None:
-        """Start the next search trial, at a point not tried before; return None if every point has been tried."""
+    def begin_search_trial(self, fits: Callable[[Point], bool] | None = None) -> TrialRecord | None:
+        """Start the next search trial, at a point not tried before; return None if there is none, or none that fits.
+
+        Args:
+            fits: whether there is time for a trial; None means for every trial.
+        """
         if self._exhausted:
             return None
         tried = self._search_trials()
-        trial = self._proposer.propose(tried)
+        trial = self._proposer.propose(tried, fits)
+        if trial is None and fits is not None and not self._proposer.all_tried():
+            return None  # there are points left, but no time for them
         if trial is None:
             self._exhausted = True
             self.set_user_attr(EXHAUSTED, len(tried))

@@ -8,7 +8,21 @@ from trainable.progress import Report
 from trainable.settings.stage import Stage
 from trainable.stages.reuse_frozen import reuse_frozen_output
 from trainable.stages.stage_builder import StageBuilder
-from trainable.stages.stage_cache import TrainedSource, is_done, load_source, shared_epochs_key, source_key, train_once
+from trainable.stages.stage_cache import (
+    STAGE_FILE,
+    TrainedSource,
+    is_done,
+    load_source,
+    shared_epochs_key,
+    source_key,
+    train_once,
+)
+
+
+def is_cached(builder: StageBuilder, name: str, stage: Stage) -> bool:
+    """Return whether a stage is trained already, as far as its files show."""
+    key = source_key(builder.config, builder.tokenized(name, stage), builder.context(name))
+    return (builder.workspace.cache / "stages" / key / STAGE_FILE).exists()
 
 
 def shared_stage(builder: StageBuilder, name: str, stage: Stage) -> Generator[Report, None, tuple[TrainedSource, bool]]:

@@ -1,0 +1,83 @@
+"""Plans the minutes of a sweep: which trials still fit, by a forecast that learns from the pace of earlier trials."""
+
+import statistics
+
+from search.engine.budget import Budget
+from search.plan.plan import Plan
+from search.preflight.forecast import RESERVED, TrialTimes
+from search.record.records import State, TrialRecord
+from search.record.trial_names import Key
+from search.study.selection import trial_config
+from search.study.sweep_study import SweepStudy
+from trainable.settings.config import TrialConfig
+
+LATEST = 8
+"""The pace is the median over this many trials, those that began last."""
+
+
+class Planner:
+    """Compares the expected duration of a trial with the minutes that are left.
+
+    Args:
+        plan: the experiment.
+        study: the record of all trials.
+        budget: the limits of the sweep.
+        slots: trials that run at a time.
+        times: forecast of the duration of a trial; None if no batch was measured, and then nothing is planned.
+    """
+
+    def __init__(self, plan: Plan, study: SweepStudy, budget: Budget, slots: int, times: TrialTimes | None) -> None:
+        self._plan, self._study, self._budget, self._slots, self._times = plan, study, budget, slots, times
+        self._after_start = budget.seconds_left()
+        self._expected: dict[Key, tuple[float, float]] = {}  # seconds of the source and the target stage
+
+    @property
+    def plans(self) -> bool:
+        """Return whether there are minutes to plan, and a forecast."""
+        return self._times is not None and self._plan.settings.minutes is not None
+
+    def fits(self, config: TrialConfig, with_source: bool, done: float = 0.0, reserve: bool = True) -> bool:
+        """Return whether a trial would end within the minutes; True if nothing is planned.
+
+        Args:
+            config: the trial's settings.
+            with_source: whether it would train its source stage, and not find it in the cache.
+            done: fraction of its target stage that is done.
+            reserve: whether to leave time for the repeats of the finalists.
+        """
+        if not self.plans:
+            return True
+        seconds = self.seconds(config, with_source, done)
+        return seconds + (self._reserve(seconds) if reserve else 0.0) <= self._budget.seconds_left()
+
+    def seconds(self, config: TrialConfig, with_source: bool, done: float = 0.0) -> float:
+        """Return the expected duration of a trial in seconds, at the pace of the trials so far."""
+        assert self._times is not None  # `plans` says so
+        source = self._times.seconds(config, "source") if with_source else 0.0
+        return self.pace() * (source + (1 - done) * self._times.seconds(config, "target"))
+
+    def pace(self) -> float:
+        """Return how many times longer trials took than the forecast says; 1 before the first has ended."""
+        ratios = [ratio for record in self._study.records if (ratio := self._ratio(record)) is not None]
+        return statistics.median(ratios[-LATEST:]) if ratios else 1.0
+
+    def _ratio(self, record: TrialRecord) -> float | None:
+        """Return a trial's duration relative to the forecast; None if it tells nothing about the pace."""
+        if record.state not in (State.FINISHED, State.STOPPED) or not record.progress or not record.times:
+            return None
+        source, target = self._expected_seconds(record)
+        expected = record.progress * target + ("source.train" in record.times) * source
+        return sum(part["seconds"] for part in record.times.values()) / expected
+
+    def _expected_seconds(self, record: TrialRecord) -> tuple[float, float]:
+        assert self._times is not None
+        if record.key not in self._expected:
+            config = trial_config(self._plan, record)
+            source = self._times.seconds(config, "source") if config.source else 0.0
+            self._expected[record.key] = source, self._times.seconds(config, "target")
+        return self._expected[record.key]
+
+    def _reserve(self, seconds: float) -> float:
+        """Return the seconds to leave for the repeats, if each takes as long as this trial."""
+        rounds = -(-self._budget.repeats // self._slots)
+        return min(rounds * seconds, RESERVED * self._after_start)
