@@ -45,7 +45,7 @@ class SweepSettings(Strict):
     trials: Annotated[int, Field(ge=1, le=100_000)] = 20
     """Settings to try, including those of `start_with`."""
     minutes: Annotated[float, Field(gt=0)] | None = None
-    """Wall-clock budget of the whole sweep, including the repeats of finalists; null: no limit."""
+    """Wall-clock budget of the whole sweep, including its start and the repeats of finalists; null: no limit."""
     worker_hours: Annotated[float, Field(gt=0)] | None = None
     """Time budget in hours, summed over all workers; null: no limit."""
     sampler: Literal["tpe", "random", "gp", "cmaes", "qmc", "grid"] = "tpe"

@@ -52,7 +52,8 @@ class TimeForecast:
         time = f"about {span} {name} on {self.slots} slot{'s' if self.slots > 1 else ''}"
         if self.fit is None:
             return time
-        return f"{time}; about {self.fit} of {plural(self.trials, 'trial')} fit in {self.minutes:g} minutes"
+        limit = f"{self.minutes:g} minute{'' if self.minutes == 1 else 's'}"
+        return f"{time}; about {self.fit} of {plural(self.trials, 'trial')} fit in {limit}"
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,18 @@ class Forecaster:
         high = START_SECONDS + SPREAD[1] * ((trials * target + others) / workers + source)
         limits = [60 * settings.minutes] if settings.minutes else []
         limits += [3600 * settings.worker_hours / workers] if settings.worker_hours else []
-        fit = None
-        if settings.minutes:
-            trial = (1 + left) / 2 * target + source * len(sources) / len(self._draw_of_search())
-            room = (60 * settings.minutes - elapsed - START_SECONDS) * (1 - RESERVED * bool(settings.confirm_seeds))
-            fit = min(trials, max(0, int(room * slots / trial)))
+        # On average, the scheduler stops half as many trials as it can.
+        mean = (1 + left) / 2 * target + source * len(sources) / len(self._draw_of_search())
+        fit = self._that_fit(mean / slots, elapsed + START_SECONDS)
         return TimeForecast(min([low, *limits]), min([high, *limits]), slots, fit, trials, settings.minutes)
+
+    def _that_fit(self, seconds: float, start: float) -> int | None:
+        """Return how many search trials fit the minutes, if one ends every `seconds` after the start."""
+        settings = self.settings
+        if settings.minutes is None:
+            return None
+        room = (60 * settings.minutes - start) * (1 - RESERVED * bool(settings.confirm_seeds))
+        return min(settings.trials, max(0, int(room / seconds)))
 
     def seconds(self, config: TrialConfig, name: str, paces: Mapping[str, Pace]) -> float:
         """Return the seconds of one stage that is trained to its end."""

@@ -74,7 +74,7 @@ class Proposer:
         if left := [p for p in self._grid if _key(p) not in self._tried and given.items() <= p.items()]:
             index = 0 if self._settings.sampler == "grid" else self._seed(begun) % len(left)
             that_fit = (point for point in (*left[index:], *left[:index])[:LISTED] if fits(point))
-            point = next(that_fit, None)
+            point = next(that_fit, left[index] if begun == 0 else None)
             return running_trial(self._space, point) if point else None
         repeated = self._that_fits(self._space.complete(given), fits) if given else None
         return running_trial(self._space, repeated) if repeated else None

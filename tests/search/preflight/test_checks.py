@@ -162,6 +162,20 @@ def test_a_forecast_in_words(low: float, high: float, slots: int, words: str) ->
     assert str(TimeForecast(low, high, slots)) == words
 
 
+def test_the_forecast_says_how_many_trials_fit(forecaster: Callable[..., Forecaster]) -> None:
+    def fit(elapsed: float = 0.0, **settings: Any) -> int:
+        found = forecaster(trials=1000, **settings).time(PACES, 1, elapsed).fit
+        assert found is not None
+        return found
+
+    assert 0 < fit(minutes=1) < fit(minutes=5) < 1000
+    assert fit(minutes=1, elapsed=60) == 0
+    assert fit(minutes=5, confirm_seeds=0) > fit(minutes=5, confirm_seeds=2)
+    assert forecaster(trials=9).time(PACES, 1).fit is None
+    words = "about 1 seconds on 1 slot; about 9 of 40 trials fit in 5 minutes"
+    assert str(TimeForecast(1, 1, 1, 9, 40, 5.0)) == words
+
+
 def test_the_slowest_node_decides(forecaster: Callable[..., Forecaster]) -> None:
     slow = {name: Pace(Line(1.0, 0.01), Line(1.0, 0.01)) for name in PACES}
     made = forecaster()
