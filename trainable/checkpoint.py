@@ -53,7 +53,7 @@ def write_checkpoint(
     elif target is not None and target.progress.step:
         target.save(folder)
     names = (target.model.config.id2label or {}).values() if target else ()
-    write_facts(folder, config, names, metrics, finished, used)
+    write_facts(folder, config, names, metrics, state == "finished", used)
 
 
 def write_facts(
@@ -71,14 +71,14 @@ def write_facts(
         config: see `write_checkpoint`, like the arguments after it.
         label_names: in the order of the classes; empty before the target stage has begun.
         metrics: see `write_checkpoint`.
-        finished: see `write_checkpoint`.
+        finished: whether the trial ran to its end.
         used: see `write_checkpoint`.
     """
     facts = {
         "config": config.model_dump(mode="json", by_alias=True),
         "label_names": list(label_names),
         "metrics": metrics,
-        "finished": state == "finished",
+        "finished": finished,
         "trained_on": to_json(used),
     }
     (folder / "trial.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")

@@ -134,5 +134,5 @@ class _Work:
         builder = self._builder
         training = train_features(builder)
         metrics = training.progress.best_metrics
-        write_checkpoint(folder, builder.config, training, (), metrics, finished=True, used=builder.trained_on())
+        write_checkpoint(folder, builder.config, training, (), metrics, state="finished", used=builder.trained_on())
         return {name.removeprefix("target.validation."): value for name, value in metrics.items()}
