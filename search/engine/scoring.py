@@ -104,7 +104,7 @@ def score_winner(
     workspace, metric = plan.workspace(storage), plan.settings.metric
     if contest.winning_baseline:
         checkpoint = study.folder / str(contest.winning_baseline.checkpoint)
-        return test_score(checkpoint, workspace, metric, _encoder_of(plan, checkpoint)), plain_gain(plan, contest)
+        return test_score(checkpoint, workspace, metric, encoder_of(plan, checkpoint)), plain_gain(plan, contest)
     if contest.exported is None:
         return None, None
     folder = contest.exported.checkpoint_in(study.folder)
@@ -126,7 +126,7 @@ def score_winner(
 def _measured_gain(plan: Plan, checkpoint: Path, baseline: Baseline, ours: Predictions, workspace: Workspace) -> Gain:
     """Return the difference between the winner's predictions and those of the best baseline, on the same rows."""
     metric, labels, classes = plan.settings.metric, ours.labels, len(ours.label_names)
-    theirs = predict(checkpoint, ours.split, workspace, _encoder_of(plan, checkpoint))
+    theirs = predict(checkpoint, ours.split, workspace, encoder_of(plan, checkpoint))
     assert theirs is not None  # it has the same data
     values = score(ours.logits, labels)[0][metric], score(theirs.logits, labels)[0][metric]
     if metric == "loss":
@@ -137,7 +137,7 @@ def _measured_gain(plan: Plan, checkpoint: Path, baseline: Baseline, ours: Predi
     return describe_gain(baseline, values, metric, ours.split, interval, len(labels))
 
 
-def _encoder_of(plan: Plan, checkpoint: Path) -> str | None:
+def encoder_of(plan: Plan, checkpoint: Path) -> str | None:
     """Return the present path or name of a checkpoint's encoder, which may have moved together with the sweep."""
     names = [str(value) for name, value in plan.space.corners() if name == "encoder"] or [plan.base["encoder"]]
     facts = trained_on(checkpoint)

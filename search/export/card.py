@@ -14,7 +14,7 @@ from search.export.licence import licence_of
 from search.export.verification import Verification
 from search.provenance import provenance
 from search.record.records import Outcome, TrialRecord
-from search.record.scores import Score, TestScore
+from search.record.scores import Baseline, Score, TestScore
 from search.wording import format_score
 from trainable.data.message_text import quoted_if_unclear
 from trainable.model.limits import PACKAGE
@@ -51,6 +51,8 @@ class CardFacts:
     """By stage, in the order of training."""
     validation: Score | None
     test: TestScore | None
+    baseline: Baseline | None = None
+    """The baseline whose model it is; None for a trial."""
     provenance: dict[str, str] = field(default_factory=provenance)
     """Versions, and the git commit of the working directory where it has one."""
 
@@ -59,7 +61,8 @@ class CardFacts:
         return {
             "format": self.format,
             "sweep": self.outcome.name,
-            "trial": self.record.number,
+            "trial": None if self.baseline else self.record.number,
+            "baseline": self.baseline.name if self.baseline else None,
             "seed": self.record.seed,
             "settings": self.settings,
             "label_names": list(self.labels),

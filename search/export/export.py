@@ -11,12 +11,13 @@ from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from search.engine.scoring import encoder_of
 from search.export.card import CardFacts, model_card, public_settings
 from search.export.exportable import Chosen
 from search.export.formats.about import FORMATS, Format
 from search.export.formats.folders import folder_format
 from search.export.verification import TOLERANCE, Verification, sample_rows, verify_export
-from search.record.scores import Score, TestScore
+from search.record.scores import BASELINE_TITLES, Score, TestScore
 from search.record.trial_names import Role
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.selection import score_of, trial_config
@@ -38,7 +39,10 @@ class Exported:
     name: str
     folder: Path
     format: Format
-    trial: int
+    trial: int | None
+    """None for a baseline."""
+    baseline: str | None
+    """Name of the baseline; None for a trial."""
     seed: int
     pairs: bool
     """Whether the model labels pairs of texts."""
@@ -57,6 +61,7 @@ class Exported:
             "folder": str(self.folder),
             "format": self.format,
             "trial": self.trial,
+            "baseline": self.baseline,
             "seed": self.seed,
             "rows": self.verification.rows,
             "what": self.verification.description,
@@ -70,9 +75,10 @@ class Exported:
     def print(self, console: Console) -> None:
         """Say what was written and verified, and what to type to use it."""
         size, verified = f"{self.bytes / 1e6:.1f} MB", self.verification
+        baseline = self.baseline and f"Baseline {BASELINE_TITLES[self.baseline]}"
+        model = baseline or f"Trial {self.trial}, seed {self.seed}"
         lines = [
-            f"Trial {self.trial}, seed {self.seed}, of {self.name} exported to {self.folder} "
-            f"(format {self.format}, {size})",
+            f"{model}, of {self.name} exported to {self.folder} (format {self.format}, {size})",
             f"Verified: loaded back, it gives the checkpoint's logits on {verified.rows} {verified.description} "
             f"(largest difference {verified.max_difference:.1e}, allowed {TOLERANCE:.0e})",
             "",
@@ -100,7 +106,7 @@ def export_trial(chosen: Chosen) -> Exported:
     transformers_logging.disable_progress_bar()
     outcome, record, to = chosen.outcome, chosen.record, chosen.to
     workspace = chosen.plan.workspace(chosen.storage)
-    model, config = load_trained(chosen.checkpoint, trial_config(chosen.plan, record).encoder)
+    model, config = load_trained(chosen.checkpoint, _encoder(chosen))
     tokenizer = _tokenizer(config)
     known = load_saved_plan(SweepFolder(chosen.storage, outcome.name))["data"]
     stages = _stages(config, chosen.checkpoint, workspace, known)
@@ -119,7 +125,8 @@ def export_trial(chosen: Chosen) -> Exported:
         name=outcome.name,
         folder=to,
         format=chosen.format,
-        trial=record.number,
+        trial=None if chosen.baseline else record.number,
+        baseline=chosen.baseline.name if chosen.baseline else None,
         seed=record.seed,
         pairs=len(facts.text_columns) > 1,
         verification=verifications[0],
@@ -128,6 +135,13 @@ def export_trial(chosen: Chosen) -> Exported:
         validation=facts.validation,
         test=facts.test,
     )
+
+
+def _encoder(chosen: Chosen) -> str | None:
+    """Return the present path or name of the encoder."""
+    if chosen.baseline:
+        return encoder_of(chosen.plan, chosen.checkpoint)
+    return trial_config(chosen.plan, chosen.record).encoder
 
 
 def save_model(format: Format, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -187,6 +201,7 @@ def _card_facts(
         labels=tuple(str(name) for name in model.config.id2label.values()),
         text_columns=data["target"].text_columns,
         data=data,
-        validation=score_of(outcome.trials, record.number, role),
-        test=outcome.test if record.key == outcome.exported else None,
+        validation=outcome.validation if chosen.baseline else score_of(outcome.trials, record.number, role),
+        test=outcome.test if chosen.baseline or record.key == outcome.exported else None,
+        baseline=chosen.baseline,
     )

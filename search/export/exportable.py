@@ -8,10 +8,12 @@ from pathlib import Path
 
 from search.export.formats.about import FORMATS, Format, FormatChoice, check_installed
 from search.plan.plan import Plan, load_sweep
-from search.record.records import Outcome, TrialRecord, ranked
+from search.record.records import Outcome, State, TrialRecord, ranked
+from search.record.scores import Baseline
 from search.record.trial_names import Key
 from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
+from trainable.baselines.results import FINISHED, MODEL_FILE, config_of
 from trainable.errors import ConfigError
 
 
@@ -28,6 +30,8 @@ class Chosen:
     """The folder for the model; it does not exist yet, or is empty."""
     format: Format
     """The format of that folder."""
+    baseline: Baseline | None = None
+    """The baseline whose model it is; `record` then describes its run."""
 
 
 def choose(
@@ -62,10 +66,39 @@ def choose(
     plan, outcome = load_sweep(folder), current_outcome(name, storage, overrides)
     offered = [record for record in outcome.trials if record.role != "no_source"]
     models = {record.key: model for record in offered if (model := _model(record, folder.path))}
+    with_model = ranked([record for record in offered if record.key in models], outcome.direction)
+    if (baseline := outcome.winner_as_baseline) and trial is None:
+        checkpoint = folder.path / str(baseline.checkpoint)
+        pooling = _baseline_pooling(baseline, checkpoint, with_model)
+        resolved = resolve_format(format, plan, baseline.title, pooling, with_model)
+        record = _as_record(baseline, config_of(checkpoint).seed)
+        return Chosen(plan, storage, outcome, record, checkpoint, to, resolved, baseline)
     record = _choose(outcome, offered, models, trial, seed, folder.path)
-    with_model = [record for record in offered if record.key in models]
-    resolved = resolve_format(format, plan, record, ranked(with_model, outcome.direction))
+    resolved = resolve_format(format, plan, record.title, plan.config(record.params).pooling, with_model)
     return Chosen(plan, storage, outcome, record, models[record.key], to, resolved)
+
+
+def _baseline_pooling(baseline: Baseline, checkpoint: Path, with_model: Sequence[TrialRecord]) -> str:
+    """Return the pooling of a baseline's model.
+
+    Raises:
+        ConfigError: if it has no encoder, or its files are gone.
+    """
+    there = f"trials that can be exported: {_listed(with_model)}"
+    if (checkpoint / FINISHED).is_file():
+        return config_of(checkpoint).pooling
+    if (checkpoint / MODEL_FILE).is_file():
+        raise ConfigError(
+            f"the baseline {baseline.title} won. It has no encoder and no format for --format; in Python, "
+            f"`skops.io.load({str(checkpoint / MODEL_FILE)!r}).predict([text])` labels texts with it; {there}"
+        )
+    raise ConfigError(f"the baseline {baseline.title}: its model {checkpoint} is gone; {there}")
+
+
+def _as_record(baseline: Baseline, seed: int) -> TrialRecord:
+    """Return a baseline as a finished run, which is what an export describes; no trial has its number."""
+    metrics = {f"target.validation.{name}": value for name, value in baseline.metrics.items()}
+    return TrialRecord(-1, State.FINISHED, {}, seed, value=baseline.value, metrics=metrics, seconds=baseline.seconds)
 
 
 def _check_target(to: Path) -> None:
@@ -84,19 +117,21 @@ def _check_target(to: Path) -> None:
         raise ConfigError(f"--to {to}: no folder can be made in {parent}; name another place")
 
 
-def resolve_format(asked: FormatChoice, plan: Plan, record: TrialRecord, with_model: Sequence[TrialRecord]) -> Format:
+def resolve_format(
+    asked: FormatChoice, plan: Plan, title: str, pooling: str, with_model: Sequence[TrialRecord]
+) -> Format:
     """Return the format to write.
 
     Args:
         asked: what the user asks for.
         plan: of the sweep.
-        record: the run to export.
+        title: the name of the run to export.
+        pooling: the pooling of its model.
         with_model: all runs that can be exported, the best first.
 
     Raises:
         ConfigError: if the format cannot hold the run's model; the message names the best trial that it can hold.
     """
-    pooling = plan.config(record.params).pooling
     holding = [name for name, about in FORMATS.items() if pooling in about.poolings]
     if asked == "auto":
         return holding[0]
@@ -109,7 +144,7 @@ def resolve_format(asked: FormatChoice, plan: Plan, record: TrialRecord, with_mo
     if best:
         way = f"the best trial without this obstacle is {best.number}: --trial {best.number}"
     raise ConfigError(
-        f"--format {asked}: {record.title} has `pooling: {pooling}`, and {about.obstacle}; {way}. "
+        f"--format {asked}: {title} has `pooling: {pooling}`, and {about.obstacle}; {way}. "
         f"Formats that can hold this trial: {', '.join(holding)}"
     )
 
@@ -129,10 +164,6 @@ def _choose(
     """
     there = f"trials that can be exported: {_listed([record for record in offered if record.key in models])}"
     number = outcome.winner if trial is None else trial
-    if number is None and (baseline := outcome.winner_as_baseline):
-        raise ConfigError(
-            f"{outcome.name}: the baseline {baseline.title} won; its model cannot be exported yet; {there}"
-        )
     if number is None:
         raise ConfigError(f"{outcome.name}: no trial has finished, so there is no winner to export; {there}")
     runs = [record for record in offered if record.number == number and seed in (None, record.seed)]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from trainable.baselines.results import config_of
-from trainable.baselines.text_models import MODEL_FILE, LabelledTexts, load_text_model, text_logits
+from trainable.baselines.results import MODEL_FILE, config_of
+from trainable.baselines.text_models import LabelledTexts, load_text_model, text_logits
 from trainable.checkpoint import load_trained
 from trainable.compute.device import pick_device, resolve_precision
 from trainable.data.read_splits import read_splits

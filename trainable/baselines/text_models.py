@@ -17,11 +17,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
 
 from trainable.baselines.regression import Regression, log_probabilities
+from trainable.baselines.results import MODEL_FILE
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
 
-MODEL_FILE = "model.skops"
-"""File of the pipeline; a checkpoint folder with this file has no encoder."""
 STRENGTHS = (1.0, 10.0, 100.0)
 """Values of C to try; a higher one regularises less."""
 MOST_WEIGHTS = 1_000_000
