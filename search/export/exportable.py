@@ -13,7 +13,7 @@ from search.record.scores import Baseline
 from search.record.trial_names import Key
 from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
-from trainable.baselines.results import FINISHED, MODEL_FILE, config_of
+from trainable.baselines.results import TEXT_MODEL_FILE, WEIGHTS_FILE, config_of
 from trainable.errors import ConfigError
 
 
@@ -85,12 +85,12 @@ def _baseline_pooling(baseline: Baseline, checkpoint: Path, with_model: Sequence
         ConfigError: if it has no encoder, or its files are gone.
     """
     there = f"trials that can be exported: {_listed(with_model)}"
-    if (checkpoint / FINISHED).is_file():
+    if (checkpoint / WEIGHTS_FILE).is_file():
         return config_of(checkpoint).pooling
-    if (checkpoint / MODEL_FILE).is_file():
+    if (checkpoint / TEXT_MODEL_FILE).is_file():
         raise ConfigError(
             f"the baseline {baseline.title} won. It has no encoder and no format for --format; in Python, "
-            f"`skops.io.load({str(checkpoint / MODEL_FILE)!r}).predict([text])` labels texts with it; {there}"
+            f"`skops.io.load({str(checkpoint / TEXT_MODEL_FILE)!r}).predict([text])` labels texts with it; {there}"
         )
     raise ConfigError(f"the baseline {baseline.title}: its model {checkpoint} is gone; {there}")
 

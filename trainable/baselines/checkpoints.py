@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from trainable.baselines.results import MODEL_FILE, config_of
+from trainable.baselines.results import TEXT_MODEL_FILE, config_of
 from trainable.baselines.text_models import LabelledTexts, load_text_model, text_logits
 from trainable.checkpoint import load_trained
 from trainable.compute.device import pick_device, resolve_precision
@@ -18,7 +18,7 @@ from trainable.workspace import Workspace
 
 def is_text_model(checkpoint: Path) -> bool:
     """Return whether a checkpoint holds a scikit-learn pipeline over words instead of an encoder with a head."""
-    return (checkpoint / MODEL_FILE).exists()
+    return (checkpoint / TEXT_MODEL_FILE).exists()
 
 
 def checkpoint_logits(

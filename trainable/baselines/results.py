@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 from trainable.settings.config import TrialConfig, build_config
 from trainable.store.files import write_file
 
-FINISHED = "model.safetensors"
+WEIGHTS_FILE = "model.safetensors"
 """File of a model with an encoder, in a checkpoint."""
-MODEL_FILE = "model.skops"
+TEXT_MODEL_FILE = "model.skops"
 """File of a model over words; a checkpoint with this file has no encoder."""
 NAMES = ("majority", "tfidf", "features")
 """The baselines that are trained, the simplest first."""

@@ -17,7 +17,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
 
 from trainable.baselines.regression import Regression, log_probabilities
-from trainable.baselines.results import MODEL_FILE
+from trainable.baselines.results import TEXT_MODEL_FILE
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
 
@@ -81,7 +81,7 @@ def text_logits(model: Any, texts: Sequence[str], names: tuple[str, ...]) -> tor
 
 def save_text_model(model: Any, folder: Path) -> None:
     """Write a pipeline into a folder."""
-    skops.io.dump(model, folder / MODEL_FILE)
+    skops.io.dump(model, folder / TEXT_MODEL_FILE)
 
 
 def load_text_model(folder: Path) -> Any:
@@ -91,6 +91,6 @@ def load_text_model(folder: Path) -> Any:
         ConfigError: if the file is damaged, or holds a type that is not scikit-learn's or NumPy's.
     """
     try:
-        return skops.io.load(folder / MODEL_FILE)
+        return skops.io.load(folder / TEXT_MODEL_FILE)
     except Exception as error:  # `skops` lets errors of zip, JSON and NumPy through
-        raise ConfigError(f"{folder / MODEL_FILE}: cannot be read: {error!s:.200}") from None
+        raise ConfigError(f"{folder / TEXT_MODEL_FILE}: cannot be read: {error!s:.200}") from None

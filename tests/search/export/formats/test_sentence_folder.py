@@ -126,11 +126,11 @@ def test_hf_names_the_best_trial_that_it_can_hold(swept: SweepFolder) -> None:
     plan = load_sweep(swept)
     runs = [TrialRecord(n, State.FINISHED, {"pooling": p}, 0) for n, p in enumerate(("mean", "max", "first", "first"))]
     with pytest.raises(ConfigError, match="the best trial without this obstacle is 2: --trial 2"):
-        resolve_format("hf", plan, runs[0], runs)
+        resolve_format("hf", plan, "trial 0", "mean", runs)
     with pytest.raises(ConfigError, match="no module for the head of an architecture.* is 0: --trial 0"):
-        resolve_format("sentence-transformers", plan, runs[2], runs)
-    auto = [resolve_format("auto", plan, run, runs) for run in runs]
-    assert auto == ["sentence-transformers", "sentence-transformers", "hf", "hf"]
+        resolve_format("sentence-transformers", plan, "trial 2", "first", runs)
+    auto = [resolve_format("auto", plan, "a trial", pooling, runs) for pooling in ("mean", "max", "first")]
+    assert auto == ["sentence-transformers", "sentence-transformers", "hf"]
 
 
 def drop_bias(folder: Path) -> None:

@@ -1,0 +1,85 @@
+"""A finished sweep beside its baselines: the test score of the winner, the gain, and the export of a baseline."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import transfersweep
+from search.engine.scoring import score_winner
+from search.errors import PlanError
+from search.export.export import export_trial
+from search.export.exportable import choose
+from search.plan.plan import Plan, load_sweep
+from search.preflight.costliest import baseline_trial, costliest_trial
+from search.record.records import Outcome
+from search.storage.sweep_folder import SweepFolder
+from search.study.baselines import hold_contest
+from search.study.summary import summarise
+from search.study.sweep_study import SweepStudy
+from trainable.baselines.compute import compute_baselines
+from trainable.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def with_baselines(swept: SweepFolder, tmp_path_factory: pytest.TempPathFactory) -> SweepFolder:
+    """A copy of the finished sweep, with its baselines. Without outcome.json it is summarised when it is shown."""
+    storage = tmp_path_factory.mktemp("with_baselines")
+    shutil.copytree(swept.storage, storage, dirs_exist_ok=True)
+    folder = SweepFolder(storage, swept.name)
+    folder.outcome.unlink()
+    plan = load_sweep(folder)
+    workspace = plan.workspace(storage)
+    config = baseline_trial(plan, costliest_trial(plan, workspace)[1])
+    compute_baselines(config.model_copy(update={"pooling": "mean"}), workspace, folder.baselines)
+    return folder
+
+
+def make_best(folder: SweepFolder, name: str) -> None:
+    """Give one baseline a score that no trial reaches, and the others none that one misses."""
+    for result in folder.baselines.read():
+        value = 2.0 if result.name == name else -2.0
+        folder.baselines.write(replace(result, metrics={**result.metrics, "macro_f1": value}))
+
+
+def finished(folder: SweepFolder) -> tuple[Plan, SweepStudy, Outcome]:
+    plan = load_sweep(folder)
+    study = SweepStudy(folder.study, plan.settings, plan.space, 0)
+    test, gain = score_winner(plan, folder.storage, study, hold_contest(plan, study))
+    return plan, study, summarise(plan, folder.storage, study, test, complete=True, gain=gain)
+
+
+def test_the_winner_and_the_best_baseline_are_compared_on_the_test_rows(with_baselines: SweepFolder) -> None:
+    make_best(with_baselines, "none of them")
+    _, _, outcome = finished(with_baselines)
+    assert (outcome.winner, outcome.winning_baseline) == (0, None)
+    assert outcome.test
+    assert outcome.gain
+    assert outcome.gain.split == "test"
+    assert outcome.gain.low is not None
+    assert outcome.gain.low <= outcome.gain.difference <= (outcome.gain.high or 0.0)
+    assert f"over {outcome.test.rows} rows" in outcome.gain.sentence
+
+
+def test_features_that_win_are_exported_like_a_trial(with_baselines: SweepFolder, tmp_path: Path) -> None:
+    make_best(with_baselines, "features")
+    _, _, outcome = finished(with_baselines)
+    assert outcome.winning_baseline == "features"
+    assert outcome.test
+    assert outcome.winner_config["target.frozen_layers"] == 3
+    exported = export_trial(choose(with_baselines.name, with_baselines.storage, tmp_path / "model"))
+    assert exported.baseline == "features"
+    assert exported.format == "sentence-transformers"
+    assert exported.to_json()["trial"] is None
+    assert transfersweep.classifier(tmp_path / "model")("a good day").label in ("negative", "positive")
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "a logistic regression on its frozen features" in card
+    assert "| features + logistic regression | 2.0000 |" in card
+
+
+def test_words_that_win_say_how_to_load_them(with_baselines: SweepFolder, tmp_path: Path) -> None:
+    make_best(with_baselines, "tfidf")
+    assert finished(with_baselines)[2].test
+    with pytest.raises((ConfigError, PlanError), match=r"skops\.io\.load"):
+        choose(with_baselines.name, with_baselines.storage, tmp_path / "model")
