@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from search.export.formats.about import FORMATS, Format
-from search.export.licence import licence_of
+from search.export.licence import Licence, licence_of
 from search.export.verification import Verification
 from search.provenance import provenance
 from search.record.records import Outcome, TrialRecord
@@ -55,6 +55,11 @@ class CardFacts:
     """The baseline whose model it is; None for a trial."""
     provenance: dict[str, str] = field(default_factory=provenance)
     """Versions, and the git commit of the working directory where it has one."""
+
+    @property
+    def reads_words(self) -> bool:
+        """Return whether the model has no encoder."""
+        return self.format == "skops"
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of trial.json; `settings` is what `TrialConfig.to_flat` gives, made public."""
@@ -102,7 +107,7 @@ def model_card(facts: CardFacts, verification: Verification) -> str:
         verification=verification,
         front_matter=_front_matter(facts).to_yaml(),
         encoder=public_encoder(facts.encoder),
-        licence=licence_of(facts.encoder),
+        licence=_licence(facts),
         about=FORMATS[facts.format],
         usage=FORMATS[facts.format].usage("path/to/this/folder", pairs=len(facts.text_columns) > 1),
         own_scores={name.removeprefix(split): value for name, value in scores if name.startswith(split)},
@@ -129,11 +134,16 @@ def _front_matter(facts: CardFacts) -> ModelCardData:
         pipeline_tag="text-classification",
         tags=["transfersweep", "text-classification", "transfer-learning"],
         metrics=[_HUB_METRICS[metric]],
-        base_model=_base_model(facts.encoder),
-        license=licence_of(facts.encoder).name,
+        base_model=None if facts.reads_words else _base_model(facts.encoder),
+        license=_licence(facts).name,
         model_name=facts.outcome.name if results else None,
         eval_results=results or None,
     )
+
+
+def _licence(facts: CardFacts) -> Licence:
+    """Return the licence of the encoder; a model without one has none to name."""
+    return Licence(None) if facts.reads_words else licence_of(facts.encoder)
 
 
 def _base_model(encoder: str) -> str | None:

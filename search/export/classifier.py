@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from transformers.utils import logging as transformers_logging
 
 from search.export.facts import FolderFacts, read_facts
-from search.export.formats.folders import LogitsOf, folder_format
+from search.export.formats.folders import folder_format
+from search.export.formats.skops_folder import LogitsOfTexts, load_text_logits
 from trainable.data.examples import Examples
 from trainable.inputs.token_inputs import TokenInputs
 from trainable.inputs.tokens import tokenize
@@ -43,13 +44,11 @@ class Classifier:
 
     Args:
         facts: the labels and settings of the model.
-        tokenizer: its tokenizer.
-        logits_of: computes its logits.
+        logits_of: computes the logits of texts.
     """
 
-    def __init__(self, facts: FolderFacts, tokenizer: Any, logits_of: LogitsOf) -> None:
+    def __init__(self, facts: FolderFacts, logits_of: LogitsOfTexts) -> None:
         self._facts = facts
-        self._tokenizer = tokenizer
         self._logits_of = logits_of
 
     @classmethod
@@ -65,8 +64,9 @@ class Classifier:
         """
         transformers_logging.disable_progress_bar()
         facts = facts or read_facts(folder)
-        logits_of = folder_format(facts.format).load(folder, facts)
-        return cls(facts, load_tokenizer(str(folder)), logits_of)
+        if facts.format == "skops":
+            return cls(facts, load_text_logits(folder, facts))
+        return cls(facts, _with_tokenizer(folder, facts))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -93,11 +93,8 @@ class Classifier:
         Args:
             texts: the texts of all rows, at least one, by column.
         """
-        count = len(texts[0])
-        table = Examples(texts[0], texts[1] if len(texts) > 1 else None, np.zeros(count, dtype=np.int64))
-        length = self._facts.settings.padding_length
-        inputs = TokenInputs(tokenize(self._tokenizer, table), np.arange(count), length, fixed=False)
-        probabilities: NDArray[np.float32] = torch.softmax(self._logits_of(inputs), dim=-1).numpy()
+        table = Examples(texts[0], texts[1] if len(texts) > 1 else None, np.zeros(len(texts[0]), dtype=np.int64))
+        probabilities: NDArray[np.float32] = torch.softmax(self._logits_of(table), dim=-1).numpy()
         return probabilities
 
     def _predictions(self, rows: list[Row]) -> list[Prediction]:
@@ -116,3 +113,14 @@ class Classifier:
         probabilities = dict(zip(self.labels, map(float, row), strict=True))
         label = self.labels[int(np.argmax(row))]
         return Prediction(label, probabilities[label], probabilities)
+
+
+def _with_tokenizer(folder: Path, facts: FolderFacts) -> LogitsOfTexts:
+    """Return the function that computes logits of texts with the encoder and the tokenizer of a folder."""
+    logits_of, tokenizer = folder_format(facts.format).load(folder, facts), load_tokenizer(str(folder))
+
+    def compute(table: Examples) -> torch.Tensor:
+        tokens, length = tokenize(tokenizer, table), facts.settings.padding_length
+        return logits_of(TokenInputs(tokens, np.arange(len(table)), length, fixed=False))
+
+    return compute

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from search.export.card import CardFacts, model_card, public_settings
 from search.export.exportable import Chosen
 from search.export.formats.about import FORMATS, Format
 from search.export.formats.folders import folder_format
-from search.export.verification import TOLERANCE, Verification, sample_rows, verify_export
+from search.export.verification import TOLERANCE, Verification, compared, sample_rows, verify_export
 from search.record.scores import BASELINE_TITLES, Score, TestScore
 from search.record.trial_names import Role
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.selection import score_of, trial_config
+from trainable.baselines.results import config_of, label_names_of
+from trainable.baselines.text_models import LabelledTexts, load_text_model, save_text_model, text_logits
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
@@ -28,6 +30,7 @@ from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData, trained_on
+from trainable.store.checksums import verify_checksums
 from trainable.store.files import write_folder
 from trainable.workspace import Workspace
 
@@ -94,7 +97,9 @@ class Exported:
 
 
 def export_trial(chosen: Chosen) -> Exported:
-    """Write the model of a finished trial to a new folder; the folder appears complete and verified, or not at all.
+    """Write the model of a finished trial, or of the baseline that won, to a new folder.
+
+    The folder appears complete and verified, or not at all.
 
     Args:
         chosen: the trial and the folder, as `choose` finds them.
@@ -104,25 +109,61 @@ def export_trial(chosen: Chosen) -> Exported:
         TrialError: if the format cannot hold the model, or the folder does not give the checkpoint's logits.
     """
     transformers_logging.disable_progress_bar()
-    outcome, record, to = chosen.outcome, chosen.record, chosen.to
+    if chosen.format == "skops":
+        return _export_text_model(chosen)
+    outcome = chosen.outcome
     workspace = chosen.plan.workspace(chosen.storage)
     model, config = load_trained(chosen.checkpoint, _encoder(chosen))
     tokenizer = _tokenizer(config)
     known = load_saved_plan(SweepFolder(chosen.storage, outcome.name))["data"]
     stages = _stages(config, chosen.checkpoint, workspace, known)
     rows = sample_rows(config, stages["target"], workspace)
-    facts = _card_facts(chosen, config, model, stages)
-    verifications: list[Verification] = []
+    assert model.config.id2label is not None  # `load_trained` sets it
+    facts = _card_facts(chosen, config, model.config.id2label.values(), stages)
+
+    def save_and_verify(folder: Path) -> Verification:
+        save_model(chosen.format, model, tokenizer, folder)
+        return verify_export(folder, chosen.format, model, rows)
+
+    return _write(chosen, facts, save_and_verify)
+
+
+def _export_text_model(chosen: Chosen) -> Exported:
+    """Write the model of a baseline that reads words."""
+    verify_checksums(chosen.checkpoint)
+    config, trained = config_of(chosen.checkpoint), trained_on(chosen.checkpoint)
+    assert trained is not None  # the first version with baselines stores it
+    model, names = load_text_model(chosen.checkpoint), label_names_of(chosen.checkpoint)
+    table = sample_rows(config, trained.stages["target"], chosen.plan.workspace(chosen.storage))
+    facts = _card_facts(chosen, config, names, trained.stages)
+
+    def save_and_verify(folder: Path) -> Verification:
+        save_text_model(model, folder)
+        texts = LabelledTexts.of(table.table, names).texts
+        expected, found = (text_logits(each, texts, names) for each in (model, load_text_model(folder)))
+        return compared(expected, found, table.description)
+
+    return _write(chosen, facts, save_and_verify)
+
+
+def _write(chosen: Chosen, facts: CardFacts, save_and_verify: Callable[[Path], Verification]) -> Exported:
+    """Write the folder of an export: the model, its facts and its card.
+
+    Args:
+        chosen: what is exported, and where.
+        facts: for the card and trial.json.
+        save_and_verify: writes the model into a folder, and compares what the folder gives with the checkpoint.
+    """
+    record, to, verifications = chosen.record, chosen.to, list[Verification]()
 
     def write(folder: Path) -> None:
-        save_model(chosen.format, model, tokenizer, folder)
-        verifications.append(verify_export(folder, chosen.format, model, rows))
+        verifications.append(save_and_verify(folder))
         (folder / "trial.json").write_text(json.dumps(facts.to_json(), indent=1), encoding="utf-8")
         (folder / "README.md").write_text(model_card(facts, verifications[0]), encoding="utf-8")
 
     write_folder(to.resolve(), write)
     return Exported(
-        name=outcome.name,
+        name=chosen.outcome.name,
         folder=to,
         format=chosen.format,
         trial=None if chosen.baseline else record.number,
@@ -131,7 +172,7 @@ def export_trial(chosen: Chosen) -> Exported:
         pairs=len(facts.text_columns) > 1,
         verification=verifications[0],
         bytes=sum(file.stat().st_size for file in to.rglob("*") if file.is_file()),
-        metric=outcome.metric,
+        metric=chosen.outcome.metric,
         validation=facts.validation,
         test=facts.test,
     )
@@ -185,12 +226,9 @@ def _stages(
     return stages
 
 
-def _card_facts(
-    chosen: Chosen, config: TrialConfig, model: PreTrainedModel, data: Mapping[str, StageData]
-) -> CardFacts:
+def _card_facts(chosen: Chosen, config: TrialConfig, labels: Iterable[str], data: Mapping[str, StageData]) -> CardFacts:
     """Return all facts for the card and trial.json."""
     outcome, record = chosen.outcome, chosen.record
-    assert model.config.id2label is not None  # `load_trained` sets it
     role: Role = "no_source" if record.role == "no_source" else "confirm"
     return CardFacts(
         outcome=outcome,
@@ -198,7 +236,7 @@ def _card_facts(
         format=chosen.format,
         encoder=config.encoder,
         settings=public_settings(config, data),
-        labels=tuple(str(name) for name in model.config.id2label.values()),
+        labels=tuple(map(str, labels)),
         text_columns=data["target"].text_columns,
         data=data,
         validation=outcome.validation if chosen.baseline else score_of(outcome.trials, record.number, role),

@@ -69,8 +69,7 @@ def choose(
     with_model = ranked([record for record in offered if record.key in models], outcome.direction)
     if (baseline := outcome.winner_as_baseline) and trial is None:
         checkpoint = folder.path / str(baseline.checkpoint)
-        pooling = _baseline_pooling(baseline, checkpoint, with_model)
-        resolved = resolve_format(format, plan, baseline.title, pooling, with_model)
+        resolved = _baseline_format(format, plan, baseline, checkpoint, with_model)
         record = _as_record(baseline, config_of(checkpoint).seed)
         return Chosen(plan, storage, outcome, record, checkpoint, to, resolved, baseline)
     record = _choose(outcome, offered, models, trial, seed, folder.path)
@@ -78,21 +77,23 @@ def choose(
     return Chosen(plan, storage, outcome, record, models[record.key], to, resolved)
 
 
-def _baseline_pooling(baseline: Baseline, checkpoint: Path, with_model: Sequence[TrialRecord]) -> str:
-    """Return the pooling of a baseline's model.
+def _baseline_format(
+    asked: FormatChoice, plan: Plan, baseline: Baseline, checkpoint: Path, with_model: Sequence[TrialRecord]
+) -> Format:
+    """Return the format to write for a baseline's model.
 
     Raises:
-        ConfigError: if it has no encoder, or its files are gone.
+        ConfigError: if the format cannot hold it, or its files are gone.
     """
-    there = f"trials that can be exported: {_listed(with_model)}"
     if (checkpoint / WEIGHTS_FILE).is_file():
-        return config_of(checkpoint).pooling
-    if (checkpoint / TEXT_MODEL_FILE).is_file():
-        raise ConfigError(
-            f"the baseline {baseline.title} won. It has no encoder and no format for --format; in Python, "
-            f"`skops.io.load({str(checkpoint / TEXT_MODEL_FILE)!r}).predict([text])` labels texts with it; {there}"
-        )
-    raise ConfigError(f"the baseline {baseline.title}: its model {checkpoint} is gone; {there}")
+        return resolve_format(asked, plan, baseline.title, config_of(checkpoint).pooling, with_model)
+    there = f"trials that can be exported: {_listed(with_model)}"
+    if not (checkpoint / TEXT_MODEL_FILE).is_file():
+        raise ConfigError(f"the baseline {baseline.title}: its model {checkpoint} is gone; {there}")
+    if asked != "auto":
+        reason = f"the baseline {baseline.title} won, which has no encoder; leave --format out"
+        raise ConfigError(f"--format {asked}: {reason}, or name a trial; {there}")
+    return "skops"
 
 
 def _as_record(baseline: Baseline, seed: int) -> TrialRecord:

@@ -122,13 +122,27 @@ def verify_export(folder: Path, format: Format, model: PreTrainedModel, rows: Sa
         compute_logits(model, rows.inputs, _CPU),
         folder_format(format).logits_of_texts(folder, rows.table),
     )
-    difference, count = float((found - expected).abs().max()), len(rows.table)
+    return compared(expected, found, rows.description)
+
+
+def compared(expected: torch.Tensor, found: torch.Tensor, description: str) -> Verification:
+    """Compare the logits of an exported folder with those of the checkpoint.
+
+    Args:
+        expected: of the checkpoint, shape (N, C).
+        found: of the folder, shape (N, C).
+        description: of the rows.
+
+    Raises:
+        TrialError: if a logit differs by more than `TOLERANCE`.
+    """
+    difference, count = float((found - expected).abs().max()), len(expected)
     if not difference <= TOLERANCE:  # also true for NaN
         raise TrialError(
             f"the exported model does not give the checkpoint's logits: a logit differs by {difference:.2g} "
-            f"on {count} {rows.description}, more than {TOLERANCE:g}; nothing was exported"
+            f"on {count} {description}, more than {TOLERANCE:g}; nothing was exported"
         )
-    return Verification(count, rows.description, difference)
+    return Verification(count, description, difference)
 
 
 def _spread_over_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -90,4 +90,9 @@ def config_of(checkpoint: Path) -> TrialConfig:
     return build_config({"pooling": "first", **config})  # as `load_trained` reads older checkpoints
 
 
+def label_names_of(checkpoint: Path) -> tuple[str, ...]:
+    """Return the label names that are stored in a checkpoint, in the order of the classes."""
+    return tuple(json.loads((checkpoint / "trial.json").read_text(encoding="utf-8"))["label_names"])
+
+
 _RESULT = TypeAdapter(BaselineResult)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from trainable.errors import ConfigError
 
-Format = Literal["hf", "sentence-transformers", "onnx"]
+Format = Literal["hf", "sentence-transformers", "onnx", "skops"]
 """The format of a folder."""
 FormatChoice = Literal["auto", "hf", "sentence-transformers", "onnx"]
 """What `export --format` takes; `auto` is the first format in `FORMATS` that can hold the model."""
@@ -38,6 +38,12 @@ feed = {{i.name: numpy.array([getattr(row, fields[i.name]) for row in rows]) for
 (logits,) = session.run(None, feed)
 labels = json.load(open(folder + "/config.json", encoding="utf-8"))["id2label"]
 labels[str(logits[0].argmax())]
+"""
+_SKOPS = """\
+import skops.io
+
+model = skops.io.load({folder} + "/model.skops")
+str(model.predict([{row}])[0])
 """
 
 
@@ -103,6 +109,16 @@ FORMATS: dict[Format, About] = {
         extra="onnx",
         to_write=("onnx", "onnxruntime", "onnxscript"),
         to_read=("onnxruntime",),
+    ),
+    "skops": About(  # of a baseline that reads words; no model with an encoder has it
+        library="sklearn",
+        title="[scikit-learn](https://scikit-learn.org)",
+        poolings=frozenset(),
+        obstacle="scikit-learn has no encoder",
+        python=_SKOPS,
+        rows=('"Your text"', '"First text Second text"'),
+        note="Of a pair, the two texts are joined by a space. `model.predict_proba` gives the probability of each of "
+        "`model.classes_`. Loading the file executes nothing in it.",
     ),
 }
 """The formats, in the order in which `auto` tries them."""

@@ -3,14 +3,16 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import transfersweep
 from search.engine.scoring import score_winner
-from search.errors import PlanError
 from search.export.export import export_trial
 from search.export.exportable import choose
+from search.export.formats.about import FORMATS
+from search.export.predict import predict_file
 from search.plan.plan import Plan, load_sweep
 from search.preflight.costliest import baseline_trial, costliest_trial
 from search.record.records import Outcome
@@ -78,8 +80,25 @@ def test_features_that_win_are_exported_like_a_trial(with_baselines: SweepFolder
     assert "| features + logistic regression | 2.0000 |" in card
 
 
-def test_words_that_win_say_how_to_load_them(with_baselines: SweepFolder, tmp_path: Path) -> None:
-    make_best(with_baselines, "tfidf")
+@pytest.mark.parametrize("name", ["tfidf", "majority"])
+def test_words_that_win_are_exported_without_an_encoder(with_baselines: SweepFolder, tmp_path: Path, name: str) -> None:
+    make_best(with_baselines, name)
     assert finished(with_baselines)[2].test
-    with pytest.raises((ConfigError, PlanError), match=r"skops\.io\.load"):
-        choose(with_baselines.name, with_baselines.storage, tmp_path / "model")
+    exported = export_trial(choose(with_baselines.name, with_baselines.storage, tmp_path / "model"))
+    assert (exported.format, exported.baseline) == ("skops", name)
+    assert sorted(file.name for file in (tmp_path / "model").iterdir()) == ["README.md", "model.skops", "trial.json"]
+    usage = FORMATS["skops"].usage(str(tmp_path / "model"), exported.pairs)
+    shown: dict[str, Any] = {}
+    exec("\n".join([*usage[:-1], f"label = {usage[-1]}"]), shown)
+    assert shown["label"] == transfersweep.classifier(tmp_path / "model")("Your text").label
+    output = tmp_path / "labelled.csv"
+    (tmp_path / "new.csv").write_text("text\na good day\n", encoding="utf-8")
+    predict_file(tmp_path / "model", tmp_path / "new.csv", output)
+    assert output.read_text(encoding="utf-8").startswith("text,predicted,probability,")
+    assert "Reads words and pairs of words" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_words_have_no_other_format(with_baselines: SweepFolder, tmp_path: Path) -> None:
+    make_best(with_baselines, "tfidf")
+    with pytest.raises(ConfigError, match="--format onnx: the baseline TF-IDF .* leave --format out"):
+        choose(with_baselines.name, with_baselines.storage, tmp_path / "model", format="onnx")
