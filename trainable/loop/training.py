@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from trainable.inputs.frozen_output import FrozenOutputStore
 from trainable.inputs.frozen_output_check import FrozenOutputCheck
 from trainable.inputs.split import Split
 from trainable.loop.evaluate import compute_logits, score
+from trainable.loop.optimizer_file import contiguous, load_optimizer, save_optimizer
 from trainable.loop.optimizers import build_optimizer, schedule_factor, set_learning_rate
 from trainable.loop.steps import Steps
 from trainable.model.encoder import freeze, train_mode
@@ -273,12 +273,10 @@ class StageTraining:
 
     def save(self, folder: Path) -> None:
         """Write everything a resume needs, without pickle; may be called between two reports."""
-        save_file(_contiguous(self.trained), folder / "weights.safetensors")
+        save_file(contiguous(self.trained), folder / "weights.safetensors")
         if self._best is not None and self.progress.best_step != self.progress.step:
-            save_file(_contiguous(self._best), folder / "best.safetensors")
-        state, names = self.optimizer.state_dict()["state"], self._optimized()
-        flat = {f"{names[i]}:{key}": t for i, values in state.items() for key, t in values.items() if t is not None}
-        save_file(_contiguous(flat), folder / "optimizer.safetensors")
+            save_file(contiguous(self._best), folder / "best.safetensors")
+        save_optimizer(self.optimizer, self.trained, folder)
         self.progress.write(folder)
 
     def load(self, folder: Path) -> None:
@@ -293,18 +291,4 @@ class StageTraining:
             self._best = load_file(best, device=device)
         elif self.progress.best_step == self.progress.step:
             self._best = {name: p.detach().clone() for name, p in self.trained.items()}
-        state: dict[int, dict[str, Any]] = {}
-        numbers = {name: number for number, name in enumerate(self._optimized())}
-        for entry, tensor in load_file(folder / "optimizer.safetensors", device=device).items():
-            name, _, key = entry.partition(":")
-            state.setdefault(numbers[name], {})[key] = tensor
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-
-    def _optimized(self) -> list[str]:
-        """Return the parameters' names in the order in which the optimiser numbers them."""
-        names = {id(parameter): name for name, parameter in self.trained.items()}
-        return [names[id(p)] for group in self.optimizer.param_groups for p in group["params"]]
-
-
-def _contiguous(tensors: dict[str, Any]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+        load_optimizer(self.optimizer, self.trained, folder, device)
