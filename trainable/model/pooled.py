@@ -34,7 +34,8 @@ class PooledClassifier(PreTrainedModel):
         if getattr(encoder, "pooler", None) is not None:
             # An encoder that can be made without a pooler checks for None; another one calls what is there.
             can_be_none = "add_pooling_layer" in inspect.signature(type(encoder).__init__).parameters
-            encoder.pooler = None if can_be_none else _NoPooler()
+            without: nn.Module | None = None if can_be_none else _NoPooler()
+            setattr(encoder, "pooler", without)  # noqa: B010  (torch's types allow no None)
         self.encoder = encoder
         self.pooling = pooling
         self.dropout = nn.Dropout(_dropout_rate(encoder))
