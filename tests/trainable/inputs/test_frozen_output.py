@@ -193,9 +193,9 @@ def test_another_precision_truncation_or_weights_have_their_own_file(store_of: S
     keys = set()
     for precision, length in (("fp32", 32), ("bf16", 32), ("fp32", 8)):
         training, store = store_of(2, precision, length)
-        keys.add(store._key(training.steps.train))
-        keys.add(replace(store, weights="others")._key(training.steps.train))
-        keys.add(replace(store, data="others")._key(training.steps.train))
+        keys.add(store._key(training.steps.train, "first"))
+        keys.add(replace(store, weights="others")._key(training.steps.train, "first"))
+        keys.add(replace(store, data="others")._key(training.steps.train, "first"))
     assert len(keys) == 9
 
 

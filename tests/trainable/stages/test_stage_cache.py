@@ -50,6 +50,16 @@ def _key(config: TrialConfig) -> str:
     return source_key(config, tokenized, StageContext("source", config.metric, config.seed, "fp32", pick_device()))
 
 
+def test_the_poolings_have_stages_of_their_own(base: dict[str, Any], tmp_path: Path) -> None:
+    configs = {
+        pooling: build_config({**base, "pooling": pooling}, WITH_SOURCE) for pooling in ("auto", "first", "mean")
+    }
+    keys = {pooling: _key(config) for pooling, config in configs.items()}
+    assert keys["auto"] == keys["first"] != keys["mean"]  # `auto` of this encoder is `first`
+    assert [len(_run(configs[pooling], tmp_path)["source"]) for pooling in ("auto", "mean", "first")] == [2, 2, 0]
+    assert len(_stages(tmp_path)) == 2
+
+
 def test_two_trials_train_it_once_and_a_deleted_cache_changes_nothing(base: dict[str, Any], tmp_path: Path) -> None:
     slow, quick = (build_config(base, WITH_SOURCE | {"target.learning_rate": rate}) for rate in (1e-4, 1e-3))
     first, second = _run(slow, tmp_path), _run(quick, tmp_path)
