@@ -53,7 +53,8 @@ class TimeForecast:
         if self.fit is None:
             return time
         limit = f"{self.minutes:g} minute{'' if self.minutes == 1 else 's'}"
-        return f"{time}; about {self.fit} of {plural(self.trials, 'trial')} fit in {limit}"
+        count = f"about {self.fit}" if self.fit else "none"
+        return f"{time}; {count} of {plural(self.trials, 'trial')} {'fit' if self.fit else 'fits'} in {limit}"
 
 
 @dataclass(frozen=True)

@@ -172,8 +172,9 @@ def test_the_forecast_says_how_many_trials_fit(forecaster: Callable[..., Forecas
     assert fit(minutes=1, elapsed=60) == 0
     assert fit(minutes=5, confirm_seeds=0) > fit(minutes=5, confirm_seeds=2)
     assert forecaster(trials=9).time(PACES, 1).fit is None
-    words = "about 1 seconds on 1 slot; about 9 of 40 trials fit in 5 minutes"
-    assert str(TimeForecast(1, 1, 1, 9, 40, 5.0)) == words
+    words = "about 1 seconds on 1 slot;"
+    assert str(TimeForecast(1, 1, 1, 9, 40, 5.0)) == f"{words} about 9 of 40 trials fit in 5 minutes"
+    assert str(TimeForecast(1, 1, 1, 0, 40, 1.0)) == f"{words} none of 40 trials fits in 1 minute"
 
 
 def test_the_slowest_node_decides(forecaster: Callable[..., Forecaster]) -> None:
