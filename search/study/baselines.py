@@ -117,22 +117,23 @@ def describe_gain(
         interval: 95 % interval of the difference, the search minus the baseline; None if there is none.
         rows: rows of the split, if there is an interval.
     """
-    direction = METRICS[metric]
     difference = values[0] - values[1]
-    gain = -direction.cost(difference)
+    helped = METRICS[metric].cost(difference) < 0
     low, high = interval or (None, None)
+    place = "above" if difference > 0 else "below"
+    distance = f"{format_score(abs(difference))} {place}" if difference else "equal to"
     scores = (
-        f"{metric} {format_score(values[0])} on the {split} split, {difference:+.4f} to the best baseline "
+        f"{metric} {format_score(values[0])} on the {split} split, {distance} the best baseline "
         f"({baseline.title}, {format_score(values[1])})"
     )
     if interval:
-        scores += f", 95 % interval {interval[0]:+.4f} to {interval[1]:+.4f} over {rows} rows"
-    if gain <= 0:
+        scores += f"; 95 % interval of the difference {interval[0]:+.4f} to {interval[1]:+.4f}, {rows} rows"
+    if not helped:
         verdict = "The search added nothing"
     elif interval and interval[0] <= 0 <= interval[1]:
-        verdict = "The search added no clear gain"
+        verdict = "The search may have helped, but these rows do not show it clearly"
     else:
-        verdict = "The search added a gain"
-    return Gain(
-        baseline.name, difference, "test" if split == "test" else "validation", low, high, f"{verdict}: {scores}."
-    )
+        verdict = "The search helped"
+    flattered = helped and split == "validation"
+    caution = " Validation chose the settings, so the difference flatters the search." if flattered else ""
+    return Gain(baseline.name, difference, split, low, high, f"{verdict}: {scores}.{caution}")

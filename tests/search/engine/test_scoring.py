@@ -61,7 +61,7 @@ def test_the_winner_and_the_best_baseline_are_compared_on_the_test_rows(with_bas
     assert outcome.gain.split == "test"
     assert outcome.gain.low is not None
     assert outcome.gain.low <= outcome.gain.difference <= (outcome.gain.high or 0.0)
-    assert f"over {outcome.test.rows} rows" in outcome.gain.sentence
+    assert f", {outcome.test.rows} rows" in outcome.gain.sentence
 
 
 def test_features_that_win_are_exported_like_a_trial(with_baselines: SweepFolder, tmp_path: Path) -> None:
