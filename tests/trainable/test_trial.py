@@ -205,7 +205,7 @@ def test_an_unfinished_checkpoint_is_no_model(base: dict[str, Any], workspace: W
     result = run_trial(config, lambda report: False, workspace=workspace, save_to=tmp_path / "stopped")
     assert not result.finished
     assert result.value is not None
-    with pytest.raises(ConfigError, match="the trial has not finished, so there is no model to load"):
+    with pytest.raises(ConfigError, match="the trial has not ended, so there is no model to load"):
         load_trained(tmp_path / "stopped")
 
 

@@ -220,10 +220,12 @@ class StageTraining:
         The report has each validation score also as `target.zero_shot.METRIC`, which later evaluations do not replace.
         """
         report = self._evaluate()
-        validation = f"{self.context.name}.validation."
-        scores = {n.removeprefix(validation): value for n, value in report.metrics.items() if n.startswith(validation)}
-        zero_shot = {f"{self.context.name}.zero_shot.{name}": value for name, value in scores.items()}
-        return replace(report, metrics=self.progress.best_metrics | zero_shot)
+        validation, zero_shot = (f"{self.context.name}.{kind}." for kind in ("validation", "zero_shot"))
+        scores = {name: value for name, value in report.metrics.items() if name.startswith(validation)}
+        scores |= {name.replace(validation, zero_shot): value for name, value in scores.items()}
+        if report.improved:
+            self.progress.best_metrics = scores
+        return replace(report, metrics=scores)
 
     def _evaluate(self) -> Report:
         metrics = self.scores()

@@ -151,6 +151,7 @@ def test_what_scripts_and_people_are_told(exported: export.Exported) -> None:
         "folder",
         "format",
         "trial",
+        "baseline",
         "seed",
         "rows",
         "what",
