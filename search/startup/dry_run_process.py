@@ -113,7 +113,7 @@ class DryRunProcess:
 
 
 def _task(
-    plan: "Plan", storage: Path, costliest: "TrialConfig", on_gpu: bool, baselines: BaselineTask | None
+    plan: "Plan", storage: Path, costliest: "TrialConfig", on_gpu: bool, baselines: BaselineTask | None = None
 ) -> dict[str, object]:
     """Return the task of the process, as values for JSON."""
     from trainable.workspace import Workspace
