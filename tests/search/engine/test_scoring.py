@@ -48,7 +48,9 @@ def make_best(folder: SweepFolder, name: str) -> None:
 def finished(folder: SweepFolder) -> tuple[Plan, SweepStudy, Outcome]:
     plan = load_sweep(folder)
     study = SweepStudy(folder.study, plan.settings, plan.space, 0)
-    test, gain = score_winner(plan, folder.storage, study, hold_contest(plan, study))
+    contest = hold_contest(plan, study)
+    trained = tuple(baseline for baseline in contest.baselines if baseline.checkpoint)
+    test, gain = score_winner(plan, folder.storage, study, replace(contest, baselines=trained))
     return plan, study, summarise(plan, folder.storage, study, test, complete=True, gain=gain)
 
 
