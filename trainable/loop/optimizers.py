@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from trainable.model.encoder import head_names
 from trainable.model.layers import encoder_parts, layers_of
 from trainable.settings.stage import Stage
 
@@ -30,23 +31,25 @@ def build_optimizer(model: PreTrainedModel, stage: Stage, device: torch.device) 
     On a GPU, an optimiser that a CUDA graph can record keeps its learning rates there, where the graph reads them.
 
     Each group has a `peak`, its highest learning rate: `learning_rate` in the head, times `layer_decay` for each
-    layer further down (Howard & Ruder 2018; Clark et al. 2020). Weight decay does not apply to biases and
-    normalisation weights, that is, to parameters with fewer than two dimensions.
+    layer further down (Howard & Ruder 2018; Clark et al. 2020), times `head_rate` outside the encoder. Weight decay
+    does not apply to biases and normalisation weights, that is, to parameters with fewer than two dimensions.
     """
     distance = (
         _distance_from_head(model) if stage.layer_decay < 1 else lambda name: 0
     )  # fewer groups, as each costs a call
-    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    head_rate = getattr(stage, "head_rate", 1.0)  # only the target has one
+    in_head = head_names(model) if head_rate != 1 else set()
+    groups: dict[tuple[int, bool, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         decays = parameter.ndim > 1
-        key = (distance(name), decays)
+        key = (distance(name), decays, name in in_head)
         group = groups.setdefault(
             key,
             {
                 "params": [],
-                "peak": stage.learning_rate * stage.layer_decay ** key[0],
+                "peak": stage.learning_rate * stage.layer_decay ** key[0] * (head_rate if name in in_head else 1.0),
                 "weight_decay": stage.weight_decay if decays else 0.0,
             },
         )

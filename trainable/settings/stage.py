@@ -95,5 +95,7 @@ class Target(Stage):
     head: Literal["auto", "new", "keep"] = "auto"
     """Start from a new head, or from the source's. `keep` needs the same label names in source and target; `auto` keeps
     the head if they are the same."""
+    head_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Factor on the learning rate of the head; a new head of many classes needs a higher rate than the encoder."""
     evaluate_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Further evaluations, as shares of the stage; a sweep adds the shares at which it compares trials."""

@@ -18,7 +18,7 @@ from trainable.loop.optimizers import (
 )
 from trainable.model.encoder import freeze, head_names, new_model
 from trainable.model.layers import layers_of
-from trainable.settings.stage import Stage
+from trainable.settings.stage import Stage, Target
 
 CPU = torch.device("cpu")
 
@@ -55,6 +55,16 @@ def test_layer_decay_by_depth(tiny_bert: str) -> None:
     assert {peak[id(p)] for p in model.base_model.embeddings.parameters()} == {1e-3 * 0.5**4}
     set_learning_rate(optimizer, 0.25)
     assert all(group["lr"] == 0.25 * group["peak"] for group in optimizer.param_groups)
+
+
+@pytest.mark.parametrize("layer_decay", [1.0, 0.5])
+def test_the_head_has_a_rate_of_its_own(tiny_bert: str, layer_decay: float) -> None:
+    model = new_model(tiny_bert, ("a", "b"), 0)
+    settings = {"dataset": "none", "learning_rate": 1e-3, "layer_decay": layer_decay, "head_rate": 30}
+    optimizer = build_optimizer(model, Target.model_validate(settings), CPU)
+    peak = {id(p): group["peak"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        assert (peak[id(parameter)] == pytest.approx(0.03)) is (name in head_names(model)), name
 
 
 def test_without_layer_decay_all_peaks_are_the_learning_rate(tiny_bert: str) -> None:
