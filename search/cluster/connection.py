@@ -16,6 +16,7 @@ from search.cluster.ray_internals import (
     head_address,
     keep_idle_processes,
     reload_token,
+    same_priority,
 )
 from search.plan.settings import SweepSettings
 from search.startup import slots
@@ -114,7 +115,7 @@ def _listens(address: str) -> bool:
 
 def _start(settings: SweepSettings) -> LocalRay:
     gpu_slots = count_gpu_slots(settings)
-    variables = slots.MALLOC_VARIABLES
+    variables = slots.MALLOC_VARIABLES | same_priority()
     if gpu_slots or one_slot_per_cpu(settings):
         variables = variables | keep_idle_processes(slots.IDLE_SECONDS)
     arguments = {"num_cpus": gpu_slots or None}  # Ray starts one process for each CPU at once

@@ -22,6 +22,8 @@ from trainable.stages.stage_builder import StageBuilder
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 """Values of C to try on standardised features; a higher one regularises less."""
+LEAST_SPREAD = 1e-6
+"""A feature with a smaller standard deviation is constant but for rounding; dividing by it would give huge weights."""
 UNSEEN = -20.0
 """Bias of a class without training rows, beside a mean bias of zero."""
 
@@ -70,7 +72,7 @@ def _regression(training: StageTraining, names: tuple[str, ...]) -> tuple[NDArra
     """Return weights, shape (C, H), and biases, shape (C,), of the best regression on the head's inputs."""
     train, validation = (_features(training, split) for split in (training.steps.train, training.validation))
     mean, spread = train.mean(0), train.std(0)
-    spread[spread == 0] = 1.0
+    spread[spread < LEAST_SPREAD] = 1.0
     labels = np.array(names)[training.steps.train.labels]
     standardised = ((features - mean) / spread for features in (train, validation))
     fitted = Regression(next(standardised), labels, next(standardised), training.validation.labels, names)
@@ -86,7 +88,7 @@ def as_head(
     Args:
         model: a regression on standardised features, which may lack classes that have no training row.
         mean: mean of each feature, shape (H,).
-        spread: standard deviation of each feature, shape (H,), none of them 0.
+        spread: standard deviation of each feature, shape (H,), at least `LEAST_SPREAD`.
         names: all classes.
     """
     weights, biases = model.coef_, model.intercept_

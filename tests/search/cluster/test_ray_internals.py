@@ -41,7 +41,7 @@ PROPAGATED = "AWS_SESSION_TOKEN"
 def own_ray() -> Iterator[Path]:
     """Start Ray with all internal settings and return its folder."""
     variables = {MODE: "token", TOKEN: SECRET, **internals.NO_METRICS}
-    variables |= internals.keep_idle_processes(60)
+    variables |= internals.keep_idle_processes(60) | internals.same_priority()
     with tempfile.TemporaryDirectory(prefix="internals-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         with environment(variables), internals.job_server(enabled=False):
             internals.reload_token()
@@ -130,6 +130,10 @@ def test_trials_take_processes_that_wait(swept_by_tune: tuple[Watch, int, Any, s
     watch, *_, waiting = swept_by_tune
     assert len(watch.processes) == 2  # one has died
     assert watch.processes <= waiting
+
+
+def test_processes_have_the_priority_of_this_one(own_ray: Path) -> None:
+    assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
 
 
 def test_processes_without_work_are_kept(own_ray: Path) -> None:
