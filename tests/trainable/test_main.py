@@ -12,6 +12,7 @@ import yaml
 
 from trainable import __main__ as command
 from trainable.checkpoint import load_trained
+from trainable.model.pooling import with_pooling
 from trainable.settings.config import build_config
 from trainable.trial import run_trial
 from trainable.workspace import Workspace
@@ -47,7 +48,7 @@ def test_another_process_without_ray_gives_the_same_numbers(
         "target epoch 1.00",
     ]
     model, trained = load_trained(tmp_path / "out")
-    assert trained == config
+    assert trained == with_pooling(config)
     assert model.config.id2label == {0: "negative", 1: "positive"}
 
 

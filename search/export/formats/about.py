@@ -113,7 +113,7 @@ FORMATS: dict[Format, About] = {
     "skops": About(  # of a baseline that reads words; no model with an encoder has it
         library="sklearn",
         title="[scikit-learn](https://scikit-learn.org)",
-        poolings=frozenset(),
+        poolings=(),
         obstacle="scikit-learn has no encoder",
         python=_SKOPS,
         rows=('"Your text"', '"First text Second text"'),

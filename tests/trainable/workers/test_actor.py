@@ -55,7 +55,7 @@ def test_a_slot_reports_what_the_trial_reports(slot: type[TuneTrial], base: dict
     assert [r["finished"] for r in results] == [False] * 5 + [True]
     scores = [r.metrics.get("target.validation.macro_f1") for r in expected]
     values = [r.get("value") for r in results]
-    assert values == [None if s is None else max(scores[3 : i + 1]) for i, s in enumerate(scores)]
+    assert values == [None if s is None else max(scores[2 : i + 1]) for i, s in enumerate(scores)]
     messages = [read_result(flatten_dict(r)) for r in results]  # as Tune hands them on
     assert messages == [read_result(r) for r in results]
     assert [(s.stage, s.stage_step, s.metrics) for s in messages if isinstance(s, TrialReport)] == [
