@@ -164,7 +164,7 @@ def states_text(records: Sequence[TrialRecord], has_driver: bool = True) -> Text
     """Return the number of trials in each state that occurs, such as `3 finished, 1 failed`."""
     counts = count_states(records)
     parts = [Text.assemble(f"{counts[s]} ", state_text(s, has_driver), style=STYLES[s]) for s in State if counts[s]]
-    return Text(", ").join(parts) if parts else Text("none yet")
+    return Text(", ").join(parts) if parts else Text("no trials")
 
 
 def counts_text(records: Sequence[TrialRecord], has_driver: bool = True) -> Text:

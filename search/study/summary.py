@@ -91,4 +91,4 @@ def _notes(plan: Plan, storage: Path, study: SweepStudy, complete: bool) -> list
             f"every point of the space has been tried, in {searched} of sweep.trials = {plan.settings.trials} trials"
         )
         return [*notes, tried]
-    return [*notes, f"{searched} of {plan.settings.trials} trials were begun before the budget was used up"]
+    return [*notes, f"{searched} of {plan.settings.trials} trials began before the budget was used up"]
