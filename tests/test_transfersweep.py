@@ -59,5 +59,6 @@ def test_a_mapping_runs_and_its_outcome_is_loaded_again(tmp_path: Path) -> None:
     }
     outcome = transfersweep.run(experiment, storage=tmp_path / "runs", settings={"sweep.trials": 1})
     assert isinstance(outcome, transfersweep.Outcome)
-    assert (outcome.complete, outcome.winner, len(outcome.trials)) == (True, 0, 1)
+    assert (outcome.complete, len(outcome.trials)) == (True, 1)
+    assert outcome.winner == 0 or outcome.winning_baseline  # a single word says the label here
     assert transfersweep.load("films", storage=tmp_path / "runs").to_json() == outcome.to_json()
