@@ -18,10 +18,11 @@ from search.export.exportable import choose
 from search.plan.data import check_data
 from search.plan.plan import build_plan
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
-from search.study.fingerprints import compute_fingerprints
+from search.study.fingerprints import compute_fingerprints, describe_changes
 from tests.conftest import make_sweep
 from trainable.errors import ConfigError
 from trainable.model.encoder import fingerprint
+from trainable.model.pooling import POOLING_FILE, auto_pooling
 
 
 def replace_weights(encoder: Path) -> None:
@@ -91,6 +92,23 @@ def test_a_sweep_does_not_go_on_on_something_else(
     assert len(caught.value.problems) == 1
     assert "restore the earlier files, or run the experiment under another name" in str(caught.value)
     assert folder.plan.read_text() == before
+
+
+def test_another_meaning_of_auto_is_noticed(tiny_bert: str, blocks: dict[str, Any], tmp_path: Path) -> None:
+    """The file is no part of the encoder's fingerprint, which is older than the setting."""
+    shutil.copytree(tiny_bert, tmp_path / "encoder")
+    file = tmp_path / "encoder" / POOLING_FILE
+    file.parent.mkdir()
+    plan = build_plan(blocks | {"trial": blocks["trial"] | {"encoder": str(tmp_path / "encoder")}}, (Path(),), "test")
+    prepared, found = check_data(plan, tmp_path / "runs"), []
+    for mode in ("mean", "max"):
+        file.write_text(json.dumps({"pooling_mode": mode}))
+        auto_pooling.cache_clear()
+        found.append(compute_fingerprints(plan, tmp_path / "runs", prepared))
+    (problem,) = describe_changes(*found)
+    assert "encoder': what `pooling: auto` means for it has changed" in problem
+    without = {name: values for name, values in found[0].items() if not name.startswith("pooling")}
+    assert describe_changes(without, found[1]) == []  # a sweep of an older version
 
 
 @pytest.mark.parametrize(
