@@ -44,6 +44,7 @@ def process() -> Iterator[DryRunProcess]:
     assert process._process.returncode is not None
 
 
+@pytest.mark.slow
 def test_it_tries_both_stages_and_trains_the_source_of_the_first_trial(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +73,7 @@ def test_it_gets_a_source_stage_only_on_cpus_and_for_one_worker(
     assert (_task(plan, tmp_path, costliest(plan, tmp_path), on_gpu)["first"] is not None) == trained
 
 
+@pytest.mark.slow
 def test_on_a_gpu_it_leaves_the_source_stage_to_a_trial(process: DryRunProcess, plan: Plan, tmp_path: Path) -> None:
     process.begin(plan, tmp_path, costliest(plan, tmp_path), on_gpu=True)
     process.answer(SECONDS)
@@ -79,6 +81,7 @@ def test_on_a_gpu_it_leaves_the_source_stage_to_a_trial(process: DryRunProcess, 
     assert not list(tmp_path.glob(f"cache/stages/*/{STAGE_FILE}"))
 
 
+@pytest.mark.slow
 def test_it_ends_with_its_driver_while_it_waits_for_a_source_stage(
     process: DryRunProcess, plan: Plan, tmp_path: Path
 ) -> None:
@@ -130,6 +133,7 @@ def test_the_driver_does_not_wait_longer_than_the_limit(process: DryRunProcess, 
     assert process.answer(0.01) == "no answer in 0 s"
 
 
+@pytest.mark.slow
 def test_it_ends_with_its_driver(process: DryRunProcess) -> None:
     assert process._process.stdin is not None
     process._process.stdin.close()
