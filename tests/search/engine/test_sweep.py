@@ -32,6 +32,7 @@ from search.record.trial_names import trial_name
 from search.show.current import current_outcome
 from search.storage.store_uri import default_uri, sqlite_uri
 from search.storage.sweep_folder import SweepFolder
+from search.study.selection import pick_exported_trial, pick_winner
 from trainable.errors import ConfigError
 from trainable.progress import Report
 from trainable.store.checksums import verify_checksums
@@ -460,7 +461,10 @@ def test_only_the_best_models_are_kept(sweep: Run_, storage: Path) -> None:
     left = {r.key for r in outcome.trials if r.checkpoint and (folder.path / r.checkpoint).exists()}
     searched = sorted((r for r in outcome.trials if r.role == "search"), key=lambda r: -(r.value or 0.0))
     assert {r.number for r in searched[:2]} <= left
-    assert outcome.winning_baseline or outcome.exported in left
+    plan = load_sweep(folder)
+    best = pick_winner(plan, outcome.trials)  # of the search; a baseline may be better
+    assert best is not None
+    assert pick_exported_trial(plan, outcome.trials, best).key in left
     assert len(left) < len(outcome.trials)
     gone = next(r.number for r in searched if r.number not in left)
     with pytest.raises(ConfigError, match=r"model .* is gone; a sweep keeps .* sweep.keep_best"):
