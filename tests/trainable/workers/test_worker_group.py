@@ -9,6 +9,7 @@ import pytest
 from tests.trainable.workers.conftest import TWO, WILD, run_alone, with_target
 from trainable.checkpoint import load_trained
 from trainable.errors import TrialError
+from trainable.model.pooling import with_pooling
 from trainable.progress import Report
 from trainable.settings.config import build_config
 from trainable.workers.worker_group import GroupRunner
@@ -42,7 +43,7 @@ def test_two_workers_are_one(cluster: None, base: dict[str, Any], tmp_path: Path
     (tmp_path / "model").mkdir()
     group.save(tmp_path / "model")
     model, config = load_trained(tmp_path / "model")
-    assert config == build_config(first)
+    assert config == with_pooling(build_config(first))
     assert model.config.id2label == {0: "negative", 1: "positive"}
 
     group.start(second, None)
