@@ -130,7 +130,7 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
     folder, plan = SweepFolder(storage, "tiny"), build_plan(blocks, (Path(),), "tiny.yaml")
     folder.path.mkdir(parents=True)
     folder.plan.write_text(
-        json.dumps(blocks | {"roots": ["."], "id": "0", "data": to_stored(check_data(plan, storage))})
+        json.dumps(plan.to_mapping() | {"roots": ["."], "id": "0", "data": to_stored(check_data(plan, storage))})
     )
     study = SweepStudy(folder.study, plan.settings, plan.space, 0)
     first, checkpoint = study.begin_search_trial().number, folder.path / "tune-0" / "trial-000-a" / "checkpoint_000000"
@@ -176,7 +176,10 @@ def blocks(tiny_bert: str, films_csv: Path, tweets_csv: Path) -> dict[str, Any]:
     stage = {"padding_length": 16, "batch_size": 16, "learning_rate": 1e-3}
     point = {"source.enabled": True, "target.learning_rate": 1e-3, "target.epochs": 2}
     return {
-        "sweep": {"name": "tiny", "trials": 3, "finalists": 1, "confirm_seeds": 1, "start_with": [point]},
+        "sweep": {
+            **{"name": "tiny", "trials": 3, "finalists": 1, "confirm_seeds": 1, "start_with": [point]},
+            "refit": False,  # only tests of it need its time
+        },
         "trial": {
             "encoder": tiny_bert,
             "source": {"dataset": {"csv": str(films_csv)}, "train_rows": 32, "epochs": 1, **stage},

@@ -73,6 +73,12 @@ class Progress:
     micro_batches: int = 1
     """Parts of a batch; more than the settings say if memory was too small for larger parts."""
 
+    def take_mean_loss(self) -> float:
+        """Return the mean loss of the steps since the last call."""
+        loss = self.loss_sum / max(1, self.loss_steps)
+        self.loss_sum, self.loss_steps = 0.0, 0
+        return loss
+
     @staticmethod
     def read(folder: Path) -> "Progress":
         """Read the `progress.json` of a folder."""

@@ -20,8 +20,9 @@ from search.preflight.forecast import TrialTimes
 from search.record.records import State, TrialRecord
 from search.record.times import sum_times
 from search.record.trial_names import Key
-from search.study.selection import next_repeats, repeat_config, trial_config
-from search.study.sweep_study import SweepStudy
+from search.study.baselines import hold_contest
+from search.study.selection import has_run, next_repeats, refit_of, repeat_config, trial_config
+from search.study.sweep_study import HAS_FOLDS, SweepStudy
 from trainable.settings.config import TrialConfig
 from trainable.stages.epoch_checkpoints import shared_settings
 from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result
@@ -37,7 +38,7 @@ class _SourceKeys(NamedTuple):
 
 
 class StudySearcher(DriverOnly, Searcher):
-    """Suggests unfinished trials of earlier sessions first, then the search, then the repeats of the finalists.
+    """Suggests unfinished trials of earlier sessions, the search, the finalists' repeats, then the winner's refit.
 
     Args:
         plan: the experiment.
@@ -136,7 +137,19 @@ class StudySearcher(DriverOnly, Searcher):
         for repeat in next_repeats(self.plan, self.study.records):
             if self._fits(repeat_config(self.plan, repeat), reserve=False):
                 return self.study.begin_repeat(repeat.params, repeat.role, repeat.number, repeat.seed)
-        return None
+        return self._begin_refit()
+
+    def _begin_refit(self) -> TrialRecord | None:
+        """Begin the last run, the winner on all rows; None if there is none, or no time for it, or a baseline won."""
+        if self.study.running() or not (self.plan.settings.refit and self.study.user_attr(HAS_FOLDS, False)):
+            return None
+        contest = hold_contest(self.plan, self.study)
+        if contest.trial is None or contest.score is None or contest.winning_baseline:
+            return None
+        refit = refit_of(contest.trial)
+        if has_run(self.study.records, refit) or not self._fits(repeat_config(self.plan, refit), reserve=False):
+            return None
+        return self.study.begin_repeat(refit.params, refit.role, refit.number, refit.seed, contest.score.mean)
 
     def _fits(self, config: TrialConfig, done: float = 0.0, reserve: bool = True) -> bool:
         """Return whether a trial fits the minutes that are left, see `Planner.fits`."""

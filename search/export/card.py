@@ -61,6 +61,11 @@ class CardFacts:
         """Return whether the model has no encoder."""
         return self.format == "skops"
 
+    @property
+    def trained_on_all_rows(self) -> bool:
+        """Return whether the model was trained on the validation rows, too."""
+        return self.settings.get("target.fold", 0) is None
+
     def to_json(self) -> dict[str, Any]:
         """Return the content of trial.json; `settings` is what `TrialConfig.to_flat` gives, made public."""
         return {

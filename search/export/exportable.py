@@ -167,13 +167,16 @@ def _choose(
     number = outcome.winner if trial is None else trial
     if number is None:
         raise ConfigError(f"{outcome.name}: no trial has finished, so there is no winner to export; {there}")
-    runs = [record for record in offered if record.number == number and seed in (None, record.seed)]
+    # A seed means a run that was scored: the one on all rows was not.
+    scored = [record for record in offered if record.role != "refit" or seed is None]
+    runs = [record for record in scored if record.number == number and seed in (None, record.seed)]
     if not runs:
         asked = f"--trial {number}" + ("" if seed is None else f" --seed {seed}")
         raise ConfigError(f"{asked}: {outcome.name} has no such trial; {there}")
-    # The winner is exported with its best seed or not at all: only that seed has a test score.
-    with_model = [run for run in runs if run.key in models and (trial, seed) != (None, None)]
-    best = ranked(with_model or runs, outcome.direction)[0]
+    if outcome.exported is not None and (trial, seed) == (None, None):
+        best = outcome.record(outcome.exported)  # or none at all: only this run has a test score
+    else:
+        best = ranked([run for run in runs if run.key in models] or runs, outcome.direction)[0]
     if best.key in models:
         return best
     if not best.has_model:

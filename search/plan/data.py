@@ -13,6 +13,7 @@ from search.plan.plan import Plan, collect_problems, encoder_problems
 from spaces import SpaceError
 from trainable.data.read_splits import read_splits
 from trainable.data.subset import subset_notes
+from trainable.inputs.folds import has_folds
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.model.limits import resolve_encoder
 from trainable.model.pooling import auto_pooling
@@ -88,6 +89,13 @@ def stage_uses(plan: Plan) -> Iterator[StageUse]:
         for name, stage in (("source", config.source), ("target", config.target)):
             if stage is not None:
                 yield name, stage, config
+
+
+def has_folds_everywhere(plan: Plan, prepared: Mapping[DataUse, TokenizedDataset]) -> bool:
+    """Return whether every target has folds: its validation rows are taken from few training rows."""
+    targets = [made for use, made in prepared.items() if use.stage == "target"]
+    stages = [config.target for name, _, config in stage_uses(plan) if name == "target"]
+    return all(has_folds(made, stage) for made in targets for stage in stages)
 
 
 def summarise_data(prepared: Mapping[DataUse, TokenizedDataset]) -> Check:

@@ -74,6 +74,12 @@ class SweepSettings(Strict):
     """Number of best settings that train again on further seeds before the winner is chosen."""
     confirm_seeds: Annotated[int, Field(ge=0, le=100)] = 2
     """Further seeds for each finalist, and for the comparison without a source; 0: no repeats."""
+    cross_validate: bool = True
+    """Whether each further seed also holds out other rows for validation, where the validation rows are taken from
+    fewer than 1,000 training rows (repeated random sub-sampling). The baselines are scored on the same rows."""
+    refit: bool = True
+    """Whether the winner then trains once more, on the validation rows too, where they are taken from fewer than 1,000
+    training rows; this model is exported."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Minimum training time in seconds between two checkpoints of a trial."""
     keep_best: Annotated[int, Field(ge=1, le=100_000)] = 3
@@ -111,7 +117,12 @@ class SweepSettings(Strict):
     def models_kept(self) -> int:
         """Return the largest number of models of ended trials that are on disk at the same time."""
         finalists = self.finalists + 1  # the best with and the best without a source are finalists: one may be added
-        return self.keep_best + finalists * (1 + self.confirm_seeds)
+        return self.keep_best + finalists * (1 + self.confirm_seeds) + self.refit
+
+    @property
+    def folds(self) -> int:
+        """Return the number of draws of the held-out rows, the first one included."""
+        return 1 + self.confirm_seeds if self.cross_validate else 1
 
     @property
     def has_secret(self) -> bool:

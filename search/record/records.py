@@ -46,9 +46,10 @@ class TrialRecord(AsJson):
     """The sampled settings, by dotted name."""
     seed: int
     role: Role = "search"
-    """`confirm` repeats a finalist with another seed; `no_source` repeats the winner without a source."""
+    """What the trial is for."""
     value: float | None = None
-    """Best validation score so far, of the sweep's metric."""
+    """Best validation score so far, of the sweep's metric; for `refit`, which trains on all rows, the mean score that
+    its settings had before."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Scores at the best evaluation, by dotted name (`target.validation.accuracy`)."""
     progress: float = 0.0
@@ -76,8 +77,8 @@ class TrialRecord(AsJson):
     @property
     def title(self) -> str:
         """Return its name in texts: `trial 6`, or `trial 6, seed 2` for a repeat."""
-        without = " without its source" if self.role == "no_source" else ""
-        return f"trial {self.number}{without}" + ("" if self.role == "search" else f", seed {self.seed}")
+        kind = {"no_source": " without its source", "refit": " on all rows"}.get(self.role, "")
+        return f"trial {self.number}{kind}" + ("" if self.role == "search" else f", seed {self.seed}")
 
     @property
     def ended(self) -> bool:
@@ -119,7 +120,7 @@ class Outcome(AsJson):
     winner: int | None
     """Number of the search trial whose settings won; None if there is none, or if a baseline won."""
     exported: Key | None
-    """Key of the winner's run with the best validation score, whose model is exported."""
+    """Key of the winner's run whose model is exported: that on all rows, else that with the best validation score."""
     winner_config: Params
     """Every setting of the exported run, by dotted name."""
     validation: Score | None
@@ -134,6 +135,8 @@ class Outcome(AsJson):
     """Number of trials that ran at the same time."""
     baselines: tuple[Baseline, ...] = ()
     """The obvious answers, best first; older versions did not compute them."""
+    cross_validated: bool = False
+    """Whether each seed was scored on other validation rows."""
     winning_baseline: str | None = None
     """Name of the baseline that won: no trial is better."""
     gain: Gain | None = None

@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-Role = Literal["search", "confirm", "no_source"]
+Role = Literal["search", "confirm", "no_source", "refit"]
+"""`confirm` repeats a finalist with another seed; `no_source` repeats the winner without a source; `refit` trains the
+winner on all rows."""
 Key = int | str
 """Identifies a trial within its sweep: a search trial by its number, as 6; a repeat also by its seed, as 6.seed-2."""
 
@@ -13,6 +15,7 @@ def key_of(number: int, role: Role, seed: int) -> Key:
         "search": number,
         "confirm": f"{number}.seed-{seed}",
         "no_source": f"{number}.no-source.seed-{seed}",
+        "refit": f"{number}.all-rows.seed-{seed}",
     }
     return keys[role]
 

@@ -138,16 +138,23 @@ def _print_winner(outcome: Outcome, console: Console) -> None:
     if outcome.validation:
         values = outcome.validation.values
         spread = "" if outcome.validation.sd is None else f" ± {format_score(outcome.validation.sd)}"
-        seeds = "1 seed" if len(values) == 1 else f"mean ± sd of {len(values)} seeds"
+        seeds = "1 seed" if len(values) == 1 else f"mean ± sd of {len(values)} seeds{_other_rows(outcome)}"
         _print(console, f"validation {outcome.metric} {format_score(outcome.validation.mean)}{spread} ({seeds})")
-    if outcome.exported is not None and outcome.validation and len(outcome.validation.values) > 1:
-        seed = outcome.record(outcome.exported).seed
-        _print(console, f"Exported model: the run with seed {seed}, which has the best validation score.")
+    run = None if outcome.exported is None else outcome.record(outcome.exported)
+    if run is not None and run.role == "refit":
+        _print(console, "Exported model: trained once more with these settings on all rows, validation rows included.")
+    elif run is not None and outcome.validation and len(outcome.validation.values) > 1:
+        _print(console, f"Exported model: the run with seed {run.seed}, which has the best validation score.")
     if outcome.cut_short:
         _print(console, f"{outcome.cut_short[0].upper()}{outcome.cut_short[1:]}.", style="yellow")
     winner = outcome.record(outcome.winner)
     for name, value in winner.params.items():
         _print(console, f"  {name}: {value}")
+
+
+def _other_rows(outcome: Outcome) -> str:
+    """Return the addition that each seed was scored on other rows, if it was."""
+    return ", each with other validation rows" if outcome.cross_validated else ""
 
 
 def _print_test(test: TestScore, metric: str, console: Console) -> None:

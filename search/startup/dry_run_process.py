@@ -124,7 +124,13 @@ def _task(
         "costliest": _as_json(costliest),
         "first": _as_json(first) if first and first.source else None,
         "workspace": TypeAdapter(Workspace).dump_python(plan.workspace(storage), mode="json"),
-        "baselines": baselines and [_as_json(baselines.trial), str(baselines.folder.path.absolute())],
+        "baselines": baselines
+        and {
+            "trial": _as_json(baselines.trial),
+            "folder": str(baselines.folder.path.absolute()),
+            "folds": plan.settings.folds,
+            "refit": plan.settings.refit,
+        },
         "threads": plan.settings.threads,
         "on_gpu": on_gpu,
         # A stage that takes longer than this would leave too little of the sweep's minutes.
@@ -171,9 +177,9 @@ def _serve() -> None:
     if result.problems:
         return
     _continue_without_output()
-    if task["baselines"]:
-        trial, folder = task["baselines"]
-        compute_baselines(build_config(trial), workspace, BaselineFolder(Path(folder)))
+    if asked := task["baselines"]:
+        trial, folder = build_config(asked["trial"]), BaselineFolder(Path(asked["folder"]))
+        compute_baselines(trial, workspace, folder, asked["folds"], asked["refit"])
     if task["first"] and "source" in result.paces:
         limit = min(SHORT_SECONDS, task["most_seconds"] or SHORT_SECONDS)
         train_first_source(build_config(task["first"]), workspace, result.paces["source"], limit)

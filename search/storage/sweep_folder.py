@@ -175,7 +175,19 @@ def load_saved_plan(folder: SweepFolder) -> SavedPlan:
         raise PlanError([f"{folder.plan}: is damaged, or of another version: lacks {', '.join(missing)}; {way_out}"])
     if "pooling" not in saved["space"]:
         saved["trial"].setdefault("pooling", "first")  # all that a version without this setting could do
+    if "refit" not in saved["sweep"]:
+        _keep_old_splits(saved)
     return cast(SavedPlan, saved)
+
+
+def _keep_old_splits(saved: dict[str, Any]) -> None:
+    """Add to a plan of a version without folds what that version did: a tenth of the rows, one draw, no refit."""
+    saved["sweep"] |= {"cross_validate": False, "refit": False}
+    stages = [saved["trial"].get(stage) or {} for stage in ("source", "target")]
+    tables = [stage.get("dataset") for stage in stages] + list((saved["trial"].get("datasets") or {}).values())
+    for table in tables:
+        if isinstance(table, dict) and table.get("validation_fraction") is None:
+            table["validation_fraction"] = 0.1
 
 
 def data_roots(saved: SavedPlan, storage: Path) -> tuple[Path, ...]:

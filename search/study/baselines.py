@@ -8,10 +8,10 @@ from typing import Literal
 from search.plan.plan import Plan
 from search.record.records import TrialRecord
 from search.record.scores import BASELINE_TITLES, Baseline, Gain, Score
-from search.study.selection import pick_exported_trial, pick_winner, score_of
+from search.study.selection import fold_number, pick_exported_trial, pick_winner, runs_with_model, score_of
 from search.study.sweep_study import SweepStudy
 from search.wording import format_score
-from trainable.baselines.results import INTERRUPTED, BaselineFolder
+from trainable.baselines.results import INTERRUPTED, BaselineFolder, mean_metrics
 from trainable.tasks.metrics import METRICS, Direction
 
 FOLDER = "baselines"
@@ -41,9 +41,11 @@ def hold_contest(plan: Plan, study: SweepStudy) -> Contest:
     The source's model as it stands wins no tie: it is the state of a trial before its first step.
     """
     records, direction = study.records, plan.settings.direction
-    baselines = baselines_so_far(study.folder, records, plan.settings.metric)
     trial = pick_winner(plan, records)
     score = score_of(records, trial.number) if trial else None
+    # The same held-out rows for both, as far as the trial was scored on them.
+    folds = [fold_number(plan, run) for run in runs_with_model(records, trial.number)] if trial else []
+    baselines = baselines_so_far(study.folder, records, plan.settings.metric, folds)
     best = next((baseline for baseline in baselines if baseline.checkpoint), None)
     if best and score and direction.cost(score.mean) < direction.cost(best.value):
         best = None
@@ -68,15 +70,23 @@ def baseline_notes(sweep: Path) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def baselines_so_far(sweep: Path, records: Sequence[TrialRecord], metric: str) -> tuple[Baseline, ...]:
-    """Return every baseline that has a score, best first."""
-    found = [
-        Baseline(
-            each.name, each.metrics, each.metrics[metric], each.seconds, each.rows, checkpoint=f"{FOLDER}/{each.name}"
-        )
-        for each in BaselineFolder(sweep / FOLDER).read()
-        if each.metrics
-    ]
+def baselines_so_far(
+    sweep: Path, records: Sequence[TrialRecord], metric: str, folds: Sequence[int | None] = ()
+) -> tuple[Baseline, ...]:
+    """Return every baseline that has a score, best first.
+
+    Args:
+        sweep: the sweep's folder.
+        records: all trials.
+        metric: the metric that ranks.
+        folds: the folds whose mean is the score; empty for all of them.
+    """
+    found = []
+    for each in BaselineFolder(sweep / FOLDER).read():
+        scores = mean_metrics([of for number, of in enumerate(each.folds) if number in folds]) or each.metrics
+        if scores:
+            made = Baseline(each.name, scores, scores[metric], each.seconds, each.rows, f"{FOLDER}/{each.name}")
+            found.append(made)
     untouched = _source_as_it_stands(records, metric)
     return rank_baselines([*found, untouched] if untouched else found, METRICS[metric])
 

@@ -11,11 +11,12 @@ from search.record.trial_names import Role
 from spaces import Point
 from trainable.data.read_splits import short_name
 from trainable.settings.config import TrialConfig
+from trainable.settings.values import Params
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A finalist to run again: with another seed, or without its source."""
+    """A finalist to run again: with another seed, without its source, or on all rows."""
 
     role: Role
     number: int
@@ -31,9 +32,18 @@ def uses_source(plan: Plan, record: TrialRecord) -> bool:
 
 
 def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
-    """Return all settings of a trial, with its seed, and without a source if its role says so."""
-    override = {"source.enabled": False} if record.role == "no_source" else {}
+    """Return all settings of a trial, with its seed and its fold, and without a source if its role says so."""
+    override: Params = {"source.enabled": False} if record.role == "no_source" else {}
+    if (fold := fold_number(plan, record)) != 0:
+        override = {**override, "target.fold": fold}
     return plan.config(record.params, seed=record.seed, **override)
+
+
+def fold_number(plan: Plan, record: TrialRecord) -> int | None:
+    """Return the fold of a trial: each further seed has a fold of its own, and a refit has none."""
+    if record.role == "refit":
+        return None
+    return record.seed - plan.base.get("seed", 0) if plan.settings.cross_validate else 0
 
 
 def repeat_config(plan: Plan, repeat: Repeat) -> TrialConfig:
@@ -63,6 +73,11 @@ def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return chosen
 
 
+def refit_of(winner: TrialRecord) -> Repeat:
+    """Return the last run of a sweep: the winner's settings on all rows."""
+    return Repeat("refit", winner.number, winner.seed, winner.params)
+
+
 def next_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:
     """Return the repeats to run after the search; empty if none is left, or if `sweep.confirm_seeds` is 0.
 
@@ -78,7 +93,7 @@ def next_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:
         for r in chosen
         for seed in (seeds if r.state is State.FINISHED else [r.seed, *seeds])
     ]
-    missing = [repeat for repeat in repeats if not _has(records, repeat)]
+    missing = [repeat for repeat in repeats if not has_run(records, repeat)]
     if missing:
         return missing
     winner = pick_winner(plan, records)
@@ -89,11 +104,12 @@ def next_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:
         if "source.enabled" in plan.space.names:
             params["source.enabled"] = False
         without_source = [Repeat("no_source", winner.number, seed, params) for seed in [winner.seed, *seeds]]
-        return [repeat for repeat in without_source if not _has(records, repeat)]
+        return [repeat for repeat in without_source if not has_run(records, repeat)]
     return []
 
 
-def _has(records: Sequence[TrialRecord], repeat: Repeat) -> bool:
+def has_run(records: Sequence[TrialRecord], repeat: Repeat) -> bool:
+    """Return whether a repeat has begun."""
     return any((r.role, r.number, r.seed) == (repeat.role, repeat.number, repeat.seed) for r in records)
 
 
@@ -132,7 +148,12 @@ def pick_winner(plan: Plan, records: Sequence[TrialRecord]) -> TrialRecord | Non
 
 
 def pick_exported_trial(plan: Plan, records: Sequence[TrialRecord], winner: TrialRecord) -> TrialRecord:
-    """Return the run with the winner's settings and the best validation score; its model is exported."""
+    """Return the run with the winner's settings whose model is exported.
+
+    It is the run on all rows if it has finished, else that with the best validation score.
+    """
+    if refitted := finished_runs(records, winner.number, "refit"):
+        return refitted[0]
     return ranked(runs_with_model(records, winner.number), plan.settings.direction)[0]
 
 

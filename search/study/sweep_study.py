@@ -28,6 +28,8 @@ from trainable.workers.messages import TrialFailure, TrialReport
 
 START_FROM = "start_from"
 """User attribute of the study: the trials of an older sweep that its sampler started from, as `EarlierTrials`."""
+HAS_FOLDS = "has_folds"
+"""User attribute of the study: whether the validation rows are taken from few training rows, so that others can be."""
 EXHAUSTED = "exhausted"
 """User attribute of the study: the number of search trials after which every point of the space had been tried."""
 _FACTS, _SESSION_FOLDERS = "facts", "sessions"
@@ -99,10 +101,13 @@ class SweepStudy:
             return None
         return self._add_trial(self._study, trial, {"role": "search"})
 
-    def begin_repeat(self, params: Point, role: Role, repeat_of: int, seed: int) -> TrialRecord:
-        """Repeat search trial number `repeat_of`: a finalist with another seed, or the winner without a source."""
+    def begin_repeat(
+        self, params: Point, role: Role, repeat_of: int, seed: int, score: float | None = None
+    ) -> TrialRecord:
+        """Repeat search trial number `repeat_of` in a role; `score` is that of a run that gets none of its own."""
         trial = running_trial(self.space, params)
-        return self._add_trial(self._file.repeats, trial, {"role": role, "of": repeat_of, "seed": seed})
+        facts = {"role": role, "of": repeat_of, "seed": seed, _FACTS: {"value": score}}
+        return self._add_trial(self._file.repeats, trial, facts)
 
     def _add_trial(self, study: optuna.Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> TrialRecord:
         for name, value in attributes.items():

@@ -10,19 +10,20 @@ import numpy as np
 from filelock import FileLock
 
 from trainable.baselines.features import frozen_config, train_features
-from trainable.baselines.results import BaselineFolder, BaselineResult
+from trainable.baselines.regression import FoldPlan
+from trainable.baselines.results import BaselineFolder, BaselineResult, mean_metrics
 from trainable.baselines.text_models import (
     LabelledTexts,
     save_text_model,
-    text_logits,
     train_majority,
     train_tfidf,
 )
 from trainable.checkpoint import write_checkpoint, write_facts
 from trainable.data.read_splits import read_splits
 from trainable.errors import error_text
+from trainable.inputs.folds import Fold, fold_of, has_folds
+from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import TokenInputs
-from trainable.loop.evaluate import score
 from trainable.model.encoder import checked_limits
 from trainable.settings.config import TrialConfig
 from trainable.stages.stage_builder import StageBuilder
@@ -35,7 +36,9 @@ LOCK_FILE = "lock"
 """A process holds the lock of this file while it computes baselines."""
 
 
-def compute_baselines(config: TrialConfig, workspace: Workspace, folder: BaselineFolder) -> None:
+def compute_baselines(
+    config: TrialConfig, workspace: Workspace, folder: BaselineFolder, folds: int, refit: bool
+) -> None:
     """Train each baseline that is missing, on the splits of a trial's target stage, and store its result and model.
 
     An error becomes the baseline's result. If another process computes baselines, this one waits for it.
@@ -44,12 +47,14 @@ def compute_baselines(config: TrialConfig, workspace: Workspace, folder: Baselin
         config: the settings of a trial: its encoder, its target data, `train_rows` and `padding_length`.
         workspace: the cache with the tokenised data, and the data folders.
         folder: where results and models are stored.
+        folds: number of folds whose mean is the score, where the target has folds.
+        refit: whether the models train on the validation rows, too, where the target has folds.
     """
     if not folder.missing():
         return
     folder.path.mkdir(exist_ok=True)
     with FileLock(folder.path / LOCK_FILE):
-        work = _Work(config, workspace)
+        work = _Work(config, workspace, folds, refit)
         for name in folder.missing():
             begun = folder.begin(name)
             if begun is not None:
@@ -59,15 +64,15 @@ def compute_baselines(config: TrialConfig, workspace: Workspace, folder: Baselin
 def _compute(work: "_Work", begun: BaselineResult, checkpoint: Path) -> BaselineResult:
     """Train one baseline and write its checkpoint; an error is part of the result."""
     start = time.monotonic()
-    train: dict[str, Callable[[Path], dict[str, float]]] = {
+    train: dict[str, Callable[[Path], list[dict[str, float]]]] = {
         "majority": work.majority,
         "tfidf": work.tfidf,
         "features": work.features,
     }
-    metrics: dict[str, float] = {}
+    folds: list[dict[str, float]] = []
     try:
-        write_folder(checkpoint, lambda into: metrics.update(train[begun.name](into)))
-        result = replace(begun, metrics=metrics, rows=work.rows, notes=work.notes)
+        write_folder(checkpoint, lambda into: folds.extend(train[begun.name](into)))
+        result = replace(begun, metrics=mean_metrics(folds), folds=tuple(folds), rows=work.rows, notes=work.notes)
     except Exception as error:  # of any library; a sweep must not fail because of a baseline
         result = replace(begun, error=error_text(error))
     return replace(result, seconds=time.monotonic() - start)
@@ -75,10 +80,15 @@ def _compute(work: "_Work", begun: BaselineResult, checkpoint: Path) -> Baseline
 
 @dataclass
 class _Work:
-    """The data of the baselines, read when the first one needs them. Each method writes a model and returns scores."""
+    """The data of the baselines, read when the first one needs them.
+
+    Each method writes a model and returns the scores of each fold.
+    """
 
     given: TrialConfig
     workspace: Workspace
+    folds: int
+    refit: bool
 
     @cached_property
     def _builder(self) -> StageBuilder:
@@ -86,7 +96,7 @@ class _Work:
         config = frozen_config(self.given, checked_limits(self.given.encoder).depth)
         builder = StageBuilder(config, self.workspace)
         train, _ = builder.splits(builder.tokenized("target", config.target), config.target)
-        self._all_rows = len(train.labels)
+        self._all_rows = len(train.labels)  # that the settings allow
         if self._all_rows <= MOST_ROWS:
             return builder
         target = config.target.model_copy(update={"train_rows": MOST_ROWS})
@@ -95,7 +105,7 @@ class _Work:
     @property
     def rows(self) -> int:
         """Return the number of training rows that are used."""
-        return min(self._all_rows, MOST_ROWS)
+        return len(self._plan.final)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -105,34 +115,60 @@ class _Work:
         return (f"baselines are trained on {MOST_ROWS} of {self._all_rows} training rows, to take about a minute",)
 
     @cached_property
-    def _texts(self) -> tuple[LabelledTexts, LabelledTexts]:
-        """Return the training rows that are used, and the validation split."""
-        builder = self._builder
-        tokenized = builder.tokenized("target", builder.config.target)
-        chosen, _ = builder.splits(tokenized, builder.config.target)
+    def _splits(self) -> tuple[Split, Split]:
+        """Return the training rows that are used, and the validation rows."""
+        builder, target = self._builder, self._builder.config.target
+        return builder.splits(builder.tokenized("target", target), target)
+
+    @cached_property
+    def _plan(self) -> FoldPlan:
+        builder, target = self._builder, self._builder.config.target
+        data, seed = builder.tokenized("target", target), builder.config.dataset_of(target).split_seed
+        if has_folds(data, target):
+            folds = [fold_of(data, number, seed) for number in range(self.folds)]
+            return FoldPlan(folds, fold_of(data, None, seed).train if self.refit else folds[0].train)
+        train, validation = (len(split.labels) for split in self._splits)
+        fold = Fold(np.arange(train), np.arange(train, train + validation))
+        return FoldPlan([fold], fold.train)
+
+    @property
+    def _trained_config(self) -> TrialConfig:
+        """Return the settings that describe the models: a model that trains on all rows has no fold."""
+        config = self._builder.config
+        if len(self._plan.final) == len(self._plan.folds[0].train):
+            return config
+        return config.model_copy(update={"target": config.target.model_copy(update={"fold": None})})
+
+    @cached_property
+    def _texts(self) -> LabelledTexts:
+        """Return the training rows that are used, then the validation rows."""
+        builder, (chosen, _) = self._builder, self._splits
         assert isinstance(chosen.inputs, TokenInputs)
         splits = read_splits(builder.config.dataset_of(builder.config.target), self.workspace.roots)
-        train, validation = splits.train.take(chosen.inputs.rows), splits.validation
+        train, validation = (
+            LabelledTexts.of(examples, splits.label_names)
+            for examples in (splits.train.take(chosen.inputs.rows), splits.validation)
+        )
         assert np.array_equal(train.labels, chosen.labels)
-        return LabelledTexts.of(train, splits.label_names), LabelledTexts.of(validation, splits.label_names)
+        labels = np.concatenate([train.labels, validation.labels])
+        return LabelledTexts([*train.texts, *validation.texts], labels, splits.label_names)
 
-    def majority(self, folder: Path) -> dict[str, float]:
-        return self._save(train_majority(self._texts[0]), folder)
+    def majority(self, folder: Path) -> list[dict[str, float]]:
+        return self._save(*train_majority(self._texts, self._plan), folder)
 
-    def tfidf(self, folder: Path) -> dict[str, float]:
-        return self._save(train_tfidf(*self._texts, self._builder.config.metric), folder)
+    def tfidf(self, folder: Path) -> list[dict[str, float]]:
+        return self._save(*train_tfidf(self._texts, self._plan, self._builder.config.metric), folder)
 
-    def _save(self, model: object, folder: Path) -> dict[str, float]:
-        _, validation = self._texts
-        metrics, _ = score(text_logits(model, validation.texts, validation.names), validation.labels)
+    def _save(self, model: object, folds: list[dict[str, float]], folder: Path) -> list[dict[str, float]]:
         save_text_model(model, folder)
-        builder, named = self._builder, {f"target.validation.{name}": value for name, value in metrics.items()}
-        write_facts(folder, builder.config, validation.names, named, finished=True, used=builder.trained_on())
-        return metrics
+        named = {f"target.validation.{name}": value for name, value in mean_metrics(folds).items()}
+        used = self._builder.trained_on()
+        write_facts(folder, self._trained_config, self._texts.names, named, finished=True, used=used)
+        return folds
 
-    def features(self, folder: Path) -> dict[str, float]:
+    def features(self, folder: Path) -> list[dict[str, float]]:
         builder = self._builder
-        training = train_features(builder)
-        metrics = training.progress.best_metrics
-        write_checkpoint(folder, builder.config, training, (), metrics, state="finished", used=builder.trained_on())
-        return {name.removeprefix("target.validation."): value for name, value in metrics.items()}
+        training, folds = train_features(builder, self._plan)
+        metrics, used = training.progress.best_metrics, builder.trained_on()
+        write_checkpoint(folder, self._trained_config, training, (), metrics, state="finished", used=used)
+        return folds

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from trainable.baselines.regression import Regression
+from trainable.baselines.regression import FoldPlan, Regression
+from trainable.baselines.results import mean_metrics
 from trainable.compute.forward import forward
 from trainable.compute.memory import split_to_fit
 from trainable.errors import TrialError
@@ -47,11 +48,14 @@ def frozen_config(config: TrialConfig, depth: int) -> TrialConfig:
     return config.model_copy(update={"source": None, "target": target})
 
 
-def train_features(builder: StageBuilder) -> StageTraining:
-    """Return the target stage with all layers frozen, at its end: its head is a logistic regression.
+def train_features(builder: StageBuilder, plan: FoldPlan) -> tuple[StageTraining, list[dict[str, float]]]:
+    """Return the target stage with all layers frozen, at its end, and the scores of each fold.
+
+    Its head is a logistic regression.
 
     Args:
         builder: builder of a trial with settings from `frozen_config`.
+        plan: which of the stage's rows are trained on, and which are held out.
 
     Raises:
         TrialError: if memory has no room for a single row.
@@ -62,22 +66,18 @@ def train_features(builder: StageBuilder) -> StageTraining:
     model, _ = builder.model(tokenized, stage)
     training = StageTraining(model, *builder.splits(tokenized, stage), stage, context)
     reuse_frozen_output(builder, training, tokenized, None)
-    regression = _regression(training, tokenized.label_names)
-    _set_head(_head(training.model), *regression)
-    _end(training)
-    return training
-
-
-def _regression(training: StageTraining, names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weights, shape (C, H), and biases, shape (C,), of the best regression on the head's inputs."""
-    train, validation = (_features(training, split) for split in (training.steps.train, training.validation))
-    mean, spread = train.mean(0), train.std(0)
+    splits, names = (training.steps.train, training.validation), tokenized.label_names
+    features = np.concatenate([_features(training, split) for split in splits])
+    labels = np.concatenate([split.labels for split in splits])
+    mean, spread = features[plan.final].mean(0), features[plan.final].std(0)
     spread[spread < LEAST_SPREAD] = 1.0
-    labels = np.array(names)[training.steps.train.labels]
-    standardised = ((features - mean) / spread for features in (train, validation))
-    fitted = Regression(next(standardised), labels, next(standardised), training.validation.labels, names)
-    model = fitted.best(STRENGTHS, training.context.metric)
-    return as_head(model, mean, spread, names)
+    regression = Regression((features - mean) / spread, labels, names, plan)
+    model, scores = regression.best(STRENGTHS, training.context.metric)
+    _set_head(_head(training.model), *as_head(model, mean, spread, names))
+    if plan.is_plain:
+        scores = [training.scores()]
+    _end(training, mean_metrics(scores))
+    return training, scores
 
 
 def as_head(
@@ -144,9 +144,9 @@ def _set_head(head: nn.Linear, weights: NDArray[np.float64], biases: NDArray[np.
     head.bias.copy_(torch.from_numpy(biases))
 
 
-def _end(training: StageTraining) -> None:
-    """Mark a stage as done, with the scores of its present weights as its best ones."""
-    progress, metrics = training.progress, training.scores()
+def _end(training: StageTraining, metrics: dict[str, float]) -> None:
+    """Mark a stage as done, with these scores as its best ones."""
+    progress = training.progress
     progress.step = progress.best_step = training.total
     progress.best = metrics[training.context.metric]
     progress.best_metrics = {f"target.validation.{name}": value for name, value in metrics.items()}

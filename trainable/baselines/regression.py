@@ -1,4 +1,4 @@
-"""Logistic regression whose regularisation is chosen on the validation split."""
+"""Logistic regression whose regularisation is chosen on held-out rows."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from trainable.baselines.results import mean_metrics
+from trainable.inputs.folds import Fold
 from trainable.loop.evaluate import score
 from trainable.tasks.metrics import is_better
 
@@ -21,22 +23,36 @@ LEAST_PROBABILITY = 1e-9
 
 
 @dataclass(frozen=True)
+class FoldPlan:
+    """How the rows of a target are used: the training rows come first, then the validation rows."""
+
+    folds: Sequence[Fold]
+    """What is scored; the first one is the data set's own split."""
+    final: NDArray[np.int64]
+    """The rows on which the model that is kept trains."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether the model that is kept is the one that the only fold scores."""
+        return len(self.folds) == 1 and np.array_equal(self.folds[0].train, self.final)
+
+
+@dataclass(frozen=True)
 class Regression:
     """The data of a regression."""
 
     features: Any
-    """Of the N training rows, dense or sparse, shape (N, F)."""
-    labels: NDArray[np.str_]
-    """Name of each training row's class, shape (N,)."""
-    held_out: Any
-    """Of the M validation rows, shape (M, F)."""
-    held_out_labels: NDArray[np.int64]
-    """Index into `names` of each validation row's class, shape (M,)."""
+    """Of all N rows, dense or sparse, shape (N, F)."""
+    labels: NDArray[np.int64]
+    """Index into `names` of each row's class, shape (N,)."""
     names: tuple[str, ...]
     """All classes."""
+    plan: FoldPlan
 
-    def best(self, strengths: Sequence[float], metric: str) -> LogisticRegression:
-        """Return the regression with the best validation score; of two equal ones, the more regularised.
+    def best(self, strengths: Sequence[float], metric: str) -> tuple[LogisticRegression, list[dict[str, float]]]:
+        """Return the regression with the best mean score over the folds, trained on the final rows, and these scores.
+
+        Of two equal ones, the more regularised is taken.
 
         Args:
             strengths: values of C to try, ascending. The rest is left out once a value is worse than the best so far.
@@ -45,21 +61,27 @@ class Regression:
         Raises:
             ValueError: if all training rows have the same class.
         """
-        best, model = None, None
-        for strength in strengths:
-            tried = LogisticRegression(C=strength, max_iter=MOST_ITERATIONS)
-            # One thread: beside the threads of trials, several would wait for each other most of the time.
-            with threadpool_limits(1, "blas"), warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps short of the optimum is fine here
-                tried.fit(self.features, self.labels)
-            logits = log_probabilities(tried.predict_proba(self.held_out), tried.classes_, self.names)
-            value = score(logits, self.held_out_labels)[0][metric]
-            if model is None or is_better(value, best, metric):
-                best, model = value, tried
+        best, strength, scores = None, strengths[0], list[dict[str, float]]()
+        for tried in strengths:
+            found = [self._score(tried, fold) for fold in self.plan.folds]
+            value = mean_metrics(found)[metric]
+            if not scores or is_better(value, best, metric):
+                best, strength, scores = value, tried, found
             elif value != best:
                 break
-        assert model is not None
-        return model
+        return self._fit(strength, self.plan.final), scores
+
+    def _score(self, strength: float, fold: Fold) -> dict[str, float]:
+        model = self._fit(strength, fold.train)
+        logits = log_probabilities(model.predict_proba(self.features[fold.held_out]), model.classes_, self.names)
+        return score(logits, self.labels[fold.held_out])[0]
+
+    def _fit(self, strength: float, rows: NDArray[np.int64]) -> LogisticRegression:
+        model = LogisticRegression(C=strength, max_iter=MOST_ITERATIONS)
+        # One thread: beside the threads of trials, several would wait for each other most of the time.
+        with threadpool_limits(1, "blas"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps short of the optimum is fine here
+            return model.fit(self.features[rows], np.array(self.names)[self.labels[rows]])
 
 
 def log_probabilities(

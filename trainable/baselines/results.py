@@ -1,7 +1,8 @@
 """The result of a baseline, and the folder in which the results of a sweep are stored. This module loads no torch."""
 
 import json
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +29,9 @@ class BaselineResult:
     name: str
     """One of `NAMES`."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """Scores on the target's validation split, by the metric's name; empty until the baseline is done."""
+    """Scores on held-out rows of the target, by the metric's name: the means over folds; empty until it is done."""
+    folds: tuple[dict[str, float], ...] = ()
+    """The scores of each fold, see `trainable.inputs.folds`; the first one is the target's own validation split."""
     seconds: float = 0.0
     rows: int = 0
     """Training rows that were used."""
@@ -82,6 +85,11 @@ class BaselineFolder:
 
     def _file(self, name: str) -> Path:
         return self.path / f"{name}.json"
+
+
+def mean_metrics(folds: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over folds."""
+    return {name: statistics.fmean(fold[name] for fold in folds) for name in folds[0]} if folds else {}
 
 
 def config_of(checkpoint: Path) -> TrialConfig:

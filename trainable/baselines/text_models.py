@@ -16,10 +16,11 @@ from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
 
-from trainable.baselines.regression import Regression, log_probabilities
+from trainable.baselines.regression import FoldPlan, Regression, log_probabilities
 from trainable.baselines.results import TEXT_MODEL_FILE
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
+from trainable.loop.evaluate import score
 
 STRENGTHS = (1.0, 10.0, 100.0)
 """Values of C to try; a higher one regularises less."""
@@ -33,7 +34,7 @@ _TOKEN = rf"[{_ALONE}]|[^\W{_ALONE}]+"
 
 @dataclass(frozen=True)
 class LabelledTexts:
-    """The rows of a split as a model over words reads them."""
+    """Rows as a model over words reads them."""
 
     texts: list[str]
     """One text for each row; the texts of a pair are joined by a space."""
@@ -44,7 +45,7 @@ class LabelledTexts:
 
     @classmethod
     def of(cls, examples: Examples, names: tuple[str, ...]) -> "LabelledTexts":
-        """Return the rows of a split."""
+        """Return the rows of examples."""
         texts = [text if other is None else f"{text} {other}" for text, other in examples.text_pairs()]
         return cls(texts, examples.labels, names)
 
@@ -53,28 +54,35 @@ class LabelledTexts:
         return np.array(self.names)[self.labels]
 
 
-def train_majority(train: LabelledTexts) -> DummyClassifier:
-    """Return a model that gives each text the shares of the classes in the training rows."""
-    return DummyClassifier(strategy="prior").fit(train.texts, train.label_names())
+def train_majority(rows: LabelledTexts, plan: FoldPlan) -> tuple[DummyClassifier, list[dict[str, float]]]:
+    """Return a model that gives each text the shares of the classes, and its score in each fold."""
+
+    def fit(chosen: NDArray[np.int64]) -> DummyClassifier:
+        return DummyClassifier(strategy="prior").fit(chosen, rows.label_names()[chosen])
+
+    scores = [
+        score(text_logits(fit(fold.train), fold.held_out, rows.names), rows.labels[fold.held_out])[0]
+        for fold in plan.folds
+    ]
+    return fit(plan.final), scores
 
 
-def train_tfidf(train: LabelledTexts, validation: LabelledTexts, metric: str) -> Pipeline:
-    """Return TF-IDF of words and pairs of words with logistic regression.
+def train_tfidf(rows: LabelledTexts, plan: FoldPlan, metric: str) -> tuple[Pipeline, list[dict[str, float]]]:
+    """Return TF-IDF of words and pairs of words with logistic regression, and its score in each fold.
 
-    C is the best of `STRENGTHS` on the validation split by the metric.
+    C is the best of `STRENGTHS` on held-out rows by the metric. The words are those of the final rows.
 
     Raises:
         ValueError: if no text has a word, or all texts have the same class.
     """
-    names = train.names
-    words = min(MOST_WORDS, MOST_WEIGHTS // len(names))
+    words = min(MOST_WORDS, MOST_WEIGHTS // len(rows.names))
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_TOKEN, max_features=words)
-    features, held_out = vectorizer.fit_transform(train.texts), vectorizer.transform(validation.texts)
-    regression = Regression(features, train.label_names(), held_out, validation.labels, names)
-    return Pipeline([("tfidf", vectorizer), ("regression", regression.best(STRENGTHS, metric))])
+    features = vectorizer.fit([rows.texts[row] for row in plan.final]).transform(rows.texts)
+    model, scores = Regression(features, rows.labels, rows.names, plan).best(STRENGTHS, metric)
+    return Pipeline([("tfidf", vectorizer), ("regression", model)]), scores
 
 
-def text_logits(model: Any, texts: Sequence[str], names: tuple[str, ...]) -> torch.Tensor:
+def text_logits(model: Any, texts: Sequence[str] | NDArray[np.int64], names: tuple[str, ...]) -> torch.Tensor:
     """Return the logarithms of a model's probabilities, shape (N, C), in the order of the names."""
     return log_probabilities(model.predict_proba(texts), model.classes_, names)
 

@@ -40,6 +40,8 @@ class Splits:
     """Facts that the user should know. They do not stop a trial."""
     text_columns: tuple[str, ...]
     """Names of the text columns in the training table."""
+    cuts_validation: bool = False
+    """Whether the validation rows were taken from the training table here."""
 
     def by_name(self) -> dict[str, Examples]:
         """Return the splits by name; `test` only if there is one."""
@@ -90,6 +92,7 @@ def read_splits_and_problems(dataset: Dataset, data_folders: Sequence[Path] = (P
         fingerprint=_fingerprint(examples, labels.names),
         notes=tuple(results.notes),
         text_columns=tuple(columns["train"].texts()),
+        cuts_validation="validation" not in given,
     )
     return splits, results.problems
 
@@ -110,12 +113,13 @@ def _cut_missing_splits(
     one_table = len(given) == 1 and dataset.train is None
     one_table &= dataset.saved_splits().get("test") != LEFT_OUT
     test_fraction = dataset.test_fraction if dataset.test_fraction is not None else 0.1 if one_table else 0.0
-    fractions = {} if "validation" in given else {"validation": dataset.validation_fraction}
+    whole = given["train"]
+    share = dataset.validation_share(len(whole.examples.labels))
+    fractions = {} if "validation" in given else {"validation": share}
     if "test" not in given and test_fraction:
         fractions["test"] = test_fraction
     if not fractions:
         return given
-    whole = given["train"]
     results.problems += check_enough_texts(whole, names, len(fractions) + 1)
     rows = split_rows(whole.examples.text_pairs(), whole.examples.labels, list(fractions.values()), dataset.split_seed)
     cut = {split: whole.take(r) for split, r in zip(["train", *fractions], rows, strict=True)}

@@ -67,6 +67,8 @@ class TokenizedDataset:
     """Facts about the data that are worth knowing and are no errors, one sentence each."""
     warnings: tuple[str, ...]
     """Problems of the data that a person should look at before a sweep, one sentence each."""
+    cuts_validation: bool = False
+    """Whether the validation rows were taken from the training table here."""
 
 
 def prepare(
@@ -143,6 +145,7 @@ def _prepare(
         splits.text_columns,
         splits.notes,
         tuple(filter(None, [check_tokenizer(tokenizer, tables, tokens).warning()])),
+        splits.cuts_validation,
     )
 
 

@@ -1,7 +1,7 @@
 """Optimiser, parameter groups, class weights, and learning-rate schedules as functions of the step."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -137,3 +137,10 @@ def _distance_from_head(model: PreTrainedModel) -> Callable[[str], int]:
     of_parameter |= {id(p): depth - index for index, layer in enumerate(parts.layers) for p in layer.parameters()}
     parameters = dict(model.named_parameters())
     return lambda name: of_parameter.get(id(parameters[name]), 0)
+
+
+def decay_factor(optimizer: torch.optim.Optimizer, parameter: torch.Tensor, factors: Iterable[float]) -> float:
+    """Return the share of a weight without gradient that weight decay leaves; `factors` are the schedule's, by step."""
+    group = next(g for g in optimizer.param_groups if any(p is parameter for p in g["params"]))
+    decay = float(group["peak"] * group["weight_decay"])
+    return math.prod(1 - decay * factor for factor in factors)

@@ -20,14 +20,14 @@ from trainable.inputs.frozen_output_check import FrozenOutputCheck
 from trainable.inputs.split import Split
 from trainable.loop.evaluate import compute_logits, score
 from trainable.loop.optimizer_file import contiguous, load_optimizer, save_optimizer
-from trainable.loop.optimizers import build_optimizer, schedule_factor, set_learning_rate
+from trainable.loop.optimizers import build_optimizer, decay_factor, schedule_factor, set_learning_rate
 from trainable.loop.steps import Steps
 from trainable.model.encoder import freeze, train_mode
 from trainable.model.views import first_token_alone, layers_between
 from trainable.model.vocabulary import cut_embeddings
 from trainable.progress import Progress, Report, StageContext
 from trainable.seeds import seed_of
-from trainable.settings.stage import Stage
+from trainable.settings.stage import Stage, Target
 from trainable.tasks.metrics import is_better
 
 CHECKED_STEPS = 3
@@ -55,6 +55,7 @@ class StageTraining:
         self.steps = Steps(first_token_alone(model), train, self.trained, self.optimizer, stage, context)
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
+        self._is_scored = not isinstance(stage, Target) or stage.fold is not None
         self.progress = Progress(micro_batches=context.micro_batches)
         self._best: dict[str, torch.Tensor] | None = None
         self._frozen_check: FrozenOutputCheck | None = None
@@ -228,15 +229,16 @@ class StageTraining:
         return replace(report, metrics=scores)
 
     def _evaluate(self) -> Report:
+        """Score the validation split and keep the best weights; if it is trained on, its scores would say nothing."""
+        name, progress = self.context.name, self.progress
+        if not self._is_scored:
+            return self._report({f"{name}.train.loss": progress.take_mean_loss()})
         metrics = self.scores()
         value = metrics[self.context.metric]
         if not np.isfinite(metrics["loss"]):
-            raise TrialError(
-                f"the {self.context.name} validation loss is {metrics['loss']} after step {self.progress.step}"
-            )
-        progress = self.progress
+            raise TrialError(f"the {name} validation loss is {metrics['loss']} after step {progress.step}")
         improved = is_better(value, progress.best, self.context.metric)
-        named = {f"{self.context.name}.validation.{name}": number for name, number in metrics.items()}
+        named = {f"{name}.validation.{metric}": number for metric, number in metrics.items()}
         if improved:
             progress.best, progress.best_step, progress.best_metrics, progress.stale = value, progress.step, named, 0
             last = progress.step == self.total
@@ -244,9 +246,8 @@ class StageTraining:
         else:
             progress.stale += 1
         if progress.micro_batches > self.context.micro_batches:
-            named[f"{self.context.name}.micro_batches"] = float(progress.micro_batches)
-        named[f"{self.context.name}.train.loss"] = progress.loss_sum / max(1, progress.loss_steps)
-        progress.loss_sum, progress.loss_steps = 0.0, 0
+            named[f"{name}.micro_batches"] = float(progress.micro_batches)
+        named[f"{name}.train.loss"] = progress.take_mean_loss()
         return self._report(named, improved)
 
     def _report(self, metrics: dict[str, float], improved: bool = False) -> Report:
@@ -263,15 +264,11 @@ class StageTraining:
                     self.trained[name].copy_(tensor)
         if (cut := self._cut_embeddings) is not None:
             name = next(name for name, parameter in self.trained.items() if parameter is cut.weight)
-            kept = self._decay_factor(cut.weight, progress.step if progress.best is None else progress.best_step)
+            steps = range(progress.step if progress.best is None else progress.best_step)
+            factors = (schedule_factor(step, self.steps_per_epoch, self.stage) for step in steps)
+            kept = decay_factor(self.optimizer, cut.weight, factors)
             self.trained = {**self.trained, name: cut.restore(self.model, kept)}
             self._cut_embeddings = None
-
-    def _decay_factor(self, parameter: torch.Tensor, steps: int) -> float:
-        """Return the factor that weight decay leaves of a weight without gradient after some steps."""
-        group = next(g for g in self.optimizer.param_groups if any(p is parameter for p in g["params"]))
-        decay = float(group["peak"] * group["weight_decay"])
-        return math.prod(1 - decay * schedule_factor(step, self.steps_per_epoch, self.stage) for step in range(steps))
 
     def save(self, folder: Path) -> None:
         """Write everything a resume needs, without pickle; may be called between two reports."""

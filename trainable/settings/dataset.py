@@ -20,6 +20,10 @@ SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 
 Empty = Literal["keep", "drop", "error"]
 Split = Literal["train", "validation", "test"]
+LEAST_VALIDATION, MOST_VALIDATION = 0.1, 0.25
+"""Smallest and largest share of the rows for validation that is chosen by the number of rows."""
+ENOUGH_VALIDATION_ROWS = 100
+"""Validation rows that tell one trial from another; fewer rows than this are a chance result."""
 LEFT_OUT = "none"
 """Value in place of a split's name, for a split that is not used."""
 
@@ -90,8 +94,9 @@ class Dataset(Strict):
     """What to do with rows that have an empty text (in a pair: either one): use, leave out, or refuse them. A note
     counts the rows that are used or left out."""
 
-    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the rows for validation, if no validation split is given."""
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the rows for validation, if no validation split is given; null: 0.1, but of fewer than 1,000 rows as
+    much as gives 100 rows, at most 0.25."""
     test_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of the rows for the test, if no test split is given; null: 0.1 for one table that is split here, 0 for
     given splits."""
@@ -99,6 +104,13 @@ class Dataset(Strict):
     """Seed of the split, and of the rows that `train_rows` takes."""
     max_overlap: Fraction = 0.01
     """Share of a split's rows whose texts may also be in another split; 1 allows all."""
+
+    def validation_share(self, rows: int) -> float:
+        """Return the share of a table's rows that is for validation, by the number of its rows."""
+        if self.validation_fraction is not None:
+            return self.validation_fraction
+        share = min(max(ENOUGH_VALIDATION_ROWS / max(rows, 1), LEAST_VALIDATION), MOST_VALIDATION)
+        return min(share, (1 - (self.test_fraction or 0.0)) / 2)
 
     def names_split(self, split: Split) -> bool:
         """Return whether a setting names the file or the saved split to use as this split."""
@@ -124,8 +136,7 @@ class Dataset(Strict):
             yield "", f"{ways}; there is {named}"
         elif splits and "train" not in splits:
             yield "", f"{' and '.join(splits)} given without train"
-        shares = [given.get("validation_fraction", cls.model_fields["validation_fraction"].default)]
-        shares += [given.get("test_fraction") or 0]
+        shares = [given.get("validation_fraction") or LEAST_VALIDATION, given.get("test_fraction") or 0]
         if all(isinstance(share, int | float) and 0 <= share < 1 for share in shares) and sum(shares) >= 1:
             yield "", "validation_fraction and test_fraction leave no rows for training; lower one of them"
         if given.get("encoding", "utf-8") != "utf-8" and any(given.get(name) for name in ("parquet", "folder", "hub")):

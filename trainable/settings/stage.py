@@ -92,6 +92,10 @@ COMPARED_AT = (0.25, 0.5)
 class Target(Stage):
     """The second stage: the task with few labels, whose validation score is optimised."""
 
+    fold: Annotated[int, Field(ge=0)] | None = 0
+    """Where the validation rows are taken from fewer than 1,000 training rows: 0 holds out the rows that the split
+    gives, a higher number another draw of as many; null: train on all rows, and keep the last weights. A sweep sets it
+    for its repeats."""
     head: Literal["auto", "new", "keep"] = "auto"
     """Start from a new head, or from the source's. `keep` needs the same label names in source and target; `auto` keeps
     the head if they are the same."""

@@ -10,6 +10,7 @@ from trainable.compute.device import Ranks, pick_device, resolve_precision
 from trainable.data.subset import subset
 from trainable.deadline import NO_DEADLINE, Deadline
 from trainable.errors import ConfigError
+from trainable.inputs.folds import all_rows, fold_of, has_folds
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
@@ -18,7 +19,7 @@ from trainable.model.limits import limit_problems
 from trainable.model.pooling import with_pooling
 from trainable.progress import StageContext
 from trainable.settings.config import TrialConfig
-from trainable.settings.stage import Stage
+from trainable.settings.stage import Stage, Target
 from trainable.stages.stage_cache import TrainedSource
 from trainable.stages.trained_on import StageData, TrainedOn
 from trainable.stages.transfer import transfer
@@ -63,7 +64,11 @@ class StageBuilder:
 
     def splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
         """Return the training and validation splits of a stage as inputs of a model."""
-        rows = subset(tokenized.splits["train"].labels, stage.train_rows, self.config.dataset_of(stage).split_seed)
+        seed = self.config.dataset_of(stage).split_seed
+        if isinstance(stage, Target) and stage.fold != 0 and has_folds(tokenized, stage):
+            fold, pool = fold_of(tokenized, stage.fold, seed), all_rows(tokenized)
+            return token_inputs(pool, stage, fold.train), token_inputs(pool, stage, fold.held_out)
+        rows = subset(tokenized.splits["train"].labels, stage.train_rows, seed)
         return token_inputs(tokenized.splits["train"], stage, rows), token_inputs(tokenized.splits["validation"], stage)
 
     def context(self, name: str) -> StageContext:

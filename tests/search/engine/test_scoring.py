@@ -34,7 +34,7 @@ def with_baselines(swept: SweepFolder, tmp_path_factory: pytest.TempPathFactory)
     plan = load_sweep(folder)
     workspace = plan.workspace(storage)
     config = baseline_trial(plan, costliest_trial(plan, workspace)[1])
-    compute_baselines(config.model_copy(update={"pooling": "mean"}), workspace, folder.baselines)
+    compute_baselines(config.model_copy(update={"pooling": "mean"}), workspace, folder.baselines, folds=1, refit=False)
     return folder
 
 
@@ -42,7 +42,7 @@ def make_best(folder: SweepFolder, name: str) -> None:
     """Give one baseline a score that no trial reaches, and the others none that one misses."""
     for result in folder.baselines.read():
         value = 2.0 if result.name == name else -2.0
-        folder.baselines.write(replace(result, metrics={**result.metrics, "macro_f1": value}))
+        folder.baselines.write(replace(result, metrics={**result.metrics, "macro_f1": value}, folds=()))
 
 
 def finished(folder: SweepFolder) -> tuple[Plan, SweepStudy, Outcome]:

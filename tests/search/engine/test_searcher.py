@@ -20,7 +20,7 @@ from search.engine.searcher import StudySearcher
 from search.plan.plan import build_plan
 from search.record.records import State
 from search.study.summary import summarise
-from search.study.sweep_study import SweepStudy
+from search.study.sweep_study import HAS_FOLDS, SweepStudy
 from trainable.tasks.metrics import Direction
 from trainable.workers.messages import TrialFailure, TrialReport
 
@@ -358,3 +358,31 @@ def test_a_search_ends_when_every_point_has_been_tried(open_searcher: Open, tmp_
     assert [r.role for r in searcher.study.records] == ["search"] * 3 + ["confirm"]
     outcome = summarise(searcher.plan, tmp_path, searcher.study, complete=True)
     assert outcome.notes == ("every point of the space has been tried, in 3 of sweep.trials = 10 trials",)
+
+
+@pytest.mark.parametrize(("refit", "has_folds", "again"), [(True, True, 1), (True, False, 0), (False, True, 0)])
+def test_the_winner_trains_last_on_all_rows_once(
+    open_searcher: Open, refit: bool, has_folds: bool, again: int, tmp_path: Path
+) -> None:
+    searcher = open_searcher(refit=refit)
+    searcher.study.set_user_attr(HAS_FOLDS, has_folds)
+    run_all(searcher, lambda key: 0.5 + 0.1 * (str(key)[0] == "0"))
+    records = searcher.study.records
+    refits = [record for record in records if record.role == "refit"]
+    assert len(refits) == again
+    assert all(record is records[-1] and (record.number, record.state) == (0, State.FINISHED) for record in refits)
+    resumed = open_searcher(refit=refit)
+    assert run_all(resumed) == []
+    assert resumed.study.records == records
+
+
+def test_a_run_on_all_rows_has_the_score_of_its_settings(open_searcher: Open) -> None:
+    searcher = open_searcher(refit=True, trials=1)
+    searcher.study.set_user_attr(HAS_FOLDS, True)
+    while isinstance(config := searcher.suggest("a"), dict):
+        report = TrialReport("target", fraction_done=1.0, finished=True, metrics={"target.train.loss": 0.1})
+        is_refit = config["trial"]["target"]["fold"] is None
+        result = flatten_dict(report.to_result() | {TIME_TOTAL_S: 1.0}) if is_refit else said(0.75)
+        searcher.on_trial_complete("a", result)
+    refit = searcher.study.records[-1]
+    assert (refit.role, refit.value, refit.state) == ("refit", 0.75, State.FINISHED)

@@ -50,7 +50,7 @@ def test_winner_is_exported_with_its_label_names_and_length(exported: export.Exp
     assert model.config.label2id == {"negative": 0, "positive": 1}
     assert AutoTokenizer.from_pretrained(exported.folder).model_max_length == 24
     assert exported.trial == 0
-    assert exported.verification.rows == 6
+    assert exported.verification.rows == 16
     assert exported.verification.max_difference <= TOLERANCE
 
 
@@ -86,7 +86,7 @@ def test_an_altered_weight_is_found(exported: export.Exported, swept: SweepFolde
         (copy / file.name).write_bytes(file.read_bytes())
     assert verify_export(copy, "hf", model, rows) == exported.verification
     alter(copy)
-    with pytest.raises(TrialError, match=r"a logit differs by 0.001 on 6 validation rows"):
+    with pytest.raises(TrialError, match=r"a logit differs by 0.001 on 16 validation rows"):
         verify_export(copy, "hf", model, rows)
 
 

@@ -343,6 +343,21 @@ def test_shipped_experiments_are_correct_and_stay_the_same_when_stored(name: str
     assert build_plan({n: kept[n] for n in ("sweep", "trial", "space")}, plan.roots, "plan.json") == plan
 
 
+def test_a_stored_plan_without_folds_splits_as_its_version_did(blocks: dict[str, Any], tmp_path: Path) -> None:
+    plan = build_plan(blocks, (tmp_path,), "test")
+    folder = SweepFolder(tmp_path, "tiny")
+    folder.path.mkdir()
+    saved = {**plan.to_mapping(), "id": "x", "data": {}}
+    folder.plan.write_text(json.dumps(saved), encoding="utf-8")
+    assert load_sweep(folder).config({}).target.dataset.validation_fraction is None
+    del saved["sweep"]["refit"], saved["sweep"]["cross_validate"]
+    folder.plan.write_text(json.dumps(saved), encoding="utf-8")
+    old = load_sweep(folder)
+    assert (old.settings.refit, old.settings.folds) == (False, 1)
+    stages = old.config({"source.enabled": True}).stages().values()
+    assert [stage.dataset.validation_fraction for stage in stages] == [0.1, 0.1]
+
+
 def test_a_stored_plan_without_pooling_is_of_an_older_version(blocks: dict[str, Any], tmp_path: Path) -> None:
     """Such a sweep has read every encoder as `first`, and continues so."""
     plan, folder = load_plan(written(blocks, tmp_path)), SweepFolder(tmp_path, "tiny")

@@ -11,7 +11,7 @@ from search.plan.plan import load_sweep
 from search.record.records import Outcome
 from search.record.scores import Baseline
 from search.storage.sweep_folder import SweepFolder
-from search.study.baselines import describe_gain, rank_baselines
+from search.study.baselines import baselines_so_far, describe_gain, rank_baselines
 from search.study.summary import summarise
 from search.study.sweep_study import SweepStudy
 from trainable.baselines.results import BaselineResult
@@ -107,3 +107,12 @@ def test_a_baseline_without_a_model_is_a_note(own_sweep: SweepFolder) -> None:
     assert "the baseline features + logistic regression was not computed: no room" in outcome.notes
     assert outcome.winner == 0
     assert not any(each.checkpoint for each in outcome.baselines)
+
+
+def test_a_baseline_is_scored_on_the_folds_of_the_trial(own_sweep: SweepFolder) -> None:
+    folds = tuple({"macro_f1": value} for value in (0.5, 0.7, 0.9))
+    own_sweep.baselines.path.mkdir()
+    own_sweep.baselines.write(BaselineResult("tfidf", {"macro_f1": 0.7}, folds))
+    for chosen, value in (((), 0.7), ((0,), 0.5), ((0, 1), 0.6), ((0, 1, 2), 0.7)):
+        (found,) = baselines_so_far(own_sweep.path, [], "macro_f1", chosen)
+        assert found.value == pytest.approx(value)

@@ -15,6 +15,8 @@ from search.study.selection import (
     next_repeats,
     pick_exported_trial,
     pick_winner,
+    refit_of,
+    repeat_config,
     score_of,
     trial_config,
     uses_source,
@@ -229,3 +231,26 @@ def test_a_search_without_a_trial_without_source_repeats_the_winner_without_it(p
 def test_no_comparison_begins_while_a_repeat_runs(plan: Plan) -> None:
     records = [record(0, 0.9), record(0, 0.5, state=State.RUNNING, role="confirm", seed=1)]
     assert next_repeats(plan, records) == []
+
+
+def test_each_further_seed_has_a_fold_of_its_own_and_the_refit_none(blocks: dict[str, Any]) -> None:
+    plan = _plan(blocks, confirm_seeds=2)
+    records = [record(0, 0.8)]
+    folds = [repeat_config(plan, repeat).target.fold for repeat in next_repeats(plan, records)]
+    assert folds == [1, 2]
+    assert trial_config(plan, records[0]).target.fold == 0
+    assert repeat_config(plan, refit_of(records[0])).target.fold is None
+    without = _plan(blocks, confirm_seeds=2, cross_validate=False)
+    assert {repeat_config(without, repeat).target.fold for repeat in next_repeats(without, records)} == {0}
+
+
+def test_the_model_on_all_rows_is_exported_and_decides_nothing(plan: Plan) -> None:
+    records = [record(0, 0.6), record(1, 0.7), record(1, 0.9, role="confirm", seed=1)]
+    before = score_of(records, 1)
+    for state, exported in ((State.STOPPED, "1.seed-1"), (FINISHED, "1.all-rows.seed-0")):
+        more = [*records, record(1, 0.1, state=state, role="refit")]
+        winner = pick_winner(plan, more)
+        assert winner is not None
+        assert pick_exported_trial(plan, more, winner).key == exported
+        assert score_of(more, 1) == before
+        assert compare_sources(plan, more) == compare_sources(plan, records)

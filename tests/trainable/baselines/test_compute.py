@@ -13,10 +13,12 @@ from trainable.baselines import compute
 from trainable.baselines.checkpoints import checkpoint_logits
 from trainable.baselines.compute import compute_baselines
 from trainable.baselines.features import UNSEEN, as_head
+from trainable.baselines.regression import FoldPlan
 from trainable.baselines.results import INTERRUPTED, MOST_BEGINS, NAMES, BaselineFolder, BaselineResult
 from trainable.baselines.text_models import LabelledTexts, load_text_model, text_logits, train_tfidf
 from trainable.data.read_splits import read_splits
 from trainable.errors import ConfigError
+from trainable.inputs.folds import Fold
 from trainable.loop.evaluate import score
 from trainable.settings.config import TrialConfig
 from trainable.store.checksums import CHECKSUMS_FILE
@@ -31,7 +33,7 @@ def config(base: dict[str, Any]) -> TrialConfig:
 @pytest.fixture
 def computed(config: TrialConfig, workspace: Workspace, tmp_path: Path) -> BaselineFolder:
     folder = BaselineFolder(tmp_path / "baselines")
-    compute_baselines(config, workspace, folder)
+    compute_baselines(config, workspace, folder, folds=1, refit=False)
     return folder
 
 
@@ -45,14 +47,14 @@ def test_each_baseline_has_the_scores_of_its_stored_model(
         logits = checkpoint_logits(computed.checkpoint(result.name), "validation", workspace)
         assert logits is not None
         assert score(logits, labels)[0] == pytest.approx(result.metrics)
-        assert (result.error, result.rows) == (None, 52)
+        assert (result.error, result.rows) == (None, 42)
 
 
 def test_a_baseline_that_is_done_is_not_computed_again(
     computed: BaselineFolder, config: TrialConfig, workspace: Workspace
 ) -> None:
     before = {file: file.stat().st_mtime_ns for file in computed.path.rglob("*")}
-    compute_baselines(config, workspace, computed)
+    compute_baselines(config, workspace, computed, folds=1, refit=False)
     assert {file: file.stat().st_mtime_ns for file in computed.path.rglob("*")} == before
 
 
@@ -60,7 +62,7 @@ def test_the_same_settings_give_the_same_models(
     computed: BaselineFolder, config: TrialConfig, workspace: Workspace, tmp_path: Path
 ) -> None:
     again = BaselineFolder(tmp_path / "again")
-    compute_baselines(config, workspace, again)
+    compute_baselines(config, workspace, again, folds=1, refit=False)
     assert [result.metrics for result in again.read()] == [result.metrics for result in computed.read()]
 
 
@@ -71,7 +73,7 @@ def test_a_baseline_that_fails_is_a_result_and_leaves_no_model(
     (tmp_path / "signs.csv").write_text("text,label\n" + "\n".join(texts), encoding="utf-8")
     base["target"]["dataset"] = {"csv": str(tmp_path / "signs.csv")}
     folder = BaselineFolder(tmp_path / "baselines")
-    compute_baselines(build_config(base), workspace, folder)
+    compute_baselines(build_config(base), workspace, folder, folds=1, refit=False)
     results = {result.name: result for result in folder.read()}
     assert "empty vocabulary" in str(results["tfidf"].error)
     assert not folder.checkpoint("tfidf").exists()
@@ -83,9 +85,9 @@ def test_only_some_of_many_rows_are_used_and_a_note_says_so(
 ) -> None:
     monkeypatch.setattr(compute, "MOST_ROWS", 20)
     folder = BaselineFolder(tmp_path / "baselines")
-    compute_baselines(config, workspace, folder)
+    compute_baselines(config, workspace, folder, folds=1, refit=False)
     assert {result.rows for result in folder.read()} == {20}
-    assert "20 of 52 training rows" in folder.read()[0].notes[0]
+    assert "20 of 42 training rows" in folder.read()[0].notes[0]
 
 
 def test_a_baseline_whose_process_ended_twice_is_given_up(tmp_path: Path) -> None:
@@ -114,7 +116,8 @@ def test_a_head_gives_the_probabilities_of_the_regression_on_standardised_featur
 def test_the_texts_of_a_pair_are_joined_and_chinese_characters_are_words() -> None:
     names = ("no", "yes")
     train = LabelledTexts(["很好 看", "不好 看", "很好 吃", "不好 吃"], np.array([1, 0, 1, 0]), names)
-    model = train_tfidf(train, train, "accuracy")
+    rows = np.arange(4)
+    model, _ = train_tfidf(train, FoldPlan([Fold(rows, rows)], rows), "accuracy")
     assert {"很", "好", "很 好"} <= set(model["tfidf"].vocabulary_)
     assert text_logits(model, ["很好 喝"], names).argmax(-1).tolist() == [1]
 

@@ -161,7 +161,7 @@ def test_broken_weights_are_found_at_the_first_report(make: Make) -> None:
 def test_the_loss_is_the_weighted_mean_over_the_batch(
     make: Make, smoothing: float, weights: str, micro_batches: int
 ) -> None:
-    labels = np.array([0] * 48 + [1] * 52)
+    labels = np.array([0] * 20 + [1] * 80)
     settings = {"label_smoothing": smoothing, "class_weights": weights, "micro_batches": micro_batches}
     training = make(labels, batch_size=1000, epochs=1, dropout=0.0, **settings)
     logits = compute_logits(training.model, training.steps.train.inputs, CPU)

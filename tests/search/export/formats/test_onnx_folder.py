@@ -39,7 +39,7 @@ def run(lines: list[str]) -> object:
 
 
 def test_the_folder_is_verified_and_has_what_its_users_need(exported: Exported) -> None:
-    assert exported.verification.rows == 6
+    assert exported.verification.rows == 16
     assert exported.verification.max_difference <= TOLERANCE
     files = {file.name for file in exported.folder.iterdir()}
     assert files == {"README.md", "config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json", "trial.json"}

@@ -44,7 +44,7 @@ def run(lines: list[str]) -> object:
 
 def test_auto_chooses_the_format_and_verifies_it(exported: Exported) -> None:
     assert exported.format == "sentence-transformers"
-    assert exported.verification.rows == 6
+    assert exported.verification.rows == 16
     assert exported.verification.max_difference <= TOLERANCE
     assert exported.bytes == sum(file.stat().st_size for file in exported.folder.rglob("*") if file.is_file())
     card = ModelCard.load(exported.folder / "README.md")

@@ -42,7 +42,7 @@ def test_a_note_lists_unused_splits_with_the_setting(tmp_path: Path) -> None:
     parts = {"validation_matched": part("one", 10), "validation_mismatched": part("two", 10), "extra": part("more", 5)}
     saved(tmp_path, train=part("train"), **parts)
     splits = read_splits(Dataset(folder="saved", test="none"), [tmp_path])
-    assert sizes(splits) == {"train": 18, "validation": 2}
+    assert sizes(splits) == {"train": 15, "validation": 5}
     assert splits.notes == (
         "saved: not used: 'validation_matched' (10 rows), 'validation_mismatched' (10 rows), 'extra' (5 rows); "
         "to use one: `splits: {validation: validation_matched}`",
@@ -109,7 +109,7 @@ def test_one_table_has_no_splits(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="saved: is one table without splits of its own"):
         read_splits(Dataset(folder="saved", splits={"train": "a"}), [tmp_path])
     splits = read_splits(Dataset(folder="saved", test="none"), [tmp_path])
-    assert sizes(splits) == {"train": 18, "validation": 2}
+    assert sizes(splits) == {"train": 15, "validation": 5}
 
 
 @pytest.mark.parametrize("labels", [[-1] * 8, [None] * 8, [-1.0] * 8, [float("nan")] * 8, ["-1"] * 8, [""] * 8])
@@ -126,7 +126,7 @@ def test_a_test_split_without_labels_is_left_out_with_a_note(labels: list[object
 def test_a_test_split_without_a_column_of_labels_is_left_out(tmp_path: Path) -> None:
     saved(tmp_path, train=part("train"), test=part("hidden", 8).remove_columns("label"))
     splits = read_splits(Dataset(folder="saved", test_fraction=0), [tmp_path])
-    assert sizes(splits) == {"train": 18, "validation": 2}
+    assert sizes(splits) == {"train": 15, "validation": 5}
     assert "there is no column 'label'; the split is left out" in splits.notes[0]
 
 
