@@ -110,7 +110,7 @@ def job_of(start: Start, pair: Pair, data: Path, draw: int, scratch: Path) -> di
         "metric": pair.metric,
         "train": str(scratch / "data" / "train.csv"),
         "test": str(scratch / "data" / "test.csv"),
-        "source": {split: f"{data / pair.source}{split}.csv" for split in splits} if pair.source else None,
+        "source": {split: f"{data}/{pair.source}{split}.csv" for split in splits} if pair.source else None,
         "encoder": str(files(ENCODER.removeprefix("package:")) / "model"),
         "seed": draw,
         "threads": len(os.sched_getaffinity(0)),

@@ -127,7 +127,7 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
     points = [{"target.epochs": 2}, {"target.epochs": 1}]
     sweep = {"name": "tiny", "trials": 2, "finalists": 1, "confirm_seeds": 0, "start_with": points}
     blocks = {"sweep": sweep, "trial": trial, "space": {"target.epochs": {"int": [1, 2]}}}
-    folder, plan = SweepFolder(storage, "tiny"), build_plan(blocks, (Path(),), "tiny.yaml")
+    folder, plan = SweepFolder(storage, "tiny"), build_plan(blocks, (Path(),), "tiny.yaml")  # without folds
     folder.path.mkdir(parents=True)
     folder.plan.write_text(
         json.dumps(plan.to_mapping() | {"roots": ["."], "id": "0", "data": to_stored(check_data(plan, storage))})

@@ -9,7 +9,7 @@ from search.cluster.driver_only import DriverOnly
 from search.plan.settings import SweepSettings
 from search.record.records import State
 from search.show.view import BudgetUsed
-from search.study.sweep_study import HAS_FOLDS, SweepStudy
+from search.study.sweep_study import SweepStudy
 
 _SPENT = "seconds_spent"
 GRACE_SECONDS = 30.0
@@ -64,10 +64,9 @@ class Budget:
 
     @property
     def repeats(self) -> int:
-        """Return the largest number of runs after the search, if the winner uses a source."""
+        """Return the largest number of repeats after the search, if the winner uses a source."""
         settings = self.settings
-        refits = settings.refit and bool(self._study.user_attr(HAS_FOLDS, False))
-        return settings.confirm_seeds * (settings.finalists + 1) + (settings.confirm_seeds > 0) + refits
+        return settings.confirm_seeds * (settings.finalists + 1) + (settings.confirm_seeds > 0)
 
     def overdue(self) -> bool:
         """Return whether the budget was used up `GRACE_SECONDS` ago."""

@@ -48,7 +48,9 @@ class Planner:
         if not self.plans:
             return True
         seconds = self.seconds(config, with_source, done)
-        return seconds + (self._reserve(seconds) if reserve else 0.0) <= self._budget.seconds_left()
+        # A repeat has another seed, and so a source stage of its own, unless it only holds out other rows.
+        repeat = self.seconds(config, with_source=False) if self._plan.cross_validates else seconds
+        return seconds + (self._reserve(repeat) if reserve else 0.0) <= self._budget.seconds_left()
 
     def seconds(self, config: TrialConfig, with_source: bool, done: float = 0.0) -> float:
         """Return the expected duration of a trial in seconds, at the pace of the trials so far."""
@@ -78,6 +80,6 @@ class Planner:
         return self._expected[record.key]
 
     def _reserve(self, seconds: float) -> float:
-        """Return the seconds to leave for the repeats, if each takes as long as this trial."""
+        """Return the seconds to leave for the repeats, if each takes so many seconds."""
         rounds = -(-self._budget.repeats // self._slots)
         return min(rounds * seconds, RESERVED * self._after_start)

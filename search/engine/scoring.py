@@ -13,7 +13,7 @@ from search.plan.plan import Plan
 from search.record.scores import Baseline, Gain, TestScore
 from search.study.baselines import Contest, describe_gain, plain_gain
 from search.study.selection import trial_config
-from search.study.sweep_study import HAS_FOLDS, SweepStudy
+from search.study.sweep_study import SweepStudy
 from trainable.baselines.checkpoints import checkpoint_logits
 from trainable.baselines.results import config_of
 from trainable.errors import ConfigError, TrialError
@@ -114,7 +114,7 @@ def score_winner(
     test = scores_of(tested, metric) if tested else None
     best = contest.baselines[0] if contest.baselines else None
     # Where there are folds, one of the two models may have been trained on validation rows.
-    without_rows = tested is None and study.user_attr(HAS_FOLDS, False)
+    without_rows = tested is None and plan.has_folds
     if best is None or best.checkpoint is None or without_rows:
         return test, plain_gain(plan, contest)
     try:

@@ -22,7 +22,7 @@ from search.record.times import sum_times
 from search.record.trial_names import Key
 from search.study.baselines import hold_contest
 from search.study.selection import has_run, next_repeats, refit_of, repeat_config, trial_config
-from search.study.sweep_study import HAS_FOLDS, SweepStudy
+from search.study.sweep_study import SweepStudy
 from trainable.settings.config import TrialConfig
 from trainable.stages.epoch_checkpoints import shared_settings
 from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result
@@ -141,7 +141,7 @@ class StudySearcher(DriverOnly, Searcher):
 
     def _begin_refit(self) -> TrialRecord | None:
         """Begin the last run, the winner on all rows; None if there is none, or no time for it, or a baseline won."""
-        if self.study.running() or not (self.plan.settings.refit and self.study.user_attr(HAS_FOLDS, False)):
+        if self.study.running() or not self.plan.refits:
             return None
         contest = hold_contest(self.plan, self.study)
         if contest.trial is None or contest.score is None or contest.winning_baseline:

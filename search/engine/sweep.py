@@ -20,7 +20,7 @@ from search.engine.watch.disk import explain_full_disk, remove_unneeded_checkpoi
 from search.engine.watch.ray_watch import HEAD_NODE_TIMEOUT_SECONDS, stop_if_ray_dies
 from search.engine.watch.stop_request import StopRequest
 from search.errors import StoppedError
-from search.plan.data import has_folds_everywhere, summarise_data, summarise_encoders
+from search.plan.data import summarise_data, summarise_encoders
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan
 from search.preflight import preflight
@@ -33,7 +33,7 @@ from search.storage.sweep_folder import SweepFolder, update_saved_plan
 from search.study.phases import Phases
 from search.study.session_versions import note_versions
 from search.study.summary import summarise
-from search.study.sweep_study import HAS_FOLDS, START_FROM, SweepStudy
+from search.study.sweep_study import START_FROM, SweepStudy
 from search.tracking.open_tracker import begin_run, earlier_run_id
 from search.tracking.tracker import DELIVERY_TIMEOUT_SECONDS, Tracker, check_uri
 from trainable.inputs.prepare import TokenizedDataset
@@ -112,7 +112,6 @@ def _store_start(parts: SweepParts, tracker: Tracker, prepared: Mapping[DataUse,
     """Store the start of the search in MLflow, in the study and in the sweep's folder."""
     parts.study.set_user_attr("run_id", begin_run(tracker, parts.plan, parts.study, prepared))
     parts.study.set_user_attr("slots", parts.capacity.slots)
-    parts.study.set_user_attr(HAS_FOLDS, has_folds_everywhere(parts.plan, prepared))
     update_saved_plan(parts.folder, parts.plan.to_mapping())
     return Phases(parts.study)
 

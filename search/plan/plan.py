@@ -6,7 +6,7 @@ All mistakes are found before anything starts, and are reported together.
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +39,18 @@ class Plan:
     space: Space
     roots: tuple[Path, ...]
     """Folders in which relative files and encoders are looked up: the experiment file's, then the working folder."""
+    has_folds: bool = False
+    """Whether other rows can be held out for validation, see `trainable.inputs.folds`; known once the data are read."""
+
+    @property
+    def cross_validates(self) -> bool:
+        """Return whether each repeat of a finalist holds out other rows."""
+        return self.has_folds and self.settings.cross_validate and self.settings.confirm_seeds > 0
+
+    @property
+    def refits(self) -> bool:
+        """Return whether the winner trains once more on all rows."""
+        return self.has_folds and self.settings.refit
 
     def config(self, params: Params, **override: Any) -> TrialConfig:
         """Return the settings of a trial with these sampled values.
@@ -70,6 +82,7 @@ class Plan:
             "trial": {name: value for name, value in self.base.items() if name != "metric"},  # is in sweep
             "space": self.space.to_mapping(),
             "roots": [str(root) for root in self.roots],
+            "has_folds": self.has_folds,
         }
 
 
@@ -130,7 +143,8 @@ def load_sweep(folder: SweepFolder, overrides: Mapping[str, str] | None = None) 
         raise PlanError([f"--set {name}: {reason} {', '.join(allowed)}" for name in fixed])
     given = {"sweep": facts["sweep"], "trial": facts["trial"], "space": facts["space"]}
     blocks = _override(given, overrides or {})
-    return build_plan(blocks, data_roots(facts, folder.storage), str(folder.plan))
+    plan = build_plan(blocks, data_roots(facts, folder.storage), str(folder.plan))
+    return replace(plan, has_folds=facts.get("has_folds", False))
 
 
 def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:

@@ -75,8 +75,9 @@ class SweepSettings(Strict):
     confirm_seeds: Annotated[int, Field(ge=0, le=100)] = 2
     """Further seeds for each finalist, and for the comparison without a source; 0: no repeats."""
     cross_validate: bool = True
-    """Whether each further seed also holds out other rows for validation, where the validation rows are taken from
-    fewer than 1,000 training rows (repeated random sub-sampling). The baselines are scored on the same rows."""
+    """Whether each repeat of a finalist holds out other rows for validation instead of taking another seed, where the
+    validation rows are taken from fewer than 1,000 training rows (repeated random sub-sampling). The baselines are
+    scored on the same rows."""
     refit: bool = True
     """Whether the winner then trains once more, on the validation rows too, where they are taken from fewer than 1,000
     training rows; this model is exported."""

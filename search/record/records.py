@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,7 +137,7 @@ class Outcome(AsJson):
     baselines: tuple[Baseline, ...] = ()
     """The obvious answers, best first; older versions did not compute them."""
     cross_validated: bool = False
-    """Whether each seed was scored on other validation rows."""
+    """Whether each repeat was scored on other validation rows, and has the same seed."""
     winning_baseline: str | None = None
     """Name of the baseline that won: no trial is better."""
     gain: Gain | None = None
@@ -242,13 +243,17 @@ def count_states(records: Iterable[TrialRecord]) -> dict[str, int]:
 
 
 def ranked(records: Iterable[TrialRecord], direction: Direction) -> list[TrialRecord]:
-    """Return trials best first, by state before score: the score of an unfinished trial is not comparable."""
+    """Return trials best first, by state before score: the score of an unfinished trial is not comparable.
+
+    Of two equal scores, as they occur with few validation rows, the one with the lower loss comes first.
+    """
     order = [State.FINISHED, State.RUNNING, State.PAUSED, State.STOPPED, State.LOST, State.FAILED]
 
-    def key(record: TrialRecord) -> tuple[int, bool, float, int]:
+    def key(record: TrialRecord) -> tuple[int, bool, float, float, int]:
         scored = record.value is not None and record.value == record.value  # a NaN is no score
         value = direction.cost(record.value or 0.0) if scored else 0.0
-        return order.index(record.state), not scored, value, record.number
+        loss = record.metrics.get("target.validation.loss", math.inf)
+        return order.index(record.state), not scored, value, loss, record.number
 
     return sorted(records, key=key)
 

@@ -138,7 +138,8 @@ def _print_winner(outcome: Outcome, console: Console) -> None:
     if outcome.validation:
         values = outcome.validation.values
         spread = "" if outcome.validation.sd is None else f" ± {format_score(outcome.validation.sd)}"
-        seeds = "1 seed" if len(values) == 1 else f"mean ± sd of {len(values)} seeds{_other_rows(outcome)}"
+        several = f"mean ± sd of {len(values)} {'draws of the rows' if outcome.cross_validated else 'seeds'}"
+        seeds = several if len(values) > 1 else "1 draw of the rows" if outcome.cross_validated else "1 seed"
         _print(console, f"validation {outcome.metric} {format_score(outcome.validation.mean)}{spread} ({seeds})")
     run = None if outcome.exported is None else outcome.record(outcome.exported)
     if run is not None and run.role == "refit":
@@ -150,11 +151,6 @@ def _print_winner(outcome: Outcome, console: Console) -> None:
     winner = outcome.record(outcome.winner)
     for name, value in winner.params.items():
         _print(console, f"  {name}: {value}")
-
-
-def _other_rows(outcome: Outcome) -> str:
-    """Return the addition that each seed was scored on other rows, if it was."""
-    return ", each with other validation rows" if outcome.cross_validated else ""
 
 
 def _print_test(test: TestScore, metric: str, console: Console) -> None:

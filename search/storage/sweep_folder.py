@@ -31,6 +31,8 @@ class Experiment(TypedDict):
     trial: Nested
     space: Nested
     roots: list[str]
+    has_folds: NotRequired[bool]
+    """Whether other rows can be held out for validation; missing in older sweeps."""
 
 
 class SavedPlan(Experiment):

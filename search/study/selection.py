@@ -36,14 +36,16 @@ def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
     override: Params = {"source.enabled": False} if record.role == "no_source" else {}
     if (fold := fold_number(plan, record)) != 0:
         override = {**override, "target.fold": fold}
-    return plan.config(record.params, seed=record.seed, **override)
+    # With folds, the source stage stays the same, and is trained once.
+    seed = plan.base.get("seed", 0) if plan.cross_validates else record.seed
+    return plan.config(record.params, seed=seed, **override)
 
 
 def fold_number(plan: Plan, record: TrialRecord) -> int | None:
-    """Return the fold of a trial: each further seed has a fold of its own, and a refit has none."""
+    """Return the fold of a trial: each further seed stands for a fold of its own, and a refit has none."""
     if record.role == "refit":
         return None
-    return record.seed - plan.base.get("seed", 0) if plan.settings.cross_validate else 0
+    return record.seed - plan.base.get("seed", 0) if plan.cross_validates else 0
 
 
 def repeat_config(plan: Plan, repeat: Repeat) -> TrialConfig:

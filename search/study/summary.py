@@ -12,7 +12,7 @@ from search.study.baselines import Contest, baseline_notes, hold_contest, plain_
 from search.study.phases import PHASES
 from search.study.selection import compare_sources, trial_config
 from search.study.session_versions import version_notes
-from search.study.sweep_study import EXHAUSTED, HAS_FOLDS, START_FROM, SweepStudy
+from search.study.sweep_study import EXHAUSTED, START_FROM, SweepStudy
 from trainable.baselines.results import config_of
 from trainable.settings.values import Params
 
@@ -60,7 +60,7 @@ def summarise(
         notes=tuple(_notes(plan, storage, study, complete)),
         complete=complete,
         baselines=contest.baselines,
-        cross_validated=plan.settings.folds > 1 and study.user_attr(HAS_FOLDS, False),
+        cross_validated=plan.cross_validates,
         winning_baseline=baseline.name if baseline else None,
         gain=gain or plain_gain(plan, contest),
     )

@@ -28,8 +28,6 @@ from trainable.workers.messages import TrialFailure, TrialReport
 
 START_FROM = "start_from"
 """User attribute of the study: the trials of an older sweep that its sampler started from, as `EarlierTrials`."""
-HAS_FOLDS = "has_folds"
-"""User attribute of the study: whether the validation rows are taken from few training rows, so that others can be."""
 EXHAUSTED = "exhausted"
 """User attribute of the study: the number of search trials after which every point of the space had been tried."""
 _FACTS, _SESSION_FOLDERS = "facts", "sessions"

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from search.engine.searcher import StudySearcher
 from search.plan.plan import build_plan
 from search.record.records import State
 from search.study.summary import summarise
-from search.study.sweep_study import HAS_FOLDS, SweepStudy
+from search.study.sweep_study import SweepStudy
 from trainable.tasks.metrics import Direction
 from trainable.workers.messages import TrialFailure, TrialReport
 
@@ -33,12 +34,14 @@ Promoting = Callable[..., tuple[StudySearcher, TrialScheduler]]
 def open_searcher(blocks: dict[str, Any], tmp_path: Path) -> Open:
     """Opens a session of the test's sweep, with changed `sweep` settings or `space`."""
 
-    def open_(space: dict[str, Any] | None = None, trial: dict[str, Any] | None = None, **sweep: Any) -> StudySearcher:
+    def open_(
+        space: dict[str, Any] | None = None, trial: dict[str, Any] | None = None, has_folds: bool = False, **sweep: Any
+    ) -> StudySearcher:
         changed = copy.deepcopy(blocks)
         changed["sweep"] |= sweep
         changed["space"] = changed["space"] if space is None else space
         changed["trial"] |= trial or {}
-        plan = build_plan(changed, (tmp_path,), "test")
+        plan = replace(build_plan(changed, (tmp_path,), "test"), has_folds=has_folds)
         study = SweepStudy(tmp_path / "study.db", plan.settings, plan.space, plan.base.get("seed", 0))
         return StudySearcher(plan, study, Budget(plan.settings, study), slots=2)
 
@@ -364,21 +367,19 @@ def test_a_search_ends_when_every_point_has_been_tried(open_searcher: Open, tmp_
 def test_the_winner_trains_last_on_all_rows_once(
     open_searcher: Open, refit: bool, has_folds: bool, again: int, tmp_path: Path
 ) -> None:
-    searcher = open_searcher(refit=refit)
-    searcher.study.set_user_attr(HAS_FOLDS, has_folds)
+    searcher = open_searcher(refit=refit, has_folds=has_folds)
     run_all(searcher, lambda key: 0.5 + 0.1 * (str(key)[0] == "0"))
     records = searcher.study.records
     refits = [record for record in records if record.role == "refit"]
     assert len(refits) == again
     assert all(record is records[-1] and (record.number, record.state) == (0, State.FINISHED) for record in refits)
-    resumed = open_searcher(refit=refit)
+    resumed = open_searcher(refit=refit, has_folds=has_folds)
     assert run_all(resumed) == []
     assert resumed.study.records == records
 
 
 def test_a_run_on_all_rows_has_the_score_of_its_settings(open_searcher: Open) -> None:
-    searcher = open_searcher(refit=True, trials=1)
-    searcher.study.set_user_attr(HAS_FOLDS, True)
+    searcher = open_searcher(refit=True, trials=1, has_folds=True)
     while isinstance(config := searcher.suggest("a"), dict):
         report = TrialReport("target", fraction_done=1.0, finished=True, metrics={"target.train.loss": 0.1})
         is_refit = config["trial"]["target"]["fold"] is None

@@ -234,14 +234,15 @@ def test_no_comparison_begins_while_a_repeat_runs(plan: Plan) -> None:
 
 
 def test_each_further_seed_has_a_fold_of_its_own_and_the_refit_none(blocks: dict[str, Any]) -> None:
-    plan = _plan(blocks, confirm_seeds=2)
+    plan = replace(_plan(blocks, confirm_seeds=2), has_folds=True)
     records = [record(0, 0.8)]
-    folds = [repeat_config(plan, repeat).target.fold for repeat in next_repeats(plan, records)]
-    assert folds == [1, 2]
+    configs = [repeat_config(plan, repeat) for repeat in next_repeats(plan, records)]
+    assert [(config.target.fold, config.seed) for config in configs] == [(1, 0), (2, 0)]
     assert trial_config(plan, records[0]).target.fold == 0
     assert repeat_config(plan, refit_of(records[0])).target.fold is None
-    without = _plan(blocks, confirm_seeds=2, cross_validate=False)
-    assert {repeat_config(without, repeat).target.fold for repeat in next_repeats(without, records)} == {0}
+    for without in (replace(plan, has_folds=False), _plan(blocks, confirm_seeds=2, cross_validate=False)):
+        configs = [repeat_config(without, repeat) for repeat in next_repeats(without, records)]
+        assert [(config.target.fold, config.seed) for config in configs] == [(0, 1), (0, 2)]
 
 
 def test_the_model_on_all_rows_is_exported_and_decides_nothing(plan: Plan) -> None:
