@@ -199,6 +199,7 @@ def _listed(records: Sequence[TrialRecord]) -> str:
     """Return the numbers of trials, with their seeds if there are several."""
     seeds: dict[int, list[int]] = defaultdict(list)
     for record in records:
-        seeds[record.number].append(record.seed)
+        if record.seed not in seeds[record.number]:  # the run on all rows has the seed of the search trial
+            seeds[record.number].append(record.seed)
     shown = (f"{n}" + (f" (seeds {', '.join(map(str, of))})" if len(of) > 1 else "") for n, of in seeds.items())
     return ", ".join(shown) or "none"
