@@ -41,7 +41,7 @@ class BaselineRun:
             num_cpus=plan.settings.cpus_per_trial, num_gpus=capacity.gpus, max_retries=0
         )
         folder = type(self._folder)(self._folder.path.absolute())
-        return task.remote(config, workspace, folder, plan.settings.folds, plan.settings.refit)
+        return task.remote(config, workspace, folder, plan.folds, plan.refits)
 
     def wait(self, seconds: float = WAIT_SECONDS) -> None:
         """Wait until they are done or can no longer be, but at most so many seconds."""

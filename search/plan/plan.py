@@ -48,6 +48,11 @@ class Plan:
         return self.has_folds and self.settings.cross_validate and self.settings.confirm_seeds > 0
 
     @property
+    def folds(self) -> int:
+        """Return the number of draws of the held-out rows on which finalists and baselines are scored."""
+        return 1 + self.settings.confirm_seeds if self.cross_validates else 1
+
+    @property
     def refits(self) -> bool:
         """Return whether the winner trains once more on all rows."""
         return self.has_folds and self.settings.refit

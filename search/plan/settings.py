@@ -121,11 +121,6 @@ class SweepSettings(Strict):
         return self.keep_best + finalists * (1 + self.confirm_seeds) + self.refit
 
     @property
-    def folds(self) -> int:
-        """Return the number of draws of the held-out rows, the first one included."""
-        return 1 + self.confirm_seeds if self.cross_validate else 1
-
-    @property
     def has_secret(self) -> bool:
         """Return whether the settings contain a password."""
         return self.tracking_uri is not None and redact(self.tracking_uri) != self.tracking_uri

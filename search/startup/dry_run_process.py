@@ -128,8 +128,8 @@ def _task(
         and {
             "trial": _as_json(baselines.trial),
             "folder": str(baselines.folder.path.absolute()),
-            "folds": plan.settings.folds,
-            "refit": plan.settings.refit,
+            "folds": plan.folds,
+            "refit": plan.refits,
         },
         "threads": plan.settings.threads,
         "on_gpu": on_gpu,

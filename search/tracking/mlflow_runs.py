@@ -16,7 +16,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from search.record.records import State
-from search.record.trial_names import Key, Role, key_of, trial_name
+from search.record.trial_names import Key, key_of, trial_name
 from search.storage.store_uri import artifact_location, correct_artifact_paths
 from search.tracking.delivery import RefusedError
 from search.tracking.mlflow_events import (
@@ -47,7 +47,6 @@ EXPERIMENT = "transfersweep"
 """The MLflow experiment; it is created if it is missing, and restored if it was deleted."""
 _KIND, _STATE, _ERROR = "transfersweep.kind", "transfersweep.state", "transfersweep.error"
 _PARENT = "mlflow.parentRunId"
-_ROLES: dict[str, Role] = {"no_source": "no_source", "refit": "refit"}
 _STATUS = {State.FINISHED: "FINISHED", State.STOPPED: "KILLED", State.FAILED: "FAILED", State.LOST: "FAILED"}
 _RUNS_PER_PAGE, _PARAMS_PER_REQUEST, _METRICS_PER_REQUEST = 10_000, 100, 1000
 
@@ -270,8 +269,7 @@ def _key_of(run: Run) -> Key | None:
     if repeat_of is None:
         return int(tag)
     # An earlier version numbered repeats like the trials of the search.
-    role = _ROLES.get(tags[ROLE], "confirm")
-    return key_of(int(repeat_of), role, int(run.data.params["seed"]))
+    return key_of(int(repeat_of), "no_source" if tags[ROLE] == "no_source" else "confirm", int(run.data.params["seed"]))
 
 
 def _equal(value: float, shown: float | None) -> bool:

@@ -27,7 +27,7 @@ from search.engine.start import extend_sweep, resume_sweep, start_sweep
 from search.export.export import export_trial
 from search.export.exportable import choose
 from search.plan.plan import PlanError, build_plan, load_sweep
-from search.record.records import Outcome, State, TrialRecord, ranked
+from search.record.records import Outcome, State, TrialRecord
 from search.record.trial_names import trial_name
 from search.show.current import current_outcome
 from search.storage.store_uri import default_uri, sqlite_uri
@@ -459,7 +459,7 @@ def test_only_the_best_models_are_kept(sweep: Run_, storage: Path) -> None:
     folder = SweepFolder(storage, "kept")
     assert_all_agree(folder, outcome)
     left = {r.key for r in outcome.trials if r.checkpoint and (folder.path / r.checkpoint).exists()}
-    searched = ranked(outcome.searched, outcome.direction)
+    searched = sorted(outcome.searched, key=lambda r: (-(r.value or 0.0), r.metrics["target.validation.loss"]))
     assert {r.number for r in searched[:2]} <= left
     plan = load_sweep(folder)
     best = pick_winner(plan, outcome.trials)  # of the search; a baseline may be better

@@ -353,7 +353,7 @@ def test_a_stored_plan_without_folds_splits_as_its_version_did(blocks: dict[str,
     del saved["sweep"]["refit"], saved["sweep"]["cross_validate"]
     folder.plan.write_text(json.dumps(saved), encoding="utf-8")
     old = load_sweep(folder)
-    assert (old.settings.refit, old.settings.folds) == (False, 1)
+    assert (old.settings.refit, old.settings.cross_validate) == (False, False)
     stages = old.config({"source.enabled": True}).stages().values()
     assert [stage.dataset.validation_fraction for stage in stages] == [0.1, 0.1]
 
