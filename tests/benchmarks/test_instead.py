@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,15 +17,13 @@ pytest.importorskip("sklearn", reason="the scores need it: pip install '.[benchm
 
 
 @pytest.fixture
-def pairs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("pairs")
+def pairs(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("pairs")
 
 
 @pytest.fixture
-def standing(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("standing")
+def standing(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("standing")
 
 
 def test_a_draw_takes_what_the_pair_says(pairs: ModuleType) -> None:

@@ -9,9 +9,17 @@ from pathlib import Path
 
 import pytest
 
-CODE = (
-    "import sys; from trainable.model.encoder import new_model; new_model(sys.argv[1], ('a', 'b'), 0); print('loaded')"
-)
+CODE = """
+import sys
+from trainable.errors import ConfigError
+from trainable.model.encoder import new_model
+for name in sys.argv[1:]:
+    try:
+        new_model(name, ("a", "b"), 0)
+        print("loaded")
+    except ConfigError as error:
+        print(error)
+"""
 
 
 @pytest.fixture(params=["no answer", "offline"])
@@ -22,23 +30,15 @@ def without_hub(request: pytest.FixtureRequest, tmp_path: Path, free_port: Calla
     return environment | how | {"HF_HUB_CACHE": str(tmp_path / "cache")}
 
 
-def load(encoder: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", CODE, encoder], env=environment, capture_output=True, text=True)
-
-
-def test_a_name_that_is_not_in_the_cache_is_one_sentence(without_hub: dict[str, str], tmp_path: Path) -> None:
-    done = load("owner/name", without_hub)
-    last = done.stderr.splitlines()[-1]
-    assert "'owner/name': there is no such folder, so it is a name on the Hugging Face hub; " in last
-    assert f"its cache {tmp_path / 'cache'} does not have it; name a folder" in last
-    assert "Retrying" not in done.stderr
-
-
-def test_one_that_is_in_the_cache_is_loaded(without_hub: dict[str, str], tmp_path: Path, tiny_bert: str) -> None:
-    entry = tmp_path / "cache" / "models--owner--name"
+def test_only_a_name_in_the_cache_is_loaded(without_hub: dict[str, str], tmp_path: Path, tiny_bert: str) -> None:
+    entry = tmp_path / "cache" / "models--owner--cached"
     shutil.copytree(tiny_bert, entry / "snapshots" / "0123")
     (entry / "refs").mkdir()
     (entry / "refs" / "main").write_text("0123")
-    done = load("owner/name", without_hub)
-    assert done.stdout == "loaded\n", done.stderr
+    command = [sys.executable, "-c", CODE, "owner/name", "owner/cached"]
+    done = subprocess.run(command, env=without_hub, capture_output=True, text=True)
+    refused, loaded = done.stdout.splitlines()
+    assert "'owner/name': there is no such folder, so it is a name on the Hugging Face hub; " in refused
+    assert f"its cache {tmp_path / 'cache'} does not have it; name a folder" in refused
+    assert loaded == "loaded"
     assert "Retrying" not in done.stderr

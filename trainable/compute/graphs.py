@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from trainable.compute.device import seed_draws
 from trainable.compute.forward import on_device
 from trainable.compute.memory import out_of_memory
 
@@ -58,7 +59,7 @@ class StepGraphs:
             self._memory is None
         ):  # the first step runs unrecorded: it creates the optimiser's state and the libraries' handles
             self._memory = torch.cuda.graph_pool_handle()
-            torch.manual_seed(seed)
+            seed_draws(seed, self._device)
             return step(on_device(feed, self._device))
         shape = tuple((name, tensor.shape, tensor.dtype) for name, tensor in feed.items())
         recorded = self._recorded.get(shape) or self._record(step, feed)
@@ -67,7 +68,7 @@ class StepGraphs:
         self._recorded[shape] = recorded
         for name, tensor in feed.items():
             recorded.feed[name].copy_(tensor.pin_memory(), non_blocking=True)
-        torch.manual_seed(seed)
+        seed_draws(seed, self._device)
         recorded.graph.replay()
         return recorded.loss.clone()
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from trainable.clock import Part
+from trainable.compute.device import seed_draws
 from trainable.compute.forward import forward, on_device
 from trainable.compute.graphs import LONGEST, Feed, StepGraphs
 from trainable.compute.memory import more_parts, none_if_out_of_memory
@@ -129,7 +130,7 @@ class Steps:
         for index, part in enumerate(parts_of(rows, progress.micro_batches)):
             if index % ranks.size != ranks.rank or not len(part):
                 continue
-            torch.manual_seed(self._dropout_seed(progress.step, index))
+            seed_draws(self._dropout_seed(progress.step, index), self.context.device)
             feed = self._feed(part, weight)
             spent.count(feed["attention_mask"], self._ideal)
             total += self._backward(feed)

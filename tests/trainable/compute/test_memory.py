@@ -1,5 +1,6 @@
 """Too little memory: batches are cut into more parts, and every number stays the same."""
 
+import gc
 import json
 import multiprocessing
 from dataclasses import asdict, replace
@@ -29,6 +30,12 @@ from trainable.progress import Report, StageContext
 from trainable.settings.config import build_config
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def freeze_garbage_collection() -> None:
+    """Exclude the objects of earlier test files from garbage collection: every out-of-memory error collects."""
+    gc.freeze()
 
 
 def _training(base: dict[str, Any], ranks: Ranks | None = None, micro_batches: int = 1, **stage: Any) -> StageTraining:
