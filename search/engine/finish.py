@@ -15,7 +15,7 @@ from search.study.baselines import hold_contest
 from search.study.summary import summarise
 from search.study.sweep_study import SweepStudy
 from search.tracking.open_tracker import open_tracker
-from search.tracking.replay import SCORE
+from search.tracking.replay import SCORE, Replay
 from search.tracking.tracker import DELIVERY_TIMEOUT_SECONDS, Tracker, check_uri
 from trainable.errors import ConfigError
 from trainable.store.files import write_file
@@ -78,7 +78,7 @@ def deliver_rest(outcome: Outcome, plan: Plan, folder: SweepFolder) -> Outcome:
         return outcome
     with output_to_file(folder.log, private=plan.settings.has_secret):
         study = SweepStudy(folder.study, plan.settings, plan.space, plan.base.get("seed", 0))
-        with open_tracker(plan, folder, study) as tracker:
+        with open_tracker(plan, folder, study, Replay(plan, study)) as tracker:
             MlflowTrials(plan, study, tracker).reconcile()
             tracker.wait(DELIVERY_TIMEOUT_SECONDS)
             if tracker.run_id != outcome.run_id:  # MLflow had lost the run

@@ -66,7 +66,7 @@ def run_sweep(
             remove_unneeded_checkpoints(folder, plan, study)
             with stop_if_ray_dies(stop, HEAD_NODE_TIMEOUT_SECONDS if address else 0, resume):
                 capacity = capacity_for(plan.settings)
-                tracker, times = preflight.run_preflight(
+                plan, tracker, times = preflight.run_preflight(
                     plan, folder, capacity, study, console, dry_run, budget.seconds
                 )
                 closing.enter_context(tracker)

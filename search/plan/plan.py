@@ -80,6 +80,17 @@ class Plan:
         """Return whether the space decides if a trial has a source stage."""
         return "source.enabled" in self.space.names
 
+    def leaves_source_rows_open(self) -> bool:
+        """Return whether a sweep may choose the number of source rows: it has a time limit, and nothing sets them."""
+        source = self.base.get("source")
+        says = {"source.dataset", "source.train_rows"} & set(self.space.names)
+        given = not isinstance(source, Mapping) or source.get("train_rows") is not None
+        return self.settings.minutes is not None and not given and not says
+
+    def with_source_rows(self, rows: int) -> "Plan":
+        """Return the same plan with a number of training rows for every source stage."""
+        return replace(self, base={**self.base, "source": {**self.base["source"], "train_rows": rows}})
+
     def to_mapping(self) -> Experiment:
         """Return the experiment as values for JSON; equal experiments give equal values."""
         return {

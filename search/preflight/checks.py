@@ -154,6 +154,7 @@ def time_check(
     slots: int,
     load: tuple[float, int] | None = None,
     elapsed: float = 0.0,
+    cut: str = "",
 ) -> Check:
     """Forecast how long the sweep will take, at the pace of the slowest node that was tried.
 
@@ -163,16 +164,17 @@ def time_check(
         slots: number of trials at a time.
         load: computing processes of others, and cores; given only if there is one node.
         elapsed: seconds of the sweep's minutes that are used.
+        cut: a sentence on what the sweep leaves out to keep to its minutes; empty if it leaves out nothing.
     """
     paces = slowest_paces(forecaster, results, slots)
     if paces is None:
         return Check("time", "warning", ("unknown until a batch has been tried",))
     forecast = str(forecaster.time(paces, slots, elapsed))
-    busy = []
+    notes = [cut] if cut else []
     if load and load[0] >= LEAST_LOAD * load[1]:
         others, cores = load
-        busy.append(
+        notes.append(
             f"about {others:.1f} other processes compute on this machine's {cores} cores; "
             "the forecast assumes that this stays so"
         )
-    return Check.of("time", forecast, warnings=busy)
+    return Check.of("time", forecast, warnings=notes)

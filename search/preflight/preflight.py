@@ -39,9 +39,11 @@ from search.startup.dry_run_process import DryRunProcess
 from search.storage.sweep_folder import SweepFolder
 from search.study.sweep_study import SweepStudy
 from search.tracking.open_tracker import open_tracker
+from search.tracking.replay import Replay
 from search.tracking.tracker import Tracker, check_uri
 from trainable.errors import ConfigError
 from trainable.preview.dry_run import DryRunResult, Pace, dry_run
+from trainable.preview.source_rows import rows_that_fit, seconds_for_source
 from trainable.store.files import temporary_folder
 
 DRAWN = 128
@@ -82,8 +84,8 @@ class Preflight:
         self._dry_run, self._elapsed = dry_run, elapsed
         self.trial_bytes = 0
         """Measured memory of a trial; 0 before `checks`, unless an earlier session has measured it."""
-        self.paces: Mapping[str, Pace] | None = None
-        """Measured pace of each stage on the slowest node; None before `checks`, and if no batch was measured."""
+        self.paces: Mapping[str, Pace] = {}
+        """Measured pace of each stage on the slowest node; empty before `checks`, and if no batch was measured."""
         self._workspace = plan.workspace(storage)
         self._costliest, self._config = costliest_trial(plan, self._workspace)
         self._closing = ExitStack()
@@ -117,7 +119,10 @@ class Preflight:
         )
 
     def checks(self) -> list[Check]:
-        """Wait for the answers and return every check, also those without errors."""
+        """Wait for the answers and return every check, also those without errors.
+
+        If the source stage would take too much of the sweep's minutes, `plan` then gives it fewer rows.
+        """
         try:
             answers = self._answers(self._node_checks, NODE_SECONDS, str)
             nodes = {name: node for name, node in answers.items() if isinstance(node, NodeReport)}
@@ -133,13 +138,33 @@ class Preflight:
         found += [precision_check(batches), batch_check(batches, self._costliest, self.capacity.gpus)]
         found += self._limit_to_memory(batches)
         slots = self.capacity.slots
-        self.paces = slowest_paces(self.forecaster, batches, slots)
+        self.paces = slowest_paces(self.forecaster, batches, slots) or {}
+        cut = self._cut_source()
         load = _load() if len(self._files) == 1 else None
-        return [*found, time_check(self.forecaster, batches, slots, load, self._elapsed)]
+        return [*found, time_check(self.forecaster, batches, slots, load, self._elapsed, cut)]
+
+    def _cut_source(self) -> str:
+        """Give the source stage of the plan only the rows for which there is time; return a sentence if it has more."""
+        minutes = self.plan.settings.minutes
+        if minutes is None or not self.plan.leaves_source_rows_open() or "source" not in self.paces:
+            return ""
+        seconds = seconds_for_source(minutes)
+        rows = rows_that_fit(self._config, self._workspace, self.paces["source"], seconds)
+        if rows is None:
+            return ""
+        self.plan = self.plan.with_source_rows(rows)
+        self.forecaster = self._new_forecaster()
+        return (
+            f"source stages train on {rows} rows, about {seconds:.0f} s, as all rows would take more than a third of "
+            "the minutes; trial.source.train_rows sets another number"
+        )
 
     @cached_property
     def forecaster(self) -> Forecaster:
         """Return the forecaster of time and disk space."""
+        return self._new_forecaster()
+
+    def _new_forecaster(self) -> Forecaster:
         return Forecaster(self.plan, random_draw(self.plan, DRAWN), self._config, self._workspace)
 
     def _limit_to_memory(self, results: Mapping[str, DryRunResult | str]) -> list[Check]:
@@ -173,7 +198,7 @@ def run_preflight(
     console: Console,
     dry_run: DryRunProcess | None = None,
     elapsed: float = 0.0,
-) -> tuple[Tracker, TrialTimes | None]:
+) -> tuple[Plan, Tracker, TrialTimes | None]:
     """Make all checks, and open the tracking meanwhile.
 
     Args:
@@ -186,17 +211,19 @@ def run_preflight(
         elapsed: see `Preflight`.
 
     Returns:
-        The sweep's tracker, which the caller closes; and the expected times of trials, if a batch was ever measured.
+        The plan, where the source may have fewer rows; the sweep's tracker, which the caller closes; and the expected
+        times of trials, if a batch was ever measured.
 
     Raises:
         ConfigError: with every reason why the sweep cannot run.
     """
     preflight = Preflight(plan, folder.storage, capacity, len(study.records), dry_run, elapsed)
     preflight.trial_bytes = study.user_attr(TRIAL_BYTES, 0)
+    replay = Replay(plan, study)
     with ExitStack() as closing:
         problems: list[str] = []
         try:
-            tracker = closing.enter_context(open_tracker(plan, folder, study))
+            tracker = closing.enter_context(open_tracker(plan, folder, study, replay))
         except ConfigError as error:
             problems += error.problems
         checks = preflight.checks()
@@ -207,8 +234,9 @@ def run_preflight(
             for sentence in check.sentences if check.name in FORECASTS else check.sentences[1:]:
                 console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         study.set_user_attr(TRIAL_BYTES, preflight.trial_bytes)
+        replay.plan = preflight.plan
         closing.pop_all()
-        return tracker, _trial_times(preflight, study)
+        return preflight.plan, tracker, _trial_times(preflight, study)
 
 
 def _trial_times(preflight: Preflight, study: SweepStudy) -> TrialTimes | None:

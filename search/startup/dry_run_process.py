@@ -116,6 +116,7 @@ def _task(
     plan: "Plan", storage: Path, costliest: "TrialConfig", on_gpu: bool, baselines: BaselineTask | None = None
 ) -> dict[str, object]:
     """Return the task of the process, as values for JSON."""
+    from trainable.preview.source_rows import seconds_for_source
     from trainable.workspace import Workspace
 
     # A GPU's memory is left to its slots, and several workers would train a source stage together.
@@ -133,8 +134,8 @@ def _task(
         },
         "threads": plan.settings.threads,
         "on_gpu": on_gpu,
-        # A stage that takes longer than this would leave too little of the sweep's minutes.
-        "most_seconds": plan.settings.minutes and 60 * plan.settings.minutes / 3,
+        "source_seconds": plan.settings.minutes and seconds_for_source(plan.settings.minutes),
+        "cuts_source": plan.leaves_source_rows_open(),
     }
 
 
@@ -161,6 +162,7 @@ def _serve() -> None:
         from trainable.baselines.compute import compute_baselines
         from trainable.baselines.results import BaselineFolder
         from trainable.preview.dry_run import DryRunResult, dry_run
+        from trainable.preview.source_rows import rows_that_fit
         from trainable.settings.config import build_config
         from trainable.workspace import Workspace
 
@@ -171,7 +173,8 @@ def _serve() -> None:
     if not task["on_gpu"]:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     workspace = TypeAdapter(Workspace).validate_python(task["workspace"])
-    result = dry_run(build_config(task["costliest"]), workspace, task["threads"])
+    costliest = build_config(task["costliest"])
+    result = dry_run(costliest, workspace, task["threads"])
     with answers:
         answers.write(TypeAdapter(DryRunResult).dump_json(result) + b"\n")
     if result.problems:
@@ -180,9 +183,11 @@ def _serve() -> None:
     if asked := task["baselines"]:
         trial, folder = build_config(asked["trial"]), BaselineFolder(Path(asked["folder"]))
         compute_baselines(trial, workspace, folder, asked["folds"], asked["refit"])
-    if task["first"] and "source" in result.paces:
-        limit = min(SHORT_SECONDS, task["most_seconds"] or SHORT_SECONDS)
-        train_first_source(build_config(task["first"]), workspace, result.paces["source"], limit)
+    if task["first"] and (pace := result.paces.get("source")):
+        seconds = task["source_seconds"] or SHORT_SECONDS
+        rows = rows_that_fit(costliest, workspace, pace, seconds) if task["cuts_source"] else None
+        first = build_config(task["first"], {"source.train_rows": rows} if rows else {})
+        train_first_source(first, workspace, pace, min(SHORT_SECONDS, seconds))
 
 
 def _continue_without_output() -> None:

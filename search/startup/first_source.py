@@ -5,8 +5,8 @@ fails or is killed, the first trial trains the stage. A trial trains a long stag
 """
 
 from trainable.preview.dry_run import Pace
+from trainable.preview.source_rows import expected_seconds
 from trainable.settings.config import TrialConfig
-from trainable.stages.stage_builder import StageBuilder
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 
@@ -33,12 +33,3 @@ def train_first_source(config: TrialConfig, workspace: Workspace, pace: Pace, li
     if expected_seconds(trial.builder, pace) > limit:
         return False
     return any(report.stage == "source" and report.last for report in trial.reports())
-
-
-def expected_seconds(builder: StageBuilder, pace: Pace) -> float:
-    """Return the expected seconds of all steps of a trial's source stage."""
-    stage = builder.config.source
-    assert stage is not None
-    train, _ = builder.splits(builder.tokenized("source", stage), stage)
-    tokens, batches = int(train.inputs.lengths.sum()), -(-len(train.labels) // stage.batch_size)
-    return stage.epochs * pace.step(tokens, batches)

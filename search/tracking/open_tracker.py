@@ -21,14 +21,14 @@ def earlier_run_id(plan: Plan, folder: SweepFolder, study: SweepStudy) -> str | 
     return run_id
 
 
-def open_tracker(plan: Plan, folder: SweepFolder, study: SweepStudy) -> Tracker:
-    """Open the tracker of a sweep; it builds runs that MLflow has lost again from the study.
+def open_tracker(plan: Plan, folder: SweepFolder, study: SweepStudy, replay: Replay) -> Tracker:
+    """Open the tracker of a sweep; `replay` builds runs that MLflow has lost again from the study.
 
     Raises:
         ConfigError: if the tracking URI cannot be opened and no earlier session opened it.
     """
     uri, sweep_id = plan.tracking_uri(folder.storage), load_saved_plan(folder)["id"]
-    run_id, replay = earlier_run_id(plan, folder, study), Replay(plan, study)
+    run_id = earlier_run_id(plan, folder, study)
     return Tracker(uri, folder.outbox, folder.name, sweep_id, plan.settings.system_metrics, run_id, replay)
 
 

@@ -29,7 +29,7 @@ class Replay:
     """
 
     def __init__(self, plan: Plan, study: SweepStudy) -> None:
-        self._plan, self._study = plan, study
+        self.plan, self._study = plan, study
 
     def __call__(self, key: Key | None) -> list[Event]:
         """Return the events of a trial's run; without a key, those of the sweep's own run and all its trials' runs."""
@@ -40,7 +40,7 @@ class Replay:
 
     def _trial(self, record: TrialRecord) -> list[Event]:
         """Return a trial's start and its current metrics; the study has no curves."""
-        start = started(record.key, *params_and_tags(self._plan, record))
+        start = started(record.key, *params_and_tags(self.plan, record))
         start = replace(start, time=start.time - round(1000 * record.seconds))
         if record.ended:
             return [start, ended(record.key, record.state, final_metrics(record), error_tags(record.error))]

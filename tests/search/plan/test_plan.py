@@ -480,3 +480,29 @@ def test_a_name_that_looks_like_a_path_is_never_looked_up_on_the_hub(
     blocks["trial"]["encoder"] = name
     (problem,) = problems(written(blocks, tmp_path))
     assert f"trial.encoder: {name!r}: no such folder; looked in " in problem
+
+
+@pytest.mark.parametrize(
+    ("change", "open_"),
+    [
+        (lambda blocks: None, True),
+        (drop("sweep", "minutes"), False),
+        (drop("trial", "source"), False),
+        (put("trial", "source", "train_rows", 50), False),
+        (put("space", "source.train_rows", {"choice": [20, 50]}), False),
+    ],
+)
+def test_the_source_rows_are_open_if_minutes_alone_can_decide(
+    change: Change, open_: bool, blocks: dict[str, Any]
+) -> None:
+    del blocks["trial"]["source"]["train_rows"]
+    blocks["sweep"] |= {"minutes": 3}
+    change(blocks)
+    if "source" not in blocks["trial"]:
+        del blocks["space"]["source.enabled"], blocks["sweep"]["start_with"]
+    plan = build_plan(blocks, (Path(),), "mine.yaml")
+    assert plan.leaves_source_rows_open() == open_
+    if open_:
+        cut = plan.with_source_rows(7)
+        assert cut.config({}).source.train_rows == 7  # type: ignore[union-attr]
+        assert not cut.leaves_source_rows_open()

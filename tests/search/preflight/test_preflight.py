@@ -139,6 +139,25 @@ def test_several_workers_are_tried_as_parts_of_a_batch(
     assert {check.name: check.state for check in preflight.checks()}["batch"] == "ok"
 
 
+def test_a_source_that_takes_too_long_gets_fewer_rows(
+    running: None, blocks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that trains the first source stage uses as many rows."""
+    monkeypatch.setattr("trainable.preview.source_rows.LEAST_ROWS", 1)
+    monkeypatch.setattr("trainable.preview.source_rows._STEP", 1)
+    monkeypatch.setattr("trainable.preview.source_rows.SHARE", 1e-3)
+    del blocks["trial"]["source"]["train_rows"]
+    blocks["sweep"] |= {"minutes": 0.5}
+    plan = build_plan(blocks, (Path(),), "mine.yaml")
+    check_data(plan, tmp_path)
+    preflight = Preflight(plan, tmp_path, Capacity(slots=2, gpus=0))
+    time = preflight.checks()[-1]
+    rows = preflight.plan.base["source"]["train_rows"]
+    assert any(sentence.startswith(f"source stages train on {rows} rows, about 0 s") for sentence in time.sentences)
+    assert {config.source.train_rows for config in preflight.forecaster.draw if config.source} == {rows}
+    assert not preflight.plan.leaves_source_rows_open()
+
+
 def test_all_mistakes_come_at_once(
     running: None, impossible: dict[str, Any], plan_of: Callable[..., Plan], tmp_path: Path
 ) -> None:

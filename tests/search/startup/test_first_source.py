@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from search.startup.first_source import expected_seconds, train_first_source
+from search.startup.first_source import train_first_source
 from trainable.loop import training
 from trainable.preview.dry_run import Line, Pace
 from trainable.progress import Report
 from trainable.settings.config import TrialConfig, build_config
-from trainable.stages.stage_builder import StageBuilder
 from trainable.trial import run_trial
 from trainable.workspace import Workspace
 
@@ -58,13 +57,3 @@ def test_trials_find_the_stage_that_they_would_have_trained(config: TrialConfig,
 def test_a_long_stage_is_left_to_a_trial(config: TrialConfig, workspace: Workspace) -> None:
     assert not train_first_source(config, workspace, SLOW)
     assert not (workspace.cache / "stages").exists()
-
-
-def test_the_expected_seconds_are_those_of_all_steps(config: TrialConfig, workspace: Workspace) -> None:
-    assert config.source is not None
-    builder = StageBuilder(config, workspace)
-    train, _ = builder.splits(builder.tokenized("source", config.source), config.source)
-    steps = 2 * -(-len(train.labels) // 32)
-    assert expected_seconds(builder, SLOW) == 3600 * steps
-    by_token = Pace(step=Line(0.0, 1.0), evaluation=Line(0.0, 0.0))
-    assert expected_seconds(builder, by_token) == 2 * train.inputs.lengths.sum()
