@@ -137,7 +137,7 @@ def export(
     seed: Annotated[int | None, typer.Option(help="One of the trial's seeds; default: the best on validation.")] = None,
     format: Annotated[
         FormatChoice,
-        typer.Option(help="Format; auto: hf, or sentence-transformers if hf cannot hold the model."),
+        typer.Option(help="Format; auto: the first of hf, sentence-transformers and bi-encoder that can hold it."),
     ] = "auto",
     storage: Storage = Path("runs"),
     set_: Set = None,

@@ -36,7 +36,7 @@ class BaselineRun:
 
     def _begin(self, plan: Plan, storage: Path, capacity: Capacity) -> Any:
         workspace = plan.workspace(storage)
-        config = baseline_trial(plan, costliest_trial(plan, workspace)[1])
+        config = baseline_trial(plan, costliest_trial(plan, workspace)[1], workspace)
         task = ray.remote(compute_baselines).options(
             num_cpus=plan.settings.cpus_per_trial, num_gpus=capacity.gpus, max_retries=0
         )

@@ -168,8 +168,9 @@ def _run(
         if dry_run:
             from search.preflight.costliest import baseline_trial, costliest_trial
 
-            _, costliest = costliest_trial(plan, plan.workspace(folder.storage))
-            baselines = BaselineTask(baseline_trial(plan, costliest), folder.baselines)
+            workspace = plan.workspace(folder.storage)
+            _, costliest = costliest_trial(plan, workspace)
+            baselines = BaselineTask(baseline_trial(plan, costliest, workspace), folder.baselines)
             dry_run.begin(plan, folder.storage, costliest, trials_use_gpus(plan.settings), baselines)
         from search.engine.sweep import run_sweep
 

@@ -15,7 +15,7 @@ from search.export.formats.folders import folder_format
 from search.export.formats.skops_folder import LogitsOfTexts, load_text_logits
 from trainable.data.examples import Examples
 from trainable.inputs.token_inputs import TokenInputs
-from trainable.inputs.tokens import tokenize
+from trainable.inputs.tokens_apart import tokenize_for
 from trainable.model.pretrained import load_tokenizer
 
 Row = str | tuple[str, str]
@@ -120,7 +120,7 @@ def _with_tokenizer(folder: Path, facts: FolderFacts) -> LogitsOfTexts:
     logits_of, tokenizer = folder_format(facts.format).load(folder, facts), load_tokenizer(str(folder))
 
     def compute(table: Examples) -> torch.Tensor:
-        tokens, length = tokenize(tokenizer, table), facts.settings.padding_length
+        tokens, length = tokenize_for(facts.settings.pooling, tokenizer, table), facts.settings.padding_length
         return logits_of(TokenInputs(tokens, np.arange(len(table)), length, fixed=False))
 
     return compute

@@ -19,7 +19,7 @@ class DataFacts(BaseModel):
 class SettingFacts(BaseModel):
     """The settings of the trial that its users need."""
 
-    pooling: Literal["first", "mean", "max"] = "first"  # older exports do not have the setting
+    pooling: Literal["first", "mean", "max", "bi_encoder"] = "first"  # older exports do not have the setting
     padding_length: Annotated[int, Field(alias="target.padding_length", ge=4)]
     dataset: Annotated[DataFacts, Field(alias="target.dataset")] = DataFacts()
 

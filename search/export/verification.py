@@ -16,7 +16,8 @@ from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import TokenizedSplit, cached_tokens, tokenized_dataset_of, tokenizer_fingerprint
 from trainable.inputs.split import Inputs
 from trainable.inputs.token_inputs import token_inputs
-from trainable.inputs.tokens import Tokens, tokenize
+from trainable.inputs.tokens import Tokens
+from trainable.inputs.tokens_apart import tokenize_for
 from trainable.loop.evaluate import compute_logits
 from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_tokenizer
@@ -99,7 +100,8 @@ def _rows_of_tokens(config: TrialConfig, tokens: Tokens, tokenizer: PreTrainedTo
         for ragged in tokens.sequences
     ]
     table = Examples(columns[0], columns[1] if len(columns) > 1 else None, np.zeros(len(chosen), dtype=np.int64))
-    inputs = token_inputs(TokenizedSplit(tokenize(tokenizer, table), table.labels), config.target).inputs
+    made = tokenize_for(config.pooling, tokenizer, table)
+    inputs = token_inputs(TokenizedSplit(made, table.labels), config.target).inputs
     description = f"validation texts decoded from cached token ids, because the data files {why}"
     return SampleRows(inputs, table, description)
 

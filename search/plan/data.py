@@ -16,7 +16,7 @@ from trainable.data.subset import subset_notes
 from trainable.inputs.folds import has_folds
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.model.limits import resolve_encoder
-from trainable.model.pooling import auto_pooling
+from trainable.model.pooling import BI_ENCODER, auto_pooling
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage
 
@@ -37,7 +37,7 @@ def check_data(plan: Plan, storage: Path) -> dict[DataUse, TokenizedDataset]:
     """
     workspace = plan.workspace(storage)
     uses = list(stage_uses(plan))
-    problems = [*encoder_problems(plan), *_data_problems(uses, workspace.roots)]
+    problems = [*encoder_problems(plan), *_data_problems(plan, uses, workspace.roots)]
     prepared: dict[DataUse, TokenizedDataset] = {}
     for name, stage, config in uses if not problems else ():
         made = collect_problems(problems, partial(tokenized_dataset_of, config, stage, workspace))
@@ -49,7 +49,12 @@ def check_data(plan: Plan, storage: Path) -> dict[DataUse, TokenizedDataset]:
     return prepared
 
 
-def _data_problems(uses: list[StageUse], roots: tuple[Path, ...]) -> list[str]:
+def _may_encode_apart(plan: Plan) -> bool:
+    values = [value for name, value in plan.space.corners() if name == "pooling"] or [plan.base.get("pooling")]
+    return BI_ENCODER in values
+
+
+def _data_problems(plan: Plan, uses: list[StageUse], roots: tuple[Path, ...]) -> list[str]:
     problems: list[str] = []
     rows: dict[str, int] = {}  # number of training rows of each data set; the rows themselves are not kept
     for name, stage, config in uses:
@@ -58,6 +63,8 @@ def _data_problems(uses: list[StageUse], roots: tuple[Path, ...]) -> list[str]:
         if key not in rows:
             splits = collect_problems(problems, partial(read_splits, dataset, roots))
             rows[key] = len(splits.train) if splits else 0
+            if splits and name == "target" and len(splits.text_columns) == 1 and _may_encode_apart(plan):
+                problems.append("pooling: bi_encoder needs pairs of texts, and the target has single texts; try mean")
         if rows[key] and isinstance(stage.train_rows, int) and stage.train_rows > rows[key]:
             problems.append(
                 f"{name}.train_rows: {stage.train_rows} is more than the {rows[key]} training rows; lower it"

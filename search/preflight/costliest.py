@@ -62,19 +62,21 @@ def costliest_trial(plan: Plan, workspace: Workspace) -> tuple[Point, TrialConfi
     return point, plan.config(point, micro_batches=parts)
 
 
-def baseline_trial(plan: Plan, costliest: TrialConfig) -> TrialConfig:
+def baseline_trial(plan: Plan, costliest: TrialConfig, workspace: Workspace) -> TrialConfig:
     """Return the settings from which the baselines take encoder, pooling, data, rows and padding.
 
     Args:
-        plan: the experiment.
+        plan: the experiment, its data prepared.
         costliest: the plan's most expensive trial, which has the largest encoder, the most rows and the longest texts.
+        workspace: the folders with the tokenised data.
     """
     fixed = plan.base.get("pooling", "auto") != "auto" and "pooling" not in plan.space.names
     if fixed:
         return costliest
     from trainable.baselines.features import features_pooling  # loads torch, which a resume may not need yet
 
-    return costliest.model_copy(update={"pooling": features_pooling(costliest.encoder)})
+    pairs = len(tokenized_dataset_of(costliest, costliest.target, workspace).text_columns) > 1
+    return costliest.model_copy(update={"pooling": features_pooling(costliest.encoder, pairs)})
 
 
 def _costliest_first(plan: Plan, workspace: Workspace, name: str, field: str, given: Point) -> Sequence[Scalar]:

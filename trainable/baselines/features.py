@@ -16,7 +16,7 @@ from trainable.compute.memory import split_to_fit
 from trainable.errors import TrialError
 from trainable.inputs.split import Split, batches_of
 from trainable.loop.training import StageTraining
-from trainable.model.pooling import auto_pooling
+from trainable.model.pooling import BI_ENCODER, auto_pooling
 from trainable.settings.config import TrialConfig
 from trainable.stages.reuse_frozen import reuse_frozen_output
 from trainable.stages.stage_builder import StageBuilder
@@ -29,12 +29,20 @@ UNSEEN = -20.0
 """Bias of a class without training rows, beside a mean bias of zero."""
 
 
-def features_pooling(encoder: str) -> str:
+def features_pooling(encoder: str, pairs: bool) -> str:
     """Return how the tokens of a frozen encoder are best pooled: as its folder says, else by their mean.
+
+    The texts of a pair are encoded apart: a head on frozen layers cannot learn to compare them (InferSent).
+
+    Args:
+        encoder: the setting.
+        pairs: whether the rows are pairs of texts.
 
     Raises:
         ConfigError: if there is no such encoder, or its file on pooling is damaged.
     """
+    if pairs:
+        return BI_ENCODER
     pooling = auto_pooling(encoder)
     return pooling.mode if pooling.stated else "mean"
 

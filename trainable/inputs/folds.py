@@ -5,7 +5,7 @@ scored on several draws of the held-out rows (repeated random sub-sampling, also
 and the winner then trains on all rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def all_rows(data: TokenizedDataset) -> TokenizedSplit:
     """Return the training rows of a data set, then its validation rows, as one split."""
     parts = [data.splits[name] for name in ("train", "validation")]
     sequences = tuple(_joined(*ragged) for ragged in zip(*(part.tokens.sequences for part in parts), strict=True))
-    tokens = Tokens(sequences, parts[0].tokens.template)
+    tokens = replace(parts[0].tokens, sequences=sequences)
     return TokenizedSplit(tokens, np.concatenate([part.labels for part in parts]))
 
 

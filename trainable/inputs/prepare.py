@@ -23,9 +23,10 @@ from trainable.data.reading.read_tables import find_files
 from trainable.inputs.embedding_check import check_embeddings
 from trainable.inputs.tokenizer_check import check_tokenizer
 from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
+from trainable.inputs.tokens_apart import encoded_apart
 from trainable.model.encoder import check_runs
 from trainable.model.limits import name_or_path
-from trainable.model.pooling import with_pooling
+from trainable.model.pooling import BI_ENCODER, for_texts, with_pooling
 from trainable.model.pretrained import load_config, load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.settings.dataset import Dataset
@@ -85,7 +86,8 @@ def prepare(
         encoder_folder: a folder, or a hub name, with the tokenizer.
         data_folders: folders in which relative file names are looked up.
         cache: folder in which token ids are kept for other processes.
-        pooling: `first`, `mean` or `max`; the encoder with this head must accept the tokens.
+        pooling: the setting, without `auto`; the encoder with this head must accept the tokens. For `bi_encoder` the
+            texts of a pair are encoded apart.
 
     Raises:
         ConfigError: lists all mistakes in the data, or says why the tokenizer cannot be used.
@@ -127,13 +129,16 @@ def _prepare(
     fingerprint = hashlib.sha256((splits.fingerprint + _versioned_fingerprint(tokenizer)).encode()).hexdigest()
     tables = splits.by_name()
     file = _file(cache, fingerprint) if cache else None
-    tokens = _load(file, list(tables)) if file else None
-    if tokens is None:
-        tokens = {split: tokenize(tokenizer, table) for split, table in tables.items()}
-        first = tokens["train"]
-        check_runs(encoder_folder, first.batch(np.arange(2), _TEST_BATCH_TOKENS), first.template.pad_id, pooling)
+    stored = _load(file, list(tables)) if file else None
+    joint = stored or {split: tokenize(tokenizer, table) for split, table in tables.items()}
+    tokens = joint
+    if pooling == BI_ENCODER:
+        tokens = {split: encoded_apart(joint[split], tokenizer, table) for split, table in tables.items()}
+    if stored is None:
+        first, head = tokens["train"], for_texts(pooling, len(splits.text_columns))
+        check_runs(encoder_folder, first.batch(np.arange(2), _TEST_BATCH_TOKENS), first.template.pad_id, head)
         if file:
-            _save(file, tokens)
+            _save(file, joint)
     tokenized_splits = {split: TokenizedSplit(tokens[split], table.labels) for split, table in tables.items()}
     return TokenizedDataset(
         tokenized_splits,

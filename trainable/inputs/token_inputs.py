@@ -33,16 +33,23 @@ class TokenInputs:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Return the number of tokens of each row after truncation, shape (N,)."""
+        """Return the number of tokens of each row after truncation, those of both texts of a pair, shape (N,)."""
         return self.tokens.lengths(self.padding_length)[self.rows]
+
+    @cached_property
+    def _widths(self) -> NDArray[np.int64]:
+        return self.tokens.widths(self.padding_length)[self.rows]
 
     def used_ids(self) -> NDArray[np.int64]:
         """Return the token ids that occur in these rows, ascending."""
         return self.tokens.used_ids(self.rows, self.padding_length)
 
     def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
-        """Return `input_ids`, `attention_mask` and, if the tokenizer has them, `token_type_ids`, shape (B, T)."""
-        width = self.padding_length if self.fixed else padded_width(self.lengths[rows], multiple, self.padding_length)
+        """Return the input of the encoder: `input_ids`, `attention_mask`, for some tokenizers also `token_type_ids`.
+
+        The shape is (B, T), or (2 * B, T) if the texts of a pair are encoded apart.
+        """
+        width = self.padding_length if self.fixed else padded_width(self._widths[rows], multiple, self.padding_length)
         return self.tokens.batch(self.rows[rows], self.padding_length, width)
 
 

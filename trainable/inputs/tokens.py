@@ -80,6 +80,10 @@ class Tokens:
         cut = self._cut(np.arange(len(self)), padding_length)  # (sequences, N)
         return np.asarray(cut.sum(axis=0) + self.template.specials, dtype=np.int64)
 
+    def widths(self, padding_length: int) -> NDArray[np.int64]:
+        """Return the tokens of every row's longest sequence, shape (N,): the width that a batch of it needs."""
+        return self.lengths(padding_length)
+
     def batch(self, rows: NDArray[np.int64], padding_length: int, width: int | None = None) -> dict[str, torch.Tensor]:
         """Return rows as the input of the encoder.
 
@@ -161,16 +165,16 @@ def _longest_first(whole: NDArray[np.int64], room: int) -> NDArray[np.int64]:
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, table: Examples) -> Tokens:
-    """Tokenise a table once, for all padding lengths.
+    """Tokenise a table once, for all padding lengths; the two texts of a pair are one sequence.
 
     Raises:
         ConfigError: if the tokenizer cannot pad, or does more than adding special tokens around the texts.
     """
     columns = [table.text] if table.text_b is None else [table.text, table.text_b]
-    template = _template(tokenizer, len(columns))
+    template = template_of(tokenizer, len(columns))
     tokens = Tokens(tuple(_ids(tokenizer, column) for column in columns), template)
     _check_not_empty(tokens)
-    _compare(tokenizer, table, tokens)
+    check_encoding(tokenizer, table, tokens)
     return tokens
 
 
@@ -198,7 +202,7 @@ def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
     return Ragged(np.concatenate(chunks), np.cumsum(lengths, dtype=np.int64))
 
 
-def _template(tokenizer: PreTrainedTokenizerBase, sequences: int) -> Template:
+def template_of(tokenizer: PreTrainedTokenizerBase, sequences: int) -> Template:
     """Find the special tokens by encoding one letter, or a pair of letters."""
     if not tokenizer.is_fast:
         raise ConfigError(
@@ -229,8 +233,12 @@ def _template(tokenizer: PreTrainedTokenizerBase, sequences: int) -> Template:
     )
 
 
-def _compare(tokenizer: PreTrainedTokenizerBase, table: Examples, tokens: Tokens) -> None:
-    """Refuse a tokenizer whose own encoding of the first rows differs from the one made here."""
+def check_encoding(tokenizer: PreTrainedTokenizerBase, table: Examples, tokens: Tokens) -> None:
+    """Refuse a tokenizer whose own encoding of the first rows differs from the one made here.
+
+    Raises:
+        ConfigError: if it does.
+    """
     rows = np.arange(min(_COMPARED_ROWS, len(table)))
     texts: list[Any] = [column[: len(rows)] for column in (table.text, table.text_b) if column is not None]
     fewest = tokens.template.specials + 1

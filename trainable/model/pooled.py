@@ -10,6 +10,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from trainable.model.pooling import BI_ENCODER
+
 _RATES = ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout")
 """Names that configurations give to the dropout rate before a head; the first one that is set counts."""
 
@@ -29,6 +31,9 @@ class PooledClassifier(PreTrainedModel):
     # The encoder has chosen its attention already; this class has none.
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
 
+    vectors = 1
+    """Vectors of the encoder's width that the head reads."""
+
     def __init__(self, encoder: PreTrainedModel, pooling: str, classes: int) -> None:
         super().__init__(encoder.config)
         if getattr(encoder, "pooler", None) is not None:
@@ -39,7 +44,7 @@ class PooledClassifier(PreTrainedModel):
         self.encoder = encoder
         self.pooling = pooling
         self.dropout = nn.Dropout(_dropout_rate(encoder))
-        self.head = nn.Linear(encoder.config.hidden_size, classes)
+        self.head = nn.Linear(self.vectors * encoder.config.hidden_size, classes)
         if self.config.num_labels != classes:
             self.config.num_labels = classes
 
@@ -53,7 +58,40 @@ class PooledClassifier(PreTrainedModel):
         states = self.encoder(attention_mask=attention_mask, **inputs)[0]  # (B, T, H)
         mask = torch.ones(states.shape[:2], device=states.device) if attention_mask is None else attention_mask
         pooled = pool(states, mask.bool(), self.pooling)  # (B, H)
-        return SequenceClassifierOutput(logits=self.head(self.dropout(pooled)))
+        return SequenceClassifierOutput(logits=self.head(self.dropout(self.features(pooled))))
+
+    def features(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Return what the head reads, from the pooled tokens of the batch, shape (B, H)."""
+        return pooled
+
+
+class BiEncoderClassifier(PooledClassifier):
+    """A classifier of pairs that encodes each text by itself, to vectors u and v, the means of their tokens.
+
+    The head reads u, v, |u - v| and u * v (InferSent, Conneau et al. 2017; sentence-BERT, Reimers & Gurevych 2019). A
+    batch of B pairs has 2 * B sequences: the first texts, then the second texts.
+
+    Args:
+        encoder: see `PooledClassifier`.
+        classes: C, number of classes.
+    """
+
+    vectors = 4
+
+    def __init__(self, encoder: PreTrainedModel, classes: int) -> None:
+        super().__init__(encoder, "mean", classes)
+
+    def features(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Return the vectors of both texts and what they have in common, shape (B, 4 * H)."""
+        u, v = pooled.chunk(2)
+        return torch.cat([u, v, (u - v).abs(), u * v], dim=1)
+
+
+def pooled_classifier(encoder: PreTrainedModel, pooling: str, classes: int) -> PooledClassifier:
+    """Return an encoder with the head that a setting of `pooling` other than `first` means."""
+    if pooling == BI_ENCODER:
+        return BiEncoderClassifier(encoder, classes)
+    return PooledClassifier(encoder, pooling, classes)
 
 
 def pool(states: torch.Tensor, real: torch.Tensor, pooling: str) -> torch.Tensor:
@@ -71,7 +109,9 @@ def pool(states: torch.Tensor, real: torch.Tensor, pooling: str) -> torch.Tensor
 
 
 def pooling_of(model: PreTrainedModel) -> str:
-    """Return `mean` or `max` for a pooled model, and `first` for the own head of an architecture."""
+    """Return the setting `pooling` of a model: `first` for the own head of an architecture."""
+    if isinstance(model, BiEncoderClassifier):
+        return BI_ENCODER
     return model.pooling if isinstance(model, PooledClassifier) else "first"
 
 

@@ -18,6 +18,8 @@ from trainable.settings.config import TrialConfig
 
 POOLING_FILE = "1_Pooling/config.json"
 """The file in which the folder of a sentence-transformers model says how its tokens are pooled."""
+BI_ENCODER = "bi_encoder"
+"""The value of `pooling` for pairs whose texts are encoded apart."""
 _MODES = {"cls": "first", "mean": "mean", "max": "max"}
 """Names of sentence-transformers, and what `pooling` calls the same."""
 _OLD_KEYS = {
@@ -50,6 +52,11 @@ def with_pooling(config: TrialConfig) -> TrialConfig:
         ConfigError: if there is no such encoder, or its file on pooling is damaged.
     """
     return config.model_copy(update={"pooling": resolve_pooling(config.encoder, config.pooling)})
+
+
+def for_texts(pooling: str, columns: int) -> str:
+    """Return the pooling for data with so many text columns: of single texts a bi-encoder reads the mean."""
+    return "mean" if pooling == BI_ENCODER and columns == 1 else pooling
 
 
 def resolve_pooling(encoder: str, setting: str) -> str:

@@ -131,7 +131,7 @@ def load_pooled(source: str, what: str, pooling: str, classes: int) -> tuple[Poo
     Args:
         source: the folder or hub name.
         what: the beginning of the error message.
-        pooling: `mean` or `max`.
+        pooling: `mean`, `max` or `bi_encoder`.
         classes: number of classes of the head.
 
     Raises:
@@ -139,10 +139,10 @@ def load_pooled(source: str, what: str, pooling: str, classes: int) -> tuple[Poo
     """
     from transformers import AutoModel
 
-    from trainable.model.pooled import PooledClassifier
+    from trainable.model.pooled import pooled_classifier
 
     encoder, found = _load(AutoModel, source, what)
-    model = PooledClassifier(encoder, pooling, classes)
+    model = pooled_classifier(encoder, pooling, classes)
     prefix = f"{model.base_model_prefix}."
     outside = {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
     return model, Differences(frozenset({prefix + name for name in found.new} | outside), found.unused)
@@ -171,7 +171,7 @@ def model_without_weights(source: str, pooling: str = "first") -> PreTrainedMode
 
     Args:
         source: the folder or hub name.
-        pooling: `first` means the architecture's own head, `mean` or `max` a head on the pooled tokens.
+        pooling: `first` means the architecture's own head, another one a head on the pooled tokens.
 
     Raises:
         ConfigError: if there is no configuration, or transformers has no such model for it.
@@ -180,14 +180,14 @@ def model_without_weights(source: str, pooling: str = "first") -> PreTrainedMode
     from transformers import AutoModel, AutoModelForSequenceClassification
     from transformers.initialization import no_init_weights
 
-    from trainable.model.pooled import PooledClassifier
+    from trainable.model.pooled import pooled_classifier
 
     config = load_config(source)
     auto: Any = AutoModelForSequenceClassification if pooling == "first" else AutoModel
     with as_config_error(f"encoder: no model can be made from {source!r}"), no_init_weights():
         model: PreTrainedModel = auto.from_config(config, trust_remote_code=False, dtype=torch.float32)
         if pooling != "first":
-            model = PooledClassifier(model, pooling, config.num_labels or 2)
+            model = pooled_classifier(model, pooling, config.num_labels or 2)
     for parameter in model.parameters():
         parameter.data = torch.zeros(()).expand(parameter.shape)
     return model

@@ -36,10 +36,11 @@ class TrialConfig(Strict):
     encoder: str
     """The pretrained encoder: a folder, `package:NAME` (an installed Python package that contains one model folder),
     or a hub name."""
-    pooling: Literal["auto", "first", "mean", "max"] = "auto"
+    pooling: Literal["auto", "first", "mean", "max", "bi_encoder"] = "auto"
     """What the head reads. `first`: the architecture's own head, which reads the first token in BERT and its kin;
-    `mean`, `max`: a linear head on the mean or maximum of a text's tokens. `auto`: as the encoder was trained, if its
-    folder says so in `1_Pooling/config.json` (sentence-transformers), else `first`."""
+    `mean`, `max`: a linear head on the mean or maximum of a text's tokens; `bi_encoder`, only for pairs: each text is
+    encoded by itself, and a linear head reads their means u and v, |u - v| and u * v. `auto`: as the encoder was
+    trained, if its folder says so in `1_Pooling/config.json` (sentence-transformers), else `first`."""
     datasets: dict[str, Dataset] = {}
     """Named data sets, from which stages choose."""
     source: Source | None = None

@@ -3,6 +3,8 @@
 from trainable.inputs.frozen_output import FrozenOutputStore
 from trainable.inputs.prepare import TokenizedDataset
 from trainable.loop.training import StageTraining
+from trainable.model.pooled import pooling_of
+from trainable.model.pooling import BI_ENCODER
 from trainable.stages.stage_builder import StageBuilder
 from trainable.stages.stage_cache import TrainedSource
 
@@ -23,6 +25,9 @@ def reuse_frozen_output(
         return
     if stage.padding == "fixed":
         training.note_no_reuse("`padding: fixed` computes the padding too; `padding: longest` reuses it")
+        return
+    if pooling_of(training.model) == BI_ENCODER:
+        training.note_no_reuse("`pooling: bi_encoder` encodes two texts for each row")
         return
     frozen = {id(p) for module in training.frozen for p in module.parameters()}
     names = {name for name, p in training.model.named_parameters() if id(p) in frozen}

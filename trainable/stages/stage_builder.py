@@ -16,7 +16,7 @@ from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
 from trainable.model.encoder import checked_limits, fingerprint, new_model
 from trainable.model.limits import limit_problems
-from trainable.model.pooling import with_pooling
+from trainable.model.pooling import for_texts, with_pooling
 from trainable.progress import StageContext
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage, Target
@@ -87,8 +87,9 @@ class StageBuilder:
         Raises:
             ConfigError: if the settings keep the head and the label names differ.
         """
-        config = self.config
-        model = new_model(config.encoder, tokenized.label_names, config.seed, stage.dropout, config.pooling)
+        config, columns = self.config, len(tokenized.text_columns)
+        pooling = for_texts(config.pooling, columns)
+        model = new_model(config.encoder, tokenized.label_names, config.seed, stage.dropout, pooling)
         kept = before is not None and transfer(before, model, tokenized.label_names, config.target.head)
         return model, kept
 

@@ -23,13 +23,19 @@ def transfer(source: TrainedSource, model: PreTrainedModel, label_names: tuple[s
         ConfigError: if `head` is `keep` and the label names differ.
     """
     same = set(source.label_names) == set(label_names)
+    parameters, in_head = dict(model.named_parameters()), head_names(model)
+    fits = all(source.weights[name].shape == parameters[name].shape for name in in_head & source.weights.keys())
+    if head == "keep" and same and not fits:
+        raise ConfigError(
+            "target.head: 'keep' needs the same kind of head in source and target; with `pooling: bi_encoder` both "
+            "must be pairs of texts"
+        )
     if head == "keep" and not same:
         raise ConfigError(
             f"target.head: 'keep' needs the same labels in source and target, got {list(source.label_names)} "
             f"and {list(label_names)}"
         )
-    keep = same and head != "new"
-    in_head = head_names(model)
+    keep = same and fits and head != "new"
     weights = {name: tensor for name, tensor in source.weights.items() if keep or name not in in_head}
     if keep and source.label_names != label_names:
         order = torch.tensor([source.label_names.index(name) for name in label_names])

@@ -8,9 +8,9 @@ from typing import Literal
 
 from trainable.errors import ConfigError
 
-Format = Literal["hf", "sentence-transformers", "onnx", "skops"]
+Format = Literal["hf", "sentence-transformers", "bi-encoder", "onnx", "skops"]
 """The format of a folder."""
-FormatChoice = Literal["auto", "hf", "sentence-transformers", "onnx"]
+FormatChoice = Literal["auto", "hf", "sentence-transformers", "bi-encoder", "onnx"]
 """What `export --format` takes; `auto` is the first format in `FORMATS` that can hold the model."""
 
 _HF = """\
@@ -25,6 +25,17 @@ from sentence_transformers import SentenceTransformer
 model = SentenceTransformer({folder})
 probabilities = model.encode([{row}], convert_to_tensor=True).softmax(1)
 model.config.id2label[int(probabilities[0].argmax())]
+"""
+_BI_ENCODER = """\
+import json, numpy
+from safetensors.numpy import load_file
+from sentence_transformers import SentenceTransformer
+
+folder = {folder}
+u, v = SentenceTransformer(folder).encode({row})
+head = load_file(folder + "/head.safetensors")
+logits = head["weight"] @ numpy.concatenate([u, v, abs(u - v), u * v]) + head["bias"]
+json.load(open(folder + "/config.json", encoding="utf-8"))["id2label"][str(logits.argmax())]
 """
 _ONNX = """\
 import json, numpy, onnxruntime, tokenizers
@@ -92,17 +103,28 @@ FORMATS: dict[Format, About] = {
         library="sentence-transformers",
         title="[sentence-transformers](https://sbert.net)",
         poolings=("mean", "max"),
-        obstacle="sentence-transformers has no module for the head of an architecture (`pooling: first`)",
+        obstacle="sentence-transformers has no module for such a head",
         python=_SENTENCE,
         rows=('"Your text"', '("First text", "Second text")'),
         note="`encode` gives the logits, one column for each label, and cuts long texts as in training. The folder "
         "needs sentence-transformers 6 or newer.",
     ),
+    "bi-encoder": About(
+        library="sentence-transformers",
+        title="[sentence-transformers](https://sbert.net)",
+        poolings=("bi_encoder",),
+        obstacle="this format is for models that encode the texts of a pair apart (`pooling: bi_encoder`)",
+        python=_BI_ENCODER,
+        rows=('["First text", "Second text"]', '["First text", "Second text"]'),
+        note="`encode` gives the vector of each text and cuts long texts as in training; the head compares two "
+        "vectors. The vectors of texts that occur in many pairs can be kept. The folder needs sentence-transformers 6 "
+        "or newer.",
+    ),
     "onnx": About(
         library="onnx",
         title="[ONNX Runtime](https://onnxruntime.ai)",
         poolings=("first", "mean", "max"),
-        obstacle="",
+        obstacle="its graph reads a pair as one sequence",
         python=_ONNX,
         rows=('"Your text"', '("First text", "Second text")'),
         note="`tokenizer.json` cuts long texts as in training, and pads the rows of a batch to the longest.",

@@ -50,6 +50,10 @@ def folder_format(name: Format) -> FolderFormat:
         from search.export.formats import sentence_folder
 
         return sentence_folder
+    if name == "bi-encoder":
+        from search.export.formats import bi_encoder_folder
+
+        return bi_encoder_folder
     from search.export.formats import hf_folder
 
     return hf_folder

@@ -28,9 +28,6 @@ from trainable.model.pretrained import (
     load_pooled,
 )
 
-_HEAD = {"linear.weight": "head.weight", "linear.bias": "head.bias"}
-"""By name of a tensor of `Dense`: the parameter of our model."""
-
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write the modules with their weights (safetensors), the label names in config.json, and the tokenizer.
@@ -38,26 +35,32 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
     Raises:
         TrialError: if the head reads something else than the mean or maximum of the tokens.
     """
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Dense
 
-    if not isinstance(model, PooledClassifier):
-        raise TrialError("sentence-transformers has no module for the head of an architecture; nothing was exported")
+    if type(model) is not PooledClassifier:
+        raise TrialError("sentence-transformers has no module for the head of this model; nothing was exported")
     head = model.head
+    dense = Dense(
+        head.in_features,
+        head.out_features,
+        activation_function=torch.nn.Identity(),
+        init_weight=head.weight.detach(),
+        init_bias=head.bias.detach(),
+    )
+    save_modules(model, tokenizer, folder, dense)
+
+
+def save_modules(
+    model: PooledClassifier, tokenizer: PreTrainedTokenizerBase, folder: Path, *after: torch.nn.Module
+) -> None:
+    """Write a folder for `SentenceTransformer`: encoder, tokenizer and pooling, and the modules after them."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
     with tempfile.TemporaryDirectory(dir=folder) as encoder:  # the library takes an encoder from a folder
         _with_pooler(model.encoder).save_pretrained(encoder)
         tokenizer.save_pretrained(encoder)
-        modules = [
-            Transformer(encoder),
-            Pooling(head.in_features, model.pooling),
-            Dense(
-                head.in_features,
-                head.out_features,
-                activation_function=torch.nn.Identity(),
-                init_weight=head.weight.detach(),
-                init_bias=head.bias.detach(),
-            ),
-        ]
+        modules = [Transformer(encoder), Pooling(model.config.hidden_size, model.pooling), *after]
         SentenceTransformer(modules=modules, device="cpu").save(str(folder), create_model_card=False)
 
 
@@ -93,6 +96,15 @@ def load(folder: Path, facts: FolderFacts) -> LogitsOf:
     Raises:
         ConfigError: if files are missing or damaged, or do not belong together.
     """
+    return load_with_head(folder, facts, "2_Dense/model.safetensors")
+
+
+def load_with_head(folder: Path, facts: FolderFacts, head_file: str) -> LogitsOf:
+    """Load the encoder of a folder, and its head from a file.
+
+    Raises:
+        ConfigError: if files are missing or damaged, or do not belong together.
+    """
     what, classes = f"{folder}: the model", len(facts.label_names)
     check_folder(folder, what)
     check_weights(folder, what)
@@ -100,9 +112,8 @@ def load(folder: Path, facts: FolderFacts) -> LogitsOf:
     if labels != classes:
         raise ConfigError(f"{what}: config.json has {labels} labels, trial.json {classes}; export it again")
     model, found = load_pooled(str(folder), what, facts.settings.pooling, classes)
-    check_complete(Differences(found.new - set(_HEAD.values()), found.unused), what)
-    file = folder / "2_Dense" / "model.safetensors"
-    with as_config_error(f"{what}: 2_Dense/{file.name}"):
-        head = {_HEAD.get(name, name): tensor for name, tensor in load_file(file).items()}
-        model.head.load_state_dict({name.removeprefix("head."): tensor for name, tensor in head.items()})
+    check_complete(Differences(found.new - {"head.weight", "head.bias"}, found.unused), what)
+    with as_config_error(f"{what}: {head_file}"):
+        head = load_file(folder / head_file)
+        model.head.load_state_dict({name.removeprefix("linear."): tensor for name, tensor in head.items()})
     return logits_of(model)

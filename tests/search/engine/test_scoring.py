@@ -33,7 +33,7 @@ def with_baselines(swept: SweepFolder, tmp_path_factory: pytest.TempPathFactory)
     folder.outcome.unlink()
     plan = load_sweep(folder)
     workspace = plan.workspace(storage)
-    config = baseline_trial(plan, costliest_trial(plan, workspace)[1])
+    config = baseline_trial(plan, costliest_trial(plan, workspace)[1], workspace)
     compute_baselines(config.model_copy(update={"pooling": "mean"}), workspace, folder.baselines, folds=1, refit=False)
     return folder
 

@@ -506,3 +506,12 @@ def test_the_source_rows_are_open_if_minutes_alone_can_decide(
         cut = plan.with_source_rows(7)
         assert cut.config({}).source.train_rows == 7  # type: ignore[union-attr]
         assert not cut.leaves_source_rows_open()
+
+
+@pytest.mark.parametrize(
+    "change", [put("trial", "pooling", "bi_encoder"), put("space", "pooling", {"choice": ["mean", "bi_encoder"]})]
+)
+def test_a_bi_encoder_needs_pairs(change: Change, blocks: dict[str, Any], tmp_path: Path) -> None:
+    change(blocks)
+    with pytest.raises(PlanError, match="pooling: bi_encoder needs pairs of texts, and the target has single texts"):
+        check_data(build_plan(blocks, (Path(),), "mine.yaml"), tmp_path)
