@@ -1,4 +1,4 @@
-"""A stage's context (`StageContext`: its needs besides its settings), its reports and its state (`Progress`)."""
+"""A stage's context (`StageContext`: its needs besides its settings), its reports, its state, and a trial's result."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -50,6 +50,18 @@ class Report:
     """Time and tokens of the trial so far in this process, by part of the work, see `trainable.clock`."""
     notes: tuple[str, ...] = ()
     """Reasons why time could not be saved, one sentence each."""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """The result of a trial that ran to its end or was stopped at a report."""
+
+    value: float | None
+    """Best value of the trial's metric on the target's validation split; None before the first evaluation."""
+    metrics: dict[str, float]
+    """Metrics of the best evaluation of each stage, by dotted name."""
+    finished: bool
+    """Whether the trial ran to its end."""
 
 
 @dataclass

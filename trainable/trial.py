@@ -11,27 +11,15 @@ from trainable.checkpoint import CheckpointState, resume_target, write_checkpoin
 from trainable.compute.device import Ranks
 from trainable.deadline import NO_DEADLINE, Deadline
 from trainable.loop.training import StageTraining
-from trainable.progress import Progress, Report
+from trainable.progress import Progress, Report, TrialResult
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage, Target
-from trainable.stages.reuse_frozen import reuse_frozen_output
 from trainable.stages.shared_stage import shared_stage
 from trainable.stages.stage_builder import StageBuilder
 from trainable.stages.stage_cache import TrainedSource
+from trainable.stages.target_stage import begin_head, target_stage
 from trainable.store.checksums import verify_checksums
 from trainable.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """The result of a trial that ran to its end or was stopped at a report."""
-
-    value: float | None
-    """Best value of the trial's metric on the target's validation split; None before the first evaluation."""
-    metrics: dict[str, float]
-    """Metrics of the best evaluation of each stage, by dotted name."""
-    finished: bool
-    """Whether the trial ran to its end."""
 
 
 @dataclass
@@ -70,15 +58,9 @@ class Trial:
             yield Report(name, 0, 1.0, 0.0, self._source.metrics, last=True)
 
     def _target_stage(self, stage: Target) -> Iterator[Report]:
-        builder = self.builder
-        with builder.clock.part("prepare"):
-            tokenized, context = builder.tokenized("target", stage), builder.context("target")
-            model, head_kept = builder.model(tokenized, stage, self._source)
-            self._target = StageTraining(model, *builder.splits(tokenized, stage), stage, context)
-        reuse_frozen_output(builder, self._target, tokenized, self._source)
-        resumed = self.resume is not None and resume_target(self._target, self.resume)
-        if head_kept and not resumed:
-            yield self._target.evaluate_start()
+        self._target, head_kept = target_stage(self.builder, stage, self._source)
+        if self.resume is None or not resume_target(self._target, self.resume):
+            yield from begin_head(self.builder, self._target, head_kept)
         yield from self._target.reports()
 
     def result(self) -> TrialResult:

@@ -16,11 +16,11 @@ from trainable.inputs.prepare import prepare
 from trainable.inputs.token_inputs import token_inputs
 from trainable.loop.evaluate import compute_logits, score
 from trainable.model.encoder import head_names, new_model
-from trainable.progress import Report
+from trainable.progress import Report, TrialResult
 from trainable.settings.config import build_config
 from trainable.stages.stage_cache import TrainedSource
 from trainable.stages.transfer import transfer
-from trainable.trial import Trial, TrialResult, run_trial
+from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
 WITH_SOURCE = {"source.enabled": True}

@@ -215,15 +215,18 @@ class StageTraining:
             logits = compute_logits(self.steps.network, inputs, device, context.precision, context.ranks, spent)
             return score(logits, self.validation.labels)[0]
 
-    def evaluate_start(self) -> Report:
+    def evaluate_start(self, zero_shot: bool) -> Report:
         """Evaluate before the first step: these weights are the best so far, and stay so if training makes them worse.
 
-        The report has each validation score also as `target.zero_shot.METRIC`, which later evaluations do not replace.
+        With `zero_shot`, if no target row has been trained on, the report also has each validation score as
+        `target.zero_shot.METRIC`, which later evaluations do not replace.
         """
         report = self._evaluate()
-        validation, zero_shot = (f"{self.context.name}.{kind}." for kind in ("validation", "zero_shot"))
+        if not zero_shot:
+            return report
+        validation, untrained = (f"{self.context.name}.{kind}." for kind in ("validation", "zero_shot"))
         scores = {name: value for name, value in report.metrics.items() if name.startswith(validation)}
-        scores |= {name.replace(validation, zero_shot): value for name, value in scores.items()}
+        scores |= {name.replace(validation, untrained): value for name, value in scores.items()}
         if report.improved:
             self.progress.best_metrics = scores
         return replace(report, metrics=scores)

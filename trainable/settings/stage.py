@@ -96,7 +96,7 @@ class Target(Stage):
     """Where the validation rows are taken from fewer than 1,000 training rows: 0 holds out the rows that the split
     gives, a higher number another draw of as many; null: train on all rows, and keep the last weights. A sweep sets it
     for its repeats."""
-    head: Literal["auto", "new", "keep"] = "auto"
+    head: Literal["auto", "new", "keep", "probe"] = "auto"
     """Start from a new head, or from the source's. `keep` needs the same label names in source and target; `auto` keeps
     the head if they are the same."""
     head_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0

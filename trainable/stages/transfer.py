@@ -35,7 +35,7 @@ def transfer(source: TrainedSource, model: PreTrainedModel, label_names: tuple[s
             f"target.head: 'keep' needs the same labels in source and target, got {list(source.label_names)} "
             f"and {list(label_names)}"
         )
-    keep = same and fits and head != "new"
+    keep = same and fits and head not in ("new", "probe")
     weights = {name: tensor for name, tensor in source.weights.items() if keep or name not in in_head}
     if keep and source.label_names != label_names:
         order = torch.tensor([source.label_names.index(name) for name in label_names])
