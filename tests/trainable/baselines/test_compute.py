@@ -12,7 +12,6 @@ from trainable import build_config
 from trainable.baselines import compute
 from trainable.baselines.checkpoints import checkpoint_logits
 from trainable.baselines.compute import compute_baselines
-from trainable.baselines.features import UNSEEN, as_head
 from trainable.baselines.regression import FoldPlan
 from trainable.baselines.results import INTERRUPTED, MOST_BEGINS, NAMES, BaselineFolder, BaselineResult
 from trainable.baselines.text_models import LabelledTexts, load_text_model, text_logits, train_tfidf
@@ -20,6 +19,7 @@ from trainable.data.read_splits import read_splits
 from trainable.errors import ConfigError
 from trainable.inputs.folds import Fold
 from trainable.loop.evaluate import score
+from trainable.loop.head_features import UNSEEN, as_head
 from trainable.settings.config import TrialConfig
 from trainable.store.checksums import CHECKSUMS_FILE
 from trainable.workspace import Workspace
