@@ -21,6 +21,7 @@ from trainable.model.limits import Limits, limits_without_transformers, resolve_
 from trainable.model.pooling import resolve_pooling, with_pooling
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.mistake_messages import shown, unknown
+from trainable.settings.stage import Target
 from trainable.settings.values import Nested, Params
 from trainable.settings.yaml_file import load_yaml, parse_value
 from trainable.workspace import Workspace
@@ -181,9 +182,11 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
         problems.append(f"trial: must be a mapping of settings, got {shown(trial)}")
     if problems or trial is None:
         raise PlanError([f"{origin}: {problem}" for problem in problems])
-    # Always stored: a stored plan without it is of an older version.
+    # Always stored: a stored plan without them is of an older version, whose defaults were others.
     pooling = {} if "pooling" in space.names else {"pooling": "auto"}
-    return Plan(settings, {**pooling, **trial, "metric": settings.metric}, space, roots)
+    head = {} if "target.head" in space.names else {"head": Target.model_fields["head"].default}
+    target = {**head, **trial["target"]} if isinstance(trial.get("target"), Mapping) else trial.get("target")
+    return Plan(settings, {**pooling, **trial, "target": target, "metric": settings.metric}, space, roots)
 
 
 def _limits_if_known(encoder: str, pooling: str) -> Limits | None:

@@ -179,6 +179,8 @@ def load_saved_plan(folder: SweepFolder) -> SavedPlan:
         saved["trial"].setdefault("pooling", "first")  # all that a version without this setting could do
     if "refit" not in saved["sweep"]:
         _keep_old_splits(saved)
+    if "target.head" not in saved["space"] and isinstance(target := saved["trial"].get("target"), dict):
+        target.setdefault("head", "auto")  # the default of versions that do not store it
     return cast(SavedPlan, saved)
 
 

@@ -31,13 +31,13 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def base(tiny_bert: str, films_csv: Path, tweets_csv: Path) -> dict[str, Any]:
-    """Films, then tweets; the source is off until a test says `source.enabled`."""
+    """Films, then tweets; the source is off until a test says `source.enabled`, and a new head is random."""
     common = {"learning_rate": 1e-3, "padding_length": 24, "epochs": 2}
     return {
         "encoder": tiny_bert,
         "precision": "fp32",
         "source": {"enabled": False, "dataset": {"csv": str(films_csv)}, "batch_size": 32, **common},
-        "target": {"dataset": {"csv": str(tweets_csv)}, "batch_size": 8, **common},
+        "target": {"dataset": {"csv": str(tweets_csv)}, "batch_size": 8, "head": "auto", **common},
     }
 
 

@@ -13,11 +13,21 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
-from trainable.model.encoder import checked_limits, freeze, head_names, new_model, train_mode, trained_weights
+from trainable.model.encoder import (
+    checked_limits,
+    freeze,
+    head_names,
+    new_model,
+    output_layer,
+    train_mode,
+    trained_weights,
+)
 from trainable.model.layers import encoder_parts, layers_of
 from trainable.model.limits import read_limits
 from trainable.model.pretrained import model_without_weights
 from trainable.settings.config import build_config
+from trainable.stages.stage_cache import TrainedSource
+from trainable.stages.transfer import transfer
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 
@@ -81,6 +91,21 @@ def test_the_longest_sequence_that_is_allowed_goes_through(folder: str) -> None:
     longest = min(read_limits(folder).positions, 100)
     ids = torch.full((1, longest), 7)
     assert new_model(folder, LABELS, seed=0).eval()(input_ids=ids, attention_mask=ids // 7).logits.shape == (1, 3)
+
+
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+def test_the_output_layer_gives_the_logits_and_follows_the_order_of_the_labels(folder: str, pooling: str) -> None:
+    """Some classes define the head before the encoder."""
+    batch = {"input_ids": torch.arange(5, 13)[None], "attention_mask": torch.ones(1, 8, dtype=torch.int64)}
+    model = new_model(folder, LABELS, seed=0, pooling=pooling).eval()
+    seen: list[torch.Tensor] = []
+    output_layer(model)[1].register_forward_hook(lambda _, __, output: seen.append(output))
+    logits = model(**batch).logits
+    assert any(torch.equal(logits[0], row) for row in seen[-1].reshape(-1, len(LABELS)))
+    source = TrainedSource({n: p.detach() for n, p in model.named_parameters()}, LABELS, {})
+    other = new_model(folder, LABELS[::-1], seed=1, pooling=pooling).eval()
+    assert transfer(source, other, LABELS[::-1], "keep")
+    torch.testing.assert_close(other(**batch).logits, logits.flip(-1))
 
 
 @pytest.mark.parametrize("count", range(1, DEPTH + 1))

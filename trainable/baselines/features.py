@@ -4,8 +4,9 @@ import numpy as np
 
 from trainable.baselines.regression import FoldPlan, Regression
 from trainable.baselines.results import mean_metrics
-from trainable.loop.head_features import as_head, head_features, head_of, mean_and_spread, set_head
+from trainable.loop.head_features import as_head, head_features, mean_and_spread, set_head
 from trainable.loop.training import StageTraining
+from trainable.model.encoder import output_layer
 from trainable.model.pooling import BI_ENCODER, auto_pooling
 from trainable.settings.config import TrialConfig
 from trainable.stages.reuse_frozen import reuse_frozen_output
@@ -66,7 +67,7 @@ def train_features(builder: StageBuilder, plan: FoldPlan) -> tuple[StageTraining
     mean, spread = mean_and_spread(features[plan.final])
     regression = Regression((features - mean) / spread, labels, names, plan)
     model, scores = regression.best(STRENGTHS, training.context.metric)
-    set_head(head_of(training.model), *as_head(model, mean, spread, names))
+    set_head(output_layer(training.model)[1], *as_head(model, mean, spread, names))
     if plan.is_plain:
         scores = [training.scores()]
     _end(training, mean_metrics(scores))

@@ -47,6 +47,8 @@ class Split:
     """Shape (N,)."""
 
 
-def batches_of(inputs: Inputs, device: torch.device) -> list[NDArray[np.int64]]:
-    """Return all rows in batches for a pass without gradients."""
-    return evaluation_batches(inputs.lengths, TOKEN_BUDGET[device.type], BATCH_COST[device.type])
+def batches_of(inputs: Inputs, device: torch.device, rows: NDArray[np.int64] | None = None) -> list[NDArray[np.int64]]:
+    """Return rows, by default all, in batches for a pass without gradients."""
+    rows = np.arange(len(inputs.lengths)) if rows is None else rows
+    batches = evaluation_batches(inputs.lengths[rows], TOKEN_BUDGET[device.type], BATCH_COST[device.type])
+    return [rows[batch] for batch in batches]

@@ -14,6 +14,7 @@ from trainable.compute.memory import split_to_fit
 from trainable.errors import TrialError
 from trainable.inputs.split import Split, batches_of
 from trainable.loop.training import StageTraining
+from trainable.model.encoder import output_layer
 
 LEAST_SPREAD = 1e-6
 """A feature with a smaller standard deviation is constant but for rounding; dividing by it would give huge weights."""
@@ -50,28 +51,33 @@ def as_head(
 
 
 @torch.inference_mode()
-def head_features(training: StageTraining, split: Split) -> NDArray[np.float64]:
-    """Return the inputs of the head for each row of a split, shape (N, H).
+def head_features(training: StageTraining, split: Split, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    """Return the inputs of the head for rows of a split, shape (N, H).
+
+    Args:
+        training: the stage with the model.
+        split: training or validation split, as the stage has it.
+        rows: numbers of the rows; None means all.
 
     Raises:
         TrialError: if memory has no room for a single row.
     """
     network, inputs, context = training.steps.network.eval(), split.inputs, training.context
-    head = head_of(network)
+    head = output_layer(network)[1]
     features = np.zeros((len(inputs.lengths), head.in_features))
     with _inputs_of(head) as caught:
 
-        def compute(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        def compute(batch: NDArray[np.int64]) -> NDArray[np.float64]:
             caught.clear()
-            forward(network, inputs.batch(rows), context.device, context.precision)
+            forward(network, inputs.batch(batch), context.device, context.precision)
             head_inputs: NDArray[np.float64] = caught.pop().double().cpu().numpy()
             return head_inputs
 
-        for rows, part in split_to_fit(batches_of(inputs, context.device), inputs.lengths, compute):
+        for batch, part in split_to_fit(batches_of(inputs, context.device, rows), inputs.lengths, compute):
             if part is None:
                 raise TrialError("out of memory: not even one row fits; lower target.padding_length")
-            features[rows] = part
-    return features
+            features[batch] = part
+    return features if rows is None else features[rows]
 
 
 @contextmanager
@@ -83,11 +89,6 @@ def _inputs_of(module: nn.Module) -> Iterator[list[torch.Tensor]]:
         yield caught
     finally:
         hook.remove()
-
-
-def head_of(model: nn.Module) -> nn.Linear:
-    """Return the linear layer whose outputs are the logits."""
-    return [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
 
 
 @torch.no_grad()

@@ -112,6 +112,13 @@ def head_names(model: PreTrainedModel) -> set[str]:
     return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
 
 
+def output_layer(model: PreTrainedModel) -> tuple[str, nn.Linear]:
+    """Return the linear layer whose outputs are the logits, and its name; some classes define it before the encoder."""
+    prefix = model.base_model_prefix + "."
+    modules = ((name, module) for name, module in model.named_modules() if not name.startswith(prefix))
+    return [(name, module) for name, module in modules if isinstance(module, nn.Linear)][-1]
+
+
 def reset_head(model: PreTrainedModel, seed: int) -> None:
     """Draw the weights of the head again, from a seed."""
     _draw(model, sorted(head_names(model)), torch.Generator().manual_seed(seed))

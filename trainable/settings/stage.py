@@ -96,9 +96,11 @@ class Target(Stage):
     """Where the validation rows are taken from fewer than 1,000 training rows: 0 holds out the rows that the split
     gives, a higher number another draw of as many; null: train on all rows, and keep the last weights. A sweep sets it
     for its repeats."""
-    head: Literal["auto", "new", "keep", "probe"] = "auto"
-    """Start from a new head, or from the source's. `keep` needs the same label names in source and target; `auto` keeps
-    the head if they are the same."""
+    head: Literal["keep_or_probe", "probe", "keep", "new", "auto"] = "keep_or_probe"
+    """The head to begin with. `probe`: a logistic regression on the features of the target's training rows (linear
+    probing before fine-tuning); `keep`: that of the source, which needs the same label names in source and target;
+    `new`: random; `keep_or_probe`: `keep` if the label names are the same, else `probe`; `auto`, the default of earlier
+    versions: `keep` if they are the same, else `new`."""
     head_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Factor on the learning rate of the head; a new head of many classes needs a higher rate than the encoder."""
     evaluate_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()

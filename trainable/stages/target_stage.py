@@ -31,8 +31,9 @@ def begin_head(builder: StageBuilder, training: StageTraining, head_kept: bool) 
     """
     stage = training.stage
     assert isinstance(stage, Target)
-    if stage.head == "probe":
+    probes = stage.head == "probe" or (stage.head == "keep_or_probe" and not head_kept)
+    if probes:
         with builder.clock.part("probe"):
             probe_head(training)
-    if stage.fold is not None and (head_kept or stage.head == "probe"):
+    if stage.fold is not None and (head_kept or probes):
         yield training.evaluate_start(zero_shot=head_kept)

@@ -6,7 +6,7 @@ import torch
 from transformers import PreTrainedModel
 
 from trainable.errors import ConfigError
-from trainable.model.encoder import head_names
+from trainable.model.encoder import head_names, output_layer
 from trainable.stages.stage_cache import TrainedSource
 
 
@@ -17,7 +17,7 @@ def transfer(source: TrainedSource, model: PreTrainedModel, label_names: tuple[s
         source: the trained source stage.
         model: a model with the target's classes, changed in place.
         label_names: the target's label names, in the order of its classes.
-        head: the setting `target.head`: `auto`, `new` or `keep`.
+        head: the setting `target.head`.
 
     Raises:
         ConfigError: if `head` is `keep` and the label names differ.
@@ -40,15 +40,11 @@ def transfer(source: TrainedSource, model: PreTrainedModel, label_names: tuple[s
     if keep and source.label_names != label_names:
         order = torch.tensor([source.label_names.index(name) for name in label_names])
         classes = len(label_names)
-        weights |= {n: t[order] for n, t in weights.items() if n in _output_names(model) and len(t) == classes}
+        output, _ = output_layer(model)
+        names = {f"{output}.weight", f"{output}.bias"}
+        weights |= {n: t[order] for n, t in weights.items() if n in names and len(t) == classes}
     copy_weights(model, weights)
     return keep
-
-
-def _output_names(model: PreTrainedModel) -> set[str]:
-    """Return the parameter names of the last linear layer, whose rows are the classes."""
-    linear = [name for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
-    return {f"{linear[-1]}.weight", f"{linear[-1]}.bias"}
 
 
 def copy_weights(model: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> None:

@@ -9,9 +9,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from trainable.loop.evaluate import compute_logits
-from trainable.loop.head_features import head_features, head_of, mean_and_spread
-from trainable.loop.probe import STRENGTH, probe_head
+from trainable.loop.head_features import head_features, mean_and_spread
+from trainable.loop.probe import MOST_ITERATIONS, STRENGTH, TOLERANCE, probe_head
 from trainable.loop.training import StageTraining
+from trainable.model.encoder import output_layer
 from trainable.progress import Report
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages.stage_builder import StageBuilder
@@ -41,21 +42,29 @@ def test_the_head_gives_the_probabilities_of_the_regression(
     training = stage_of(build_config({**base, "pooling": pooling}), workspace)
     features, labels = head_features(training, training.steps.train), training.steps.train.labels
     mean, spread = mean_and_spread(features)
-    model = LogisticRegression(C=STRENGTH, max_iter=200).fit((features - mean) / spread, labels)
+    model = LogisticRegression(C=STRENGTH, max_iter=MOST_ITERATIONS, tol=TOLERANCE).fit(
+        (features - mean) / spread, labels
+    )
     probe_head(training)
     logits = compute_logits(training.model, training.steps.train.inputs, torch.device("cpu"))
     expected = model.predict_proba((features - mean) / spread)
     np.testing.assert_allclose(torch.softmax(logits, -1).numpy(), expected, atol=1e-4)
 
 
-def test_classes_without_rows_are_not_predicted(base: dict[str, Any], workspace: Workspace) -> None:
+def test_a_class_without_rows_is_not_predicted(base: dict[str, Any], workspace: Workspace) -> None:
     training = stage_of(build_config(base), workspace)
-    head = head_of(training.model)
-    labels = training.steps.train.labels
-    labels[:] = np.where(np.arange(len(labels)) % 2, labels, 0)
+    training.model.classifier, training.model.config.num_labels = torch.nn.Linear(32, 3), 3
     probe_head(training)
-    assert head.weight.shape == (2, 32)
-    assert bool(torch.isfinite(head.weight).all())
+    logits = compute_logits(training.model, training.steps.train.inputs, torch.device("cpu"))
+    assert bool((logits[:, 2] < logits[:, :2].amax(1) - 10).all())
+
+
+def test_with_one_class_alone_the_head_stays_random(base: dict[str, Any], workspace: Workspace) -> None:
+    training = stage_of(build_config(base), workspace)
+    before = output_layer(training.model)[1].weight.detach().clone()
+    training.steps.train.labels[:] = 0
+    probe_head(training)
+    assert torch.equal(output_layer(training.model)[1].weight, before)
 
 
 def test_it_is_scored_before_the_first_step_and_is_no_source_as_it_stands(
