@@ -1,7 +1,7 @@
 """Ours, as a reader of the README would use it: an experiment file, then `run`, `export` and `predict`.
 
 Only the command line is used. The space is the README's; with fewer than 1,000 labelled rows it is the quickstart's,
-which has more epochs.
+which has more epochs. For pairs the pooling is searched, too, as docs/experiment-file.md says.
 """
 
 import json
@@ -34,6 +34,8 @@ def experiment(job: Job) -> dict[str, Any]:
     if job.source:
         trial["source"] = {"dataset": {"train": job.source.train, "validation": job.source.validation}, "epochs": 1}
         space = {"source.enabled": {"choice": [True, False]}} | space
+    if len(job.columns) > 1:
+        space = {"pooling": {"choice": ["bi_encoder", "mean"]}} | space
     trial["target"] = {"dataset": {"csv": job.train, "test_fraction": 0}}
     sweep = {"name": "instead", "metric": job.metric, "minutes": job.minutes, "seed": job.seed}
     return {"sweep": sweep, "trial": trial, "space": space}
