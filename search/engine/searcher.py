@@ -28,6 +28,10 @@ from trainable.stages.epoch_checkpoints import shared_settings
 from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result
 
 
+MOST_WAITING = 8
+"""Trials that may wait for a source stage in a sweep that searches whether to use one."""
+
+
 class _SourceKeys(NamedTuple):
     """Texts that identify the source stage of a trial."""
 
@@ -86,7 +90,7 @@ class StudySearcher(DriverOnly, Searcher):
         return self._task(record).to_config()
 
     def _next(self) -> TrialRecord | None:
-        """Return the next trial whose source stage no other trial is training; up to `slots` others wait."""
+        """Return the next trial whose source stage no other trial is training; a few others wait."""
         if self.budget.spent():
             return None
         for record in [record for record in self._waiting if not self._must_wait(record)]:
@@ -94,7 +98,9 @@ class StudySearcher(DriverOnly, Searcher):
             if self._fits(trial_config(self.plan, record)):
                 return record
             self.study.end(record.key, State.STOPPED, out_of_time=True)
-        while len(self._waiting) < self.slots:
+        # Where some trials have no source, more may wait, so that a trial without one is found for the free slot.
+        most_waiting = max(self.slots, MOST_WAITING if self.plan.searches_source() else 0)
+        while len(self._waiting) < most_waiting:
             begun = self._begin_next()
             if begun is None or not self._must_wait(begun):
                 return begun

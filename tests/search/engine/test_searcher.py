@@ -118,6 +118,18 @@ def test_no_slot_waits_for_a_source_that_another_trial_is_training(open_searcher
     assert searcher.suggest("c")["key"] == 1
 
 
+def test_more_trials_wait_than_there_are_slots_where_others_need_no_source(open_searcher: Open) -> None:
+    points = [
+        {"source.enabled": rate != 7e-3, "target.learning_rate": rate, "target.epochs": 1}
+        for rate in (1e-3, 2e-3, 3e-3, 4e-3, 5e-3, 6e-3, 7e-3)
+    ]
+    searcher = open_searcher(trials=7, confirm_seeds=0, start_with=points)
+    assert searcher.suggest("a")["key"] == 0
+    assert searcher.suggest("b")["key"] == 6  # five others wait
+    searcher.on_trial_result("a", SOURCE_READY)
+    assert [searcher.suggest(name)["key"] for name in "cdefg"] == [1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize(("schedule", "waits"), [("linear", False), ("constant", True), ("warmup_stable_decay", True)])
 def test_a_trial_waits_for_a_source_that_shares_epochs_with_its_own(
     schedule: str, waits: bool, open_searcher: Open, blocks: dict[str, Any]

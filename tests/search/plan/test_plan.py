@@ -373,6 +373,22 @@ def test_a_stored_plan_without_pooling_is_of_an_older_version(blocks: dict[str, 
     assert (there, here) == ("first", "auto")
 
 
+@pytest.mark.parametrize(("written_head", "continues"), [(None, "auto"), ("auto", "auto"), ("keep", "keep")])
+def test_a_stored_plan_without_a_head_is_of_an_older_version(
+    written_head: str | None, continues: str, blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    """Such a sweep has begun new heads at random, and continues so."""
+    plan, folder = load_plan(written(blocks, tmp_path)), SweepFolder(tmp_path, "tiny")
+    assert plan.to_mapping()["trial"]["target"]["head"] == "keep_or_probe"
+    facts = {**plan.to_mapping(), "id": "x", "data": {}}
+    folder.path.mkdir()
+    del facts["trial"]["target"]["head"]
+    if written_head:
+        facts["trial"]["target"]["head"] = written_head
+    folder.plan.write_text(json.dumps(facts))
+    assert load_sweep(folder).config({}).target.head == continues
+
+
 def test_a_searched_pooling_is_checked_with_each_encoder(
     blocks: dict[str, Any], tmp_path: Path, minilm: str, tiny_bert: str
 ) -> None:
