@@ -27,7 +27,6 @@ from trainable.settings.config import TrialConfig
 from trainable.stages.epoch_checkpoints import shared_settings
 from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result
 
-
 MOST_WAITING = 8
 """Trials that may wait for a source stage in a sweep that searches whether to use one."""
 
