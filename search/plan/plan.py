@@ -42,6 +42,8 @@ class Plan:
     """Folders in which relative files and encoders are looked up: the experiment file's, then the working folder."""
     has_folds: bool = False
     """Whether other rows can be held out for validation, see `trainable.inputs.folds`; known once the data are read."""
+    source_rows: int | None = None
+    """Training rows of every source stage, if the minutes have no room for all; known once a batch was measured."""
 
     @property
     def cross_validates(self) -> bool:
@@ -66,7 +68,8 @@ class Plan:
         Raises:
             ConfigError: if the settings contradict each other, or the folder is missing.
         """
-        config = build_config(self.base, {**params, **override})
+        rows = {} if self.source_rows is None else {"source.train_rows": self.source_rows}
+        config = build_config(self.base, {**rows, **params, **override})
         return with_pooling(config.model_copy(update={"encoder": resolve_encoder(config.encoder, self.roots)}))
 
     def workspace(self, storage: Path) -> Workspace:
@@ -86,11 +89,7 @@ class Plan:
         source = self.base.get("source")
         says = {"source.dataset", "source.train_rows"} & set(self.space.names)
         given = not isinstance(source, Mapping) or source.get("train_rows") is not None
-        return self.settings.minutes is not None and not given and not says
-
-    def with_source_rows(self, rows: int) -> "Plan":
-        """Return the same plan with a number of training rows for every source stage."""
-        return replace(self, base={**self.base, "source": {**self.base["source"], "train_rows": rows}})
+        return self.settings.minutes is not None and self.source_rows is None and not given and not says
 
     def to_mapping(self) -> Experiment:
         """Return the experiment as values for JSON; equal experiments give equal values."""
@@ -100,6 +99,7 @@ class Plan:
             "space": self.space.to_mapping(),
             "roots": [str(root) for root in self.roots],
             "has_folds": self.has_folds,
+            "source_rows": self.source_rows,
         }
 
 
@@ -161,7 +161,7 @@ def load_sweep(folder: SweepFolder, overrides: Mapping[str, str] | None = None) 
     given = {"sweep": facts["sweep"], "trial": facts["trial"], "space": facts["space"]}
     blocks = _override(given, overrides or {})
     plan = build_plan(blocks, data_roots(facts, folder.storage), str(folder.plan))
-    return replace(plan, has_folds=facts.get("has_folds", False))
+    return replace(plan, has_folds=facts.get("has_folds", False), source_rows=facts.get("source_rows"))
 
 
 def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:

@@ -8,6 +8,7 @@ expensive settings. If Ray runs only on this machine, a process started earlier 
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ class Preflight:
         rows = rows_that_fit(self._config, self._workspace, self.paces["source"], seconds)
         if rows is None:
             return ""
-        self.plan = self.plan.with_source_rows(rows)
+        self.plan = replace(self.plan, source_rows=rows)
         self.forecaster = self._new_forecaster()
         return (
             f"source stages train on {rows} rows, about {seconds:.0f} s, as all rows would take more than a third of "

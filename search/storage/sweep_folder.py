@@ -33,6 +33,8 @@ class Experiment(TypedDict):
     roots: list[str]
     has_folds: NotRequired[bool]
     """Whether other rows can be held out for validation; missing in older sweeps."""
+    source_rows: NotRequired[int | None]
+    """See `Plan.source_rows`; missing in older sweeps."""
 
 
 class SavedPlan(Experiment):

@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -519,7 +520,7 @@ def test_the_source_rows_are_open_if_minutes_alone_can_decide(
     plan = build_plan(blocks, (Path(),), "mine.yaml")
     assert plan.leaves_source_rows_open() == open_
     if open_:
-        cut = plan.with_source_rows(7)
+        cut = replace(plan, source_rows=7)
         assert cut.config({}).source.train_rows == 7  # type: ignore[union-attr]
         assert not cut.leaves_source_rows_open()
 

@@ -152,7 +152,7 @@ def test_a_source_that_takes_too_long_gets_fewer_rows(
     check_data(plan, tmp_path)
     preflight = Preflight(plan, tmp_path, Capacity(slots=2, gpus=0))
     time = preflight.checks()[-1]
-    rows = preflight.plan.base["source"]["train_rows"]
+    rows = preflight.plan.source_rows
     assert any(sentence.startswith(f"source stages train on {rows} rows, about 0 s") for sentence in time.sentences)
     assert {config.source.train_rows for config in preflight.forecaster.draw if config.source} == {rows}
     assert not preflight.plan.leaves_source_rows_open()
