@@ -13,6 +13,8 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
+from trainable.loop.evaluate import compute_logits
+from trainable.loop.head_features import head_features
 from trainable.model.encoder import (
     checked_limits,
     freeze,
@@ -106,6 +108,23 @@ def test_the_output_layer_gives_the_logits_and_follows_the_order_of_the_labels(f
     other = new_model(folder, LABELS[::-1], seed=1, pooling=pooling).eval()
     assert transfer(source, other, LABELS[::-1], "keep")
     torch.testing.assert_close(other(**batch).logits, logits.flip(-1))
+
+
+@pytest.mark.parametrize(("count", "pooling"), [(0, "first"), (2, "mean")])
+def test_a_head_that_begins_as_a_regression_trains_on(
+    folder: str, count: int, pooling: str, base: dict[str, Any], workspace: Workspace
+) -> None:
+    sampled = {"pooling": pooling, "target.head": "probe", "target.frozen_layers": count, "target.learning_rate": 1e-5}
+    trial = Trial(build_config({**base, "encoder": folder}, sampled), workspace)
+    reports = trial.reports()
+    assert next(reports).step == 0
+    target = trial._target
+    assert target is not None
+    head = output_layer(target.model)[1]
+    read = torch.from_numpy(head_features(target, target.steps.train)).float()
+    logits = compute_logits(target.steps.network, target.steps.train.inputs, torch.device("cpu"))
+    torch.testing.assert_close(head(read), logits, rtol=1e-3, atol=1e-3)
+    assert list(reports)[-1].last
 
 
 @pytest.mark.parametrize("count", range(1, DEPTH + 1))

@@ -1,6 +1,5 @@
 """Logistic regression whose regularisation is chosen on held-out rows."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 from trainable.baselines.results import mean_metrics
 from trainable.inputs.folds import Fold
 from trainable.loop.evaluate import score
+from trainable.loop.head_features import fit_regression
 from trainable.tasks.metrics import is_better
 
 MOST_ITERATIONS = 200
@@ -78,10 +76,7 @@ class Regression:
 
     def _fit(self, strength: float, rows: NDArray[np.int64]) -> LogisticRegression:
         model = LogisticRegression(C=strength, max_iter=MOST_ITERATIONS)
-        # One thread: beside the threads of trials, several would wait for each other most of the time.
-        with threadpool_limits(1, "blas"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps short of the optimum is fine here
-            return model.fit(self.features[rows], np.array(self.names)[self.labels[rows]])
+        return fit_regression(model, self.features[rows], self.labels[rows], self.names)
 
 
 def log_probabilities(

@@ -1,12 +1,16 @@
 """The features that a head reads, and a logistic regression on them as the weights of the head."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from trainable.compute.forward import forward
@@ -27,6 +31,26 @@ def mean_and_spread(features: NDArray[np.float64]) -> tuple[NDArray[np.float64],
     mean, spread = features.mean(0), features.std(0)
     spread[spread < LEAST_SPREAD] = 1.0
     return mean, spread
+
+
+def fit_regression(
+    model: LogisticRegression, features: Any, labels: NDArray[np.int64], names: tuple[str, ...]
+) -> LogisticRegression:
+    """Fit a regression quietly and in one thread, and return it.
+
+    Args:
+        model: with its settings.
+        features: of N rows, dense or sparse, shape (N, H).
+        labels: index into `names` of each row's class, shape (N,).
+        names: all classes.
+
+    Raises:
+        ValueError: if all rows have the same class.
+    """
+    # One thread: beside the threads of trials, several would wait for each other most of the time.
+    with threadpool_limits(1, "blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps short of the optimum is fine here
+        return model.fit(features, np.array(names)[labels])
 
 
 def as_head(
@@ -65,13 +89,13 @@ def head_features(training: StageTraining, split: Split, rows: NDArray[np.int64]
     network, inputs, context = training.steps.network.eval(), split.inputs, training.context
     head = output_layer(network)[1]
     features = np.zeros((len(inputs.lengths), head.in_features))
-    with _inputs_of(head) as caught:
+    with _calls_of(head) as caught:
 
         def compute(batch: NDArray[np.int64]) -> NDArray[np.float64]:
             caught.clear()
-            forward(network, inputs.batch(batch), context.device, context.precision)
-            head_inputs: NDArray[np.float64] = caught.pop().double().cpu().numpy()
-            return head_inputs
+            logits = forward(network, inputs.batch(batch), context.device, context.precision)
+            read: NDArray[np.float64] = _read_for(logits, *caught.pop()).double().cpu().numpy()
+            return read
 
         for batch, part in split_to_fit(batches_of(inputs, context.device, rows), inputs.lengths, compute):
             if part is None:
@@ -80,11 +104,22 @@ def head_features(training: StageTraining, split: Split, rows: NDArray[np.int64]
     return features if rows is None else features[rows]
 
 
+def _read_for(logits: torch.Tensor, read: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+    """Return the inputs of a head that gave the logits, shape (B, H).
+
+    Decoders such as GPT-2 apply the head to every token, shape (B, T, H), and take the logits of the last real one.
+    """
+    if read.ndim == 2:
+        return read
+    token = (output.float() == logits.float().unsqueeze(1)).all(-1).float().argmax(1)  # (B,)
+    return read[torch.arange(len(read), device=read.device), token]
+
+
 @contextmanager
-def _inputs_of(module: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Collect the inputs of a module."""
-    caught: list[torch.Tensor] = []
-    hook = module.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+def _calls_of(module: nn.Module) -> Iterator[list[tuple[torch.Tensor, torch.Tensor]]]:
+    """Collect the input and the output of each call of a module."""
+    caught: list[tuple[torch.Tensor, torch.Tensor]] = []
+    hook = module.register_forward_hook(lambda _, given, output: caught.append((given[0], output)))
     try:
         yield caught
     finally:
@@ -93,6 +128,14 @@ def _inputs_of(module: nn.Module) -> Iterator[list[torch.Tensor]]:
 
 @torch.no_grad()
 def set_head(head: nn.Linear, weights: NDArray[np.float64], biases: NDArray[np.float64]) -> None:
-    """Copy weights, shape (C, H), and biases, shape (C,), into a head."""
+    """Copy weights, shape (C, H), and biases, shape (C,), into a head.
+
+    Raises:
+        TrialError: if the head has no bias and the biases are not zero.
+    """
+    bias = dict(head.named_parameters()).get("bias")
+    if bias is None and biases.any():
+        raise TrialError("the head of this encoder has no bias, which a regression needs; set `pooling: mean`")
     head.weight.copy_(torch.from_numpy(weights))
-    head.bias.copy_(torch.from_numpy(biases))
+    if bias is not None:
+        bias.copy_(torch.from_numpy(biases))

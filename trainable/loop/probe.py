@@ -3,16 +3,12 @@
 A random head pulls the features of few rows out of shape in the first steps; a head that fits them does not.
 """
 
-import warnings
-
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 from trainable.data.subset import subset
-from trainable.loop.head_features import as_head, head_features, mean_and_spread, set_head
+from trainable.loop.head_features import as_head, fit_regression, head_features, mean_and_spread, set_head
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import output_layer
 
@@ -38,16 +34,20 @@ def probe_head(training: StageTraining) -> None:
     features = head_features(training, training.steps.train, rows)
     mean, spread = mean_and_spread(features)
     head = output_layer(training.model)[1]
+    has_bias = head.bias is not None
+    if not has_bias:  # as in decoders; such a head can express neither a mean nor an intercept
+        mean = np.zeros_like(mean)
     names = tuple(str(index) for index in range(head.out_features))
     balanced = "balanced" if stage.class_weights == "balanced" else None
-    model = LogisticRegression(C=STRENGTH, max_iter=MOST_ITERATIONS, tol=TOLERANCE, class_weight=balanced)
+    model = LogisticRegression(
+        C=STRENGTH, max_iter=MOST_ITERATIONS, tol=TOLERANCE, class_weight=balanced, fit_intercept=has_bias
+    )
     if len(np.unique(labels[rows])) > 1:
-        with threadpool_limits(1, "blas"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # training goes on from here
-            model.fit((features - mean) / spread, np.array(names)[labels[rows]])
-        set_head(head, *as_head(model, mean, spread, names))
+        fit_regression(model, (features - mean) / spread, labels[rows], names)
+        weights, biases = as_head(model, mean, spread, names)
+        set_head(head, weights, biases if has_bias else np.zeros_like(biases))
     with torch.no_grad():  # the features of another machine may differ in their last digits
         if context.ranks.rank:
-            head.weight.zero_()
-            head.bias.zero_()
-        context.ranks.sum_(head.weight, head.bias)
+            for parameter in head.parameters():
+                parameter.zero_()
+        context.ranks.sum_(*head.parameters())

@@ -1,5 +1,6 @@
 """Fits the source stage into the minutes of a sweep: how many of its training rows it uses."""
 
+from trainable.inputs.split import Split
 from trainable.preview.dry_run import Pace
 from trainable.settings.config import TrialConfig
 from trainable.stages.stage_builder import StageBuilder
@@ -25,9 +26,8 @@ def expected_seconds(builder: StageBuilder, pace: Pace) -> float:
         builder: builder of a trial with a source stage.
         pace: the stage's pace, as a dry run has measured it.
     """
-    stage = builder.config.source
+    stage, train = builder.config.source, _training_rows(builder)
     assert stage is not None
-    train, _ = builder.splits(builder.tokenized("source", stage), stage)
     tokens, batches = int(train.inputs.lengths.sum()), -(-len(train.labels) // stage.batch_size)
     return stage.epochs * pace.step(tokens, batches)
 
@@ -45,8 +45,14 @@ def rows_that_fit(config: TrialConfig, workspace: Workspace, pace: Pace, seconds
         The number of rows; None if there is time for all, or for fewer than `LEAST_ROWS`.
     """
     builder = StageBuilder(config, workspace)
-    assert builder.config.source is not None
     needed = expected_seconds(builder, pace)
-    train, _ = builder.splits(builder.tokenized("source", builder.config.source), builder.config.source)
-    rows = int(len(train.labels) * min(1.0, seconds / needed)) // _STEP * _STEP
-    return rows if needed > seconds and rows >= LEAST_ROWS else None
+    if needed <= seconds:
+        return None
+    rows = int(len(_training_rows(builder).labels) * seconds / needed) // _STEP * _STEP
+    return rows if rows >= LEAST_ROWS else None
+
+
+def _training_rows(builder: StageBuilder) -> Split:
+    stage = builder.config.source
+    assert stage is not None  # called only for trials that have one
+    return builder.splits(builder.tokenized("source", stage), stage)[0]

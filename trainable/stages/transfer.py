@@ -20,7 +20,7 @@ def transfer(source: TrainedSource, model: PreTrainedModel, label_names: tuple[s
         head: the setting `target.head`.
 
     Raises:
-        ConfigError: if `head` is `keep` and the label names differ.
+        ConfigError: if `head` is `keep` and the label names or the kinds of head differ.
     """
     same = set(source.label_names) == set(label_names)
     parameters, in_head = dict(model.named_parameters()), head_names(model)
