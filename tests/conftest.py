@@ -118,9 +118,9 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
     from search.plan.plan import build_plan
     from search.record.records import State
     from search.storage.sweep_folder import SweepFolder
-    from search.study.selection import trial_config
     from search.study.summary import summarise
     from search.study.sweep_study import SweepStudy
+    from search.study.trial_settings import trial_config
     from trainable.trial import run_trial
     from trainable.workers.messages import TrialReport
 

@@ -6,7 +6,7 @@ import time
 from ray.tune import Stopper
 
 from search.cluster.driver_only import DriverOnly
-from search.plan.settings import SweepSettings
+from search.plan.plan import Plan
 from search.record.records import State
 from search.show.view import BudgetUsed
 from search.study.sweep_study import SweepStudy
@@ -20,13 +20,13 @@ class Budget:
     """Compares what all sessions of a sweep have used with the limits in its settings.
 
     Args:
-        settings: the sweep's settings.
+        plan: the experiment.
         study: the record of all trials.
         began: when this session began, as `time.monotonic` counts; None means now.
     """
 
-    def __init__(self, settings: SweepSettings, study: SweepStudy, began: float | None = None) -> None:
-        self.settings, self._study = settings, study
+    def __init__(self, plan: Plan, study: SweepStudy, began: float | None = None) -> None:
+        self.settings, self.repeats, self._study = plan.settings, plan.repeats, study
         self._earlier_seconds = float(study.user_attr(_SPENT, 0.0))
         self._start = time.monotonic() if began is None else began
         self._spent_at: float | None = None
@@ -61,12 +61,6 @@ class Budget:
         """Return the seconds until the minutes are used up, negative after that; infinity without `minutes`."""
         minutes = self.settings.minutes
         return math.inf if minutes is None else 60 * minutes - self.seconds
-
-    @property
-    def repeats(self) -> int:
-        """Return the largest number of repeats after the search, if the winner uses a source."""
-        settings = self.settings
-        return settings.confirm_seeds * (settings.finalists + 1) + (settings.confirm_seeds > 0)
 
     def overdue(self) -> bool:
         """Return whether the budget was used up `GRACE_SECONDS` ago."""
@@ -111,8 +105,7 @@ class Budget:
         if not ended:
             return None
         to_search = max(0, settings.trials - sum(r.role == "search" for r in records))
-        repeats = settings.confirm_seeds * (settings.finalists + 1) + 1
-        to_confirm = max(0, repeats - sum(r.role != "search" for r in records))
+        to_confirm = max(0, self.repeats - sum(r.role != "search" for r in records))
         running = sum(r.state is State.RUNNING for r in records) / 2
         left = sum(ended) / len(ended) * (to_search + to_confirm + running) / slots
         return left if settings.minutes is None else min(left, max(0.0, 60 * settings.minutes - self.seconds))

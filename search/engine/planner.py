@@ -7,8 +7,8 @@ from search.plan.plan import Plan
 from search.preflight.forecast import RESERVED, TrialTimes
 from search.record.records import State, TrialRecord
 from search.record.trial_names import Key
-from search.study.selection import trial_config
 from search.study.sweep_study import SweepStudy
+from search.study.trial_settings import trial_config
 from trainable.settings.config import TrialConfig
 
 LATEST = 8

@@ -12,8 +12,8 @@ from torch.nn import functional
 from search.plan.plan import Plan
 from search.record.scores import Baseline, Gain, TestScore
 from search.study.baselines import Contest, describe_gain, plain_gain
-from search.study.selection import trial_config
 from search.study.sweep_study import SweepStudy
+from search.study.trial_settings import trial_config
 from trainable.baselines.checkpoints import checkpoint_logits
 from trainable.baselines.results import config_of
 from trainable.errors import ConfigError, TrialError

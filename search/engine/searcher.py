@@ -21,8 +21,10 @@ from search.record.records import State, TrialRecord
 from search.record.times import sum_times
 from search.record.trial_names import Key
 from search.study.baselines import hold_contest
-from search.study.selection import has_run, next_repeats, refit_of, repeat_config, trial_config
+from search.study.finalists import has_run
+from search.study.selection import next_repeats, refit_of, repeat_config
 from search.study.sweep_study import SweepStudy
+from search.study.trial_settings import trial_config
 from trainable.settings.config import TrialConfig
 from trainable.stages.epoch_checkpoints import shared_settings
 from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result

@@ -68,13 +68,13 @@ def start_sweep(
 def _begin(
     plan: Plan, folder: SweepFolder, address: str | None, dry_run: DryRunProcess | None, began: float
 ) -> Outcome:
-    from search.plan.data import check_data, has_folds_everywhere
+    from search.plan.data import check_data, held_out_rows
     from search.propose.start_from import load_earlier_trials
     from search.study.fingerprints import compute_fingerprints
 
     storage = folder.storage
     prepared = check_data(plan, storage)
-    plan = replace(plan, has_folds=has_folds_everywhere(plan, prepared))
+    plan = replace(plan, held_out_rows=held_out_rows(plan, prepared))
     if plan.settings.start_from:
         load_earlier_trials(plan, storage, prepared)  # only to find its errors before the folder exists
     facts: SavedPlan = {

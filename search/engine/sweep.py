@@ -58,7 +58,7 @@ def run_sweep(
         ExitStack() as closing,
     ):
         study = _open_study(plan, folder, prepared)
-        budget = Budget(plan.settings, study, began)
+        budget = Budget(plan, study, began)
         _check_tracking(plan, folder, study)  # before Ray starts, which takes longer
         _print_findings(plan, prepared, console)
         try:

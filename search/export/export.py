@@ -20,7 +20,8 @@ from search.export.verification import TOLERANCE, Verification, compared, sample
 from search.record.scores import BASELINE_TITLES, Score, TestScore
 from search.record.trial_names import Role
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
-from search.study.selection import score_of, trial_config
+from search.study.selection import score_of
+from search.study.trial_settings import trial_config
 from trainable.baselines.results import config_of, label_names_of
 from trainable.baselines.text_models import LabelledTexts, load_text_model, save_text_model, text_logits
 from trainable.checkpoint import load_trained

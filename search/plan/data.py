@@ -98,11 +98,13 @@ def stage_uses(plan: Plan) -> Iterator[StageUse]:
                 yield name, stage, config
 
 
-def has_folds_everywhere(plan: Plan, prepared: Mapping[DataUse, TokenizedDataset]) -> bool:
-    """Return whether every target has folds: its validation rows are taken from few training rows."""
+def held_out_rows(plan: Plan, prepared: Mapping[DataUse, TokenizedDataset]) -> int:
+    """Return the smallest number of validation rows of a target, if they are taken from few training rows, else 0."""
     targets = [made for use, made in prepared.items() if use.stage == "target"]
     stages = [config.target for name, _, config in stage_uses(plan) if name == "target"]
-    return all(has_folds(made, stage) for made in targets for stage in stages)
+    if not all(has_folds(made, stage) for made in targets for stage in stages):
+        return 0
+    return min((len(made.splits["validation"].labels) for made in targets), default=0)
 
 
 def summarise_data(prepared: Mapping[DataUse, TokenizedDataset]) -> Check:

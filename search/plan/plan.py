@@ -27,6 +27,11 @@ from trainable.settings.yaml_file import load_yaml, parse_value
 from trainable.workspace import Workspace
 
 BLOCKS = ("sweep", "trial", "space")
+LEAST_FINALISTS, MOST_FINALISTS = 2, 8
+"""Number of finalists where many rows are held out for validation, and where very few are."""
+ENOUGH_ROWS = 200
+"""Held-out rows of all finalists together: with fewer rows each, more settings look alike by chance (LOG.md)."""
+LOAD_BEST = "target.load_best_at_end"
 T = TypeVar("T")
 
 
@@ -40,10 +45,16 @@ class Plan:
     space: Space
     roots: tuple[Path, ...]
     """Folders in which relative files and encoders are looked up: the experiment file's, then the working folder."""
-    has_folds: bool = False
-    """Whether other rows can be held out for validation, see `trainable.inputs.folds`; known once the data are read."""
+    held_out_rows: int = 0
+    """Rows that are held out for validation where other rows can be instead, see `trainable.inputs.folds`; 0 where they
+    cannot. Known once the data are read."""
     source_rows: int | None = None
     """Training rows of every source stage, if the minutes have no room for all; known once a batch was measured."""
+
+    @property
+    def has_folds(self) -> bool:
+        """Return whether other rows can be held out for validation."""
+        return self.held_out_rows > 0
 
     @property
     def cross_validates(self) -> bool:
@@ -54,6 +65,30 @@ class Plan:
     def folds(self) -> int:
         """Return the number of draws of the held-out rows on which finalists and baselines are scored."""
         return 1 + self.settings.confirm_seeds if self.cross_validates else 1
+
+    def finalists_in(self, round_: int) -> int:
+        """Return how many finalists train in a round of further seeds; the first round is 1."""
+        if self.settings.finalists is not None:
+            return self.settings.finalists
+        if not self.cross_validates:
+            return LEAST_FINALISTS
+        first = min(MOST_FINALISTS, ENOUGH_ROWS // self.held_out_rows)
+        return max(LEAST_FINALISTS, first >> (round_ - 1))
+
+    @property
+    def repeats(self) -> int:
+        """Return the largest number of repeats after the search, if the winner uses a source."""
+        seeds = self.settings.confirm_seeds
+        # The best with and the best without a source are finalists: one may be added.
+        finalists = sum(self.finalists_in(number) + 1 for number in range(1, seeds + 1))
+        return finalists + (seeds > 0)
+
+    @property
+    def models_kept(self) -> int:
+        """Return the largest number of models of ended trials that are on disk at the same time."""
+        rounds = range(1, self.settings.confirm_seeds + 1)
+        repeated = max(((self.finalists_in(n) + 1) * (1 + n) for n in rounds), default=self.finalists_in(1) + 1)
+        return self.settings.keep_best + repeated + self.settings.refit
 
     @property
     def refits(self) -> bool:
@@ -68,9 +103,21 @@ class Plan:
         Raises:
             ConfigError: if the settings contradict each other, or the folder is missing.
         """
-        rows = {} if self.source_rows is None else {"source.train_rows": self.source_rows}
-        config = build_config(self.base, {**rows, **params, **override})
+        known: Params = {} if self.source_rows is None else {"source.train_rows": self.source_rows}
+        if self._keeps_last():
+            known = {**known, LOAD_BEST: False}
+        config = build_config(self.base, {**known, **params, **override})
         return with_pooling(config.model_copy(update={"encoder": resolve_encoder(config.encoder, self.roots)}))
+
+    def _keeps_last(self) -> bool:
+        """Return whether trials end with their last weights, as the refit will, if the settings leave that open.
+
+        The best of many evaluations on few rows is best by chance, and the refit cannot choose by rows it trains on.
+        """
+        target = self.base.get("target")
+        given = isinstance(target, Mapping) and (target.get("load_best_at_end"), target.get("patience")) != (None, None)
+        searched = {LOAD_BEST, "target.patience"} & set(self.space.names)
+        return self.refits and not given and not searched
 
     def workspace(self, storage: Path) -> Workspace:
         """Return the cache folder that all trials share, and where relative files are looked up."""
@@ -98,7 +145,7 @@ class Plan:
             "trial": {name: value for name, value in self.base.items() if name != "metric"},  # is in sweep
             "space": self.space.to_mapping(),
             "roots": [str(root) for root in self.roots],
-            "has_folds": self.has_folds,
+            "held_out_rows": self.held_out_rows,
             "source_rows": self.source_rows,
         }
 
@@ -161,7 +208,7 @@ def load_sweep(folder: SweepFolder, overrides: Mapping[str, str] | None = None) 
     given = {"sweep": facts["sweep"], "trial": facts["trial"], "space": facts["space"]}
     blocks = _override(given, overrides or {})
     plan = build_plan(blocks, data_roots(facts, folder.storage), str(folder.plan))
-    return replace(plan, has_folds=facts.get("has_folds", False), source_rows=facts.get("source_rows"))
+    return replace(plan, held_out_rows=facts["held_out_rows"], source_rows=facts.get("source_rows"))
 
 
 def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
@@ -184,8 +231,9 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
         raise PlanError([f"{origin}: {problem}" for problem in problems])
     # Always stored: a stored plan without them is of an older version, whose defaults were others.
     pooling = {} if "pooling" in space.names else {"pooling": "auto"}
-    head = {} if "target.head" in space.names else {"head": Target.model_fields["head"].default}
-    target = {**head, **trial["target"]} if isinstance(trial.get("target"), Mapping) else trial.get("target")
+    open_ = [name for name in ("head", "load_best_at_end") if f"target.{name}" not in space.names]
+    defaults = {name: Target.model_fields[name].default for name in open_}
+    target = {**defaults, **trial["target"]} if isinstance(trial.get("target"), Mapping) else trial.get("target")
     return Plan(settings, {**pooling, **trial, "target": target, "metric": settings.metric}, space, roots)
 
 

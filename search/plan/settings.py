@@ -70,8 +70,9 @@ class SweepSettings(Strict):
     """GPUs of each worker, fractions allowed; null: 1 if the cluster has GPUs, else 0."""
     workers_per_trial: Annotated[int, Field(ge=1, le=1024)] = 1
     """Workers (processes) that share the batches of one trial."""
-    finalists: Annotated[int, Field(ge=1, le=100)] = 2
-    """Number of best settings that train again on further seeds before the winner is chosen."""
+    finalists: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Number of best settings that train again on further seeds before the winner is chosen; null: 2, and where fewer
+    than 100 rows are held out for validation more, up to 8, of which each further seed leaves the better half."""
     confirm_seeds: Annotated[int, Field(ge=0, le=100)] = 2
     """Further seeds for each finalist, and for the comparison without a source; 0: no repeats."""
     cross_validate: bool = True
@@ -113,12 +114,6 @@ class SweepSettings(Strict):
     def compared_at(self) -> tuple[float, ...]:
         """Return the fractions of the target stage at which a scheduler compares trials; empty without one."""
         return () if self.scheduler == "none" else COMPARED_AT
-
-    @property
-    def models_kept(self) -> int:
-        """Return the largest number of models of ended trials that are on disk at the same time."""
-        finalists = self.finalists + 1  # the best with and the best without a source are finalists: one may be added
-        return self.keep_best + finalists * (1 + self.confirm_seeds) + self.refit
 
     @property
     def has_secret(self) -> bool:

@@ -90,7 +90,8 @@ class Forecaster:
         self._sizes: dict[tuple[object, ...], tuple[int, int]] = {}
         seeds, with_source = plan.settings.confirm_seeds, any(c.source for c in draw)
         # Finalists repeat with further seeds, then the winner without its source with all seeds; see `next_repeats`.
-        self.confirmed = seeds * max(plan.settings.finalists, 1 + plan.searches_source())
+        self.confirmed = sum(max(plan.finalists_in(n), 1 + plan.searches_source()) for n in range(1, seeds + 1))
+        self._models_kept = plan.models_kept
         self.models = plan.settings.trials + self.confirmed + ((seeds + 1) if seeds and with_source else 0)
         """Trials that leave a model behind, if the scheduler stops none."""
 
@@ -162,7 +163,7 @@ class Forecaster:
         kinds = {
             _source_key(c): 4 * _trained_weights(c, c.source.frozen_layers) for c in self._draw_of_search() if c.source
         }
-        models = max(0, min(self.models, self.settings.models_kept) - done)
+        models = max(0, min(self.models, self._models_kept) - done)
         promotes = self.settings.scheduler == "promotion"
         paused = min(self.settings.trials, self.settings.keep_paused) if promotes else 0
         sources = self._source_count(len(kinds)) + self.confirmed * bool(kinds)

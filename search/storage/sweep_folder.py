@@ -31,8 +31,8 @@ class Experiment(TypedDict):
     trial: Nested
     space: Nested
     roots: list[str]
-    has_folds: NotRequired[bool]
-    """Whether other rows can be held out for validation; missing in older sweeps."""
+    held_out_rows: int
+    """See `Plan.held_out_rows`."""
     source_rows: NotRequired[int | None]
     """See `Plan.source_rows`; missing in older sweeps."""
 
@@ -164,6 +164,9 @@ def with_waiting_note(outcome: Outcome, folder: SweepFolder) -> Outcome:
     return replace(outcome, notes=(*notes, note))
 
 
+_OLD_DEFAULTS = {"head": "auto", "load_best_at_end": True}
+
+
 def load_saved_plan(folder: SweepFolder) -> SavedPlan:
     """Return the content of a sweep's `plan.json`.
 
@@ -181,8 +184,12 @@ def load_saved_plan(folder: SweepFolder) -> SavedPlan:
         saved["trial"].setdefault("pooling", "first")  # all that a version without this setting could do
     if "refit" not in saved["sweep"]:
         _keep_old_splits(saved)
-    if "target.head" not in saved["space"] and isinstance(target := saved["trial"].get("target"), dict):
-        target.setdefault("head", "auto")  # the default of versions that do not store it
+    if isinstance(target := saved["trial"].get("target"), dict):
+        # The defaults of versions that do not store them.
+        old = {name: value for name, value in _OLD_DEFAULTS.items() if f"target.{name}" not in saved["space"]}
+        saved["trial"]["target"] = old | target
+    # Older versions stored whether there are folds, and the number of finalists.
+    saved.setdefault("held_out_rows", int(saved.get("has_folds", False)))
     return cast(SavedPlan, saved)
 
 

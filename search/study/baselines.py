@@ -8,8 +8,10 @@ from typing import Literal
 from search.plan.plan import Plan
 from search.record.records import TrialRecord
 from search.record.scores import BASELINE_TITLES, Baseline, Gain, Score
-from search.study.selection import fold_number, pick_exported_trial, pick_winner, runs_with_model, score_of
+from search.study.finalists import runs_with_model
+from search.study.selection import pick_exported_trial, pick_winner, score_of
 from search.study.sweep_study import SweepStudy
+from search.study.trial_settings import fold_number
 from search.wording import format_score
 from trainable.baselines.results import INTERRUPTED, BaselineFolder, mean_metrics
 from trainable.tasks.metrics import METRICS, Direction

@@ -10,9 +10,10 @@ from search.redaction import redact
 from search.storage.sweep_folder import SweepFolder
 from search.study.baselines import Contest, baseline_notes, hold_contest, plain_gain
 from search.study.phases import PHASES
-from search.study.selection import compare_sources, trial_config
+from search.study.selection import compare_sources
 from search.study.session_versions import version_notes
 from search.study.sweep_study import EXHAUSTED, START_FROM, SweepStudy
+from search.study.trial_settings import trial_config
 from trainable.baselines.results import config_of
 from trainable.settings.values import Params
 

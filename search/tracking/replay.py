@@ -6,8 +6,8 @@ from dataclasses import replace
 from search.plan.plan import Plan
 from search.record.records import TrialRecord
 from search.record.trial_names import Key
-from search.study.selection import trial_config
 from search.study.sweep_study import SweepStudy
+from search.study.trial_settings import trial_config
 from search.tracking.mlflow_events import Event, Started, decode, encode, ended, error_tags, reported, started
 from search.tracking.mlflow_runs import REPEAT_OF, ROLE, SEED
 from trainable.data.read_splits import short_name

@@ -240,12 +240,12 @@ class StageTraining:
         value = metrics[self.context.metric]
         if not np.isfinite(metrics["loss"]):
             raise TrialError(f"the {name} validation loss is {metrics['loss']} after step {progress.step}")
-        improved = is_better(value, progress.best, self.context.metric)
+        improved = not self.stage.keeps_best or is_better(value, progress.best, self.context.metric)
         named = {f"{name}.validation.{metric}": number for metric, number in metrics.items()}
         if improved:
             progress.best, progress.best_step, progress.best_metrics, progress.stale = value, progress.step, named, 0
-            last = progress.step == self.total
-            self._best = None if last else {name: p.detach().clone() for name, p in self.trained.items()}
+            kept = self.stage.keeps_best and progress.step < self.total
+            self._best = {name: p.detach().clone() for name, p in self.trained.items()} if kept else None
         else:
             progress.stale += 1
         if progress.micro_batches > self.context.micro_batches:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from trainable.settings.dataset import Dataset, Fraction
 from trainable.settings.strict import Strict
+from trainable.settings.values import Nested
 
 DatasetOrName = Annotated[
     Annotated[Dataset, Tag("<table>")] | Annotated[str, Tag("<name>")],
@@ -77,6 +79,11 @@ class Stage(Strict):
     patience: Annotated[int, Field(ge=1)] | None = None
     """Early stopping: end the stage after so many evaluations in a row without a gain; null: never."""
 
+    @property
+    def keeps_best(self) -> bool:
+        """Return whether the stage ends with the weights of its best evaluation."""
+        return True
+
 
 class Source(Stage):
     """The first stage: the task with many labels."""
@@ -101,7 +108,22 @@ class Target(Stage):
     probing before fine-tuning); `keep`: that of the source, which needs the same label names in source and target;
     `new`: random; `keep_or_probe`: `keep` if the label names are the same, else `probe`; `auto`, the default of earlier
     versions: `keep` if they are the same, else `new`."""
+    load_best_at_end: bool | None = None
+    """Whether the stage ends with the weights of its best evaluation, or with the last ones; null: with the best, but a
+    sweep that trains the winner once more on all rows (`sweep.refit`) scores every trial with its last weights, unless
+    `patience` is set."""
     head_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Factor on the learning rate of the head; a new head of many classes needs a higher rate than the encoder."""
     evaluate_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Further evaluations, as shares of the stage; a sweep adds the shares at which it compares trials."""
+
+    @property
+    def keeps_best(self) -> bool:
+        """Return whether the stage ends with the weights of its best evaluation."""
+        return self.load_best_at_end is not False
+
+    @classmethod
+    def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
+        """Yield a problem if early stopping has no best evaluation to return to."""
+        if given.get("load_best_at_end") is False and given.get("patience") is not None:
+            yield "load_best_at_end", "early stopping (`patience`) ends with the best weights; leave one of them out"

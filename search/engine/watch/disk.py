@@ -21,7 +21,7 @@ from search.plan.plan import Plan
 from search.record.records import TrialRecord, ranked
 from search.record.trial_names import trial_name
 from search.storage.sweep_folder import SweepFolder
-from search.study.selection import finalists
+from search.study.finalists import finalists
 from search.study.sweep_study import SweepStudy
 from trainable.errors import disk_is_full
 from trainable.workers.messages import TrialFailure, key_of_task, read_result

@@ -12,9 +12,10 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from search.engine.best_model import BestModel
 from search.engine.budget import Budget
 from search.engine.watch.stop_request import StopRequest
-from search.plan.plan import build_plan
+from search.plan.plan import Plan, build_plan
 from search.record.records import State
 from search.study.sweep_study import SweepStudy
+from spaces import Space
 from trainable.workers.messages import KEY, TrialReport
 
 Saves = Callable[..., bool]
@@ -36,7 +37,8 @@ def saves(study: SweepStudy) -> Saves:
         stop.requested = not stopped
         result = TrialReport("target", value=value, cut=cut).to_result() | {DONE: True}
         trial = Trial("stub", config={KEY: key}, stub=True)
-        BestModel(changed, study, Budget(changed, study), stop).on_trial_result(0, [], trial, result)
+        budget = Budget(Plan(changed, {}, Space({}), ()), study)
+        BestModel(changed, study, budget, stop).on_trial_result(0, [], trial, result)
         return SHOULD_CHECKPOINT in result
 
     return saves

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from search.engine.budget import GRACE_SECONDS, Budget, BudgetStopper
+from search.plan.plan import Plan
 from search.plan.settings import SweepSettings
 from search.record.records import State
 from search.study.sweep_study import SweepStudy
@@ -34,7 +35,7 @@ def open_budget(tmp_path: Path, clock: Callable[[float], None]) -> Open:
     def open_(**settings: Any) -> tuple[Budget, SweepStudy]:
         sweep = SweepSettings(name="tiny", finalists=1, **settings)
         study = SweepStudy(tmp_path / "study.db", sweep, SPACE, 0)
-        return Budget(sweep, study), study
+        return Budget(Plan(sweep, {}, SPACE, ()), study), study
 
     return open_
 

@@ -88,7 +88,7 @@ def open_sweep(blocks: dict[str, Any], tmp_path: Path, clock: Clock) -> Open:
         plan = build_plan(changed, (tmp_path,), "test")
         study = SweepStudy(tmp_path / f"{next(opened)}.db", plan.settings, plan.space, 0)
         clock[0] = 0.0
-        budget = Budget(plan.settings, study)
+        budget = Budget(plan, study)
         return Sweep(StudySearcher(plan, study, budget, slots=1, times=Times()), clock, pace)
 
     return open_

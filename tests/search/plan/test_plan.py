@@ -390,6 +390,19 @@ def test_a_stored_plan_without_a_head_is_of_an_older_version(
     assert load_sweep(folder).config({}).target.head == continues
 
 
+def test_a_stored_plan_without_later_settings_continues_as_it_began(blocks: dict[str, Any], tmp_path: Path) -> None:
+    """Such a sweep has kept the best weights and repeated two finalists, and knew only whether there are folds."""
+    plan, folder = load_plan(written(blocks, tmp_path)), SweepFolder(tmp_path, "tiny")
+    facts = {**plan.to_mapping(), "id": "x", "data": {}, "has_folds": True}
+    facts["sweep"] |= {"finalists": 2, "refit": True}
+    del facts["trial"]["target"]["load_best_at_end"], facts["held_out_rows"]
+    folder.path.mkdir()
+    folder.plan.write_text(json.dumps(facts))
+    old = load_sweep(folder)
+    assert (old.has_folds, old.refits, old.finalists_in(1)) == (True, True, 2)
+    assert old.config({}).target.load_best_at_end is True
+
+
 def test_a_searched_pooling_is_checked_with_each_encoder(
     blocks: dict[str, Any], tmp_path: Path, minilm: str, tiny_bert: str
 ) -> None:

@@ -86,7 +86,7 @@ def test_only_the_sampler_uses_the_older_trials(make: Make, storage: Path) -> No
     optuna_study = optuna.load_study(storage=f"sqlite:///{SweepFolder(storage, 'new').study}", study_name="new")
     assert [t.number for t in optuna_study.trials] == list(range(6))
     assert study.values_by_progress() == {}
-    assert Budget(plan.settings, study).used().trials == 6
+    assert Budget(plan, study).used().trials == 6
     outcome = summarise(plan, storage, study)
     assert outcome.winner is None
     assert len(outcome.trials) == 6

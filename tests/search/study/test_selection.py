@@ -9,18 +9,17 @@ import pytest
 from search.plan.plan import Plan, build_plan
 from search.record.records import Score, State, TrialRecord
 from search.record.trial_names import Role
+from search.study.finalists import finalists
 from search.study.selection import (
     compare_sources,
-    finalists,
     next_repeats,
     pick_exported_trial,
     pick_winner,
     refit_of,
     repeat_config,
     score_of,
-    trial_config,
-    uses_source,
 )
+from search.study.trial_settings import trial_config, uses_source
 
 FINISHED = State.FINISHED
 
@@ -83,6 +82,7 @@ def test_a_stopped_trial_with_the_best_model_wins_until_it_has_run_again(blocks:
     assert pick_exported_trial(plan, records, winner) is stopped
     assert [(r.number, r.seed) for r in next_repeats(plan, records)] == [(2, 1), (0, 1), (1, 0), (1, 1)]
     again = [record(1, value, None, role="confirm", seed=seed) for seed, value in enumerate((0.92, 0.3))]
+    again.append(record(2, 0.65, None, role="confirm", seed=1))
     assert score_of([*records, *again], 1) == Score.over([0.92, 0.3])
     assert pick_winner(plan, [*records, *again]) is records[2]
 
@@ -234,13 +234,13 @@ def test_no_comparison_begins_while_a_repeat_runs(plan: Plan) -> None:
 
 
 def test_each_further_seed_has_a_fold_of_its_own_and_the_refit_none(blocks: dict[str, Any]) -> None:
-    plan = replace(_plan(blocks, confirm_seeds=2), has_folds=True)
+    plan = replace(_plan(blocks, confirm_seeds=2), held_out_rows=100)
     records = [record(0, 0.8)]
     configs = [repeat_config(plan, repeat) for repeat in next_repeats(plan, records)]
     assert [(config.target.fold, config.seed) for config in configs] == [(1, 0), (2, 0)]
     assert trial_config(plan, records[0]).target.fold == 0
     assert repeat_config(plan, refit_of(records[0])).target.fold is None
-    for without in (replace(plan, has_folds=False), _plan(blocks, confirm_seeds=2, cross_validate=False)):
+    for without in (replace(plan, held_out_rows=0), _plan(blocks, confirm_seeds=2, cross_validate=False)):
         configs = [repeat_config(without, repeat) for repeat in next_repeats(without, records)]
         assert [(config.target.fold, config.seed) for config in configs] == [(0, 1), (0, 2)]
 
@@ -255,3 +255,68 @@ def test_the_model_on_all_rows_is_exported_and_decides_nothing(plan: Plan) -> No
         assert pick_exported_trial(plan, more, winner).key == exported
         assert score_of(more, 1) == before
         assert compare_sources(plan, more) == compare_sources(plan, records)
+
+
+def test_with_few_held_out_rows_each_fold_halves_many_finalists(blocks: dict[str, Any]) -> None:
+    del blocks["space"]["source.enabled"]
+    plan = replace(_plan(blocks, finalists=None, confirm_seeds=3), held_out_rows=8)
+    assert [plan.finalists_in(number) for number in (1, 2, 3)] == [8, 4, 2]
+    values = {number: 1 - number / 100 for number in range(12)}  # the first is the best on the fold of the search
+    records = [record(number, value, None) for number, value in values.items()]
+    first = next_repeats(plan, records)
+    assert [(r.number, r.seed) for r in first] == [(number, 1) for number in range(8)]
+    half = [record(r.number, 0.1 * r.number, None, role="confirm", seed=1) for r in first[:4]]
+    running = [record(r.number, None, None, State.RUNNING, "confirm", 1) for r in first[4:]]
+    assert next_repeats(plan, [*records, *half, *running]) == []  # any of the others may be in the better half
+    assert len(finalists(plan, [*records, *half, *running])) == 8
+    records += [*half, *(record(r.number, 0.1 * r.number, None, role="confirm", seed=1) for r in first[4:])]
+    second = next_repeats(plan, records)
+    assert [(r.number, r.seed) for r in second] == [(7, 2), (6, 2), (5, 2), (4, 2)]
+    records += [record(r.number, 0.5, None, State.FAILED if r.number == 7 else FINISHED, "confirm", 2) for r in second]
+    assert [(r.number, r.seed) for r in next_repeats(plan, records)] == [(7, 3), (6, 3)]
+
+
+def test_the_better_half_has_the_best_of_each_kind(blocks: dict[str, Any]) -> None:
+    plan = replace(_plan(blocks, finalists=None, confirm_seeds=2), held_out_rows=50)
+    assert [plan.finalists_in(number) for number in (1, 2)] == [4, 2]
+    records = [record(number, 0.9 - number / 100, source=number < 5) for number in range(8)]
+    records += [record(r.number, 0.5, r.number < 5, role="confirm", seed=1) for r in next_repeats(plan, records)]
+    assert [r.number for r in finalists(plan, records)] == [0, 1, 5]
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(4, 8), (25, 8), (50, 4), (96, 2), (100, 2), (0, 2)])
+def test_fewer_held_out_rows_give_more_finalists(blocks: dict[str, Any], rows: int, expected: int) -> None:
+    assert replace(_plan(blocks, finalists=None), held_out_rows=rows).finalists_in(1) == expected
+    assert replace(_plan(blocks, finalists=3), held_out_rows=rows).finalists_in(2) == 3
+
+
+def test_finalists_are_compared_on_the_seeds_that_both_have_run(blocks: dict[str, Any]) -> None:
+    """A lucky seed alone does not win against a mean over two."""
+    plan = fixed_source(blocks)
+    records = [record(0, 0.9, None), record(1, 0.8, None), record(0, 0.5, None, role="confirm", seed=1)]
+    winner = pick_winner(plan, records)
+    assert winner is records[0]
+    records.append(record(1, 0.7, None, role="confirm", seed=1))
+    assert pick_winner(plan, records) is records[1]
+
+
+def test_of_two_equal_means_the_lower_loss_wins(blocks: dict[str, Any]) -> None:
+    plan = fixed_source(blocks)
+    records = [
+        replace(record(number, 0.9, None), metrics={"target.validation.loss": loss})
+        for number, loss in enumerate((0.5, 0.2))
+    ]
+    assert pick_winner(plan, records) is records[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "refit", "rows", "expected"),
+    [({}, True, 20, False), ({}, False, 20, None), ({}, True, 0, None), ({"patience": 2}, True, 20, None),
+     ({"load_best_at_end": True}, True, 20, True)],
+)  # fmt: skip
+def test_trials_end_with_their_last_weights_where_a_refit_follows(
+    blocks: dict[str, Any], target: dict[str, Any], refit: bool, rows: int, expected: bool | None
+) -> None:
+    blocks["trial"]["target"] |= target
+    plan = replace(_plan(blocks, refit=refit), held_out_rows=rows)
+    assert trial_config(plan, record(0, 0.8)).target.load_best_at_end is expected

@@ -140,6 +140,28 @@ def test_patience_ends_the_stage_and_the_best_weights_come_back(make: Make) -> N
     assert restored["loss"] < losses[-1]
 
 
+def test_without_load_best_at_end_the_last_weights_stay_and_their_score_counts(make: Make, tmp_path: Path) -> None:
+    settings = {"epochs": 6, "learning_rate": 1e-2, "schedule": "constant", "dropout": 0.0}
+    best, training = make(**settings), make(**settings, load_best_at_end=False)
+    for stage in (best, training):
+        stage.context = replace(stage.context, metric="loss")
+    reports = list(training.reports())
+    losses = [report.metrics["target.validation.loss"] for report in reports]
+    assert losses == [report.metrics["target.validation.loss"] for report in best.reports()]
+    assert losses[-1] > min(losses)
+    assert [report.improved for report in reports] == [True] * len(reports)
+    assert (training.progress.best, best.progress.best) == (losses[-1], min(losses))
+    assert training.scores()["loss"] == pytest.approx(losses[-1], rel=1e-6)
+    begun = make(**settings, load_best_at_end=False)
+    next(begun.reports())
+    begun.save(tmp_path)
+    assert not (tmp_path / "best.safetensors").exists()
+    resumed = make(**settings, load_best_at_end=False)
+    resumed.load(tmp_path)
+    list(resumed.reports())
+    assert _equal(_weights(resumed), _weights(training))
+
+
 def test_a_loss_that_is_not_finite_ends_the_stage_with_a_message(make: Make) -> None:
     training = make(optimizer="sgd", learning_rate=10, weight_decay=10, gradient_clip=None, batch_size=2, epochs=9)
     words = r"the target loss is (nan|inf) at step \d+ of \d+; learning rate \d.*, last finite loss \d"

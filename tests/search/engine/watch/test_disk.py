@@ -54,7 +54,7 @@ def test_the_best_the_finalists_and_their_runs_stay(plan: Plan) -> None:
     ]
     assert [r.key for r in unneeded(plan, records)] == [2, 4, 5, 6, "2.seed-1", "0.no-source.seed-1"]
     left = sum(r.state is not State.RUNNING for r in records) - 6
-    assert left <= plan.settings.models_kept
+    assert left <= plan.models_kept
     assert unneeded(plan, [record(0, None, state=State.RUNNING)]) == []
 
 

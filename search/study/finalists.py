@@ -1,0 +1,133 @@
+"""The finalists of a sweep: settings that train again before the winner is chosen; pure functions of records.
+
+With few held-out rows, chance decides which scores are best. Then many finalists train again with other rows held out,
+the better half of them again with others, and so on: successive halving over folds.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search.plan.plan import Plan
+from search.record.records import State, TrialRecord, ranked
+from search.record.trial_names import Role
+from search.study.trial_settings import uses_source
+from spaces import Point
+from trainable.tasks.metrics import Direction
+
+_DECIDED = (State.FINISHED, State.FAILED, State.LOST)
+"""States of a repeat that will not run again."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A finalist to run again: with another seed, without its source, or on all rows."""
+
+    role: Role
+    number: int
+    """Number of the search trial to repeat."""
+    seed: int
+    params: Point
+
+
+def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the search trials whose settings can still win.
+
+    These are the best finished search trials, at most `Plan.finalists_in(1)`, and after each round of repeats the best
+    of these. If the search chooses whether to use a source, the best trial with a source and the best without are
+    finalists too. A trial that was stopped is a finalist too, if its best score is above those of all finished trials
+    and its model was saved, or if it is the best of its kind. It runs again to its end if there is time.
+    """
+    return _finalists_and_repeats(plan, records)[0]
+
+
+def missing_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:
+    """Return the repeats of finalists that have not begun; those of a smaller round follow when they can be chosen."""
+    return [repeat for repeat in _finalists_and_repeats(plan, records)[1] if not has_run(records, repeat)]
+
+
+def _finalists_and_repeats(plan: Plan, records: Sequence[TrialRecord]) -> tuple[list[TrialRecord], list[Repeat]]:
+    left, repeats = _first_finalists(plan, records), list[Repeat]()
+    for number in range(1, plan.settings.confirm_seeds + 1):
+        if number > 1 and plan.finalists_in(number) < plan.finalists_in(number - 1):
+            if not all(_is_decided(records, repeat) for repeat in repeats):
+                break
+            order = rank_finalists(records, left, plan.settings.direction)
+            left = _with_both_kinds(plan, order[: plan.finalists_in(number)], order)
+        for record in left:
+            # A trial that was stopped runs its own seed again, to its end.
+            own = [record.seed] if number == 1 and record.state is not State.FINISHED else []
+            seeds = [*own, plan.base.get("seed", 0) + number]
+            repeats += [Repeat("confirm", record.number, seed, record.params) for seed in seeds]
+    return left, repeats
+
+
+def rank_finalists(
+    records: Sequence[TrialRecord], candidates: Sequence[TrialRecord], direction: Direction
+) -> list[TrialRecord]:
+    """Return those of the candidates that have a model, best first: by mean score, then by mean loss.
+
+    Two are compared on the seeds that both have run, as each seed may hold out other rows. Those with the most runs are
+    ranked first, and each further one is placed before the first that it beats.
+    """
+    runs = {r.number: runs_with_model(records, r.number) for r in candidates}
+
+    def means(number: int, other: int) -> tuple[float, float]:
+        shared = {r.seed for r in runs[number]} & {r.seed for r in runs[other]}
+        compared = [r for r in runs[number] if r.seed in shared] or runs[number]
+        losses = [r.metrics.get("target.validation.loss", 0.0) for r in compared]
+        return direction.cost(statistics.fmean(r.value or 0.0 for r in compared)), statistics.fmean(losses)
+
+    order: list[TrialRecord] = []
+    ready = [r for r in candidates if runs[r.number]]
+    for new in sorted(ready, key=lambda r: (-len(runs[r.number]), means(r.number, r.number), r.number)):
+        beaten = (i for i, r in enumerate(order) if means(new.number, r.number) < means(r.number, new.number))
+        order.insert(next(beaten, len(order)), new)
+    return order
+
+
+def has_run(records: Sequence[TrialRecord], repeat: Repeat) -> bool:
+    """Return whether a repeat has begun."""
+    return any((r.role, r.number, r.seed) == (repeat.role, repeat.number, repeat.seed) for r in records)
+
+
+def finished_runs(records: Sequence[TrialRecord], number: int, role: Role = "confirm") -> list[TrialRecord]:
+    """Return the finished runs of a search trial's settings, one for each seed.
+
+    For the role `confirm` the search trial itself comes first.
+    """
+    searched = [r for r in records if r.role == "search" and role == "confirm"]
+    runs = [*searched, *(r for r in records if r.role == role)]
+    return [r for r in runs if r.number == number and r.state is State.FINISHED]
+
+
+def runs_with_model(records: Sequence[TrialRecord], number: int, role: Role = "confirm") -> list[TrialRecord]:
+    """Return the finished runs of a search trial's settings; without one, the trial itself if it has a model."""
+    stopped = [r for r in records if r.key == number and r.has_model and role == "confirm"]
+    return finished_runs(records, number, role) or stopped
+
+
+def _first_finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    scored = [r for r in ranked(records, plan.settings.direction) if r.role == "search" and r.value is not None]
+    chosen = [r for r in scored if r.state is State.FINISHED][: plan.finalists_in(1)]
+    cost = plan.settings.direction.cost
+    ended = sorted(
+        (r for r in scored if r.state in (State.FINISHED, State.STOPPED)), key=lambda r: cost(r.value or 0.0)
+    )
+    if ended and ended[0].has_model and ended[0] not in chosen:
+        chosen.append(ended[0])
+    return _with_both_kinds(plan, chosen, ended)
+
+
+def _with_both_kinds(plan: Plan, chosen: list[TrialRecord], candidates: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Add the best candidate with and the best without a source, if the search chooses between them."""
+    for kind in (True, False) if plan.searches_source() else ():
+        best = next((r for r in candidates if uses_source(plan, r) is kind), None)
+        if best is not None and best not in chosen:
+            chosen = [*chosen, best]
+    return chosen
+
+
+def _is_decided(records: Sequence[TrialRecord], repeat: Repeat) -> bool:
+    key = repeat.role, repeat.number, repeat.seed
+    return any((r.role, r.number, r.seed) == key and r.state in _DECIDED for r in records)

@@ -1,0 +1,29 @@
+"""The settings of a trial of a sweep, from its record."""
+
+from search.plan.plan import Plan
+from search.record.records import TrialRecord
+from trainable.settings.config import TrialConfig
+from trainable.settings.values import Params
+
+
+def uses_source(plan: Plan, record: TrialRecord) -> bool:
+    """Return whether a trial has a source stage."""
+    config = trial_config(plan, record)
+    return config.source is not None and config.source.enabled
+
+
+def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
+    """Return all settings of a trial, with its seed and its fold, and without a source if its role says so."""
+    override: Params = {"source.enabled": False} if record.role == "no_source" else {}
+    if (fold := fold_number(plan, record)) != 0:
+        override = {**override, "target.fold": fold}
+    # With folds, the source stage stays the same, and is trained once.
+    seed = plan.base.get("seed", 0) if plan.cross_validates else record.seed
+    return plan.config(record.params, seed=seed, **override)
+
+
+def fold_number(plan: Plan, record: TrialRecord) -> int | None:
+    """Return the fold of a trial: each further seed stands for a fold of its own, and a refit has none."""
+    if record.role == "refit":
+        return None
+    return record.seed - plan.base.get("seed", 0) if plan.cross_validates else 0
