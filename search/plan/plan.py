@@ -14,14 +14,14 @@ from search.errors import PlanError
 from search.plan.crosscheck import Blocks, joint_problems, read_settings, read_space
 from search.plan.settings import CHANGEABLE, SweepSettings
 from search.storage.store_uri import default_uri
-from search.storage.sweep_folder import Experiment, SweepFolder, data_roots, load_saved_plan
+from search.storage.sweep_folder import OLD_DEFAULTS, Experiment, SweepFolder, data_roots, load_saved_plan
 from spaces import Space, SpaceError, shipped
 from trainable.errors import ConfigError
 from trainable.model.limits import Limits, limits_without_transformers, resolve_encoder
 from trainable.model.pooling import resolve_pooling, with_pooling
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.mistake_messages import shown, unknown
-from trainable.settings.stage import Target
+from trainable.settings.stage import Source, Stage, Target
 from trainable.settings.values import Nested, Params
 from trainable.settings.yaml_file import load_yaml, parse_value
 from trainable.workspace import Workspace
@@ -31,6 +31,7 @@ LEAST_FINALISTS, MOST_FINALISTS = 2, 8
 """Number of finalists where many rows are held out for validation, and where very few are."""
 ENOUGH_ROWS = 200
 """Held-out rows of all finalists together: with fewer rows each, more settings look alike by chance (LOG.md)."""
+_STAGES: dict[str, type[Stage]] = {"source": Source, "target": Target}
 LOAD_BEST = "target.load_best_at_end"
 T = TypeVar("T")
 
@@ -231,10 +232,12 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
         raise PlanError([f"{origin}: {problem}" for problem in problems])
     # Always stored: a stored plan without them is of an older version, whose defaults were others.
     pooling = {} if "pooling" in space.names else {"pooling": "auto"}
-    open_ = [name for name in ("head", "load_best_at_end") if f"target.{name}" not in space.names]
-    defaults = {name: Target.model_fields[name].default for name in open_}
-    target = {**defaults, **trial["target"]} if isinstance(trial.get("target"), Mapping) else trial.get("target")
-    return Plan(settings, {**pooling, **trial, "target": target, "metric": settings.metric}, space, roots)
+    stages: dict[str, Nested] = {}
+    for name, stage in _STAGES.items():
+        if isinstance(given_stage := trial.get(name), Mapping):
+            new = [field for field in OLD_DEFAULTS[name] if f"{name}.{field}" not in space.names]
+            stages[name] = {**{field: stage.model_fields[field].default for field in new}, **given_stage}
+    return Plan(settings, {**pooling, **trial, **stages, "metric": settings.metric}, space, roots)
 
 
 def _limits_if_known(encoder: str, pooling: str) -> Limits | None:

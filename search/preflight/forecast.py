@@ -7,6 +7,7 @@ from search.plan.plan import Plan
 from trainable.data.message_text import plural
 from trainable.data.subset import subset
 from trainable.inputs.prepare import tokenized_dataset_of
+from trainable.loop.evaluation_steps import evaluation_steps
 from trainable.model.encoder import trained_weights
 from trainable.model.limits import read_limits
 from trainable.preview.dry_run import Pace
@@ -140,7 +141,7 @@ class Forecaster:
         tried = name if name in paces else "target"
         measured, pace = _stage(self.costliest, tried), paces[tried]
         rows, tokens = self._size(config, stage, "train")
-        _, checked = self._size(config, stage, "validation")
+        checked_rows, checked = self._size(config, stage, "validation")
         reused = stage.frozen_layers > 0 and stage.padding == "longest"
         frozen = stage.frozen_layers / read_limits(config.encoder).depth
         # The forward pass is one third of a step, the backward pass two thirds. Frozen layers have no backward pass,
@@ -149,8 +150,8 @@ class Forecaster:
         was_frozen = measured.frozen_layers / read_limits(self.costliest.encoder).depth
         share /= (1 - was_frozen) + was_frozen / 3
         share *= _trained_weights(config, 0) / _trained_weights(self.costliest, 0)
-        shares = len(self.settings.compared_at) if name == "target" else 0
-        evaluations = stage.epochs * stage.evaluations_per_epoch + shares
+        compared = stage.model_copy(update={"evaluate_at": self.settings.compared_at} if name == "target" else {})
+        evaluations = len(evaluation_steps(compared, rows, checked_rows))
         steps = stage.epochs * share * pace.step(tokens, -(-rows // stage.batch_size))
         return steps + evaluations * (1 - frozen * reused) * pace.evaluation(checked)
 

@@ -164,7 +164,11 @@ def with_waiting_note(outcome: Outcome, folder: SweepFolder) -> Outcome:
     return replace(outcome, notes=(*notes, note))
 
 
-_OLD_DEFAULTS = {"head": "auto", "load_best_at_end": True}
+OLD_DEFAULTS: dict[str, Nested] = {
+    "source": {"evaluations_per_epoch": 1},
+    "target": {"head": "auto", "load_best_at_end": True, "evaluations_per_epoch": 1},
+}
+"""Settings that newer versions always store, with the defaults of versions that do not."""
 
 
 def load_saved_plan(folder: SweepFolder) -> SavedPlan:
@@ -184,10 +188,10 @@ def load_saved_plan(folder: SweepFolder) -> SavedPlan:
         saved["trial"].setdefault("pooling", "first")  # all that a version without this setting could do
     if "refit" not in saved["sweep"]:
         _keep_old_splits(saved)
-    if isinstance(target := saved["trial"].get("target"), dict):
-        # The defaults of versions that do not store them.
-        old = {name: value for name, value in _OLD_DEFAULTS.items() if f"target.{name}" not in saved["space"]}
-        saved["trial"]["target"] = old | target
+    for name, defaults in OLD_DEFAULTS.items():
+        if isinstance(stage := saved["trial"].get(name), dict):
+            old = {field: value for field, value in defaults.items() if f"{name}.{field}" not in saved["space"]}
+            saved["trial"][name] = old | stage
     # Older versions stored whether there are folds, and the number of finalists.
     saved.setdefault("held_out_rows", int(saved.get("has_folds", False)))
     return cast(SavedPlan, saved)

@@ -59,7 +59,9 @@ def _finalists_and_repeats(plan: Plan, records: Sequence[TrialRecord]) -> tuple[
             own = [record.seed] if number == 1 and record.state is not State.FINISHED else []
             seeds = [*own, plan.base.get("seed", 0) + number]
             repeats += [Repeat("confirm", record.number, seed, record.params) for seed in seeds]
-    return left, repeats
+    # One finalist after another, so that the source stages of several seeds are trained side by side.
+    order = {record.number: index for index, record in enumerate(left)}
+    return left, sorted(repeats, key=lambda repeat: order.get(repeat.number, len(order)))
 
 
 def rank_finalists(

@@ -69,18 +69,3 @@ def padded_width(lengths: NDArray[np.int64], multiple: int, most: int) -> int:
 def parts_of(rows: NDArray[np.int64], micro_batches: int) -> list[NDArray[np.int64]]:
     """Cut a batch into `micro_batches` parts of consecutive rows; the last parts may be empty."""
     return list(np.array_split(rows, micro_batches))
-
-
-def evaluation_steps(steps_per_epoch: int, epochs: int, per_epoch: int, shares: tuple[float, ...] = ()) -> list[int]:
-    """Return the optimiser steps after which to evaluate, in ascending order; the last step is always one of them.
-
-    Args:
-        steps_per_epoch: optimiser steps per epoch.
-        epochs: epochs of the stage.
-        per_epoch: evaluations per epoch, evenly spaced.
-        shares: additional evaluations, as shares of all steps.
-    """
-    total = steps_per_epoch * epochs
-    regular = {round(steps_per_epoch * (e + (i + 1) / per_epoch)) for e in range(epochs) for i in range(per_epoch)}
-    further = {max(1, round(share * total)) for share in shares}
-    return sorted(step for step in regular | further | {total} if step >= 1)

@@ -14,11 +14,12 @@ from transformers import PreTrainedModel
 
 from trainable.compute.memory import none_if_out_of_memory
 from trainable.errors import TrialError
-from trainable.inputs.batches import epoch_batches, evaluation_steps
+from trainable.inputs.batches import epoch_batches
 from trainable.inputs.frozen_output import FrozenOutputStore
 from trainable.inputs.frozen_output_check import FrozenOutputCheck
 from trainable.inputs.split import Split
 from trainable.loop.evaluate import compute_logits, score
+from trainable.loop.evaluation_steps import evaluation_steps
 from trainable.loop.optimizer_file import contiguous, load_optimizer, save_optimizer
 from trainable.loop.optimizers import build_optimizer, decay_factor, schedule_factor, set_learning_rate
 from trainable.loop.steps import Steps
@@ -130,8 +131,7 @@ class StageTraining:
         if self._ended():
             yield replace(self._report(self.progress.best_metrics), last=True)
             return
-        shares = getattr(self.stage, "evaluate_at", ())
-        stops = evaluation_steps(self.steps_per_epoch, self.stage.epochs, self.stage.evaluations_per_epoch, shares)
+        stops = evaluation_steps(self.stage, len(self.steps.train.labels), len(self.validation.labels))
         for stop in (stop for stop in stops if stop > self.progress.step):
             yield from self._train_until(stop)
             report = self._evaluate() if self.progress.step == stop else self._report({})

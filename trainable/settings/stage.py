@@ -74,8 +74,9 @@ class Stage(Strict):
     """All dropout rates; null keeps the encoder's own."""
     class_weights: Literal["none", "balanced"] = "none"
     """Weights of the training loss; `balanced`: rows / (classes * rows of the class)."""
-    evaluations_per_epoch: Annotated[int, Field(ge=1, le=100)] = 1
-    """Evaluations on the validation split, evenly spread over an epoch."""
+    evaluations_per_epoch: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Evaluations on the validation split, evenly spread over an epoch; null: one, but in a target stage without
+    `patience` fewer, at least four in all, if they would take longer than the training of few rows."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Early stopping: end the stage after so many evaluations in a row without a gain; null: never."""
 

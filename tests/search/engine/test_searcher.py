@@ -202,14 +202,14 @@ def test_finalists_run_again_on_further_seeds_when_the_search_is_over(open_searc
     again = [(r.role, r.number, r.seed) for r in searcher.study.records[3:]]
     assert again == [
         ("confirm", 1, 5),
-        ("confirm", 2, 5),
         ("confirm", 1, 6),
+        ("confirm", 2, 5),
         ("confirm", 2, 6),
         ("no_source", 1, 4),
         ("no_source", 1, 5),
         ("no_source", 1, 6),
     ]
-    assert [c["trial"]["seed"] for c in configs] == [4, 4, 4, 5, 5, 6, 6, 4, 5, 6]
+    assert [c["trial"]["seed"] for c in configs] == [4, 4, 4, 5, 6, 5, 6, 4, 5, 6]
     assert [c["compare"] for c in configs] == [True] * 3 + [False] * 7  # no scheduler may stop a confirmation
     assert all(c["trial"]["target"]["evaluate_at"] == () for c in configs[3:])
     assert {c["trial"]["source"] is None or not c["trial"]["source"]["enabled"] for c in configs[7:]} == {True}

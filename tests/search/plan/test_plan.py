@@ -396,11 +396,14 @@ def test_a_stored_plan_without_later_settings_continues_as_it_began(blocks: dict
     facts = {**plan.to_mapping(), "id": "x", "data": {}, "has_folds": True}
     facts["sweep"] |= {"finalists": 2, "refit": True}
     del facts["trial"]["target"]["load_best_at_end"], facts["held_out_rows"]
+    del facts["trial"]["target"]["evaluations_per_epoch"], facts["trial"]["source"]["evaluations_per_epoch"]
     folder.path.mkdir()
     folder.plan.write_text(json.dumps(facts))
     old = load_sweep(folder)
     assert (old.has_folds, old.refits, old.finalists_in(1)) == (True, True, 2)
-    assert old.config({}).target.load_best_at_end is True
+    config = old.config({"source.enabled": True})
+    assert config.target.load_best_at_end is True
+    assert [stage.evaluations_per_epoch for stage in config.stages().values()] == [1, 1]
 
 
 def test_a_searched_pooling_is_checked_with_each_encoder(

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainable.inputs.batches import POOL, epoch_batches, evaluation_batches, evaluation_steps, parts_of
+from trainable.inputs.batches import POOL, epoch_batches, evaluation_batches, parts_of
 from trainable.seeds import seed_of
 
 LENGTHS = st.lists(st.integers(1, 64), min_size=1, max_size=300).map(np.array)
@@ -66,25 +66,6 @@ def test_parts_are_consecutive_and_complete(rows: int, count: int) -> None:
     assert np.concatenate(parts).tolist() == list(range(rows))
     sizes = [len(part) for part in parts]
     assert max(sizes) - min(sizes) <= 1
-
-
-@given(
-    st.integers(1, 200),
-    st.integers(1, 20),
-    st.integers(1, 10),
-    st.lists(st.floats(0, 1, exclude_min=True, exclude_max=True), max_size=4).map(tuple),
-)
-def test_evaluation_steps(per_epoch: int, epochs: int, times: int, shares: tuple[float, ...]) -> None:
-    total = per_epoch * epochs
-    steps = evaluation_steps(per_epoch, epochs, times, shares)
-    assert steps == sorted(set(steps))
-    assert steps[-1] == total
-    assert steps[0] >= 1
-    assert {per_epoch * (epoch + 1) for epoch in range(epochs)} <= set(steps)
-    assert all(max(1, round(share * total)) in steps for share in shares)
-    assert len(steps) <= epochs * times + len(shares)
-    if not shares and times <= per_epoch:
-        assert len(steps) == epochs * times
 
 
 def test_seeds_are_the_same_in_every_process_and_version() -> None:
