@@ -22,6 +22,7 @@ SPACE: dict[str, Any] = {
     "target.frozen_layers": {"int": [0, 6]},
 }
 SPACE_FEW: dict[str, Any] = SPACE | {
+    "target.objective": {"choice": ["classification", "contrastive"]},
     "target.learning_rate": {"float": [2e-5, 5e-4], "log": True},
     "target.epochs": {"int": [4, 12]},
 }

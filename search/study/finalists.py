@@ -60,8 +60,8 @@ def _finalists_and_repeats(plan: Plan, records: Sequence[TrialRecord]) -> tuple[
             seeds = [*own, plan.base.get("seed", 0) + number]
             repeats += [Repeat("confirm", record.number, seed, record.params) for seed in seeds]
     # One finalist after another, so that the source stages of several seeds are trained side by side.
-    order = {record.number: index for index, record in enumerate(left)}
-    return left, sorted(repeats, key=lambda repeat: order.get(repeat.number, len(order)))
+    ranks = {record.number: rank for rank, record in enumerate(left)}
+    return left, sorted(repeats, key=lambda repeat: ranks.get(repeat.number, len(ranks)))
 
 
 def rank_finalists(

@@ -1,8 +1,6 @@
 """The features that a head reads, and a logistic regression on them as the weights of the head."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from trainable.errors import TrialError
 from trainable.inputs.split import Split, batches_of
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import output_layer
+from trainable.model.head_input import HeadInput
 
 LEAST_SPREAD = 1e-6
 """A feature with a smaller standard deviation is constant but for rounding; dividing by it would give huge weights."""
@@ -87,43 +86,19 @@ def head_features(training: StageTraining, split: Split, rows: NDArray[np.int64]
         TrialError: if memory has no room for a single row.
     """
     network, inputs, context = training.steps.network.eval(), split.inputs, training.context
-    head = output_layer(network)[1]
-    features = np.zeros((len(inputs.lengths), head.in_features))
-    with _calls_of(head) as caught:
+    features = np.zeros((len(inputs.lengths), output_layer(network)[1].in_features))
 
-        def compute(batch: NDArray[np.int64]) -> NDArray[np.float64]:
-            caught.clear()
+    def compute(batch: NDArray[np.int64]) -> NDArray[np.float64]:
+        with HeadInput(network) as head_input:
             logits = forward(network, inputs.batch(batch), context.device, context.precision)
-            read: NDArray[np.float64] = _read_for(logits, *caught.pop()).double().cpu().numpy()
-            return read
-
-        for batch, part in split_to_fit(batches_of(inputs, context.device, rows), inputs.lengths, compute):
-            if part is None:
-                raise TrialError("out of memory: not even one row fits; lower target.padding_length")
-            features[batch] = part
-    return features if rows is None else features[rows]
-
-
-def _read_for(logits: torch.Tensor, read: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    """Return the inputs of a head that gave the logits, shape (B, H).
-
-    Decoders such as GPT-2 apply the head to every token, shape (B, T, H), and take the logits of the last real one.
-    """
-    if read.ndim == 2:
+        read: NDArray[np.float64] = head_input.of(logits).double().cpu().numpy()
         return read
-    token = (output.float() == logits.float().unsqueeze(1)).all(-1).float().argmax(1)  # (B,)
-    return read[torch.arange(len(read), device=read.device), token]
 
-
-@contextmanager
-def _calls_of(module: nn.Module) -> Iterator[list[tuple[torch.Tensor, torch.Tensor]]]:
-    """Collect the input and the output of each call of a module."""
-    caught: list[tuple[torch.Tensor, torch.Tensor]] = []
-    hook = module.register_forward_hook(lambda _, given, output: caught.append((given[0], output)))
-    try:
-        yield caught
-    finally:
-        hook.remove()
+    for batch, part in split_to_fit(batches_of(inputs, context.device, rows), inputs.lengths, compute):
+        if part is None:
+            raise TrialError("out of memory: not even one row fits; lower target.padding_length")
+        features[batch] = part
+    return features if rows is None else features[rows]
 
 
 @torch.no_grad()

@@ -16,11 +16,13 @@ from trainable.compute.graphs import LONGEST, Feed, StepGraphs
 from trainable.compute.memory import more_parts, none_if_out_of_memory
 from trainable.inputs.batches import PADDED_TO, parts_of
 from trainable.inputs.split import Split
+from trainable.loop.contrastive import contrastive_loss
 from trainable.loop.evaluate import ideal_seconds
 from trainable.loop.optimizers import RECORDABLE, class_weights
+from trainable.model.head_input import HeadInput
 from trainable.progress import Progress, StageContext
 from trainable.seeds import seed_of
-from trainable.settings.stage import Stage
+from trainable.settings.stage import Stage, Target
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Steps:
     context: StageContext
 
     def __post_init__(self) -> None:
+        self._contrasts = isinstance(self.stage, Target) and self.stage.objective == "contrastive"
         self._weights = class_weights(self.train.labels, len(self.network.config.id2label or ()), self.stage)
         self._weights_on_device = self._weights.to(self.context.device)
         alone, device = self.context.ranks.size == 1, self.context.device
@@ -144,7 +147,9 @@ class Steps:
         return seed_of("dropout", self.context.seed, self.context.name, step, part)
 
     def _weight(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Return the sum of the class weights over the rows of a batch, a scalar."""
+        """Return the sum of the class weights over the rows of a batch, a scalar; of a contrastive loss, of ones."""
+        if self._contrasts:
+            return torch.tensor(float(len(rows)))
         return self._weights[torch.from_numpy(self.train.labels[rows])].sum()
 
     def _feed(self, rows: NDArray[np.int64], weight: torch.Tensor) -> Feed:
@@ -156,14 +161,22 @@ class Steps:
         """Add the gradients of a part of a batch to the parameters' own, and return its share of the mean loss."""
         batch = on_device(feed, self.context.device)
         labels, weight = batch.pop("labels"), batch.pop("weight")
-        logits = forward(self.network, batch, self.context.device, self.context.precision)
-        smoothing = self.stage.label_smoothing
-        loss = functional.cross_entropy(
-            logits, labels, self._weights_on_device, reduction="sum", label_smoothing=smoothing
-        )
-        loss = loss / weight
-        loss.backward()
+        loss = self._loss_sum(batch, labels) / weight
+        if loss.requires_grad:  # a contrastive loss trains nothing if all layers are frozen
+            loss.backward()
         return loss.detach()
+
+    def _loss_sum(self, batch: Feed, labels: torch.Tensor) -> torch.Tensor:
+        """Return the loss of a part of a batch, summed over its rows."""
+        device, precision = self.context.device, self.context.precision
+        if self._contrasts:
+            with HeadInput(self.network) as head_input:
+                logits = forward(self.network, batch, device, precision)
+            return len(labels) * contrastive_loss(head_input.of(logits), labels)
+        logits = forward(self.network, batch, device, precision)
+        return functional.cross_entropy(
+            logits, labels, self._weights_on_device, reduction="sum", label_smoothing=self.stage.label_smoothing
+        )
 
     def _update(self) -> None:
         """Clip the gradients, change the weights, and reset the gradients."""

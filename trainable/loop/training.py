@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +58,7 @@ class StageTraining:
         self.total = self.steps_per_epoch * stage.epochs
         self._is_scored = not isinstance(stage, Target) or stage.fold is not None
         self.progress = Progress(micro_batches=context.micro_batches)
+        self.before_evaluation: Callable[[], None] | None = None  # not before that at the start
         self._best: dict[str, torch.Tensor] | None = None
         self._frozen_check: FrozenOutputCheck | None = None
         self._steps_to_check = 0
@@ -234,6 +235,8 @@ class StageTraining:
     def _evaluate(self) -> Report:
         """Score the validation split and keep the best weights; if it is trained on, its scores would say nothing."""
         name, progress = self.context.name, self.progress
+        if self.before_evaluation and progress.step:
+            self.before_evaluation()
         if not self._is_scored:
             return self._report({f"{name}.train.loss": progress.take_mean_loss()})
         metrics = self.scores()

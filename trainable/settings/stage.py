@@ -109,6 +109,10 @@ class Target(Stage):
     probing before fine-tuning); `keep`: that of the source, which needs the same label names in source and target;
     `new`: random; `keep_or_probe`: `keep` if the label names are the same, else `probe`; `auto`, the default of earlier
     versions: `keep` if they are the same, else `new`."""
+    objective: Literal["classification", "contrastive"] = "classification"
+    """What the epochs train. `classification`: encoder and head, to predict the labels. `contrastive`: the encoder
+    alone, to give similar vectors to rows of one class (as SetFit, with all pairs within a batch); the head is a
+    regression on these vectors, fitted at each evaluation. It often wins with few rows."""
     load_best_at_end: bool | None = None
     """Whether the stage ends with the weights of its best evaluation, or with the last ones; null: with the best, but a
     sweep that trains the winner once more on all rows (`sweep.refit`) scores every trial with its last weights, unless
@@ -126,5 +130,10 @@ class Target(Stage):
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
         """Yield a problem if early stopping has no best evaluation to return to."""
+        if given.get("objective") == "contrastive" and given.get("head") in ("new", "keep", "auto"):
+            yield (
+                "objective",
+                f"contrastive training ends with a regression as the head, not with head: {given['head']}",
+            )
         if given.get("load_best_at_end") is False and given.get("patience") is not None:
             yield "load_best_at_end", "early stopping (`patience`) ends with the best weights; leave one of them out"

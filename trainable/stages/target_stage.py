@@ -1,6 +1,7 @@
 """Prepares the target stage: its model with the source's weights, and a head to begin with."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from trainable.loop.probe import probe_head
 from trainable.loop.training import StageTraining
@@ -18,6 +19,8 @@ def target_stage(builder: StageBuilder, stage: Target, source: TrainedSource | N
         model, head_kept = builder.model(tokenized, stage, source)
         training = StageTraining(model, *builder.splits(tokenized, stage), stage, context)
     reuse_frozen_output(builder, training, tokenized, source)
+    if stage.objective == "contrastive":
+        training.before_evaluation = partial(_probe, builder, training)
     return training, head_kept
 
 
@@ -33,7 +36,11 @@ def begin_head(builder: StageBuilder, training: StageTraining, head_kept: bool) 
     assert isinstance(stage, Target)
     probes = stage.head == "probe" or (stage.head == "keep_or_probe" and not head_kept)
     if probes:
-        with builder.clock.part("probe"):
-            probe_head(training)
+        _probe(builder, training)
     if stage.fold is not None and (head_kept or probes):
         yield training.evaluate_start(zero_shot=head_kept)
+
+
+def _probe(builder: StageBuilder, training: StageTraining) -> None:
+    with builder.clock.part("probe"):
+        probe_head(training)
