@@ -1,7 +1,8 @@
 """Ours, as a reader of the README would use it: an experiment file, then `run`, `export` and `predict`.
 
 Only the command line is used. The space is the README's; with fewer than 1,000 labelled rows it is the quickstart's,
-which has more epochs. For pairs the pooling is searched, too, as docs/experiment-file.md says.
+which has more epochs. With so few rows the objective is searched, too, and for pairs of texts the pooling, as
+docs/experiment-file.md says.
 """
 
 import json
