@@ -130,10 +130,5 @@ class Target(Stage):
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
         """Yield a problem if early stopping has no best evaluation to return to."""
-        if given.get("objective") == "contrastive" and given.get("head") in ("new", "keep", "auto"):
-            yield (
-                "objective",
-                f"contrastive training ends with a regression as the head, not with head: {given['head']}",
-            )
         if given.get("load_best_at_end") is False and given.get("patience") is not None:
             yield "load_best_at_end", "early stopping (`patience`) ends with the best weights; leave one of them out"

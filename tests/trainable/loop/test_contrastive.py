@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainable.errors import ConfigError
+from trainable.baselines.compute import compute_baselines
+from trainable.baselines.results import BaselineFolder, config_of
 from trainable.loop.contrastive import contrastive_loss
 from trainable.model.encoder import output_layer
 from trainable.settings.config import TrialConfig, build_config
@@ -80,17 +81,31 @@ def test_resumed_is_uninterrupted_bit_for_bit(run: Run, tmp_path: Path) -> None:
         assert all(torch.equal(tensor, weights(whole)[name]) for name, tensor in weights(resumed).items())
 
 
-def test_with_all_layers_frozen_it_is_the_regression_alone(run: Run, base: dict[str, Any], tmp_path: Path) -> None:
-    frozen = run(frozen_layers=2, weight_decay=0.0)
-    probed = Trial(
-        build_config(base, {"target.head": "probe", "target.frozen_layers": 2, "target.learning_rate": 1e-9}),
-        Workspace(tmp_path / "cache"),
-    )
-    list(probed.reports())
-    assert frozen.result().value == probed.result().value
+def test_with_nothing_to_train_it_is_the_regression_alone(base: dict[str, Any], tmp_path: Path) -> None:
+    """The mean of frozen layers has no weights that train."""
+    settings = {"pooling": "mean", "target.head": "probe", "target.frozen_layers": 3, "target.dropout": 0.0}
+    results = []
+    for objective in ({"target.objective": "contrastive"}, {"target.learning_rate": 1e-9}):
+        trial = Trial(build_config(base, settings | objective), Workspace(tmp_path / "cache"))
+        list(trial.reports())
+        results.append(trial.result().metrics["target.validation.loss"])
+    assert results[0] == pytest.approx(results[1], abs=1e-6)
 
 
-def test_it_goes_with_no_other_head(base: dict[str, Any]) -> None:
-    for head in ("new", "keep", "auto"):
-        with pytest.raises(ConfigError, match=f"target.objective.*not with head: {head}"):
-            build_config(base, {"target.objective": "contrastive", "target.head": head})
+@pytest.mark.parametrize("head", ["new", "keep", "auto"])
+def test_whatever_the_first_head_is_the_last_one_is_a_regression(
+    base: dict[str, Any], head: str, tmp_path: Path
+) -> None:
+    settings = {**CONTRASTIVE, "target.epochs": 2, "target.dropout": 0.0, "source.enabled": True}
+    last = []
+    for first in (head, "probe"):
+        trial = Trial(build_config(base, settings | {"target.head": first}), Workspace(tmp_path / "cache"))
+        list(trial.reports())
+        last.append(output_layer(trial._target.model)[1].weight)  # type: ignore[union-attr]  # it has run
+    assert torch.allclose(*last, atol=1e-4)
+
+
+def test_the_baselines_of_a_sweep_with_this_objective_can_be_read(base: dict[str, Any], tmp_path: Path) -> None:
+    folder = BaselineFolder(tmp_path / "baselines")
+    compute_baselines(build_config(base, CONTRASTIVE), Workspace(tmp_path / "cache"), folder, folds=1, refit=False)
+    assert config_of(folder.checkpoint("features")).target.frozen_layers == 3
