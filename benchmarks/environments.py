@@ -8,13 +8,9 @@ from pathlib import Path
 
 ENVIRONMENTS = {
     "setfit": ["setfit==1.2.0"],
-    "bertuner": ["bertuner==0.2.4"],
-    "autointent": ["autointent[sentence-transformers]==0.4.0"],
-    "autogluon": ["autogluon.multimodal==1.6.3"],
 }
 TORCH = "torch==2.13.0"  # exact, so that pip takes the same build for all
-PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "optuna", "setfit", "bertuner")
-PACKAGES += ("autointent", "autogluon.multimodal")
+PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "optuna", "setfit")
 
 
 @cache

@@ -48,8 +48,10 @@ CONTESTANTS = {
     "majority": Contestant("run_trivial", trivial=True),
     "tfidf": Contestant("run_trivial", trivial=True),
     "features": Contestant("run_trivial", trivial=True),
+    "setfit": Contestant("run_setfit", "setfit", budgeted=True),
     "trainer": Contestant("run_trainer"),
     "trainer-source": Contestant("run_trainer", needs_source=True),
+    "search": Contestant("run_search"),
     "ours": Contestant("run_ours", budgeted=True),
 }
 SMALL_CONTESTANTS = ("majority", "tfidf", "features", "ours")
