@@ -58,7 +58,8 @@ class SweepSettings(Strict):
     start_with: list[dict[str, Any]] | None = None
     """Settings to try first, in order, by dotted name; missing names are sampled. Null: a sampler that learns begins
     with the default settings and each learning rate in the middle of its range, once with and once without a source
-    if that is searched. An empty list: the sampler proposes from the first trial on."""
+    and with each `target.objective`, if they are searched. An empty list: the sampler proposes from the first trial
+    on."""
     start_from: Name | None = None
     """An older sweep in the same storage folder, whose trials the sampler (tpe, gp) learns from. They do not count as
     trials of this sweep."""

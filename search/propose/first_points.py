@@ -1,6 +1,7 @@
 """The first points of a search, which run before the sampler has trials to learn from."""
 
 from collections.abc import Sequence
+from itertools import product
 
 from search.plan.settings import SweepSettings
 from search.propose.samplers import BLOCK_TRIALS
@@ -9,6 +10,8 @@ from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Source, Target
 from trainable.settings.strict import Strict
 
+EACH_FIRST = ("source.enabled", "target.objective")
+"""Choices that change a trial more than any other, so that each of their values is tried first."""
 _OWNERS: dict[str, type[Strict]] = {"": TrialConfig, "source": Source, "target": Target}
 
 
@@ -16,15 +19,17 @@ def first_points(settings: SweepSettings, space: Space) -> Sequence[Point]:
     """Return the points that run first, in order; the sampler proposes the points after them.
 
     These are the points of `start_with`, if it is given. Otherwise a sampler that learns, without an older sweep,
-    begins with the default point: twice, with and without a source, if `source.enabled` is searched. `random`, `qmc`
+    begins with the default point, once with each value of the names in `EACH_FIRST` that are searched. `random`, `qmc`
     and `grid` get no first points, which would change the distribution of their points.
     """
     if settings.start_with is not None:
         return settings.start_with
     if settings.sampler not in BLOCK_TRIALS or settings.start_from is not None:
         return ()
-    options = [value for name, value in space.corners() if name == "source.enabled"]
-    return [_default_point(space, {"source.enabled": option}) for option in options] or [_default_point(space, {})]
+    names = [name for name in EACH_FIRST if name in space.names]
+    options = [[value for searched, value in space.corners() if searched == name] for name in names]
+    points = [_default_point(space, dict(zip(names, values, strict=True))) for values in product(*options)]
+    return [point for index, point in enumerate(points) if point not in points[:index]]  # a condition makes some equal
 
 
 def _default_point(space: Space, given: Point) -> Point:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from search.plan.settings import SweepSettings
-from search.propose.first_points import first_points
+from search.propose.first_points import EACH_FIRST, first_points
 from search.propose.samplers import SAMPLERS
 from spaces import parse_space
 from trainable.settings.config import TrialConfig
@@ -63,8 +63,27 @@ def test_a_space_without_a_choice_of_source_has_one_default_point() -> None:
     assert list(first_points(SweepSettings(name="tiny"), space)) == [{"target.epochs": 3}]
 
 
+def test_each_objective_is_tried_first_with_and_without_a_source() -> None:
+    objective = {"choice": ["classification", "contrastive"]}
+    space = parse_space({"source.enabled": {"choice": [True, False]}, "target.objective": objective})
+    points = first_points(SweepSettings(name="tiny"), space)
+    assert [tuple(point.values()) for point in points] == [
+        (True, "classification"),
+        (True, "contrastive"),
+        (False, "classification"),
+        (False, "contrastive"),
+    ]
+    unless_a_source = {**objective, "when": {"source.enabled": False}}
+    space = parse_space({"source.enabled": {"choice": [True, False]}, "target.objective": unless_a_source})
+    assert [tuple(point.values()) for point in first_points(SweepSettings(name="tiny"), space)] == [
+        (True,),
+        (False, "classification"),
+        (False, "contrastive"),
+    ]
+
+
 def test_the_default_of_every_setting_is_found() -> None:
-    numbers = {name: {"float": [0.0, 1.0]} for name in field_names(TrialConfig) if name != "source.enabled"}
+    numbers = {name: {"float": [0.0, 1.0]} for name in field_names(TrialConfig) if name not in EACH_FIRST}
     (point,) = first_points(SweepSettings(name="tiny"), parse_space(numbers))
     assert point["target.weight_decay"] == 0.01
     assert point["source.learning_rate"] == 0.5
