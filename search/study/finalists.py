@@ -15,9 +15,6 @@ from search.study.trial_settings import uses_source
 from spaces import Point
 from trainable.tasks.metrics import Direction
 
-_DECIDED = (State.FINISHED, State.FAILED, State.LOST)
-"""States of a repeat that will not run again."""
-
 
 @dataclass(frozen=True)
 class Repeat:
@@ -50,7 +47,7 @@ def _finalists_and_repeats(plan: Plan, records: Sequence[TrialRecord]) -> tuple[
     left, repeats = _first_finalists(plan, records), list[Repeat]()
     for number in range(1, plan.settings.confirm_seeds + 1):
         if number > 1 and plan.finalists_in(number) < plan.finalists_in(number - 1):
-            if not all(_is_decided(records, repeat) for repeat in repeats):
+            if not all(_has_ended(records, repeat) for repeat in repeats):
                 break
             order = rank_finalists(records, left, plan.settings.direction)
             left = _with_both_kinds(plan, order[: plan.finalists_in(number)], order)
@@ -130,6 +127,6 @@ def _with_both_kinds(plan: Plan, chosen: list[TrialRecord], candidates: Sequence
     return chosen
 
 
-def _is_decided(records: Sequence[TrialRecord], repeat: Repeat) -> bool:
+def _has_ended(records: Sequence[TrialRecord], repeat: Repeat) -> bool:
     key = repeat.role, repeat.number, repeat.seed
-    return any((r.role, r.number, r.seed) == key and r.state in _DECIDED for r in records)
+    return any((r.role, r.number, r.seed) == key and r.ended for r in records)
