@@ -12,7 +12,7 @@ ended within half as much again; a contestant that has ended keeps its score, an
 
 Finished runs in the results file are not repeated, so the same command continues after a stop; `--retry` repeats the
 failed ones. A contestant that needs other packages gets an environment of its own below `--environments` when
-`--install` is given (pip, 1.3 GB and more each); without it, it is left out with a message.
+`--install` is given (pip, 1.7 GB); without it, it is left out with a message.
 """
 
 import argparse

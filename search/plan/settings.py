@@ -72,8 +72,8 @@ class SweepSettings(Strict):
     workers_per_trial: Annotated[int, Field(ge=1, le=1024)] = 1
     """Workers (processes) that share the batches of one trial."""
     finalists: Annotated[int, Field(ge=1, le=100)] | None = None
-    """Number of best settings that train again on further seeds before the winner is chosen; null: 2, and where fewer
-    than 100 rows are held out for validation more, up to 8, of which each further seed leaves the better half."""
+    """Number of best settings that train again on further seeds before the winner is chosen; null: 2, but where few
+    rows are held out for validation 200 / rows, up to 8, of which each further seed leaves the better half."""
     confirm_seeds: Annotated[int, Field(ge=0, le=100)] = 2
     """Further seeds for each finalist, and for the comparison without a source; 0: no repeats."""
     cross_validate: bool = True

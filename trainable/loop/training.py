@@ -58,7 +58,7 @@ class StageTraining:
         self.total = self.steps_per_epoch * stage.epochs
         self._is_scored = not isinstance(stage, Target) or stage.fold is not None
         self.progress = Progress(micro_batches=context.micro_batches)
-        self.before_evaluation: Callable[[], None] | None = None  # not before that at the start
+        self.before_evaluation: Callable[[], None] | None = None  # but the one at the start
         self._best: dict[str, torch.Tensor] | None = None
         self._frozen_check: FrozenOutputCheck | None = None
         self._steps_to_check = 0
