@@ -80,6 +80,28 @@ def doctor(
 
 
 @app.command()
+def rank(
+    experiment: Experiment,
+    storage: Storage = Path("runs"),
+    source_rows: Annotated[int, typer.Option(min=2, help="Most training rows of a source, for one epoch.")] = 2000,
+    target_rows: Annotated[int, typer.Option(min=3, help="Most rows of the target to encode.")] = 1000,
+    set_: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank the sources and encoders of an experiment by the features that they give the target; run no trial."""
+    with _readable_errors():
+        from search.plan.plan import find_experiment, load_plan
+
+        plan = load_plan(find_experiment(experiment), _pairs(set_))
+        from search.ranking.rank import rank_experiment  # imports torch: only for a valid plan
+        from search.show.ranking_table import print_ranking
+        from trainable.ranking.effort import Effort
+
+        ranking = rank_experiment(plan, storage, Effort(source_rows, target_rows))
+        print(ranking.to_json()) if as_json else print_ranking(ranking, Console())
+
+
+@app.command()
 def resume(
     name: SweepName,
     storage: Storage = Path("runs"),

@@ -41,11 +41,11 @@ ORDER: dict[str, str | None] = {
     "spaces": None,
     "trainable": (
         "errors clock deadline seeds workspace hub tasks settings store compute progress data model inputs loop stages "
-        "checkpoint trial baselines preview workers __main__ __init__"
+        "checkpoint trial baselines ranking preview workers __main__ __init__"
     ),
     "search": (
-        "redaction provenance errors redirect_output streams wording check record storage plan propose startup cluster "
-        "study tracking show preflight engine export __main__ __init__"
+        "redaction provenance errors redirect_output streams wording check record storage plan propose ranking startup "
+        "cluster study tracking show preflight engine export __main__ __init__"
     ),
     "transfersweep": None,
 }

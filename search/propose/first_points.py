@@ -28,11 +28,11 @@ def first_points(settings: SweepSettings, space: Space) -> Sequence[Point]:
         return ()
     names = [name for name in EACH_FIRST if name in space.names]
     options = [[value for searched, value in space.corners() if searched == name] for name in names]
-    points = [_default_point(space, dict(zip(names, values, strict=True))) for values in product(*options)]
+    points = [default_point(space, dict(zip(names, values, strict=True))) for values in product(*options)]
     return [point for index, point in enumerate(points) if point not in points[:index]]  # a condition makes some equal
 
 
-def _default_point(space: Space, given: Point) -> Point:
+def default_point(space: Space, given: Point) -> Point:
     """Return the point with every setting at the value of its domain nearest to the default, and the given values.
 
     Learning rates are in the middle of their ranges. The defaults are published values for encoders of BERT's size,

@@ -6,11 +6,13 @@ from rich.table import Table as RichTable
 _TEXT = {
     "baseline",
     "class",
+    "encoder",
     "part",
     "percentiles",
     "phase",
     "repeat",
     "settings",
+    "source",
     "share of train",
     "split",
     "splits",
