@@ -1,5 +1,6 @@
 """Prints a ranking of sources and encoders."""
 
+import math
 from pathlib import PurePath
 
 from rich.console import Console
@@ -13,6 +14,10 @@ from trainable.data.message_text import quoted_if_unclear
 _BAR = 16  # characters of the longest bar
 _LONGEST_NAME = 24  # characters
 HEADINGS = {"log_me": "LogME", "h_score": "H-score", "knn": "k-NN"}
+MEANING = (
+    "Higher is better. The order is the mean place in the three columns. The bar is k-NN: the share of rows whose "
+    "nearest other rows have the same label."
+)
 
 
 def print_ranking(ranking: Ranking, console: Console) -> None:
@@ -22,6 +27,14 @@ def print_ranking(ranking: Ranking, console: Console) -> None:
     for each in ranking.candidates:
         if each.error:
             console.print(Text(f"{_name(each)}: {each.error}", style="red"))
+    console.print(Text(f"{MEANING} A source had one epoch on up to {ranking.source_rows} rows.{_caution(ranking)}"))
+
+
+def _caution(ranking: Ranking) -> str:
+    """Return a sentence on the chance in the k-NN column: two standard errors of the best share."""
+    share = max(each.knn or 0.0 for each in ranking.candidates)
+    error = 2 * math.sqrt(share * (1 - share) / ranking.rows)
+    return f" With {ranking.rows} rows, differences of k-NN below about {error:.2f} may be chance." if error else ""
 
 
 def _table(ranking: Ranking) -> RichTable:
