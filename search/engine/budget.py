@@ -78,7 +78,7 @@ class Budget:
             planned: whether a `Planner` checks the minutes.
         """
         begun_trials = sum(r.role == "search" for r in self._study.records)
-        return begun_trials < self.settings.trials and self.allows_training(slots, planned)
+        return begun_trials < self.settings.most_trials and self.allows_training(slots, planned)
 
     def allows_training(self, slots: int, planned: bool = False) -> bool:
         """Return whether the budget is enough to train a begun trial further, and for the confirmation after it."""
@@ -104,11 +104,14 @@ class Budget:
         ended = [r.seconds for r in records if r.ended]
         if not ended:
             return None
-        to_search = max(0, settings.trials - sum(r.role == "search" for r in records))
+        to_search = max(0, settings.most_trials - sum(r.role == "search" for r in records))
         to_confirm = max(0, self.repeats - sum(r.role != "search" for r in records))
         running = sum(r.state is State.RUNNING for r in records) / 2
-        left = sum(ended) / len(ended) * (to_search + to_confirm + running) / slots
-        return left if settings.minutes is None else min(left, max(0.0, 60 * settings.minutes - self.seconds))
+        left = [sum(ended) / len(ended) * (to_search + to_confirm + running) / slots, max(0.0, self.seconds_left())]
+        if settings.worker_hours is not None:
+            hours = max(0.0, settings.worker_hours - self.worker_hours)
+            left.append(3600 * hours / (slots * settings.workers_per_trial))
+        return min(left)
 
     def save(self) -> None:
         """Store the time used, for the next session."""

@@ -22,7 +22,7 @@ from trainable.store.files import write_file
 
 ALL_LOST = (
     "every trial was lost, because their processes died repeatedly; {logs} holds their last output. Remove the cause, "
-    "then run further trials: `{extend}`"
+    "then run further trials: `{more}`"
 )
 
 

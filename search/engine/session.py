@@ -43,7 +43,7 @@ def run_session(parts: SweepParts, console: Console) -> None:
 
 
 def _describe_budget(settings: SweepSettings) -> str:
-    limits = [f"{settings.trials} trials"]
+    limits = [] if settings.is_limited_by_time else [f"{settings.most_trials} trials"]
     limits += [f"{settings.minutes:g} minutes"] if settings.minutes else []
     limits += [f"{settings.worker_hours:g} worker-hours"] if settings.worker_hours else []
     return ", ".join(limits)

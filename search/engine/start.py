@@ -147,10 +147,14 @@ def extend_sweep(name: str, storage: Path, trials: int, address: str | None = No
     """Continue a sweep, finished or not, with `trials` more search trials than its settings ask for.
 
     Raises:
-        PlanError: as for `resume_sweep`.
+        PlanError: as for `resume_sweep`, or if the sweep runs until its time is up.
     """
-    more = load_saved_plan(SweepFolder(storage, name))["sweep"]["trials"] + trials
-    return resume_sweep(name, storage, address, {"sweep.trials": str(more)})
+    folder = SweepFolder(storage, name)
+    settings = load_sweep(folder).settings
+    if settings.is_limited_by_time:
+        more = folder.command(*settings.command_for_more(trials))
+        raise PlanError([f"{name}: has a time limit and no number of trials; give it more time: `{more}`"])
+    return resume_sweep(name, storage, address, {"sweep.trials": str(settings.most_trials + trials)})
 
 
 def _run(

@@ -23,6 +23,7 @@ from search.errors import StoppedError
 from search.plan.data import summarise_data, summarise_encoders
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan
+from search.plan.settings import SweepSettings
 from search.preflight import preflight
 from search.propose.start_from import load_earlier_trials
 from search.record.records import Outcome, State
@@ -83,7 +84,7 @@ def run_sweep(
             _leave_ray(folder, study, stop)
         remove_unneeded_checkpoints(folder, plan, study)
         outcome = _finish_and_save(parts, tracker, phases)
-    _raise_if_incomplete(outcome, stop, folder)
+    _raise_if_incomplete(outcome, stop, folder, plan.settings)
     return outcome
 
 
@@ -147,9 +148,10 @@ def _finish_and_save(parts: SweepParts, tracker: Tracker, phases: Phases) -> Out
     return outcome
 
 
-def _raise_if_incomplete(outcome: Outcome, stop: StopRequest, folder: SweepFolder) -> None:
+def _raise_if_incomplete(outcome: Outcome, stop: StopRequest, folder: SweepFolder, settings: SweepSettings) -> None:
     """Raise an error with the reason if the sweep could not complete; Ctrl-C raises none."""
     if stop.problem:
         raise StoppedError(f"{stop.problem}, then `{folder.command('resume')}`")
     if not stop.requested and not outcome.complete:
-        raise StoppedError(ALL_LOST.format(logs=folder.ray_logs, extend=folder.command("extend", "--trials", "1")))
+        more = folder.command(*settings.command_for_more(1))
+        raise StoppedError(ALL_LOST.format(logs=folder.ray_logs, more=more))

@@ -28,8 +28,12 @@ def name_taken_problems(folder: SweepFolder, plan: Plan) -> list[str]:
         return [f"sweep.name: {folder.path} exists and holds no sweep; {another}"]
     found = differences(load_saved_plan(folder), plan.to_mapping())
     if not found:
-        commands = [folder.command("resume"), folder.command("extend", "--trials", "20"), folder.command("show")]
-        ways = "continue it with `{}`, add trials with `{}`, look at it with `{}`".format(*commands)
+        commands = [
+            folder.command("resume"),
+            folder.command(*plan.settings.command_for_more(20)),
+            folder.command("show"),
+        ]
+        ways = "continue it with `{}`, search longer with `{}`, look at it with `{}`".format(*commands)
         return [f"sweep.name: {folder.path} holds the same experiment; {ways}, {another}"]
     options = [word for name, (_, here) in found.items() for word in ("--set", f"{name}={_format(name, here)}")]
     way_out = another

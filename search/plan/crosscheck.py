@@ -185,8 +185,8 @@ def _sampler_problems(blocks: Blocks) -> Iterator[str]:
             {name: point[name] for name in point if name not in blocks.unreadable}, partial=True
         ):
             yield f"sweep.start_with[{index}]: {problem}"
-    if len(given) > settings.trials:
-        yield f"sweep.trials: {settings.trials} is less than the {len(given)} points of sweep.start_with"
+    if len(given) > settings.most_trials:
+        yield f"sweep.trials: {settings.most_trials} is less than the {len(given)} points of sweep.start_with"
     if settings.sampler == "grid":
         try:
             space.grid()

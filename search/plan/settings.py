@@ -32,6 +32,8 @@ CHANGEABLE = (
     "system_metrics",
 )
 """Settings that may change in an existing sweep: none of them changes the score of a trial."""
+DEFAULT_TRIALS, MOST_TRIALS = 20, 1000
+"""Settings to try if `trials` is null: without a time limit, and at most with one."""
 
 
 class SweepSettings(Strict):
@@ -42,8 +44,9 @@ class SweepSettings(Strict):
     metric: Metric = "macro_f1"
     """Validation score of the target that the sweep optimises: accuracy, macro_f1, weighted_f1, macro_precision,
     macro_recall, mcc (the highest wins) or loss (the lowest wins)."""
-    trials: Annotated[int, Field(ge=1, le=100_000)] = 20
-    """Settings to try, including those of `start_with`."""
+    trials: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Settings to try, including those of `start_with`; null: as many as fit `minutes` or `worker_hours`, up to 1,000,
+    and 20 without a time limit."""
     minutes: Annotated[float, Field(gt=0)] | None = None
     """Wall-clock budget of the whole sweep, including its start and the repeats of finalists; null: no limit."""
     worker_hours: Annotated[float, Field(gt=0)] | None = None
@@ -105,6 +108,24 @@ class SweepSettings(Strict):
             yield "start_from", f"{sampler} cannot learn from another sweep; use tpe or gp, or leave it out"
         if older is not None and older == given.get("name"):
             yield "start_from", f"{older!r} is the name of this sweep; name another one"
+
+    @property
+    def is_limited_by_time(self) -> bool:
+        """Return whether the search runs until its time is up, and not for a number of trials."""
+        return self.trials is None and (self.minutes is not None or self.worker_hours is not None)
+
+    @property
+    def most_trials(self) -> int:
+        """Return the largest number of settings to try."""
+        return self.trials or (MOST_TRIALS if self.is_limited_by_time else DEFAULT_TRIALS)
+
+    def command_for_more(self, trials: int) -> tuple[str, ...]:
+        """Return the command, with its options, that gives a sweep so many more trials, or else twice the time."""
+        if not self.is_limited_by_time:
+            return "extend", "--trials", str(trials)
+        limits = {"sweep.minutes": self.minutes, "sweep.worker_hours": self.worker_hours}
+        doubled = [f"{name}={2 * limit:g}" for name, limit in limits.items() if limit is not None]
+        return "resume", *(word for option in doubled for word in ("--set", option))
 
     @property
     def threads(self) -> int:

@@ -1,5 +1,6 @@
 """Turn the results of the preflight into checks, each with errors, warnings or neither; this module needs no Ray."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,7 +116,7 @@ def precision_check(results: Mapping[str, DryRunResult | str]) -> Check:
     return Check.of("precision", fact or "unknown: no batch was tried", (), warnings)
 
 
-def disk_check(storage: Path, forecaster: Forecaster, slots: int, done: int) -> Check:
+def disk_check(storage: Path, forecaster: Forecaster, slots: int, done: int, trials: int | None = None) -> Check:
     """Check that the disk has room for the files of the sweep.
 
     Args:
@@ -123,9 +124,10 @@ def disk_check(storage: Path, forecaster: Forecaster, slots: int, done: int) -> 
         forecaster: the sweep's forecaster.
         slots: number of trials at a time.
         done: number of trials whose models are there already.
+        trials: search trials for which there is time; None without a time limit, and if no batch was measured.
     """
     free = shutil.disk_usage(storage).free
-    needs = forecaster.disk_bytes(slots, done)
+    needs = forecaster.disk_bytes(slots, done, trials)
     need = sum(needs.values())
     sizes = f"{free / GIB:.1f} GiB free, about {need / GIB:.1f} GiB needed ({', '.join(needs)})"
     errors = []
@@ -138,6 +140,12 @@ def disk_check(storage: Path, forecaster: Forecaster, slots: int, done: int) -> 
     )
     warnings = [caches] if forecaster.freezes and free - need < CACHE_BYTES else []
     return Check.of("disk", sizes, errors, warnings)
+
+
+def computing_processes() -> tuple[float, int]:
+    """Return how many processes compute on this machine, and its cores; the lower average leaves out this new sweep."""
+    minute, five, _ = os.getloadavg()
+    return min(minute, five), os.cpu_count() or 1
 
 
 def slowest_paces(

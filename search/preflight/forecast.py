@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.plan.plan import Plan
+from spaces import SpaceError
 from trainable.data.message_text import plural
 from trainable.data.subset import subset
 from trainable.inputs.prepare import tokenized_dataset_of
@@ -41,9 +42,11 @@ class TimeForecast:
     high: float
     slots: int
     fit: int | None = None
-    """Search trials that fit the minutes of the sweep; None without such a limit."""
-    trials: int = 0
-    minutes: float | None = None
+    """Search trials that fit the time limit of the sweep; None without one."""
+    trials: int | None = 0
+    """Search trials that the settings ask for; None: as many as fit."""
+    limit: str = ""
+    """The time limit in words, such as `5 minutes`."""
 
     def __str__(self) -> str:
         unit, name = next((u, n) for u, n in _UNITS if self.high > 1.5 * u or u == 1)
@@ -53,9 +56,11 @@ class TimeForecast:
         time = f"about {span} {name} on {self.slots} slot{'s' if self.slots > 1 else ''}"
         if self.fit is None:
             return time
-        limit = f"{self.minutes:g} minute{'' if self.minutes == 1 else 's'}"
-        count = f"about {self.fit}" if self.fit else "none"
-        return f"{time}; {count} of {plural(self.trials, 'trial')} {'fit' if self.fit else 'fits'} in {limit}"
+        if self.trials is None:
+            count = f"about {plural(self.fit, 'trial')}" if self.fit else "no trial"
+        else:
+            count = f"{f'about {self.fit}' if self.fit else 'none'} of {plural(self.trials, 'trial')}"
+        return f"{time}; {count} {'fit' if self.fit else 'fits'} in {self.limit}"
 
 
 @dataclass(frozen=True)
@@ -89,11 +94,13 @@ class Forecaster:
     def __init__(self, plan: Plan, draw: Sequence[TrialConfig], costliest: TrialConfig, workspace: Workspace) -> None:
         self.settings, self.draw, self.costliest, self.workspace = plan.settings, draw, costliest, workspace
         self._sizes: dict[tuple[object, ...], tuple[int, int]] = {}
+        self.trials = _most_trials(plan)
+        """Search trials at most, if there is time."""
         seeds, with_source = plan.settings.confirm_seeds, any(c.source for c in draw)
         # Finalists repeat with further seeds, then the winner without its source with all seeds; see `next_repeats`.
         self.confirmed = sum(max(plan.finalists_in(n), 1 + plan.searches_source()) for n in range(1, seeds + 1))
         self._models_kept = plan.models_kept
-        self.models = plan.settings.trials + self.confirmed + ((seeds + 1) if seeds and with_source else 0)
+        self.models = self.trials + self.confirmed + ((seeds + 1) if seeds and with_source else 0)
         """Trials that leave a model behind, if the scheduler stops none."""
 
         self.freezes = any(stage.frozen_layers for config in draw for stage in config.stages().values())
@@ -109,30 +116,50 @@ class Forecaster:
             slots: number of trials at a time.
             elapsed: seconds of the sweep's minutes that are used.
         """
-        settings, trials = self.settings, self.settings.trials
-        target = _mean(TRIAL_SECONDS + self.seconds(c, "target", paces) for c in self.draw)
-        sources = {_source_key(c): self.seconds(c, "source", paces) for c in self._draw_of_search() if c.source}
-        source = _mean(sources.values())
-        others = (self.models - trials) * target + source * (self._source_count(len(sources)) + self.confirmed)
+        settings, trials = self.settings, self.trials
+        target, sources = self._means(paces)
+        source = _mean(sources)
+        others = (self.models - trials) * target + source * (self._source_count(len(sources), trials) + self.confirmed)
         workers = slots * settings.workers_per_trial
-        left = 1.0 if settings.scheduler == "none" else FULLY_STOPPED
+        left = self._least_share()
         low = START_SECONDS + SPREAD[0] * (left * trials * target + others) / workers
         # At worst the scheduler stops no trial, and all slots wait for one source stage.
         high = START_SECONDS + SPREAD[1] * ((trials * target + others) / workers + source)
-        limits = [60 * settings.minutes] if settings.minutes else []
-        limits += [3600 * settings.worker_hours / workers] if settings.worker_hours else []
-        # On average, the scheduler stops half as many trials as it can.
-        mean = (1 + left) / 2 * target + source * len(sources) / len(self._draw_of_search())
-        fit = self._that_fit(mean / slots, elapsed + START_SECONDS)
-        return TimeForecast(min([low, *limits]), min([high, *limits]), slots, fit, trials, settings.minutes)
+        limits = self._limits(slots)
+        fit = self.fitting_trials(paces, slots, elapsed)
+        given = None if settings.is_limited_by_time else settings.most_trials
+        return TimeForecast(
+            min([low, *limits.values()]), min([high, *limits.values()]), slots, fit, given, " and ".join(limits)
+        )
 
-    def _that_fit(self, seconds: float, start: float) -> int | None:
-        """Return how many search trials fit the minutes, if one ends every `seconds` after the start."""
-        settings = self.settings
-        if settings.minutes is None:
+    def fitting_trials(self, paces: Mapping[str, Pace], slots: int, elapsed: float = 0.0) -> int | None:
+        """Return how many search trials fit the time limit; None without one. The arguments are those of `time`."""
+        limits = self._limits(slots)
+        if not limits:
             return None
-        room = (60 * settings.minutes - start) * (1 - RESERVED * bool(settings.confirm_seeds))
-        return min(settings.trials, max(0, int(room / seconds)))
+        target, sources = self._means(paces)
+        # On average, the scheduler stops half as many trials as it can.
+        mean = (1 + self._least_share()) / 2 * target + sum(sources) / len(self._draw_of_search())
+        room = (min(limits.values()) - elapsed - START_SECONDS) * (1 - RESERVED * bool(self.settings.confirm_seeds))
+        return min(self.trials, max(0, int(room * slots / mean)))
+
+    def _limits(self, slots: int) -> dict[str, float]:
+        """Return the seconds of each time limit of the sweep, by the limit in words."""
+        minutes, hours, workers = self.settings.minutes, self.settings.worker_hours, self.settings.workers_per_trial
+        limits = {f"{minutes:g} minute{'' if minutes == 1 else 's'}": 60 * minutes} if minutes else {}
+        if hours:
+            limits[f"{hours:g} worker-hour{'' if hours == 1 else 's'}"] = 3600 * hours / (slots * workers)
+        return limits
+
+    def _means(self, paces: Mapping[str, Pace]) -> tuple[float, list[float]]:
+        """Return the mean seconds of a target stage, and the seconds of each distinct source stage of the draw."""
+        target = _mean(TRIAL_SECONDS + self.seconds(c, "target", paces) for c in self.draw)
+        sources = {_source_key(c): self.seconds(c, "source", paces) for c in self._draw_of_search() if c.source}
+        return target, list(sources.values())
+
+    def _least_share(self) -> float:
+        """Return the share of the training that is left if the scheduler stops as many trials as it can."""
+        return 1.0 if self.settings.scheduler == "none" else FULLY_STOPPED
 
     def seconds(self, config: TrialConfig, name: str, paces: Mapping[str, Pace]) -> float:
         """Return the seconds of one stage that is trained to its end."""
@@ -157,8 +184,15 @@ class Forecaster:
 
     # Disk --------------------------------------------------------------------------------------------------------
 
-    def disk_bytes(self, slots: int, done: int = 0) -> dict[str, int]:
-        """Forecast the bytes that the sweep will still write, by kind; `done` trials have saved their models."""
+    def disk_bytes(self, slots: int, done: int = 0, trials: int | None = None) -> dict[str, int]:
+        """Forecast the bytes that the sweep will still write, by kind.
+
+        Args:
+            slots: number of trials at a time.
+            done: number of trials that have saved their models.
+            trials: search trials for which there is time; None: all that the settings allow.
+        """
+        trials = self.trials if trials is None else max(1, trials)
         frozen = ((c, min(s.frozen_layers for s in c.stages().values())) for c in self.draw)
         weight = 4 * _mean(_trained_weights(*least) for least in frozen)
         kinds = {
@@ -166,8 +200,8 @@ class Forecaster:
         }
         models = max(0, min(self.models, self._models_kept) - done)
         promotes = self.settings.scheduler == "promotion"
-        paused = min(self.settings.trials, self.settings.keep_paused) if promotes else 0
-        sources = self._source_count(len(kinds)) + self.confirmed * bool(kinds)
+        paused = min(trials, self.settings.keep_paused) if promotes else 0
+        sources = self._source_count(len(kinds), trials) + self.confirmed * bool(kinds)
         return {
             f"{models} models": int(models * weight),
             f"{slots} running trials": int(2 * RESUME_WEIGHTS * slots * weight),
@@ -179,12 +213,12 @@ class Forecaster:
 
     def _draw_of_search(self) -> Sequence[TrialConfig]:
         """Return as many of the drawn trials as the search will try."""
-        return self.draw[: self.settings.trials]
+        return self.draw[: self.trials]
 
-    def _source_count(self, drawn: int) -> int:
+    def _source_count(self, drawn: int, trials: int) -> int:
         """Estimate the distinct source stages of the search from those of the draw; few are taken to be all."""
         few = 2 * drawn < len(self._draw_of_search())
-        return drawn if few else round(drawn * self.settings.trials / len(self._draw_of_search()))
+        return drawn if few else round(drawn * trials / len(self._draw_of_search()))
 
     def _size(self, config: TrialConfig, stage: Stage, split: str) -> tuple[int, int]:
         """Return the rows and tokens that the stage uses of a split."""
@@ -196,6 +230,15 @@ class Forecaster:
             mean = stage.padding_length if stage.padding == "fixed" else float(lengths.mean())
             self._sizes[key] = (rows, int(rows * mean))
         return self._sizes[key]
+
+
+def _most_trials(plan: Plan) -> int:
+    """Return the largest number of search trials; if the settings leave it open, at most every point of the space."""
+    most = plan.settings.most_trials
+    try:
+        return min(most, len(plan.space.grid())) if plan.settings.is_limited_by_time else most
+    except SpaceError:  # too many points to list
+        return most
 
 
 def _trained_weights(config: TrialConfig, frozen_layers: int) -> int:

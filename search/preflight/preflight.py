@@ -5,7 +5,6 @@ them: one node check on every node, and on each kind of node that has room for a
 expensive settings. If Ray runs only on this machine, a process started earlier can do the dry run.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -25,6 +24,7 @@ from search.cluster.node_check import NodeReport, check_node
 from search.plan.plan import Plan
 from search.preflight.checks import (
     batch_check,
+    computing_processes,
     disk_check,
     memory_check,
     nodes_check,
@@ -86,7 +86,7 @@ class Preflight:
         self.trial_bytes = 0
         """Measured memory of a trial; 0 before `checks`, unless an earlier session has measured it."""
         self.paces: Mapping[str, Pace] = {}
-        """Measured pace of each stage on the slowest node; empty before `checks`, and if no batch was measured."""
+        """Pace of each stage on the slowest node; empty before `checks`, unless an earlier session has measured it."""
         self._workspace = plan.workspace(storage)
         self._costliest, self._config = costliest_trial(plan, self._workspace)
         self._closing = ExitStack()
@@ -131,18 +131,22 @@ class Preflight:
             shared = storage_check(self.storage, self._folder, nodes, self._files)
         finally:
             self._closing.close()
-        disk = disk_check(self.storage, self.forecaster, self.capacity.slots, self.done)
-        found = [nodes_check(silent, nodes), shared, disk]
+        found = [nodes_check(silent, nodes), shared]
         if self.done:
-            return [*found, *self._limit_to_memory({})]
+            return [*found, self._disk_check(), *self._limit_to_memory({})]
         batches = self._dry_run_results()
         found += [precision_check(batches), batch_check(batches, self._costliest, self.capacity.gpus)]
         found += self._limit_to_memory(batches)
         slots = self.capacity.slots
         self.paces = slowest_paces(self.forecaster, batches, slots) or {}
         cut = self._cut_source()
-        load = _load() if len(self._files) == 1 else None
-        return [*found, time_check(self.forecaster, batches, slots, load, self._elapsed, cut)]
+        load = computing_processes() if len(self._files) == 1 else None
+        return [*found, self._disk_check(), time_check(self.forecaster, batches, slots, load, self._elapsed, cut)]
+
+    def _disk_check(self) -> Check:
+        slots = self.capacity.slots
+        trials = self.forecaster.fitting_trials(self.paces, slots, self._elapsed) if self.paces else None
+        return disk_check(self.storage, self.forecaster, slots, self.done, trials)
 
     def _cut_source(self) -> str:
         """Give the source stage of the plan only the rows for which there is time; return a sentence if it has more."""
@@ -220,6 +224,7 @@ def run_preflight(
     """
     preflight = Preflight(plan, folder.storage, capacity, len(study.records), dry_run, elapsed)
     preflight.trial_bytes = study.user_attr(TRIAL_BYTES, 0)
+    preflight.paces = _PACES.validate_python(study.user_attr(PACES, {}))
     replay = Replay(plan, study)
     with ExitStack() as closing:
         problems: list[str] = []
@@ -242,10 +247,10 @@ def run_preflight(
 
 def _trial_times(preflight: Preflight, study: SweepStudy) -> TrialTimes | None:
     """Return the expected times of trials by the measured paces, which the study keeps for later sessions."""
-    if preflight.paces:
-        study.set_user_attr(PACES, _PACES.dump_python(dict(preflight.paces), mode="json"))
-    stored = study.user_attr(PACES)
-    return TrialTimes(preflight.forecaster, _PACES.validate_python(stored)) if stored else None
+    if not preflight.paces:
+        return None
+    study.set_user_attr(PACES, _PACES.dump_python(dict(preflight.paces), mode="json"))
+    return TrialTimes(preflight.forecaster, preflight.paces)
 
 
 def tracking_check(plan: Plan, storage: Path) -> Check:
@@ -256,12 +261,6 @@ def tracking_check(plan: Plan, storage: Path) -> Check:
     except ConfigError as error:
         return Check("tracking", "error", error.problems)
     return Check("tracking", "ok", (f"{redact(uri)} answers",))
-
-
-def _load() -> tuple[float, int]:
-    """Return how many processes compute on this machine, and its cores; the lower average leaves out this new sweep."""
-    minute, five, _ = os.getloadavg()
-    return min(minute, five), os.cpu_count() or 1
 
 
 def _on(node: str, function: Any, num_cpus: float = 0, num_gpus: float = 0) -> Any:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from search.plan.plan import Plan
+from search.plan.settings import SweepSettings
 from search.propose.start_from import EarlierTrials
 from search.record.records import BudgetLimits, Outcome
 from search.record.scores import Gain, Score, TestScore
@@ -57,7 +58,7 @@ def summarise(
         worker_hours=sum(r.seconds for r in records) * plan.settings.workers_per_trial / 3600,
         phases=study.user_attr(PHASES, {}),
         slots=study.user_attr("slots", 0),
-        budget=BudgetLimits(plan.settings.trials, plan.settings.minutes, plan.settings.worker_hours),
+        budget=BudgetLimits(plan.settings.most_trials, plan.settings.minutes, plan.settings.worker_hours),
         notes=tuple(_notes(plan, storage, study, complete)),
         complete=complete,
         baselines=contest.baselines,
@@ -86,11 +87,15 @@ def _notes(plan: Plan, storage: Path, study: SweepStudy, complete: bool) -> list
             "the sweep is not finished: the winner is the best so far, and the test split has not been read; "
             f"`{SweepFolder(storage, plan.settings.name).command('resume')}` continues it",
         ]
-    if searched == plan.settings.trials:
-        return notes
-    if study.user_attr(EXHAUSTED) == searched:
-        tried = (
-            f"every point of the space has been tried, in {searched} of sweep.trials = {plan.settings.trials} trials"
-        )
-        return [*notes, tried]
-    return [*notes, f"{searched} of {plan.settings.trials} trials began before the budget was used up"]
+    return [*notes, *_notes_on_trials(plan.settings, searched, study.user_attr(EXHAUSTED) == searched)]
+
+
+def _notes_on_trials(settings: SweepSettings, searched: int, exhausted: bool) -> list[str]:
+    """Say why a complete sweep began no more than `searched` trials, unless its settings say so."""
+    most = settings.most_trials
+    if exhausted and searched < most:
+        of = "" if settings.is_limited_by_time else f"of sweep.trials = {most} "
+        return [f"every point of the space has been tried, in {searched} {of}trials"]
+    if settings.is_limited_by_time:
+        return [f"the search ended after {most} trials; sweep.trials sets another limit"] if searched >= most else []
+    return [] if searched == most else [f"{searched} of {most} trials began before the budget was used up"]

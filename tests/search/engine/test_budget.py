@@ -14,7 +14,7 @@ from search.study.sweep_study import SweepStudy
 from spaces import parse_space
 from trainable.workers.messages import TrialReport
 
-SPACE = parse_space({"target.epochs": {"int": [1, 3]}})
+SPACE = parse_space({"target.epochs": {"int": [1, 40]}})
 Open = Callable[..., tuple[Budget, SweepStudy]]
 
 
@@ -57,6 +57,16 @@ def test_all_trials_count_whether_finished_stopped_or_failed(open_budget: Open) 
     assert not budget.allows_new_trial(1)
     assert not budget.spent()
     assert budget.used().trials == 3
+
+
+@pytest.mark.parametrize(("settings", "more"), [({}, False), ({"minutes": 9}, True), ({"worker_hours": 9}, True)])
+def test_without_a_number_of_trials_the_time_limits_them(
+    settings: dict[str, float], more: bool, open_budget: Open
+) -> None:
+    budget, study = open_budget(**settings, sampler="random", start_with=[], confirm_seeds=0)
+    for _ in range(20):
+        train(study, 1)
+    assert budget.allows_new_trial(1) is more
 
 
 def test_minutes_count_over_all_sessions(open_budget: Open, clock: Callable[[float], None]) -> None:

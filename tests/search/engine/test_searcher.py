@@ -375,6 +375,16 @@ def test_a_search_ends_when_every_point_has_been_tried(open_searcher: Open, tmp_
     assert outcome.notes == ("every point of the space has been tried, in 3 of sweep.trials = 10 trials",)
 
 
+def test_a_search_with_a_time_limit_ends_when_every_point_has_been_tried(open_searcher: Open, tmp_path: Path) -> None:
+    sweep = {"trials": None, "minutes": 60, "confirm_seeds": 0, "start_with": []}
+    trial = {"target": {"dataset": {"csv": "a.csv"}, "padding_length": 16}, "source": None}
+    searcher = open_searcher({"target.epochs": {"int": [1, 30]}}, trial, **sweep)
+    run_all(searcher)
+    assert len(searcher.study.records) == 30  # more than the 20 of a search without a time limit
+    outcome = summarise(searcher.plan, tmp_path, searcher.study, complete=True)
+    assert outcome.notes == ("every point of the space has been tried, in 30 trials",)
+
+
 @pytest.mark.parametrize(("refit", "has_folds", "again"), [(True, True, 1), (True, False, 0), (False, True, 0)])
 def test_the_winner_trains_last_on_all_rows_once(
     open_searcher: Open, refit: bool, has_folds: bool, again: int, tmp_path: Path

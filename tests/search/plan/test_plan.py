@@ -288,8 +288,8 @@ def test_source_settings_need_a_source(blocks: dict[str, Any], tmp_path: Path) -
 
 
 VALUES: list[tuple[str, str, Any, str]] = [
-    ("sweep", "trials", 0, "must be a whole number from 1 to 100000, got 0"),
-    ("sweep", "trials", 2.5, "must be a whole number from 1 to 100000, got 2.5"),
+    ("sweep", "trials", 0, "must be a whole number from 1 to 100000, or null, got 0"),
+    ("sweep", "trials", 2.5, "must be a whole number from 1 to 100000, or null, got 2.5"),
     ("sweep", "minutes", 0, "must be a number above 0, or null, got 0"),
     ("sweep", "minutes", float("inf"), "must be a finite number above 0, or null, got Infinity"),
     ("sweep", "sampler", "tpee", "must be one of tpe, random, gp, cmaes, qmc, grid, got 'tpee'; did you mean 'tpe'?"),

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -53,3 +55,19 @@ def test_names_of_other_folders_in_the_storage_are_refused(name: str) -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         SweepSettings.model_validate({"name": "a", **wrong})
+
+
+@pytest.mark.parametrize(
+    ("given", "most", "command"),
+    [
+        ({}, 20, "extend --trials 5"),
+        ({"trials": 7}, 7, "extend --trials 5"),
+        ({"trials": 7, "minutes": 3}, 7, "extend --trials 5"),
+        ({"minutes": 3}, 1000, "resume --set sweep.minutes=6"),
+        ({"worker_hours": 0.25}, 1000, "resume --set sweep.worker_hours=0.5"),
+    ],
+)
+def test_a_time_limit_takes_the_place_of_a_number_of_trials(given: dict[str, Any], most: int, command: str) -> None:
+    settings = SweepSettings(name="tiny", **given)
+    assert settings.most_trials == most
+    assert " ".join(settings.command_for_more(5)) == command

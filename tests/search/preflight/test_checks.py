@@ -173,8 +173,19 @@ def test_the_forecast_says_how_many_trials_fit(forecaster: Callable[..., Forecas
     assert fit(minutes=5, confirm_seeds=0) > fit(minutes=5, confirm_seeds=2)
     assert forecaster(trials=9).time(PACES, 1).fit is None
     words = "about 1 seconds on 1 slot;"
-    assert str(TimeForecast(1, 1, 1, 9, 40, 5.0)) == f"{words} about 9 of 40 trials fit in 5 minutes"
-    assert str(TimeForecast(1, 1, 1, 0, 40, 1.0)) == f"{words} none of 40 trials fits in 1 minute"
+    assert str(TimeForecast(1, 1, 1, 9, 40, "5 minutes")) == f"{words} about 9 of 40 trials fit in 5 minutes"
+    assert str(TimeForecast(1, 1, 1, 0, 40, "1 minute")) == f"{words} none of 40 trials fits in 1 minute"
+    assert str(TimeForecast(1, 1, 1, 9, None, "1 minute")) == f"{words} about 9 trials fit in 1 minute"
+    assert str(TimeForecast(1, 1, 1, 0, None, "1 minute")) == f"{words} no trial fits in 1 minute"
+
+
+def test_without_a_number_of_trials_as_many_are_forecast_as_fit(forecaster: Callable[..., Forecaster]) -> None:
+    with_number = forecaster(trials=1000, minutes=5).time(PACES, 1)
+    found = forecaster(trials=None, minutes=5).time(PACES, 1)
+    assert (found.fit, found.trials, found.limit) == (with_number.fit, None, "5 minutes")
+    hours = forecaster(trials=None, worker_hours=0.05, workers_per_trial=2).time(PACES, 1)
+    assert (hours.limit, hours.high) == ("0.05 worker-hours", 90)
+    assert forecaster(trials=None).time(PACES, 1) == forecaster(trials=20).time(PACES, 1)
 
 
 def test_the_slowest_node_decides(forecaster: Callable[..., Forecaster]) -> None:
