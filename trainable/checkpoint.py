@@ -16,6 +16,7 @@ from trainable.settings.config import TrialConfig, build_config
 from trainable.stages.trained_on import TrainedOn, to_json, trained_on
 from trainable.stages.transfer import copy_weights
 from trainable.store.checksums import verify_checksums, write_checksums
+from trainable.tasks.registry import TASKS
 
 CheckpointState = Literal["running", "ended", "finished"]
 MODEL_FILE = "model.safetensors"
@@ -131,8 +132,8 @@ def load_trained(folder: Path, encoder: str | None = None) -> tuple[PreTrainedMo
             f"encoder: {config.encoder!r}: its weights or its config.json have changed since {folder} was trained; "
             "the checkpoint contains only the weights that the training changed; restore the original encoder"
         )
-    label_names = tuple(facts["label_names"])
-    model = new_model(config.encoder, label_names, config.seed, config.target.dropout, config.pooling)
+    head = TASKS[config.dataset_of(config.target).task].head(tuple(facts["label_names"]))
+    model = new_model(config.encoder, head, config.seed, config.target.dropout, config.pooling)
     copy_weights(model, load_file(folder / MODEL_FILE))
     return model.eval(), config
 

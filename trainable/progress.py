@@ -9,6 +9,7 @@ import torch
 from trainable.clock import Clock
 from trainable.compute.device import Ranks
 from trainable.deadline import NO_DEADLINE, Deadline
+from trainable.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class StageContext:
 
     name: str
     """`source` or `target`; part of the seeds and of the names of metrics."""
+    task: Task
     metric: str
     seed: int
     precision: str
@@ -50,6 +52,13 @@ class Report:
     """Time and tokens of the trial so far in this process, by part of the work, see `trainable.clock`."""
     notes: tuple[str, ...] = ()
     """Reasons why time could not be saved, one sentence each."""
+
+
+def with_zero_shot(metrics: dict[str, float], stage: str) -> dict[str, float]:
+    """Return the validation scores of a report, each also under its name for a model that has seen no target row."""
+    validation, untrained = f"{stage}.validation.", f"{stage}.zero_shot."
+    scores = {name: value for name, value in metrics.items() if name.startswith(validation)}
+    return scores | {name.replace(validation, untrained): value for name, value in scores.items()}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import ray
 
 from search.cluster.capacity import Capacity
 from search.plan.plan import Plan
+from search.plan.target_task import target_tasks
 from search.preflight.costliest import baseline_trial, costliest_trial
 from search.startup.dry_run_process import DryRunProcess
 from search.storage.sweep_folder import SweepFolder
@@ -30,8 +31,9 @@ class BaselineRun:
 
     def __init__(self, plan: Plan, folder: SweepFolder, capacity: Capacity, process: DryRunProcess | None) -> None:
         self._folder, self._process = folder.baselines, process
+        self._target_task = target_tasks(plan.base, plan.space)[0]
         self._task: Any = None
-        if process is None and self._folder.missing():
+        if process is None and self._folder.missing(self._target_task):
             self._task = self._begin(plan, folder.storage, capacity)
 
     def _begin(self, plan: Plan, storage: Path, capacity: Capacity) -> Any:
@@ -46,7 +48,7 @@ class BaselineRun:
     def wait(self, seconds: float = WAIT_SECONDS) -> None:
         """Wait until they are done or can no longer be, but at most so many seconds."""
         end = time.monotonic() + seconds
-        while self._folder.missing() and self._may_continue() and time.monotonic() < end:
+        while self._folder.missing(self._target_task) and self._may_continue() and time.monotonic() < end:
             time.sleep(_POLL_SECONDS)
 
     def _may_continue(self) -> bool:

@@ -13,7 +13,7 @@ from ray.tune.result import DONE
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.cluster.ray_internals import ask_for_checkpoint
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 from trainable.workers.messages import TrialReport, key_of_task, read_result
 
 

@@ -6,8 +6,8 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 
 from search.cluster.ray_internals import replay_to_scheduler
 from search.engine.promotion import Promotion
+from trainable.metrics.metric import Direction
 from trainable.settings.stage import COMPARED_AT
-from trainable.tasks.metrics import Direction
 from trainable.workers.messages import KEY, PERCENT_DONE, VALUE, TrialReport
 
 COMPARED_AT_PERCENT = tuple(round(100 * share) for share in COMPARED_AT)

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from search.plan.plan import Plan
 from search.record.scores import Baseline, Gain, TestScore
@@ -18,11 +16,11 @@ from trainable.baselines.checkpoints import checkpoint_logits
 from trainable.baselines.results import config_of
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
-from trainable.loop.evaluate import score
 from trainable.model.encoder import fingerprint
 from trainable.model.limits import resolve_encoder
 from trainable.stages.trained_on import trained_on
-from trainable.tasks.metrics import bootstrap_interval, mean_interval, paired_interval, per_class
+from trainable.tasks.registry import TASKS
+from trainable.tasks.task import Task
 from trainable.workspace import Workspace
 
 Split = Literal["validation", "test"]
@@ -33,16 +31,12 @@ class Predictions:
     """What a model gives for the rows of a split."""
 
     split: Split
+    task: Task
     logits: torch.Tensor
     """Shape (N, C)."""
-    labels: NDArray[np.int64]
-    """True classes, shape (N,)."""
+    labels: NDArray[Any]
+    """The true labels, shape (N, ...)."""
     label_names: tuple[str, ...]
-
-    def row_losses(self) -> NDArray[np.float64]:
-        """Return the cross-entropy of each row, shape (N,)."""
-        losses = functional.cross_entropy(self.logits, torch.from_numpy(self.labels), reduction="none")
-        return np.asarray(losses.double().numpy())
 
 
 def predict(checkpoint: Path, split: Split, workspace: Workspace, encoder: str | None = None) -> Predictions | None:
@@ -59,7 +53,7 @@ def predict(checkpoint: Path, split: Split, workspace: Workspace, encoder: str |
         return None
     logits = checkpoint_logits(checkpoint, split, workspace, encoder)
     assert logits is not None
-    return Predictions(split, logits, tokenized.splits[split].labels, tokenized.label_names)
+    return Predictions(split, TASKS[tokenized.task], logits, tokenized.splits[split].labels, tokenized.label_names)
 
 
 def _data_of(checkpoint: Path, workspace: Workspace, encoder: str | None) -> TokenizedDataset:
@@ -83,15 +77,11 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str
 
 def scores_of(predictions: Predictions, metric: str) -> TestScore:
     """Return the scores of predictions, with a confidence interval of one metric."""
-    metrics, counts = score(predictions.logits, predictions.labels)
-    if metric == "loss":  # it cannot be computed from the confusion counts
-        low, high = mean_interval(predictions.row_losses())
-    else:
-        low, high = bootstrap_interval(counts, metric)
-    class_scores = per_class(counts, predictions.label_names)
-    predicted = set(predictions.logits.argmax(-1).tolist())
-    never_predicted = tuple(each.label for i, each in enumerate(class_scores) if each.rows and i not in predicted)
-    return TestScore(metrics, low, high, len(predictions.labels), class_scores, never_predicted)
+    task, logits, labels = predictions.task, predictions.logits, predictions.labels
+    low, high = task.interval(logits, labels, metric)
+    class_scores = task.per_class(logits, labels, predictions.label_names)
+    never_predicted = tuple(each.label for each in class_scores if each.rows and not each.predicted)
+    return TestScore(task.scores(logits, labels), low, high, len(labels), class_scores, never_predicted)
 
 
 def score_winner(
@@ -127,15 +117,11 @@ def score_winner(
 
 def _measured_gain(plan: Plan, checkpoint: Path, baseline: Baseline, ours: Predictions, workspace: Workspace) -> Gain:
     """Return the difference between the winner's predictions and those of the best baseline, on the same rows."""
-    metric, labels, classes = plan.settings.metric, ours.labels, len(ours.label_names)
+    metric, task, labels = plan.settings.metric, ours.task, ours.labels
     theirs = predict(checkpoint, ours.split, workspace, encoder_of(plan, checkpoint))
     assert theirs is not None  # it has the same data
-    values = score(ours.logits, labels)[0][metric], score(theirs.logits, labels)[0][metric]
-    if metric == "loss":
-        interval = mean_interval(ours.row_losses() - theirs.row_losses())
-    else:
-        first, second = (each.logits.argmax(-1).numpy() for each in (ours, theirs))
-        interval = paired_interval(first, second, labels, classes, metric)
+    values = task.scores(ours.logits, labels)[metric], task.scores(theirs.logits, labels)[metric]
+    interval = task.difference_interval(ours.logits, theirs.logits, labels, metric)
     return describe_gain(baseline, values, metric, ours.split, interval, len(labels))
 
 

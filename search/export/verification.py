@@ -11,7 +11,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from search.export.formats.about import Format
 from search.export.formats.folders import folder_format
 from trainable.data.examples import Examples
-from trainable.data.read_splits import read_splits
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import TokenizedSplit, cached_tokens, tokenized_dataset_of, tokenizer_fingerprint
 from trainable.inputs.split import Inputs
@@ -23,6 +22,7 @@ from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData
+from trainable.tasks.registry import read_splits
 from trainable.workspace import Workspace
 
 TOLERANCE = 1e-4
@@ -101,7 +101,7 @@ def _rows_of_tokens(config: TrialConfig, tokens: Tokens, tokenizer: PreTrainedTo
     ]
     table = Examples(columns[0], columns[1] if len(columns) > 1 else None, np.zeros(len(chosen), dtype=np.int64))
     made = tokenize_for(config.pooling, tokenizer, table)
-    inputs = token_inputs(TokenizedSplit(made, table.labels), config.target).inputs
+    inputs = token_inputs(TokenizedSplit(made, table.labels, table.strata), config.target).inputs
     description = f"validation texts decoded from cached token ids, because the data files {why}"
     return SampleRows(inputs, table, description)
 

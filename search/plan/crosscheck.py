@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from search.plan.settings import SweepSettings
+from search.plan.target_task import task_problems
 from spaces import Point, Space, SpaceError, parse_space
 from spaces.dimension import name_problem
 from spaces.scalars import same
@@ -100,6 +101,7 @@ def joint_problems(blocks: Blocks, limits_of: LimitsOf) -> Iterator[str]:
         limits_of: see `LimitsOf`.
     """
     yield from _name_problems(blocks)
+    yield from task_problems(blocks.settings, blocks.trial, blocks.space)
     yield from dict.fromkeys(_value_problems(blocks, limits_of))
     yield from _sampler_problems(blocks)
 

@@ -11,14 +11,15 @@ from search.errors import PlanError
 from search.plan.data_use import DataUse
 from search.plan.plan import Plan, collect_problems, encoder_problems
 from spaces import SpaceError
-from trainable.data.read_splits import read_splits
 from trainable.data.subset import subset_notes
 from trainable.inputs.folds import has_folds
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
+from trainable.metrics.metric import ONE_CLASS_A_ROW
 from trainable.model.limits import resolve_encoder
 from trainable.model.pooling import BI_ENCODER, auto_pooling
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage
+from trainable.tasks.registry import read_splits
 
 StageUse = tuple[str, Stage, TrialConfig]
 """A stage of a possible trial: its name, its settings, and those of the trial."""
@@ -73,8 +74,10 @@ def _data_problems(plan: Plan, uses: list[StageUse], roots: tuple[Path, ...]) ->
 
 
 def _subset_notes(made: TokenizedDataset, name: str, stage: Stage, config: TrialConfig) -> list[str]:
-    """Return what a person should know of the rows that `train_rows` takes."""
-    labels, seed = made.splits["train"].labels, config.dataset_of(stage).split_seed
+    """Return what a person should know of the rows that `train_rows` takes of each class."""
+    if made.task not in ONE_CLASS_A_ROW:
+        return []
+    labels, seed = made.splits["train"].strata, config.dataset_of(stage).split_seed
     return [f"{name}: {note}" for note in subset_notes(labels, made.label_names, stage.train_rows, seed)]
 
 

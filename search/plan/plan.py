@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from search.errors import PlanError
 from search.plan.crosscheck import Blocks, joint_problems, read_settings, read_space
 from search.plan.settings import CHANGEABLE, SweepSettings
+from search.plan.target_task import with_metric
 from search.storage.store_uri import default_uri
 from search.storage.sweep_folder import OLD_DEFAULTS, Experiment, SweepFolder, data_roots, load_saved_plan
 from spaces import Space, SpaceError, shipped
@@ -230,6 +231,7 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
         problems.append(f"trial: must be a mapping of settings, got {shown(trial)}")
     if problems or trial is None:
         raise PlanError([f"{origin}: {problem}" for problem in problems])
+    settings = with_metric(settings, trial, space)
     # Always stored: a stored plan without them is of an older version, whose defaults were others.
     pooling = {} if "pooling" in space.names else {"pooling": "auto"}
     stages: dict[str, Nested] = {}

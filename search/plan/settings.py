@@ -7,11 +7,11 @@ from pydantic import AfterValidator, Field
 
 from search.redaction import redact
 from search.storage.sweep_name import NAME, checked_name
+from trainable.metrics.metric import AUTO, METRICS, Direction
 from trainable.settings.config import Metric
 from trainable.settings.stage import COMPARED_AT
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested
-from trainable.tasks.metrics import METRICS, Direction
 
 Name = Annotated[str, AfterValidator(checked_name), Field(json_schema_extra={"pattern": NAME})]
 
@@ -41,9 +41,10 @@ class SweepSettings(Strict):
 
     name: Name
     """Names the folder of the sweep: up to 100 letters, digits, `.`, `_`, `-`; not `cache` or `mlartifacts`."""
-    metric: Metric = "macro_f1"
-    """Validation score of the target that the sweep optimises: accuracy, macro_f1, weighted_f1, macro_precision,
-    macro_recall, mcc (the highest wins) or loss (the lowest wins)."""
+    metric: Metric = AUTO
+    """Validation score of the target that the sweep optimises. For classification: macro_f1, accuracy, weighted_f1,
+    macro_precision, macro_recall, mcc (the highest wins) or loss (the lowest wins). For regression: pearson, spearman,
+    r2, rmse, mae or loss. `auto`: the first one."""
     trials: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Settings to try, including those of `start_with`; null: as many as fit `minutes` or `worker_hours`, up to 1,000,
     and 20 without a time limit."""
@@ -144,5 +145,5 @@ class SweepSettings(Strict):
 
     @property
     def direction(self) -> Direction:
-        """Return whether the highest or the lowest score wins."""
-        return METRICS[self.metric]
+        """Return whether the highest or the lowest score wins; a plan has resolved `metric: auto` before it matters."""
+        return METRICS.get(self.metric, Direction.MAX)

@@ -226,7 +226,7 @@ class Forecaster:
         key = (data.fingerprint, split, stage.padding_length, stage.padding, stage.train_rows)
         if key not in self._sizes:
             lengths = data.splits[split].tokens.lengths(stage.padding_length)
-            rows = len(subset(data.splits[split].labels, stage.train_rows, 0)) if split == "train" else len(lengths)
+            rows = len(subset(data.splits[split].strata, stage.train_rows, 0)) if split == "train" else len(lengths)
             mean = stage.padding_length if stage.padding == "fixed" else float(lengths.mean())
             self._sizes[key] = (rows, int(rows * mean))
         return self._sizes[key]

@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState, create_trial
 
 from spaces import Point, Space
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 
 
 class SamplerStudy:

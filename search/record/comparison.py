@@ -6,7 +6,7 @@ from scipy import stats
 
 from search.record.scores import Comparison, Score
 from search.wording import format_score
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 
 
 def compare(

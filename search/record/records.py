@@ -17,8 +17,8 @@ from search.record.checkpoint_paths import relative_checkpoint
 from search.record.scores import AsJson, Baseline, Comparison, Gain, Score, TestScore
 from search.record.trial_names import Key, Role, key_of
 from spaces import Point
+from trainable.metrics.metric import Direction
 from trainable.settings.values import Params
-from trainable.tasks.metrics import Direction
 
 
 class State(StrEnum):

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
 
-from trainable.tasks.metrics import ClassScores
+from trainable.metrics.classification import ClassScores
 
 
 class AsJson:

@@ -18,7 +18,7 @@ from search.record.scores import Baseline
 from search.record.trial_names import Key
 from search.show.text_table import text_table
 from search.wording import format_duration, format_score, format_settings, last_line
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 
 STYLES = {
     State.RUNNING: "cyan",

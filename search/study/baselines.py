@@ -14,7 +14,7 @@ from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import fold_number
 from search.wording import format_score
 from trainable.baselines.results import INTERRUPTED, BaselineFolder, mean_metrics
-from trainable.tasks.metrics import METRICS, Direction
+from trainable.metrics.metric import METRICS, Direction
 
 FOLDER = "baselines"
 """Folder of the results and models, in the sweep's folder."""

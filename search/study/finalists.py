@@ -13,7 +13,7 @@ from search.record.records import State, TrialRecord, ranked
 from search.record.trial_names import Role
 from search.study.trial_settings import uses_source
 from spaces import Point
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from search.errors import PlanError
 from search.storage.sqlite_lock import WAITING_ARGUMENTS, check_unlocked
 from search.storage.store_uri import sqlite_uri
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it logs each study that is opened
 

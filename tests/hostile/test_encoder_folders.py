@@ -11,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from trainable.tasks.classification import CLASSIFICATION
+
 Refused = Callable[..., str]
 
 
@@ -173,7 +175,7 @@ def test_weights_that_the_configuration_does_not_fit(name: str, encoder: Path) -
     (stored,) = [key for key in weights if key.endswith(name)]
     save_file({key: value for key, value in weights.items() if key != stored}, file, {"format": "pt"})
     with pytest.raises(ConfigError, match=f"not those of its config.json.*{name}"):
-        new_model(str(encoder), ("a", "b"), 0)
+        new_model(str(encoder), CLASSIFICATION.head(("a", "b")), 0)
     save_file(weights | {stored: weights[stored][:5].clone()}, file, {"format": "pt"})
     with pytest.raises(ConfigError, match=f"not those of its config.json.*{name}"):
-        new_model(str(encoder), ("a", "b"), 0)
+        new_model(str(encoder), CLASSIFICATION.head(("a", "b")), 0)

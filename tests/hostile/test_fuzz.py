@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from search.errors import PlanError, format_problems
 from search.plan.plan import load_plan
 from spaces import shipped
-from trainable.data.read_splits import read_splits_and_problems
 from trainable.data.reading.csv_files import read_csv
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
+from trainable.tasks.registry import read_dataset
 
 QUICKSTART = shipped()["quickstart"].read_text(encoding="utf-8")
 quick = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -98,7 +98,7 @@ def read(kind: str, file: Path, content: bytes) -> None:
     """Check that the file is a table that can be read, or is refused with its name in the message."""
     file.write_bytes(content)
     try:
-        read_splits_and_problems(Dataset.model_validate({kind: str(file)}))
+        read_dataset(Dataset.model_validate({kind: str(file)}))
     except ConfigError as error:
         assert error.problems
         assert all(str(file) in problem or "split" in problem for problem in error.problems)

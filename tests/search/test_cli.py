@@ -17,7 +17,7 @@ from search.plan.data_use import to_stored
 from search.plan.plan import load_plan
 from search.storage.sweep_folder import SweepFolder
 from search.study.study_file import StudyFile
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 
 pytestmark = pytest.mark.usefixtures("ray_when_joined")
 

@@ -30,7 +30,7 @@ from search.study.sweep_study import SweepStudy
 from search.tracking.mlflow_events import started, text_logged
 from search.tracking.mlflow_runs import EXPERIMENT, MlflowRuns
 from tests.conftest import make_sweep
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 from trainable.workers.messages import TrialReport
 
 

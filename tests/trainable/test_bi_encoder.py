@@ -17,6 +17,7 @@ from trainable.model.pooled import BiEncoderClassifier, pooling_of
 from trainable.progress import Report
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages.stage_builder import StageBuilder
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
@@ -50,7 +51,7 @@ def test_the_head_reads_what_the_two_vectors_have_in_common(minilm: str) -> None
     from sentence_transformers import SentenceTransformer
 
     first, second = ["a man eats", "it rains"], ["somebody has a meal", "the sun shines all day long"]
-    model = new_model(minilm, ("a", "b", "c"), seed=0, pooling="bi_encoder").eval()
+    model = new_model(minilm, CLASSIFICATION.head(("a", "b", "c")), seed=0, pooling="bi_encoder").eval()
     assert isinstance(model, BiEncoderClassifier) and pooling_of(model) == "bi_encoder"
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     theirs = SentenceTransformer(minilm, device="cpu")

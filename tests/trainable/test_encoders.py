@@ -30,6 +30,7 @@ from trainable.model.pretrained import model_without_weights
 from trainable.settings.config import build_config
 from trainable.stages.stage_cache import TrainedSource
 from trainable.stages.transfer import transfer
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 
@@ -38,6 +39,7 @@ PAIR_OF_STACKS = {f"{part}_layers": 2 for part in ("encoder", "decoder")} | {
     f"{part}_{what}": n for part in ("encoder", "decoder") for what, n in (("attention_heads", 2), ("ffn_dim", 64))
 }
 LABELS = ("negative", "neutral", "positive")
+HEAD = CLASSIFICATION.head(LABELS)
 ABOVE = {
     "modernbert": "final_norm",
     "megatron-bert": "encoder.ln",
@@ -92,21 +94,21 @@ def names_that_train(model: PreTrainedModel, kind: str, count: int) -> set[str]:
 def test_the_longest_sequence_that_is_allowed_goes_through(folder: str) -> None:
     longest = min(read_limits(folder).positions, 100)
     ids = torch.full((1, longest), 7)
-    assert new_model(folder, LABELS, seed=0).eval()(input_ids=ids, attention_mask=ids // 7).logits.shape == (1, 3)
+    assert new_model(folder, HEAD, seed=0).eval()(input_ids=ids, attention_mask=ids // 7).logits.shape == (1, 3)
 
 
 @pytest.mark.parametrize("pooling", ["first", "mean"])
 def test_the_output_layer_gives_the_logits_and_follows_the_order_of_the_labels(folder: str, pooling: str) -> None:
     """Some classes define the head before the encoder."""
     batch = {"input_ids": torch.arange(5, 13)[None], "attention_mask": torch.ones(1, 8, dtype=torch.int64)}
-    model = new_model(folder, LABELS, seed=0, pooling=pooling).eval()
+    model = new_model(folder, HEAD, seed=0, pooling=pooling).eval()
     seen: list[torch.Tensor] = []
     output_layer(model)[1].register_forward_hook(lambda _, __, output: seen.append(output))
     logits = model(**batch).logits
     assert any(torch.equal(logits[0], row) for row in seen[-1].reshape(-1, len(LABELS)))
-    source = TrainedSource({n: p.detach() for n, p in model.named_parameters()}, LABELS, {})
-    other = new_model(folder, LABELS[::-1], seed=1, pooling=pooling).eval()
-    assert transfer(source, other, LABELS[::-1], "keep")
+    source = TrainedSource({n: p.detach() for n, p in model.named_parameters()}, HEAD, {})
+    other = new_model(folder, CLASSIFICATION.head(LABELS[::-1]), seed=1, pooling=pooling).eval()
+    assert transfer(source, other, CLASSIFICATION.head(LABELS[::-1]), "keep")
     torch.testing.assert_close(other(**batch).logits, logits.flip(-1))
 
 
@@ -129,7 +131,7 @@ def test_a_head_that_begins_as_a_regression_trains_on(
 
 @pytest.mark.parametrize("count", range(1, DEPTH + 1))
 def test_frozen_layers_drop_nothing(folder: str, count: int) -> None:
-    model = new_model(folder, LABELS, seed=0, dropout=0.5)
+    model = new_model(folder, HEAD, seed=0, dropout=0.5)
     train_mode(model, freeze(model, count))
     seen: list[torch.Tensor] = []
 
@@ -147,7 +149,7 @@ def test_frozen_layers_drop_nothing(folder: str, count: int) -> None:
 
 @pytest.mark.parametrize("count", range(DEPTH + 1))
 def test_exactly_the_weights_above_the_frozen_layers_train(folder: str, kind: str, count: int) -> None:
-    model = new_model(folder, LABELS, seed=0)
+    model = new_model(folder, HEAD, seed=0)
     freeze(model, count)
     assert {n for n, p in model.named_parameters() if p.requires_grad} == names_that_train(model, kind, count)
     if count:  # nothing is read for this, not even a weight
@@ -158,7 +160,7 @@ def test_pooled_models_freeze_the_same_layers(folder: str, kind: str) -> None:
     """Freezing and counting do not depend on the head, and no weight of a pooler is left."""
     ids, mask = torch.arange(5, 13)[None], torch.ones(1, 8, dtype=torch.int64)
     for count in (0, 2, DEPTH):
-        model = new_model(folder, ("a", "b"), seed=0, dropout=0.5, pooling="mean")
+        model = new_model(folder, CLASSIFICATION.head(("a", "b")), seed=0, dropout=0.5, pooling="mean")
         frozen = freeze(model, count)
         trains = {name for name, p in model.named_parameters() if p.requires_grad}
         assert trains == names_that_train(model, kind, count)
@@ -183,13 +185,13 @@ def test_counting_weights_reads_and_draws_none(tiny_bert: str) -> None:
 
 
 def trained_weights_of(folder: str, count: int) -> int:
-    model = new_model(folder, ("a", "b"), seed=0)
+    model = new_model(folder, CLASSIFICATION.head(("a", "b")), seed=0)
     freeze(model, count)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def test_looking_at_an_encoder_leaves_it_and_all_draws_as_they_were(folder: str) -> None:
-    model = new_model(folder, LABELS, seed=0).train()
+    model = new_model(folder, HEAD, seed=0).train()
     state, modes = torch.get_rng_state(), {name: module.training for name, module in model.named_modules()}
     encoder_parts(model)
     assert torch.equal(torch.get_rng_state(), state)
@@ -225,7 +227,10 @@ def test_no_shortcut_changes_a_loss_and_the_frozen_weights_stay(
     fast = trial_of(base, folder, workspace, **settings)
     assert losses(fast) == pytest.approx(plain, rel=2e-5, abs=2e-6)
     assert fast._target is not None
-    trained, before = fast._target.model, dict(new_model(folder, LABELS, 0, 0.0, pooling).named_parameters())
+    trained, before = (
+        fast._target.model,
+        dict(new_model(folder, HEAD, 0, 0.0, pooling).named_parameters()),
+    )
     moved = {name for name, p in trained.named_parameters() if not torch.equal(p.cpu(), before[name])}
     assert moved <= names_that_train(trained, kind, count)
     assert any(name in moved for name in head_names(trained))
@@ -262,7 +267,7 @@ def test_one_seed_gives_one_number_where_a_pooler_is_missing(
     torch.manual_seed(2)
     new_model.__globals__["_pristine"].cache_clear()  # as in another process
     assert losses(trial_of(base, str(tmp_path), workspace)) == first
-    poolers = [new_model(str(tmp_path), LABELS, seed).bert.pooler.dense.weight for seed in (0, 0, 1)]
+    poolers = [new_model(str(tmp_path), HEAD, seed).bert.pooler.dense.weight for seed in (0, 0, 1)]
     assert torch.equal(poolers[0], poolers[1])
     assert not torch.equal(poolers[0], poolers[2])
 
@@ -320,7 +325,7 @@ def test_a_head_that_reads_the_last_token_finds_it_whatever_padding_the_configur
     config.pad_token_id = 7
     AutoModel.from_config(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    model = new_model(str(tmp_path), LABELS, 0).eval()
+    model = new_model(str(tmp_path), HEAD, 0).eval()
     alone, padded = (tokenizer(["good film", *more], padding=True, return_tensors="pt") for more in ([], ["a " * 9]))
     with torch.no_grad():
         expected, found = (model(b["input_ids"], attention_mask=b["attention_mask"]).logits for b in (alone, padded))

@@ -14,6 +14,7 @@ from trainable.model.encoder import new_model
 from trainable.model.layers import layers_of
 from trainable.settings.config import build_config
 from trainable.stages.stage_builder import StageBuilder
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 
@@ -32,7 +33,7 @@ def make(base: dict[str, Any], workspace: Workspace) -> Make:
         config = build_config(base, {f"target.{name}": value for name, value in names.items()})
         builder = StageBuilder(config, workspace)
         tokenized = builder.tokenized("target", config.target)
-        model = new_model(config.encoder, tokenized.label_names, 0, config.target.dropout)
+        model = new_model(config.encoder, CLASSIFICATION.head(tokenized.label_names), 0, config.target.dropout)
         splits, context = builder.splits(tokenized, config.target), builder.context("target")
         training = StageTraining(model, *splits, config.target, context)
         if not graphs:

@@ -11,11 +11,12 @@ import pytest
 
 CODE = """
 import sys
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.errors import ConfigError
 from trainable.model.encoder import new_model
 for name in sys.argv[1:]:
     try:
-        new_model(name, ("a", "b"), 0)
+        new_model(name, CLASSIFICATION.head(("a", "b")), 0)
         print("loaded")
     except ConfigError as error:
         print(error)

@@ -14,12 +14,13 @@ from trainable.deadline import Deadline
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import prepare
 from trainable.inputs.token_inputs import token_inputs
-from trainable.loop.evaluate import compute_logits, score
+from trainable.loop.evaluate import compute_logits
 from trainable.model.encoder import head_names, new_model
 from trainable.progress import Report, TrialResult
 from trainable.settings.config import build_config
 from trainable.stages.stage_cache import TrainedSource
 from trainable.stages.transfer import transfer
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
@@ -79,7 +80,7 @@ def test_a_trial_that_ends_early_leaves_the_model_of_its_best_evaluation(
     tokenized = prepare(config.dataset_of(config.target), config.encoder, [Path()])
     split = token_inputs(tokenized.splits["validation"], config.target)
     logits = compute_logits(model, split.inputs, torch.device("cpu"), "fp32")
-    assert score(logits, split.labels)[0]["macro_f1"] == pytest.approx(trial.result().value)
+    assert CLASSIFICATION.scores(logits, split.labels)["macro_f1"] == pytest.approx(trial.result().value)
     assert _run(config, workspace, resume=ended)[1].finished  # from the beginning of the target stage
 
 
@@ -149,12 +150,15 @@ def test_other_labels_make_a_new_head_or_an_error(base: dict[str, Any], workspac
 
 def test_a_kept_head_is_reordered_with_its_labels(tiny_bert: str) -> None:
     names, permuted = ("negative", "neutral", "positive"), ("positive", "negative", "neutral")
-    one, other = new_model(tiny_bert, names, 0).eval(), new_model(tiny_bert, permuted, 1).eval()
+    one, other = (
+        new_model(tiny_bert, CLASSIFICATION.head(names), 0).eval(),
+        new_model(tiny_bert, CLASSIFICATION.head(permuted), 1).eval(),
+    )
     with torch.no_grad():
         for name in head_names(one):  # biases are zero in a new head
             one.get_parameter(name).normal_()
-    source = TrainedSource({n: p.detach() for n, p in one.named_parameters()}, names, {})
-    assert transfer(source, other, permuted, "auto")
+    source = TrainedSource({n: p.detach() for n, p in one.named_parameters()}, CLASSIFICATION.head(names), {})
+    assert transfer(source, other, CLASSIFICATION.head(permuted), "auto")
     ids = torch.arange(5, 29).reshape(3, 8)
     expected = one(input_ids=ids).logits[:, [names.index(name) for name in permuted]]
     assert torch.equal(other(input_ids=ids).logits, expected)
@@ -162,12 +166,12 @@ def test_a_kept_head_is_reordered_with_its_labels(tiny_bert: str) -> None:
 
 def test_with_a_new_head_only_the_encoder_is_transferred(tiny_bert: str) -> None:
     names = ("a", "b")
-    one, other, fresh = (new_model(tiny_bert, names, seed) for seed in (0, 1, 1))
+    one, other, fresh = (new_model(tiny_bert, CLASSIFICATION.head(names), seed) for seed in (0, 1, 1))
     with torch.no_grad():
         for parameter in one.parameters():
             parameter.add_(1)
-    source = TrainedSource({n: p.detach() for n, p in one.named_parameters()}, names, {})
-    assert not transfer(source, other, names, "new")
+    source = TrainedSource({n: p.detach() for n, p in one.named_parameters()}, CLASSIFICATION.head(names), {})
+    assert not transfer(source, other, CLASSIFICATION.head(names), "new")
     for name, parameter in other.named_parameters():
         expected = fresh if name in head_names(other) else one
         assert torch.equal(parameter, expected.get_parameter(name)), name
@@ -193,7 +197,7 @@ def test_a_finished_checkpoint_holds_what_changed_and_gives_the_same_logits(
     assert trial._target is not None
     logits = compute_logits(model.to(trial.builder.device), validation.inputs, trial.builder.device)
     assert torch.equal(logits, compute_logits(trial._target.model, validation.inputs, trial.builder.device))
-    metrics, _ = score(logits, validation.labels)
+    metrics = CLASSIFICATION.scores(logits, validation.labels)
     assert metrics["macro_f1"] == trial.result().value
     facts = json.loads((tmp_path / "trial.json").read_text())
     assert facts["label_names"] == ["negative", "positive"]

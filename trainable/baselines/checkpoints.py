@@ -8,11 +8,11 @@ from trainable.baselines.results import TEXT_MODEL_FILE, config_of
 from trainable.baselines.text_models import LabelledTexts, load_text_model, text_logits
 from trainable.checkpoint import load_trained
 from trainable.compute.device import pick_device, resolve_precision
-from trainable.data.read_splits import read_splits
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.inputs.token_inputs import token_inputs
 from trainable.loop.evaluate import compute_logits
 from trainable.store.checksums import verify_checksums
+from trainable.tasks.registry import read_splits
 from trainable.workspace import Workspace
 
 

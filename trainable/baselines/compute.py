@@ -19,7 +19,6 @@ from trainable.baselines.text_models import (
     train_tfidf,
 )
 from trainable.checkpoint import write_checkpoint, write_facts
-from trainable.data.read_splits import read_splits
 from trainable.errors import error_text
 from trainable.inputs.folds import Fold, fold_of, has_folds
 from trainable.inputs.split import Split
@@ -28,6 +27,7 @@ from trainable.model.encoder import checked_limits
 from trainable.settings.config import TrialConfig
 from trainable.stages.stage_builder import StageBuilder
 from trainable.store.files import write_folder
+from trainable.tasks.registry import read_splits
 from trainable.workspace import Workspace
 
 MOST_ROWS = 20_000
@@ -50,12 +50,13 @@ def compute_baselines(
         folds: number of folds whose mean is the score, where the target has folds.
         refit: whether the models train on the validation rows, too, where the target has folds.
     """
-    if not folder.missing():
+    task = config.dataset_of(config.target).task
+    if not folder.missing(task):
         return
     folder.path.mkdir(exist_ok=True)
     with FileLock(folder.path / LOCK_FILE):
         work = _Work(config, workspace, folds, refit)
-        for name in folder.missing():
+        for name in folder.missing(task):
             begun = folder.begin(name)
             if begun is not None:
                 folder.write(_compute(work, begun, folder.checkpoint(name)))
@@ -101,6 +102,11 @@ class _Work:
             return builder
         target = config.target.model_copy(update={"train_rows": MOST_ROWS})
         return StageBuilder(config.model_copy(update={"target": target}), self.workspace)
+
+    @property
+    def _metric(self) -> str:
+        config = self._builder.config
+        return config.metric_of(config.target)
 
     @property
     def rows(self) -> int:
@@ -157,7 +163,7 @@ class _Work:
         return self._save(*train_majority(self._texts, self._plan), folder)
 
     def tfidf(self, folder: Path) -> list[dict[str, float]]:
-        return self._save(*train_tfidf(self._texts, self._plan, self._builder.config.metric), folder)
+        return self._save(*train_tfidf(self._texts, self._plan, self._metric), folder)
 
     def _save(self, model: object, folds: list[dict[str, float]], folder: Path) -> list[dict[str, float]]:
         save_text_model(model, folder)

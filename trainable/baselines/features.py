@@ -4,13 +4,14 @@ import numpy as np
 
 from trainable.baselines.regression import FoldPlan, Regression
 from trainable.baselines.results import mean_metrics
-from trainable.loop.head_features import as_head, head_features, mean_and_spread, set_head
+from trainable.loop.head_features import head_features, set_head
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import output_layer
 from trainable.model.pooling import BI_ENCODER, auto_pooling
 from trainable.settings.config import TrialConfig
 from trainable.stages.reuse_frozen import reuse_frozen_output
 from trainable.stages.stage_builder import StageBuilder
+from trainable.tasks.linear_head import as_head, mean_and_spread
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 """Values of C to try on standardised features; a higher one regularises less."""

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 from trainable.baselines.results import mean_metrics
 from trainable.inputs.folds import Fold
-from trainable.loop.evaluate import score
-from trainable.loop.head_features import fit_regression
-from trainable.tasks.metrics import is_better
+from trainable.metrics.metric import is_better
+from trainable.tasks.classification import CLASSIFICATION
+from trainable.tasks.linear_head import fit_regression
 
 MOST_ITERATIONS = 200
 LEAST_PROBABILITY = 1e-9
@@ -72,7 +72,7 @@ class Regression:
     def _score(self, strength: float, fold: Fold) -> dict[str, float]:
         model = self._fit(strength, fold.train)
         logits = log_probabilities(model.predict_proba(self.features[fold.held_out]), model.classes_, self.names)
-        return score(logits, self.labels[fold.held_out])[0]
+        return CLASSIFICATION.scores(logits, self.labels[fold.held_out])
 
     def _fit(self, strength: float, rows: NDArray[np.int64]) -> LogisticRegression:
         model = LogisticRegression(C=strength, max_iter=MOST_ITERATIONS)

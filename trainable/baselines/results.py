@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,8 @@ TEXT_MODEL_FILE = "model.skops"
 """File of a model over words; a checkpoint with this file has no encoder."""
 NAMES = ("majority", "tfidf", "features")
 """The baselines that are trained, the simplest first."""
+NAMES_BY_TASK = {"classification": NAMES}
+"""The baselines of each task; a task without an entry has none."""
 MOST_BEGINS = 2
 """A baseline whose process ended this often is not tried again; memory may have run out."""
 INTERRUPTED = "its process ended before it was done; memory may have run out"
@@ -63,10 +65,10 @@ class BaselineFolder:
         files = [self._file(name) for name in NAMES]
         return [_RESULT.validate_json(file.read_bytes()) for file in files if file.is_file()]
 
-    def missing(self, names: Iterable[str] = NAMES) -> list[str]:
-        """Return the baselines that are still to be computed."""
+    def missing(self, task: str) -> list[str]:
+        """Return the baselines of a target's task that are still to be computed."""
         done = {result.name for result in self.read() if result.done}
-        return [name for name in names if name not in done]
+        return [name for name in NAMES_BY_TASK.get(task, ()) if name not in done]
 
     def write(self, result: BaselineResult) -> None:
         """Store a result, in place of an earlier one of the same name."""

@@ -20,7 +20,7 @@ from trainable.baselines.regression import FoldPlan, Regression, log_probabiliti
 from trainable.baselines.results import TEXT_MODEL_FILE
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
-from trainable.loop.evaluate import score
+from trainable.tasks.classification import CLASSIFICATION
 
 STRENGTHS = (1.0, 10.0, 100.0)
 """Values of C to try; a higher one regularises less."""
@@ -61,7 +61,7 @@ def train_majority(rows: LabelledTexts, plan: FoldPlan) -> tuple[DummyClassifier
         return DummyClassifier(strategy="prior").fit(chosen, rows.label_names()[chosen])
 
     scores = [
-        score(text_logits(fit(fold.train), fold.held_out, rows.names), rows.labels[fold.held_out])[0]
+        CLASSIFICATION.scores(text_logits(fit(fold.train), fold.held_out, rows.names), rows.labels[fold.held_out])
         for fold in plan.folds
     ]
     return fit(plan.final), scores

@@ -1,8 +1,9 @@
-"""The checked rows of a split: texts, class numbers, and the position of each row in its file."""
+"""The checked rows of a split: texts, labels, and the position of each row in its file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,19 @@ TextPair = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Examples:
-    """The rows of one split: N texts, or N pairs of texts, with their classes."""
+    """The rows of one split: N texts, or N pairs of texts, with their labels."""
 
     text: list[str]
     text_b: list[str] | None
-    labels: NDArray[np.int64]
-    """(N,), index into the label names."""
+    labels: NDArray[Any]
+    """(N, ...), what the model learns; of a classification the index into the label names."""
+    bins: NDArray[np.int64] | None = None
+    """(N,), what splits keep in proportion; None means the labels."""
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """Return what splits keep in proportion, such as the class, shape (N,)."""
+        return self.labels if self.bins is None else self.bins
 
     def __len__(self) -> int:
         """Return N."""
@@ -28,7 +36,8 @@ class Examples:
     def take(self, rows: NDArray[np.int64]) -> Examples:
         """Return only the given rows (0-based), in the given order."""
         text_b = None if self.text_b is None else [self.text_b[i] for i in rows]
-        return Examples([self.text[i] for i in rows], text_b, self.labels[rows])
+        bins = None if self.bins is None else self.bins[rows]
+        return Examples([self.text[i] for i in rows], text_b, self.labels[rows], bins)
 
     def text_pairs(self) -> list[TextPair]:
         """Return (text, text_b) of each row, or (text, None). Rows with equal pairs give the model equal inputs."""
@@ -44,7 +53,7 @@ class LocatedExamples:
     raw_rows: NDArray[np.int64]
     """(N,), 0-based row in `raw` of each example."""
     refused_classes: frozenset[int] = frozenset()
-    """Classes of the rows of `raw` that cannot be used. `EMPTY` or `UNCLEAR` for such rows without a known class."""
+    """Strata of the rows of `raw` that cannot be used. `EMPTY` or `UNCLEAR` for such rows without a known label."""
 
     def position(self, row: int) -> str:
         """Return the line or row of the file for a row of the examples, such as `line 7`."""

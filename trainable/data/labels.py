@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -13,26 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable.data.check_results import CheckResults
+from trainable.data.label_reader import EMPTY, UNCLEAR, Labels
 from trainable.data.message_text import first_few, quoted, rows_with, shortened
 from trainable.data.reading.raw_table import RawTable, is_encodable
 from trainable.settings.dataset import Dataset
 
-EMPTY, UNCLEAR = -1, -2
-"""Numbers in place of a class: the cell is empty; the cell holds no known class."""
 _WHOLE_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0*)?")  # 007 is a name: it starts with zero
 _EXACT = 2**53  # from here on, floats cannot hold every whole number
 
 
-@dataclass(frozen=True)
-class Labels:
-    """The label names of a data set, and the class of each row of its tables."""
-
-    names: tuple[str, ...]
-    of_rows: dict[str, NDArray[np.int64]]
-    """By split, (rows of the table,): the class (index into `names`), or `EMPTY` or `UNCLEAR`."""
-
-
-def read_labels(dataset: Dataset, raws: Mapping[str, RawTable], results: CheckResults) -> Labels:
+def read_classes(dataset: Dataset, raws: Mapping[str, RawTable], results: CheckResults) -> Labels:
     """Turn the label cells of all splits into class numbers, and add mistakes to `results`.
 
     A cell's value is the class with exactly this name. If there is none, it is the class whose plain spelling is the
@@ -58,7 +47,7 @@ def read_labels(dataset: Dataset, raws: Mapping[str, RawTable], results: CheckRe
         results.notes.append(
             f"labels: {quoted(value)} is read as {plain_spelling(value)}: {kind} is one label in all its spellings"
         )
-    return Labels(tuple(number_of_name), of_rows)
+    return Labels(tuple(number_of_name), of_rows, of_rows)
 
 
 def _not_boolean(columns: Iterable[Sequence[Any]]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Reads a data set, from its settings to checked splits with texts, class numbers, label names and a fingerprint."""
+"""Reads a data set, from its settings to checked splits with texts, labels, label names and a fingerprint."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainable.data.check_results import CheckResults
-from trainable.data.checks.splits import check_enough_texts, check_splits
+from trainable.data.checks.splits import check_splits
 from trainable.data.checks.texts import CheckedTexts, check_all_texts
 from trainable.data.checks.unlabelled_splits import drop_unlabelled_splits
 from trainable.data.columns import choose_columns
 from trainable.data.examples import Examples, LocatedExamples
-from trainable.data.labels import read_labels
+from trainable.data.label_reader import LabelReader, Labels
 from trainable.data.reading.read_tables import read_tables
 from trainable.data.stratified_split import split_rows
-from trainable.errors import ConfigError
 from trainable.settings.dataset import LEFT_OUT, Dataset
 
 
@@ -48,24 +46,15 @@ class Splits:
         return {"train": self.train, "validation": self.validation} | ({"test": self.test} if self.test else {})
 
 
-def read_splits(dataset: Dataset, data_folders: Sequence[Path] = (Path(),)) -> Splits:
-    """Read, check and split a data set.
+def read_splits_and_problems(
+    dataset: Dataset, reader: LabelReader, data_folders: Sequence[Path] = (Path(),)
+) -> tuple[Splits, list[str]]:
+    """Read, check and split a data set; leave out wrong rows.
 
     Args:
         dataset: which files, columns and labels.
+        reader: reads the labels of its task.
         data_folders: folders in which relative file names are looked up, in order.
-
-    Raises:
-        ConfigError: with all mistakes; each sentence begins with the file's name.
-    """
-    splits, problems = read_splits_and_problems(dataset, data_folders)
-    if problems:
-        raise ConfigError(problems)
-    return splits
-
-
-def read_splits_and_problems(dataset: Dataset, data_folders: Sequence[Path] = (Path(),)) -> tuple[Splits, list[str]]:
-    """Read, check and split a data set like `read_splits`, but leave out wrong rows instead of raising.
 
     Returns:
         The splits of the remaining rows, and all mistakes.
@@ -77,11 +66,12 @@ def read_splits_and_problems(dataset: Dataset, data_folders: Sequence[Path] = (P
     raws = drop_unlabelled_splits(dataset, read_tables(dataset, data_folders), results)
     columns = choose_columns(dataset, raws)
     texts = check_all_texts(dataset, raws, columns, results)
-    labels = read_labels(dataset, {split: checked.raw for split, checked in texts.items()}, results)
-    given = {split: _usable_examples(checked, labels.of_rows[split]) for split, checked in texts.items()}
+    labels = reader.read(dataset, {split: checked.raw for split, checked in texts.items()}, results)
+    given = {split: _usable_examples(split, checked, labels) for split, checked in texts.items()}
     results.notes += [note for part in given.values() for note in part.raw.notes]
-    parts = _cut_missing_splits(dataset, given, labels.names, results)
-    check_splits(dataset, parts, labels.names, results)
+    parts = _cut_missing_splits(dataset, reader, given, labels.names, results)
+    check_splits(dataset, parts, results)
+    reader.check_splits(dataset, parts, labels.names, results)
     examples = {split: part.examples for split, part in parts.items()}
     splits = Splits(
         name=short_name(dataset),
@@ -89,7 +79,7 @@ def read_splits_and_problems(dataset: Dataset, data_folders: Sequence[Path] = (P
         validation=examples["validation"],
         test=examples.get("test"),
         label_names=labels.names,
-        fingerprint=_fingerprint(examples, labels.names),
+        fingerprint=_fingerprint(examples, labels.names, dataset.task),
         notes=tuple(results.notes),
         text_columns=tuple(columns["train"].texts()),
         cuts_validation="validation" not in given,
@@ -97,38 +87,46 @@ def read_splits_and_problems(dataset: Dataset, data_folders: Sequence[Path] = (P
     return splits, results.problems
 
 
-def _usable_examples(checked: CheckedTexts, classes: NDArray[np.int64]) -> LocatedExamples:
-    """Keep the rows with usable texts and a known class; `classes` has shape (rows of the table,)."""
-    usable = checked.usable & (classes >= 0)
+def _usable_examples(split: str, checked: CheckedTexts, labels: Labels) -> LocatedExamples:
+    """Keep the rows with usable texts and a known label."""
+    of_rows, strata = labels.of_rows[split], labels.strata[split]
+    usable = checked.usable & (strata >= 0)
     rows = np.flatnonzero(usable)
     texts = [["" if cells[row] is None else cells[row] for row in rows.tolist()] for cells in checked.columns]
-    examples = Examples(texts[0], texts[1] if len(texts) > 1 else None, classes[rows])
-    return LocatedExamples(examples, checked.raw, rows, frozenset(classes[~usable].tolist()))
+    bins = None if strata is of_rows else strata[rows]
+    examples = Examples(texts[0], texts[1] if len(texts) > 1 else None, of_rows[rows], bins)
+    return LocatedExamples(examples, checked.raw, rows, frozenset(strata[~usable].tolist()))
 
 
 def _cut_missing_splits(
-    dataset: Dataset, given: dict[str, LocatedExamples], names: tuple[str, ...], results: CheckResults
+    dataset: Dataset,
+    reader: LabelReader,
+    given: dict[str, LocatedExamples],
+    names: tuple[str, ...],
+    results: CheckResults,
 ) -> dict[str, LocatedExamples]:
     """Cut the validation and test splits from the training rows if the data set does not give them."""
     one_table = len(given) == 1 and dataset.train is None
     one_table &= dataset.saved_splits().get("test") != LEFT_OUT
     test_fraction = dataset.test_fraction if dataset.test_fraction is not None else 0.1 if one_table else 0.0
     whole = given["train"]
-    share = dataset.validation_share(len(whole.examples.labels))
+    share = dataset.validation_share(len(whole.examples))
     fractions = {} if "validation" in given else {"validation": share}
     if "test" not in given and test_fraction:
         fractions["test"] = test_fraction
     if not fractions:
         return given
-    results.problems += check_enough_texts(whole, names, len(fractions) + 1)
-    rows = split_rows(whole.examples.text_pairs(), whole.examples.labels, list(fractions.values()), dataset.split_seed)
+    results.problems += reader.check_whole(whole, names, len(fractions) + 1)
+    rows = split_rows(whole.examples.text_pairs(), whole.examples.strata, list(fractions.values()), dataset.split_seed)
     cut = {split: whole.take(r) for split, r in zip(["train", *fractions], rows, strict=True)}
     parts = given | cut
     return {split: parts[split] for split in ("train", "validation", "test") if split in parts}
 
 
-def _fingerprint(splits: Mapping[str, Examples], names: tuple[str, ...]) -> str:
+def _fingerprint(splits: Mapping[str, Examples], names: tuple[str, ...], task: str) -> str:
     digest = hashlib.sha256(json.dumps(names).encode())
+    if task != "classification":  # it was the only task, so caches and stored plans of older versions stay valid
+        digest.update(task.encode())
     for split, examples in splits.items():
         content = [split, examples.text, examples.text_b, examples.labels.tolist()]
         digest.update(json.dumps(content).encode())

@@ -50,7 +50,7 @@ def fold_of(data: TokenizedDataset, number: int | None, seed: int) -> Fold:
         return Fold(everything if number is None else everything[:train], everything[train:])
     pool = all_rows(data)
     share = validation / len(everything)
-    return Fold(*split_rows(_texts(pool.tokens), pool.labels, [share], seed + number))
+    return Fold(*split_rows(_texts(pool.tokens), pool.strata, [share], seed + number))
 
 
 def all_rows(data: TokenizedDataset) -> TokenizedSplit:
@@ -58,7 +58,8 @@ def all_rows(data: TokenizedDataset) -> TokenizedSplit:
     parts = [data.splits[name] for name in ("train", "validation")]
     sequences = tuple(_joined(*ragged) for ragged in zip(*(part.tokens.sequences for part in parts), strict=True))
     tokens = replace(parts[0].tokens, sequences=sequences)
-    return TokenizedSplit(tokens, np.concatenate([part.labels for part in parts]))
+    labels, strata = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "strata"))
+    return TokenizedSplit(tokens, labels, strata)
 
 
 def _joined(first: Ragged, second: Ragged) -> Ragged:

@@ -18,7 +18,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
-from trainable.data.read_splits import read_splits
 from trainable.data.reading.read_tables import find_files
 from trainable.inputs.embedding_check import check_embeddings
 from trainable.inputs.tokenizer_check import check_tokenizer
@@ -33,6 +32,7 @@ from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
 from trainable.store.checksums import digest_of, digest_of_json
 from trainable.store.files import write_file
+from trainable.tasks.registry import read_splits
 from trainable.workspace import Workspace
 
 _TEST_BATCH_TOKENS = 8
@@ -45,14 +45,17 @@ class TokenizedSplit:
     """One split, ready for batches."""
 
     tokens: Tokens
-    labels: NDArray[np.int64]
-    """Index into the label names, shape (N,)."""
+    labels: NDArray[Any]
+    """What the model learns, shape (N, ...); of a classification the index into the label names."""
+    strata: NDArray[np.int64]
+    """What parts of the rows keep in proportion, such as the class, shape (N,)."""
 
 
 @dataclass(frozen=True)
 class TokenizedDataset:
     """A data set as token ids and labels, without its texts."""
 
+    task: str
     splits: dict[str, TokenizedSplit]
     """`train`, `validation` and, if there is one, `test`."""
     label_names: tuple[str, ...]
@@ -123,7 +126,8 @@ def _prepare(
     file_versions: tuple[object, ...],
     pooling: str,
 ) -> TokenizedDataset:
-    splits = read_splits(Dataset.model_validate_json(dataset), data_folders)
+    settings = Dataset.model_validate_json(dataset)
+    splits = read_splits(settings, data_folders)
     tokenizer = load_tokenizer(encoder_folder)
     check_embeddings(encoder_folder, tokenizer, load_config(encoder_folder), len(splits.text_columns))
     fingerprint = hashlib.sha256((splits.fingerprint + _versioned_fingerprint(tokenizer)).encode()).hexdigest()
@@ -139,8 +143,11 @@ def _prepare(
         check_runs(encoder_folder, first.batch(np.arange(2), _TEST_BATCH_TOKENS), first.template.pad_id, head)
         if file:
             _save(file, joint)
-    tokenized_splits = {split: TokenizedSplit(tokens[split], table.labels) for split, table in tables.items()}
+    tokenized_splits = {
+        split: TokenizedSplit(tokens[split], table.labels, table.strata) for split, table in tables.items()
+    }
     return TokenizedDataset(
+        settings.task,
         tokenized_splits,
         splits.label_names,
         splits.name,

@@ -1,9 +1,8 @@
-"""Logits of a model for a split, and the scores: rows sorted by length, large batches, no gradients."""
+"""Logits of a model for a split: rows sorted by length, large batches, no gradients."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 from transformers import PreTrainedModel
 
 from trainable.clock import Part
@@ -13,7 +12,6 @@ from trainable.compute.memory import split_to_fit
 from trainable.errors import TrialError
 from trainable.inputs.split import Inputs, batches_of
 from trainable.model.views import flops_per_token
-from trainable.tasks.metrics import confusion, scores
 
 
 def ideal_seconds(model: PreTrainedModel, device: torch.device, precision: str, trains: bool) -> float:
@@ -60,13 +58,3 @@ def compute_logits(
     if lacking.item():
         raise TrialError("out of memory: not even one row can be evaluated at a time; lower target.padding_length")
     return shared.cpu()
-
-
-def score(logits: torch.Tensor, labels: NDArray[np.int64]) -> tuple[dict[str, float], NDArray[np.int64]]:
-    """Return every metric of `trainable.tasks.metrics`, and the confusion counts of shape (C, C).
-
-    The loss is the plain mean cross-entropy, without the class weights and label smoothing of training.
-    """
-    loss = float(functional.cross_entropy(logits, torch.from_numpy(labels)))
-    counts = confusion(labels, logits.argmax(-1).numpy(), logits.shape[-1])
-    return {"loss": loss, **{name: float(value) for name, value in scores(counts).items()}}, counts

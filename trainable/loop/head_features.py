@@ -1,14 +1,8 @@
-"""The features that a head reads, and a logistic regression on them as the weights of the head."""
-
-import warnings
-from typing import Any
+"""The features that a head reads, and setting its weights."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 from torch import nn
 
 from trainable.compute.forward import forward
@@ -18,59 +12,6 @@ from trainable.inputs.split import Split, batches_of
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import output_layer
 from trainable.model.head_input import HeadInput
-
-LEAST_SPREAD = 1e-6
-"""A feature with a smaller standard deviation is constant but for rounding; dividing by it would give huge weights."""
-UNSEEN = -20.0
-"""Bias of a class without training rows, beside a mean bias of zero."""
-
-
-def mean_and_spread(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation of each feature, shape (H,); that of a constant feature is 1."""
-    mean, spread = features.mean(0), features.std(0)
-    spread[spread < LEAST_SPREAD] = 1.0
-    return mean, spread
-
-
-def fit_regression(
-    model: LogisticRegression, features: Any, labels: NDArray[np.int64], names: tuple[str, ...]
-) -> LogisticRegression:
-    """Fit a regression quietly and in one thread, and return it.
-
-    Args:
-        model: with its settings.
-        features: of N rows, dense or sparse, shape (N, H).
-        labels: index into `names` of each row's class, shape (N,).
-        names: all classes.
-
-    Raises:
-        ValueError: if all rows have the same class.
-    """
-    # One thread: beside the threads of trials, several would wait for each other most of the time.
-    with threadpool_limits(1, "blas"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps short of the optimum is fine here
-        return model.fit(features, np.array(names)[labels])
-
-
-def as_head(
-    model: LogisticRegression, mean: NDArray[np.float64], spread: NDArray[np.float64], names: tuple[str, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weights, shape (C, H), and biases, shape (C,), that give a regression's probabilities for raw features.
-
-    Args:
-        model: a regression on standardised features, which may lack classes that have no training row.
-        mean: mean of each feature, shape (H,).
-        spread: standard deviation of each feature, shape (H,), at least `LEAST_SPREAD`.
-        names: all classes.
-    """
-    weights, biases = model.coef_, model.intercept_
-    if len(weights) == 1:  # two classes: half for each gives the same probabilities
-        weights, biases = np.concatenate([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
-    rows = [names.index(str(name)) for name in model.classes_]
-    all_weights, all_biases = np.zeros((len(names), len(mean))), np.full(len(names), UNSEEN)
-    all_weights[rows] = weights / spread
-    all_biases[rows] = biases - (weights / spread) @ mean
-    return all_weights, all_biases
 
 
 @torch.inference_mode()

@@ -1,12 +1,10 @@
-"""Optimiser, parameter groups, class weights, and learning-rate schedules as functions of the step."""
+"""Optimiser, parameter groups, and learning-rate schedules as functions of the step."""
 
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from trainable.model.encoder import head_names
@@ -119,15 +117,6 @@ def _warmup_steps(steps_per_epoch: int, stage: Stage) -> int:
 
 def _decay_steps(steps_per_epoch: int, stage: Stage) -> int:
     return max(1, math.ceil(stage.decay_fraction * (steps_per_epoch * stage.epochs)))
-
-
-def class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> torch.Tensor:
-    """Return the weights of the classes in the training loss, shape (C,); see `Stage.class_weights`."""
-    if stage.class_weights == "none":
-        return torch.ones(classes)
-    counts = np.bincount(labels, minlength=classes)
-    # A class without rows has weight 0. Otherwise label smoothing would push towards it with the weight of all rows.
-    return torch.from_numpy(np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)).float()
 
 
 def _distance_from_head(model: PreTrainedModel) -> Callable[[str], int]:

@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 from transformers import PreTrainedModel
 
 from trainable.clock import Part
@@ -18,7 +17,7 @@ from trainable.inputs.batches import PADDED_TO, parts_of
 from trainable.inputs.split import Split
 from trainable.loop.contrastive import contrastive_loss
 from trainable.loop.evaluate import ideal_seconds
-from trainable.loop.optimizers import RECORDABLE, class_weights
+from trainable.loop.optimizers import RECORDABLE
 from trainable.model.head_input import HeadInput
 from trainable.progress import Progress, StageContext
 from trainable.seeds import seed_of
@@ -47,8 +46,8 @@ class Steps:
 
     def __post_init__(self) -> None:
         self._contrasts = isinstance(self.stage, Target) and self.stage.objective == "contrastive"
-        self._weights = class_weights(self.train.labels, len(self.network.config.id2label or ()), self.stage)
-        self._weights_on_device = self._weights.to(self.context.device)
+        context, names = self.context, tuple((self.network.config.id2label or {}).values())
+        self._loss = context.task.loss(self.train.labels, context.task.head(names), self.stage, context.device)
         alone, device = self.context.ranks.size == 1, self.context.device
         recordable = alone and device.type == "cuda" and self.stage.optimizer in RECORDABLE
         self._graphs = StepGraphs(device) if recordable else None
@@ -147,13 +146,13 @@ class Steps:
         return seed_of("dropout", self.context.seed, self.context.name, step, part)
 
     def _weight(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Return the sum of the class weights over the rows of a batch, a scalar; of a contrastive loss, of ones."""
+        """Return the sum of the weights of the rows of a batch, a scalar; those of a contrastive loss are ones."""
         if self._contrasts:
             return torch.tensor(float(len(rows)))
-        return self._weights[torch.from_numpy(self.train.labels[rows])].sum()
+        return self._loss.weights(torch.from_numpy(self.train.labels[rows])).sum()
 
     def _feed(self, rows: NDArray[np.int64], weight: torch.Tensor) -> Feed:
-        """Return the input of `_backward`, on the CPU; `weight` is the sum of class weights over the whole batch."""
+        """Return the input of `_backward`, on the CPU; `weight` is the sum of the weights of the whole batch."""
         batch = self.train.inputs.batch(rows, PADDED_TO[self.context.device.type])
         return {**batch, "labels": torch.from_numpy(self.train.labels[rows]), "weight": weight}
 
@@ -173,10 +172,7 @@ class Steps:
             with HeadInput(self.network) as head_input:
                 logits = forward(self.network, batch, device, precision)
             return len(labels) * contrastive_loss(head_input.of(logits), labels)
-        logits = forward(self.network, batch, device, precision)
-        return functional.cross_entropy(
-            logits, labels, self._weights_on_device, reduction="sum", label_smoothing=self.stage.label_smoothing
-        )
+        return self._loss.sum(forward(self.network, batch, device, precision), labels)
 
     def _update(self) -> None:
         """Clip the gradients, change the weights, and reset the gradients."""

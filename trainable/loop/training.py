@@ -18,18 +18,20 @@ from trainable.inputs.batches import epoch_batches
 from trainable.inputs.frozen_output import FrozenOutputStore
 from trainable.inputs.frozen_output_check import FrozenOutputCheck
 from trainable.inputs.split import Split
-from trainable.loop.evaluate import compute_logits, score
+from trainable.loop.evaluate import compute_logits
 from trainable.loop.evaluation_steps import evaluation_steps
 from trainable.loop.optimizer_file import contiguous, load_optimizer, save_optimizer
 from trainable.loop.optimizers import build_optimizer, decay_factor, schedule_factor, set_learning_rate
+from trainable.loop.output_scale import in_label_units, put_scale_in
 from trainable.loop.steps import Steps
-from trainable.model.encoder import freeze, train_mode
+from trainable.metrics.metric import is_better
+from trainable.model.encoder import freeze, output_layer, train_mode
 from trainable.model.views import first_token_alone, layers_between
 from trainable.model.vocabulary import cut_embeddings
-from trainable.progress import Progress, Report, StageContext
+from trainable.progress import Progress, Report, StageContext, with_zero_shot
 from trainable.seeds import seed_of
 from trainable.settings.stage import Stage, Target
-from trainable.tasks.metrics import is_better
+from trainable.tasks.task import NO_SCALE
 
 CHECKED_STEPS = 3
 """After each of this many first optimiser steps, the frozen layers' output is compared with that at the start."""
@@ -57,12 +59,12 @@ class StageTraining:
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
         self._is_scored = not isinstance(stage, Target) or stage.fold is not None
+        self.output_scale = context.task.output_scale(train.labels)
         self.progress = Progress(micro_batches=context.micro_batches)
         self.before_evaluation: Callable[[], None] | None = None  # but the one at the start
         self._best: dict[str, torch.Tensor] | None = None
         self._frozen_check: FrozenOutputCheck | None = None
-        self._steps_to_check = 0
-        self._evaluations = 0
+        self._steps_to_check = self._evaluations = 0
 
     def reuse_frozen_output(self, store: FrozenOutputStore) -> None:
         """Compute the frozen layers' output only once; if that is not exact, add the reason to the clock's notes."""
@@ -214,7 +216,7 @@ class StageTraining:
         with context.clock.part(f"{context.name}.evaluate") as spent:
             inputs, device = self.validation.inputs, context.device
             logits = compute_logits(self.steps.network, inputs, device, context.precision, context.ranks, spent)
-            return score(logits, self.validation.labels)[0]
+            return context.task.scores(in_label_units(logits, self.output_scale), self.validation.labels)
 
     def evaluate_start(self, zero_shot: bool) -> Report:
         """Evaluate before the first step: these weights are the best so far, and stay so if training makes them worse.
@@ -225,9 +227,7 @@ class StageTraining:
         report = self._evaluate()
         if not zero_shot:
             return report
-        validation, untrained = (f"{self.context.name}.{kind}." for kind in ("validation", "zero_shot"))
-        scores = {name: value for name, value in report.metrics.items() if name.startswith(validation)}
-        scores |= {name.replace(validation, untrained): value for name, value in scores.items()}
+        scores = with_zero_shot(report.metrics, self.context.name)
         if report.improved:
             self.progress.best_metrics = scores
         return replace(report, metrics=scores)
@@ -262,7 +262,7 @@ class StageTraining:
         return Report(self.context.name, step, *shares, metrics, improved, times=clock.read(), notes=tuple(clock.notes))
 
     def finish(self) -> None:
-        """Put the best weights and the whole embeddings into the model; no step may follow."""
+        """Put the best weights, the whole embeddings and the scale into the model; no step may follow."""
         progress = self.progress
         if progress.best_step != progress.step and self._best is not None:
             with torch.no_grad():
@@ -275,6 +275,8 @@ class StageTraining:
             kept = decay_factor(self.optimizer, cut.weight, factors)
             self.trained = {**self.trained, name: cut.restore(self.model, kept)}
             self._cut_embeddings = None
+        put_scale_in(output_layer(self.model)[1], self.output_scale)
+        self.output_scale = NO_SCALE
 
     def save(self, folder: Path) -> None:
         """Write everything a resume needs, without pickle; may be called between two reports."""
@@ -291,9 +293,8 @@ class StageTraining:
             for name, tensor in load_file(folder / "weights.safetensors").items():
                 self.trained[name].copy_(tensor)
         best = folder / "best.safetensors"
-        device = str(self.context.device)
         if best.exists():
-            self._best = load_file(best, device=device)
+            self._best = load_file(best, device=str(self.context.device))
         elif self.progress.best_step == self.progress.step:
             self._best = {name: p.detach().clone() for name, p in self.trained.items()}
-        load_optimizer(self.optimizer, self.trained, folder, device)
+        load_optimizer(self.optimizer, self.trained, folder, str(self.context.device))

@@ -18,6 +18,7 @@ from trainable.model.layers import EncoderParts, encoder_parts, layers_of, name_
 from trainable.model.limits import Limits, name_or_path, read_limits
 from trainable.model.pretrained import load_classifier, load_config, load_pooled, load_tokenizer, model_without_weights
 from trainable.seeds import seed_of
+from trainable.tasks.task import Head
 
 
 def fingerprint(encoder: str) -> str:
@@ -51,7 +52,7 @@ def _folder_fingerprint(files: tuple[Path, ...], stamps: tuple[object, ...]) -> 
 
 
 def new_model(
-    encoder: str, label_names: tuple[str, ...], seed: int, dropout: float | None = None, pooling: str = "first"
+    encoder: str, head: Head, seed: int, dropout: float | None = None, pooling: str = "first"
 ) -> PreTrainedModel:
     """Return the pretrained encoder with a new head, on the CPU, in float32.
 
@@ -59,11 +60,11 @@ def new_model(
     drawn from the seed. So are other parameters that the folder lacks, such as the pooler if the weights come from a
     masked language model. The weights are read once per process; each call copies them.
     """
-    pristine, missing = _pristine(encoder, len(label_names), fingerprint(encoder), pooling)
+    pristine, missing = _pristine(encoder, len(head.names), fingerprint(encoder), pooling)
     model = copy.deepcopy(pristine)
-    model.config.id2label = dict(enumerate(label_names))
-    model.config.label2id = {name: index for index, name in enumerate(label_names)}
-    model.config.problem_type = "single_label_classification"
+    model.config.id2label = dict(enumerate(head.names))
+    model.config.label2id = {name: index for index, name in enumerate(head.names)}
+    model.config.problem_type = head.problem_type
     reset_head(model, seed)
     for name in missing:
         _draw(model, [name], torch.Generator().manual_seed(seed_of("weight", seed, name)))

@@ -145,7 +145,7 @@ def _run_stages(builder: StageBuilder, result: DryRunResult, slowdown: float) ->
         step_line, evaluation_line = Line.through(*steps), Line.through(*evaluations)
         result.paces[name] = Pace(step_line.steeper(slowdown), evaluation_line.steeper(slowdown))
         weights = {name: p.detach().cpu() for name, p in model.named_parameters() if p.requires_grad}
-        source = TrainedSource(weights, tokenized.label_names, {})
+        source = TrainedSource(weights, builder.head(tokenized), {})
         del model  # the next stage must have as much memory as in a trial
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transformers import PretrainedConfig
 
 from trainable.data.examples import Examples, count_shared_rows
-from trainable.data.read_splits import Splits, read_splits_and_problems
+from trainable.data.read_splits import Splits
 from trainable.data.stratified_split import number_texts
 from trainable.errors import ConfigError
 from trainable.inputs.embedding_check import check_embeddings
@@ -20,6 +20,7 @@ from trainable.inputs.tokens import tokenize
 from trainable.model.limits import read_limits
 from trainable.model.pretrained import load_config, load_tokenizer
 from trainable.settings.dataset import Dataset
+from trainable.tasks.registry import read_dataset
 
 PERCENTILES = (50, 75, 90, 95, 99, 100)
 _BINS = 12
@@ -90,7 +91,7 @@ def inspect_dataset(dataset: Dataset, encoder_folder: str, data_folders: Sequenc
     Raises:
         ConfigError: if nothing can be counted: a missing file or column, no tokenizer, or no usable row.
     """
-    splits, problems = read_splits_and_problems(dataset, data_folders)
+    splits, problems = read_dataset(dataset, data_folders)
     if not len(splits.train):
         raise ConfigError(problems or f"{splits.name}: there is no training row")
     tokenizer = load_tokenizer(encoder_folder)

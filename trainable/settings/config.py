@@ -12,22 +12,22 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from trainable.errors import ConfigError
+from trainable.metrics.metric import AUTO, METRICS, metric_of
 from trainable.settings.dataset import Dataset
 from trainable.settings.mistake_messages import describe, unknown
 from trainable.settings.names import flatten, nested
-from trainable.settings.stage import Source, Stage, Target
+from trainable.settings.stage import Source, Stage, Target, class_problems
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested, Params
-from trainable.tasks.metrics import METRICS
 
 
 def _known_metric(name: str) -> str:
-    if name not in METRICS:
+    if name not in METRICS and name != AUTO:
         raise ValueError(unknown(name, list(METRICS), what="metric"))
     return name
 
 
-Metric = Annotated[str, AfterValidator(_known_metric), Field(json_schema_extra={"enum": list(METRICS)})]
+Metric = Annotated[str, AfterValidator(_known_metric), Field(json_schema_extra={"enum": [AUTO, *METRICS]})]
 
 
 class TrialConfig(Strict):
@@ -47,8 +47,9 @@ class TrialConfig(Strict):
     """The task with many labels; null: no source stage."""
     target: Target
     """The task with few labels, whose score is optimised."""
-    metric: Metric = "macro_f1"
-    """Validation metric that selects the best evaluation of a stage, see `trainable.tasks.metrics`."""
+    metric: Metric = AUTO
+    """Validation metric that selects the best evaluation of a stage, see `trainable.metrics.metric`. `auto`: the first
+    one of the target's task. A source stage of another task that lacks it has the first one of its own task."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Decides new heads, the order of batches, and dropout."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -59,13 +60,18 @@ class TrialConfig(Strict):
 
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
-        """Yield each data set that a stage names and that is not in `datasets`."""
+        """Yield data sets that are not in `datasets`, and settings of a stage that its task does not have."""
         known = given.get("datasets") or {}
         for name in ("source", "target"):
             stage = given.get(name)
-            chosen = stage.get("dataset") if isinstance(stage, Mapping) else None
-            if isinstance(chosen, str) and isinstance(known, Mapping) and chosen not in known:
+            if not isinstance(stage, Mapping) or not isinstance(known, Mapping):
+                continue
+            chosen = stage.get("dataset")
+            if isinstance(chosen, str) and chosen not in known:
                 yield f"{name}.dataset", unknown(chosen, list(known), what="data set")
+            data = known.get(chosen) if isinstance(chosen, str) else chosen
+            for setting, problem in class_problems(stage, data.get("task") if isinstance(data, Mapping) else None):
+                yield f"{name}.{setting}", problem
 
     def sources(self) -> dict[str, Stage]:
         """Return the stages that run before the target, by name, in the order of training."""
@@ -78,6 +84,11 @@ class TrialConfig(Strict):
     def dataset_of(self, stage: Stage) -> Dataset:
         """Return the data set of a stage; a name is looked up in `datasets`."""
         return self.datasets[stage.dataset] if isinstance(stage.dataset, str) else stage.dataset
+
+    def metric_of(self, stage: Stage) -> str:
+        """Return the metric that selects the best evaluation of a stage."""
+        wanted = metric_of(self.dataset_of(self.target).task, self.metric)
+        return metric_of(self.dataset_of(stage).task, wanted)
 
     def to_flat(self) -> Params:
         """Return settings by dotted name, data sets as nested values. A disabled source gives only `source.enabled`."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from trainable.metrics.metric import TASK_METRICS
 from trainable.settings.class_names import class_names
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested
@@ -26,6 +27,12 @@ ENOUGH_VALIDATION_ROWS = 100
 """Validation rows that tell one trial from another; fewer rows than this are a chance result."""
 LEFT_OUT = "none"
 """Value in place of a split's name, for a split that is not used."""
+
+
+def _task(value: str) -> str:
+    if value not in TASK_METRICS:
+        raise ValueError(f"must be one of {', '.join(TASK_METRICS)}, got {value!r:.80}")
+    return value
 
 
 def _separator(value: str) -> str:
@@ -49,6 +56,11 @@ class Dataset(Strict):
     Give either one table, which is split here (`csv`, `json`, `parquet`, `folder` or `hub`), or the splits themselves
     (`train`, `validation`, `test`).
     """
+
+    task: Annotated[str, AfterValidator(_task), Field(json_schema_extra={"enum": list(TASK_METRICS)})] = (
+        "classification"
+    )
+    """What the labels are. `classification`: one class for each text or pair of texts; `regression`: a number."""
 
     csv: str | None = None
     """A CSV file (TSV by its suffix) with a header line."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from trainable.metrics.metric import ONE_CLASS_A_ROW, TASK_METRICS
 from trainable.settings.dataset import Dataset, Fraction
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested
@@ -91,6 +92,21 @@ class Source(Stage):
 
     enabled: bool = True
     """Whether the source stage runs."""
+
+
+def class_problems(stage: Nested, task: object) -> Iterator[tuple[str, str]]:
+    """Yield each setting of a stage that needs one class for each row, with the problem, if the task has none."""
+    if task is None or task in ONE_CLASS_A_ROW or task not in TASK_METRICS:
+        return
+    needs = f"needs one class for each row, which the task {task} does not have; leave it out"
+    if isinstance(stage.get("train_rows"), Mapping):
+        yield "train_rows", f"{{per_class: N}} {needs}"
+    if stage.get("class_weights", "none") != "none":
+        yield "class_weights", needs
+    if stage.get("label_smoothing"):
+        yield "label_smoothing", needs
+    if stage.get("objective", "classification") != "classification":
+        yield "objective", f"contrastive {needs}"
 
 
 COMPARED_AT = (0.25, 0.5)

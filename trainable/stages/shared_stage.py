@@ -43,7 +43,7 @@ def shared_stage(builder: StageBuilder, name: str, stage: Stage) -> Generator[Re
         if stage.epochs > 1 or stage.schedule in CONSTANT_AFTER_WARMUP:  # a single epoch reads each output once
             reuse_frozen_output(builder, training, tokenized, None)
         epochs_folder = cache / "ladders" / shared_epochs_key(config, tokenized, context)
-        for report in train_once(training, tokenized.label_names, folder, epochs_folder):
+        for report in train_once(training, builder.head(tokenized), folder, epochs_folder):
             trained_here = trained_here or report.step > 0  # step 0 means that another trial trains it
             yield report
     return load_source(folder), trained_here

@@ -23,6 +23,8 @@ from trainable.settings.stage import Stage, Target
 from trainable.stages.stage_cache import TrainedSource
 from trainable.stages.trained_on import StageData, TrainedOn
 from trainable.stages.transfer import transfer
+from trainable.tasks.registry import TASKS
+from trainable.tasks.task import Head
 from trainable.workspace import Workspace
 
 
@@ -68,16 +70,21 @@ class StageBuilder:
         if isinstance(stage, Target) and stage.fold != 0 and has_folds(tokenized, stage):
             fold, pool = fold_of(tokenized, stage.fold, seed), all_rows(tokenized)
             return token_inputs(pool, stage, fold.train), token_inputs(pool, stage, fold.held_out)
-        rows = subset(tokenized.splits["train"].labels, stage.train_rows, seed)
+        rows = subset(tokenized.splits["train"].strata, stage.train_rows, seed)
         return token_inputs(tokenized.splits["train"], stage, rows), token_inputs(tokenized.splits["validation"], stage)
 
     def context(self, name: str) -> StageContext:
         """Return what a stage needs besides its own settings."""
-        config = self.config
+        config, stage = self.config, self.config.stages()[name]
+        task, metric = TASKS[config.dataset_of(stage).task], config.metric_of(stage)
         precision = resolve_precision(config.precision, self.device)
         batches = config.micro_batches
         shared = self.ranks, self.clock, self.deadline
-        return StageContext(name, config.metric, config.seed, precision, self.device, batches, *shared)
+        return StageContext(name, task, metric, config.seed, precision, self.device, batches, *shared)
+
+    def head(self, tokenized: TokenizedDataset) -> Head:
+        """Return the head that a data set needs."""
+        return TASKS[tokenized.task].head(tokenized.label_names)
 
     def model(
         self, tokenized: TokenizedDataset, stage: Stage, before: TrainedSource | None = None
@@ -89,8 +96,9 @@ class StageBuilder:
         """
         config, columns = self.config, len(tokenized.text_columns)
         pooling = for_texts(config.pooling, columns)
-        model = new_model(config.encoder, tokenized.label_names, config.seed, stage.dropout, pooling)
-        kept = before is not None and transfer(before, model, tokenized.label_names, config.target.head)
+        head = self.head(tokenized)
+        model = new_model(config.encoder, head, config.seed, stage.dropout, pooling)
+        kept = before is not None and transfer(before, model, head, config.target.head)
         return model, kept
 
     def trained_on(self) -> TrainedOn:

@@ -21,6 +21,8 @@ from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig
 from trainable.stages.epoch_checkpoints import EpochCheckpoints, shared_settings
 from trainable.store.checksums import digest_of_json, verify_or_warn, write_with_checksums
+from trainable.tasks.registry import TASKS
+from trainable.tasks.task import Head
 
 FORMAT = 5
 """Increase this number when the meaning of a stored stage, or how training computes, changes."""
@@ -37,7 +39,7 @@ class TrainedSource:
 
     weights: dict[str, torch.Tensor]
     """The trained parameters, by name."""
-    label_names: tuple[str, ...]
+    head: Head
     metrics: dict[str, float]
     """Scores of its best evaluation, by dotted name."""
     key: str = ""
@@ -57,7 +59,7 @@ def source_key(config: TrialConfig, tokenized: TokenizedDataset, context: StageC
         "data": tokenized.fingerprint,
         "stage": config.source.model_dump(mode="json", exclude=_NOT_IN_KEY),
         "subset_seed": config.source.train_rows and config.dataset_of(config.source).split_seed,
-        "metric": config.metric,
+        "metric": config.metric_of(config.source),
         "seed": config.seed,
         "precision": context.precision,
         "device": context.device.type,
@@ -72,9 +74,7 @@ def shared_epochs_key(config: TrialConfig, tokenized: TokenizedDataset, context:
     return source_key(config.model_copy(update={"source": shared_settings(config.source)}), tokenized, context)
 
 
-def train_once(
-    training: StageTraining, label_names: tuple[str, ...], folder: Path, epochs_folder: Path
-) -> Iterator[Report]:
+def train_once(training: StageTraining, head: Head, folder: Path, epochs_folder: Path) -> Iterator[Report]:
     """Make sure that `folder` contains the trained stage; yield its reports if this process trains it.
 
     While another process trains this stage, or one with the same shared epochs, this function yields reports without
@@ -82,7 +82,7 @@ def train_once(
 
     Args:
         training: the stage, before its first step.
-        label_names: names of its classes.
+        head: its head.
         folder: the stage's folder, named by `source_key`.
         epochs_folder: the folder of its epoch checkpoints, named by `shared_epochs_key`.
     """
@@ -99,7 +99,7 @@ def train_once(
             if report.last:
                 training.finish()
                 if ranks.rank == 0:
-                    write_with_checksums(folder, lambda into: _save(training, label_names, into))
+                    write_with_checksums(folder, lambda into: _save(training, head, into))
                     checkpoints.clean_up()
                 ranks.broadcast_flag(True)  # the other ranks wait here until the stage is written
             yield report
@@ -116,11 +116,13 @@ def load_source(folder: Path) -> TrainedSource:
     """Read a stage that `train_once` has written."""
     facts = json.loads((folder / STAGE_FILE).read_text(encoding="utf-8"))
     weights = load_file(folder / "weights.safetensors")
-    return TrainedSource(weights, tuple(facts["label_names"]), facts["metrics"], folder.name)
+    # A stage of a version without `task` is a classification.
+    head = TASKS[facts.get("task", "classification")].head(tuple(facts["label_names"]))
+    return TrainedSource(weights, head, facts["metrics"], folder.name)
 
 
-def _save(training: StageTraining, label_names: tuple[str, ...], folder: Path) -> None:
+def _save(training: StageTraining, head: Head, folder: Path) -> None:
     weights = {name: p.detach().cpu().contiguous() for name, p in training.trained.items()}
     save_file(weights, folder / "weights.safetensors")
-    facts = {"label_names": label_names, "metrics": training.progress.best_metrics}
+    facts = {"task": head.task, "label_names": head.names, "metrics": training.progress.best_metrics}
     (folder / STAGE_FILE).write_text(json.dumps(facts), encoding="utf-8")

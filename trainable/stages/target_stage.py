@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from functools import partial
 
+from trainable.loop.output_scale import take_scale_out
 from trainable.loop.probe import probe_head
 from trainable.loop.training import StageTraining
+from trainable.model.encoder import output_layer
 from trainable.progress import Report
 from trainable.settings.stage import Target
 from trainable.stages.reuse_frozen import reuse_frozen_output
@@ -18,6 +20,8 @@ def target_stage(builder: StageBuilder, stage: Target, source: TrainedSource | N
         tokenized, context = builder.tokenized("target", stage), builder.context("target")
         model, head_kept = builder.model(tokenized, stage, source)
         training = StageTraining(model, *builder.splits(tokenized, stage), stage, context)
+        if head_kept:
+            take_scale_out(output_layer(model)[1], training.output_scale)
     reuse_frozen_output(builder, training, tokenized, source)
     if stage.objective == "contrastive":
         training.before_evaluation = partial(_probe, builder, training)

@@ -8,37 +8,39 @@ from transformers import PreTrainedModel
 from trainable.errors import ConfigError
 from trainable.model.encoder import head_names, output_layer
 from trainable.stages.stage_cache import TrainedSource
+from trainable.tasks.task import Head
 
 
-def transfer(source: TrainedSource, model: PreTrainedModel, label_names: tuple[str, ...], head: str) -> bool:
+def transfer(source: TrainedSource, model: PreTrainedModel, head: Head, setting: str) -> bool:
     """Copy the source's weights into a model for the target; return whether the source's head was kept.
 
     Args:
         source: the trained source stage.
         model: a model with the target's classes, changed in place.
-        label_names: the target's label names, in the order of its classes.
-        head: the setting `target.head`.
+        head: the target's head.
+        setting: the setting `target.head`.
 
     Raises:
-        ConfigError: if `head` is `keep` and the label names or the kinds of head differ.
+        ConfigError: if the setting is `keep` and the tasks, the label names or the kinds of head differ.
     """
-    same = set(source.label_names) == set(label_names)
+    label_names = head.names
+    same = source.head.task == head.task and set(source.head.names) == set(label_names)
     parameters, in_head = dict(model.named_parameters()), head_names(model)
     fits = all(source.weights[name].shape == parameters[name].shape for name in in_head & source.weights.keys())
-    if head == "keep" and same and not fits:
+    if setting == "keep" and same and not fits:
         raise ConfigError(
             "target.head: 'keep' needs the same kind of head in source and target; with `pooling: bi_encoder` both "
             "must be pairs of texts"
         )
-    if head == "keep" and not same:
+    if setting == "keep" and not same:
         raise ConfigError(
-            f"target.head: 'keep' needs the same labels in source and target, got {list(source.label_names)} "
+            f"target.head: 'keep' needs the same labels in source and target, got {list(source.head.names)} "
             f"and {list(label_names)}"
         )
-    keep = same and fits and head not in ("new", "probe")
+    keep = same and fits and setting not in ("new", "probe")
     weights = {name: tensor for name, tensor in source.weights.items() if keep or name not in in_head}
-    if keep and source.label_names != label_names:
-        order = torch.tensor([source.label_names.index(name) for name in label_names])
+    if keep and source.head.names != label_names:
+        order = torch.tensor([source.head.names.index(name) for name in label_names])
         classes = len(label_names)
         output, _ = output_layer(model)
         names = {f"{output}.weight", f"{output}.bias"}

@@ -33,7 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 @pytest.fixture
 def open_budget(tmp_path: Path, clock: Callable[[float], None]) -> Open:
     def open_(**settings: Any) -> tuple[Budget, SweepStudy]:
-        sweep = SweepSettings(name="tiny", finalists=1, **settings)
+        sweep = SweepSettings(name="tiny", metric="macro_f1", finalists=1, **settings)
         study = SweepStudy(tmp_path / "study.db", sweep, SPACE, 0)
         return Budget(Plan(sweep, {}, SPACE, ()), study), study
 

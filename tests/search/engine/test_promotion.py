@@ -9,7 +9,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from search.engine.promotion import CheckpointBeforePause, Promotion
 from search.engine.schedulers import COMPARED_AT_PERCENT, build_scheduler
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 from trainable.workers.messages import KEY, TrialFailure, TrialReport
 
 

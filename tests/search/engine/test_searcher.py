@@ -22,7 +22,7 @@ from search.plan.plan import build_plan
 from search.record.records import State
 from search.study.summary import summarise
 from search.study.sweep_study import SweepStudy
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 from trainable.workers.messages import TrialFailure, TrialReport
 
 Result = dict[str, Any]

@@ -11,8 +11,9 @@ from search.export.card import CardFacts, model_card
 from search.export.verification import Verification
 from search.record.records import Outcome, State, TrialRecord
 from search.record.scores import Comparison, Score, TestScore
+from trainable.metrics.classification import ClassScores
+from trainable.metrics.metric import Direction
 from trainable.stages.trained_on import StageData
-from trainable.tasks.metrics import ClassScores, Direction
 
 EXPECTED = Path(__file__).parent / "model_card.md"
 VERIFICATION = Verification(6, "validation rows", 1.5e-7)

@@ -111,7 +111,7 @@ MISTAKES: dict[str, tuple[Change, str]] = {
     ),
     "unknown metric": (
         put("sweep", "metric", "f1"),
-        "sweep.metric: no such metric: 'f1'; there are: accuracy",
+        "sweep.metric: no such metric: 'f1'; there are: macro_f1",
     ),
     "metric under trial": (put("trial", "metric", "accuracy"), "trial.metric: is set by sweep.metric"),
     "metric under space": (put("space", "metric", {"choice": ["accuracy"]}), "metric: is set by sweep.metric"),

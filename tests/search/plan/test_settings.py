@@ -4,12 +4,12 @@ import pytest
 from pydantic import ValidationError
 
 from search.plan.settings import SweepSettings
-from trainable.tasks.metrics import METRICS
+from trainable.metrics.metric import METRICS
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_only_for_the_loss_the_lowest_value_wins(metric: str) -> None:
-    assert SweepSettings(name="a", metric=metric).direction == ("min" if metric == "loss" else "max")
+def test_only_of_losses_and_errors_the_lowest_value_wins(metric: str) -> None:
+    assert SweepSettings(name="a", metric=metric).direction == ("min" if metric in ("loss", "rmse", "mae") else "max")
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-dash", "with space", "a" * 101, "ü", "a\n"])

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 from search.plan.plan import Plan, build_plan
 from search.preflight.costliest import costliest_point, random_draw
 from trainable.model.encoder import new_model, trained_weights
+from trainable.tasks.classification import CLASSIFICATION
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_the_larger_encoder_and_the_longer_texts(
 
 @pytest.mark.parametrize("frozen", [0, 1, 3])
 def test_weights_are_counted_without_reading_them(tiny_bert: str, frozen: int) -> None:
-    model = new_model(tiny_bert, ("bad", "good"), 0)
+    model = new_model(tiny_bert, CLASSIFICATION.head(("bad", "good")), 0)
     prefixes = ["embeddings", *(f"encoder.layer.{i}." for i in range(frozen))] if frozen else []
     kept = [p for n, p in model.named_parameters() if not n.removeprefix("bert.").startswith(tuple(prefixes) or "-")]
     assert trained_weights(tiny_bert, frozen) == sum(p.numel() for p in kept)

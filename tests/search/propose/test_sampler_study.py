@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.propose.sampler_study import SamplerStudy, best_and_latest, build_trial, trial_from_json, trial_to_json
 from spaces import parse_space
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 
 SPACE = parse_space({"target.learning_rate": {"float": [0, 1]}})
 

@@ -17,7 +17,8 @@ from search.record.scores import Score, TestScore
 from search.show.report import next_commands, print_outcome
 from search.storage.driver_lock import hold_driver_lock
 from search.storage.sweep_folder import SweepFolder
-from trainable.tasks.metrics import ClassScores, Direction
+from trainable.metrics.classification import ClassScores
+from trainable.metrics.metric import Direction
 
 
 def trial(number: int, state: State, value: float | None, seed: int = 0, **fields: Any) -> TrialRecord:

@@ -6,7 +6,7 @@ from rich.console import Console
 from search.record.records import State, TrialRecord
 from search.show.view import BudgetUsed, LiveView
 from search.wording import format_duration, format_number, format_settings, last_line
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 
 USED = BudgetUsed(trials=3, minutes=4.25, worker_hours=0.14)
 

@@ -28,7 +28,7 @@ from search.storage.store_uri import read_only_uri
 from search.storage.sweep_folder import SweepFolder
 from search.study.study_file import StudyFile
 from trainable.errors import ConfigError
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 
 HOLDER = """
 import sys, time

@@ -15,7 +15,7 @@ from search.study.baselines import baselines_so_far, describe_gain, rank_baselin
 from search.study.summary import summarise
 from search.study.sweep_study import SweepStudy
 from trainable.baselines.results import BaselineResult
-from trainable.tasks.metrics import Direction
+from trainable.metrics.metric import Direction
 
 
 @pytest.fixture

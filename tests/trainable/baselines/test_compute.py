@@ -15,13 +15,13 @@ from trainable.baselines.compute import compute_baselines
 from trainable.baselines.regression import FoldPlan
 from trainable.baselines.results import INTERRUPTED, MOST_BEGINS, NAMES, BaselineFolder, BaselineResult
 from trainable.baselines.text_models import LabelledTexts, load_text_model, text_logits, train_tfidf
-from trainable.data.read_splits import read_splits
 from trainable.errors import ConfigError
 from trainable.inputs.folds import Fold
-from trainable.loop.evaluate import score
-from trainable.loop.head_features import UNSEEN, as_head
 from trainable.settings.config import TrialConfig
 from trainable.store.checksums import CHECKSUMS_FILE
+from trainable.tasks.classification import CLASSIFICATION
+from trainable.tasks.linear_head import UNSEEN, as_head
+from trainable.tasks.registry import read_splits
 from trainable.workspace import Workspace
 
 
@@ -46,7 +46,7 @@ def test_each_baseline_has_the_scores_of_its_stored_model(
     for result in results:
         logits = checkpoint_logits(computed.checkpoint(result.name), "validation", workspace)
         assert logits is not None
-        assert score(logits, labels)[0] == pytest.approx(result.metrics)
+        assert CLASSIFICATION.scores(logits, labels) == pytest.approx(result.metrics)
         assert (result.error, result.rows) == (None, 42)
 
 
@@ -94,7 +94,7 @@ def test_a_baseline_whose_process_ended_twice_is_given_up(tmp_path: Path) -> Non
     folder = BaselineFolder(tmp_path)
     for _ in range(MOST_BEGINS):
         assert folder.begin("features") is not None
-        assert "features" in folder.missing()
+        assert "features" in folder.missing("classification")
     assert folder.begin("features") is None
     assert folder.read() == [BaselineResult("features", error=INTERRUPTED, begun=MOST_BEGINS)]
 

@@ -14,9 +14,11 @@ from torch.nn import functional
 from trainable.compute.device import autocast
 from trainable.compute.kernels import CpuTraining, attend, dropout, kernels
 from trainable.model.encoder import new_model
+from trainable.tasks.classification import CLASSIFICATION
 
 CPU = torch.device("cpu")
 LABELS = ("negative", "neutral", "positive")
+HEAD = CLASSIFICATION.head(LABELS)
 Batch = dict[str, torch.Tensor]
 
 
@@ -81,7 +83,7 @@ def test_a_token_that_sees_nothing_spoils_no_gradient() -> None:
 def test_every_encoder_learns_the_same(encoder: str, batch: Batch) -> None:
     made = []
     for context in (kernels(CPU), torch.autograd.profiler.record_function("as it is")):
-        model = new_model(encoder, LABELS, seed=0, dropout=0.0).train()
+        model = new_model(encoder, HEAD, seed=0, dropout=0.0).train()
         with context:
             logits = model(**batch).logits
         functional.cross_entropy(logits, torch.tensor([0, 2])).backward()
@@ -95,7 +97,7 @@ def test_every_encoder_learns_the_same(encoder: str, batch: Batch) -> None:
 
 def test_every_encoder_uses_our_dropout(encoder: str, batch: Batch) -> None:
     """No dropout of an encoder that trains on a CPU is drawn by PyTorch."""
-    model = new_model(encoder, LABELS, seed=0, dropout=0.2).train()
+    model = new_model(encoder, HEAD, seed=0, dropout=0.2).train()
     with kernels(CPU) as mode, torch.autograd.profiler.profile() as profile:
         assert isinstance(mode, CpuTraining)
         model(**batch)

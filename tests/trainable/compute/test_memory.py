@@ -28,6 +28,7 @@ from trainable.model.layers import layers_of
 from trainable.model.limits import name_or_path
 from trainable.progress import Report, StageContext
 from trainable.settings.config import build_config
+from trainable.tasks.classification import CLASSIFICATION
 
 CPU = torch.device("cpu")
 
@@ -42,8 +43,8 @@ def _training(base: dict[str, Any], ranks: Ranks | None = None, micro_batches: i
     config = build_config(base, {f"target.{name}": value for name, value in stage.items()})
     tokenized = prepare(config.dataset_of(config.target), config.encoder, [Path()])
     train, validation = (token_inputs(tokenized.splits[name], config.target) for name in ("train", "validation"))
-    model = new_model(config.encoder, tokenized.label_names, 0, config.target.dropout)
-    context = StageContext("target", config.metric, 0, "fp32", CPU, micro_batches, ranks or Ranks())
+    model = new_model(config.encoder, CLASSIFICATION.head(tokenized.label_names), 0, config.target.dropout)
+    context = StageContext("target", CLASSIFICATION, "macro_f1", 0, "fp32", CPU, micro_batches, ranks or Ranks())
     return StageTraining(model, train, validation, config.target, context)
 
 

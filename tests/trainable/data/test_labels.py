@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trainable.data.read_splits import Splits, read_splits_and_problems
+from trainable.data.read_splits import Splits
 from trainable.settings.dataset import Dataset
 from trainable.settings.mistake_messages import describe
+from trainable.tasks.registry import read_dataset
 
 
 def _lines(path: Path, labels: list[Any], text: str = "text") -> str:
@@ -30,7 +31,7 @@ def _rows(splits: Splits) -> int:
 def test_spellings_of_a_whole_number_are_one_label_with_one_note(tmp_path: Path, labels: Any) -> None:
     train = _lines(tmp_path / "t.jsonl", [0.0, 1.0, 0, 1, "0", "1", "0.0", "1.0", "1.00"] * 3)
     validation = _csv(tmp_path / "v.csv", ["0", "1.0"] * 3, "other")
-    splits, problems = read_splits_and_problems(Dataset(train=train, validation=validation, labels=labels))
+    splits, problems = read_dataset(Dataset(train=train, validation=validation, labels=labels))
     assert not problems
     assert splits.label_names == (("bad", "good") if labels else ("0", "1"))
     assert splits.validation.labels.tolist() == [0, 1] * 3
@@ -38,37 +39,35 @@ def test_spellings_of_a_whole_number_are_one_label_with_one_note(tmp_path: Path,
 
 
 def test_labels_stay_as_they_are_unless_all_are_whole_numbers(tmp_path: Path) -> None:
-    splits, problems = read_splits_and_problems(Dataset(csv=_csv(tmp_path / "t.csv", ["01", "1", "1.0"] * 10)))
+    splits, problems = read_dataset(Dataset(csv=_csv(tmp_path / "t.csv", ["01", "1", "1.0"] * 10)))
     assert (splits.label_names, problems) == (("01", "1", "1.0"), [])
     assert "'1' 10x = '1.0' 10x" in splits.notes[0]
-    splits, _ = read_splits_and_problems(Dataset(csv=_csv(tmp_path / "t.csv", ["1", "2", "10"] * 10)))
+    splits, _ = read_dataset(Dataset(csv=_csv(tmp_path / "t.csv", ["1", "2", "10"] * 10)))
     assert (splits.label_names, splits.notes) == (("1", "2", "10"), ())
 
 
 def test_a_fraction_is_one_problem_and_nan_is_an_empty_cell(tmp_path: Path) -> None:
     train = _lines(tmp_path / "t.jsonl", [0.0] * 10 + [0.5])
     validation = _lines(tmp_path / "v.jsonl", [1.0] * 4, "other")
-    _, problems = read_splits_and_problems(Dataset(train=train, validation=validation))
+    _, problems = read_dataset(Dataset(train=train, validation=validation))
     (problem,) = problems
     assert "1 row with no possible label in column 'label', the first on line 11: 0.5 (float)" in problem
-    _, (problem,) = read_splits_and_problems(
-        Dataset(train=_lines(tmp_path / "t.jsonl", [0.0, 1.0] * 10 + [float("nan")]))
-    )
+    _, (problem,) = read_dataset(Dataset(train=_lines(tmp_path / "t.jsonl", [0.0, 1.0] * 10 + [float("nan")])))
     assert "1 row with no label in column 'label', the first on line 21" in problem
 
 
 @pytest.mark.parametrize("labels", [[0.5, 1.5] * 10, [[1], [2]] * 10, [1e300, 2e300] * 10])
 def test_labels_that_are_all_impossible_are_one_sentence(tmp_path: Path, labels: list[Any]) -> None:
-    _, problems = read_splits_and_problems(Dataset(json=_lines(tmp_path / "t.jsonl", labels)))
+    _, problems = read_dataset(Dataset(json=_lines(tmp_path / "t.jsonl", labels)))
     assert len(problems) == 1
     assert "20 rows with no possible label" in problems[0]
 
 
 def test_labels_that_the_setting_does_not_name_are_one_sentence(tmp_path: Path) -> None:
     csv = _csv(tmp_path / "t.csv", ["ham", "spam"] * 10)
-    _, (problem,) = read_splits_and_problems(Dataset(csv=csv, labels=["ham", "spam"]))
+    _, (problem,) = read_dataset(Dataset(csv=csv, labels=["ham", "spam"]))
     assert "20 rows with a label that `labels` does not name, the first on line 2: 'ham'" in problem
-    _, (problem,) = read_splits_and_problems(Dataset(csv=csv, labels={"ham": "good"}))
+    _, (problem,) = read_dataset(Dataset(csv=csv, labels={"ham": "good"}))
     assert "10 rows with a label" in problem
 
 
@@ -76,9 +75,9 @@ def test_labels_that_the_setting_does_not_name_are_one_sentence(tmp_path: Path) 
 @pytest.mark.parametrize("cells", [(True, False), ("true", "false"), ("True", "False")])
 def test_truth_values_match_in_every_spelling(tmp_path: Path, keys: tuple[str, str], cells: tuple[Any, Any]) -> None:
     json_ = _lines(tmp_path / "t.jsonl", list(cells) * 10)
-    splits, problems = read_splits_and_problems(Dataset(json=json_, labels={keys[0]: "good", keys[1]: "bad"}))
+    splits, problems = read_dataset(Dataset(json=json_, labels={keys[0]: "good", keys[1]: "bad"}))
     assert (splits.label_names, problems, _rows(splits)) == (("good", "bad"), [], 20)
-    plain, _ = read_splits_and_problems(Dataset(json=_lines(tmp_path / "t.jsonl", [True, False] * 10)))
+    plain, _ = read_dataset(Dataset(json=_lines(tmp_path / "t.jsonl", [True, False] * 10)))
     assert plain.label_names == ("False", "True")
 
 
@@ -107,16 +106,16 @@ def test_a_mistake_in_the_setting_is_one_sentence_with_the_way_out(labels: Any, 
 
 def test_scores_in_the_label_column_are_one_sentence(tmp_path: Path) -> None:
     csv = _csv(tmp_path / "t.csv", [f"{i / 7:.3f}" for i in range(40)])
-    _, (problem,) = read_splits_and_problems(Dataset(csv=csv))
+    _, (problem,) = read_dataset(Dataset(csv=csv))
     assert "40 labels with fewer than 3 different texts" in problem
 
 
 def test_a_label_that_cannot_be_encoded_is_refused(tmp_path: Path) -> None:
-    _, (problem,) = read_splits_and_problems(Dataset(json=_lines(tmp_path / "t.jsonl", ["\ud83d", "a", "b"] * 10)))
+    _, (problem,) = read_dataset(Dataset(json=_lines(tmp_path / "t.jsonl", ["\ud83d", "a", "b"] * 10)))
     assert "10 rows with no possible label in column 'label', the first on line 1: '\\ud83d' (half a char" in problem
 
 
 def test_a_class_with_refused_rows_is_not_reported_as_missing(tmp_path: Path) -> None:
     csv = _csv(tmp_path / "t.csv", ["Yes", "No"] * 10)
-    splits, problems = read_splits_and_problems(Dataset(csv=csv, labels={"yes": "y", "No": "n"}))
+    splits, problems = read_dataset(Dataset(csv=csv, labels={"yes": "y", "No": "n"}))
     assert (len(problems), splits.notes) == (1, ())

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainable.data.examples import count_shared_rows
-from trainable.data.read_splits import Splits, read_splits
+from trainable.data.read_splits import Splits
 from trainable.data.stratified_split import split_rows
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
+from trainable.tasks.registry import read_splits
 
 TEXTS = [f"snippet number {i}" for i in range(40)]
 LABELS = ["ham" if i % 4 else "spam" for i in range(40)]

@@ -25,12 +25,12 @@ def _split(rows: list[tuple[int, int]]) -> TokenizedSplit:
     """One token for each row, and its class."""
     ids, labels = (np.array(column) for column in zip(*rows, strict=True))
     tokens = Tokens((Ragged(ids.astype(np.int32), np.arange(len(ids) + 1)),), TEMPLATE)
-    return TokenizedSplit(tokens, labels.astype(np.int64))
+    return TokenizedSplit(tokens, labels.astype(np.int64), labels.astype(np.int64))
 
 
 def _data(train: list[tuple[int, int]], validation: list[tuple[int, int]]) -> TokenizedDataset:
     splits = {"train": _split(train), "validation": _split(validation)}
-    return TokenizedDataset(splits, ("a", "b"), "", "", "", "", (), (), (), cuts_validation=True)
+    return TokenizedDataset("classification", splits, ("a", "b"), "", "", "", "", (), (), (), cuts_validation=True)
 
 
 @settings(max_examples=60, deadline=None)

@@ -20,6 +20,7 @@ from trainable.model.layers import layers_of
 from trainable.model.limits import name_or_path
 from trainable.settings.config import build_config
 from trainable.stages.stage_builder import StageBuilder
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 
@@ -113,7 +114,7 @@ def store_of(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> Stor
         config = build_config(base, {"target.frozen_layers": count, "target.padding_length": length})
         dataset = config.dataset_of(config.target)
         tokenized = prepare(dataset, name_or_path(config.encoder), workspace.roots, workspace.cache / "tokens")
-        model = new_model(config.encoder, tokenized.label_names, 0)
+        model = new_model(config.encoder, CLASSIFICATION.head(tokenized.label_names), 0)
         train, validation = (token_inputs(tokenized.splits[name], config.target) for name in ("train", "validation"))
         context = StageBuilder(config, workspace).context("target")
         training = StageTraining(model, train, validation, config.target, replace(context, precision=precision))

@@ -6,12 +6,12 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from trainable.data.read_splits import read_splits
 from trainable.inputs.prepare import prepare
 from trainable.inputs.tokenizer_check import TokenizerCheck, check_tokenizer
 from trainable.inputs.tokens import tokenize
 from trainable.model.pretrained import load_tokenizer
 from trainable.settings.dataset import Dataset
+from trainable.tasks.registry import read_splits
 
 AMHARIC = ("ጥሩ", "መጥፎ", "ፊልም", "ዛሬ")
 

@@ -19,6 +19,7 @@ from trainable.loop.optimizers import (
 from trainable.model.encoder import freeze, head_names, new_model
 from trainable.model.layers import layers_of
 from trainable.settings.stage import Stage, Target
+from trainable.tasks.classification import CLASSIFICATION
 
 CPU = torch.device("cpu")
 
@@ -32,7 +33,7 @@ SCHEDULES = get_args(Stage.model_fields["schedule"].annotation)
 
 @pytest.mark.parametrize("frozen", range(4))
 def test_groups_hold_what_trains_once_and_decay_spares_biases_and_norms(tiny_bert: str, frozen: int) -> None:
-    model = new_model(tiny_bert, ("a", "b"), 0)
+    model = new_model(tiny_bert, CLASSIFICATION.head(("a", "b")), 0)
     freeze(model, frozen)
     optimizer = build_optimizer(model, _stage(weight_decay=0.3, layer_decay=0.9), CPU)
     grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
@@ -44,7 +45,7 @@ def test_groups_hold_what_trains_once_and_decay_spares_biases_and_norms(tiny_ber
 
 
 def test_layer_decay_by_depth(tiny_bert: str) -> None:
-    model = new_model(tiny_bert, ("a", "b"), 0)
+    model = new_model(tiny_bert, CLASSIFICATION.head(("a", "b")), 0)
     optimizer = build_optimizer(model, _stage(learning_rate=1e-3, layer_decay=0.5), CPU)
     peak = {id(p): group["peak"] for group in optimizer.param_groups for p in group["params"]}
     parameters = dict(model.named_parameters())
@@ -59,7 +60,7 @@ def test_layer_decay_by_depth(tiny_bert: str) -> None:
 
 @pytest.mark.parametrize("layer_decay", [1.0, 0.5])
 def test_the_head_has_a_rate_of_its_own(tiny_bert: str, layer_decay: float) -> None:
-    model = new_model(tiny_bert, ("a", "b"), 0)
+    model = new_model(tiny_bert, CLASSIFICATION.head(("a", "b")), 0)
     settings = {"dataset": "none", "learning_rate": 1e-3, "layer_decay": layer_decay, "head_rate": 30}
     optimizer = build_optimizer(model, Target.model_validate(settings), CPU)
     peak = {id(p): group["peak"] for group in optimizer.param_groups for p in group["params"]}
@@ -68,13 +69,15 @@ def test_the_head_has_a_rate_of_its_own(tiny_bert: str, layer_decay: float) -> N
 
 
 def test_without_layer_decay_all_peaks_are_the_learning_rate(tiny_bert: str) -> None:
-    optimizer = build_optimizer(new_model(tiny_bert, ("a", "b"), 0), _stage(learning_rate=2e-4), CPU)
+    optimizer = build_optimizer(
+        new_model(tiny_bert, CLASSIFICATION.head(("a", "b")), 0), _stage(learning_rate=2e-4), CPU
+    )
     assert {group["peak"] for group in optimizer.param_groups} == {2e-4}
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_every_optimizer_lowers_the_loss_and_leaves_the_frozen(tiny_bert: str, name: str) -> None:
-    model = new_model(tiny_bert, ("a", "b"), 0, dropout=0.0).train()
+    model = new_model(tiny_bert, CLASSIFICATION.head(("a", "b")), 0, dropout=0.0).train()
     freeze(model, 2)
     before = {key: p.detach().clone() for key, p in model.named_parameters()}
     optimizer = build_optimizer(model, _stage(optimizer=name, learning_rate=1e-2 if name == "sgd" else 1e-3), CPU)

@@ -9,13 +9,15 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from trainable.loop.evaluate import compute_logits
-from trainable.loop.head_features import head_features, mean_and_spread
-from trainable.loop.probe import MOST_ITERATIONS, STRENGTH, TOLERANCE, probe_head
+from trainable.loop.head_features import head_features
+from trainable.loop.probe import STRENGTH, probe_head
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import output_layer
 from trainable.progress import Report
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages.stage_builder import StageBuilder
+from trainable.tasks.classification import MOST_ITERATIONS, TOLERANCE
+from trainable.tasks.linear_head import mean_and_spread
 from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 

@@ -16,13 +16,14 @@ from trainable.errors import TrialError
 from trainable.inputs.prepare import prepare
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
-from trainable.loop.evaluate import compute_logits, score
+from trainable.loop.evaluate import compute_logits
 from trainable.loop.optimizers import OPTIMIZERS
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import new_model
 from trainable.model.views import layers_between
 from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig, build_config
+from trainable.tasks.classification import CLASSIFICATION
 
 CPU = torch.device("cpu")
 Make = Callable[..., StageTraining]
@@ -38,9 +39,11 @@ def make(base: dict[str, Any]) -> Make:
         train, validation = _splits(config)
         if labels is not None:
             train = replace(train, labels=labels[: len(train.labels)])
-        model = new_model(config.encoder, tuple("abcdef"[:classes]), config.seed, config.target.dropout)
+        model = new_model(
+            config.encoder, CLASSIFICATION.head(tuple("abcdef"[:classes])), config.seed, config.target.dropout
+        )
         precision = config.precision
-        context = StageContext("target", config.metric, config.seed, precision, CPU, config.micro_batches)
+        context = StageContext("target", CLASSIFICATION, "macro_f1", config.seed, precision, CPU, config.micro_batches)
         return StageTraining(model, train, validation, config.target, context)
 
     return make
@@ -135,7 +138,8 @@ def test_patience_ends_the_stage_and_the_best_weights_come_back(make: Make) -> N
     assert [report.improved for report in reports] == [v < min(losses[:i], default=9e9) for i, v in enumerate(losses)]
     assert training.progress.best == losses[best]
     assert training.progress.best_step == reports[best].step
-    restored, _ = score(compute_logits(training.model, training.validation.inputs, CPU), training.validation.labels)
+    logits = compute_logits(training.model, training.validation.inputs, CPU)
+    restored = CLASSIFICATION.scores(logits, training.validation.labels)
     assert restored["loss"] == pytest.approx(losses[best], rel=1e-6)
     assert restored["loss"] < losses[-1]
 

@@ -13,9 +13,11 @@ from trainable.model.encoder import fingerprint, freeze, head_names, new_model, 
 from trainable.model.layers import layers_of
 from trainable.model.limits import limit_problems, name_or_path, read_limits
 from trainable.settings.config import build_config
+from trainable.tasks.classification import CLASSIFICATION
 
 DEPTH = 3
 LABELS = ("negative", "neutral", "positive")
+HEAD = CLASSIFICATION.head(LABELS)
 
 
 def _outputs(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> list[torch.Tensor]:
@@ -34,7 +36,7 @@ def _outputs(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> list[tor
 
 @pytest.mark.parametrize("count", range(DEPTH + 1))
 def test_exactly_the_lowest_layers_are_frozen(encoder: str, count: int, batch: dict[str, torch.Tensor]) -> None:
-    model = new_model(encoder, LABELS, seed=0, dropout=0.5)
+    model = new_model(encoder, HEAD, seed=0, dropout=0.5)
     before = {name: p.clone() for name, p in model.named_parameters()}
     frozen = freeze(model, count)
     layers = list(layers_of(model))
@@ -67,13 +69,13 @@ def test_exactly_the_lowest_layers_are_frozen(encoder: str, count: int, batch: d
 
 def test_counts_of_trained_parameters(tiny_bert: str) -> None:
     hidden, inner, positions, kinds = 32, 64, 64, 2
-    model = new_model(tiny_bert, LABELS, seed=0)
+    model = new_model(tiny_bert, HEAD, seed=0)
     words = model.config.vocab_size
     layer = 4 * (hidden * hidden + hidden) + 2 * hidden * inner + inner + hidden + 4 * hidden
     embeddings = (words + positions + kinds) * hidden + 2 * hidden
     top = hidden * hidden + hidden + hidden * len(LABELS) + len(LABELS)  # pooler and head
     for count, expected in [(0, embeddings + 3 * layer), (1, 2 * layer), (2, layer), (3, 0)]:
-        model = new_model(tiny_bert, LABELS, seed=0)
+        model = new_model(tiny_bert, HEAD, seed=0)
         freeze(model, count)
         assert sum(p.numel() for p in model.parameters() if p.requires_grad) == expected + top
 
@@ -81,7 +83,7 @@ def test_counts_of_trained_parameters(tiny_bert: str) -> None:
 @pytest.mark.parametrize("count", [-1, DEPTH + 1])
 def test_more_than_the_depth_is_an_error(tiny_bert: str, count: int) -> None:
     with pytest.raises(ConfigError, match=rf"frozen_layers: must be 0 to 3 for bert, got {count}"):
-        freeze(new_model(tiny_bert, LABELS, seed=0), count)
+        freeze(new_model(tiny_bert, HEAD, seed=0), count)
 
 
 def test_limits_of_every_kind(encoders: dict[str, str], batch: dict[str, torch.Tensor]) -> None:
@@ -90,9 +92,9 @@ def test_limits_of_every_kind(encoders: dict[str, str], batch: dict[str, torch.T
     assert all(read_limits(folder).depth == DEPTH for folder in encoders.values())
     for kind, folder in encoders.items():  # the longest sequence allowed does go through
         ids = torch.full((1, positions[kind]), 7)
-        assert new_model(folder, LABELS, seed=0).eval()(input_ids=ids).logits.shape == (1, 3)
+        assert new_model(folder, HEAD, seed=0).eval()(input_ids=ids).logits.shape == (1, 3)
     with pytest.raises((IndexError, RuntimeError)):
-        new_model(encoders["roberta"], LABELS, seed=0).eval()(input_ids=torch.full((1, 63), 7))
+        new_model(encoders["roberta"], HEAD, seed=0).eval()(input_ids=torch.full((1, 63), 7))
 
 
 def _limit_problems(base: dict[str, Any], sampled: dict[str, Any]) -> list[str]:
@@ -142,40 +144,40 @@ def test_fingerprint_follows_the_weights(encoders: dict[str, str], tmp_path: Pat
 
 
 def test_the_new_head_is_seeded_and_the_encoder_is_the_stored_one(encoder: str) -> None:
-    one, same, other = (dict(new_model(encoder, LABELS, seed).named_parameters()) for seed in (1, 1, 2))
-    head = head_names(new_model(encoder, LABELS, 1))
+    one, same, other = (dict(new_model(encoder, HEAD, seed).named_parameters()) for seed in (1, 1, 2))
+    head = head_names(new_model(encoder, HEAD, 1))
     assert head
     assert all(torch.equal(one[name], same[name]) for name in one)
     differ = {name for name in one if not torch.equal(one[name], other[name])}
     assert differ <= head
     assert {name for name in head if one[name].ndim > 1} == differ
     stored = AutoModel.from_pretrained(encoder).state_dict()
-    prefix = new_model(encoder, LABELS, 1).base_model_prefix + "."
+    prefix = new_model(encoder, HEAD, 1).base_model_prefix + "."
     encoder_names = [name for name in one if name not in head and name.removeprefix(prefix) in stored]
     assert len(encoder_names) > 10
     assert all(torch.equal(one[name], stored[name.removeprefix(prefix)]) for name in encoder_names)
 
 
 def test_models_do_not_share_weights(tiny_bert: str) -> None:
-    one = new_model(tiny_bert, LABELS, 0)
+    one = new_model(tiny_bert, HEAD, 0)
     with torch.no_grad():
         for parameter in one.parameters():
             parameter.zero_()
-    assert any(p.abs().sum() for p in new_model(tiny_bert, LABELS, 0).parameters())
+    assert any(p.abs().sum() for p in new_model(tiny_bert, HEAD, 0).parameters())
 
 
 def test_label_names_are_in_the_configuration(tiny_bert: str) -> None:
-    config = new_model(tiny_bert, LABELS, 0).config
+    config = new_model(tiny_bert, HEAD, 0).config
     assert config.id2label == {0: "negative", 1: "neutral", 2: "positive"}
     assert config.label2id == {"negative": 0, "neutral": 1, "positive": 2}
 
 
 def test_dropout_override_reaches_all(encoder: str, batch: dict[str, torch.Tensor]) -> None:
-    quiet = new_model(encoder, LABELS, 0, dropout=0.0).train()
+    quiet = new_model(encoder, HEAD, 0, dropout=0.0).train()
     once, again = _outputs(quiet, batch), _outputs(quiet, batch)
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
 
-    loud = new_model(encoder, LABELS, 0, dropout=0.4)
+    loud = new_model(encoder, HEAD, 0, dropout=0.4)
     rates = {name: m.p for name, m in loud.named_modules() if isinstance(m, nn.Dropout)}
     assert set(rates.values()) == {0.4}
     # As many places as in a model that was built with dropout everywhere.

@@ -13,10 +13,12 @@ from trainable.model.encoder import check_runs, checked_limits, head_names, new_
 from trainable.model.pooled import PooledClassifier, pool
 from trainable.settings.config import build_config
 from trainable.store.checksums import CHECKSUMS_FILE, write_checksums
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
 LABELS = ("negative", "neutral", "positive")
+HEAD = CLASSIFICATION.head(LABELS)
 each_pooling = pytest.mark.parametrize("pooling", ["mean", "max"])
 
 
@@ -37,7 +39,7 @@ def test_the_logits_are_the_head_on_the_pooled_states(minilm: str, pooling: str)
 
     texts = ["A film about a lighthouse keeper that I would watch again.", "No."]
     tokenizer = AutoTokenizer.from_pretrained(minilm)
-    model = new_model(minilm, LABELS, seed=0, pooling=pooling).eval()
+    model = new_model(minilm, HEAD, seed=0, pooling=pooling).eval()
     assert isinstance(model, PooledClassifier)
     theirs = SentenceTransformer(modules=[Transformer(minilm), Pooling(384, pooling)], device="cpu")
     embedded = theirs.encode(texts, convert_to_tensor=True)
@@ -47,7 +49,7 @@ def test_the_logits_are_the_head_on_the_pooled_states(minilm: str, pooling: str)
 
 
 def test_the_head_is_drawn_from_the_seed_and_the_encoder_is_the_stored_one(encoder: str) -> None:
-    one, same, other = (new_model(encoder, LABELS, seed, pooling="mean") for seed in (1, 1, 2))
+    one, same, other = (new_model(encoder, HEAD, seed, pooling="mean") for seed in (1, 1, 2))
     assert head_names(one) == {"head.weight", "head.bias"}
     assert torch.equal(one.head.weight, same.head.weight)
     assert not torch.equal(one.head.weight, other.head.weight)
@@ -57,7 +59,7 @@ def test_the_head_is_drawn_from_the_seed_and_the_encoder_is_the_stored_one(encod
 
 
 def test_no_weight_of_an_unused_pooler_is_counted(tiny_bert: str) -> None:
-    model = new_model(tiny_bert, ("a", "b"), seed=0, pooling="mean")
+    model = new_model(tiny_bert, CLASSIFICATION.head(("a", "b")), seed=0, pooling="mean")
     assert not [name for name, _ in model.named_parameters() if "pooler" in name]
     assert trained_weights(tiny_bert, 3, "mean") == sum(p.numel() for p in model.head.parameters())
     assert trained_weights(tiny_bert, 0, "mean") == sum(p.numel() for p in model.parameters())

@@ -14,9 +14,11 @@ from trainable.model.layers import layers_of
 from trainable.model.views import first_token_alone, flops_per_token, layers_between
 from trainable.settings.config import build_config
 from trainable.stages.stage_builder import StageBuilder
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.workspace import Workspace
 
 LABELS = ("negative", "neutral", "positive")
+HEAD = CLASSIFICATION.head(LABELS)
 READS_ALL = {"modernbert"}
 """Kinds whose own head reads more than the first token, or whose layers are unknown."""
 
@@ -39,7 +41,7 @@ def test_the_first_token_alone_has_the_same_logits_and_gradients(
     if not padded:  # then there is no mask at all
         batch = {name: tensor[:, :3] for name, tensor in batch.items()}
     assert bool(batch["attention_mask"].all()) is not padded
-    model = new_model(encoder, LABELS, seed=0, dropout=0.0).train()
+    model = new_model(encoder, HEAD, seed=0, dropout=0.0).train()
     freeze(model, frozen)
     network = first_token_alone(model)
     assert (network is model) == (kind in READS_ALL)
@@ -52,13 +54,13 @@ def test_the_first_token_alone_has_the_same_logits_and_gradients(
 
 
 def test_the_top_layer_returns_one_token(kind: str, encoder: str, batch: Batch) -> None:
-    network = first_token_alone(new_model(encoder, LABELS, seed=0))
+    network = first_token_alone(new_model(encoder, HEAD, seed=0))
     states = network.base_model(**batch).last_hidden_state
     assert states.shape[1] == (batch["input_ids"].shape[1] if kind in READS_ALL else 1)
 
 
 def test_dropout_is_drawn_in_the_top_layer_too(encoder: str, batch: Batch) -> None:
-    model = new_model(encoder, LABELS, seed=0, dropout=0.5)
+    model = new_model(encoder, HEAD, seed=0, dropout=0.5)
     top = layers_between(first_token_alone(model), 2)
     states = {"inputs_embeds": torch.randn(2, 6, 32), "attention_mask": torch.ones(2, 6, dtype=torch.int64)}
     model.eval()
@@ -69,7 +71,7 @@ def test_dropout_is_drawn_in_the_top_layer_too(encoder: str, batch: Batch) -> No
 
 
 def test_another_attention_is_left_alone(tiny_bert: str) -> None:
-    model = new_model(tiny_bert, LABELS, seed=0)
+    model = new_model(tiny_bert, HEAD, seed=0)
     model.set_attn_implementation("eager")
     assert first_token_alone(model) is model
     model.set_attn_implementation("sdpa")
@@ -88,7 +90,7 @@ def test_each_step_has_the_same_loss_with_the_first_token_alone(
     def losses(whole: bool) -> list[float]:
         builder = StageBuilder(config, replace(workspace, reuse_frozen=False))
         tokenized = builder.tokenized("target", config.target)
-        model = new_model(config.encoder, tokenized.label_names, 0, 0.0)
+        model = new_model(config.encoder, CLASSIFICATION.head(tokenized.label_names), 0, 0.0)
         splits, context = builder.splits(tokenized, config.target), builder.context("target")
         training = StageTraining(model, *splits, config.target, context)
         assert training.steps.network is not model
@@ -114,7 +116,7 @@ def counted(network: PreTrainedModel, batch: Batch, trains: bool) -> int:
 @pytest.mark.parametrize("trains", [True, False])
 @pytest.mark.parametrize("narrow", [True, False])
 def test_flops_are_those_that_torch_counts(tiny_bert: str, trains: bool, narrow: bool, batch: Batch) -> None:
-    model = new_model(tiny_bert, LABELS, 0)
+    model = new_model(tiny_bert, HEAD, 0)
     network = first_token_alone(model) if narrow else model
     rows, hidden = len(batch["input_ids"]), model.config.hidden_size
     once = hidden**2 + len(LABELS) * hidden  # pooler and classifier, once a text
@@ -124,7 +126,7 @@ def test_flops_are_those_that_torch_counts(tiny_bert: str, trains: bool, narrow:
 
 
 def test_frozen_layers_count_once(tiny_bert: str) -> None:
-    model = new_model(tiny_bert, LABELS, 0)
+    model = new_model(tiny_bert, HEAD, 0)
     whole = flops_per_token(model, trains=True)
     freeze(model, 1)
     assert flops_per_token(model, trains=True) == pytest.approx(whole * (1 - 2 / 3 / model.config.num_hidden_layers))

@@ -12,6 +12,7 @@ from trainable.model import vocabulary
 from trainable.model.encoder import new_model
 from trainable.progress import Report
 from trainable.settings.config import build_config
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 
@@ -53,7 +54,7 @@ def test_the_weights_are_those_of_the_whole_vocabulary(
 
 def test_only_words_of_the_data_are_trained(base: dict[str, Any], tmp_path: Path) -> None:
     config = build_config(base)
-    model = new_model(config.encoder, ("a", "b"), 0, None)
+    model = new_model(config.encoder, CLASSIFICATION.head(("a", "b")), 0, None)
     table = model.get_input_embeddings().weight.shape
     used = vocabulary.cut_embeddings(model, config.target, torch.tensor([0, 2, 3, 7]).numpy())
     assert used is not None
@@ -72,7 +73,7 @@ def test_only_words_of_the_data_are_trained(base: dict[str, Any], tmp_path: Path
 )
 def test_the_whole_table_trains_if_a_cut_table_is_not_exact(settings: dict[str, Any], base: dict[str, Any]) -> None:
     config = build_config(base | {"target": base["target"] | {"weight_decay": 0.0} | settings})
-    model = new_model(config.encoder, ("a", "b"), 0, None)
+    model = new_model(config.encoder, CLASSIFICATION.head(("a", "b")), 0, None)
     model.get_input_embeddings().requires_grad_(not config.target.frozen_layers)
     assert vocabulary.cut_embeddings(model, config.target, torch.arange(3).numpy()) is None
 

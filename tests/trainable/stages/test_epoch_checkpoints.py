@@ -15,6 +15,7 @@ from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages import epoch_checkpoints
 from trainable.stages.stage_cache import TrainedSource, load_source, shared_epochs_key, source_key
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.trial import Trial
 from trainable.workspace import Workspace
 
@@ -37,7 +38,15 @@ def configure(base: dict[str, Any]) -> Configure:
 def _key(config: TrialConfig, of: Callable[..., str] = source_key) -> str:
     assert config.source is not None
     tokenized = prepare(config.dataset_of(config.source), config.encoder, [Path()])
-    context = StageContext("source", config.metric, config.seed, "fp32", pick_device(), config.micro_batches)
+    context = StageContext(
+        "source",
+        CLASSIFICATION,
+        "macro_f1",
+        config.seed,
+        "fp32",
+        pick_device(),
+        config.micro_batches,
+    )
     return of(config, tokenized, context)
 
 

@@ -11,6 +11,7 @@ from trainable.model.encoder import fingerprint
 from trainable.settings.config import build_config
 from trainable.stages.stage_builder import StageBuilder
 from trainable.stages.stage_cache import TrainedSource
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.workspace import Workspace
 
 
@@ -34,7 +35,9 @@ def test_a_model_begins_with_the_weights_of_the_stage_before(base: dict[str, Any
     model, kept = builder.model(tokenized, config.target)
     assert not kept
     trained = {name: p.detach() + 1 for name, p in model.named_parameters()}
-    model, kept = builder.model(tokenized, config.target, TrainedSource(trained, tokenized.label_names, {}))
+    model, kept = builder.model(
+        tokenized, config.target, TrainedSource(trained, CLASSIFICATION.head(tokenized.label_names), {})
+    )
     assert kept
     assert all(torch.equal(p, trained[name]) for name, p in model.named_parameters())
     assert set(builder.trained_on().stages) == {"target"}

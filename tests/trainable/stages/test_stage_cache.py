@@ -18,6 +18,7 @@ from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages import epoch_checkpoints
 from trainable.stages.stage_cache import STAGE_FILE, source_key
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
@@ -47,7 +48,11 @@ def _stages(cache: Path) -> list[Path]:
 def _key(config: TrialConfig) -> str:
     assert config.source is not None
     tokenized = prepare(config.dataset_of(config.source), config.encoder, [Path()])
-    return source_key(config, tokenized, StageContext("source", config.metric, config.seed, "fp32", pick_device()))
+    return source_key(
+        config,
+        tokenized,
+        StageContext("source", CLASSIFICATION, "macro_f1", config.seed, "fp32", pick_device()),
+    )
 
 
 def test_the_poolings_have_stages_of_their_own(base: dict[str, Any], tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import pytest
 
 from trainable.data.checks.similar_labels import lookalike_labels_note, similar_labels
 from trainable.data.message_text import quoted, quoted_if_unclear
-from trainable.data.read_splits import read_splits
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
 from trainable.settings.yaml_file import parse_value
+from trainable.tasks.registry import read_splits
 
 ALIKE = {
     "blank behind": ("spam", "spam "),

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainable.data.read_splits import read_splits, read_splits_and_problems
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
+from trainable.tasks.registry import read_dataset, read_splits
 
 GOOD = [f"text {i},{'ab'[i % 2]}" for i in range(20)]
 
@@ -116,6 +116,6 @@ def test_two_roles_for_one_column(tmp_path: Path) -> None:
 
 def test_wrong_rows_are_left_out_of_the_splits(tmp_path: Path) -> None:
     _csv(tmp_path / "t.csv", [*GOOD, ",a", "alone,c"])
-    splits, problems = read_splits_and_problems(Dataset(csv="t.csv"), [tmp_path])
+    splits, problems = read_dataset(Dataset(csv="t.csv"), [tmp_path])
     assert len(problems) == 2
     assert sum(len(table) for table in splits.by_name().values()) == 21

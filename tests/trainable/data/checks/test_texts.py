@@ -14,12 +14,13 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from trainable.data.examples import Examples
-from trainable.data.read_splits import Splits, read_splits, read_splits_and_problems
+from trainable.data.read_splits import Splits
 from trainable.errors import ConfigError
 from trainable.inputs.tokens import tokenize
 from trainable.progress import Report
 from trainable.settings.config import TrialConfig
 from trainable.settings.dataset import Dataset
+from trainable.tasks.registry import read_dataset, read_splits
 from trainable.trial import run_trial
 from trainable.workspace import Workspace
 
@@ -81,7 +82,7 @@ def test_empty_texts_are_counted_for_each_given_split(tmp_path: Path) -> None:
 def test_messages_name_lines_of_the_file_after_rows_are_left_out(tmp_path: Path) -> None:
     rows = ["text,label", ",a", ",b", *(f"text {i},{'ab'[i % 2]}" for i in range(20)), "x,"]
     (tmp_path / "t.csv").write_text("\n".join(rows))
-    _, (problem,) = read_splits_and_problems(Dataset(csv=str(tmp_path / "t.csv"), empty="drop"))
+    _, (problem,) = read_dataset(Dataset(csv=str(tmp_path / "t.csv"), empty="drop"))
     assert "1 row with no label in column 'label', the first on line 24" in problem
 
 
@@ -89,7 +90,7 @@ def test_dropped_rows_give_no_classes_and_an_empty_split_is_one_problem(tmp_path
     records = [{"text": f"t {i}" if i < 20 else "", "label": "ab"[i % 2] if i < 20 else "c"} for i in range(24)]
     assert read_splits(Dataset(json=_lines(tmp_path / "t.jsonl", records), empty="drop")).label_names == ("a", "b")
     nothing = [record | {"text": " "} for record in records]
-    _, (problem,) = read_splits_and_problems(Dataset(json=_lines(tmp_path / "t.jsonl", nothing), empty="drop"))
+    _, (problem,) = read_dataset(Dataset(json=_lines(tmp_path / "t.jsonl", nothing), empty="drop"))
     assert problem.endswith("the train split is empty; add rows, or change the fractions")
 
 

@@ -6,10 +6,11 @@ import datasets
 import pytest
 from pydantic import ValidationError
 
-from trainable.data.read_splits import Splits, read_splits, read_splits_and_problems
+from trainable.data.read_splits import Splits
 from trainable.data.reading.saved_splits import choose_saved_splits
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
+from trainable.tasks.registry import read_dataset, read_splits
 
 
 def part(prefix: str, rows: int = 20, labels: list[object] | None = None) -> datasets.Dataset:
@@ -132,7 +133,7 @@ def test_a_test_split_without_a_column_of_labels_is_left_out(tmp_path: Path) -> 
 
 def test_requested_splits_must_have_labels(tmp_path: Path) -> None:
     saved(tmp_path, train=part("train"), validation=part("other", 8, [-1] * 8), test=part("hidden", 8, [-1] * 8))
-    _, problems = read_splits_and_problems(Dataset(folder="saved", splits={"test": "test"}), [tmp_path])
+    _, problems = read_dataset(Dataset(folder="saved", splits={"test": "test"}), [tmp_path])
     assert problems == [
         f"saved ({split}): none of the 8 rows of the {split} split has a label: column 'label' holds only -1; "
         f"name another with `splits`, or leave it out: `splits: {{{split}: none}}`"
@@ -140,7 +141,7 @@ def test_requested_splits_must_have_labels(tmp_path: Path) -> None:
     ]
     (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"t{i},{i % 2}\n" for i in range(20)))
     (tmp_path / "b.csv").write_text("text,label\n" + "".join(f"u{i},\n" for i in range(20)))
-    _, problems = read_splits_and_problems(Dataset(train="a.csv", test="b.csv"), [tmp_path])
+    _, problems = read_dataset(Dataset(train="a.csv", test="b.csv"), [tmp_path])
     assert problems == [
         "b.csv: none of the 20 rows of the test split has a label: column 'label' is empty; "
         "name another file, or leave the setting `test` out"

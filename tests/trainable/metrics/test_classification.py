@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from trainable.tasks.metrics import METRICS, bootstrap_interval, confusion, is_better, mean_interval, per_class, scores
+from trainable.metrics.bootstrap import mean_interval
+from trainable.metrics.classification import bootstrap_interval, confusion, per_class, scores
+from trainable.metrics.metric import METRICS, is_better
 
 
 @st.composite
@@ -96,14 +98,14 @@ def test_an_interval_is_that_of_all_draws_at_once(classes: int, metric: str, mon
     counts[0, 0] = 5
     draws = np.random.default_rng(0).multinomial(counts.sum(), (counts / counts.sum()).ravel(), size=2000)
     expected = np.quantile(scores(draws.reshape(2000, classes, classes))[metric], [0.025, 0.975])
-    monkeypatch.setattr("trainable.tasks.metrics._MAX_VALUES", 7 * classes**2)
+    monkeypatch.setattr("trainable.metrics.bootstrap._MAX_VALUES", 7 * classes**2)
     assert bootstrap_interval(counts, metric) == tuple(expected)
 
 
 def test_an_interval_of_a_mean_is_that_of_all_draws_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(1).gamma(2.0, size=301)
     picks = np.random.default_rng(0).integers(301, size=(2000, 301))
-    monkeypatch.setattr("trainable.tasks.metrics._MAX_VALUES", 7 * 301)
+    monkeypatch.setattr("trainable.metrics.bootstrap._MAX_VALUES", 7 * 301)
     assert mean_interval(values) == tuple(np.quantile(values[picks].mean(1), [0.025, 0.975]))
 
 

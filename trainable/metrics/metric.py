@@ -1,0 +1,49 @@
+"""The metrics of each task: their names, and whether high or low values are better."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import numpy as np
+
+
+class Direction(StrEnum):
+    """The direction in which values of a metric are better."""
+
+    MAX = "max"
+    MIN = "min"
+
+    def cost(self, value: float) -> float:
+        """Return the value, negated if higher is better: a lower cost is always better."""
+        return -value if self is Direction.MAX else value
+
+
+def _task(default: str, *others: str, low: tuple[str, ...] = ()) -> Mapping[str, Direction]:
+    """Return the metrics of a task, the default one first; every task has a loss."""
+    return dict.fromkeys((default, *others), Direction.MAX) | dict.fromkeys((*low, "loss"), Direction.MIN)
+
+
+TASK_METRICS: Mapping[str, Mapping[str, Direction]] = {
+    "classification": _task("macro_f1", "accuracy", "weighted_f1", "macro_precision", "macro_recall", "mcc"),
+    "regression": _task("pearson", "spearman", "r2", low=("rmse", "mae")),
+}
+"""The metrics that can select a model, by task. The first one of a task is its default."""
+METRICS: Mapping[str, Direction] = {name: way for metrics in TASK_METRICS.values() for name, way in metrics.items()}
+"""Every metric of any task."""
+ONE_CLASS_A_ROW = frozenset({"classification"})
+"""Tasks in which each row has one class, which class weights and rows of each class need."""
+AUTO = "auto"
+"""The value of `metric` that stands for the default of the target's task."""
+
+
+def metric_of(task: str, setting: str) -> str:
+    """Return the metric of a stage: the one that the settings name if its task has it, else the task's default."""
+    metrics = TASK_METRICS[task]
+    return setting if setting in metrics else next(iter(metrics))
+
+
+def is_better(value: float, best: float | None, metric: str) -> bool:
+    """Return whether a value is better than the best so far; NaN never is."""
+    if best is None:
+        return not np.isnan(value)
+    direction = METRICS[metric]
+    return direction.cost(value) < direction.cost(best)

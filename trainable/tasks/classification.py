@@ -1,0 +1,148 @@
+"""Classification: one class for each text or pair of texts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torch.nn import functional
+
+from trainable.data.check_results import CheckResults
+from trainable.data.checks.classes import check_classes, check_enough_texts
+from trainable.data.examples import LocatedExamples
+from trainable.data.label_reader import Labels
+from trainable.data.labels import read_classes
+from trainable.data.reading.raw_table import RawTable
+from trainable.metrics.bootstrap import mean_interval
+from trainable.metrics.classification import (
+    ClassScores,
+    bootstrap_interval,
+    confusion,
+    paired_interval,
+    per_class,
+    scores,
+)
+from trainable.settings.dataset import Dataset
+from trainable.settings.stage import Stage
+from trainable.tasks.linear_head import HeadFit, LinearHead, as_head, fit_regression
+from trainable.tasks.task import NO_SCALE, Head, OutputScale
+
+MOST_ITERATIONS, TOLERANCE = 1000, 1e-7
+"""A linear head is solved so exactly that rounding in the features changes it as little."""
+
+
+class Classification:
+    """The task; see `trainable.tasks.task.Task` for its methods."""
+
+    name = "classification"
+
+    @property
+    def reader(self) -> "ClassReader":
+        return ClassReader()
+
+    def head(self, names: tuple[str, ...]) -> Head:
+        return Head(self.name, names, "single_label_classification")
+
+    def output_scale(self, labels: NDArray[np.int64]) -> OutputScale:
+        return NO_SCALE
+
+    def strata(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        return labels
+
+    def linear_head(
+        self, features: NDArray[np.float64], labels: NDArray[np.int64], outputs: int, fit: HeadFit
+    ) -> LinearHead | None:
+        if len(np.unique(labels)) < 2:
+            return None
+        names, balanced = tuple(map(str, range(outputs))), "balanced" if fit.balanced else None
+        model = LogisticRegression(
+            C=fit.strength, max_iter=MOST_ITERATIONS, tol=TOLERANCE, class_weight=balanced, fit_intercept=fit.bias
+        )
+        fit_regression(model, features, labels, names)
+        width = features.shape[1]
+        return as_head(model, np.zeros(width), np.ones(width), names)
+
+    def loss(self, labels: NDArray[np.int64], head: Head, stage: Stage, device: torch.device) -> "CrossEntropy":
+        return CrossEntropy(class_weights(labels, len(head.names), stage), stage.label_smoothing, device)
+
+    def scores(self, logits: torch.Tensor, labels: NDArray[np.int64]) -> dict[str, float]:
+        loss = float(functional.cross_entropy(logits, torch.from_numpy(labels)))
+        return {"loss": loss, **{name: float(value) for name, value in scores(_counts(logits, labels)).items()}}
+
+    def interval(self, logits: torch.Tensor, labels: NDArray[np.int64], metric: str) -> tuple[float, float]:
+        if metric == "loss":  # it cannot be computed from the confusion counts
+            return mean_interval(_row_losses(logits, labels))
+        return bootstrap_interval(_counts(logits, labels), metric)
+
+    def difference_interval(
+        self, first: torch.Tensor, second: torch.Tensor, labels: NDArray[np.int64], metric: str
+    ) -> tuple[float, float]:
+        if metric == "loss":
+            return mean_interval(_row_losses(first, labels) - _row_losses(second, labels))
+        ours, theirs = first.argmax(-1).numpy(), second.argmax(-1).numpy()
+        return paired_interval(ours, theirs, labels, first.shape[-1], metric)
+
+    def per_class(self, logits: torch.Tensor, labels: NDArray[np.int64], names: Sequence[str]) -> list[ClassScores]:
+        return per_class(_counts(logits, labels), tuple(names))
+
+
+CLASSIFICATION = Classification()
+
+
+class ClassReader:
+    """Reads the column of the classes; see `trainable.data.label_reader.LabelReader` for its methods."""
+
+    def read(self, dataset: Dataset, raws: Mapping[str, RawTable], results: CheckResults) -> Labels:
+        return read_classes(dataset, raws, results)
+
+    def check_whole(self, whole: LocatedExamples, names: Sequence[str], parts: int) -> Iterator[str]:
+        return check_enough_texts(whole, names, parts)
+
+    def check_splits(
+        self, dataset: Dataset, splits: Mapping[str, LocatedExamples], names: Sequence[str], results: CheckResults
+    ) -> None:
+        check_classes(dataset, splits, names, results)
+
+
+@dataclass
+class CrossEntropy:
+    """Cross-entropy with class weights and label smoothing."""
+
+    class_weights: torch.Tensor
+    """Shape (C,), on the CPU."""
+    label_smoothing: float
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        self._on_device = self.class_weights.to(self.device)
+
+    def weights(self, labels: torch.Tensor) -> torch.Tensor:
+        return self.class_weights[labels]
+
+    def sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(
+            logits, labels, self._on_device, reduction="sum", label_smoothing=self.label_smoothing
+        )
+
+
+def class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> torch.Tensor:
+    """Return the weights of the classes in the training loss, shape (C,); see `Stage.class_weights`."""
+    if stage.class_weights == "none":
+        return torch.ones(classes)
+    counts = np.bincount(labels, minlength=classes)
+    # A class without rows has weight 0. Otherwise label smoothing would push towards it with the weight of all rows.
+    return torch.from_numpy(np.where(counts > 0, len(labels) / (classes * np.maximum(counts, 1)), 0.0)).float()
+
+
+def _counts(logits: torch.Tensor, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the confusion counts, shape (C, C)."""
+    return confusion(labels, logits.argmax(-1).numpy(), logits.shape[-1])
+
+
+def _row_losses(logits: torch.Tensor, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the cross-entropy of each row, shape (N,)."""
+    losses: Any = functional.cross_entropy(logits, torch.from_numpy(labels), reduction="none")
+    return np.asarray(losses.double().numpy())

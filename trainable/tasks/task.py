@@ -1,0 +1,95 @@
+"""What the rest of the program asks of a task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainable.data.label_reader import LabelReader
+from trainable.metrics.classification import ClassScores
+from trainable.settings.stage import Stage
+from trainable.tasks.linear_head import HeadFit, LinearHead
+
+ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head that a data set needs; the head of a source is kept for a target with an equal one."""
+
+    task: str
+    names: tuple[str, ...]
+    """Names of the outputs, in their order: of a classification the labels."""
+    problem_type: ProblemType | None = None
+    """What transformers calls such a head in config.json."""
+
+
+@dataclass(frozen=True)
+class OutputScale:
+    """What the model's outputs are during training: labels minus their mean, in units of their spread.
+
+    Outputs near 0 and 1 need no other learning rate than a classifier's. At the end the scale becomes a part of the
+    output layer, so that the model gives the labels' own units (`trainable/loop/output_scale.py`).
+    """
+
+    mean: float = 0.0
+    spread: float = 1.0
+
+
+NO_SCALE = OutputScale()
+
+
+class Loss(Protocol):
+    """The training loss of a stage."""
+
+    def weights(self, labels: torch.Tensor) -> torch.Tensor:
+        """Return what each row counts in the mean of a batch, shape (B,), on the CPU."""
+
+    def sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the sum of the rows' losses, each times its weight, a scalar."""
+
+
+class Task(Protocol):
+    """A task. Logits have the shape (N, C) or what its head gives; labels are those of its `LabelReader`."""
+
+    @property
+    def name(self) -> str:
+        """Return its name in the settings."""
+
+    @property
+    def reader(self) -> LabelReader:
+        """Return what reads and checks its labels."""
+
+    def head(self, names: tuple[str, ...]) -> Head:
+        """Return the head for a data set with these label names."""
+
+    def output_scale(self, labels: NDArray[Any]) -> OutputScale:
+        """Return the scale of the outputs of a model that trains on rows with these labels."""
+
+    def strata(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """Return a number of 0 or more for each label, shape (N,), whose shares a part of the rows keeps."""
+
+    def linear_head(
+        self, features: NDArray[np.float64], labels: NDArray[Any], outputs: int, fit: HeadFit
+    ) -> LinearHead | None:
+        """Return a regression of the labels on features (N, H) as a head; None if these labels allow none."""
+
+    def loss(self, labels: NDArray[Any], head: Head, stage: Stage, device: torch.device) -> Loss:
+        """Return the loss of a stage that trains on rows with these labels."""
+
+    def scores(self, logits: torch.Tensor, labels: NDArray[Any]) -> dict[str, float]:
+        """Return every metric of the task, also the plain mean loss, without weights and smoothing."""
+
+    def interval(self, logits: torch.Tensor, labels: NDArray[Any], metric: str) -> tuple[float, float]:
+        """Return the 95 % interval of a metric over resampled rows."""
+
+    def difference_interval(
+        self, first: torch.Tensor, second: torch.Tensor, labels: NDArray[Any], metric: str
+    ) -> tuple[float, float]:
+        """Return the 95 % interval of a metric's first value minus its second one, over the same resampled rows."""
+
+    def per_class(self, logits: torch.Tensor, labels: NDArray[Any], names: Sequence[str]) -> list[ClassScores]:
+        """Return the scores of each class; empty for a task without classes."""
