@@ -10,7 +10,9 @@ from sklearn import metrics as sk
 
 from trainable.metrics.bootstrap import mean_interval
 from trainable.metrics.classification import bootstrap_interval, confusion, per_class, scores
-from trainable.metrics.metric import METRICS, is_better
+from trainable.metrics.metric import TASK_METRICS, is_better
+
+NAMES = TASK_METRICS["classification"]
 
 
 @st.composite
@@ -37,7 +39,7 @@ def test_scores_are_those_of_scikit_learn(drawn: tuple[np.ndarray, np.ndarray, i
         "mcc": sk.matthews_corrcoef(labels, predicted),
     }
     assert {name: float(value) for name, value in ours.items()} == pytest.approx(theirs, abs=1e-12)
-    assert set(ours) | {"loss"} == set(METRICS)
+    assert set(ours) | {"loss"} == set(NAMES)
 
 
 @given(predictions())
@@ -64,7 +66,7 @@ def test_leading_dimensions_are_kept(drawn: list[tuple[np.ndarray, np.ndarray, i
         assert values.tolist() == [float(scores(one)[name]) for one in counts]
 
 
-@pytest.mark.parametrize("metric", [name for name in METRICS if name != "loss"])
+@pytest.mark.parametrize("metric", [name for name in NAMES if name != "loss"])
 def test_interval_covers_the_value_and_shrinks_with_rows(metric: str) -> None:
     counts = np.array([[40, 8, 2], [6, 30, 4], [5, 5, 20]])
     widths = []
@@ -126,6 +128,6 @@ def test_better_knows_the_direction_and_refuses_what_is_no_number() -> None:
     assert is_better(0.3, 0.4, "loss")
     assert not is_better(0.5, 0.4, "loss")
     assert is_better(0.1, None, "accuracy")
-    for metric in METRICS:
+    for metric in NAMES:
         assert not is_better(float("nan"), None, metric)
         assert not is_better(float("nan"), 0.4, metric)
