@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
+from trainable.baselines.checkpoints import checkpoint_logits
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
+from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.settings.config import TrialConfig, build_config
-from trainable.tasks.registry import read_splits
+from trainable.tasks.registry import TASKS, read_splits
 from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
@@ -52,13 +53,15 @@ def test_it_learns_in_the_units_of_the_file(base: dict[str, Any], workspace: Wor
 def test_the_saved_model_gives_the_units_of_the_file(
     base: dict[str, Any], workspace: Workspace, tmp_path: Path
 ) -> None:
-    file = write_numbers(tmp_path / "numbers.csv", 60, 100.0, 500.0)
-    run_trial(build_config(settings(base, file)), lambda _: True, workspace=workspace, save_to=tmp_path / "trial")
+    config = build_config(settings(base, write_numbers(tmp_path / "numbers.csv", 60, 100.0, 500.0)))
+    found = scores(config, workspace, save_to=tmp_path / "trial")
     model, _ = load_trained(tmp_path / "trial")
     assert model.config.problem_type == "regression"
-    with torch.inference_mode():
-        outputs = model(input_ids=torch.arange(5, 29).reshape(3, 8)).logits
-    assert ((outputs > 400) & (outputs < 1000)).all()
+    outputs = checkpoint_logits(tmp_path / "trial", "validation", workspace)
+    assert outputs is not None
+    labels = tokenized_dataset_of(config, config.target, workspace).splits["validation"].labels
+    again = TASKS["regression"].scores(outputs, labels)
+    assert again["rmse"] == pytest.approx(found["target.validation.rmse"], rel=1e-4)
 
 
 def test_a_resumed_trial_ends_as_an_uninterrupted_one(
