@@ -62,14 +62,15 @@ def arguments(script: str, rows: int = 800, trials: int | None = None) -> argpar
     return parser
 
 
-def write_subsets(data: Path, rows: int, folder: Path) -> Path:
+def write_subsets(data: Path, rows: int, folder: Path, validation_rows: int | None = None) -> Path:
     """Write the tables that all contenders read, with the same rows for every seed.
 
     The source has a quarter more training rows than the target (1,000 and 800). Its validation split is small: this
-    project needs one, the peers do not read it. A full run uses all of the target's validation split.
+    project needs one, the peers do not read it. A full run uses all of the target's validation split, unless
+    `validation_rows` is given. A table with too few training rows is repeated: then only times have a meaning.
     """
     folder.mkdir(parents=True)
-    validation = None if rows >= 800 else rows
+    validation = validation_rows or (None if rows >= 800 else rows)
     for name, table, count in (
         ("source_train", "rotten_tomatoes/train", rows * 5 // 4),
         ("source_validation", "rotten_tomatoes/validation", min(64, rows)),
@@ -80,6 +81,8 @@ def write_subsets(data: Path, rows: int, folder: Path) -> Path:
             found = [(row["text"], row["label"]) for row in csv.DictReader(file)]
         if count is not None and count < len(found):
             found, _ = train_test_split(found, train_size=count, stratify=[row[1] for row in found], random_state=0)
+        if name.endswith("train"):
+            found = [found[i % len(found)] for i in range(count)]
         with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("text", "label"), *found])
     return folder
@@ -90,7 +93,7 @@ def run_peer(name: str, spec: dict[str, Any], folder: Path) -> tuple[float, dict
     folder.mkdir(parents=True)
     given, answer = folder / "spec.json", folder / "answer.json"
     encoder = str(files(ENCODER.removeprefix("package:")) / "model")
-    given.write_text(json.dumps({**spec, "encoder": encoder, "folder": str(folder)}))
+    given.write_text(json.dumps({"encoder": encoder, **spec, "folder": str(folder)}))
     # Not run as a script, because Ray's workers must be able to import the module of these functions.
     start = f"import peers; peers.main({name!r}, {str(given)!r}, {str(answer)!r})"
     seconds, _ = timed([sys.executable, "-c", start], folder / "log.txt")
@@ -111,8 +114,8 @@ def write_experiment(experiment: dict[str, Any], folder: Path) -> Path:
     return file
 
 
-def ours_command(file: Path, storage: Path) -> list[str]:
-    return [sys.executable, "-m", "search", "run", str(file), "--json", "--storage", str(storage)]
+def ours_command(file: Path, storage: Path, verb: str = "run") -> list[str]:
+    return [sys.executable, "-m", "search", verb, str(file), "--json", "--storage", str(storage)]
 
 
 def timed(command: Sequence[str], log: Path) -> tuple[float, str]:
@@ -133,7 +136,13 @@ def environment() -> dict[str, str]:
 
 
 def experiment(
-    data: Path, seed: int, precision: str, sweep: dict[str, Any], space: dict[str, Any], source: bool = True
+    data: Path,
+    seed: int,
+    precision: str,
+    sweep: dict[str, Any],
+    space: dict[str, Any],
+    source: bool = True,
+    encoder: str = ENCODER,
 ) -> dict[str, Any]:
     """Return our experiment file. It repeats no finalist, so that all contenders run the same number of trials."""
     tables = {
@@ -141,7 +150,7 @@ def experiment(
         for stage in ("source", "target")
     }
     # The head that the other contenders have.
-    trial: dict[str, Any] = {"encoder": ENCODER, "pooling": "first", "seed": seed, "precision": precision}
+    trial: dict[str, Any] = {"encoder": encoder, "pooling": "first", "seed": seed, "precision": precision}
     trial |= {"source": {"dataset": tables["source"], **SOURCE}} if source else {}
     return {
         "sweep": {"name": "sweep", "metric": "accuracy", "confirm_seeds": 0, "seed": seed} | sweep,
@@ -157,13 +166,14 @@ def experiment_of(
     precision: str,
     source: bool = True,
     gpus_per_trial: float | None = None,
+    encoder: str = ENCODER,
 ) -> dict[str, Any]:
     """Return our experiment file that runs exactly these trials, each to its end."""
     points = [{f"target.{name}": value for name, value in trial.items()} for trial in trials]
     sweep: dict[str, Any] = {"trials": len(points), "start_with": points, "gpus_per_trial": gpus_per_trial}
     sweep |= {"sampler": "random", "scheduler": "none"}
     space = {name: {"choice": sorted({trial[name] for trial in trials})} for name in trials[0]}
-    return experiment(data, seed, precision, sweep, space, source)
+    return experiment(data, seed, precision, sweep, space, source, encoder)
 
 
 def trial_accuracies(outcome: dict[str, Any], trials: list[dict[str, Any]]) -> list[float]:
