@@ -29,7 +29,12 @@ _HUB_METRICS = {
     "weighted_f1": "f1",
     "macro_precision": "precision",
     "macro_recall": "recall",
+    "balanced_accuracy": "balanced_accuracy",
     "mcc": "matthews_correlation",
+    "auroc": "roc_auc",
+    "average_precision": "average_precision",
+    "brier": "brier_score",
+    "calibration_error": "expected_calibration_error",
     "loss": "loss",
 }
 

@@ -42,9 +42,8 @@ class SweepSettings(Strict):
     name: Name
     """Names the folder of the sweep: up to 100 letters, digits, `.`, `_`, `-`; not `cache` or `mlartifacts`."""
     metric: Metric = AUTO
-    """Validation score of the target that the sweep optimises. For classification: macro_f1, accuracy, weighted_f1,
-    macro_precision, macro_recall, mcc (the highest wins) or loss (the lowest wins). For regression: pearson, spearman,
-    r2, rmse, mae or loss. `auto`: the first one."""
+    """Validation score of the target that the sweep optimises. Each task has its own, see
+    docs/experiment-file.md; `auto`: the first one, which is macro_f1 for a classification."""
     trials: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Settings to try, including those of `start_with`; null: as many as fit `minutes` or `worker_hours`, up to 1,000,
     and 20 without a time limit."""

@@ -18,7 +18,7 @@ def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: 
 
 
 def scores(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Return every metric except the loss.
+    """Return every metric that needs no probabilities.
 
     Args:
         counts: confusion counts of shape (..., C, C); each score has the leading dimensions.
@@ -38,6 +38,7 @@ def scores(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         "weighted_f1": _ratio((f1 * true).sum(-1), total),
         "macro_precision": _ratio((precision * present).sum(-1), present.sum(-1)),
         "macro_recall": _ratio((recall * present).sum(-1), present.sum(-1)),
+        "balanced_accuracy": _ratio(recall.sum(-1), (true > 0).sum(-1)),
         "mcc": _ratio(covariance, spread),
     }
 

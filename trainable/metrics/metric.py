@@ -23,7 +23,11 @@ def _task(default: str, *others: str, low: tuple[str, ...] = ()) -> Mapping[str,
 
 
 TASK_METRICS: Mapping[str, Mapping[str, Direction]] = {
-    "classification": _task("macro_f1", "accuracy", "weighted_f1", "macro_precision", "macro_recall", "mcc"),
+    "classification": _task(
+        *("macro_f1", "accuracy", "weighted_f1", "macro_precision", "macro_recall", "balanced_accuracy", "mcc"),
+        *("auroc", "average_precision"),
+        low=("brier", "calibration_error"),
+    ),
     "regression": _task("pearson", "spearman", "r2", low=("rmse", "mae")),
 }
 """The metrics that can select a model, by task. The first one of a task is its default."""

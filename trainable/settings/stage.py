@@ -71,6 +71,9 @@ class Stage(Strict):
     """Maximum global norm of the gradient; null is off."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Label smoothing: share spread over all classes."""
+    focal_gamma: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Exponent of the focal loss (Lin et al. 2017), which lowers the weight of rows that the model gets right; 0 is the
+    cross-entropy, 2 is usual with rare classes."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """All dropout rates; null keeps the encoder's own."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -103,8 +106,9 @@ def class_problems(stage: Nested, task: object) -> Iterator[tuple[str, str]]:
         yield "train_rows", f"{{per_class: N}} {needs}"
     if stage.get("class_weights", "none") != "none":
         yield "class_weights", needs
-    if stage.get("label_smoothing"):
-        yield "label_smoothing", needs
+    for setting in ("label_smoothing", "focal_gamma"):
+        if stage.get(setting):
+            yield setting, needs
     if stage.get("objective", "classification") != "classification":
         yield "objective", f"contrastive {needs}"
 

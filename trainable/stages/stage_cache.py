@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,6 +20,7 @@ from trainable.model.encoder import fingerprint
 from trainable.model.pooling import with_pooling
 from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig
+from trainable.settings.stage import Source
 from trainable.stages.epoch_checkpoints import EpochCheckpoints, shared_settings
 from trainable.store.checksums import digest_of_json, verify_or_warn, write_with_checksums
 from trainable.tasks.registry import TASKS
@@ -31,6 +33,8 @@ STAGE_FILE = "stage.json"
 """A stage is complete if its folder has this file."""
 
 _NOT_IN_KEY = {"enabled", "dataset"}
+_ADDED = {"focal_gamma"}
+"""Settings of later versions. With their defaults they have no entry, so that older stages are still found."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def source_key(config: TrialConfig, tokenized: TokenizedDataset, context: StageC
         # `first` has no entry, so that stages of versions without this setting are still found.
         **({} if (pooling := with_pooling(config).pooling) == "first" else {"pooling": pooling}),
         "data": tokenized.fingerprint,
-        "stage": config.source.model_dump(mode="json", exclude=_NOT_IN_KEY),
+        "stage": _settings_in_key(config.source),
         "subset_seed": config.source.train_rows and config.dataset_of(config.source).split_seed,
         "metric": config.metric_of(config.source),
         "seed": config.seed,
@@ -66,6 +70,11 @@ def source_key(config: TrialConfig, tokenized: TokenizedDataset, context: StageC
         "micro_batches": context.micro_batches,
     }
     return digest_of_json(facts)[:32]
+
+
+def _settings_in_key(stage: Source) -> dict[str, Any]:
+    added = {name for name in _ADDED if getattr(stage, name) == Source.model_fields[name].default}
+    return stage.model_dump(mode="json", exclude=_NOT_IN_KEY | added)
 
 
 def shared_epochs_key(config: TrialConfig, tokenized: TokenizedDataset, context: StageContext) -> str:

@@ -16,7 +16,7 @@ from trainable.data.examples import LocatedExamples
 from trainable.data.label_reader import Labels
 from trainable.data.labels import read_classes
 from trainable.data.reading.raw_table import RawTable
-from trainable.metrics.bootstrap import mean_interval
+from trainable.metrics.bootstrap import mean_interval, rows_interval
 from trainable.metrics.classification import (
     ClassScores,
     bootstrap_interval,
@@ -25,6 +25,7 @@ from trainable.metrics.classification import (
     per_class,
     scores,
 )
+from trainable.metrics.probabilities import SCORES as OF_CHANCES
 from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
 from trainable.tasks.linear_head import HeadFit, LinearHead, as_head, fit_regression
@@ -66,15 +67,21 @@ class Classification:
         return as_head(model, np.zeros(width), np.ones(width), names)
 
     def loss(self, labels: NDArray[np.int64], head: Head, stage: Stage, device: torch.device) -> "CrossEntropy":
-        return CrossEntropy(class_weights(labels, len(head.names), stage), stage.label_smoothing, device)
+        weights = class_weights(labels, len(head.names), stage)
+        return CrossEntropy(weights, stage.label_smoothing, stage.focal_gamma, device)
 
     def scores(self, logits: torch.Tensor, labels: NDArray[np.int64]) -> dict[str, float]:
         loss = float(functional.cross_entropy(logits, torch.from_numpy(labels)))
-        return {"loss": loss, **{name: float(value) for name, value in scores(_counts(logits, labels)).items()}}
+        counted = {name: float(value) for name, value in scores(_counts(logits, labels)).items()}
+        chances = _probabilities(logits)
+        return {"loss": loss, **counted, **{name: score(chances, labels) for name, score in OF_CHANCES.items()}}
 
     def interval(self, logits: torch.Tensor, labels: NDArray[np.int64], metric: str) -> tuple[float, float]:
         if metric == "loss":  # it cannot be computed from the confusion counts
             return mean_interval(_row_losses(logits, labels))
+        if metric in OF_CHANCES:
+            chances, score = _probabilities(logits), OF_CHANCES[metric]
+            return rows_interval(len(labels), lambda draws: np.array([score(chances[d], labels[d]) for d in draws]))
         return bootstrap_interval(_counts(logits, labels), metric)
 
     def difference_interval(
@@ -82,8 +89,14 @@ class Classification:
     ) -> tuple[float, float]:
         if metric == "loss":
             return mean_interval(_row_losses(first, labels) - _row_losses(second, labels))
-        ours, theirs = first.argmax(-1).numpy(), second.argmax(-1).numpy()
-        return paired_interval(ours, theirs, labels, first.shape[-1], metric)
+        if metric in OF_CHANCES:
+            ours, theirs, score = _probabilities(first), _probabilities(second), OF_CHANCES[metric]
+            return rows_interval(
+                len(labels),
+                lambda draws: np.array([score(ours[d], labels[d]) - score(theirs[d], labels[d]) for d in draws]),
+            )
+        predicted = first.argmax(-1).numpy(), second.argmax(-1).numpy()
+        return paired_interval(*predicted, labels, first.shape[-1], metric)
 
     def per_class(self, logits: torch.Tensor, labels: NDArray[np.int64], names: Sequence[str]) -> list[ClassScores]:
         return per_class(_counts(logits, labels), tuple(names))
@@ -109,11 +122,12 @@ class ClassReader:
 
 @dataclass
 class CrossEntropy:
-    """Cross-entropy with class weights and label smoothing."""
+    """Cross-entropy with class weights and label smoothing; as the focal loss, rows that are right count less."""
 
     class_weights: torch.Tensor
     """Shape (C,), on the CPU."""
     label_smoothing: float
+    focal_gamma: float
     device: torch.device
 
     def __post_init__(self) -> None:
@@ -123,9 +137,15 @@ class CrossEntropy:
         return self.class_weights[labels]
 
     def sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return functional.cross_entropy(
-            logits, labels, self._on_device, reduction="sum", label_smoothing=self.label_smoothing
-        )
+        def loss(reduction: str) -> torch.Tensor:
+            return functional.cross_entropy(
+                logits, labels, self._on_device, reduction=reduction, label_smoothing=self.label_smoothing
+            )
+
+        if not self.focal_gamma:
+            return loss("sum")
+        right = logits.softmax(-1).gather(1, labels[:, None])[:, 0]
+        return ((1 - right) ** self.focal_gamma * loss("none")).sum()
 
 
 def class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> torch.Tensor:
@@ -140,6 +160,11 @@ def class_weights(labels: NDArray[np.int64], classes: int, stage: Stage) -> torc
 def _counts(logits: torch.Tensor, labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the confusion counts, shape (C, C)."""
     return confusion(labels, logits.argmax(-1).numpy(), logits.shape[-1])
+
+
+def _probabilities(logits: torch.Tensor) -> NDArray[np.float64]:
+    """Return the probability of each class, shape (N, C)."""
+    return np.asarray(logits.double().softmax(-1).numpy())
 
 
 def _row_losses(logits: torch.Tensor, labels: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ from trainable.metrics.metric import METRICS
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_only_of_losses_and_errors_the_lowest_value_wins(metric: str) -> None:
-    assert SweepSettings(name="a", metric=metric).direction == ("min" if metric in ("loss", "rmse", "mae") else "max")
+    low = ("loss", "rmse", "mae", "brier", "calibration_error")
+    assert SweepSettings(name="a", metric=metric).direction == ("min" if metric in low else "max")
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-dash", "with space", "a" * 101, "ü", "a\n"])

@@ -11,8 +11,11 @@ from sklearn import metrics as sk
 from trainable.metrics.bootstrap import mean_interval
 from trainable.metrics.classification import bootstrap_interval, confusion, per_class, scores
 from trainable.metrics.metric import TASK_METRICS, is_better
+from trainable.metrics.probabilities import SCORES
 
 NAMES = TASK_METRICS["classification"]
+COUNTED = [name for name in NAMES if name != "loss" and name not in SCORES]
+"""The metrics that confusion counts decide."""
 
 
 @st.composite
@@ -36,10 +39,13 @@ def test_scores_are_those_of_scikit_learn(drawn: tuple[np.ndarray, np.ndarray, i
         "weighted_f1": sk.f1_score(labels, predicted, average="weighted", **options),
         "macro_precision": sk.precision_score(labels, predicted, average="macro", **options),
         "macro_recall": sk.recall_score(labels, predicted, average="macro", **options),
+        "balanced_accuracy": sk.recall_score(
+            labels, predicted, average="macro", labels=np.unique(labels), zero_division=0.0
+        ),
         "mcc": sk.matthews_corrcoef(labels, predicted),
     }
     assert {name: float(value) for name, value in ours.items()} == pytest.approx(theirs, abs=1e-12)
-    assert set(ours) | {"loss"} == set(NAMES)
+    assert set(ours) == set(COUNTED)
 
 
 @given(predictions())
@@ -66,7 +72,7 @@ def test_leading_dimensions_are_kept(drawn: list[tuple[np.ndarray, np.ndarray, i
         assert values.tolist() == [float(scores(one)[name]) for one in counts]
 
 
-@pytest.mark.parametrize("metric", [name for name in NAMES if name != "loss"])
+@pytest.mark.parametrize("metric", COUNTED)
 def test_interval_covers_the_value_and_shrinks_with_rows(metric: str) -> None:
     counts = np.array([[40, 8, 2], [6, 30, 4], [5, 5, 20]])
     widths = []
