@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
@@ -14,7 +15,7 @@ from trainable.model.encoder import fingerprint, new_model
 from trainable.progress import Progress
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages.trained_on import TrainedOn, to_json, trained_on
-from trainable.stages.transfer import copy_weights
+from trainable.stages.transfer import copy_weights, weights_in
 from trainable.store.checksums import verify_checksums, write_checksums
 from trainable.tasks.registry import TASKS
 
@@ -27,7 +28,7 @@ def write_checkpoint(
     folder: Path,
     config: TrialConfig,
     target: StageTraining | None,
-    from_source: Iterable[str],
+    from_source: Mapping[str, torch.Tensor],
     metrics: Mapping[str, float],
     state: CheckpointState,
     used: TrainedOn,
@@ -41,13 +42,13 @@ def write_checkpoint(
         folder: an existing, empty folder.
         config: the settings of the trial.
         target: its target stage; None before that stage has begun.
-        from_source: names of the parameters that the source stage has trained.
+        from_source: the parameters that the source stage has trained, by name.
         metrics: best scores of the trial so far, by dotted name.
         state: `finished` if the trial ran to its end, `ended` if it ends early, `running` if it may continue.
         used: fingerprints of its data, tokenizers and encoder.
     """
     if target is not None and state != "running":
-        trained = {*target.trained, *from_source}
+        trained = {*target.trained, *weights_in(target.model, from_source)}
         tensors = {n: p.detach().cpu().contiguous() for n, p in target.model.named_parameters() if n in trained}
         save_file(tensors, folder / MODEL_FILE)
         target.progress.write(folder)

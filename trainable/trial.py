@@ -80,7 +80,7 @@ class Trial:
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint: the model if the trial has finished or `end` was called, else the state for a resume."""
-        source_weights = self._source.weights if self._source else ()
+        source_weights = self._source.weights if self._source else {}
         state: CheckpointState = "finished" if self.finished else "ended" if self._ended else "running"
         metrics, used = self.result().metrics, self.builder.trained_on()
         write_checkpoint(folder, self.builder.config, self._target, source_weights, metrics, state, used)

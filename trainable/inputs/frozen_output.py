@@ -30,6 +30,7 @@ from trainable.inputs.frozen_output_check import TOLERANCE, sample_rows
 from trainable.inputs.split import Inputs, Split, batches_of
 from trainable.model.layers import drops_above_layers, layers_of
 from trainable.model.pooled import one_token, pooling_of
+from trainable.model.pretrained import POOLED
 from trainable.model.views import layers_between
 from trainable.store.checksums import digest_of_json, is_undamaged, save_tensors
 from trainable.store.files import CACHE_BYTES, longest_unused, write_file
@@ -208,7 +209,8 @@ class FrozenOutputStore:
     ) -> Iterator[tuple[torch.Tensor, NDArray[np.int64]]]:
         """Yield the tokens that may be enough, the fewest first, with the number of tokens of each row."""
         pooling = pooling_of(model)
-        if count == len(layers_of(model)) and (pooling == "first" or not drops_above_layers(model)):
+        reads_one = pooling in ("first", *POOLED)
+        if reads_one and count == len(layers_of(model)) and (pooling == "first" or not drops_above_layers(model)):
             yield one_token(states, lengths, pooling), np.ones_like(lengths)
         yield states, lengths
 

@@ -25,14 +25,14 @@ from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
 from trainable.inputs.tokens_apart import encoded_apart
 from trainable.model.encoder import check_runs
 from trainable.model.limits import name_or_path
-from trainable.model.pooling import BI_ENCODER, for_texts, with_pooling
+from trainable.model.pooling import BI_ENCODER, for_texts, head_kind, with_pooling
 from trainable.model.pretrained import load_config, load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
 from trainable.store.checksums import digest_of, digest_of_json
 from trainable.store.files import write_file
-from trainable.tasks.registry import read_splits
+from trainable.tasks.registry import TASKS, read_splits
 from trainable.workspace import Workspace
 
 _TEST_BATCH_TOKENS = 8
@@ -139,8 +139,9 @@ def _prepare(
     if pooling == BI_ENCODER:
         tokens = {split: encoded_apart(joint[split], tokenizer, table) for split, table in tables.items()}
     if stored is None:
-        first, head = tokens["train"], for_texts(pooling, len(splits.text_columns))
-        check_runs(encoder_folder, first.batch(np.arange(2), _TEST_BATCH_TOKENS), first.template.pad_id, head)
+        first, reads = tokens["train"], TASKS[settings.task].head(splits.label_names).reads
+        kind = head_kind(reads, for_texts(pooling, len(splits.text_columns)))
+        check_runs(encoder_folder, first.batch(np.arange(2), _TEST_BATCH_TOKENS), first.template.pad_id, kind)
         if file:
             _save(file, joint)
     tokenized_splits = {

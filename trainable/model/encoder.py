@@ -16,7 +16,15 @@ from transformers.utils import logging
 from trainable.errors import ConfigError
 from trainable.model.layers import EncoderParts, encoder_parts, layers_of, name_of
 from trainable.model.limits import Limits, name_or_path, read_limits
-from trainable.model.pretrained import load_classifier, load_config, load_pooled, load_tokenizer, model_without_weights
+from trainable.model.pooling import head_kind
+from trainable.model.pretrained import (
+    POOLED,
+    load_classifier,
+    load_config,
+    load_pooled,
+    load_tokenizer,
+    model_without_weights,
+)
 from trainable.seeds import seed_of
 from trainable.tasks.task import Head
 
@@ -57,15 +65,26 @@ def new_model(
     """Return the pretrained encoder with a new head, on the CPU, in float32.
 
     With `pooling: first` the head is that of the architecture; with `mean` or `max`, see `PooledClassifier`. It is
-    drawn from the seed. So are other parameters that the folder lacks, such as the pooler if the weights come from a
-    masked language model. The weights are read once per process; each call copies them.
+    drawn from the seed; only one that predicts masked tokens is pretrained. So are other parameters that the folder
+    lacks, such as the pooler if the weights come from a masked language model. The weights are read once per process;
+    each call copies them.
+
+    Args:
+        encoder: the setting.
+        head: the head that the data need.
+        seed: decides the drawn weights.
+        dropout: all dropout rates; None keeps the encoder's own.
+        pooling: the setting, without `auto`; only for a head that reads one vector of a text.
     """
-    pristine, missing = _pristine(encoder, len(head.names), fingerprint(encoder), pooling)
+    pristine, missing = _pristine(
+        encoder, len(head.names), fingerprint(encoder), head_kind(head.reads, pooling), head.reads != "masked_tokens"
+    )
     model = copy.deepcopy(pristine)
     model.config.id2label = dict(enumerate(head.names))
     model.config.label2id = {name: index for index, name in enumerate(head.names)}
     model.config.problem_type = head.problem_type
-    reset_head(model, seed)
+    if head.reads != "masked_tokens":
+        reset_head(model, seed)
     for name in missing:
         _draw(model, [name], torch.Generator().manual_seed(seed_of("weight", seed, name)))
     if dropout is not None:
@@ -74,22 +93,26 @@ def new_model(
 
 
 @lru_cache(maxsize=4)
-def _pristine(encoder: str, classes: int, weights: str, pooling: str) -> tuple[PreTrainedModel, tuple[str, ...]]:
-    """Return the stored model, and the names of the parameters outside its head that the stored weights lack."""
+def _pristine(
+    encoder: str, classes: int, weights: str, kind: str, new_head: bool
+) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """Return the stored model, and the parameters that the stored weights lack; those of a new head are left out."""
     source, what = name_or_path(encoder), f"encoder: {encoder!r}"
     verbosity = logging.get_verbosity()
+    model: PreTrainedModel
     logging.set_verbosity_error()  # transformers would warn that the head is new, which is intended
     try:
-        if pooling == "first":
-            model, differences = load_classifier(source, what, num_labels=classes, ignore_mismatched_sizes=True)
+        if kind in POOLED:
+            model, differences = load_pooled(source, what, kind, classes)
         else:
-            model, differences = load_pooled(source, what, pooling, classes)
+            options = {"num_labels": classes} if new_head else {}
+            model, differences = load_classifier(source, what, kind, ignore_mismatched_sizes=True, **options)
     finally:
         logging.set_verbosity(verbosity)
     if _reads_padding(model):
         model.config.pad_token_id = load_tokenizer(source).pad_token_id
     missing = {name: p for name, p in model.named_parameters() if name in differences.new}
-    in_head = head_names(model)
+    in_head = head_names(model) if new_head else set()
     drawn = tuple(sorted(missing.keys() - in_head))
     if drawn:  # a pooler may be new, but embeddings and layers must be pretrained
         parts = encoder_parts(model)
@@ -205,24 +228,24 @@ def checked_limits(encoder: str, pooling: str = "first") -> Limits:
 
 
 @lru_cache
-def _model_and_parts(source: str, pooling: str) -> tuple[PreTrainedModel, EncoderParts]:
-    model = model_without_weights(source, pooling)
+def _model_and_parts(source: str, kind: str) -> tuple[PreTrainedModel, EncoderParts]:
+    model = model_without_weights(source, kind)
     return model, encoder_parts(model)
 
 
-def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int, pooling: str = "first") -> None:
-    """Check that an encoder with a classification head accepts a batch of its tokenizer; no weights are read.
+def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int, kind: str = "first") -> None:
+    """Check that an encoder with a head accepts a batch of its tokenizer; no weights are read.
 
     Args:
         source: the folder or hub name.
         batch: `input_ids` and the other arguments of a trial's batches, each of shape (B, T).
         pad_id: the tokenizer's padding id.
-        pooling: `first`, `mean` or `max`.
+        kind: of the head, see `trainable.model.pooling.head_kind`.
 
     Raises:
         ConfigError: if the encoder fails on the batch.
     """
-    model, _ = _model_and_parts(source, pooling)
+    model, _ = _model_and_parts(source, kind)
     if _reads_padding(model):
         model.config.pad_token_id = pad_id
     model.eval()

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from trainable.model.pooling import BI_ENCODER
+from trainable.model.pretrained import kind_of_class
 
 _RATES = ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout")
 """Names that configurations give to the dropout rate before a head; the first one that is set counts."""
@@ -109,10 +110,10 @@ def pool(states: torch.Tensor, real: torch.Tensor, pooling: str) -> torch.Tensor
 
 
 def pooling_of(model: PreTrainedModel) -> str:
-    """Return the setting `pooling` of a model: `first` for the own head of an architecture."""
+    """Return the kind of a model's head, see `trainable.model.pooling.head_kind`."""
     if isinstance(model, BiEncoderClassifier):
         return BI_ENCODER
-    return model.pooling if isinstance(model, PooledClassifier) else "first"
+    return model.pooling if isinstance(model, PooledClassifier) else kind_of_class(type(model).__name__)
 
 
 def one_token(states: torch.Tensor, lengths: NDArray[np.int64], pooling: str) -> torch.Tensor:

@@ -3,18 +3,23 @@
 Nothing here imports torch; `trainable.model.pooled` computes.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainable.errors import ConfigError
 from trainable.hub import read_hub_file
 from trainable.model.limits import name_or_path
 from trainable.settings.config import TrialConfig
+
+if TYPE_CHECKING:  # it imports torch
+    from trainable.tasks.task import Reads
 
 POOLING_FILE = "1_Pooling/config.json"
 """The file in which the folder of a sentence-transformers model says how its tokens are pooled."""
@@ -57,6 +62,14 @@ def with_pooling(config: TrialConfig) -> TrialConfig:
 def for_texts(pooling: str, columns: int) -> str:
     """Return the pooling for data with so many text columns: of single texts a bi-encoder reads the mean."""
     return "mean" if pooling == BI_ENCODER and columns == 1 else pooling
+
+
+def head_kind(reads: Reads, pooling: str) -> str:
+    """Return what a head reads: the setting `pooling`, which applies only to a head that reads one vector of a text.
+
+    A kind is `first`, `mean`, `max`, `bi_encoder`, `every_token` or `masked_tokens`.
+    """
+    return pooling if reads == "text" else reads
 
 
 def resolve_pooling(encoder: str, setting: str) -> str:

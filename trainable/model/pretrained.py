@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
     from trainable.model.pooled import PooledClassifier
 
+POOLED = ("mean", "max", "bi_encoder")
+"""Kinds of head of `trainable.model.pooled`; the other ones are heads of transformers."""
+_AUTO_CLASSES = {
+    "first": "AutoModelForSequenceClassification",
+    "every_token": "AutoModelForTokenClassification",
+    "masked_tokens": "AutoModelForMaskedLM",
+}
+"""Auto class of transformers by the kind of head; see `trainable.model.pooling.head_kind`."""
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -109,20 +117,34 @@ class Differences:
     """Tensors in the files that belong to no parameter."""
 
 
-def load_classifier(source: str, what: str, **options: Any) -> tuple[PreTrainedModel, Differences]:
-    """Load the model from a folder or hub name, in float32 on the CPU.
+def load_classifier(source: str, what: str, kind: str = "first", **options: Any) -> tuple[PreTrainedModel, Differences]:
+    """Load the model with a head of transformers from a folder or hub name, in float32 on the CPU.
 
     Args:
         source: the folder or hub name.
         what: the beginning of the error message.
+        kind: `first`, `every_token` or `masked_tokens`.
         options: further arguments of `from_pretrained`.
 
     Raises:
         ConfigError: if there is none, or its weights are no safetensors.
     """
-    from transformers import AutoModelForSequenceClassification
+    return _load(_auto_class(kind), source, what, **options)
 
-    return _load(AutoModelForSequenceClassification, source, what, **options)
+
+def _auto_class(kind: str) -> Any:
+    import transformers
+
+    return getattr(transformers, _AUTO_CLASSES[kind])
+
+
+def kind_of_class(name: str) -> str:
+    """Return the kind of head of a class of transformers, such as `BertForTokenClassification`."""
+    from transformers.models.auto import modeling_auto as auto
+
+    if name in auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES.values():
+        return "every_token"
+    return "masked_tokens" if name in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES.values() else "first"
 
 
 def load_pooled(source: str, what: str, pooling: str, classes: int) -> tuple[PooledClassifier, Differences]:
@@ -166,28 +188,28 @@ def _load(auto: Any, source: str, what: str, **options: Any) -> tuple[Any, Diffe
     return model, Differences(new, frozenset(found["unexpected_keys"]))
 
 
-def model_without_weights(source: str, pooling: str = "first") -> PreTrainedModel:
-    """Return the classifier that a configuration describes, on the CPU, with zero weights that take no memory.
+def model_without_weights(source: str, kind: str = "first") -> PreTrainedModel:
+    """Return the model that a configuration describes, on the CPU, with zero weights that take no memory.
 
     Args:
         source: the folder or hub name.
-        pooling: `first` means the architecture's own head, another one a head on the pooled tokens.
+        kind: the kind of its head, see `trainable.model.pooling.head_kind`.
 
     Raises:
         ConfigError: if there is no configuration, or transformers has no such model for it.
     """
     import torch
-    from transformers import AutoModel, AutoModelForSequenceClassification
+    from transformers import AutoModel
     from transformers.initialization import no_init_weights
 
     from trainable.model.pooled import pooled_classifier
 
     config = load_config(source)
-    auto: Any = AutoModelForSequenceClassification if pooling == "first" else AutoModel
+    auto: Any = AutoModel if kind in POOLED else _auto_class(kind)
     with as_config_error(f"encoder: no model can be made from {source!r}"), no_init_weights():
         model: PreTrainedModel = auto.from_config(config, trust_remote_code=False, dtype=torch.float32)
-        if pooling != "first":
-            model = pooled_classifier(model, pooling, config.num_labels or 2)
+        if kind in POOLED:
+            model = pooled_classifier(model, kind, config.num_labels or 2)
     for parameter in model.parameters():
         parameter.data = torch.zeros(()).expand(parameter.shape)
     return model

@@ -7,6 +7,7 @@ from trainable.model.pooled import pooling_of
 from trainable.model.pooling import BI_ENCODER
 from trainable.stages.stage_builder import StageBuilder
 from trainable.stages.stage_cache import TrainedSource
+from trainable.stages.transfer import weights_in
 
 
 def reuse_frozen_output(
@@ -31,7 +32,8 @@ def reuse_frozen_output(
         return
     frozen = {id(p) for module in training.frozen for p in module.parameters()}
     names = {name for name, p in training.model.named_parameters() if id(p) in frozen}
-    origin = "pretrained" if before is None or names.isdisjoint(before.weights) else before.key
+    trained = {} if before is None else weights_in(training.model, before.weights)
+    origin = "pretrained" if before is None or names.isdisjoint(trained) else before.key
     folder, precision = builder.workspace.cache / "prefix", training.context.precision
     store = FrozenOutputStore(folder, f"{builder.encoder}:{origin}", tokenized.fingerprint, precision, builder.device)
     with builder.clock.part("frozen layers"):

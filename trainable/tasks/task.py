@@ -14,6 +14,10 @@ from trainable.settings.stage import Stage
 from trainable.tasks.linear_head import HeadFit, LinearHead
 
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
+Reads = Literal["text", "every_token", "masked_tokens"]
+"""What a head reads. `text`: one vector for each row, as the setting `pooling` says, logits (B, C); `every_token`: each
+token, with a linear layer, logits (B, T, C); `masked_tokens`: the same with the encoder's masked-language-model head,
+which is pretrained where its folder has it, logits over the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Head:
     """Names of the outputs, in their order: of a classification the labels."""
     problem_type: ProblemType | None = None
     """What transformers calls such a head in config.json."""
+    reads: Reads = "text"
 
 
 @dataclass(frozen=True)

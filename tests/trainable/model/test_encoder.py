@@ -12,8 +12,11 @@ from trainable.errors import ConfigError
 from trainable.model.encoder import fingerprint, freeze, head_names, new_model, train_mode
 from trainable.model.layers import layers_of
 from trainable.model.limits import limit_problems, name_or_path, read_limits
+from trainable.model.pooled import pooling_of
 from trainable.settings.config import build_config
+from trainable.stages.transfer import weights_in
 from trainable.tasks.classification import CLASSIFICATION
+from trainable.tasks.task import Head
 
 DEPTH = 3
 LABELS = ("negative", "neutral", "positive")
@@ -185,3 +188,22 @@ def test_dropout_override_reaches_all(encoder: str, batch: dict[str, torch.Tenso
     built = type(loud)(config)
     assert {name for name, m in built.named_modules() if isinstance(m, nn.Dropout)} == set(rates)
     assert {name: m.p for name, m in built.named_modules() if isinstance(m, nn.Dropout)} == rates
+
+
+def test_a_task_may_need_a_head_on_every_token(encoder: str, batch: dict[str, torch.Tensor]) -> None:
+    """The body is the same under any head, whatever its weights are called, and `pooling` does not matter."""
+    tagger = new_model(encoder, Head("t", ("a", "b"), reads="every_token"), 0, pooling="mean").eval()
+    assert tagger(**batch).logits.shape == (*batch["input_ids"].shape, 2)
+    assert pooling_of(tagger) == "every_token"
+    body = {name: p + 1 for name, p in new_model(encoder, HEAD, 0, pooling="mean").encoder.named_parameters()}
+    moved = weights_in(tagger, {f"encoder.{name}": p for name, p in body.items()} | {"head.weight": torch.ones(3, 3)})
+    assert {name.partition(".")[2] for name in moved} == body.keys()
+
+
+def test_the_head_of_masked_tokens_is_tied_to_the_embeddings(tiny_bert: str, batch: dict[str, torch.Tensor]) -> None:
+    one, same, other = (new_model(tiny_bert, Head("t", (), reads="masked_tokens"), seed).eval() for seed in (0, 0, 1))
+    assert one(**batch).logits.shape == (*batch["input_ids"].shape, one.config.vocab_size)
+    assert pooling_of(one) == "masked_tokens"
+    assert one.get_output_embeddings().weight is one.get_input_embeddings().weight
+    weights = [model.cls.predictions.transform.dense.weight for model in (one, same, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
