@@ -176,5 +176,5 @@ class _Work:
         builder = self._builder
         training, folds = train_features(builder, self._plan)
         metrics, used = training.progress.best_metrics, builder.trained_on()
-        write_checkpoint(folder, self._trained_config, training, (), metrics, state="finished", used=used)
+        write_checkpoint(folder, self._trained_config, training, {}, metrics, state="finished", used=used)
         return folds

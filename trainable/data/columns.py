@@ -49,6 +49,7 @@ def _choose(dataset: Dataset, raw: RawTable) -> tuple[Columns, list[str]]:
     text = dataset.text or ("text_a" if has_pair and "text" not in present else "text")
     text_b = dataset.text_b or ("text_b" if has_pair and text == "text_a" else None)
     by_role = {"text": text, "label": dataset.label} | ({"text_b": text_b} if text_b else {})
+    by_role |= {"group": dataset.group} if dataset.group else {}
     problems = [_missing(raw.source, role, name, present) for role, name in by_role.items() if name not in present]
     for name, count in Counter(by_role.values()).items():
         if count > 1:

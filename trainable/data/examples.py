@@ -23,6 +23,8 @@ class Examples:
     """(N, ...), what the model learns; of a classification the index into the label names."""
     bins: NDArray[np.int64] | None = None
     """(N,), what splits keep in proportion; None means the labels."""
+    groups: NDArray[np.int64] | None = None
+    """(N,), number of each row's group, which no two splits share; None if rows have none."""
 
     @property
     def strata(self) -> NDArray[np.int64]:
@@ -36,8 +38,8 @@ class Examples:
     def take(self, rows: NDArray[np.int64]) -> Examples:
         """Return only the given rows (0-based), in the given order."""
         text_b = None if self.text_b is None else [self.text_b[i] for i in rows]
-        bins = None if self.bins is None else self.bins[rows]
-        return Examples([self.text[i] for i in rows], text_b, self.labels[rows], bins)
+        bins, groups = (None if each is None else each[rows] for each in (self.bins, self.groups))
+        return Examples([self.text[i] for i in rows], text_b, self.labels[rows], bins, groups)
 
     def text_pairs(self) -> list[TextPair]:
         """Return (text, text_b) of each row, or (text, None). Rows with equal pairs give the model equal inputs."""

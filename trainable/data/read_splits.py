@@ -16,6 +16,7 @@ from trainable.data.checks.texts import CheckedTexts, check_all_texts
 from trainable.data.checks.unlabelled_splits import drop_unlabelled_splits
 from trainable.data.columns import choose_columns
 from trainable.data.examples import Examples, LocatedExamples
+from trainable.data.groups import Groups, read_groups, shared_groups
 from trainable.data.label_reader import LabelReader, Labels
 from trainable.data.reading.read_tables import read_tables
 from trainable.data.stratified_split import split_rows
@@ -67,10 +68,12 @@ def read_splits_and_problems(
     columns = choose_columns(dataset, raws)
     texts = check_all_texts(dataset, raws, columns, results)
     labels = reader.read(dataset, {split: checked.raw for split, checked in texts.items()}, results)
-    given = {split: _usable_examples(split, checked, labels) for split, checked in texts.items()}
+    groups = read_groups(dataset.group, {split: checked.raw for split, checked in texts.items()}, results)
+    given = {split: _usable_examples(split, checked, labels, groups) for split, checked in texts.items()}
     results.notes += [note for part in given.values() for note in part.raw.notes]
     parts = _cut_missing_splits(dataset, reader, given, labels.names, results)
     check_splits(dataset, parts, results)
+    results.problems += shared_groups(parts, dataset.group)
     reader.check_splits(dataset, parts, labels.names, results)
     examples = {split: part.examples for split, part in parts.items()}
     splits = Splits(
@@ -87,14 +90,15 @@ def read_splits_and_problems(
     return splits, results.problems
 
 
-def _usable_examples(split: str, checked: CheckedTexts, labels: Labels) -> LocatedExamples:
+def _usable_examples(split: str, checked: CheckedTexts, labels: Labels, groups: Groups) -> LocatedExamples:
     """Keep the rows with usable texts and a known label."""
     of_rows, strata = labels.of_rows[split], labels.strata[split]
     usable = checked.usable & (strata >= 0)
     rows = np.flatnonzero(usable)
     texts = [["" if cells[row] is None else cells[row] for row in rows.tolist()] for cells in checked.columns]
     bins = None if strata is of_rows else strata[rows]
-    examples = Examples(texts[0], texts[1] if len(texts) > 1 else None, of_rows[rows], bins)
+    group = groups[split][rows] if groups else None
+    examples = Examples(texts[0], texts[1] if len(texts) > 1 else None, of_rows[rows], bins, group)
     return LocatedExamples(examples, checked.raw, rows, frozenset(strata[~usable].tolist()))
 
 
@@ -117,7 +121,8 @@ def _cut_missing_splits(
     if not fractions:
         return given
     results.problems += reader.check_whole(whole, names, len(fractions) + 1)
-    rows = split_rows(whole.examples.text_pairs(), whole.examples.strata, list(fractions.values()), dataset.split_seed)
+    examples, shares = whole.examples, list(fractions.values())
+    rows = split_rows(examples.text_pairs(), examples.strata, shares, dataset.split_seed, examples.groups)
     cut = {split: whole.take(r) for split, r in zip(["train", *fractions], rows, strict=True)}
     parts = given | cut
     return {split: parts[split] for split in ("train", "validation", "test") if split in parts}

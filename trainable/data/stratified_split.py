@@ -1,4 +1,4 @@
-"""Splits rows by a seed: every class occurs in every part, and no text is in two parts."""
+"""Splits rows by a seed: every class occurs in every part, and no text or group is in two parts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from trainable.data.examples import TextPair
 
@@ -54,13 +56,37 @@ def assign_parts(labels: NDArray[np.int64], fractions: Sequence[float], seed: in
 
 
 def split_rows(
-    pairs: Sequence[TextPair], labels: NDArray[np.int64], fractions: Sequence[float], seed: int
+    pairs: Sequence[TextPair],
+    labels: NDArray[np.int64],
+    fractions: Sequence[float],
+    seed: int,
+    groups: NDArray[np.int64] | None = None,
 ) -> list[NDArray[np.int64]]:
-    """Split rows so that rows with the same text stay together; for the arguments see `assign_parts`.
+    """Split rows so that rows with the same text or group stay together; for the other arguments see `assign_parts`.
+
+    A group counts as one item of the class of its first row.
+
+    Args:
+        pairs: the texts of each row.
+        labels: (N,) class of each row.
+        fractions: see `assign_parts`.
+        seed: see `assign_parts`.
+        groups: (N,) number of each row's group; None if rows have none.
 
     Returns:
         The rows of the remainder, then those of each held-out part, each in ascending order.
     """
-    text_of_row, first = number_texts(pairs)
-    parts = assign_parts(labels[first], fractions, seed)[text_of_row]
+    item_of_row, first = number_texts(pairs)
+    if groups is not None:
+        item_of_row, first = _joined(item_of_row, groups)
+    parts = assign_parts(labels[first], fractions, seed)[item_of_row]
     return [np.flatnonzero(parts == part) for part in range(len(fractions) + 1)]
+
+
+def _joined(texts: NDArray[np.int64], groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the sets of rows that texts or groups connect, as `number_texts` does with texts alone."""
+    count = int(texts.max()) + 1
+    edges = coo_array((np.ones(len(texts)), (texts, groups + count)), shape=(count + groups.max() + 1,) * 2)
+    _, component = connected_components(edges, directed=False)
+    _, first, of_row = np.unique(component[texts], return_index=True, return_inverse=True)
+    return of_row.astype(np.int64), first.astype(np.int64)

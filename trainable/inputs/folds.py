@@ -50,7 +50,7 @@ def fold_of(data: TokenizedDataset, number: int | None, seed: int) -> Fold:
         return Fold(everything if number is None else everything[:train], everything[train:])
     pool = all_rows(data)
     share = validation / len(everything)
-    return Fold(*split_rows(_texts(pool.tokens), pool.strata, [share], seed + number))
+    return Fold(*split_rows(_texts(pool.tokens), pool.strata, [share], seed + number, pool.groups))
 
 
 def all_rows(data: TokenizedDataset) -> TokenizedSplit:
@@ -59,7 +59,8 @@ def all_rows(data: TokenizedDataset) -> TokenizedSplit:
     sequences = tuple(_joined(*ragged) for ragged in zip(*(part.tokens.sequences for part in parts), strict=True))
     tokens = replace(parts[0].tokens, sequences=sequences)
     labels, strata = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "strata"))
-    return TokenizedSplit(tokens, labels, strata)
+    groups = [part.groups for part in parts if part.groups is not None]
+    return TokenizedSplit(tokens, labels, strata, np.concatenate(groups) if groups else None)
 
 
 def _joined(first: Ragged, second: Ragged) -> Ragged:

@@ -49,6 +49,8 @@ class TokenizedSplit:
     """What the model learns, shape (N, ...); of a classification the index into the label names."""
     strata: NDArray[np.int64]
     """What parts of the rows keep in proportion, such as the class, shape (N,)."""
+    groups: NDArray[np.int64] | None = None
+    """Number of each row's group, the same in all splits, shape (N,); None if rows have none."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def _prepare(
         if file:
             _save(file, joint)
     tokenized_splits = {
-        split: TokenizedSplit(tokens[split], table.labels, table.strata) for split, table in tables.items()
+        split: TokenizedSplit(tokens[split], table.labels, table.strata, table.groups)
+        for split, table in tables.items()
     }
     return TokenizedDataset(
         settings.task,

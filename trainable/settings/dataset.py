@@ -102,6 +102,8 @@ class Dataset(Strict):
     labels: Annotated[dict[str, str] | list[str] | None, BeforeValidator(class_names)] = None
     """Names of the classes: a mapping from the value in the file to the name of the class, or a list of names for 0,
     1, 2... Their order is the order of the classes; null: the values in the file, sorted."""
+    group: str | None = None
+    """The column with the customer, patient or document of each row: no group is in two splits. null: none."""
     empty: Empty = "error"
     """What to do with rows that have an empty text (in a pair: either one): use, leave out, or refuse them. A note
     counts the rows that are used or left out."""
