@@ -29,7 +29,7 @@ from pairs import TEXTS, Pair, Row, draw_rows, read_rows, texts
 from scipy.stats import spearmanr
 
 from search.plan.plan import load_plan
-from trainable.baselines.features import features_pooling
+from trainable.model.pooling import features_pooling
 from trainable.trial import run_trial
 
 SOURCES = {

@@ -12,7 +12,6 @@ from search.plan.target_task import target_tasks
 from search.preflight.costliest import baseline_trial, costliest_trial
 from search.startup.dry_run_process import DryRunProcess
 from search.storage.sweep_folder import SweepFolder
-from trainable.baselines.compute import compute_baselines
 
 WAIT_SECONDS = 60.0
 """Longest time that a finished search waits for the baselines."""
@@ -37,6 +36,8 @@ class BaselineRun:
             self._task = self._begin(plan, folder.storage, capacity)
 
     def _begin(self, plan: Plan, storage: Path, capacity: Capacity) -> Any:
+        from trainable.baselines.compute import compute_baselines  # imports scikit-learn, which takes seconds
+
         workspace = plan.workspace(storage)
         config = baseline_trial(plan, costliest_trial(plan, workspace)[1], workspace)
         task = ray.remote(compute_baselines).options(

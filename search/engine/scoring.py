@@ -12,7 +12,6 @@ from search.record.scores import Baseline, Gain, TestScore
 from search.study.baselines import Contest, describe_gain, plain_gain
 from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import trial_config
-from trainable.baselines.checkpoints import checkpoint_logits
 from trainable.baselines.results import config_of
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
@@ -48,6 +47,8 @@ def predict(checkpoint: Path, split: Split, workspace: Workspace, encoder: str |
         workspace: the folders of data and caches.
         encoder: path or name of the encoder, if it is not where it was in training.
     """
+    from trainable.baselines.checkpoints import checkpoint_logits  # imports scikit-learn, which takes seconds
+
     tokenized = _data_of(checkpoint, workspace, encoder)
     if split not in tokenized.splits:
         return None

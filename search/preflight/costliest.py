@@ -10,6 +10,7 @@ from search.propose.samplers import build_sampler
 from spaces import Point, Scalar, SpaceError
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
+from trainable.model.pooling import features_pooling
 from trainable.settings.config import TrialConfig
 from trainable.workspace import Workspace
 
@@ -73,8 +74,6 @@ def baseline_trial(plan: Plan, costliest: TrialConfig, workspace: Workspace) -> 
     fixed = plan.base.get("pooling", "auto") != "auto" and "pooling" not in plan.space.names
     if fixed:
         return costliest
-    from trainable.baselines.features import features_pooling  # loads torch, which a resume may not need yet
-
     pairs = len(tokenized_dataset_of(costliest, costliest.target, workspace).text_columns) > 1
     return costliest.model_copy(update={"pooling": features_pooling(costliest.encoder, pairs)})
 

@@ -7,7 +7,7 @@ from search.errors import PlanError
 from search.plan.plan import Plan
 from search.propose.first_points import default_point
 from spaces import Point
-from trainable.baselines.features import features_pooling
+from trainable.model.pooling import features_pooling
 from trainable.settings.config import TrialConfig
 from trainable.settings.values import Params
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from scipy import stats
-
 from search.record.scores import Comparison, Score
 from search.wording import format_score
 from trainable.metrics.metric import Direction
@@ -49,6 +47,8 @@ def _interval(first: Score, second: Score) -> tuple[float, float] | None:
     """Return Welch's 95 % interval of the difference of two means; None if the seeds are too few or all equal."""
     if first.sd is None or second.sd is None or first.sd == second.sd == 0:
         return None
+    from scipy import stats  # takes a second, which the start of a sweep need not wait for
+
     interval = stats.ttest_ind(first.values, second.values, equal_var=False).confidence_interval()
     return float(interval.low), float(interval.high)
 

@@ -8,12 +8,13 @@ import torch
 from transformers import AutoTokenizer
 
 from trainable.baselines.compute import compute_baselines
-from trainable.baselines.features import features_pooling, frozen_config
+from trainable.baselines.features import frozen_config
 from trainable.baselines.results import BaselineFolder
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
 from trainable.model.encoder import new_model
 from trainable.model.pooled import BiEncoderClassifier, pooling_of
+from trainable.model.pooling import features_pooling
 from trainable.progress import Report
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages.stage_builder import StageBuilder

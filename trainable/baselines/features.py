@@ -7,7 +7,6 @@ from trainable.baselines.results import mean_metrics
 from trainable.loop.head_features import head_features, set_head
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import output_layer
-from trainable.model.pooling import BI_ENCODER, auto_pooling
 from trainable.settings.config import TrialConfig
 from trainable.stages.reuse_frozen import reuse_frozen_output
 from trainable.stages.stage_builder import StageBuilder
@@ -15,24 +14,6 @@ from trainable.tasks.linear_head import as_head, mean_and_spread
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 """Values of C to try on standardised features; a higher one regularises less."""
-
-
-def features_pooling(encoder: str, pairs: bool) -> str:
-    """Return how the tokens of a frozen encoder are best pooled: as its folder says, else by their mean.
-
-    The texts of a pair are encoded apart: a head on frozen layers cannot learn to compare them (InferSent).
-
-    Args:
-        encoder: the setting.
-        pairs: whether the rows are pairs of texts.
-
-    Raises:
-        ConfigError: if there is no such encoder, or its file on pooling is damaged.
-    """
-    if pairs:
-        return BI_ENCODER
-    pooling = auto_pooling(encoder)
-    return pooling.mode if pooling.stated else "mean"
 
 
 def frozen_config(config: TrialConfig, depth: int) -> TrialConfig:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 Values = NDArray[np.float64]
 
@@ -30,6 +29,8 @@ def _pearson(predicted: Values, true: Values) -> Values:
 
 
 def _spearman(predicted: Values, true: Values) -> Values:
+    from scipy.stats import rankdata  # takes a second, and few sweeps need it
+
     return _pearson(rankdata(predicted, axis=-1), rankdata(true, axis=-1))
 
 

@@ -112,6 +112,24 @@ def auto_pooling(encoder: str) -> Pooling:
     )
 
 
+def features_pooling(encoder: str, pairs: bool) -> str:
+    """Return how the tokens of a frozen encoder are best pooled: as its folder says, else by their mean.
+
+    The texts of a pair are encoded apart: a head on frozen layers cannot learn to compare them (InferSent).
+
+    Args:
+        encoder: the setting.
+        pairs: whether the rows are pairs of texts.
+
+    Raises:
+        ConfigError: if there is no such encoder, or its file on pooling is damaged.
+    """
+    if pairs:
+        return BI_ENCODER
+    pooling = auto_pooling(encoder)
+    return pooling.mode if pooling.stated else "mean"
+
+
 def _modes(content: Mapping[str, Any]) -> list[str]:
     """Return the modes that a file names; several are concatenated. The library's default is the mean."""
     mode = content.get("pooling_mode")

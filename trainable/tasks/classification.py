@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
 from trainable.data.check_results import CheckResults
@@ -56,6 +55,8 @@ class Classification:
     def linear_head(
         self, features: NDArray[np.float64], labels: NDArray[np.int64], outputs: int, fit: HeadFit
     ) -> LinearHead | None:
+        from sklearn.linear_model import LogisticRegression  # see `linear_head.py`
+
         if len(np.unique(labels)) < 2:
             return None
         names, balanced = tuple(map(str, range(outputs))), "balanced" if fit.balanced else None

@@ -1,14 +1,18 @@
-"""Linear models on features as the weights of a head."""
+"""Linear models on features as the weights of a head.
+
+Functions import scikit-learn, with SciPy a sixth of all imports of a slot, when they need it: many trials do not.
+"""
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 LinearHead = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Weights, shape (C, H), and biases, shape (C,)."""
@@ -40,8 +44,8 @@ def mean_and_spread(features: NDArray[np.float64]) -> tuple[NDArray[np.float64],
 
 
 def fit_regression(
-    model: LogisticRegression, features: Any, labels: NDArray[np.int64], names: tuple[str, ...]
-) -> LogisticRegression:
+    model: "LogisticRegression", features: Any, labels: NDArray[np.int64], names: tuple[str, ...]
+) -> "LogisticRegression":
     """Fit a regression quietly and in one thread, and return it.
 
     Args:
@@ -53,6 +57,8 @@ def fit_regression(
     Raises:
         ValueError: if all rows have the same class.
     """
+    from sklearn.exceptions import ConvergenceWarning
+
     # One thread: beside the threads of trials, several would wait for each other most of the time.
     with threadpool_limits(1, "blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps short of the optimum is fine here
@@ -60,7 +66,7 @@ def fit_regression(
 
 
 def as_head(
-    model: LogisticRegression, mean: NDArray[np.float64], spread: NDArray[np.float64], names: tuple[str, ...]
+    model: "LogisticRegression", mean: NDArray[np.float64], spread: NDArray[np.float64], names: tuple[str, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return weights, shape (C, H), and biases, shape (C,), that give a regression's probabilities for raw features.
 

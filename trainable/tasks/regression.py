@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge
 
 from trainable.data.check_results import CheckResults
 from trainable.data.examples import LocatedExamples
@@ -52,6 +51,8 @@ class Regression:
     def linear_head(
         self, features: NDArray[np.float64], labels: NDArray[np.float32], outputs: int, fit: HeadFit
     ) -> LinearHead | None:
+        from sklearn.linear_model import Ridge  # see `linear_head.py`
+
         scale = self.output_scale(labels)
         model = Ridge(alpha=1 / fit.strength, fit_intercept=fit.bias)
         model.fit(features, (labels.astype(np.float64) - scale.mean) / scale.spread)
