@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from trainable.data.examples import TextPair
 
@@ -85,6 +83,9 @@ def split_rows(
 
 def _joined(texts: NDArray[np.int64], groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Number the sets of rows that texts or groups connect, as `number_texts` does with texts alone."""
+    from scipy.sparse import coo_array  # takes a second, and few data sets have groups
+    from scipy.sparse.csgraph import connected_components
+
     count = int(texts.max()) + 1
     edges = coo_array((np.ones(len(texts)), (texts, groups + count)), shape=(count + groups.max() + 1,) * 2)
     _, component = connected_components(edges, directed=False)

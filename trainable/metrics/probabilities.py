@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 Labels = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -61,6 +60,8 @@ def _one_against_the_rest(score: Callable[[Floats, NDArray[Any]], float], chance
 
 def _auroc(chances: Floats, positive: NDArray[np.bool_]) -> float:
     """Return the share of pairs in the right order; equal probabilities are half a pair (Mann & Whitney 1947)."""
+    from scipy.stats import rankdata  # takes a second, which the start of a sweep need not wait for
+
     count = int(positive.sum())
     above = rankdata(chances)[positive].sum() - count * (count + 1) / 2
     return float(above / (count * (len(positive) - count)))
