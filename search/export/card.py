@@ -17,26 +17,13 @@ from search.record.records import Outcome, TrialRecord
 from search.record.scores import Baseline, Score, TestScore
 from search.wording import format_score
 from trainable.data.message_text import quoted_if_unclear
+from trainable.metrics.metric import HUB_NAMES
 from trainable.model.limits import PACKAGE
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData
+from trainable.tasks.answers import Answers, answers_of
 
 _PLACES = {"csv", "json_", "parquet", "folder", "hub", "train", "validation", "test"}
-# The hub's names of our metrics; it has one name for every kind of F1.
-_HUB_METRICS = {
-    "accuracy": "accuracy",
-    "macro_f1": "f1",
-    "weighted_f1": "f1",
-    "macro_precision": "precision",
-    "macro_recall": "recall",
-    "balanced_accuracy": "balanced_accuracy",
-    "mcc": "matthews_correlation",
-    "auroc": "roc_auc",
-    "average_precision": "average_precision",
-    "brier": "brier_score",
-    "calibration_error": "expected_calibration_error",
-    "loss": "loss",
-}
 
 
 @dataclass(frozen=True)
@@ -60,6 +47,12 @@ class CardFacts:
     """The baseline whose model it is; None for a trial."""
     provenance: dict[str, str] = field(default_factory=provenance)
     """Versions, and the git commit of the working directory where it has one."""
+
+    @property
+    def answers(self) -> Answers:
+        """Return what the outputs of the model mean."""
+        dataset = self.settings.get("target.dataset", {})
+        return answers_of(dataset.get("task", "classification"), self.labels)
 
     @property
     def reads_words(self) -> bool:
@@ -119,31 +112,33 @@ def model_card(facts: CardFacts, verification: Verification) -> str:
         encoder=public_encoder(facts.encoder),
         licence=_licence(facts),
         about=FORMATS[facts.format],
-        usage=FORMATS[facts.format].usage("path/to/this/folder", pairs=len(facts.text_columns) > 1),
+        usage=FORMATS[facts.format].usage("path/to/this/folder", len(facts.text_columns) > 1, facts.answers),
         own_scores={name.removeprefix(split): value for name, value in scores if name.startswith(split)},
     )
 
 
 def _front_matter(facts: CardFacts) -> ModelCardData:
     test, metric, library = facts.test, facts.outcome.metric, FORMATS[facts.format].library
+    task, tags = facts.answers.hub_task, facts.answers.tags
     target = facts.data["target"].name
     results = [
         EvalResult(
-            task_type="text-classification",
+            task_type=task,
             dataset_type=target,
             dataset_name=target,
             dataset_split="test",
-            metric_type=_HUB_METRICS[name],
+            metric_type=HUB_NAMES[name],
             metric_name=name,
             metric_value=value,
         )
         for name, value in (test.metrics.items() if test else ())
+        if name in HUB_NAMES
     ]
     return ModelCardData(
         library_name=library,
-        pipeline_tag="text-classification",
-        tags=["transfersweep", "text-classification", "transfer-learning"],
-        metrics=[_HUB_METRICS[metric]],
+        pipeline_tag=task,
+        tags=["transfersweep", task, *tags, "transfer-learning"],
+        metrics=[HUB_NAMES[metric]],
         base_model=None if facts.reads_words else _base_model(facts.encoder),
         license=_licence(facts).name,
         model_name=facts.outcome.name if results else None,

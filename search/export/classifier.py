@@ -1,9 +1,8 @@
-"""An exported folder of any format as one object that labels texts, for `predict` and `transfersweep.classifier`."""
+"""An exported folder of any format as one object that answers texts, for `predict` and `transfersweep.classifier`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -23,18 +22,6 @@ Row = str | tuple[str, str]
 Rows = list[str] | list[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The label of one row."""
-
-    label: str
-    """The most probable label."""
-    probability: float
-    """Of that label, 0 to 1; not calibrated."""
-    probabilities: dict[str, float]
-    """Of every label; they add up to 1."""
-
-
 class Classifier:
     """Labels texts with an exported model. Texts are truncated as in training, and batched by length.
 
@@ -43,12 +30,13 @@ class Classifier:
     'spam'
 
     Args:
-        facts: the labels and settings of the model.
+        facts: the task, labels and settings of the model.
         logits_of: computes the logits of texts.
     """
 
     def __init__(self, facts: FolderFacts, logits_of: LogitsOfTexts) -> None:
         self._facts = facts
+        self._answers = facts.answers()
         self._logits_of = logits_of
 
     @classmethod
@@ -74,31 +62,32 @@ class Classifier:
         return tuple(self._facts.label_names)
 
     @overload
-    def __call__(self, rows: Row) -> Prediction: ...
+    def __call__(self, rows: Row) -> Any: ...
     @overload
-    def __call__(self, rows: Rows) -> list[Prediction]: ...
-    def __call__(self, rows: Row | Rows) -> Prediction | list[Prediction]:
-        """Label one text, or a list of texts in their order; for a model of pairs, a tuple is a pair.
+    def __call__(self, rows: Rows) -> list[Any]: ...
+    def __call__(self, rows: Row | Rows) -> Any:
+        """Answer for one text, or for a list of texts in their order; for a model of pairs, a tuple is a pair.
+
+        The answer of a classification is a `Prediction`, that of a regression a number.
 
         Raises:
             TypeError: if a row is not what the model was trained on.
         """
         if isinstance(rows, str | tuple):
-            return self._predictions([rows])[0]
-        return self._predictions(list(rows)) if rows else []
+            return self._answers_to([rows])[0]
+        return self._answers_to(list(rows)) if rows else []
 
-    def probabilities(self, texts: Sequence[list[str]]) -> NDArray[np.float32]:
-        """Return the probability of each label, shape (N, C).
+    def values(self, texts: Sequence[list[str]]) -> NDArray[np.float32]:
+        """Return the values of each row, such as the probability of each label, shape (N, C).
 
         Args:
             texts: the texts of all rows, at least one, by column.
         """
         table = Examples(texts[0], texts[1] if len(texts) > 1 else None, np.zeros(len(texts[0]), dtype=np.int64))
-        probabilities: NDArray[np.float32] = torch.softmax(self._logits_of(table), dim=-1).numpy()
-        return probabilities
+        return self._answers.values(self._logits_of(table).numpy())
 
-    def _predictions(self, rows: list[Row]) -> list[Prediction]:
-        return [self._prediction(row) for row in self.probabilities(self._columns(rows))]
+    def _answers_to(self, rows: list[Row]) -> list[Any]:
+        return [self._answers.answer(row) for row in self.values(self._columns(rows)).tolist()]
 
     def _columns(self, rows: list[Row]) -> list[list[str]]:
         columns = self._facts.text_columns
@@ -108,11 +97,6 @@ class Classifier:
                 wanted = "a text" if len(columns) == 1 else f"a pair of texts ({', '.join(columns)})"
                 raise TypeError(f"row {number}: this model labels {wanted}, got {rows[number]!r:.80}")
         return [list(column) for column in zip(*split, strict=True)]
-
-    def _prediction(self, row: NDArray[np.float32]) -> Prediction:
-        probabilities = dict(zip(self.labels, map(float, row), strict=True))
-        label = self.labels[int(np.argmax(row))]
-        return Prediction(label, probabilities[label], probabilities)
 
 
 def _with_tokenizer(folder: Path, facts: FolderFacts) -> LogitsOfTexts:

@@ -16,7 +16,7 @@ from search.export.card import CardFacts, model_card, public_settings
 from search.export.exportable import Chosen
 from search.export.formats.about import FORMATS, Format
 from search.export.formats.folders import folder_format
-from search.export.verification import TOLERANCE, Verification, compared, sample_rows, verify_export
+from search.export.verification import Verification, compared, sample_rows, verify_export
 from search.record.scores import BASELINE_TITLES, Score, TestScore
 from search.record.trial_names import Role
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
@@ -33,6 +33,7 @@ from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData, trained_on
 from trainable.store.checksums import verify_checksums
 from trainable.store.files import write_folder
+from trainable.tasks.answers import Answers
 from trainable.workspace import Workspace
 
 
@@ -49,7 +50,9 @@ class Exported:
     """Name of the baseline; None for a trial."""
     seed: int
     pairs: bool
-    """Whether the model labels pairs of texts."""
+    """Whether the model reads pairs of texts."""
+    answers: Answers
+    """What its outputs mean."""
     verification: Verification
     bytes: int
     metric: str
@@ -76,6 +79,10 @@ class Exported:
             "test": asdict(self.test) if self.test else None,
         }
 
+    def usage(self) -> list[str]:
+        """Return lines of Python that use the folder."""
+        return FORMATS[self.format].usage(str(self.folder), self.pairs, self.answers)
+
     def print(self, console: Console) -> None:
         """Say what was written and verified, and what to type to use it."""
         size, verified = f"{self.bytes / 1e6:.1f} MB", self.verification
@@ -84,10 +91,10 @@ class Exported:
         lines = [
             f"{model}, of {self.name} exported to {self.folder} (format {self.format}, {size})",
             f"Verified: loaded back, it gives the checkpoint's logits on {verified.rows} {verified.description} "
-            f"(largest difference {verified.max_difference:.1e}, allowed {TOLERANCE:.0e})",
+            f"(largest difference {verified.max_difference:.1e}, allowed {verified.allowed:.0e})",
             "",
             "In Python",
-            *(f"  {line}" for line in FORMATS[self.format].usage(str(self.folder), self.pairs) if line),
+            *(f"  {line}" for line in self.usage() if line),
             "",
             "On a file",
             f"  transfersweep predict {shlex.quote(str(self.folder))} FILE.csv",
@@ -124,7 +131,7 @@ def export_trial(chosen: Chosen) -> Exported:
 
     def save_and_verify(folder: Path) -> Verification:
         save_model(chosen.format, model, tokenizer, folder)
-        return verify_export(folder, chosen.format, model, rows)
+        return verify_export(folder, chosen.format, model, rows, facts.answers)
 
     return _write(chosen, facts, save_and_verify)
 
@@ -171,6 +178,7 @@ def _write(chosen: Chosen, facts: CardFacts, save_and_verify: Callable[[Path], V
         baseline=chosen.baseline.name if chosen.baseline else None,
         seed=record.seed,
         pairs=len(facts.text_columns) > 1,
+        answers=facts.answers,
         verification=verifications[0],
         bytes=sum(file.stat().st_size for file in to.rglob("*") if file.is_file()),
         metric=chosen.outcome.metric,

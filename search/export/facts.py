@@ -3,17 +3,26 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from search.export.formats.about import FORMATS, Format, check_installed
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Empty
+from trainable.tasks.answers import ANSWERS, Answers, answers_of
 
 
 class DataFacts(BaseModel):
     """How the model's own data were read."""
 
     empty: Empty = "error"  # older exports do not have the setting and were trained so
+    task: str = "classification"  # older exports are all of this task
+
+    @field_validator("task")
+    @classmethod
+    def _known(cls, task: str) -> str:
+        if task not in ANSWERS:
+            raise ValueError(f"this version does not know the task {task!r:.80}")
+        return task
 
 
 class SettingFacts(BaseModel):
@@ -31,6 +40,10 @@ class FolderFacts(BaseModel):
     text_columns: Annotated[list[str], Field(min_length=1, max_length=2)]
     label_names: Annotated[list[str], Field(min_length=1)]
     settings: SettingFacts
+
+    def answers(self) -> Answers:
+        """Return what the outputs of the model mean."""
+        return answers_of(self.settings.dataset.task, self.label_names)
 
 
 def read_facts(folder: Path) -> FolderFacts:

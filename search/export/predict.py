@@ -17,13 +17,15 @@ from trainable.data.reading.raw_table import RawTable
 from trainable.data.reading.read_tables import read_tables
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset, Empty
+from trainable.tasks.answers import Answers, Cell
 
 
 def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping[str, str] | None = None) -> None:
-    """Write the rows of a file, in their order, with a label and probabilities beside them.
+    """Write the rows of a file, in their order, with the model's answer beside them.
 
-    The columns `predicted`, `probability` (of that label) and `p_CLASS` for each class follow the file's own. They
-    stay empty for a row without a text where the model's data left such rows out (`empty: drop`).
+    The file's own columns are followed by `predicted` and what else the model's task gives: of a classification
+    `probability` (of that label) and `p_CLASS` for each class. They stay empty for a row without a text where the
+    model's data left such rows out (`empty: drop`).
 
     Args:
         model: a folder that `export_trial` wrote.
@@ -45,10 +47,11 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
     texts, rows, notes = _texts(raw, facts.text_columns, empty)
     for note in [*raw.notes, *notes]:
         print(f"Note: {note}", file=sys.stderr)
-    _check_free(raw, _added(facts.label_names))
+    answers = facts.answers()
+    _check_free(raw, answers.columns())
     chosen = [[cells[row] for row in rows] for cells in texts]
-    probabilities = _probabilities(model, chosen, facts).tolist() if rows else []
-    write_labelled(_labelled(raw, dict(zip(rows, probabilities, strict=True)), facts.label_names), output)
+    values = _values(model, chosen, facts).tolist() if rows else []
+    write_labelled(_labelled(raw, dict(zip(rows, values, strict=True)), answers), output)
 
 
 _READING = ("separator", "quoting", "encoding", "empty")
@@ -92,10 +95,6 @@ def _texts(raw: RawTable, columns: Sequence[str], empty: Empty) -> tuple[list[li
     )
 
 
-def _added(labels: Sequence[str]) -> list[str]:
-    return ["predicted", "probability", *(f"p_{label}" for label in labels)]
-
-
 def _check_free(raw: RawTable, added: Sequence[str]) -> None:
     if taken := [column for column in added if column in raw.columns]:
         raise ConfigError(
@@ -104,25 +103,25 @@ def _check_free(raw: RawTable, added: Sequence[str]) -> None:
         )
 
 
-def _probabilities(folder: Path, texts: list[list[str]], facts: FolderFacts) -> NDArray[np.float32]:
-    """Return the probability of each class, shape (N, C)."""
+def _values(folder: Path, texts: list[list[str]], facts: FolderFacts) -> NDArray[np.float32]:
+    """Return the values of each row, such as the probability of each class, shape (N, C)."""
     # Imported here, so that a wrong file name is reported without waiting for torch.
     from search.export.classifier import Classifier
 
-    return Classifier.load(folder, facts).probabilities(texts)
+    return Classifier.load(folder, facts).values(texts)
 
 
-def _labelled(raw: RawTable, probabilities: Mapping[int, list[float]], labels: Sequence[str]) -> Labelled:
-    """Return every row of the file; a row without probabilities gets no label."""
-    columns = [raw.cells(column, named=True) for column in raw.columns]
+def _labelled(raw: RawTable, values: Mapping[int, list[float]], answers: Answers) -> Labelled:
+    """Return every row of the file; a row without values gets no answer."""
+    columns, added = [raw.cells(column, named=True) for column in raw.columns], answers.columns()
 
-    def rows() -> Iterator[tuple[list[Any], str | None, list[float | None]]]:
+    def rows() -> Iterator[tuple[list[Any], Cell | None, list[float | None]]]:
         for row in range(raw.rows):
-            cells, chances = [column[row] for column in columns], probabilities.get(row)
-            if chances is None:
-                yield cells, None, [None] * (1 + len(labels))
+            cells = [column[row] for column in columns]
+            if row in values:
+                predicted, probabilities = answers.cells(values[row])
+                yield cells, predicted, [*probabilities]
             else:
-                best = int(np.argmax(chances))
-                yield cells, labels[best], [chances[best], *chances]
+                yield cells, None, [None] * (len(added) - 1)
 
-    return Labelled([*raw.columns, *_added(labels)], rows())
+    return Labelled([*raw.columns, *added], rows())

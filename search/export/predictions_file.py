@@ -1,4 +1,4 @@
-"""Writes rows with the labels that a model gave them: CSV or TSV that a spreadsheet can open safely, or JSON.
+"""Writes rows with the answers that a model gave them: CSV or TSV that a spreadsheet can open safely, or JSON.
 
 A spreadsheet runs a cell that begins like a formula, so a text from someone else could run code on the user's machine.
 Such a cell gets an apostrophe before it in CSV and TSV. In JSON every cell stays as it is.
@@ -28,9 +28,9 @@ class Labelled:
     """The rows of a file, and what was added to each."""
 
     header: Sequence[str]
-    """The file's columns, then the label's and the probabilities'."""
-    rows: Iterator[tuple[list[Any], str | None, list[float | None]]]
-    """The file's cells, the label, the probabilities; None for a row without a label."""
+    """The file's columns, then those of the prediction and the probabilities."""
+    rows: Iterator[tuple[list[Any], str | float | None, list[float | None]]]
+    """The file's cells, the prediction, the probabilities; None for a row without a prediction."""
 
 
 def check_output(output: Path) -> None:
@@ -79,8 +79,8 @@ def _write_csv(stream: TextIO, labelled: Labelled, delimiter: str = ",") -> None
         stream.write(line.getvalue().removesuffix("\r\n") + "\n")
 
     write(map(_cell, labelled.header))
-    for cells, label, probabilities in labelled.rows:
-        write([*map(_cell, [*cells, label]), *("" if p is None else f"{p:.{_DIGITS}f}" for p in probabilities)])
+    for cells, predicted, probabilities in labelled.rows:
+        write([*map(_cell, [*cells, predicted]), *("" if p is None else f"{p:.{_DIGITS}f}" for p in probabilities)])
 
 
 def _write_json_lines(stream: TextIO, labelled: Labelled) -> None:
@@ -94,8 +94,8 @@ def _write_json_array(stream: TextIO, labelled: Labelled) -> None:
 
 
 def _json_objects(labelled: Labelled) -> Iterator[str]:
-    for cells, label, probabilities in labelled.rows:
-        values = [*cells, label, *(None if p is None else round(p, _DIGITS) for p in probabilities)]
+    for cells, predicted, probabilities in labelled.rows:
+        values = [*cells, predicted, *(None if p is None else round(p, _DIGITS) for p in probabilities)]
         yield json.dumps(dict(zip(labelled.header, values, strict=True)), default=str)
 
 

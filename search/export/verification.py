@@ -22,11 +22,12 @@ from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData
+from trainable.tasks.answers import Answers
 from trainable.tasks.registry import read_splits
 from trainable.workspace import Workspace
 
 TOLERANCE = 1e-4
-"""Largest difference of a logit between checkpoint and export that can come from rounding."""
+"""Largest difference of an output of size 1 between checkpoint and export that can come from rounding."""
 MAX_ROWS = 256
 """Most rows that are compared. They are spread evenly over all lengths, from the shortest to the longest."""
 _CPU = torch.device("cpu")
@@ -41,7 +42,9 @@ class Verification:
     description: str
     """Description of the rows, for the user."""
     max_difference: float
-    """Largest absolute difference of a logit."""
+    """Largest absolute difference of an output."""
+    allowed: float = TOLERANCE
+    """Largest difference that can come from rounding."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,9 @@ def _rows_of_tokens(config: TrialConfig, tokens: Tokens, tokenizer: PreTrainedTo
     return SampleRows(inputs, table, description)
 
 
-def verify_export(folder: Path, format: Format, model: PreTrainedModel, rows: SampleRows) -> Verification:
+def verify_export(
+    folder: Path, format: Format, model: PreTrainedModel, rows: SampleRows, answers: Answers
+) -> Verification:
     """Load an exported folder as its users do, and compare its logits from texts with those of the trained model.
 
     Both run in float32 on the CPU. The export uses its own tokenizer; the model gets the token ids of the trial.
@@ -116,35 +121,37 @@ def verify_export(folder: Path, format: Format, model: PreTrainedModel, rows: Sa
         format: its format.
         model: the model of the checkpoint.
         rows: the rows to compare.
+        answers: what the outputs mean.
 
     Raises:
-        TrialError: if a logit differs by more than `TOLERANCE`.
+        TrialError: if an output differs by more than rounding explains.
     """
     expected, found = (
         compute_logits(model, rows.inputs, _CPU),
         folder_format(format).logits_of_texts(folder, rows.table),
     )
-    return compared(expected, found, rows.description)
+    return compared(expected, found, rows.description, answers.unit(expected.numpy()))
 
 
-def compared(expected: torch.Tensor, found: torch.Tensor, description: str) -> Verification:
+def compared(expected: torch.Tensor, found: torch.Tensor, description: str, unit: float = 1.0) -> Verification:
     """Compare the logits of an exported folder with those of the checkpoint.
 
     Args:
         expected: of the checkpoint, shape (N, C).
         found: of the folder, shape (N, C).
         description: of the rows.
+        unit: the size of the outputs, to which rounding is proportional.
 
     Raises:
-        TrialError: if a logit differs by more than `TOLERANCE`.
+        TrialError: if an output differs by more than `TOLERANCE` units.
     """
-    difference, count = float((found - expected).abs().max()), len(expected)
-    if not difference <= TOLERANCE:  # also true for NaN
+    difference, count, allowed = float((found - expected).abs().max()), len(expected), TOLERANCE * unit
+    if not difference <= allowed:  # also true for NaN
         raise TrialError(
             f"the exported model does not give the checkpoint's logits: a logit differs by {difference:.2g} "
-            f"on {count} {description}, more than {TOLERANCE:g}; nothing was exported"
+            f"on {count} {description}, more than {allowed:g}; nothing was exported"
         )
-    return Verification(count, description, difference)
+    return Verification(count, description, difference, allowed)
 
 
 def _spread_over_lengths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

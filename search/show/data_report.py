@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     seen = inspect_dataset(dataset, source)
     console.print(Text(file, style="bold"))
     console.print(_splits(seen))
-    console.print(_classes(seen.splits))
+    console.print(_numbers(seen.splits) if seen.splits["train"].labels.numbers else _classes(seen.splits))
     if seen.overlaps and any(seen.overlaps.values()):
         console.print(_overlaps(seen.overlaps))
     limit = f"; the encoder takes {seen.positions}" if seen.positions else ""
@@ -103,17 +104,25 @@ def _splits(seen: Inspection) -> RichTable:
 def _classes(splits: Mapping[str, SplitCounts]) -> RichTable:
     """Return a table of the rows of each class by split, most frequent first, without the middle of a long list."""
     table = text_table("class", *splits, "share of train", gap=2)
-    train = splits["train"]
-    names = sorted(train.classes, key=lambda name: -train.classes[name])
+    train, counted = splits["train"], {split: counts.labels.rows for split, counts in splits.items()}
+    names = sorted(counted["train"], key=lambda name: -counted["train"][name])
     hidden = len(names) - _CLASSES if len(names) > _CLASSES else 0
     shown = [*names[: _CLASSES - _RAREST], *names[-_RAREST:]] if hidden else names
-    most = max(train.classes.values())
+    most = max(counted["train"].values())
     for place, name in enumerate(shown):
         if hidden and place == _CLASSES - _RAREST:
             table.add_row(Text(f"... {hidden} more", style="dim"))
-        counts = (str(split.classes[name]) for split in splits.values())
-        share = train.classes[name]
+        counts = (str(rows.get(name, 0)) for rows in counted.values())
+        share = counted["train"][name]
         table.add_row(_cut(name), *counts, _bar(share, most, 12) + f" {share / train.rows:6.1%}")
+    return table
+
+
+def _numbers(splits: Mapping[str, SplitCounts]) -> RichTable:
+    """Return a table of the range and the quartiles of the numbers by split."""
+    table = text_table("label", *splits, gap=2)
+    for name in splits["train"].labels.numbers:
+        table.add_row(name, *(f"{counts.labels.numbers.get(name, math.nan):.4g}" for counts in splits.values()))
     return table
 
 

@@ -18,6 +18,7 @@ from search.storage.driver_lock import driver_of
 from search.storage.sweep_folder import SweepFolder
 from search.wording import format_duration, format_number, format_score, format_settings, last_line
 from trainable.data.message_text import quoted_if_unclear
+from trainable.metrics.classification import ClassScores
 
 _MEASURING_WIDTH = 10_000  # characters
 
@@ -153,6 +154,14 @@ def _print_winner(outcome: Outcome, console: Console) -> None:
         _print(console, f"  {name}: {value}")
 
 
+def _per_class_table(per_class: Sequence[ClassScores]) -> RichTable:
+    table = text_table("class", "precision", "recall", "f1", "rows")
+    for line in per_class:
+        scores = map(format_score, (line.precision, line.recall, line.f1))
+        table.add_row(Text(quoted_if_unclear(line.label)), *scores, str(line.rows))
+    return table
+
+
 def _print_test(test: TestScore, metric: str, console: Console) -> None:
     _print(console, "\nTest split, read once", style="bold")
     interval = f"95 % interval {format_score(test.low)} to {format_score(test.high)}"
@@ -160,11 +169,8 @@ def _print_test(test: TestScore, metric: str, console: Console) -> None:
     others = {name: value for name, value in test.metrics.items() if name != metric}
     if others:
         _print(console, ", ".join(f"{name} {format_score(value)}" for name, value in others.items()))
-    table = text_table("class", "precision", "recall", "f1", "rows")
-    for line in test.per_class:
-        scores = map(format_score, (line.precision, line.recall, line.f1))
-        table.add_row(Text(quoted_if_unclear(line.label)), *scores, str(line.rows))
-    console.print(table)
+    if test.per_class:  # a regression has no classes
+        console.print(_per_class_table(test.per_class))
     if test.never_predicted:
         _print(
             console,

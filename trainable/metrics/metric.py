@@ -33,6 +33,15 @@ TASK_METRICS: Mapping[str, Mapping[str, Direction]] = {
 """The metrics that can select a model, by task. The first one of a task is its default."""
 METRICS: Mapping[str, Direction] = {name: way for metrics in TASK_METRICS.values() for name, way in metrics.items()}
 """Every metric of any task."""
+HUB_NAMES: Mapping[str, str] = {
+    **{name: name for name in METRICS},
+    **dict.fromkeys(("macro_f1", "weighted_f1"), "f1"),
+    **{f"macro_{name}": name for name in ("precision", "recall")},
+    **{"mcc": "matthews_correlation", "auroc": "roc_auc", "brier": "brier_score"},
+    **{"calibration_error": "expected_calibration_error"},
+    **{"pearson": "pearsonr", "spearman": "spearmanr", "r2": "r_squared"},
+}
+"""The names of the metrics on the Hugging Face hub, which has one name for every kind of F1."""
 ONE_CLASS_A_ROW = frozenset({"classification"})
 """Tasks in which each row has one class, which class weights and rows of each class need."""
 AUTO = "auto"

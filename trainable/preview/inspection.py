@@ -20,7 +20,8 @@ from trainable.inputs.tokens import tokenize
 from trainable.model.limits import read_limits
 from trainable.model.pretrained import load_config, load_tokenizer
 from trainable.settings.dataset import Dataset
-from trainable.tasks.registry import read_dataset
+from trainable.tasks.registry import TASKS, read_dataset
+from trainable.tasks.task import LabelSummary, Task
 
 PERCENTILES = (50, 75, 90, 95, 99, 100)
 _BINS = 12
@@ -32,8 +33,8 @@ class SplitCounts:
     """Counts of one split."""
 
     rows: int
-    classes: dict[str, int]
-    """Number of rows by label name, in the order of the classes."""
+    labels: LabelSummary
+    """Number of rows by label name, in the order of the labels, or quartiles of numbers."""
     duplicates: int
     """Rows whose text is also in an earlier row of the split."""
     conflicting: int
@@ -102,17 +103,18 @@ def inspect_dataset(dataset: Dataset, encoder_folder: str, data_folders: Sequenc
         check_embeddings(encoder_folder, tokenizer, config, len(splits.text_columns))
     except ConfigError as error:
         problems = [*problems, *error.problems]
-    tokens = {split: tokenize(tokenizer, table) for split, table in splits.by_name().items()}
+    tables, task = splits.by_name(), TASKS[dataset.task]
+    tokens = {split: tokenize(tokenizer, table) for split, table in tables.items()}
     lengths = tokens["train"].lengths(_UNLIMITED)
     return Inspection(
         name=splits.name,
-        splits={split: _counts(table, splits.label_names) for split, table in splits.by_name().items()},
+        splits={split: _counts(table, splits.label_names, task) for split, table in tables.items()},
         overlaps=_overlaps(splits),
         percentiles={percent: _percentile(lengths, percent) for percent in PERCENTILES},
         histogram=_histogram(lengths),
         positions=positions,
         costs=[_cost(lengths, share, positions, config) for share in (0.95, 0.99)],
-        tokenizer_check=check_tokenizer(tokenizer, splits.by_name(), tokens),
+        tokenizer_check=check_tokenizer(tokenizer, tables, tokens),
         notes=splits.notes,
         problems=tuple(problems),
     )
@@ -128,11 +130,11 @@ def compute(lengths: NDArray[np.int64], hidden: int, intermediate: int) -> float
     return float((tokens * (4 * hidden**2 + 2 * hidden * intermediate) + 2 * hidden * tokens**2).sum())
 
 
-def _counts(table: Examples, names: tuple[str, ...]) -> SplitCounts:
+def _counts(table: Examples, names: tuple[str, ...], task: Task) -> SplitCounts:
     of_row, first = number_texts(table.text_pairs())
-    conflicting = np.unique(of_row[table.labels != table.labels[first][of_row]])
-    classes = np.bincount(table.labels, minlength=len(names)).tolist()
-    return SplitCounts(len(table), dict(zip(names, classes, strict=True)), len(table) - len(first), len(conflicting))
+    differs = (table.labels != table.labels[first][of_row]).reshape(len(table), -1).any(1)
+    labels = task.summary(table.labels, names) if len(table) else LabelSummary({}, {})
+    return SplitCounts(len(table), labels, len(table) - len(first), len(np.unique(of_row[differs])))
 
 
 def _overlaps(splits: Splits) -> dict[str, int]:

@@ -28,7 +28,7 @@ from trainable.metrics.probabilities import SCORES as OF_CHANCES
 from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
 from trainable.tasks.linear_head import HeadFit, LinearHead, as_head, fit_regression
-from trainable.tasks.task import NO_SCALE, Head, OutputScale
+from trainable.tasks.task import NO_SCALE, Head, LabelSummary, OutputScale
 
 MOST_ITERATIONS, TOLERANCE = 1000, 1e-7
 """A linear head is solved so exactly that rounding in the features changes it as little."""
@@ -51,6 +51,10 @@ class Classification:
 
     def strata(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         return labels
+
+    def summary(self, labels: NDArray[np.int64], names: Sequence[str]) -> LabelSummary:
+        counts = np.bincount(labels, minlength=len(names)).tolist()
+        return LabelSummary(dict(zip(names, counts, strict=True)), {})
 
     def linear_head(
         self, features: NDArray[np.float64], labels: NDArray[np.int64], outputs: int, fit: HeadFit

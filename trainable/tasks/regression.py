@@ -23,10 +23,11 @@ from trainable.metrics.regression import SCORES, scores
 from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
 from trainable.tasks.linear_head import HeadFit, LinearHead
-from trainable.tasks.task import Head, OutputScale
+from trainable.tasks.task import Head, LabelSummary, OutputScale
 
 _BINS = 10
 """Ranges of values of about equal size, of which every split gets its share."""
+_QUARTILES = ("lowest", "lower quartile", "median", "upper quartile", "highest")
 
 
 class Regression:
@@ -47,6 +48,10 @@ class Regression:
 
     def strata(self, labels: NDArray[np.float32]) -> NDArray[np.int64]:
         return _bins(labels, _edges(labels))
+
+    def summary(self, labels: NDArray[np.float32], names: Sequence[str]) -> LabelSummary:
+        values = np.quantile(labels.astype(np.float64), np.linspace(0, 1, len(_QUARTILES))).tolist()
+        return LabelSummary({}, dict(zip(_QUARTILES, values, strict=True)))
 
     def linear_head(
         self, features: NDArray[np.float64], labels: NDArray[np.float32], outputs: int, fit: HeadFit

@@ -47,6 +47,16 @@ class OutputScale:
 NO_SCALE = OutputScale()
 
 
+@dataclass(frozen=True)
+class LabelSummary:
+    """What the labels of a split are, for `transfersweep inspect`."""
+
+    rows: dict[str, int]
+    """Number of rows by label name; empty for numbers."""
+    numbers: dict[str, float]
+    """Lowest and highest number and the quartiles between them; empty for labels with names."""
+
+
 class Loss(Protocol):
     """The training loss of a stage."""
 
@@ -76,6 +86,9 @@ class Task(Protocol):
 
     def strata(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """Return a number of 0 or more for each label, shape (N,), whose shares a part of the rows keeps."""
+
+    def summary(self, labels: NDArray[Any], names: Sequence[str]) -> LabelSummary:
+        """Return what a person should know of at least one label."""
 
     def linear_head(
         self, features: NDArray[np.float64], labels: NDArray[Any], outputs: int, fit: HeadFit

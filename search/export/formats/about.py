@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from trainable.errors import ConfigError
+from trainable.tasks.answers import Answers
 
 Format = Literal["hf", "sentence-transformers", "bi-encoder", "onnx", "skops"]
 """The format of a folder."""
@@ -16,15 +17,15 @@ FormatChoice = Literal["auto", "hf", "sentence-transformers", "bi-encoder", "onn
 _HF = """\
 from transformers import pipeline
 
-classify = pipeline("text-classification", model={folder}, truncation=True)
-classify({row})
+classify = pipeline("text-classification", model={folder}, truncation=True{pipeline_arguments})
+{of_pipeline}
 """
 _SENTENCE = """\
 from sentence_transformers import SentenceTransformer
 
 model = SentenceTransformer({folder})
-probabilities = model.encode([{row}], convert_to_tensor=True).softmax(1)
-model.config.id2label[int(probabilities[0].argmax())]
+logits = model.encode([{row}])[0]
+{of_logits}
 """
 _BI_ENCODER = """\
 import json, numpy
@@ -35,7 +36,8 @@ folder = {folder}
 u, v = SentenceTransformer(folder).encode({row})
 head = load_file(folder + "/head.safetensors")
 logits = head["weight"] @ numpy.concatenate([u, v, abs(u - v), u * v]) + head["bias"]
-json.load(open(folder + "/config.json", encoding="utf-8"))["id2label"][str(logits.argmax())]
+labels = json.load(open(folder + "/config.json", encoding="utf-8"))["id2label"]
+{of_logits}
 """
 _ONNX = """\
 import json, numpy, onnxruntime, tokenizers
@@ -46,9 +48,9 @@ session = onnxruntime.InferenceSession(folder + "/model.onnx")
 rows = tokenizer.encode_batch([{row}])
 fields = {{"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}}
 feed = {{i.name: numpy.array([getattr(row, fields[i.name]) for row in rows]) for i in session.get_inputs()}}
-(logits,) = session.run(None, feed)
+logits = session.run(None, feed)[0][0]
 labels = json.load(open(folder + "/config.json", encoding="utf-8"))["id2label"]
-labels[str(logits[0].argmax())]
+{of_logits}
 """
 _SKOPS = """\
 import skops.io
@@ -71,11 +73,13 @@ class About:
     obstacle: str
     """Why it cannot hold models with another `pooling`."""
     python: str
-    """How to use the folder in Python: lines with the fields `folder` and `row`."""
+    """How to use the folder in Python: lines with the fields `folder` and `row`, and those of the model's answers."""
     rows: tuple[str, str]
     """Python for one row of those lines: a text, and a pair of texts."""
     note: str
     """What to know about truncation, for the model card."""
+    name: str = "labels[str({number})]"
+    """Python for the name of an output, with the field `number`."""
     extra: str = ""
     """The optional extra of transfersweep with the packages below; empty if the format needs none."""
     to_write: tuple[str, ...] = ()
@@ -83,9 +87,17 @@ class About:
     to_read: tuple[str, ...] = ()
     """Packages that loading a folder needs, by the names that Python imports."""
 
-    def usage(self, folder: str, pairs: bool) -> list[str]:
-        """Return lines of Python that label a text, or a pair of texts, with the exported folder."""
-        return self.python.format(folder=json.dumps(folder), row=self.rows[pairs]).splitlines()
+    def usage(self, folder: str, pairs: bool, answers: Answers) -> list[str]:
+        """Return lines of Python for the answer to a text, or to a pair of texts, with the exported folder."""
+        row = self.rows[pairs]
+        lines = self.python.format(
+            folder=json.dumps(folder),
+            row=row,
+            pipeline_arguments=answers.pipeline_arguments,
+            of_pipeline=answers.pipeline_python(row),
+            of_logits=answers.python("logits", self.name),
+        )
+        return lines.splitlines()
 
 
 FORMATS: dict[Format, About] = {
@@ -106,8 +118,9 @@ FORMATS: dict[Format, About] = {
         obstacle="sentence-transformers has no module for such a head",
         python=_SENTENCE,
         rows=('"Your text"', '("First text", "Second text")'),
-        note="`encode` gives the logits, one column for each label, and cuts long texts as in training. The folder "
+        note="`encode` gives the logits, one for each output, and cuts long texts as in training. The folder "
         "needs sentence-transformers 6 or newer.",
+        name="model.config.id2label[int({number})]",
     ),
     "bi-encoder": About(
         library="sentence-transformers",

@@ -11,7 +11,6 @@ import transfersweep
 from search.engine.scoring import score_winner
 from search.export.export import export_trial
 from search.export.exportable import choose
-from search.export.formats.about import FORMATS
 from search.export.predict import predict_file
 from search.plan.plan import Plan, load_sweep
 from search.preflight.costliest import baseline_trial, costliest_trial
@@ -89,7 +88,7 @@ def test_words_that_win_are_exported_without_an_encoder(with_baselines: SweepFol
     exported = export_trial(choose(with_baselines.name, with_baselines.storage, tmp_path / "model"))
     assert (exported.format, exported.baseline) == ("skops", name)
     assert sorted(file.name for file in (tmp_path / "model").iterdir()) == ["README.md", "model.skops", "trial.json"]
-    usage = FORMATS["skops"].usage(str(tmp_path / "model"), exported.pairs)
+    usage = exported.usage()
     shown: dict[str, Any] = {}
     exec("\n".join([*usage[:-1], f"label = {usage[-1]}"]), shown)
     assert shown["label"] == transfersweep.classifier(tmp_path / "model")("Your text").label

@@ -84,10 +84,10 @@ def test_an_altered_weight_is_found(exported: export.Exported, swept: SweepFolde
     copy.mkdir()
     for file in exported.folder.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
-    assert verify_export(copy, "hf", model, rows) == exported.verification
+    assert verify_export(copy, "hf", model, rows, exported.answers) == exported.verification
     alter(copy)
     with pytest.raises(TrialError, match=r"a logit differs by 0.001 on 16 validation rows"):
-        verify_export(copy, "hf", model, rows)
+        verify_export(copy, "hf", model, rows, exported.answers)
 
 
 def test_nothing_is_left_of_a_failed_export(

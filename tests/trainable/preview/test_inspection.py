@@ -18,7 +18,7 @@ def test_numbers_of_real_text(films_csv: Path, minilm: str) -> None:
     lengths = train.tokens.lengths(10**6)
     assert seen.splits["train"].rows == len(lengths) == sum(count for *_, count in seen.histogram)
     assert sum(counts.rows for counts in seen.splits.values()) == 160
-    assert list(seen.splits["train"].classes.values()) == np.bincount(train.labels).tolist()
+    assert list(seen.splits["train"].labels.rows.values()) == np.bincount(train.labels).tolist()
     assert seen.percentiles[100] == lengths.max()
     for percent, length in seen.percentiles.items():
         assert (lengths <= length).mean() >= percent / 100
@@ -57,7 +57,7 @@ def test_faulty_data_gives_problems_beside_the_numbers(tmp_path: Path, tiny_bert
     assert len(seen.problems) == 4
     assert seen.splits["train"].rows == 21
     assert (seen.splits["train"].duplicates, seen.splits["train"].conflicting) == (1, 1)
-    assert seen.splits["validation"].classes == {"a": 1, "b": 0, "c": 1}
+    assert seen.splits["validation"].labels.rows == {"a": 1, "b": 0, "c": 1}
     assert seen.overlaps == {"train/validation": 1}
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from search.export.formats.about import FORMATS, Format, check_installed
 from trainable.errors import ConfigError
+from trainable.tasks.answers import ANSWERS, answers_of
 
 
 def test_missing_packages_are_named_with_the_command_that_installs_them() -> None:
@@ -20,7 +21,8 @@ def test_missing_packages_are_named_with_the_command_that_installs_them() -> Non
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("pairs", [False, True])
-def test_the_lines_for_users_are_python_and_end_with_a_value(name: Format, pairs: bool) -> None:
-    lines = FORMATS[name].usage('my "model"', pairs)
+@pytest.mark.parametrize("task", ANSWERS)
+def test_the_lines_for_users_are_python_and_end_with_a_value(name: Format, pairs: bool, task: str) -> None:
+    lines = FORMATS[name].usage('my "model"', pairs, answers_of(task, ("a",)))
     assert isinstance(ast.parse("\n".join(lines)).body[-1], ast.Expr)
     assert ("Second text" in "\n".join(lines)) == (pairs or name == "bi-encoder")

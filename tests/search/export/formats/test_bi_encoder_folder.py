@@ -12,7 +12,6 @@ from sentence_transformers import SentenceTransformer
 import transfersweep
 from search.export.export import Exported, export_trial
 from search.export.exportable import choose
-from search.export.formats.about import FORMATS
 from search.export.formats.bi_encoder_folder import HEAD_FILE
 from search.export.predict import predict_file
 from search.export.verification import TOLERANCE
@@ -48,7 +47,7 @@ def test_auto_chooses_the_format_and_verifies_it(exported: Exported) -> None:
 
 
 def test_the_lines_for_users_and_the_classifier_agree(exported: Exported) -> None:
-    label = run(FORMATS["bi-encoder"].usage(str(exported.folder), exported.pairs))
+    label = run(exported.usage())
     assert transfersweep.classifier(exported.folder)(("First text", "Second text")).label == label
 
 

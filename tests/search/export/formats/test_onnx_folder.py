@@ -11,7 +11,6 @@ from huggingface_hub import ModelCard
 import transfersweep
 from search.export.export import Exported, export_trial
 from search.export.exportable import choose
-from search.export.formats.about import FORMATS
 from search.export.predict import predict_file
 from search.export.verification import TOLERANCE
 from search.storage.sweep_folder import SweepFolder
@@ -51,7 +50,7 @@ def test_the_folder_is_verified_and_has_what_its_users_need(exported: Exported) 
 
 
 def test_the_lines_for_users_give_a_label(exported: Exported) -> None:
-    assert run(FORMATS["onnx"].usage(str(exported.folder), exported.pairs)) in {"negative", "positive"}
+    assert run(exported.usage()) in {"negative", "positive"}
 
 
 def test_predict_gives_the_same_as_with_the_folder_for_transformers(
@@ -69,7 +68,7 @@ def test_predict_gives_the_same_as_with_the_folder_for_transformers(
 def test_pairs(swept_pairs: SweepFolder, tmp_path: Path) -> None:
     pairs = export_trial(choose(swept_pairs.name, swept_pairs.storage, tmp_path / "model", format="onnx"))
     assert pairs.verification.max_difference <= TOLERANCE
-    assert run(FORMATS["onnx"].usage(str(pairs.folder), pairs.pairs)) in {"negative", "positive"}
+    assert run(pairs.usage()) in {"negative", "positive"}
     assert transfersweep.classifier(pairs.folder)(("good", "bad")).label in {"negative", "positive"}
 
 

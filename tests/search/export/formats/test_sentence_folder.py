@@ -14,7 +14,6 @@ from sentence_transformers import SentenceTransformer
 import transfersweep
 from search.export.export import Exported, export_trial
 from search.export.exportable import choose, resolve_format
-from search.export.formats.about import FORMATS
 from search.export.predict import predict_file
 from search.export.verification import TOLERANCE
 from search.plan.plan import load_sweep
@@ -66,7 +65,7 @@ def test_it_loads_without_a_missing_weight_and_truncates_as_the_target_did(
 
 
 def test_the_lines_for_users_give_a_label(exported: Exported) -> None:
-    usage = FORMATS["sentence-transformers"].usage(str(exported.folder), exported.pairs)
+    usage = exported.usage()
     assert run(usage) in {"negative", "positive"}
 
 
@@ -89,7 +88,7 @@ def test_pairs_and_max(swept_pairs: SweepFolder, tmp_path: Path) -> None:
     pairs = export_trial(choose(folder.name, folder.storage, tmp_path / "pairs"))
     assert pairs.format == "sentence-transformers"
     assert pairs.verification.max_difference <= TOLERANCE
-    assert run(FORMATS["sentence-transformers"].usage(str(pairs.folder), pairs.pairs)) in {"negative", "positive"}
+    assert run(pairs.usage()) in {"negative", "positive"}
     ours = transfersweep.classifier(pairs.folder)(("how are you", "fine"))
     (theirs,) = SentenceTransformer(str(pairs.folder), device="cpu").encode(
         [("how are you", "fine")], convert_to_tensor=True

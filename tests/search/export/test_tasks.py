@@ -1,0 +1,51 @@
+"""An exported model of each task answers as the checkpoint does, in every tool that its card names."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+from transformers import pipeline
+
+import transfersweep
+from search.export.export import Exported, export_trial
+from search.export.exportable import choose
+from search.export.predict import predict_file
+from tests.conftest import make_sweep
+
+
+def write_table(file: Path, header: list[str], labels: list[list[Any]]) -> Path:
+    """Write a table whose texts say which labels they have."""
+    rows = [[f"a {' '.join(map(str, cells))} film {row}", *cells] for row, cells in enumerate(labels)]
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([["text", *header], *rows])
+    return file
+
+
+def exported_sweep(folder: Path, encoder: str, dataset: dict[str, Any]) -> Exported:
+    target = {"dataset": dataset, "padding_length": 24, "learning_rate": 1e-3}
+    swept = make_sweep(folder / "runs", {"encoder": encoder, "pooling": "first", "target": target})
+    return export_trial(choose(swept.name, swept.storage, folder / "model"))
+
+
+def test_a_regression(tiny_bert: str, tmp_path: Path) -> None:
+    file = write_table(tmp_path / "films.csv", ["stars"], [[100 * (row % 5)] for row in range(60)])
+    exported = exported_sweep(tmp_path, tiny_bert, {"task": "regression", "csv": str(file), "label": "stars"})
+    predict_file(exported.folder, file, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["text", "stars", "predicted"]
+    found, texts = [float(row["predicted"]) for row in rows], [row["text"] for row in rows]
+    assert np.std(found) > 1  # it gives the units of the file
+    assert transfersweep.classifier(exported.folder)(texts) == pytest.approx(found, rel=1e-5)
+    bare = pipeline("text-classification", model=str(exported.folder), truncation=True, function_to_apply="none")
+    assert [answer["score"] for answer in bare(texts)] == pytest.approx(found, rel=1e-4)
+    names: dict[str, Any] = {}
+    *lines, last = [line for line in exported.usage() if line]
+    exec("\n".join(lines), names)
+    assert isinstance(eval(last, names), float)
+    card = ModelCard.load(exported.folder / "README.md")
+    assert "regression" in card.data.tags and card.data.metrics == ["pearsonr"]
+    assert "Gives texts a number." in card.text and "classes" not in card.text
