@@ -16,14 +16,15 @@ from spaces import Point, Space, SpaceError, parse_space
 from spaces.dimension import name_problem
 from spaces.scalars import same
 from trainable.errors import ConfigError
-from trainable.model.limits import Limits, limit_problems, resolve_encoder
+from trainable.model.limits import resolve_encoder
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.mistake_messages import describe, shown, unknown
 from trainable.settings.names import field_names, nested
 from trainable.settings.values import Nested
 
-LimitsOf = Callable[[str, str], Limits | None]
-"""Returns the limits of an encoder with a setting of `pooling`, such as its depth; None if they are not known yet."""
+ProblemsOf = Callable[[Nested, str, str], list[str]]
+"""Returns which settings of a trial do not suit an encoder with a setting of `pooling`, such as its depth; as far as
+that is known yet."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +94,16 @@ def _has_problem(name: str, problems: Collection[str]) -> bool:
     return any(problem.startswith(f"space.{name}: ") for problem in problems)
 
 
-def joint_problems(blocks: Blocks, limits_of: LimitsOf) -> Iterator[str]:
+def joint_problems(blocks: Blocks, problems_of: ProblemsOf) -> Iterator[str]:
     """Yield the mistakes that appear only when blocks are compared, each once.
 
     Args:
         blocks: the readable part of the blocks.
-        limits_of: see `LimitsOf`.
+        problems_of: see `ProblemsOf`.
     """
     yield from _name_problems(blocks)
     yield from task_problems(blocks.settings, blocks.trial, blocks.space)
-    yield from dict.fromkeys(_value_problems(blocks, limits_of))
+    yield from dict.fromkeys(_value_problems(blocks, problems_of))
     yield from _sampler_problems(blocks)
 
 
@@ -119,7 +120,7 @@ def _name_problems(blocks: Blocks) -> Iterator[str]:
         yield "trial.metric: is set by sweep.metric; leave it out here"
 
 
-def _value_problems(blocks: Blocks, limits_of: LimitsOf) -> Iterator[str]:
+def _value_problems(blocks: Blocks, problems_of: ProblemsOf) -> Iterator[str]:
     """Yield mistakes of trials at every extreme value of the space, with every encoder that they may have."""
     settings = {name for name in field_names(TrialConfig) if name != "metric"}
     points: list[Point] = []
@@ -131,7 +132,7 @@ def _value_problems(blocks: Blocks, limits_of: LimitsOf) -> Iterator[str]:
     for point in points:
         for encoder in _encoders(blocks.space, point):
             params = {name: value for name, value in (point | encoder).items() if name in settings}
-            for problem in _point_problems(blocks, params, limits_of):
+            for problem in _point_problems(blocks, params, problems_of):
                 name = problem.partition(":")[0]
                 if name not in blocks.unreadable:  # else the mistake in its domain is reported already
                     where = "space" if name in blocks.space.names else "trial"
@@ -153,12 +154,12 @@ def _encoders(space: Space, point: Point) -> list[Point]:
     return [{"encoder": option} for option in options if {**point, "encoder": option} in space]
 
 
-def _point_problems(blocks: Blocks, params: Point, limits_of: LimitsOf) -> list[str]:
+def _point_problems(blocks: Blocks, params: Point, problems_of: ProblemsOf) -> list[str]:
     """Return mistakes of one point: invalid values, values beyond the encoder's limits, values of another type."""
     problems: list[str] = []
     settings = nested(blocks.base, params)
     if isinstance(settings.get("encoder"), str):
-        problems += _encoder_problems(settings, blocks.roots, limits_of)
+        problems += _encoder_problems(settings, blocks.roots, problems_of)
     try:
         converted = build_config(blocks.base, params).to_flat()
     except ConfigError as error:
@@ -170,13 +171,12 @@ def _point_problems(blocks: Blocks, params: Point, limits_of: LimitsOf) -> list[
     ]
 
 
-def _encoder_problems(settings: Mapping[str, Any], roots: tuple[Path, ...], limits_of: LimitsOf) -> list[str]:
+def _encoder_problems(settings: Mapping[str, Any], roots: tuple[Path, ...], problems_of: ProblemsOf) -> list[str]:
     try:
         pooling = settings.get("pooling", TrialConfig.model_fields["pooling"].default)
-        limits = limits_of(resolve_encoder(settings["encoder"], roots), pooling)
+        return problems_of(settings, resolve_encoder(settings["encoder"], roots), pooling)
     except ConfigError as error:
         return list(error.problems)
-    return limit_problems(settings, limits) if limits else []
 
 
 def _sampler_problems(blocks: Blocks) -> Iterator[str]:

@@ -18,8 +18,9 @@ from search.storage.store_uri import default_uri
 from search.storage.sweep_folder import OLD_DEFAULTS, Experiment, SweepFolder, data_roots, load_saved_plan
 from spaces import Space, SpaceError, shipped
 from trainable.errors import ConfigError
-from trainable.model.limits import Limits, limits_without_transformers, resolve_encoder
-from trainable.model.pooling import resolve_pooling, with_pooling
+from trainable.model.limits import limit_problems, limits_without_transformers, resolve_encoder
+from trainable.model.pooling import resolve_pooling
+from trainable.model.resolve import resolved
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.mistake_messages import shown, unknown
 from trainable.settings.stage import Source, Stage, Target
@@ -100,7 +101,7 @@ class Plan:
     def config(self, params: Params, **override: Any) -> TrialConfig:
         """Return the settings of a trial with these sampled values.
 
-        The folder of an encoder becomes an absolute path, and `pooling: auto` what it means for that encoder.
+        The folder of an encoder becomes an absolute path, and `auto` what it means for that encoder, see `resolved`.
 
         Raises:
             ConfigError: if the settings contradict each other, or the folder is missing.
@@ -109,7 +110,7 @@ class Plan:
         if self._keeps_last():
             known = {**known, LOAD_BEST: False}
         config = build_config(self.base, {**known, **params, **override})
-        return with_pooling(config.model_copy(update={"encoder": resolve_encoder(config.encoder, self.roots)}))
+        return resolved(config.model_copy(update={"encoder": resolve_encoder(config.encoder, self.roots)}))
 
     def _keeps_last(self) -> bool:
         """Return whether trials end with their last weights, as the refit will, if the settings leave that open.
@@ -226,7 +227,7 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
     space, searched = read_space(given, problems), given if isinstance(given, Mapping) else {}
     trial = blocks.get("trial")
     if isinstance(trial, dict):
-        problems += joint_problems(Blocks(settings, trial, space, searched, roots), _limits_if_known)
+        problems += joint_problems(Blocks(settings, trial, space, searched, roots), _problems_without_transformers)
     elif trial is not None:
         problems.append(f"trial: must be a mapping of settings, got {shown(trial)}")
     if problems or trial is None:
@@ -242,22 +243,26 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
     return Plan(settings, {**pooling, **trial, **stages, "metric": settings.metric}, space, roots)
 
 
-def _limits_if_known(encoder: str, pooling: str) -> Limits | None:
-    """Return the limits of an encoder in a folder; its file on pooling is read too, so that damage is found early."""
-    if limits := limits_without_transformers(encoder):
-        resolve_pooling(encoder, pooling)
-    return limits
+def _problems_without_transformers(settings: Nested, encoder: str, pooling: str) -> list[str]:
+    """Return settings beyond the limits of an encoder in a folder; also read its file on pooling, to see damage."""
+    if (limits := limits_without_transformers(encoder)) is None:
+        return []
+    resolve_pooling(encoder, pooling)
+    return limit_problems(settings, limits)
 
 
 def encoder_problems(plan: Plan) -> list[str]:
-    """Return settings beyond the limits of an encoder, whose configuration transformers reads; this imports torch."""
+    """Return settings that do not suit an encoder, whose configuration transformers reads; this imports torch."""
     from trainable.model.encoder import checked_limits
+    from trainable.model.lora import lora_problems
 
-    def limits_of(encoder: str, pooling: str) -> Limits:
-        return checked_limits(encoder, resolve_pooling(encoder, pooling))
+    def problems_with(settings: Nested, encoder: str, pooling: str) -> list[str]:
+        pooling = resolve_pooling(encoder, pooling)
+        return limit_problems(settings, checked_limits(encoder, pooling)) + lora_problems(settings, encoder, pooling)
 
     trial = {name: value for name, value in plan.base.items() if name != "metric"}
-    return list(joint_problems(Blocks(plan.settings, trial, plan.space, plan.space.names, plan.roots), limits_of))
+    blocks = Blocks(plan.settings, trial, plan.space, plan.space.names, plan.roots)
+    return list(joint_problems(blocks, problems_with))
 
 
 def collect_problems(problems: list[str], make: Callable[[], T]) -> T | None:

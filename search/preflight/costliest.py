@@ -24,6 +24,7 @@ RANKS: dict[str, Callable[[Any], Any]] = {
     "padding_length": lambda tokens: -tokens,
     "padding": ["fixed", "longest"].index,
     "batch_size": lambda rows: -rows,
+    "tuning": ["full", "lora", "head"].index,
     "frozen_layers": lambda layers: layers,
     "micro_batches": lambda parts: parts,
     "optimizer": ["adamw", "adam", "rmsprop", "sgd", "adafactor"].index,

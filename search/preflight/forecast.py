@@ -11,9 +11,10 @@ from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.loop.evaluation_steps import evaluation_steps
 from trainable.model.encoder import trained_weights
 from trainable.model.limits import read_limits
+from trainable.model.lora import merged_weights
 from trainable.preview.dry_run import Pace
 from trainable.settings.config import TrialConfig
-from trainable.settings.stage import Stage
+from trainable.settings.stage import ATTENTION, Stage
 from trainable.stages.shared_stage import is_cached
 from trainable.stages.stage_builder import StageBuilder
 from trainable.workspace import Workspace
@@ -171,12 +172,10 @@ class Forecaster:
         checked_rows, checked = self._size(config, stage, "validation")
         reused = stage.frozen_layers > 0 and stage.padding == "longest"
         frozen = stage.frozen_layers / read_limits(config.encoder).depth
-        # The forward pass is one third of a step, the backward pass two thirds. Frozen layers have no backward pass,
-        # and no pass at all once their output is stored.
-        share = (1 - frozen) + (0 if reused else frozen / 3)
+        share = _work(stage, frozen, reused)
         was_frozen = measured.frozen_layers / read_limits(self.costliest.encoder).depth
-        share /= (1 - was_frozen) + was_frozen / 3
-        share *= _trained_weights(config, 0) / _trained_weights(self.costliest, 0)
+        share /= _work(measured, was_frozen, reused=False)
+        share *= _all_weights(config) / _all_weights(self.costliest)
         compared = stage.model_copy(update={"evaluate_at": self.settings.compared_at} if name == "target" else {})
         evaluations = len(evaluation_steps(compared, rows, checked_rows))
         steps = stage.epochs * share * pace.step(tokens, -(-rows // stage.batch_size))
@@ -193,11 +192,8 @@ class Forecaster:
             trials: search trials for which there is time; None: all that the settings allow.
         """
         trials = self.trials if trials is None else max(1, trials)
-        frozen = ((c, min(s.frozen_layers for s in c.stages().values())) for c in self.draw)
-        weight = 4 * _mean(_trained_weights(*least) for least in frozen)
-        kinds = {
-            _source_key(c): 4 * _trained_weights(c, c.source.frozen_layers) for c in self._draw_of_search() if c.source
-        }
+        weight = 4 * _mean(max(_changed_weights(c, stage) for stage in c.stages().values()) for c in self.draw)
+        kinds = {_source_key(c): 4 * _changed_weights(c, c.source) for c in self._draw_of_search() if c.source}
         models = max(0, min(self.models, self._models_kept) - done)
         promotes = self.settings.scheduler == "promotion"
         paused = min(trials, self.settings.keep_paused) if promotes else 0
@@ -241,8 +237,25 @@ def _most_trials(plan: Plan) -> int:
         return most
 
 
-def _trained_weights(config: TrialConfig, frozen_layers: int) -> int:
-    return trained_weights(config.encoder, frozen_layers, config.pooling)
+def _work(stage: Stage, frozen: float, reused: bool) -> float:
+    """Return the work of a step relative to one that trains all layers.
+
+    The forward pass is one third of such a step, the gradients of the weights one third, and those of their inputs one
+    third. LoRA needs no gradients of the weights, frozen layers need none at all, and no forward pass either if their
+    output is stored.
+    """
+    return (1 - frozen) * (2 / 3 if stage.tuning == "lora" else 1) + (0 if reused else frozen / 3)
+
+
+def _all_weights(config: TrialConfig) -> int:
+    return trained_weights(config.encoder, 0, config.pooling)
+
+
+def _changed_weights(config: TrialConfig, stage: Stage) -> int:
+    """Return how many weights of the model a stage changes; a checkpoint stores these."""
+    if stage.tuning == "lora":
+        return merged_weights(config.encoder, stage.frozen_layers, stage.lora_targets or ATTENTION, config.pooling)
+    return trained_weights(config.encoder, stage.frozen_layers, config.pooling)
 
 
 def _source_key(config: TrialConfig) -> tuple[str, str, str]:

@@ -25,9 +25,9 @@ from trainable.loop.optimizers import build_optimizer, decay_factor, schedule_fa
 from trainable.loop.output_scale import in_label_units, put_scale_in
 from trainable.loop.steps import Steps
 from trainable.metrics.metric import is_better
-from trainable.model.encoder import freeze, output_layer, train_mode
+from trainable.model.encoder import output_layer, train_mode
+from trainable.model.stage_weights import StageWeights
 from trainable.model.views import first_token_alone, layers_between
-from trainable.model.vocabulary import cut_embeddings
 from trainable.progress import Progress, Report, StageContext, with_zero_shot
 from trainable.seeds import seed_of
 from trainable.settings.stage import Stage, Target
@@ -49,12 +49,11 @@ class StageTraining:
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         # The order of the next lines matters, as each one uses the model as the lines before have left it.
         torch.nn.Module.to(model, context.device)
-        self.frozen = freeze(model, stage.frozen_layers)
-        # Only embeddings that train are cut, and the cut embeddings are a new parameter on the same device.
-        self._cut_embeddings = cut_embeddings(model, stage, train.inputs.used_ids(), validation.inputs.used_ids())
-        self.trained: dict[str, torch.Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        used = train.inputs.used_ids(), validation.inputs.used_ids()
+        self._weights = StageWeights(model, stage, context.seed, *used)
+        self.frozen, self.trained = self._weights.frozen, self._weights.trained
         self.optimizer = build_optimizer(model, stage, context.device)
-        # A view copies the references to submodules, so the embeddings must have been cut before.
+        # A view copies the references to submodules, so the weights must have been prepared before.
         self.steps = Steps(first_token_alone(model), train, self.trained, self.optimizer, stage, context)
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
@@ -253,7 +252,10 @@ class StageTraining:
             progress.stale += 1
         if progress.micro_batches > self.context.micro_batches:
             named[f"{name}.micro_batches"] = float(progress.micro_batches)
-        named[f"{name}.train.loss"] = progress.take_mean_loss()
+        named |= {
+            f"{name}.train.loss": progress.take_mean_loss(),
+            f"{name}.trained_weights": float(self._weights.count),
+        }
         return self._report(named, improved)
 
     def _report(self, metrics: dict[str, float], improved: bool = False) -> Report:
@@ -262,19 +264,15 @@ class StageTraining:
         return Report(self.context.name, step, *shares, metrics, improved, times=clock.read(), notes=tuple(clock.notes))
 
     def finish(self) -> None:
-        """Put the best weights, the whole embeddings and the scale into the model; no step may follow."""
+        """Put the best weights and the scale into the model, in the form in which it was built; no step may follow."""
         progress = self.progress
         if progress.best_step != progress.step and self._best is not None:
             with torch.no_grad():
                 for name, tensor in self._best.items():
                     self.trained[name].copy_(tensor)
-        if (cut := self._cut_embeddings) is not None:
-            name = next(name for name, parameter in self.trained.items() if parameter is cut.weight)
-            steps = range(progress.step if progress.best is None else progress.best_step)
-            factors = (schedule_factor(step, self.steps_per_epoch, self.stage) for step in steps)
-            kept = decay_factor(self.optimizer, cut.weight, factors)
-            self.trained = {**self.trained, name: cut.restore(self.model, kept)}
-            self._cut_embeddings = None
+        steps = range(progress.step if progress.best is None else progress.best_step)
+        factors = (schedule_factor(step, self.steps_per_epoch, self.stage) for step in steps)
+        self.trained = self._weights.restore(lambda weight: decay_factor(self.optimizer, weight, factors))
         put_scale_in(output_layer(self.model)[1], self.output_scale)
         self.output_scale = NO_SCALE
 

@@ -223,12 +223,13 @@ def checked_limits(encoder: str, pooling: str = "first") -> Limits:
         ConfigError: if there is no such encoder, or its layers cannot be identified.
     """
     bounds = read_limits(encoder)
-    _model_and_parts(name_or_path(encoder), pooling)
+    model_and_parts(name_or_path(encoder), pooling)
     return bounds
 
 
 @lru_cache
-def _model_and_parts(source: str, kind: str) -> tuple[PreTrainedModel, EncoderParts]:
+def model_and_parts(source: str, kind: str) -> tuple[PreTrainedModel, EncoderParts]:
+    """Return a model without weights for the encoder in a folder or of a hub name, and the encoder's parts."""
     model = model_without_weights(source, kind)
     return model, encoder_parts(model)
 
@@ -245,7 +246,7 @@ def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int, kind: s
     Raises:
         ConfigError: if the encoder fails on the batch.
     """
-    model, _ = _model_and_parts(source, kind)
+    model, _ = model_and_parts(source, kind)
     if _reads_padding(model):
         model.config.pad_token_id = pad_id
     model.eval()
@@ -266,7 +267,7 @@ def trained_weights(encoder: str, frozen_layers: int, pooling: str = "first") ->
     Raises:
         ConfigError: if the encoder has fewer layers.
     """
-    model, parts = _model_and_parts(name_or_path(encoder), pooling)
+    model, parts = model_and_parts(name_or_path(encoder), pooling)
     _check_count(model, frozen_layers)
     frozen = parts.weights_below(frozen_layers) if frozen_layers else []
     return sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in frozen)

@@ -41,15 +41,22 @@ def first_token_alone(model: PreTrainedModel) -> PreTrainedModel:
 def flops_per_token(model: PreTrainedModel, trains: bool) -> float:
     """Return the FLOPs of the products of one token with the layers' weights, without products between tokens.
 
-    The forward pass takes two per weight. If the model `trains`, each trained weight takes four more: two for its own
-    gradient and two for the gradient of its input. Weights that only a text's first token uses are not counted.
+    The forward pass takes two per weight. If the model `trains`, each weight of a layer with trained weights takes two
+    more for the gradient of its input, and each trained weight two for its own gradient. Weights that only a text's
+    first token uses are not counted.
     """
-    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    linear = {m.weight for stack in stacks for m in stack.modules() if isinstance(m, nn.Linear)}
+    costs: dict[torch.Tensor, float] = {}
+    for layer in (layer for stack in model.modules() if isinstance(stack, nn.ModuleList) for layer in stack):
+        back = trains and any(parameter.requires_grad for parameter in layer.parameters())
+        for weight in (module.weight for module in layer.modules() if isinstance(module, nn.Linear)):
+            cost = 2.0 + 2.0 * back + 2.0 * (back and weight.requires_grad)
+            costs[weight] = max(cost, costs.get(weight, 0.0))
     for top in (module for module in model.modules() if isinstance(module, _FirstToken)):
         every = {module.weight for module in top.keys_and_values()}
-        linear -= {m.weight for m in top.modules() if isinstance(m, nn.Linear)} - every
-    return sum(weight.numel() * (6.0 if trains and weight.requires_grad else 2.0) for weight in linear)
+        for module in top.modules():
+            if isinstance(module, nn.Linear) and module.weight not in every:
+                costs.pop(module.weight, None)
+    return sum(weight.numel() * cost for weight, cost in costs.items())
 
 
 def _with(

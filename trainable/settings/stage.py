@@ -31,6 +31,12 @@ TrainRows = Annotated[
 ]
 
 
+ATTENTION, ALL_LINEAR = "attention", "all"
+"""Values of `lora_targets` that are no names."""
+LORA_RANK = 8
+"""`lora_rank` where it is null."""
+
+
 class Stage(Strict):
     """One stage of fine-tuning; a trial has two, source and target."""
 
@@ -52,6 +58,19 @@ class Stage(Strict):
     frozen_layers: Annotated[int, Field(ge=0)] = 0
     """Number of lowest layers that keep their weights and run without dropout. Above 0 the embeddings are frozen, too;
     at the encoder's depth only the pooler and the head train."""
+    tuning: Literal["full", "lora", "head"] = "full"
+    """What trains besides the pooler and the head. `full`: all layers that are not frozen. `lora`: two thin matrices
+    beside linear layers of these layers, which are added to the weights at the end (Hu et al. 2021). `head`: nothing,
+    as with `frozen_layers` at the encoder's depth."""
+    lora_rank: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """Width of the thin matrices; null: 8. Only with `tuning: lora`."""
+    lora_alpha: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """The product of the two matrices is multiplied by this / `lora_rank`; null: twice the rank. Only with
+    `tuning: lora`."""
+    lora_targets: Annotated[str, Field(min_length=1)] | None = None
+    """Linear layers with thin matrices: `attention`, `all`, or the ends of their names, separated by commas, such as
+    `query, key, value`. `attention`, also for null: those that the library `peft` names for the architecture, usually
+    queries and values, and all where it names none. Only with `tuning: lora`."""
     optimizer: Literal["adamw", "adam", "sgd", "rmsprop", "adafactor"] = "adamw"
     """The optimiser; `sgd` has momentum 0.9."""
     schedule: Literal["linear", "cosine", "constant", "warmup_stable_decay"] = "linear"
@@ -88,6 +107,13 @@ class Stage(Strict):
     def keeps_best(self) -> bool:
         """Return whether the stage ends with the weights of its best evaluation."""
         return True
+
+    @classmethod
+    def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
+        """Yield each setting of LoRA in a stage that does not use it."""
+        for name in ("lora_rank", "lora_alpha", "lora_targets"):
+            if given.get(name) is not None and given.get("tuning") != "lora":
+                yield name, "needs `tuning: lora`; where `tuning` is searched, search this too, under a `when:` on it"
 
 
 class Source(Stage):
@@ -149,6 +175,7 @@ class Target(Stage):
 
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
-        """Yield a problem if early stopping has no best evaluation to return to."""
+        """Yield what a stage does, and a problem if early stopping has no best evaluation to return to."""
+        yield from super().clashes(given)
         if given.get("load_best_at_end") is False and given.get("patience") is not None:
             yield "load_best_at_end", "early stopping (`patience`) ends with the best weights; leave one of them out"

@@ -16,7 +16,9 @@ from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
 from trainable.model.encoder import checked_limits, fingerprint, new_model
 from trainable.model.limits import limit_problems
-from trainable.model.pooling import for_texts, with_pooling
+from trainable.model.lora import lora_problems
+from trainable.model.pooling import for_texts
+from trainable.model.resolve import resolved
 from trainable.progress import StageContext
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage, Target
@@ -44,8 +46,9 @@ class StageBuilder:
     deadline: Deadline = NO_DEADLINE
 
     def __post_init__(self) -> None:
-        self.config = config = with_pooling(self.config)
-        if problems := limit_problems(config.model_dump(), checked_limits(config.encoder, config.pooling)):
+        self.config = config = resolved(self.config)
+        encoder, settings = (config.encoder, config.pooling), config.model_dump()
+        if problems := limit_problems(settings, checked_limits(*encoder)) + lora_problems(settings, *encoder):
             raise ConfigError(problems)
         self.encoder = fingerprint(config.encoder)
         if not self.workspace.allows(self.encoder):

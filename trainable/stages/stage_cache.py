@@ -20,7 +20,6 @@ from trainable.model.encoder import fingerprint
 from trainable.model.pooling import with_pooling
 from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig
-from trainable.settings.stage import Source
 from trainable.stages.epoch_checkpoints import EpochCheckpoints, shared_settings
 from trainable.store.checksums import digest_of_json, verify_or_warn, write_with_checksums
 from trainable.tasks.registry import TASKS
@@ -33,7 +32,7 @@ STAGE_FILE = "stage.json"
 """A stage is complete if its folder has this file."""
 
 _NOT_IN_KEY = {"enabled", "dataset"}
-_ADDED = {"focal_gamma"}
+_ADDED = {"focal_gamma", "tuning", "lora_rank", "lora_alpha", "lora_targets"}
 """Settings of later versions. With their defaults they have no entry, so that older stages are still found."""
 
 
