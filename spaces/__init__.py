@@ -6,7 +6,7 @@ from spaces.dimension import Dimension
 from spaces.domain import Choice, Domain
 from spaces.errors import SpaceError
 from spaces.parse import parse_space
-from spaces.ranges import Float, Int
+from spaces.ranges import Float, Int, Share
 from spaces.scalars import Scalar
 from spaces.schema import space_schema
 from spaces.space import Point, Space
@@ -19,6 +19,7 @@ __all__ = [
     "Int",
     "Point",
     "Scalar",
+    "Share",
     "Space",
     "SpaceError",
     "parse_space",

@@ -8,7 +8,7 @@ from typing import Any
 
 from spaces.domain import Domain
 from spaces.errors import show, unknown
-from spaces.ranges import Float
+from spaces.ranges import Float, Share
 from spaces.scalars import Scalar, same
 
 When = Mapping[str, tuple[Scalar, ...]]
@@ -96,7 +96,8 @@ def _parent_problems(parent: str, values: tuple[Scalar, ...], domains: Mapping[s
         return
     domain = domains[parent]
     if isinstance(domain, Float):
-        yield f"{parent} is a float, and a condition can only read an int or a choice"
+        kind = "share" if isinstance(domain, Share) else "float"
+        yield f"{parent} is a {kind}, and a condition can only read an int or a choice"
         return
     if not values:
         yield f"{parent}: there must be at least one value, got none"

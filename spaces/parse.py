@@ -6,14 +6,15 @@ from typing import Any, TypeVar
 from spaces.dimension import Dimension, When, condition_problems, name_problem
 from spaces.domain import Choice, Domain
 from spaces.errors import SpaceError, refuse, show, unknown
-from spaces.ranges import Float, Int
+from spaces.ranges import Float, Int, Share
 from spaces.scalars import is_scalar
 from spaces.space import Space
 
 Read = TypeVar("Read")
 
-KINDS = ("int", "float", "choice")
+KINDS = ("int", "float", "share", "choice")
 RANGE_KEYS = ("step", "log", "when")
+_KEYS_OF = {"choice": ("choice", "when"), "share": ("share", "step", "when")}
 FORMS = "{int: [low, high]}, {float: [low, high]} or {choice: [...]}"
 
 
@@ -21,8 +22,8 @@ def parse_space(mapping: object, path: str = "space") -> Space:
     """Read the `space` block.
 
     Args:
-        mapping: dotted name -> `{int: [low, high], step:, log:, when:}`, `{float: ...}` (the same) or
-            `{choice: [...], when:}`. Bounds and steps may be numeric text.
+        mapping: dotted name -> `{int: [low, high], step:, log:, when:}`, `{float: ...}` (the same),
+            `{share: [low, high], step:, when:}` or `{choice: [...], when:}`. Bounds and steps may be numeric text.
         path: the prefix of every sentence of the error.
 
     Raises:
@@ -77,11 +78,11 @@ def _key_problems(name: str, value: Mapping[str, Any]) -> Iterator[str]:
         yield f"names are not nested in this block; write the dotted name {dotted}"
         return
     if len(kinds) > 1:
-        yield f"must have exactly one of int, float, choice, got {' and '.join(kinds)}"
-    allowed = ("choice", "when") if kinds == ["choice"] else (*(kinds or KINDS), *RANGE_KEYS)
+        yield f"must have exactly one of {', '.join(KINDS)}, got {' and '.join(kinds)}"
+    allowed = _KEYS_OF.get("".join(kinds), (*(kinds or KINDS), *RANGE_KEYS))
     strange = [key for key in value if key not in allowed]
     for key in strange:
-        yield f"{key} does not go with choice" if key in RANGE_KEYS else unknown(key, allowed, "key")
+        yield f"{key} does not go with {kinds[0]}" if key in RANGE_KEYS else unknown(key, allowed, "key")
     if not kinds and not strange:
         yield f"must be {FORMS}, got {show(value)}"
 
@@ -94,7 +95,7 @@ def _domain(value: Mapping[str, Any]) -> Domain:
 
 
 def _range(kind: str, value: Mapping[str, Any]) -> Domain:
-    """Make an `Int` or a `Float` from its keys."""
+    """Make an `Int`, a `Float` or a `Share` from its keys."""
     bounds, log = value[kind], value.get("log", False)
     problems = []
     if not isinstance(bounds, list) or len(bounds) != 2:
@@ -110,7 +111,7 @@ def _range(kind: str, value: Mapping[str, Any]) -> Domain:
     if not isinstance(log, bool):
         problems.append(f"log must be true or false, got {show(log)}")
     refuse(problems)
-    return Int(**numbers, log=log) if kind == "int" else Float(**numbers, log=log)
+    return {"int": Int, "float": Float, "share": Share}[kind](**numbers, log=log)
 
 
 def _choice(options: object) -> Choice:

@@ -1,4 +1,4 @@
-"""Ranges of integers and floats: frozen values that check themselves."""
+"""Ranges of integers, floats and shares: frozen values that check themselves."""
 
 import math
 from collections.abc import Iterator
@@ -194,6 +194,36 @@ class Float:
         """Return this domain as the mapping that an experiment file has for it."""
         step = {"step": self.step} if self.step is not None else {}
         return {"float": [self.low, self.high], **step, **_log(self.log)}
+
+
+@dataclass(frozen=True)
+class Share(Float):
+    """Shares, 0 to 1, of a whole number that other settings decide, such as the layers of the trial's encoder.
+
+    The value of a point is the share, a float: so that it means the same for small and large encoders. Without `log`.
+
+    Raises:
+        SpaceError: if bounds and step do not make a range within 0 and 1; names every mistake.
+    """
+
+    def _problems(self) -> Iterator[str]:
+        yield from super()._problems()
+        if is_finite(self.low) and is_finite(self.high) and not (self.low >= 0 and self.high <= 1):
+            yield f"a share must lie within 0 and 1, got [{self.low}, {self.high}]; whole numbers need `int:`"
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, float) and super().__contains__(value)  # an integer would be a count, not a share
+
+    def __str__(self) -> str:
+        return super().__str__().replace("numbers", "shares", 1)
+
+    def count(self, share: float, whole: int) -> int:
+        """Return the whole number closest to this share of `whole`; of two equally close ones, the higher."""
+        return math.floor(share * whole + 0.5)
+
+    def to_yaml(self) -> dict[str, Any]:
+        """Return this domain as the mapping that an experiment file has for it."""
+        return {"share": [self.low, self.high], **({"step": self.step} if self.step is not None else {})}
 
 
 def _middle(low: float, high: float, log: bool) -> float:

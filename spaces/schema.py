@@ -5,7 +5,9 @@ from typing import Any
 
 _SCALARS = {"boolean", "integer", "number", "string", "null"}
 _SCALAR = {"type": ["boolean", "number", "string", "null"]}
-_RANGE_KEYS = {
+HAS_SHARES = "x-shares"
+"""Key in the schema of a value that says, if true, that a space may give shares of the largest value instead."""
+_RANGE_KEYS: dict[str, dict[str, Any]] = {
     "step": {"type": "number", "exclusiveMinimum": 0, "description": "Distance between neighbouring values."},
     "log": {"type": "boolean", "description": "Draw every decade equally often; low must be above 0, without step."},
 }
@@ -42,6 +44,10 @@ def _dimension(value: Mapping[str, Any], when: dict[str, Any]) -> dict[str, Any]
         if types & fits or not plain:
             bounds = {"type": "array", "items": {"type": number}, "minItems": 2, "maxItems": 2}
             kinds.insert(0, _kind(kind, bounds, _RANGE_KEYS, when))
+    if value.get(HAS_SHARES):
+        shares = {"type": "number", "minimum": 0, "maximum": 1}
+        bounds = {"type": "array", "items": shares, "minItems": 2, "maxItems": 2}
+        kinds.append(_kind("share", bounds, {"step": _RANGE_KEYS["step"]}, when))
     return {**({"description": value["description"]} if "description" in value else {}), "oneOf": kinds}
 
 

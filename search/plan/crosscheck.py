@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from search.plan.settings import SweepSettings
+from search.plan.shares import share_problems, without_shares
 from search.plan.target_task import task_problems
 from spaces import Point, Space, SpaceError, parse_space
 from spaces.dimension import name_problem
@@ -103,6 +104,7 @@ def joint_problems(blocks: Blocks, problems_of: ProblemsOf) -> Iterator[str]:
     """
     yield from _name_problems(blocks)
     yield from task_problems(blocks.settings, blocks.trial, blocks.space)
+    yield from share_problems(blocks.space)
     yield from dict.fromkeys(_value_problems(blocks, problems_of))
     yield from _sampler_problems(blocks)
 
@@ -157,6 +159,7 @@ def _encoders(space: Space, point: Point) -> list[Point]:
 def _point_problems(blocks: Blocks, params: Point, problems_of: ProblemsOf) -> list[str]:
     """Return mistakes of one point: invalid values, values beyond the encoder's limits, values of another type."""
     problems: list[str] = []
+    params = without_shares(blocks.space, params)
     settings = nested(blocks.base, params)
     if isinstance(settings.get("encoder"), str):
         problems += _encoder_problems(settings, blocks.roots, problems_of)

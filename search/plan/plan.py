@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from search.errors import PlanError
 from search.plan.crosscheck import Blocks, joint_problems, read_settings, read_space
 from search.plan.settings import CHANGEABLE, SweepSettings
+from search.plan.shares import with_layers
 from search.plan.target_task import with_metric
 from search.storage.store_uri import default_uri
 from search.storage.sweep_folder import OLD_DEFAULTS, Experiment, SweepFolder, data_roots, load_saved_plan
@@ -101,7 +102,8 @@ class Plan:
     def config(self, params: Params, **override: Any) -> TrialConfig:
         """Return the settings of a trial with these sampled values.
 
-        The folder of an encoder becomes an absolute path, and `auto` what it means for that encoder, see `resolved`.
+        A share of layers becomes their number, the folder of an encoder an absolute path, and `auto` what it means for
+        that encoder, see `resolved`.
 
         Raises:
             ConfigError: if the settings contradict each other, or the folder is missing.
@@ -109,7 +111,8 @@ class Plan:
         known: Params = {} if self.source_rows is None else {"source.train_rows": self.source_rows}
         if self._keeps_last():
             known = {**known, LOAD_BEST: False}
-        config = build_config(self.base, {**known, **params, **override})
+        sampled = with_layers(self.space, self.base, params, self.roots)
+        config = build_config(self.base, {**known, **sampled, **override})
         return resolved(config.model_copy(update={"encoder": resolve_encoder(config.encoder, self.roots)}))
 
     def _keeps_last(self) -> bool:

@@ -11,14 +11,15 @@ from search.errors import PlanError
 from search.plan.changes import Difference, describe_difference, flatten, load_older_facts
 from search.plan.data_use import DataUse, from_stored
 from search.plan.plan import Plan
+from search.plan.shares import without_shares
 from search.propose.sampler_study import StoredTrial, best_and_latest, build_trial, trial_to_json
 from search.storage.sqlite_lock import check_unlocked
 from search.storage.store_uri import sqlite_uri
-from search.storage.sweep_folder import SweepFolder
-from spaces import Point
+from search.storage.sweep_folder import SavedPlan, SweepFolder
+from spaces import Point, parse_space
 from trainable.errors import ConfigError
 from trainable.settings.config import build_config
-from trainable.settings.values import Nested, Params
+from trainable.settings.values import Params
 
 MOST_TRIALS = 1000
 """Largest number of trials that are loaded."""
@@ -50,7 +51,7 @@ def load_earlier_trials(plan: Plan, storage: Path, data: Iterable[DataUse]) -> E
     facts, name = load_older_facts(plan, storage), str(plan.settings.start_from)
     ended = _ended(SweepFolder(storage, name))
     differing: dict[str, Difference] = {}
-    usable = [trial for old in ended if (trial := _as_new_trial(plan, facts["trial"], old, differing))]
+    usable = [trial for old in ended if (trial := _as_new_trial(plan, facts, old, differing))]
     if not usable:
         what = f"none of the {len(ended)} ended trials of {name} fits this space and the settings that are fixed here"
         raise PlanError([f"sweep.start_from: {what}; leave it out, or widen the space"])
@@ -76,13 +77,20 @@ def _ended(folder: SweepFolder) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.user_attrs.get("role", "search") == "search" and trial.value is not None]
 
 
-def _as_new_trial(plan: Plan, base: Nested, old: FrozenTrial, differing: dict[str, Difference]) -> FrozenTrial | None:
+def _as_new_trial(
+    plan: Plan, facts: SavedPlan, old: FrozenTrial, differing: dict[str, Difference]
+) -> FrozenTrial | None:
     """Return an older trial as one of this space, None if it does not fit; add fixed differences to `differing`."""
+    base, sampled = (
+        {**facts["trial"], "metric": plan.settings.metric},
+        without_shares(parse_space(facts["space"]), old.params),
+    )
     try:
-        settings = build_config({**base, "metric": plan.settings.metric}, old.params).to_flat()
+        settings = build_config(base, sampled).to_flat()
         settings = {**settings, **old.params}
         point = _point(plan, settings)
-        there, here = dict(flatten(settings)), dict(flatten({**build_config(plan.base, point).to_flat(), **point}))
+        fixed_here = build_config(plan.base, without_shares(plan.space, point)).to_flat()
+        there, here = dict(flatten(settings)), dict(flatten({**fixed_here, **point}))
     except ConfigError:  # this version no longer allows the settings
         return None
     fixed = [name for name in {**there, **here} if name not in plan.space.names]

@@ -134,6 +134,15 @@ def limits_without_transformers(encoder: str) -> Limits | None:
     return Limits(depth, positions - _unused_positions(kind, padding))
 
 
+def depth_of(encoder: str) -> int:
+    """Return an encoder's number of layers, without importing transformers where its config.json says it.
+
+    Raises:
+        ConfigError: if there is no such encoder.
+    """
+    return (limits_without_transformers(encoder) or read_limits(encoder)).depth
+
+
 def _unused_positions(kind: str, padding: int | None) -> int:
     """Return the number of positions before the first token: padding id + 1, but at least two (MPNet's constant)."""
     return max(2, (padding or 0) + 1) if kind in _OFFSET_POSITIONS else 0

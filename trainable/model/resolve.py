@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trainable.model.limits import limits_without_transformers, read_limits
+from trainable.model.limits import depth_of
 from trainable.model.pooling import with_pooling
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import ATTENTION, LORA_RANK, Stage
@@ -26,7 +26,7 @@ def resolved(config: TrialConfig) -> TrialConfig:
 def _resolved_stage(stage: Stage, encoder: str) -> Stage:
     update: dict[str, Any] = {}
     if stage.tuning == "head":
-        update = {"frozen_layers": (limits_without_transformers(encoder) or read_limits(encoder)).depth}
+        update = {"frozen_layers": depth_of(encoder)}
     if stage.tuning == "lora":
         rank = stage.lora_rank or LORA_RANK
         alpha, targets = stage.lora_alpha or 2.0 * rank, stage.lora_targets or ATTENTION

@@ -55,7 +55,7 @@ class Stage(Strict):
     """Tokens, with special tokens; longer sequences are truncated to it."""
     padding: Literal["longest", "fixed"] = "longest"
     """Pad a batch to its longest sequence, or always to `padding_length`; the logits are the same."""
-    frozen_layers: Annotated[int, Field(ge=0)] = 0
+    frozen_layers: Annotated[int, Field(ge=0, json_schema_extra={"x-shares": True})] = 0
     """Number of lowest layers that keep their weights and run without dropout. Above 0 the embeddings are frozen, too;
     at the encoder's depth only the pooler and the head train."""
     tuning: Literal["full", "lora", "head"] = "full"
