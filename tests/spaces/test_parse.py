@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yaml_text import dump_yaml
 
-from spaces import Choice, Dimension, Float, Int, Space, SpaceError, parse_space, space_schema
+from spaces import Choice, Dimension, Float, Int, Share, Space, SpaceError, parse_space, space_schema
 from trainable.settings.yaml_file import parse_yaml
 
 scalars = st.none() | st.booleans() | st.integers(-99, 99) | st.floats(-1e9, 1e9) | st.text(max_size=8)
@@ -14,6 +14,7 @@ domains = (
     st.builds(lambda low, n, step: Int(low, low + n * step, step), *[st.integers(0, 50)] * 2, st.integers(1, 9))
     | st.builds(lambda low, n: Float(low, low * n, log=True), st.floats(1e-9, 1), st.integers(1, 1000))
     | st.builds(lambda n, step: Float(0, n * step / 8, step / 8), st.integers(0, 50), st.integers(1, 9))
+    | st.builds(lambda low, n: Share(low, low + n / 8 * (1 - low)), st.floats(0, 1), st.integers(0, 8))
     | st.lists(
         st.none() | st.booleans() | st.integers() | st.floats(-1e300, 1e300) | text, min_size=1, unique=True
     ).map(lambda options: Choice(tuple(options)))

@@ -205,3 +205,10 @@ def test_contradicting_settings_are_refused(sweep: dict[str, Any], words: str, m
 def test_the_plan_stores_start_from(make: Make, storage: Path) -> None:
     make("new", start_from="old")
     assert json.loads(SweepFolder(storage, "new").plan.read_text())["sweep"]["start_from"] == "old"
+
+
+def test_shares_of_layers_are_learnt_from(make: Make, storage: Path) -> None:
+    space = {"target.learning_rate": RATE, "target.frozen_layers": {"share": [0, 1]}}
+    make("older", space, trials=2)
+    plan, _ = make("newer", space, start_from="older")
+    assert len(load_earlier_trials(plan, storage, DATA)["trials"]) == 2
