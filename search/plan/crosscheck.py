@@ -17,7 +17,8 @@ from spaces import Point, Space, SpaceError, parse_space
 from spaces.dimension import name_problem
 from spaces.scalars import same
 from trainable.errors import ConfigError
-from trainable.model.limits import resolve_encoder
+from trainable.model.limits import limit_problems, limits_without_transformers, resolve_encoder
+from trainable.model.pooling import resolve_pooling
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.mistake_messages import describe, shown, unknown
 from trainable.settings.names import field_names, nested
@@ -180,6 +181,14 @@ def _encoder_problems(settings: Mapping[str, Any], roots: tuple[Path, ...], prob
         return problems_of(settings, resolve_encoder(settings["encoder"], roots), pooling)
     except ConfigError as error:
         return list(error.problems)
+
+
+def problems_without_transformers(settings: Nested, encoder: str, pooling: str) -> list[str]:
+    """Return settings beyond the limits of an encoder in a folder; also read its file on pooling, to see damage."""
+    if (limits := limits_without_transformers(encoder)) is None:
+        return []
+    resolve_pooling(encoder, pooling)
+    return limit_problems(settings, limits)
 
 
 def _sampler_problems(blocks: Blocks) -> Iterator[str]:

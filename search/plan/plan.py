@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from search.errors import PlanError
-from search.plan.crosscheck import Blocks, joint_problems, read_settings, read_space
+from search.plan.crosscheck import Blocks, joint_problems, problems_without_transformers, read_settings, read_space
 from search.plan.settings import CHANGEABLE, SweepSettings
 from search.plan.shares import with_layers
 from search.plan.target_task import with_metric
@@ -19,7 +19,7 @@ from search.storage.store_uri import default_uri
 from search.storage.sweep_folder import OLD_DEFAULTS, Experiment, SweepFolder, data_roots, load_saved_plan
 from spaces import Space, SpaceError, shipped
 from trainable.errors import ConfigError
-from trainable.model.limits import limit_problems, limits_without_transformers, resolve_encoder
+from trainable.model.limits import limit_problems, resolve_encoder
 from trainable.model.pooling import resolve_pooling
 from trainable.model.resolve import resolved
 from trainable.settings.config import TrialConfig, build_config
@@ -230,7 +230,7 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
     space, searched = read_space(given, problems), given if isinstance(given, Mapping) else {}
     trial = blocks.get("trial")
     if isinstance(trial, dict):
-        problems += joint_problems(Blocks(settings, trial, space, searched, roots), _problems_without_transformers)
+        problems += joint_problems(Blocks(settings, trial, space, searched, roots), problems_without_transformers)
     elif trial is not None:
         problems.append(f"trial: must be a mapping of settings, got {shown(trial)}")
     if problems or trial is None:
@@ -244,14 +244,6 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
             new = [field for field in OLD_DEFAULTS[name] if f"{name}.{field}" not in space.names]
             stages[name] = {**{field: stage.model_fields[field].default for field in new}, **given_stage}
     return Plan(settings, {**pooling, **trial, **stages, "metric": settings.metric}, space, roots)
-
-
-def _problems_without_transformers(settings: Nested, encoder: str, pooling: str) -> list[str]:
-    """Return settings beyond the limits of an encoder in a folder; also read its file on pooling, to see damage."""
-    if (limits := limits_without_transformers(encoder)) is None:
-        return []
-    resolve_pooling(encoder, pooling)
-    return limit_problems(settings, limits)
 
 
 def encoder_problems(plan: Plan) -> list[str]:
