@@ -20,6 +20,7 @@ from trainable.model.encoder import fingerprint
 from trainable.model.pooling import with_pooling
 from trainable.progress import Report, StageContext
 from trainable.settings.config import TrialConfig
+from trainable.settings.stage import Source
 from trainable.stages.epoch_checkpoints import EpochCheckpoints, shared_settings
 from trainable.store.checksums import digest_of_json, verify_or_warn, write_with_checksums
 from trainable.tasks.registry import TASKS
