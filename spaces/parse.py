@@ -111,7 +111,9 @@ def _range(kind: str, value: Mapping[str, Any]) -> Domain:
     if not isinstance(log, bool):
         problems.append(f"log must be true or false, got {show(log)}")
     refuse(problems)
-    return {"int": Int, "float": Float, "share": Share}[kind](**numbers, log=log)
+    if kind == "int":
+        return Int(**numbers, log=log)
+    return Share(**numbers, log=log) if kind == "share" else Float(**numbers, log=log)
 
 
 def _choice(options: object) -> Choice:
