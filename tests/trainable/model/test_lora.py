@@ -15,11 +15,12 @@ from trainable.model.stage_weights import StageWeights
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.stage import Target
 from trainable.stages.stage_builder import StageBuilder
+from trainable.tasks.classification import CLASSIFICATION
 from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
 LORA = {"tuning": "lora", "lora_rank": 4, "dropout": 0.1}
-LABELS = ("a", "b", "c")
+HEAD = CLASSIFICATION.head(("a", "b", "c"))
 
 
 def _config(base: dict[str, Any], **target: Any) -> TrialConfig:
@@ -31,7 +32,7 @@ def _stage(**given: Any) -> Target:
 
 
 def test_merged_logits_are_those_of_the_adapters(kind: str, encoders: dict[str, str]) -> None:
-    model = new_model(encoders[kind], LABELS, seed=0).eval()
+    model = new_model(encoders[kind], HEAD, seed=0).eval()
     batch = {"input_ids": torch.randint(5, 50, (3, 7)), "attention_mask": torch.ones(3, 7, dtype=torch.long)}
     before, names = model(**batch).logits, [name for name, _ in model.named_parameters()]
     weights = StageWeights(model, _stage(lora_targets="all"), 0)
@@ -47,7 +48,7 @@ def test_merged_logits_are_those_of_the_adapters(kind: str, encoders: dict[str, 
 
 
 def test_only_adapters_pooler_and_head_train_and_frozen_layers_get_no_adapters(tiny_bert: str) -> None:
-    model = new_model(tiny_bert, LABELS, seed=0)
+    model = new_model(tiny_bert, HEAD, seed=0)
     weights = StageWeights(model, _stage(frozen_layers=1), 0)
     adapters = {name for name in weights.trained if "lora_" in name}
     assert {name.split(".")[3] for name in adapters} == {"1", "2"}
@@ -58,7 +59,7 @@ def test_only_adapters_pooler_and_head_train_and_frozen_layers_get_no_adapters(t
     assert len(weights.restore(lambda weight: 1.0)) == 4 + len(others)
     merged = sum(p.numel() for p in weights.trained.values())
     assert merged_weights(tiny_bert, 1, "attention", "first") == merged - (32 + 1)  # the third class
-    assert StageWeights(new_model(tiny_bert, LABELS, seed=0), _stage(frozen_layers=3), 0).trained.keys() == others
+    assert StageWeights(new_model(tiny_bert, HEAD, seed=0), _stage(frozen_layers=3), 0).trained.keys() == others
 
 
 def test_a_trial_resumes_and_its_checkpoint_is_an_ordinary_model(base: dict[str, Any], tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_a_trial_resumes_and_its_checkpoint_is_an_ordinary_model(base: dict[str,
     resumed = run_trial(config, lambda report: True, tmp_path / "half", workspace=workspace, save_to=tmp_path / "end")
     assert resumed == whole
     (one, _), (other, _) = load_trained(tmp_path / "whole"), load_trained(tmp_path / "end")
-    pretrained = new_model(base["encoder"], ("a", "b"), 0)
+    pretrained = new_model(base["encoder"], CLASSIFICATION.head(("a", "b")), 0)
     for (name, a), (_, b), (_, c) in zip(*(m.named_parameters() for m in (one, other, pretrained)), strict=True):
         assert torch.equal(a, b)
         layers = ("bert.encoder.layer.1.attention.self", "bert.encoder.layer.2.attention.self")
@@ -97,7 +98,7 @@ def test_the_output_of_frozen_layers_is_reused_only_without_adapters_below(
     builder = StageBuilder(config, workspace)
     tokenized = builder.tokenized("target", config.target)
     train, _ = builder.splits(tokenized, config.target)
-    model = new_model(config.encoder, tokenized.label_names, 0)
+    model = new_model(config.encoder, builder.head(tokenized), 0)
     frozen = freeze(model, 1)
     Adapters(model, config.target.model_copy(update={"frozen_layers": 0}), 0)
     check = FrozenOutputCheck(model, frozen, train.inputs, 1, builder.context("target"))
@@ -106,7 +107,7 @@ def test_the_output_of_frozen_layers_is_reused_only_without_adapters_below(
 
 
 def test_default_targets_follow_the_architecture(encoders: dict[str, str], kind: str) -> None:
-    model = new_model(encoders[kind], LABELS, seed=0)
+    model = new_model(encoders[kind], HEAD, seed=0)
     default, every = (target_layers(model, targets) for targets in ("attention", "all"))
     assert default and default.keys() <= every.keys()
 
