@@ -95,7 +95,7 @@ def test_all_mistakes_are_reported_at_once_with_path_value_and_advice() -> None:
         "space.e3: true is the same option as 1; keep one",
         "space.e4: choice must be a list of options, got 3",
         'space.e4: when must map a name to its values, such as {source.enabled: true}, got "yes"',
-        "space.e5: must have exactly one of int, float, choice, got int and float",
+        "space.e5: must have exactly one of int, float, share, choice, got int and float",
         "space.e6: no such key: \"it\"; did you mean 'int'?",
         "space.e7: must be {int: [low, high]}, {float: [low, high]} or {choice: [...]}, got {}",
         "space.e8: float must be [low, high], got [1]",
