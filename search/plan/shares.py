@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from spaces import Share, Space
 from trainable.model.limits import depth_of, resolve_encoder
@@ -31,7 +30,7 @@ def with_layers(space: Space, base: Nested, params: Params, roots: Sequence[Path
     return {**params, **{name: domain.count(params[name], depth) for name, domain in shares.items()}}
 
 
-def without_shares(space: Space, params: Params) -> dict[str, Any]:
+def without_shares(space: Space, params: Params) -> Params:
     """Return sampled settings without shares, which need no check: each is within the layers of every encoder."""
     shares = {name for name, _ in _shares(space)}
     return {name: value for name, value in params.items() if name not in shares}
