@@ -3,6 +3,7 @@
 Torch, Ray and Optuna take seconds to import. They are imported only after all checks that do not need them.
 """
 
+import json
 import os
 import shutil
 import time
@@ -23,6 +24,7 @@ from search.storage.driver_lock import hold_driver_lock
 from search.storage.empty_sweep import has_trials, remove_empty
 from search.storage.sweep_folder import (
     SavedPlan,
+    SavedRanking,
     SweepFolder,
     check_storage,
     create_sweep_folder,
@@ -74,7 +76,9 @@ def _begin(
 
     storage = folder.storage
     prepared = check_data(plan, storage)
-    plan = replace(plan, held_out_rows=held_out_rows(plan, prepared))
+    plan, ranking = _ranked(replace(plan, held_out_rows=held_out_rows(plan, prepared)), storage)
+    if ranking:
+        prepared = check_data(plan, storage)  # of fewer sources
     if plan.settings.start_from:
         load_earlier_trials(plan, storage, prepared)  # only to find its errors before the folder exists
     facts: SavedPlan = {
@@ -83,6 +87,7 @@ def _begin(
         "storage": str(storage.absolute()),
         "data": to_stored(prepared),
         "foundations": compute_fingerprints(plan, storage, prepared),
+        **ranking,
     }
     try:
         lock = create_sweep_folder(folder, facts)
@@ -101,6 +106,18 @@ def _begin(
         raise
     finally:
         lock.release()
+
+
+def _ranked(plan: Plan, storage: Path) -> tuple[Plan, SavedRanking]:
+    """Return the plan with its best sources and the ranking to store, or the plan as it is if it asks for none."""
+    if plan.settings.ranked_sources is None:
+        return plan, {}
+    from search.ranking.narrow import keep_best_sources
+    from search.redirect_output import output_to_file
+
+    with output_to_file(Path(os.devnull)) as console:
+        plan, ranking = keep_best_sources(plan, storage, console)
+    return plan, {"ranking": json.loads(ranking.to_json())}
 
 
 def resume_sweep(

@@ -27,6 +27,8 @@ def name_taken_problems(folder: SweepFolder, plan: Plan) -> list[str]:
     if not folder.plan.is_file():
         return [f"sweep.name: {folder.path} exists and holds no sweep; {another}"]
     found = differences(load_saved_plan(folder), plan.to_mapping())
+    if plan.settings.ranked_sources:  # there, it is what the ranking has kept
+        found.pop("space.source.dataset", None)
     if not found:
         commands = [
             folder.command("resume"),

@@ -108,6 +108,7 @@ def joint_problems(blocks: Blocks, problems_of: ProblemsOf) -> Iterator[str]:
     yield from share_problems(blocks.space)
     yield from dict.fromkeys(_value_problems(blocks, problems_of))
     yield from _sampler_problems(blocks)
+    yield from _ranking_problems(blocks)
 
 
 def _name_problems(blocks: Blocks) -> Iterator[str]:
@@ -206,6 +207,19 @@ def _sampler_problems(blocks: Blocks) -> Iterator[str]:
             space.grid()
         except SpaceError as error:
             yield from (f"sweep.sampler: grid: {problem}" for problem in error.problems)
+
+
+def _ranking_problems(blocks: Blocks) -> Iterator[str]:
+    """Yield why the options of `source.dataset` cannot become fewer before the search."""
+    name, setting = "source.dataset", "sweep.ranked_sources"
+    if blocks.settings.ranked_sources is None:
+        return
+    if name not in blocks.searched_names:
+        yield f"{setting}: there is nothing to rank; name several data sets in space.{name}, or leave it out"
+    readers = [other for other, dimension in blocks.space.dimensions.items() if name in dimension.when]
+    readers += [f"start_with[{i}]" for i, point in enumerate(blocks.settings.start_with or []) if name in point]
+    for reader in readers:
+        yield f"{setting}: {reader} needs a certain {name}, which the ranking may leave out; remove one of the two"
 
 
 def _is_set(written: Mapping[str, Any], name: str) -> bool:

@@ -66,6 +66,9 @@ class SweepSettings(Strict):
     start_from: Name | None = None
     """An older sweep in the same storage folder, whose trials the sampler (tpe, gp) learns from. They do not count as
     trials of this sweep."""
+    ranked_sources: Annotated[int, Field(ge=1)] | None = None
+    """Number of data sets of `space.source.dataset` to search: before the search all are ranked, as by
+    `transfersweep rank`, and the first ones are kept; null: all, without a ranking."""
     max_concurrent: Annotated[int, Field(ge=1)] | None = None
     """Trials at the same time; null: as many as the resources allow."""
     cpus_per_trial: Annotated[float, Field(gt=0)] = 1

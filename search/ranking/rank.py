@@ -34,11 +34,11 @@ def rank_experiment(plan: Plan, storage: Path, effort: Effort) -> Ranking:
     check_storage(storage)
     with output_to_file(Path(os.devnull)) as console:
         check_data(plan, storage)
-        return rank_candidates(plan, candidates, storage, effort, _Progress(console, len(candidates)))
+        return rank_candidates(plan, candidates, storage, effort, Progress(console, len(candidates)))
 
 
 @dataclass
-class _Progress:
+class Progress:
     """Prints a line after each candidate."""
 
     console: Console
@@ -46,6 +46,7 @@ class _Progress:
     done: int = 0
 
     def __call__(self, scored: RankedCandidate) -> None:
+        """Print the line of a candidate."""
         self.done += 1
         took = "failed" if scored.error else format_duration(scored.seconds)
         line = f"{self.done} of {self.count}: {scored.encoder}, {scored.title}: {took}"

@@ -51,6 +51,16 @@ class Ranking(AsJson):
         """Return the ranking as one line of JSON."""
         return _RANKING.dump_json(self).decode()
 
+    @classmethod
+    def from_values(cls, values: object) -> Ranking:
+        """Read a ranking from the values in its JSON."""
+        return _RANKING.validate_python(values)
+
+    def place(self, source: str | None) -> int | None:
+        """Return the place of the best candidate with a source, from 1; None if it has no scores."""
+        places = [i for i, each in enumerate(self.candidates, 1) if each.source == source and each.error is None]
+        return places[0] if places else None
+
     @property
     def sources(self) -> tuple[str, ...]:
         """Return the sources by their best candidate, best first."""

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from search.record.checkpoint_paths import relative_checkpoint
+from search.record.ranking import Ranking
 from search.record.scores import AsJson, Baseline, Comparison, Gain, Score, TestScore
 from search.record.trial_names import Key, Role, key_of
 from spaces import Point
@@ -142,6 +143,10 @@ class Outcome(AsJson):
     """Name of the baseline that won: no trial is better."""
     gain: Gain | None = None
     """What the search added to the best baseline; None without a baseline or a trial with a score."""
+    ranking: Ranking | None = None
+    """The ranking of the sources before the search, if `sweep.ranked_sources` asked for one."""
+    ranking_check: str | None = None
+    """How the ranking agrees with the trials, in words."""
     notes: tuple[str, ...] = ()
     complete: bool = True
     """Whether nothing is left for `resume` to do."""

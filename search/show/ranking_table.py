@@ -23,7 +23,7 @@ MEANING = (
 def print_ranking(ranking: Ranking, console: Console) -> None:
     """Print the candidates best first, with a bar for each, and what the figures mean."""
     console.print(Text(f"Which source, which encoder? {ranking.rows} rows of {ranking.target}", style="bold"))
-    console.print(_table(ranking))
+    console.print(ranking_table(ranking))
     for each in ranking.candidates:
         if each.error:
             console.print(Text(f"{_name(each)}: {each.error}", style="red"))
@@ -37,7 +37,8 @@ def _caution(ranking: Ranking) -> str:
     return f" With {ranking.rows} rows, differences of k-NN below about {error:.2f} may be chance." if error else ""
 
 
-def _table(ranking: Ranking) -> RichTable:
+def ranking_table(ranking: Ranking) -> RichTable:
+    """Return a table of the candidates, best first, with a bar for each."""
     encoders = len({each.encoder for each in ranking.candidates}) > 1
     table = text_table("#", *(["encoder"] if encoders else []), "source", *HEADINGS.values(), "", gap=2)
     for place, each in enumerate(ranking.candidates, 1):

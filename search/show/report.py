@@ -12,6 +12,7 @@ from rich.text import Text
 
 from search.record.records import Outcome, TrialRecord, ranked
 from search.record.scores import TestScore
+from search.show.ranking_table import ranking_table
 from search.show.text_table import text_table
 from search.show.view import counts_text, state_text
 from search.storage.driver_lock import driver_of
@@ -49,6 +50,10 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     if outcome.comparison:
         _print(console, "\nDid the source help?", style="bold")
         _print(console, outcome.comparison.sentence)
+    if outcome.ranking:
+        _print(console, "\nWhich source? The ranking before the search", style="bold")
+        console.print(ranking_table(outcome.ranking))
+        _print(console, outcome.ranking_check or "Too few trials have finished to compare it with the search.")
     for note in outcome.notes:
         _print(console, f"Note: {note}", style="yellow")
     _print(console, "\nNext", style="bold")

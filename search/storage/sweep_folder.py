@@ -37,7 +37,14 @@ class Experiment(TypedDict):
     """See `Plan.source_rows`; missing in older sweeps."""
 
 
-class SavedPlan(Experiment):
+class SavedRanking(TypedDict):
+    """A part of `plan.json`."""
+
+    ranking: NotRequired[Nested]
+    """The ranking of the sources from which the space keeps the first ones; missing if nothing was ranked."""
+
+
+class SavedPlan(Experiment, SavedRanking):
     """The content of `plan.json`: the experiment, the sweep's id, and what its results depend on."""
 
     id: str

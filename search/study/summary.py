@@ -5,10 +5,12 @@ from pathlib import Path
 from search.plan.plan import Plan
 from search.plan.settings import SweepSettings
 from search.propose.start_from import EarlierTrials
+from search.record.ranking import Ranking
+from search.record.ranking_check import ranking_check
 from search.record.records import BudgetLimits, Outcome
 from search.record.scores import Gain, Score, TestScore
 from search.redaction import redact
-from search.storage.sweep_folder import SweepFolder
+from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.baselines import Contest, baseline_notes, hold_contest, plain_gain
 from search.study.phases import PHASES
 from search.study.selection import compare_sources
@@ -39,6 +41,7 @@ def summarise(
     """
     records, contest = study.records, hold_contest(plan, study)
     baseline = contest.winning_baseline
+    ranking = _ranking(plan, storage)
     winner, exported = (None, None) if baseline else (contest.trial, contest.exported)
     return Outcome(
         name=plan.settings.name,
@@ -65,7 +68,17 @@ def summarise(
         cross_validated=plan.cross_validates,
         winning_baseline=baseline.name if baseline else None,
         gain=gain or plain_gain(plan, contest),
+        ranking=ranking,
+        ranking_check=ranking_check(ranking, records, plan.settings.direction) if ranking else None,
     )
+
+
+def _ranking(plan: Plan, storage: Path) -> Ranking | None:
+    """Return the ranking that the sweep's folder has, if the plan asks for one."""
+    if plan.settings.ranked_sources is None:
+        return None
+    stored = load_saved_plan(SweepFolder(storage, plan.settings.name)).get("ranking")
+    return Ranking.from_values(stored) if stored else None
 
 
 def _winner_config(plan: Plan, study: SweepStudy, contest: Contest) -> Params:

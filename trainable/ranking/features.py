@@ -30,7 +30,7 @@ class TargetFeatures:
     features: NDArray[np.float64]
     """Shape (N, H)."""
     labels: NDArray[np.int64]
-    """Class of each row, shape (N,)."""
+    """Class of each row, shape (N,); of a task without classes, the strata of its labels."""
     source_scores: dict[str, float]
     """Scores of the source stage on its own validation split, by dotted name; empty without a source."""
 
@@ -55,7 +55,8 @@ def target_features(config: TrialConfig, workspace: Workspace, effort: Effort) -
         source, _ = _result(shared_stage(builder, name, stage))
     training, _ = target_stage(builder, builder.config.target, source)
     rows = training.steps.train
-    return TargetFeatures(head_features(training, rows), rows.labels, source.metrics if source else {})
+    classes = training.context.task.strata(rows.labels)
+    return TargetFeatures(head_features(training, rows), classes, source.metrics if source else {})
 
 
 def _short(config: TrialConfig, workspace: Workspace, effort: Effort) -> TrialConfig:

@@ -85,3 +85,13 @@ def test_of_many_rows_some_are_used(config: TrialConfig, workspace: Workspace, f
     assert len(target_features(trial, workspace, EFFORT).labels) == 20
     fewer = trial.model_copy(update={"target": target.model_copy(update={"train_rows": 12})})
     assert len(target_features(fewer, workspace, EFFORT).labels) == 12
+
+
+def test_the_labels_of_a_regression_are_grouped(config: TrialConfig, workspace: Workspace, tmp_path: Path) -> None:
+    rows = [f"{'good ' * (i % 7)}film number {i},{i % 7 + i / 100}" for i in range(60)]
+    (tmp_path / "numbers.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    numbers = {"dataset": {"csv": str(tmp_path / "numbers.csv"), "task": "regression"}, "padding_length": 24}
+    trial = build_config({"encoder": config.encoder, "target": numbers, "pooling": "mean"})
+    found = target_features(trial, workspace, EFFORT)
+    assert found.labels.dtype == np.int64
+    assert 2 < len(set(found.labels.tolist())) < 20
