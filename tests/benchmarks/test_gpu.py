@@ -28,7 +28,7 @@ def test_a_dry_run_passes_and_each_part_writes_its_results(data: Path, tmp_path:
     assert steps[0]["of_peak"] > 0
     assert steps[0]["memory"].keys() >= {"rss", "pss"}
     assert json.loads((out / "evaluation-cost.json").read_text())["whole"]
-    assert "time: about" in (out / "log.txt").read_text()  # the forecast
+    assert "time      about" in (out / "log.txt").read_text()  # the forecast
 
 
 def test_a_folder_without_the_tables_is_refused_at_once(tmp_path: Path) -> None:
