@@ -78,11 +78,11 @@ def test_score(checkpoint: Path, workspace: Workspace, metric: str, encoder: str
 
 def scores_of(predictions: Predictions, metric: str) -> TestScore:
     """Return the scores of predictions, with a confidence interval of one metric."""
-    task, logits, labels = predictions.task, predictions.logits, predictions.labels
-    low, high = task.interval(logits, labels, metric)
-    class_scores = task.per_class(logits, labels, predictions.label_names)
+    task, logits, labels, names = predictions.task, predictions.logits, predictions.labels, predictions.label_names
+    low, high = task.interval(logits, labels, metric, names)
+    class_scores = task.per_class(logits, labels, names)
     never_predicted = tuple(each.label for each in class_scores if each.rows and not each.predicted)
-    return TestScore(task.scores(logits, labels), low, high, len(labels), class_scores, never_predicted)
+    return TestScore(task.scores(logits, labels, names), low, high, len(labels), class_scores, never_predicted)
 
 
 def score_winner(
@@ -118,12 +118,12 @@ def score_winner(
 
 def _measured_gain(plan: Plan, checkpoint: Path, baseline: Baseline, ours: Predictions, workspace: Workspace) -> Gain:
     """Return the difference between the winner's predictions and those of the best baseline, on the same rows."""
-    metric, task, labels = plan.settings.metric, ours.task, ours.labels
+    metric, task, labels, names = plan.settings.metric, ours.task, ours.labels, ours.label_names
     theirs = predict(checkpoint, ours.split, workspace, encoder_of(plan, checkpoint))
     assert theirs is not None  # it has the same data
-    values = task.scores(ours.logits, labels)[metric], task.scores(theirs.logits, labels)[metric]
-    interval = task.difference_interval(ours.logits, theirs.logits, labels, metric)
-    return describe_gain(baseline, values, metric, ours.split, interval, len(labels))
+    value, other = (task.scores(each.logits, labels, names)[metric] for each in (ours, theirs))
+    interval = task.difference_interval(ours.logits, theirs.logits, labels, metric, names)
+    return describe_gain(baseline, (value, other), metric, ours.split, interval, len(labels))
 
 
 def encoder_of(plan: Plan, checkpoint: Path) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from search.export.formats.about import FORMATS, Format, FormatChoice, check_installed
 from search.plan.plan import Plan, load_sweep
+from search.plan.target_task import target_tasks
 from search.record.records import Outcome, State, TrialRecord, ranked
 from search.record.scores import Baseline
 from search.record.trial_names import Key
@@ -15,6 +16,7 @@ from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
 from trainable.baselines.results import TEXT_MODEL_FILE, WEIGHTS_FILE, config_of
 from trainable.errors import ConfigError
+from trainable.tasks.registry import TASKS
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ def choose(
         check_installed(FORMATS[format], FORMATS[format].to_write, f"--format {format}")
     folder = SweepFolder(storage, name)
     plan, outcome = load_sweep(folder), current_outcome(name, storage, overrides)
+    task = TASKS[target_tasks(plan.base, plan.space)[0]]
+    if task.head(()).reads != "text":
+        raise ConfigError(f"{name}: no format of an export can hold a model of the task {task.name} yet")
     offered = [record for record in outcome.trials if record.role != "no_source"]
     models = {record.key: model for record in offered if (model := _model(record, folder.path))}
     with_model = ranked([record for record in offered if record.key in models], outcome.direction)

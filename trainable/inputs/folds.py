@@ -5,14 +5,14 @@ scored on several draws of the held-out rows (repeated random sub-sampling, also
 and the winner then trains on all rows.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainable.data.stratified_split import split_rows
 from trainable.inputs.prepare import TokenizedDataset, TokenizedSplit
-from trainable.inputs.tokens import Ragged, Tokens
+from trainable.inputs.tokens import Tokens
 from trainable.settings.stage import Target
 
 FEW_ROWS = 1000
@@ -56,16 +56,10 @@ def fold_of(data: TokenizedDataset, number: int | None, seed: int) -> Fold:
 def all_rows(data: TokenizedDataset) -> TokenizedSplit:
     """Return the training rows of a data set, then its validation rows, as one split."""
     parts = [data.splits[name] for name in ("train", "validation")]
-    sequences = tuple(_joined(*ragged) for ragged in zip(*(part.tokens.sequences for part in parts), strict=True))
-    tokens = replace(parts[0].tokens, sequences=sequences)
+    tokens = parts[0].tokens.followed_by(parts[1].tokens)
     labels, strata = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "strata"))
     groups = [part.groups for part in parts if part.groups is not None]
     return TokenizedSplit(tokens, labels, strata, np.concatenate(groups) if groups else None)
-
-
-def _joined(first: Ragged, second: Ragged) -> Ragged:
-    offsets = [first.offsets, second.offsets[1:] + first.offsets[-1]]
-    return Ragged(np.concatenate([first.ids, second.ids]), np.concatenate(offsets))
 
 
 def _texts(tokens: Tokens) -> list[tuple[str, str | None]]:

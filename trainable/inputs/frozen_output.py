@@ -9,7 +9,7 @@ written, logits computed from it are compared with logits of the whole model. If
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -22,15 +22,14 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from trainable.compute.device import autocast
-from trainable.compute.forward import forward
+from trainable.compute.forward import encoder_inputs, forward
 from trainable.compute.kernels import kernels
 from trainable.compute.memory import none_if_out_of_memory, out_of_memory, split_to_fit
 from trainable.inputs.batches import padded_width
 from trainable.inputs.frozen_output_check import TOLERANCE, sample_rows
-from trainable.inputs.split import Inputs, Split, batches_of
+from trainable.inputs.split import Inputs, Split, batches_of, with_places
 from trainable.model.layers import drops_above_layers, layers_of
-from trainable.model.pooled import one_token, pooling_of
-from trainable.model.pretrained import POOLED
+from trainable.model.pooled import one_token, pooling_of, reads_one_vector
 from trainable.model.views import layers_between
 from trainable.store.checksums import digest_of_json, is_undamaged, save_tensors
 from trainable.store.files import CACHE_BYTES, longest_unused, write_file
@@ -53,6 +52,8 @@ class FrozenOutputInputs:
     lengths: NDArray[np.int64]
     """Tokens of each row in the input of the whole model, shape (N,); they decide the batches."""
     identity: str = ""
+    places: NDArray[np.int64] | None = None
+    """See `Inputs.places`."""
 
     @cached_property
     def starts(self) -> NDArray[np.int64]:
@@ -67,16 +68,17 @@ class FrozenOutputInputs:
         """Return None: the embeddings are below the stored output."""
 
     def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
-        """Return `inputs_embeds` of shape (B, T, H) and `attention_mask` of shape (B, T)."""
+        """Return `inputs_embeds` of shape (B, T, H), `attention_mask` of shape (B, T), and the places of words."""
         widths = self.widths[rows]
         column = np.arange(padded_width(widths, multiple, self._widest))
         real = column < widths[:, None]  # (B, T)
         # Padding may point at any state, as it is masked.
         index = np.where(real, self.starts[rows][:, None] + column, 0)
-        return {
+        batch = {
             "inputs_embeds": self.states[torch.from_numpy(index)],
             "attention_mask": torch.from_numpy(real.astype(np.int64)),
         }
+        return batch if self.places is None else with_places(batch, self.places[rows])
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,9 @@ class FrozenOutputStore:
                         unused.unlink(missing_ok=True)
                     write_file(file, lambda into: save_tensors(tensors, into))
         stored = _load(file, lengths)
-        return (
-            "with it the logits differ from those of the whole model" if stored is None else Split(stored, split.labels)
-        )
+        if stored is None:
+            return "with it the logits differ from those of the whole model"
+        return Split(replace(stored, places=split.inputs.places), split.labels)
 
     def _key(self, split: Split, pooling: str) -> str:
         facts = [FORMAT, version("torch"), version("transformers"), self.weights, self.data, self.precision]
@@ -163,7 +165,7 @@ class FrozenOutputStore:
         def compute(rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
             """Return hidden states, shape (B, T, H), and which of their tokens are real, shape (B, T)."""
             caught.clear()
-            batch = {name: tensor.to(self.device) for name, tensor in source.batch(rows).items()}
+            batch = {name: tensor.to(self.device) for name, tensor in encoder_inputs(source.batch(rows)).items()}
             with torch.inference_mode(), autocast(self.precision, self.device), kernels(self.device):
                 part(**batch)
             return caught.pop().cpu(), batch["attention_mask"].bool().cpu()
@@ -198,7 +200,7 @@ class FrozenOutputStore:
         with torch.inference_mode():
             expected = forward(model.eval(), inputs.batch(rows), self.device, self.precision)
             for kept, widths in self._candidates(model, states, lengths, count):
-                stored = FrozenOutputInputs(kept, widths, lengths)
+                stored = FrozenOutputInputs(kept, widths, lengths, places=inputs.places)
                 from_stored = forward(upper, stored.batch(rows), self.device, self.precision)
                 if (from_stored - expected).abs().max() <= TOLERANCE[self.precision] * expected.abs().max():
                     return {"states": kept.contiguous()}
@@ -209,8 +211,11 @@ class FrozenOutputStore:
     ) -> Iterator[tuple[torch.Tensor, NDArray[np.int64]]]:
         """Yield the tokens that may be enough, the fewest first, with the number of tokens of each row."""
         pooling = pooling_of(model)
-        reads_one = pooling in ("first", *POOLED)
-        if reads_one and count == len(layers_of(model)) and (pooling == "first" or not drops_above_layers(model)):
+        if (
+            reads_one_vector(model)
+            and count == len(layers_of(model))
+            and (pooling == "first" or not drops_above_layers(model))
+        ):
             yield one_token(states, lengths, pooling), np.ones_like(lengths)
         yield states, lengths
 

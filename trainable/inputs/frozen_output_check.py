@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from trainable.compute.device import autocast
-from trainable.compute.forward import on_device
+from trainable.compute.forward import encoder_inputs, on_device
 from trainable.compute.kernels import kernels
 from trainable.inputs.batches import PADDED_TO
 from trainable.inputs.split import Inputs
@@ -41,7 +41,7 @@ class FrozenOutputCheck:
     ) -> None:
         self._model, self._frozen, self._count, self._context = model, frozen, count, context
         self._rows = sample_rows(inputs.lengths)
-        self._batch = inputs.batch(self._rows, PADDED_TO[context.device.type])
+        self._batch = encoder_inputs(inputs.batch(self._rows, PADDED_TO[context.device.type]))
         states = self._run()
         self._at_creation = states.detach()
         self.trained_below = _trained_weights_below(states, model) if states.requires_grad else []

@@ -18,11 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
+from trainable.data.examples import Examples
 from trainable.data.reading.read_tables import find_files
 from trainable.inputs.embedding_check import check_embeddings
 from trainable.inputs.tokenizer_check import check_tokenizer
 from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
 from trainable.inputs.tokens_apart import encoded_apart
+from trainable.inputs.words import WordTokens, with_words
 from trainable.model.encoder import check_runs
 from trainable.model.limits import name_or_path
 from trainable.model.pooling import BI_ENCODER, for_texts, head_kind, with_pooling
@@ -33,6 +35,7 @@ from trainable.settings.stage import Stage
 from trainable.store.checksums import digest_of, digest_of_json
 from trainable.store.files import write_file
 from trainable.tasks.registry import TASKS, read_splits
+from trainable.tasks.task import Reads
 from trainable.workspace import Workspace
 
 _TEST_BATCH_TOKENS = 8
@@ -136,12 +139,13 @@ def _prepare(
     tables = splits.by_name()
     file = _file(cache, fingerprint) if cache else None
     stored = _load(file, list(tables)) if file else None
-    joint = stored or {split: tokenize(tokenizer, table) for split, table in tables.items()}
+    reads = TASKS[settings.task].head(splits.label_names).reads
+    joint = stored or {split: _tokenized(tokenizer, table, reads) for split, table in tables.items()}
     tokens = joint
     if pooling == BI_ENCODER:
         tokens = {split: encoded_apart(joint[split], tokenizer, table) for split, table in tables.items()}
     if stored is None:
-        first, reads = tokens["train"], TASKS[settings.task].head(splits.label_names).reads
+        first = tokens["train"]
         kind = head_kind(reads, for_texts(pooling, len(splits.text_columns)))
         check_runs(encoder_folder, first.batch(np.arange(2), _TEST_BATCH_TOKENS), first.template.pad_id, kind)
         if file:
@@ -163,6 +167,12 @@ def _prepare(
         tuple(filter(None, [check_tokenizer(tokenizer, tables, tokens).warning()])),
         splits.cuts_validation,
     )
+
+
+def _tokenized(tokenizer: PreTrainedTokenizerBase, table: Examples, reads: Reads) -> Tokens:
+    """Tokenise a table as the head of its task needs it."""
+    tokens = tokenize(tokenizer, table)
+    return with_words(tokens, tokenizer, table) if reads == "every_token" else tokens
 
 
 def cached_tokens(workspace: Workspace, fingerprint: str, split: str) -> Tokens | None:
@@ -204,6 +214,11 @@ def _save(file: Path, tokens: Mapping[str, Tokens]) -> None:
         for i, ragged in enumerate(split_tokens.sequences)
         for part, array in (("ids", ragged.ids), ("offsets", ragged.offsets))
     }
+    arrays |= {
+        f"{split}.words": torch.from_numpy(split_tokens.first)
+        for split, split_tokens in tokens.items()
+        if isinstance(split_tokens, WordTokens)
+    }
     template = json.dumps(asdict(tokens["train"].template))
     metadata = json.dumps({"template": template, "digest": digest_of(arrays, template)})
     # A single entry, because safetensors writes several entries in any order.
@@ -223,10 +238,12 @@ def _load(file: Path, splits: Sequence[str]) -> dict[str, Tokens] | None:
     fields = json.loads(metadata["template"])
     template = Template(**fields | {"pieces": tuple(Piece(**piece) for piece in fields["pieces"])})
     sequences = 1 + any(piece.sequence for piece in template.pieces)
-    tokens = {}
+    tokens: dict[str, Tokens] = {}
     for split in splits:
         ragged = [
             Ragged(*(arrays[f"{split}.{i}.{part}"].numpy() for part in ("ids", "offsets"))) for i in range(sequences)
         ]
-        tokens[split] = Tokens(tuple(ragged), template)
+        words = arrays.get(f"{split}.words")
+        parts = tuple(ragged), template
+        tokens[split] = Tokens(*parts) if words is None else WordTokens(*parts, words.numpy())
     return tokens

@@ -1,12 +1,13 @@
 """A split of a data set as the input of a model, and its batches for a pass without gradients."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainable.compute.forward import WORD_PLACES
 from trainable.inputs.batches import evaluation_batches
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}
@@ -28,13 +29,21 @@ class Inputs(Protocol):
     def lengths(self) -> NDArray[np.int64]:
         """Return the number of tokens of each row after truncation, shape (N,)."""
 
+    @property
+    def places(self) -> NDArray[np.int64] | None:
+        """Return the token that answers for each word, counted from the row's first token; -1 if none does.
+
+        The shape is (N, W). None if the rows have one answer each.
+        """
+
     def used_ids(self) -> NDArray[np.int64] | None:
         """Return the token ids that occur in the rows, ascending; None if the rows hold no ids."""
 
     def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
         """Return the model's keyword arguments for these rows, tensors of shape (B, T, ...).
 
-        T is a multiple of `multiple`, or the most tokens that any row may have.
+        T is a multiple of `multiple`, or the most tokens that any row may have. For rows with an answer for each word,
+        there is also `WORD_PLACES`, shape (B, W).
         """
 
 
@@ -43,8 +52,16 @@ class Split:
     """The inputs and labels of one split."""
 
     inputs: Inputs
-    labels: NDArray[np.int64]
-    """Shape (N,)."""
+    labels: NDArray[Any]
+    """Shape (N, ...)."""
+
+
+def with_places(batch: dict[str, torch.Tensor], places: NDArray[np.int64] | None) -> dict[str, torch.Tensor]:
+    """Return a batch with the places of its words, shape (B, W), from those that are counted from each first token."""
+    if places is None:
+        return batch
+    begin, of_row = batch["attention_mask"].argmax(1, keepdim=True), torch.from_numpy(places)
+    return {**batch, WORD_PLACES: torch.where(of_row < 0, of_row, of_row + begin)}
 
 
 def batches_of(inputs: Inputs, device: torch.device, rows: NDArray[np.int64] | None = None) -> list[NDArray[np.int64]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from trainable.inputs.batches import padded_width
 from trainable.inputs.prepare import TokenizedSplit
-from trainable.inputs.split import Split
+from trainable.inputs.split import Split, with_places
 from trainable.inputs.tokens import Tokens
 from trainable.settings.stage import Stage
 
@@ -40,6 +40,11 @@ class TokenInputs:
     def _widths(self) -> NDArray[np.int64]:
         return self.tokens.widths(self.padding_length)[self.rows]
 
+    @cached_property
+    def places(self) -> NDArray[np.int64] | None:
+        """Return the token that answers for each word; see `Inputs.places`."""
+        return self.tokens.places(self.rows, self.padding_length)
+
     def used_ids(self) -> NDArray[np.int64]:
         """Return the token ids that occur in these rows, ascending."""
         return self.tokens.used_ids(self.rows, self.padding_length)
@@ -50,7 +55,8 @@ class TokenInputs:
         The shape is (B, T), or (2 * B, T) if the texts of a pair are encoded apart.
         """
         width = self.padding_length if self.fixed else padded_width(self._widths[rows], multiple, self.padding_length)
-        return self.tokens.batch(self.rows[rows], self.padding_length, width)
+        batch = self.tokens.batch(self.rows[rows], self.padding_length, width)
+        return batch if self.places is None else with_places(batch, self.places[rows])
 
 
 def token_inputs(tokenized: TokenizedSplit, stage: Stage, rows: NDArray[np.int64] | None = None) -> Split:

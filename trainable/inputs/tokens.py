@@ -7,7 +7,7 @@ B rows of a batch, T tokens of the longest row in the batch.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -134,6 +134,15 @@ class Tokens:
             digest.update(self._slices(sequence, rows, length).tobytes())
         return digest.hexdigest()
 
+    def places(self, rows: NDArray[np.int64], padding_length: int) -> NDArray[np.int64] | None:
+        """Return None: these rows have one answer each. See `trainable.inputs.words`."""
+        return None
+
+    def followed_by(self, other: Tokens) -> Tokens:
+        """Return these rows, then those of another table with the same template."""
+        sequences = tuple(map(_joined, self.sequences, other.sequences))
+        return replace(self, sequences=sequences)
+
     def _slices(self, sequence: int, rows: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the first `length` ids of each row's text, concatenated; the last ones if the left side is cut."""
         ragged = self.sequences[sequence]
@@ -151,6 +160,11 @@ class Tokens:
             )
         whole = np.stack([ragged.offsets[rows + 1] - ragged.offsets[rows] for ragged in self.sequences])
         return np.minimum(whole, room) if len(whole) == 1 else _longest_first(whole, room)
+
+
+def _joined(first: Ragged, second: Ragged) -> Ragged:
+    offsets = [first.offsets, second.offsets[1:] + first.offsets[-1]]
+    return Ragged(np.concatenate([first.ids, second.ids]), np.concatenate(offsets))
 
 
 def _longest_first(whole: NDArray[np.int64], room: int) -> NDArray[np.int64]:

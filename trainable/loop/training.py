@@ -215,7 +215,8 @@ class StageTraining:
         with context.clock.part(f"{context.name}.evaluate") as spent:
             inputs, device = self.validation.inputs, context.device
             logits = compute_logits(self.steps.network, inputs, device, context.precision, context.ranks, spent)
-            return context.task.scores(in_label_units(logits, self.output_scale), self.validation.labels)
+            names = tuple((self.model.config.id2label or {}).values())
+            return context.task.scores(in_label_units(logits, self.output_scale), self.validation.labels, names)
 
     def evaluate_start(self, zero_shot: bool) -> Report:
         """Evaluate before the first step: these weights are the best so far, and stay so if training makes them worse.

@@ -28,6 +28,7 @@ TASK_METRICS: Mapping[str, Mapping[str, Direction]] = {
         *("auroc", "average_precision"),
         low=("brier", "calibration_error"),
     ),
+    "tagging": _task("entity_f1", "entity_precision", "entity_recall", "accuracy", "macro_f1"),
     "regression": _task("pearson", "spearman", "r2", low=("rmse", "mae")),
 }
 """The metrics that can select a model, by task. The first one of a task is its default."""

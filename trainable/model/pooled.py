@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from trainable.model.pooling import BI_ENCODER
-from trainable.model.pretrained import kind_of_class
+from trainable.model.pretrained import POOLED, kind_of_class
 
 _RATES = ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout")
 """Names that configurations give to the dropout rate before a head; the first one that is set counts."""
@@ -114,6 +114,11 @@ def pooling_of(model: PreTrainedModel) -> str:
     if isinstance(model, BiEncoderClassifier):
         return BI_ENCODER
     return model.pooling if isinstance(model, PooledClassifier) else kind_of_class(type(model).__name__)
+
+
+def reads_one_vector(model: PreTrainedModel) -> bool:
+    """Return whether the head reads one vector of each row, not every token."""
+    return pooling_of(model) in ("first", *POOLED)
 
 
 def one_token(states: torch.Tensor, lengths: NDArray[np.int64], pooling: str) -> torch.Tensor:

@@ -181,6 +181,10 @@ class _SelectedRows:
     def lengths(self) -> NDArray[np.int64]:
         return self.whole.lengths[self.rows]
 
+    @property
+    def places(self) -> NDArray[np.int64] | None:
+        return None if self.whole.places is None else self.whole.places[self.rows]
+
     def used_ids(self) -> NDArray[np.int64] | None:
         """Return the ids of all rows, as they decide how many embeddings are trained."""
         return self.whole.used_ids()

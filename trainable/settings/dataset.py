@@ -60,7 +60,8 @@ class Dataset(Strict):
     task: Annotated[str, AfterValidator(_task), Field(json_schema_extra={"enum": list(TASK_METRICS)})] = (
         "classification"
     )
-    """What the labels are. `classification`: one class for each text or pair of texts; `regression`: a number."""
+    """What the labels are. `classification`: one class for each text or pair of texts; `regression`: a number;
+    `tagging`: a tag for each word."""
 
     csv: str | None = None
     """A CSV file (TSV by its suffix) with a header line."""

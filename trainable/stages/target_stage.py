@@ -7,6 +7,7 @@ from trainable.loop.output_scale import take_scale_out
 from trainable.loop.probe import probe_head
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import output_layer
+from trainable.model.pooled import reads_one_vector
 from trainable.progress import Report
 from trainable.settings.stage import Target
 from trainable.stages.reuse_frozen import reuse_frozen_output
@@ -39,6 +40,7 @@ def begin_head(builder: StageBuilder, training: StageTraining, head_kept: bool) 
     stage = training.stage
     assert isinstance(stage, Target)
     probes = stage.head == "probe" or (stage.head == "keep_or_probe" and not head_kept)
+    probes = probes and reads_one_vector(training.model)  # a head on every token begins at random
     if probes:
         _probe(builder, training)
     if stage.fold is not None and (head_kept or probes):

@@ -75,13 +75,15 @@ class Classification:
         weights = class_weights(labels, len(head.names), stage)
         return CrossEntropy(weights, stage.label_smoothing, stage.focal_gamma, device)
 
-    def scores(self, logits: torch.Tensor, labels: NDArray[np.int64]) -> dict[str, float]:
+    def scores(self, logits: torch.Tensor, labels: NDArray[np.int64], names: Sequence[str] = ()) -> dict[str, float]:
         loss = float(functional.cross_entropy(logits, torch.from_numpy(labels)))
         counted = {name: float(value) for name, value in scores(_counts(logits, labels)).items()}
         chances = _probabilities(logits)
         return {"loss": loss, **counted, **{name: score(chances, labels) for name, score in OF_CHANCES.items()}}
 
-    def interval(self, logits: torch.Tensor, labels: NDArray[np.int64], metric: str) -> tuple[float, float]:
+    def interval(
+        self, logits: torch.Tensor, labels: NDArray[np.int64], metric: str, names: Sequence[str] = ()
+    ) -> tuple[float, float]:
         if metric == "loss":  # it cannot be computed from the confusion counts
             return mean_interval(_row_losses(logits, labels))
         if metric in OF_CHANCES:
@@ -90,7 +92,12 @@ class Classification:
         return bootstrap_interval(_counts(logits, labels), metric)
 
     def difference_interval(
-        self, first: torch.Tensor, second: torch.Tensor, labels: NDArray[np.int64], metric: str
+        self,
+        first: torch.Tensor,
+        second: torch.Tensor,
+        labels: NDArray[np.int64],
+        metric: str,
+        names: Sequence[str] = (),
     ) -> tuple[float, float]:
         if metric == "loss":
             return mean_interval(_row_losses(first, labels) - _row_losses(second, labels))

@@ -10,9 +10,10 @@ from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
 from trainable.tasks.classification import CLASSIFICATION
 from trainable.tasks.regression import REGRESSION
+from trainable.tasks.tagging import TAGGING
 from trainable.tasks.task import Task
 
-TASKS: Mapping[str, Task] = {task.name: task for task in (CLASSIFICATION, REGRESSION)}
+TASKS: Mapping[str, Task] = {task.name: task for task in (CLASSIFICATION, REGRESSION, TAGGING)}
 """The tasks by the name that `dataset.task` gives them."""
 
 

@@ -66,20 +66,27 @@ class Regression:
     def loss(self, labels: NDArray[np.float32], head: Head, stage: Stage, device: torch.device) -> SquaredError:
         return SquaredError(self.output_scale(labels))
 
-    def scores(self, logits: torch.Tensor, labels: NDArray[np.float32]) -> dict[str, float]:
+    def scores(self, logits: torch.Tensor, labels: NDArray[np.float32], names: Sequence[str] = ()) -> dict[str, float]:
         predicted, true = _numbers(logits, labels)
         return {"loss": float(((predicted - true) ** 2).mean())} | {
             name: float(value) for name, value in scores(predicted, true).items()
         }
 
-    def interval(self, logits: torch.Tensor, labels: NDArray[np.float32], metric: str) -> tuple[float, float]:
+    def interval(
+        self, logits: torch.Tensor, labels: NDArray[np.float32], metric: str, names: Sequence[str] = ()
+    ) -> tuple[float, float]:
         predicted, true = _numbers(logits, labels)
         if metric == "loss":
             return mean_interval((predicted - true) ** 2)
         return rows_interval(len(true), lambda rows: SCORES[metric](predicted[rows], true[rows]))
 
     def difference_interval(
-        self, first: torch.Tensor, second: torch.Tensor, labels: NDArray[np.float32], metric: str
+        self,
+        first: torch.Tensor,
+        second: torch.Tensor,
+        labels: NDArray[np.float32],
+        metric: str,
+        names: Sequence[str] = (),
     ) -> tuple[float, float]:
         (ours, true), (theirs, _) = _numbers(first, labels), _numbers(second, labels)
         if metric == "loss":

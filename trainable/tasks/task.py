@@ -98,14 +98,16 @@ class Task(Protocol):
     def loss(self, labels: NDArray[Any], head: Head, stage: Stage, device: torch.device) -> Loss:
         """Return the loss of a stage that trains on rows with these labels."""
 
-    def scores(self, logits: torch.Tensor, labels: NDArray[Any]) -> dict[str, float]:
+    def scores(self, logits: torch.Tensor, labels: NDArray[Any], names: Sequence[str]) -> dict[str, float]:
         """Return every metric of the task, also the plain mean loss, without weights and smoothing."""
 
-    def interval(self, logits: torch.Tensor, labels: NDArray[Any], metric: str) -> tuple[float, float]:
+    def interval(
+        self, logits: torch.Tensor, labels: NDArray[Any], metric: str, names: Sequence[str]
+    ) -> tuple[float, float]:
         """Return the 95 % interval of a metric over resampled rows."""
 
     def difference_interval(
-        self, first: torch.Tensor, second: torch.Tensor, labels: NDArray[Any], metric: str
+        self, first: torch.Tensor, second: torch.Tensor, labels: NDArray[Any], metric: str, names: Sequence[str]
     ) -> tuple[float, float]:
         """Return the 95 % interval of a metric's first value minus its second one, over the same resampled rows."""
 

@@ -19,6 +19,10 @@ MAX_CHARACTERS = 1_000_000
 """Limit of one text. No `padding_length` is that long, and tokenising each further megabyte takes seconds and 60 MB."""
 
 
+SEPARATOR, NO_BREAK = " ", "\N{NO-BREAK SPACE}"
+"""What is between two words, and what replaces it inside a word; so a text of words splits into the same words."""
+
+
 @dataclass(frozen=True)
 class CheckedTexts:
     """The texts of one split, without the rows that `empty: drop` removes."""
@@ -39,7 +43,7 @@ def check_all_texts(
 
 
 def _check_split(raw: RawTable, names: Sequence[str], empty: Empty, results: CheckResults) -> CheckedTexts:
-    columns = [raw.cells(name) for name in names]
+    columns = [[_joined(cell) for cell in raw.cells(name)] for name in names]
     without_text = np.zeros(raw.rows, dtype=bool)
     for name, cells in zip(names, columns, strict=True):
         if rows := empty_rows(cells):
@@ -65,6 +69,13 @@ def _report_empty(message: str, empty: Empty, results: CheckResults) -> None:
         )
     else:
         results.notes.append(f"{message}; {'kept' if empty == 'keep' else 'left out'} (`empty: {empty}`)")
+
+
+def _joined(cell: Any) -> Any:
+    """Return a list of words as one text, with a blank between each two; another cell as it is."""
+    if not isinstance(cell, list) or not all(isinstance(word, str) for word in cell):
+        return cell
+    return SEPARATOR.join(word.replace(SEPARATOR, NO_BREAK) for word in cell)
 
 
 def empty_rows(cells: Sequence[Any]) -> list[int]:
