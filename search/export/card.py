@@ -23,7 +23,7 @@ from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData
 from trainable.tasks.answers import Answers, answers_of
 
-_PLACES = {"csv", "json_", "parquet", "folder", "hub", "train", "validation", "test"}
+_PLACES = {"csv", "json_", "parquet", "conll", "folder", "hub", "train", "validation", "test"}
 
 
 @dataclass(frozen=True)

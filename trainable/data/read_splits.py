@@ -142,7 +142,9 @@ def short_name(dataset: Dataset) -> str:
     """Return the hub name of a data set, or the name of its file or folder; never a path."""
     if dataset.hub:
         return dataset.hub
-    path = Path(dataset.csv or dataset.json_ or dataset.parquet or dataset.folder or dataset.train or "")
+    path = Path(
+        dataset.csv or dataset.json_ or dataset.parquet or dataset.conll or dataset.folder or dataset.train or ""
+    )
     stem = path.name if dataset.folder else path.stem
     if dataset.train:  # reviews_train.csv gives reviews; train.csv gives the name of its folder
         stem = stem.removesuffix("train").strip("._- ") or path.parent.name

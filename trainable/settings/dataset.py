@@ -69,6 +69,8 @@ class Dataset(Strict):
     """A file with one JSON object a line, or one array of objects."""
     parquet: str | None = None
     """A Parquet file."""
+    conll: str | None = None
+    """A CoNLL file, for `task: tagging`: a word and its tags on each line, a blank line between two sentences."""
     folder: str | None = None
     """A folder saved by `datasets` (`save_to_disk`); its own splits are used if it has any."""
     hub: str | None = None
@@ -138,7 +140,7 @@ class Dataset(Strict):
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
         """Yield mistakes if the rows do not come from one place, or if no rows are left for training."""
-        tables = [name for name in ("csv", "json", "parquet", "folder", "hub") if given.get(name)]
+        tables = [name for name in ("csv", "json", "parquet", "conll", "folder", "hub") if given.get(name)]
         splits = [name for name in ("train", "validation", "test") if given.get(name)]
         splits = [name for name in splits if (name, given[name]) != ("test", LEFT_OUT)]
         if given.get("splits") and not (given.get("folder") or given.get("hub")):
@@ -147,7 +149,7 @@ class Dataset(Strict):
             yield "test", f"{LEFT_OUT} and test_fraction are both set; remove one"
         if len(tables) + bool(splits) != 1:
             named = ", ".join(tables + splits) or "nothing"
-            ways = "give either one of csv, json, parquet, folder, hub, or train (with validation, test)"
+            ways = "give either one of csv, json, parquet, conll, folder, hub, or train (with validation, test)"
             yield "", f"{ways}; there is {named}"
         elif splits and "train" not in splits:
             yield "", f"{' and '.join(splits)} given without train"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainable.data.reading.arrow_files import read_folder, read_hub, read_parquet
+from trainable.data.reading.conll_files import read_conll
 from trainable.data.reading.csv_files import read_csv
 from trainable.data.reading.encodings import decode
 from trainable.data.reading.json_files import read_json
@@ -15,7 +16,12 @@ from trainable.data.reading.saved_splits import SPLITS
 from trainable.errors import ConfigError
 from trainable.settings.dataset import LEFT_OUT, Dataset
 
-KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
+KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"} | {
+    ".conll": "conll",
+    ".conllu": "conll",
+    ".iob": "conll",
+    ".bio": "conll",
+}
 """Kind of file by the suffix of its name. The settings have the same names as the kinds."""
 
 
@@ -49,6 +55,8 @@ def _read_file(dataset: Dataset, path: Path, name: str) -> RawTable:
     if kind == "parquet":
         return read_parquet(path, name)
     text = decode(path.read_bytes(), name, dataset.encoding)
+    if kind == "conll":
+        return read_conll(text, name)
     return read_json(text, name) if kind == "json" else read_csv(text, name, dataset.separator, dataset.quoting)
 
 
@@ -98,13 +106,18 @@ def _folder_problem(path: Path) -> str | None:
 
 
 def _files_by_split(dataset: Dataset) -> dict[str, str]:
-    table = dataset.csv or dataset.json_ or dataset.parquet or dataset.folder
+    table = dataset.csv or dataset.json_ or dataset.parquet or dataset.conll or dataset.folder
     names = {"train": table} if table else {split: getattr(dataset, split) for split in SPLITS}
     return {split: name for split, name in names.items() if name and (split, name) != ("test", LEFT_OUT)}
 
 
 def _file_kind(dataset: Dataset, name: str) -> str | None:
-    for kind, given in (("csv", dataset.csv), ("json", dataset.json_), ("parquet", dataset.parquet)):
+    for kind, given in (
+        ("csv", dataset.csv),
+        ("json", dataset.json_),
+        ("parquet", dataset.parquet),
+        ("conll", dataset.conll),
+    ):
         if given:
             return kind
     return "folder" if dataset.folder else KINDS.get(Path(name).suffix.lower())
