@@ -16,7 +16,7 @@ from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
 from trainable.baselines.results import TEXT_MODEL_FILE, WEIGHTS_FILE, config_of
 from trainable.errors import ConfigError
-from trainable.tasks.registry import TASKS
+from trainable.tasks.answers import ANSWERS
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ def choose(
         check_installed(FORMATS[format], FORMATS[format].to_write, f"--format {format}")
     folder = SweepFolder(storage, name)
     plan, outcome = load_sweep(folder), current_outcome(name, storage, overrides)
-    task = TASKS[target_tasks(plan.base, plan.space)[0]]
-    if task.head(()).reads != "text":
-        raise ConfigError(f"{name}: no format of an export can hold a model of the task {task.name} yet")
+    task = target_tasks(plan.base, plan.space)[0]
+    if task not in ANSWERS:
+        raise ConfigError(f"{name}: no format of an export can hold a model of the task {task} yet")
     offered = [record for record in outcome.trials if record.role != "no_source"]
     models = {record.key: model for record in offered if (model := _model(record, folder.path))}
     with_model = ranked([record for record in offered if record.key in models], outcome.direction)

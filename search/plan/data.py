@@ -14,6 +14,7 @@ from spaces import SpaceError
 from trainable.data.subset import subset_notes
 from trainable.inputs.folds import has_folds
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
+from trainable.inputs.words import words_cut
 from trainable.metrics.metric import ONE_CLASS_A_ROW
 from trainable.model.limits import resolve_encoder
 from trainable.model.pooling import BI_ENCODER, auto_pooling
@@ -74,7 +75,10 @@ def _data_problems(plan: Plan, uses: list[StageUse], roots: tuple[Path, ...]) ->
 
 
 def _subset_notes(made: TokenizedDataset, name: str, stage: Stage, config: TrialConfig) -> list[str]:
-    """Return what a person should know of the rows that `train_rows` takes of each class."""
+    """Return what a person should know of the rows that `train_rows` takes of each class, and of words cut off."""
+    if cut := words_cut(made.splits["validation"].tokens, stage.padding_length):
+        length = f"padding_length {stage.padding_length} cuts {cut:.1%} of the validation words off"
+        return [f"{name}: {length}; they count as wrong unless their tag is {made.label_names[0]}"]
     if made.task not in ONE_CLASS_A_ROW:
         return []
     labels, seed = made.splits["train"].strata, config.dataset_of(stage).split_seed

@@ -68,6 +68,15 @@ def with_words(tokens: Tokens, tokenizer: PreTrainedTokenizerBase, table: Exampl
     return WordTokens(**own, first=first)
 
 
+def words_cut(tokens: Tokens, padding_length: int) -> float:
+    """Return the share of the words that have a token and lose it by truncation, 0 to 1; 0 for other tokens."""
+    if not isinstance(tokens, WordTokens):
+        return 0.0
+    words = tokens.first >= 0
+    cut = words & (tokens.places(np.arange(len(tokens)), padding_length) < 0)
+    return float(cut.sum() / max(1, words.sum()))
+
+
 def first_tokens(text: str, spans: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the first token of each word of a text, shape (words,); -1 for a word without a token.
 

@@ -15,7 +15,7 @@ from trainable.metrics.tagging import METRICS, Counts, counts_of, per_type, rati
 from trainable.settings.stage import Stage
 from trainable.tasks.linear_head import HeadFit, LinearHead
 from trainable.tasks.tag_reader import NO_WORD, TagReader
-from trainable.tasks.task import NO_SCALE, Head, OutputScale
+from trainable.tasks.task import NO_SCALE, Head, LabelSummary, OutputScale
 
 
 class Tagging:
@@ -35,6 +35,9 @@ class Tagging:
 
     def strata(self, labels: NDArray[np.int16]) -> NDArray[np.int64]:
         return np.zeros(len(labels), dtype=np.int64)
+
+    def summary(self, labels: NDArray[np.int16], names: Sequence[str]) -> LabelSummary:
+        return LabelSummary({name: int((labels == number).any(1).sum()) for number, name in enumerate(names)}, {})
 
     def linear_head(
         self, features: NDArray[np.float64], labels: NDArray[np.int16], outputs: int, fit: HeadFit

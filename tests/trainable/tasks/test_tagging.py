@@ -16,8 +16,9 @@ from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.inputs.token_inputs import TokenInputs
 from trainable.inputs.tokens import tokenize
-from trainable.inputs.words import first_tokens, with_words
+from trainable.inputs.words import first_tokens, with_words, words_cut
 from trainable.loop.evaluate import compute_logits
+from trainable.preview.inspection import inspect_dataset
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.dataset import Dataset
 from trainable.tasks.registry import read_splits
@@ -140,6 +141,8 @@ def test_truncation_and_padding_do_not_move_words(tiny_bert: str) -> None:
         assert (batch[WORD_PLACES][row, len(expected) :] == -1).all()
     cut = TokenInputs(words, np.arange(3), 4, False).batch(np.array([0]))[WORD_PLACES]
     assert (cut[0] >= 0).sum() == 2  # [CLS] the z [SEP]
+    assert words_cut(words, 64) == 0
+    assert words_cut(words, 4) == pytest.approx(4 / 9)
 
 
 def test_words_cut_off_have_the_first_answer() -> None:
@@ -164,6 +167,13 @@ def test_words_cut_off_have_the_first_answer() -> None:
 )
 def test_first_tokens(text: str, spans: list[tuple[int, int]], expected: list[int]) -> None:
     assert first_tokens(text, np.array(spans, dtype=np.int64).reshape(-1, 2)).tolist() == expected
+
+
+def test_inspect_counts_the_rows_with_each_tag(tiny_bert: str, file: Path) -> None:
+    data = {"task": "tagging", "json": str(file), "text": "words", "label": "tags", "test_fraction": 0.0}
+    found = inspect_dataset(Dataset.model_validate(data), tiny_bert)
+    counts = found.splits["train"]
+    assert counts.labels.rows == dict.fromkeys(("O", "B-LOC", "B-PER", "I-PER"), counts.rows)
 
 
 def test_a_cell_may_be_text_and_tags_numbers(tmp_path: Path) -> None:
