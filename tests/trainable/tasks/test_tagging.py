@@ -71,11 +71,11 @@ def test_it_learns_and_its_checkpoint_gives_the_same(
     model, _ = load_trained(tmp_path / "trial")
     validation = tokenized_dataset_of(config, config.target, workspace).splits["validation"]
     inputs = TokenInputs(validation.tokens, np.arange(len(validation.labels)), 48, False)
-    logits = compute_logits(model, inputs, torch.device("cpu"))
-    assert logits.shape == (*validation.labels.shape, len(model.config.id2label))
-    again = TAGGING.scores(logits, validation.labels, tuple(model.config.id2label.values()))
+    logits, names = compute_logits(model, inputs, torch.device("cpu")), tuple((model.config.id2label or {}).values())
+    assert logits.shape == (*validation.labels.shape, len(names))
+    again = TAGGING.scores(logits, validation.labels, names)
     assert again == pytest.approx({k.rpartition(".")[2]: v for k, v in found.items() if "validation" in k}, abs=1e-6)
-    low, high = TAGGING.interval(logits, validation.labels, "entity_f1", tuple(model.config.id2label.values()))
+    low, high = TAGGING.interval(logits, validation.labels, "entity_f1", names)
     assert low <= again["entity_f1"] <= high
 
 
