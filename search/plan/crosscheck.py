@@ -158,10 +158,10 @@ def _encoders(space: Space, point: Point) -> list[Point]:
     return [{"encoder": option} for option in options if {**point, "encoder": option} in space]
 
 
-def _point_problems(blocks: Blocks, params: Point, problems_of: ProblemsOf) -> list[str]:
+def _point_problems(blocks: Blocks, point: Point, problems_of: ProblemsOf) -> list[str]:
     """Return mistakes of one point: invalid values, values beyond the encoder's limits, values of another type."""
     problems: list[str] = []
-    params = without_shares(blocks.space, params)
+    params = without_shares(blocks.space, point)
     settings = nested(blocks.base, params)
     if isinstance(settings.get("encoder"), str):
         problems += _encoder_problems(settings, blocks.roots, problems_of)
