@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 Cell = str | float
 
@@ -49,6 +48,8 @@ class Answers:
 
     def values(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the values of rows from the model's outputs, both of shape (N, C)."""
+        from scipy.special import softmax  # takes a second; wrong names are reported before
+
         return np.asarray(softmax(outputs, axis=-1))
 
     def unit(self, outputs: NDArray[np.float32]) -> float:
