@@ -51,7 +51,9 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     seen = inspect_dataset(dataset, source)
     console.print(Text(file, style="bold"))
     console.print(_splits(seen))
-    console.print(_numbers(seen.splits) if seen.splits["train"].labels.numbers else _classes(seen.splits))
+    labels = seen.splits["train"].labels
+    if labels.rows or labels.numbers:
+        console.print(_numbers(seen.splits) if labels.numbers else _classes(seen.splits))
     if seen.overlaps and any(seen.overlaps.values()):
         console.print(_overlaps(seen.overlaps))
     limit = f"; the encoder takes {seen.positions}" if seen.positions else ""
@@ -87,7 +89,7 @@ def _kind(file: str, settings: Mapping[str, str]) -> str:
     if {"validation", "test"} & set(settings):
         return "train"
     if kind := KINDS.get(path.suffix.lower()):
-        return kind
+        return "train" if kind == "lines" else kind
     if not path.exists() and file.count("/") == 1 and not path.is_absolute():
         return "hub"
     known = ", ".join(KINDS)

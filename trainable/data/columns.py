@@ -1,10 +1,10 @@
-"""Chooses the columns of a table that hold the texts and the label."""
+"""Chooses the columns of a table that hold the texts, and checks that the columns with labels are there."""
 
 from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trainable.data.reading.raw_table import RawTable
@@ -14,19 +14,23 @@ from trainable.settings.dataset import SEPARATORS, Dataset
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns that hold the texts and the label."""
+    """The names of the columns that hold the texts."""
 
     text: str
     text_b: str | None
-    label: str
 
     def texts(self) -> list[str]:
         """Return the one or two text columns."""
         return [self.text] if self.text_b is None else [self.text, self.text_b]
 
 
-def choose_columns(dataset: Dataset, raws: Mapping[str, RawTable]) -> dict[str, Columns]:
+def choose_columns(dataset: Dataset, raws: Mapping[str, RawTable], labels: Sequence[str]) -> dict[str, Columns]:
     """Return the columns that the settings name, or the default ones, for every split.
+
+    Args:
+        dataset: the settings.
+        raws: the table of each split.
+        labels: the columns that hold labels; every table must have them.
 
     Raises:
         ConfigError: naming, for all splits, each column that is missing or has two roles.
@@ -34,7 +38,7 @@ def choose_columns(dataset: Dataset, raws: Mapping[str, RawTable]) -> dict[str, 
     chosen: dict[str, Columns] = {}
     problems: list[str] = []
     for split, raw in raws.items():
-        columns, wrong = _choose(dataset, raw)
+        columns, wrong = _choose(dataset, raw, labels)
         chosen[split] = columns
         problems += wrong
     if problems:
@@ -42,20 +46,20 @@ def choose_columns(dataset: Dataset, raws: Mapping[str, RawTable]) -> dict[str, 
     return chosen
 
 
-def _choose(dataset: Dataset, raw: RawTable) -> tuple[Columns, list[str]]:
+def _choose(dataset: Dataset, raw: RawTable, labels: Sequence[str]) -> tuple[Columns, list[str]]:
     """Return the columns of one table, and a problem for each column that is missing or has two roles."""
     present = list(raw.columns)
     has_pair = {"text_a", "text_b"} <= set(present)
     text = dataset.text or ("text_a" if has_pair and "text" not in present else "text")
     text_b = dataset.text_b or ("text_b" if has_pair and text == "text_a" else None)
-    by_role = {"text": text, "label": dataset.label} | ({"text_b": text_b} if text_b else {})
-    by_role |= {"group": dataset.group} if dataset.group else {}
-    problems = [_missing(raw.source, role, name, present) for role, name in by_role.items() if name not in present]
-    for name, count in Counter(by_role.values()).items():
+    others = {"text_b": text_b, "group": dataset.group}
+    roles = [("text", text), *(("label", name) for name in labels), *((r, name) for r, name in others.items() if name)]
+    problems = [_missing(raw.source, role, name, present) for role, name in roles if name not in present]
+    for name, count in Counter(column for _, column in roles).items():
         if count > 1:
-            roles = " and ".join(role for role, column in by_role.items() if column == name)
-            problems.append(f"{raw.source}: {roles} are both column {name!r}; name different ones")
-    return Columns(text, text_b, dataset.label), problems
+            both = " and ".join(role for role, column in roles if column == name)
+            problems.append(f"{raw.source}: {both} are both column {name!r}; name different ones")
+    return Columns(text, text_b), problems
 
 
 def _missing(source: str, role: str, name: str, present: list[str]) -> str:

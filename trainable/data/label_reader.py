@@ -33,6 +33,9 @@ class Labels:
 class LabelReader(Protocol):
     """Reads and checks the labels of one task."""
 
+    def columns(self, dataset: Dataset) -> tuple[str, ...]:
+        """Return the columns that hold the labels; none for a task that learns from the texts alone."""
+
     def read(self, dataset: Dataset, raws: Mapping[str, RawTable], results: CheckResults) -> Labels:
         """Return the labels of the tables of all splits, and add mistakes to `results`."""
 

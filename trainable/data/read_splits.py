@@ -64,8 +64,10 @@ def read_splits_and_problems(
         ConfigError: if files or columns are missing, so that there are no rows.
     """
     results = CheckResults()
-    raws = drop_unlabelled_splits(dataset, read_tables(dataset, data_folders), results)
-    columns = choose_columns(dataset, raws)
+    raws, label_columns = read_tables(dataset, data_folders), reader.columns(dataset)
+    if label_columns:
+        raws = drop_unlabelled_splits(dataset, raws, results)
+    columns = choose_columns(dataset, raws, label_columns)
     texts = check_all_texts(dataset, raws, columns, results)
     labels = reader.read(dataset, {split: checked.raw for split, checked in texts.items()}, results)
     groups = read_groups(dataset.group, {split: checked.raw for split, checked in texts.items()}, results)

@@ -55,6 +55,8 @@ class FrozenOutputInputs:
     places: NDArray[np.int64] | None = None
     """See `Inputs.places`."""
 
+    varies = False
+
     @cached_property
     def starts(self) -> NDArray[np.int64]:
         """Return where each row begins in `states`, shape (N,)."""
@@ -67,7 +69,10 @@ class FrozenOutputInputs:
     def used_ids(self) -> None:
         """Return None: the embeddings are below the stored output."""
 
-    def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
+    def weights(self, rows: NDArray[np.int64], draw: int | None) -> None:
+        """Return None: all rows count the same."""
+
+    def batch(self, rows: NDArray[np.int64], multiple: int = 1, draw: int | None = None) -> dict[str, torch.Tensor]:
         """Return `inputs_embeds` of shape (B, T, H), `attention_mask` of shape (B, T), and the places of words."""
         widths = self.widths[rows]
         column = np.arange(padded_width(widths, multiple, self._widest))

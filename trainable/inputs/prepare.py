@@ -142,7 +142,8 @@ def _prepare(
     reads = TASKS[settings.task].head(splits.label_names).reads
     joint = stored or {split: _tokenized(tokenizer, table, reads) for split, table in tables.items()}
     tokens = joint
-    if pooling == BI_ENCODER:
+    reads = TASKS[settings.task].head(splits.label_names).reads
+    if head_kind(reads, pooling) == BI_ENCODER:
         tokens = {split: encoded_apart(joint[split], tokenizer, table) for split, table in tables.items()}
     if stored is None:
         first = tokens["train"]

@@ -37,13 +37,25 @@ class Inputs(Protocol):
         """
 
     def used_ids(self) -> NDArray[np.int64] | None:
-        """Return the token ids that occur in the rows, ascending; None if the rows hold no ids."""
+        """Return the token ids that occur in the rows, ascending; None if they hold no ids, or any id may occur."""
 
-    def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
+    @property
+    def varies(self) -> bool:
+        """Return whether a batch depends on `draw`."""
+
+    def weights(self, rows: NDArray[np.int64], draw: int | None) -> torch.Tensor | None:
+        """Return what each row of a batch counts besides the weight of its label, shape (B,); None if all are equal."""
+
+    def batch(self, rows: NDArray[np.int64], multiple: int = 1, draw: int | None = None) -> dict[str, torch.Tensor]:
         """Return the model's keyword arguments for these rows, tensors of shape (B, T, ...).
 
         T is a multiple of `multiple`, or the most tokens that any row may have. For rows with an answer for each word,
         there is also `WORD_PLACES`, shape (B, W).
+
+        Args:
+            rows: row numbers, shape (B,).
+            multiple: see above.
+            draw: seed of what the inputs draw at random for each step; None gives the same batch each time.
         """
 
 

@@ -26,6 +26,8 @@ class TokenInputs:
     fixed: bool
     """Whether every batch is padded to `padding_length`."""
 
+    varies = False
+
     @cached_property
     def identity(self) -> str:
         """Return a digest of the content, since two splits may have the same number of rows with the same lengths."""
@@ -49,7 +51,10 @@ class TokenInputs:
         """Return the token ids that occur in these rows, ascending."""
         return self.tokens.used_ids(self.rows, self.padding_length)
 
-    def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
+    def weights(self, rows: NDArray[np.int64], draw: int | None) -> None:
+        """Return None: all rows count the same."""
+
+    def batch(self, rows: NDArray[np.int64], multiple: int = 1, draw: int | None = None) -> dict[str, torch.Tensor]:
         """Return the input of the encoder: `input_ids`, `attention_mask`, for some tokenizers also `token_type_ids`.
 
         The shape is (B, T), or (2 * B, T) if the texts of a pair are encoded apart.

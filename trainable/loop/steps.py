@@ -48,8 +48,9 @@ class Steps:
         self._contrasts = isinstance(self.stage, Target) and self.stage.objective == "contrastive"
         context, names = self.context, tuple((self.network.config.id2label or {}).values())
         self._loss = context.task.loss(self.train.labels, context.task.head(names), self.stage, context.device)
-        alone, device = self.context.ranks.size == 1, self.context.device
-        recordable = alone and device.type == "cuda" and self.stage.optimizer in RECORDABLE
+        alone, device = context.ranks.size == 1, context.device
+        fixed = not self.train.inputs.varies  # else each batch might have another shape
+        recordable = alone and fixed and device.type == "cuda" and self.stage.optimizer in RECORDABLE
         self._graphs = StepGraphs(device) if recordable else None
 
     def use(self, network: PreTrainedModel, train: Split) -> None:
@@ -86,7 +87,7 @@ class Steps:
         """Take a step as a graph and return its loss; None, with nothing done, if that is impossible or not faster."""
         if self._graphs is None or progress.micro_batches > 1:
             return None
-        feed, graphs = self._feed(rows, self._weight(rows)), self._graphs
+        feed, graphs = self._feed(progress.step, rows, self._weight(progress.step, rows)), self._graphs
         if feed["attention_mask"].numel() * self._ideal > LONGEST:
             return None
         total = none_if_out_of_memory(
@@ -127,13 +128,13 @@ class Steps:
 
     def _add_parts(self, progress: Progress, rows: NDArray[np.int64], spent: Part) -> torch.Tensor:
         """Add up the gradients of this rank's parts of the batch, and return their share of the mean loss."""
-        ranks, weight = self.context.ranks, self._weight(rows)
+        ranks, weight = self.context.ranks, self._weight(progress.step, rows)
         total = torch.zeros((), device=self.context.device)
         for index, part in enumerate(parts_of(rows, progress.micro_batches)):
             if index % ranks.size != ranks.rank or not len(part):
                 continue
             seed_draws(self._dropout_seed(progress.step, index), self.context.device)
-            feed = self._feed(part, weight)
+            feed = self._feed(progress.step, part, weight)
             spent.count(feed["attention_mask"], self._ideal)
             total += self._backward(feed)
         return total
@@ -145,15 +146,21 @@ class Steps:
         """
         return seed_of("dropout", self.context.seed, self.context.name, step, part)
 
-    def _weight(self, rows: NDArray[np.int64]) -> torch.Tensor:
+    def _draw(self, step: int) -> int:
+        """Return the seed of what the inputs of a step draw at random, such as hidden tokens."""
+        return seed_of("inputs", self.context.seed, self.context.name, step)
+
+    def _weight(self, step: int, rows: NDArray[np.int64]) -> torch.Tensor:
         """Return the sum of the weights of the rows of a batch, a scalar; those of a contrastive loss are ones."""
         if self._contrasts:
             return torch.tensor(float(len(rows)))
-        return self._loss.weights(torch.from_numpy(self.train.labels[rows])).sum()
+        weights = self._loss.weights(torch.from_numpy(self.train.labels[rows]))
+        of_inputs = self.train.inputs.weights(rows, self._draw(step))
+        return weights.sum() if of_inputs is None else (weights * of_inputs).sum()
 
-    def _feed(self, rows: NDArray[np.int64], weight: torch.Tensor) -> Feed:
+    def _feed(self, step: int, rows: NDArray[np.int64], weight: torch.Tensor) -> Feed:
         """Return the input of `_backward`, on the CPU; `weight` is the sum of the weights of the whole batch."""
-        batch = self.train.inputs.batch(rows, PADDED_TO[self.context.device.type])
+        batch = self.train.inputs.batch(rows, PADDED_TO[self.context.device.type], self._draw(step))
         return {**batch, "labels": torch.from_numpy(self.train.labels[rows]), "weight": weight}
 
     def _backward(self, feed: Feed) -> torch.Tensor:

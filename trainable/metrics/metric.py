@@ -30,6 +30,7 @@ TASK_METRICS: Mapping[str, Mapping[str, Direction]] = {
     ),
     "tagging": _task("entity_f1", "entity_precision", "entity_recall", "accuracy", "macro_f1"),
     "regression": _task("pearson", "spearman", "r2", low=("rmse", "mae")),
+    "masked_language": _task("loss", "masked_accuracy", low=("perplexity",)),
 }
 """The metrics that can select a model, by task. The first one of a task is its default."""
 METRICS: Mapping[str, Direction] = {name: way for metrics in TASK_METRICS.values() for name, way in metrics.items()}
@@ -45,6 +46,8 @@ HUB_NAMES: Mapping[str, str] = {
 """The names of the metrics on the Hugging Face hub, which has one name for every kind of F1."""
 ONE_CLASS_A_ROW = frozenset({"classification"})
 """Tasks in which each row has one class, which class weights and rows of each class need."""
+SOURCE_ONLY = frozenset({"masked_language"})
+"""Tasks that prepare an encoder for another task, and have no use of their own as the target."""
 AUTO = "auto"
 """The value of `metric` that stands for the default of the target's task."""
 

@@ -16,6 +16,7 @@ from transformers.utils import logging
 from trainable.errors import ConfigError
 from trainable.model.layers import EncoderParts, encoder_parts, layers_of, name_of
 from trainable.model.limits import Limits, name_or_path, read_limits
+from trainable.model.masked_tokens import at_hidden_tokens
 from trainable.model.pooling import head_kind
 from trainable.model.pretrained import (
     POOLED,
@@ -76,9 +77,7 @@ def new_model(
         dropout: all dropout rates; None keeps the encoder's own.
         pooling: the setting, without `auto`; only for a head that reads one vector of a text.
     """
-    pristine, missing = _pristine(
-        encoder, len(head.names), fingerprint(encoder), head_kind(head.reads, pooling), head.reads != "masked_tokens"
-    )
+    pristine, missing = _stored(encoder, head, pooling)
     model = copy.deepcopy(pristine)
     model.config.id2label = dict(enumerate(head.names))
     model.config.label2id = {name: index for index, name in enumerate(head.names)}
@@ -90,6 +89,17 @@ def new_model(
     if dropout is not None:
         set_dropout(model, dropout)
     return model
+
+
+def lacks_head(encoder: str, head: Head) -> bool:
+    """Return whether the encoder's weights lack a part of a head that is usually pretrained."""
+    model, missing = _stored(encoder, head, "first")
+    return not head_names(model).isdisjoint(missing)
+
+
+def _stored(encoder: str, head: Head, pooling: str) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    kind, new_head = head_kind(head.reads, pooling), head.reads != "masked_tokens"
+    return _pristine(encoder, len(head.names), fingerprint(encoder), kind, new_head)
 
 
 @lru_cache(maxsize=4)
@@ -109,6 +119,8 @@ def _pristine(
             model, differences = load_classifier(source, what, kind, ignore_mismatched_sizes=True, **options)
     finally:
         logging.set_verbosity(verbosity)
+    if kind == "masked_tokens":
+        at_hidden_tokens(model)
     if _reads_padding(model):
         model.config.pad_token_id = load_tokenizer(source).pad_token_id
     missing = {name: p for name, p in model.named_parameters() if name in differences.new}

@@ -185,12 +185,19 @@ class _SelectedRows:
     def places(self) -> NDArray[np.int64] | None:
         return None if self.whole.places is None else self.whole.places[self.rows]
 
+    @property
+    def varies(self) -> bool:
+        return self.whole.varies
+
     def used_ids(self) -> NDArray[np.int64] | None:
         """Return the ids of all rows, as they decide how many embeddings are trained."""
         return self.whole.used_ids()
 
-    def batch(self, rows: NDArray[np.int64], multiple: int = 1) -> dict[str, torch.Tensor]:
-        return self.whole.batch(self.rows[rows], multiple)
+    def weights(self, rows: NDArray[np.int64], draw: int | None) -> torch.Tensor | None:
+        return self.whole.weights(self.rows[rows], draw)
+
+    def batch(self, rows: NDArray[np.int64], multiple: int = 1, draw: int | None = None) -> dict[str, torch.Tensor]:
+        return self.whole.batch(self.rows[rows], multiple, draw)
 
 
 def _shortened(stage: Stage, epochs: int) -> Stage:

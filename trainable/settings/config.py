@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from trainable.errors import ConfigError
-from trainable.metrics.metric import AUTO, METRICS, metric_of
+from trainable.metrics.metric import AUTO, METRICS, SOURCE_ONLY, metric_of
 from trainable.settings.dataset import Dataset
 from trainable.settings.mistake_messages import describe, unknown
 from trainable.settings.names import flatten, nested
@@ -70,7 +70,13 @@ class TrialConfig(Strict):
             if isinstance(chosen, str) and chosen not in known:
                 yield f"{name}.dataset", unknown(chosen, list(known), what="data set")
             data = known.get(chosen) if isinstance(chosen, str) else chosen
-            for setting, problem in class_problems(stage, data.get("task") if isinstance(data, Mapping) else None):
+            task = data.get("task") if isinstance(data, Mapping) else None
+            if name == "target" and task in SOURCE_ONLY:
+                yield (
+                    "target.dataset",
+                    f"the task {task} prepares an encoder and can only be the source's; the target needs labels",
+                )
+            for setting, problem in class_problems(stage, task):
                 yield f"{name}.{setting}", problem
 
     def sources(self) -> dict[str, Stage]:

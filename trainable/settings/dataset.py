@@ -61,7 +61,8 @@ class Dataset(Strict):
         "classification"
     )
     """What the labels are. `classification`: one class for each text or pair of texts; `regression`: a number;
-    `tagging`: a tag for each word."""
+    `tagging`: a tag for each word; `masked_language`: no labels, the model learns to predict hidden tokens, only as the
+    source."""
 
     csv: str | None = None
     """A CSV file (TSV by its suffix) with a header line."""
@@ -76,7 +77,7 @@ class Dataset(Strict):
     hub: str | None = None
     """The name of a data set on the Hugging Face hub, such as `owner/name`."""
     train: str | None = None
-    """A file with the training split; the suffix decides the format."""
+    """A file with the training split; the suffix decides the format (`.txt`: one text on each line)."""
     validation: str | None = None
     """A file with the validation split; without it, rows are taken from `train`."""
     test: str | None = None

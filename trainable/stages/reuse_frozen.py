@@ -27,6 +27,9 @@ def reuse_frozen_output(
     if stage.padding == "fixed":
         training.note_no_reuse("`padding: fixed` computes the padding too; `padding: longest` reuses it")
         return
+    if training.steps.train.inputs.varies:
+        training.note_no_reuse("the inputs are other ones at each step")
+        return
     if pooling_of(training.model) == BI_ENCODER:
         training.note_no_reuse("`pooling: bi_encoder` encodes two texts for each row")
         return

@@ -11,11 +11,12 @@ from trainable.data.subset import subset
 from trainable.deadline import NO_DEADLINE, Deadline
 from trainable.errors import ConfigError
 from trainable.inputs.folds import all_rows, fold_of, has_folds
+from trainable.inputs.masked_inputs import mask_rules, masked
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
-from trainable.model.encoder import checked_limits, fingerprint, new_model
-from trainable.model.limits import limit_problems
+from trainable.model.encoder import checked_limits, fingerprint, lacks_head, new_model
+from trainable.model.limits import limit_problems, name_or_path
 from trainable.model.lora import lora_problems
 from trainable.model.pooling import for_texts
 from trainable.model.resolve import resolved
@@ -69,6 +70,13 @@ class StageBuilder:
 
     def splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
         """Return the training and validation splits of a stage as inputs of a model."""
+        train, validation = self._token_splits(tokenized, stage)
+        if self.head(tokenized).reads != "masked_tokens":
+            return train, validation
+        rules = mask_rules(name_or_path(self.config.encoder))
+        return masked(train, rules), masked(validation, rules)
+
+    def _token_splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
         seed = self.config.dataset_of(stage).split_seed
         if isinstance(stage, Target) and stage.fold != 0 and has_folds(tokenized, stage):
             fold, pool = fold_of(tokenized, stage.fold, seed), all_rows(tokenized)
@@ -101,6 +109,8 @@ class StageBuilder:
         pooling = for_texts(config.pooling, columns)
         head = self.head(tokenized)
         model = new_model(config.encoder, head, config.seed, stage.dropout, pooling)
+        if head.reads == "masked_tokens" and lacks_head(config.encoder, head):
+            self.clock.note(f"{config.encoder} has no head that predicts hidden tokens, so it begins at random")
         kept = before is not None and transfer(before, model, head, config.target.head)
         return model, kept
 

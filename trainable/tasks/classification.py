@@ -120,6 +120,9 @@ CLASSIFICATION = Classification()
 class ClassReader:
     """Reads the column of the classes; see `trainable.data.label_reader.LabelReader` for its methods."""
 
+    def columns(self, dataset: Dataset) -> tuple[str, ...]:
+        return (dataset.label,)
+
     def read(self, dataset: Dataset, raws: Mapping[str, RawTable], results: CheckResults) -> Labels:
         return read_classes(dataset, raws, results)
 

@@ -114,6 +114,9 @@ class SquaredError:
 class NumberReader:
     """Reads a column of numbers; see `trainable.data.label_reader.LabelReader` for its methods."""
 
+    def columns(self, dataset: Dataset) -> tuple[str, ...]:
+        return (dataset.label,)
+
     def read(self, dataset: Dataset, raws: Mapping[str, RawTable], results: CheckResults) -> Labels:
         if dataset.labels is not None:
             results.problems.append("labels: names classes, and a regression has none; leave it out")

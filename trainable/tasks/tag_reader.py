@@ -27,6 +27,9 @@ NO_WORD = -100
 class TagReader:
     """Reads a column of tags; see `trainable.data.label_reader.LabelReader` for its methods."""
 
+    def columns(self, dataset: Dataset) -> tuple[str, ...]:
+        return (dataset.label,)
+
     def read(self, dataset: Dataset, raws: Mapping[str, RawTable], results: CheckResults) -> Labels:
         if dataset.text_b is not None:
             results.problems.append("text_b: the words of a row are in one column; leave it out")

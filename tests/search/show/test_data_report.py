@@ -78,7 +78,7 @@ def test_splits_that_share_texts_are_shown(tweets_csv: Path, tiny_bert: str) -> 
     ("file", "settings", "says"),
     [
         ("none.csv", {}, "no such file"),
-        ("notes.txt", {}, "neither a file with a known suffix"),
+        ("notes.pdf", {}, "neither a file with a known suffix"),
         ("tweets.csv", {"txt": "message"}, "no such setting: 'txt'; did you mean 'text'"),
         ("tweets.csv", {"text": "[message"}, "--set text"),
         ("tweets.csv", {"split_seed": "-1"}, "--set split_seed: must be a whole number of at least 0"),

@@ -11,6 +11,7 @@ from trainable.data.reading.conll_files import read_conll
 from trainable.data.reading.csv_files import read_csv
 from trainable.data.reading.encodings import decode
 from trainable.data.reading.json_files import read_json
+from trainable.data.reading.line_files import read_lines
 from trainable.data.reading.raw_table import RawTable
 from trainable.data.reading.saved_splits import SPLITS
 from trainable.errors import ConfigError
@@ -21,8 +22,9 @@ KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjs
     ".conllu": "conll",
     ".iob": "conll",
     ".bio": "conll",
+    ".txt": "lines",
 }
-"""Kind of file by the suffix of its name. The settings have the same names as the kinds."""
+"""Kind of file by the suffix of its name. Except `lines`, the settings have the same names as the kinds."""
 
 
 def read_tables(dataset: Dataset, data_folders: Sequence[Path]) -> dict[str, RawTable]:
@@ -57,6 +59,8 @@ def _read_file(dataset: Dataset, path: Path, name: str) -> RawTable:
     text = decode(path.read_bytes(), name, dataset.encoding)
     if kind == "conll":
         return read_conll(text, name)
+    if kind == "lines":
+        return read_lines(text, name)
     return read_json(text, name) if kind == "json" else read_csv(text, name, dataset.separator, dataset.quoting)
 
 
