@@ -51,7 +51,7 @@ class _AtHiddenTokens(PreTrainedModel):
 class _Select:
     """A hook that leaves only some tokens of a base model's output, as the tokens of one row."""
 
-    def __init__(self, hidden_places: torch.Tensor) -> None:
+    def __init__(self, places: torch.Tensor) -> None:
         self._places = places
 
     def __call__(self, _: nn.Module, given: Any, output: Any) -> Any:
