@@ -175,6 +175,8 @@ def _load(auto: Any, source: str, what: str, **options: Any) -> tuple[Any, Diffe
     import torch
 
     options |= hub_options(source)
+    if options.get("local_files_only"):  # else transformers asks the hub for adapters, because peft is installed
+        options["adapter_kwargs"] = {"local_files_only": True}
     with as_config_error(f"{what} cannot be loaded"):
         model, found = auto.from_pretrained(
             source,
