@@ -143,7 +143,7 @@ def masked(split: Split, rules: MaskRules) -> Split:
 
 def _columns(batch: dict[str, torch.Tensor]) -> NDArray[np.int64]:
     """Return the place of each token in its row without padding, shape (B, T)."""
-    return np.maximum(batch["attention_mask"].numpy().cumsum(1) - 1, 0)
+    return np.asarray(np.maximum(batch["attention_mask"].numpy().cumsum(1) - 1, 0))
 
 
 def _uniform(
