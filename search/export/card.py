@@ -52,7 +52,7 @@ class CardFacts:
     def answers(self) -> Answers:
         """Return what the outputs of the model mean."""
         dataset = self.settings.get("target.dataset", {})
-        return answers_of(dataset.get("task", "classification"), self.labels)
+        return answers_of(dataset.get("task", "classification"), self.labels, dataset.get("label_separator"))
 
     @property
     def reads_words(self) -> bool:

@@ -16,6 +16,7 @@ class DataFacts(BaseModel):
 
     empty: Empty = "error"  # older exports do not have the setting and were trained so
     task: str = "classification"  # older exports are all of this task
+    label_separator: str | None = None
 
     @field_validator("task")
     @classmethod
@@ -43,7 +44,7 @@ class FolderFacts(BaseModel):
 
     def answers(self) -> Answers:
         """Return what the outputs of the model mean."""
-        return answers_of(self.settings.dataset.task, self.label_names)
+        return answers_of(self.settings.dataset.task, self.label_names, self.settings.dataset.label_separator)
 
 
 def read_facts(folder: Path) -> FolderFacts:

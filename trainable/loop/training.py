@@ -22,7 +22,7 @@ from trainable.loop.evaluate import compute_logits
 from trainable.loop.evaluation_steps import evaluation_steps
 from trainable.loop.optimizer_file import contiguous, load_optimizer, save_optimizer
 from trainable.loop.optimizers import build_optimizer, decay_factor, schedule_factor, set_learning_rate
-from trainable.loop.output_scale import in_label_units, put_scale_in
+from trainable.loop.output_scale import in_label_units, put_scale_in, validation_scores
 from trainable.loop.steps import Steps
 from trainable.metrics.metric import is_better
 from trainable.model.encoder import output_layer, train_mode
@@ -63,7 +63,7 @@ class StageTraining:
         self.before_evaluation: Callable[[], None] | None = None  # but the one at the start
         self._best: dict[str, torch.Tensor] | None = None
         self._frozen_check: FrozenOutputCheck | None = None
-        self._steps_to_check = self._evaluations = 0
+        self._steps_to_check, self._evaluations, self._has_scale = 0, 0, False
 
     def reuse_frozen_output(self, store: FrozenOutputStore) -> None:
         """Compute the frozen layers' output only once; if that is not exact, add the reason to the clock's notes."""
@@ -155,8 +155,7 @@ class StageTraining:
     def _time_is_up(self) -> bool:
         """Return whether an evaluation of the usual duration would end after the deadline."""
         part = self.context.clock.parts.get(f"{self.context.name}.evaluate")
-        usual = part.seconds / self._evaluations if part and self._evaluations else 0.0
-        return self.context.deadline.left() <= usual
+        return self.context.deadline.left() <= (part.seconds / self._evaluations if part and self._evaluations else 0.0)
 
     def _train_until(self, stop: int) -> Iterator[Report]:
         """Take optimiser steps up to number `stop`, or to the deadline, with a heartbeat every `HEARTBEAT_SECONDS`."""
@@ -210,13 +209,12 @@ class StageTraining:
 
     def scores(self) -> dict[str, float]:
         """Return every metric of the current model on the validation split."""
-        context = self.context
+        context, inputs = self.context, self.validation.inputs
         self._evaluations += 1
         with context.clock.part(f"{context.name}.evaluate") as spent:
-            inputs, device = self.validation.inputs, context.device
-            logits = compute_logits(self.steps.network, inputs, device, context.precision, context.ranks, spent)
-            names = tuple((self.model.config.id2label or {}).values())
-            return context.task.scores(in_label_units(logits, self.output_scale), self.validation.labels, names)
+            logits = compute_logits(self.steps.network, inputs, context.device, context.precision, context.ranks, spent)
+            outputs = in_label_units(logits, self.output_scale)
+            return validation_scores(outputs, self.validation.labels, context, self.model)
 
     def evaluate_start(self, zero_shot: bool) -> Report:
         """Evaluate before the first step: these weights are the best so far, and stay so if training makes them worse.
@@ -260,8 +258,8 @@ class StageTraining:
         return self._report(named, improved)
 
     def _report(self, metrics: dict[str, float], improved: bool = False) -> Report:
-        step = self.progress.step
-        shares, clock = (step / self.total, step / self.steps_per_epoch), self.context.clock
+        step, clock = self.progress.step, self.context.clock
+        shares = step / self.total, step / self.steps_per_epoch
         return Report(self.context.name, step, *shares, metrics, improved, times=clock.read(), notes=tuple(clock.notes))
 
     def finish(self) -> None:
@@ -274,8 +272,9 @@ class StageTraining:
         steps = range(progress.step if progress.best is None else progress.best_step)
         factors = (schedule_factor(step, self.steps_per_epoch, self.stage) for step in steps)
         self.trained = self._weights.restore(lambda weight: decay_factor(self.optimizer, weight, factors))
-        put_scale_in(output_layer(self.model)[1], self.output_scale)
-        self.output_scale = NO_SCALE
+        chosen = progress.best_metrics.get(f"{self.context.name}.validation.cut", 0.0)
+        put_scale_in(output_layer(self.model)[1], self.output_scale, 0.0 if self._has_scale else chosen)
+        self._has_scale, self.output_scale = True, NO_SCALE  # a resumed trial may end twice
 
     def save(self, folder: Path) -> None:
         """Write everything a resume needs, without pickle; may be called between two reports."""

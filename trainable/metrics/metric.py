@@ -31,13 +31,14 @@ TASK_METRICS: Mapping[str, Mapping[str, Direction]] = {
     "tagging": _task("entity_f1", "entity_precision", "entity_recall", "accuracy", "macro_f1"),
     "regression": _task("pearson", "spearman", "r2", low=("rmse", "mae")),
     "masked_language": _task("loss", "masked_accuracy", low=("perplexity",)),
+    "multi_label": _task("micro_f1", "mean_label_f1", "subset_accuracy", "map"),
 }
 """The metrics that can select a model, by task. The first one of a task is its default."""
 METRICS: Mapping[str, Direction] = {name: way for metrics in TASK_METRICS.values() for name, way in metrics.items()}
 """Every metric of any task."""
 HUB_NAMES: Mapping[str, str] = {
     **{name: name for name in METRICS},
-    **dict.fromkeys(("macro_f1", "weighted_f1"), "f1"),
+    **dict.fromkeys(("macro_f1", "weighted_f1", "micro_f1", "mean_label_f1"), "f1"),
     **{f"macro_{name}": name for name in ("precision", "recall")},
     **{"mcc": "matthews_correlation", "auroc": "roc_auc", "brier": "brier_score"},
     **{"calibration_error": "expected_calibration_error"},
@@ -48,6 +49,8 @@ ONE_CLASS_A_ROW = frozenset({"classification"})
 """Tasks in which each row has one class, which class weights and rows of each class need."""
 SOURCE_ONLY = frozenset({"masked_language"})
 """Tasks that prepare an encoder for another task, and have no use of their own as the target."""
+LABELS_A_ROW = frozenset({"multi_label"})
+"""Tasks in which each row has any number of labels, which `label_separator` and `label_columns` are for."""
 AUTO = "auto"
 """The value of `metric` that stands for the default of the target's task."""
 

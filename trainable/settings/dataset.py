@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from trainable.metrics.metric import TASK_METRICS
+from trainable.metrics.metric import LABELS_A_ROW, TASK_METRICS
 from trainable.settings.class_names import class_names
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested
@@ -61,8 +61,8 @@ class Dataset(Strict):
         "classification"
     )
     """What the labels are. `classification`: one class for each text or pair of texts; `regression`: a number;
-    `tagging`: a tag for each word; `masked_language`: no labels, the model learns to predict hidden tokens, only as the
-    source."""
+    `multi_label`: any number of labels; `tagging`: a tag for each word; `masked_language`: no labels, the model learns
+    to predict hidden tokens, only as the source."""
 
     csv: str | None = None
     """A CSV file (TSV by its suffix) with a header line."""
@@ -103,6 +103,10 @@ class Dataset(Strict):
     """The column with the second text of a pair; null: `text_b` if there is a `text_a`."""
     label: str = "label"
     """The column with the label."""
+    label_separator: Annotated[str, Field(min_length=1)] | None = None
+    """Of `multi_label`: what stands between the labels in a cell, such as `|`; an empty cell means no label."""
+    label_columns: Annotated[list[str], Field(min_length=1)] | None = None
+    """Of `multi_label`: columns of 0 and 1, one for each label, in place of `label`."""
     labels: Annotated[dict[str, str] | list[str] | None, BeforeValidator(class_names)] = None
     """Names of the classes: a mapping from the value in the file to the name of the class, or a list of names for 0,
     1, 2... Their order is the order of the classes; null: the values in the file, sorted."""
@@ -141,6 +145,11 @@ class Dataset(Strict):
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
         """Yield mistakes if the rows do not come from one place, or if no rows are left for training."""
+        for name in ("label_separator", "label_columns"):
+            if given.get(name) and given.get("task") not in LABELS_A_ROW:
+                yield name, f"rows have several labels only with `task: {' or '.join(LABELS_A_ROW)}`; set it too"
+        if given.get("label_separator") and given.get("label_columns"):
+            yield "label_columns", "label_separator is for a single column; remove one of the two"
         tables = [name for name in ("csv", "json", "parquet", "conll", "folder", "hub") if given.get(name)]
         splits = [name for name in ("train", "validation", "test") if given.get(name)]
         splits = [name for name in splits if (name, given[name]) != ("test", LEFT_OUT)]

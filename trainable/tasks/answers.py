@@ -36,6 +36,8 @@ class Answers:
 
     names: tuple[str, ...]
     """Names of the outputs, in their order."""
+    separator: str = "|"
+    """What stands between several labels in a cell."""
 
     hub_task: ClassVar[str] = "text-classification"
     """The hub's name of the task."""
@@ -142,10 +144,76 @@ class NumberAnswers(Answers):
         return f'classify([{row}])[0]["score"]'
 
 
-ANSWERS: Mapping[str, type[Answers]] = {"classification": Answers, "regression": NumberAnswers}
+@dataclass(frozen=True)
+class LabelSet:
+    """The labels of one row."""
+
+    labels: tuple[str, ...]
+    """Those with a probability of at least 0.5, in the order of all labels; there may be none."""
+    probabilities: dict[str, float]
+    """Of every label, 0 to 1; not calibrated."""
+
+
+@dataclass(frozen=True)
+class LabelSetAnswers(Answers):
+    """The answers of a multi-label classification."""
+
+    tags: ClassVar[tuple[str, ...]] = ("multi-label-classification",)
+    pipeline_arguments: ClassVar[str] = ', function_to_apply="sigmoid", top_k=None'
+
+    def values(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability of each label."""
+        from scipy.special import expit
+
+        return np.asarray(expit(outputs))
+
+    def answer(self, values: Sequence[float]) -> LabelSet:
+        """Return the labels of a row."""
+        return LabelSet(self._given(values), dict(zip(self.names, values, strict=True)))
+
+    def columns(self) -> list[str]:
+        """Return the columns that `predict` adds."""
+        return ["predicted", *(f"p_{name}" for name in self.names)]
+
+    def cells(self, values: Sequence[float]) -> tuple[Cell, list[float]]:
+        """Return the labels in one cell, and the probability of each label."""
+        return self.separator.join(self._given(values)), list(values)
+
+    def does(self, texts: str) -> str:
+        """Return the card's first sentence."""
+        return f"Gives {texts} any of {len(self.names)} labels."
+
+    def limits(self) -> list[str]:
+        """Return sentences for the card on what the answers cannot say."""
+        knows = f"Knows only its {len(self.names)} labels, and may give none of them to a text."
+        return [knows, "Its probabilities are not calibrated, but shifted so that 0.5 decides best on validation rows."]
+
+    def python(self, outputs: str, name: str) -> str:
+        """Return Python for the labels of one row."""
+        return f"[{name.format(number='number')} for number in ({outputs} > 0).nonzero()[0]]"
+
+    def pipeline_python(self, row: str) -> str:
+        """Return Python for the labels of one row."""
+        return f'[answer["label"] for answer in classify([{row}])[0] if answer["score"] > 0.5]'
+
+    def _given(self, values: Sequence[float]) -> tuple[str, ...]:
+        return tuple(name for name, value in zip(self.names, values, strict=True) if value > 0.5)
+
+
+ANSWERS: Mapping[str, type[Answers]] = {
+    "classification": Answers,
+    "regression": NumberAnswers,
+    "multi_label": LabelSetAnswers,
+}
 """The answers of each task."""
 
 
-def answers_of(task: str, names: Sequence[str]) -> Answers:
-    """Return the answers of a model of a task."""
-    return ANSWERS[task](tuple(names))
+def answers_of(task: str, names: Sequence[str], separator: str | None = None) -> Answers:
+    """Return the answers of a model of a task.
+
+    Args:
+        task: the task.
+        names: of the outputs, in their order.
+        separator: what stands between several labels in a cell of the data.
+    """
+    return ANSWERS[task](tuple(names), separator or "|")

@@ -45,6 +45,9 @@ class MaskedLanguage:
     def output_scale(self, labels: NDArray[np.int64]) -> OutputScale:
         return NO_SCALE
 
+    def cut(self, logits: torch.Tensor, labels: NDArray[np.int64], metric: str) -> float:
+        return 0.0
+
     def strata(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         return labels
 

@@ -46,6 +46,9 @@ class Regression:
         spread = float(labels.std())
         return OutputScale(float(labels.mean()), spread if spread > 0 else 1.0)
 
+    def cut(self, logits: torch.Tensor, labels: NDArray[np.float32], metric: str) -> float:
+        return 0.0
+
     def strata(self, labels: NDArray[np.float32]) -> NDArray[np.int64]:
         return _bins(labels, _edges(labels))
 

@@ -84,6 +84,12 @@ class Task(Protocol):
     def output_scale(self, labels: NDArray[Any]) -> OutputScale:
         """Return the scale of the outputs of a model that trains on rows with these labels."""
 
+    def cut(self, logits: torch.Tensor, labels: NDArray[Any], metric: str) -> float:
+        """Return what to subtract from the outputs of a model, chosen on validation rows; 0 where nothing is decided.
+
+        At the end it becomes a part of the output layer, so that a probability of 0.5 decides in every tool.
+        """
+
     def strata(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """Return a number of 0 or more for each label, shape (N,), whose shares a part of the rows keeps."""
 

@@ -49,3 +49,24 @@ def test_a_regression(tiny_bert: str, tmp_path: Path) -> None:
     card = ModelCard.load(exported.folder / "README.md")
     assert "regression" in card.data.tags and card.data.metrics == ["pearsonr"]
     assert "Gives texts a number." in card.text and "classes" not in card.text
+
+
+def test_a_multi_label_classification(tiny_bert: str, tmp_path: Path) -> None:
+    sets = ["fun", "fun|war", "", "war", "sad|fun"]
+    file = write_table(tmp_path / "films.csv", ["topics"], [[sets[row % 5]] for row in range(90)])
+    data = {"task": "multi_label", "csv": str(file), "label": "topics", "label_separator": "|"}
+    exported = exported_sweep(tmp_path, tiny_bert, data)
+    predict_file(exported.folder, file, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["text", "topics", "predicted", "p_fun", "p_sad", "p_war"]
+    texts, found = [row["text"] for row in rows], [set(filter(None, row["predicted"].split("|"))) for row in rows]
+    assert [{name for name in ("fun", "sad", "war") if float(row[f"p_{name}"]) > 0.5} for row in rows] == found
+    assert [set(answer.labels) for answer in transfersweep.classifier(exported.folder)(texts)] == found
+    bare = pipeline("text-classification", model=str(exported.folder), truncation=True, top_k=None)
+    assert [{each["label"] for each in answers if each["score"] > 0.5} for answers in bare(texts)] == found
+    names: dict[str, Any] = {}
+    *lines, last = [line for line in exported.usage() if line]
+    exec("\n".join(lines), names)
+    assert set(eval(last, names)) <= {"fun", "sad", "war"}
+    assert "Gives texts any of 3 labels." in ModelCard.load(exported.folder / "README.md").text

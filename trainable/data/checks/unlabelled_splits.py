@@ -18,9 +18,9 @@ def drop_unlabelled_splits(
     For a test split that no setting names, the reason is a note. For a test split that a setting names, and for every
     validation split (it decides the search), the reason is a problem.
     """
-    kept = dict(raws)
+    kept, label = dict(raws), (dataset.label_columns or [dataset.label])[0]
     for split in SPLITS[1:]:
-        if split not in raws or not (reason := _why_unlabelled(raws[split], raws["train"], dataset.label)):
+        if split not in raws or not (reason := _why_unlabelled(raws[split], raws["train"], label)):
             continue
         raw = kept.pop(split)
         message = f"{raw.source}: none of the {raw.rows} rows of the {split} split has a label: {reason}"
