@@ -7,9 +7,21 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
 
+from trainable.errors import TrialError
 from trainable.model.encoder import output_layer
 from trainable.progress import StageContext
 from trainable.tasks.task import NO_SCALE, OutputScale
+
+
+def checked_scale(scale: OutputScale, model: PreTrainedModel) -> OutputScale:
+    """Return the scale of a model's outputs.
+
+    Raises:
+        TrialError: if the model's output layer has no bias, which the mean of the labels needs.
+    """
+    if scale != NO_SCALE and "bias" not in dict(output_layer(model)[1].named_parameters()):
+        raise TrialError("the head of this encoder has no bias, which a regression needs; set `pooling: mean`")
+    return scale
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from trainable.loop.evaluate import compute_logits
 from trainable.loop.evaluation_steps import evaluation_steps
 from trainable.loop.optimizer_file import contiguous, load_optimizer, save_optimizer
 from trainable.loop.optimizers import build_optimizer, decay_factor, schedule_factor, set_learning_rate
-from trainable.loop.output_scale import in_label_units, put_scale_in, validation_scores
+from trainable.loop.output_scale import checked_scale, in_label_units, put_scale_in, validation_scores
 from trainable.loop.steps import Steps
 from trainable.metrics.metric import is_better
 from trainable.model.encoder import output_layer, train_mode
@@ -58,7 +58,7 @@ class StageTraining:
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
         self._is_scored = not isinstance(stage, Target) or stage.fold is not None
-        self.output_scale = context.task.output_scale(train.labels)
+        self.output_scale = checked_scale(context.task.output_scale(train.labels), model)
         self.progress = Progress(micro_batches=context.micro_batches)
         self.before_evaluation: Callable[[], None] | None = None  # but the one at the start
         self._best: dict[str, torch.Tensor] | None = None
