@@ -75,6 +75,7 @@ NUMBERS = [
 ]
 # These values are correct.
 ALLOWED = {
+    ("sweep.trials", "~"),
     *(("sweep.minutes", v) for v in ("1e30", "9" * 39, "~")),
     *(("sweep.worker_hours", v) for v in ("1e30", "9" * 39, "~")),
     *(("sweep.max_concurrent", v) for v in ("1e30", "9" * 39, "~")),

@@ -280,7 +280,7 @@ def test_a_weight_that_trains_below_turns_the_cache_off_and_says_so(base: dict[s
         model.base_model.embeddings.LayerNorm.requires_grad_(True)
         return frozen
 
-    with patch("trainable.loop.training.freeze", leaky):
+    with patch("trainable.model.stage_weights.freeze", leaky):
         leaking = losses(trial_of(base, base["encoder"], replace(workspace, reuse_frozen=False), frozen_layers=2))
         trial = trial_of(base, base["encoder"], workspace, frozen_layers=2)
         reports = list(trial.reports())
@@ -299,7 +299,7 @@ def test_a_weight_that_is_read_below_without_a_call_turns_the_cache_off(
         model.base_model.embeddings.register_forward_hook(lambda _, __, states: states + bias)
         return freeze(model, count)
 
-    with patch("trainable.loop.training.freeze", tied):
+    with patch("trainable.model.stage_weights.freeze", tied):
         plain = losses(trial_of(base, base["encoder"], replace(workspace, reuse_frozen=False), frozen_layers=2))
         trial = trial_of(base, base["encoder"], workspace, frozen_layers=2)
         assert losses(trial) == plain
@@ -356,7 +356,7 @@ def test_an_output_that_changes_while_training_turns_the_cache_off_and_says_so(
     def run(reuse: bool) -> Trial:
         return trial_of(base, base["encoder"], replace(workspace, reuse_frozen=reuse), frozen_layers=2, dropout=0.0)
 
-    with patch("trainable.loop.training.freeze", drift):
+    with patch("trainable.model.stage_weights.freeze", drift):
         plain = losses(run(False))
         trial = run(True)
         assert losses(trial) == pytest.approx(plain, rel=1e-5)

@@ -33,6 +33,10 @@ class Labels:
 class LabelReader(Protocol):
     """Reads and checks the labels of one task."""
 
+    @property
+    def reads_words(self) -> bool:
+        """Return whether a text may be a list of words."""
+
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
         """Return the columns that hold the labels; none for a task that learns from the texts alone."""
 

@@ -68,7 +68,7 @@ def read_splits_and_problems(
     if label_columns:
         raws = drop_unlabelled_splits(dataset, raws, results)
     columns = choose_columns(dataset, raws, label_columns)
-    texts = check_all_texts(dataset, raws, columns, results)
+    texts = check_all_texts(dataset, raws, columns, results, reader.reads_words)
     labels = reader.read(dataset, {split: checked.raw for split, checked in texts.items()}, results)
     groups = read_groups(dataset.group, {split: checked.raw for split, checked in texts.items()}, results)
     given = {split: _usable_examples(split, checked, labels, groups) for split, checked in texts.items()}

@@ -132,7 +132,8 @@ def compute(lengths: NDArray[np.int64], hidden: int, intermediate: int) -> float
 
 def _counts(table: Examples, names: tuple[str, ...], task: Task) -> SplitCounts:
     of_row, first = number_texts(table.text_pairs())
-    differs = (table.labels != table.labels[first][of_row]).reshape(len(table), -1).any(1)
+    unequal = table.labels != table.labels[first][of_row]
+    differs = unequal.any(axis=tuple(range(1, unequal.ndim)))
     labels = task.summary(table.labels, names) if len(table) else LabelSummary({}, {})
     return SplitCounts(len(table), labels, len(table) - len(first), len(np.unique(of_row[differs])))
 

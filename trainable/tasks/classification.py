@@ -123,6 +123,8 @@ CLASSIFICATION = Classification()
 class ClassReader:
     """Reads the column of the classes; see `trainable.data.label_reader.LabelReader` for its methods."""
 
+    reads_words = False
+
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
         return (dataset.label,)
 

@@ -100,6 +100,8 @@ class HiddenTokenLoss:
 class TextReader:
     """Reads texts without labels; see `trainable.data.label_reader.LabelReader` for its methods."""
 
+    reads_words = True
+
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
         return ()
 

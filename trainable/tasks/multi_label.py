@@ -112,6 +112,8 @@ class BinaryCrossEntropy:
 class LabelSetReader:
     """Reads sets of labels; see `trainable.data.label_reader.LabelReader` for its methods."""
 
+    reads_words = False
+
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
         return tuple(dataset.label_columns or (dataset.label,))
 

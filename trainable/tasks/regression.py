@@ -117,6 +117,8 @@ class SquaredError:
 class NumberReader:
     """Reads a column of numbers; see `trainable.data.label_reader.LabelReader` for its methods."""
 
+    reads_words = False
+
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
         return (dataset.label,)
 

@@ -27,6 +27,8 @@ NO_WORD = -100
 class TagReader:
     """Reads a column of tags; see `trainable.data.label_reader.LabelReader` for its methods."""
 
+    reads_words = True
+
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
         return (dataset.label,)
 

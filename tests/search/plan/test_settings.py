@@ -9,7 +9,7 @@ from trainable.metrics.metric import METRICS
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_only_of_losses_and_errors_the_lowest_value_wins(metric: str) -> None:
-    low = ("loss", "rmse", "mae", "brier", "calibration_error")
+    low = ("loss", "perplexity", "rmse", "mae", "brier", "calibration_error")
     assert SweepSettings(name="a", metric=metric).direction == ("min" if metric in low else "max")
 
 

@@ -202,7 +202,8 @@ def test_a_task_may_need_a_head_on_every_token(encoder: str, batch: dict[str, to
 
 def test_the_head_of_masked_tokens_is_tied_to_the_embeddings(tiny_bert: str, batch: dict[str, torch.Tensor]) -> None:
     one, same, other = (new_model(tiny_bert, Head("t", (), reads="masked_tokens"), seed).eval() for seed in (0, 0, 1))
-    assert one(**batch).logits.shape == (*batch["input_ids"].shape, one.config.vocab_size)
+    hidden = {"hidden_places": torch.tensor([1, 2]), "hidden_ids": torch.tensor([7, 8])}
+    assert one(**batch, **hidden).logits.shape == (len(batch["input_ids"]), 3)
     assert pooling_of(one) == "masked_tokens"
     assert one.get_output_embeddings().weight is one.get_input_embeddings().weight
     weights = [model.cls.predictions.transform.dense.weight for model in (one, same, other)]

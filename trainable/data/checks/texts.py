@@ -36,14 +36,31 @@ class CheckedTexts:
 
 
 def check_all_texts(
-    dataset: Dataset, raws: Mapping[str, RawTable], columns: Mapping[str, Columns], results: CheckResults
+    dataset: Dataset,
+    raws: Mapping[str, RawTable],
+    columns: Mapping[str, Columns],
+    results: CheckResults,
+    words: bool = False,
 ) -> dict[str, CheckedTexts]:
-    """Check the texts of every split, and drop rows with an empty text if `empty` says so."""
-    return {split: _check_split(raw, columns[split].texts(), dataset.empty, results) for split, raw in raws.items()}
+    """Check the texts of every split, and drop rows with an empty text if `empty` says so.
+
+    Args:
+        dataset: the settings.
+        raws: the tables by split.
+        columns: the names of their text columns.
+        results: collects problems and notes.
+        words: whether a text may be a list of words.
+    """
+    checked = {}
+    for split, raw in raws.items():
+        cells = [[_joined(cell) if words else cell for cell in raw.cells(name)] for name in columns[split].texts()]
+        checked[split] = _check_split(raw, columns[split].texts(), cells, dataset.empty, results)
+    return checked
 
 
-def _check_split(raw: RawTable, names: Sequence[str], empty: Empty, results: CheckResults) -> CheckedTexts:
-    columns = [[_joined(cell) for cell in raw.cells(name)] for name in names]
+def _check_split(
+    raw: RawTable, names: Sequence[str], columns: list[list[Any]], empty: Empty, results: CheckResults
+) -> CheckedTexts:
     without_text = np.zeros(raw.rows, dtype=bool)
     for name, cells in zip(names, columns, strict=True):
         if rows := empty_rows(cells):
