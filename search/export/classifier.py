@@ -12,9 +12,11 @@ from transformers.utils import logging as transformers_logging
 from search.export.facts import FolderFacts, read_facts
 from search.export.formats.folders import folder_format
 from search.export.formats.skops_folder import LogitsOfTexts, load_text_logits
+from trainable.data.checks.texts import SEPARATOR
 from trainable.data.examples import Examples
 from trainable.inputs.token_inputs import TokenInputs
 from trainable.inputs.tokens_apart import tokenize_for
+from trainable.inputs.words import with_words
 from trainable.model.pretrained import load_tokenizer
 
 Row = str | tuple[str, str]
@@ -83,8 +85,11 @@ class Classifier:
         Args:
             texts: the texts of all rows, at least one, by column.
         """
-        table = Examples(texts[0], texts[1] if len(texts) > 1 else None, np.zeros(len(texts[0]), dtype=np.int64))
-        return self._answers.values(self._logits_of(table).numpy())
+        table = Examples(texts[0], texts[1] if len(texts) > 1 else None, self._answers.no_labels(texts[0]))
+        outputs = self._logits_of(table).numpy()
+        for row, text in enumerate(texts[0] if outputs.ndim == 3 else ()):
+            outputs[row, len(text.split(SEPARATOR)) :] = np.nan  # the text has no more words
+        return self._answers.values(outputs)
 
     def _answers_to(self, rows: list[Row]) -> list[Any]:
         return [self._answers.answer(row) for row in self.values(self._columns(rows)).tolist()]
@@ -103,8 +108,11 @@ def _with_tokenizer(folder: Path, facts: FolderFacts) -> LogitsOfTexts:
     """Return the function that computes logits of texts with the encoder and the tokenizer of a folder."""
     logits_of, tokenizer = folder_format(facts.format).load(folder, facts), load_tokenizer(str(folder))
 
+    words = facts.answers().head == "every_token"
+
     def compute(table: Examples) -> torch.Tensor:
         tokens, length = tokenize_for(facts.settings.pooling, tokenizer, table), facts.settings.padding_length
+        tokens = with_words(tokens, tokenizer, table) if words else tokens
         return logits_of(TokenInputs(tokens, np.arange(len(table)), length, fixed=False))
 
     return compute

@@ -78,7 +78,8 @@ def choose(
         record = _as_record(baseline, config_of(checkpoint).seed)
         return Chosen(plan, storage, outcome, record, checkpoint, to, resolved, baseline)
     record = _choose(outcome, offered, models, trial, seed, folder.path)
-    resolved = resolve_format(format, plan, record.title, plan.config(record.params).pooling, with_model)
+    reads = ANSWERS[task].head or plan.config(record.params).pooling
+    resolved = resolve_format(format, plan, record.title, reads, with_model)
     return Chosen(plan, storage, outcome, record, models[record.key], to, resolved)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from search.export.facts import FolderFacts, read_facts
 from search.export.predictions_file import Labelled, check_output, write_labelled
 from search.show.data_settings import dataset_of
-from trainable.data.checks.texts import check_texts, empty_rows
+from trainable.data.checks.texts import check_texts, empty_rows, joined_words
 from trainable.data.message_text import rows_with
 from trainable.data.reading.raw_table import RawTable
 from trainable.data.reading.read_tables import read_tables
@@ -44,10 +44,10 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
     facts = read_facts(model)
     raw = read_tables(dataset, (Path(),))["train"]
     empty = dataset.empty if "empty" in dataset.model_fields_set else facts.settings.dataset.empty
-    texts, rows, notes = _texts(raw, facts.text_columns, empty)
+    answers = facts.answers()
+    texts, rows, notes = _texts(raw, facts.text_columns, empty, words=answers.head == "every_token")
     for note in [*raw.notes, *notes]:
         print(f"Note: {note}", file=sys.stderr)
-    answers = facts.answers()
     _check_free(raw, answers.columns())
     chosen = [[cells[row] for row in rows] for cells in texts]
     values = _values(model, chosen, facts).tolist() if rows else []
@@ -64,7 +64,9 @@ def _dataset(file: Path, settings: Mapping[str, str]) -> Dataset:
     return dataset_of({"train": str(file)}, settings)
 
 
-def _texts(raw: RawTable, columns: Sequence[str], empty: Empty) -> tuple[list[list[str]], list[int], list[str]]:
+def _texts(
+    raw: RawTable, columns: Sequence[str], empty: Empty, words: bool
+) -> tuple[list[list[str]], list[int], list[str]]:
     """Return the texts by column, the rows (0-based) to be labelled, and notes on empty texts."""
     there = ", ".join(map(repr, raw.columns))
     problems = [
@@ -73,6 +75,8 @@ def _texts(raw: RawTable, columns: Sequence[str], empty: Empty) -> tuple[list[li
         if column not in raw.columns
     ]
     texts = [raw.cells(column) for column in columns if column in raw.columns]
+    if words:
+        texts = [[joined_words(cell) for cell in cells] for cells in texts]
     labelled, notes = np.ones(raw.rows, dtype=bool), []
     done = "labelled" if empty == "keep" else "written without a label"
     for column, cells in zip([c for c in columns if c in raw.columns], texts, strict=True):

@@ -22,7 +22,7 @@ from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData
-from trainable.tasks.answers import Answers
+from trainable.tasks.answers import ANSWERS, Answers
 from trainable.tasks.registry import read_splits
 from trainable.workspace import Workspace
 
@@ -96,7 +96,13 @@ def _rows_of_current_data(
 
 
 def _rows_of_tokens(config: TrialConfig, tokens: Tokens, tokenizer: PreTrainedTokenizerBase, why: str) -> SampleRows:
-    """Decode texts from cached token ids; their blanks and rare characters may differ from those of the data."""
+    """Decode texts from cached token ids; their blanks and rare characters may differ from those of the data.
+
+    Raises:
+        ConfigError: if the model answers for words, which the ids do not tell apart.
+    """
+    if ANSWERS[config.dataset_of(config.target).task].head:
+        raise ConfigError(f"the data files {why}; restore them: the export of a tagger is verified on their words")
     chosen = _spread_over_lengths(tokens.lengths(config.target.padding_length))
     columns = [
         [str(tokenizer.decode(ragged.ids[ragged.offsets[row] : ragged.offsets[row + 1]].tolist())) for row in chosen]

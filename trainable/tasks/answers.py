@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from trainable.data.checks.texts import SEPARATOR
+
 Cell = str | float
 
 
@@ -45,8 +47,14 @@ class Answers:
     """Further tags on the hub."""
     heading: ClassVar[str] = "Labels"
     """What the names are."""
-    pipeline_arguments: ClassVar[str] = ""
+    pipeline_arguments: ClassVar[str] = ", truncation=True"
     """Further arguments of `transformers.pipeline`, as Python."""
+    head: ClassVar[str | None] = None
+    """What the head reads, if `pooling` does not decide that: `every_token`."""
+
+    def no_labels(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return labels that mean nothing, in the shape that the task's labels have for texts."""
+        return np.zeros(len(texts), dtype=np.int64)
 
     def values(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the values of rows from the model's outputs, both of shape (N, C)."""
@@ -105,7 +113,7 @@ class NumberAnswers(Answers):
 
     tags: ClassVar[tuple[str, ...]] = ("regression",)
     heading: ClassVar[str] = "Output"
-    pipeline_arguments: ClassVar[str] = ', function_to_apply="none"'
+    pipeline_arguments: ClassVar[str] = ', truncation=True, function_to_apply="none"'
 
     def values(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the outputs, which have the labels' units."""
@@ -159,7 +167,7 @@ class LabelSetAnswers(Answers):
     """The answers of a multi-label classification."""
 
     tags: ClassVar[tuple[str, ...]] = ("multi-label-classification",)
-    pipeline_arguments: ClassVar[str] = ', function_to_apply="sigmoid", top_k=None'
+    pipeline_arguments: ClassVar[str] = ', truncation=True, function_to_apply="sigmoid", top_k=None'
 
     def values(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probability of each label."""
@@ -200,10 +208,49 @@ class LabelSetAnswers(Answers):
         return tuple(name for name, value in zip(self.names, values, strict=True) if value > 0.5)
 
 
+@dataclass(frozen=True)
+class TagAnswers(Answers):
+    """The answers of a tagger. Outputs and values have the shape (N, W, C); those of a missing word are NaN."""
+
+    hub_task: ClassVar[str] = "token-classification"
+    heading: ClassVar[str] = "Tags"
+    pipeline_arguments: ClassVar[str] = ', aggregation_strategy="first"'
+    head: ClassVar[str | None] = "every_token"
+
+    def no_labels(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return labels in the shape (N, W)."""
+        return np.zeros((len(texts), max(len(text.split(SEPARATOR)) for text in texts)), dtype=np.int64)
+
+    def answer(self, values: Sequence[Any]) -> list[str]:
+        """Return the tag of each word."""
+        return [self.names[int(np.argmax(word))] for word in values if not np.isnan(word[0])]
+
+    def columns(self) -> list[str]:
+        """Return the one column that `predict` adds."""
+        return ["predicted"]
+
+    def cells(self, values: Sequence[Any]) -> tuple[Cell, list[float]]:
+        """Return the tags in one cell, and no probabilities."""
+        return SEPARATOR.join(self.answer(values)), []
+
+    def does(self, texts: str) -> str:
+        """Return the card's first sentence."""
+        return f"Gives each word of {texts} one of {len(self.names)} tags."
+
+    def limits(self) -> list[str]:
+        """Return sentences for the card on what the answers cannot say."""
+        return [f"Words after the first tokens that it reads get the tag {self.names[0]}."]
+
+    def pipeline_python(self, row: str) -> str:
+        """Return Python for the entities of one row, or its words with tags that are no entities."""
+        return f'[(each["word"], each["entity_group"]) for each in classify({row})]'
+
+
 ANSWERS: Mapping[str, type[Answers]] = {
     "classification": Answers,
     "regression": NumberAnswers,
     "multi_label": LabelSetAnswers,
+    "tagging": TagAnswers,
 }
 """The answers of each task."""
 

@@ -17,7 +17,7 @@ FormatChoice = Literal["auto", "hf", "sentence-transformers", "bi-encoder", "onn
 _HF = """\
 from transformers import pipeline
 
-classify = pipeline("text-classification", model={folder}, truncation=True{pipeline_arguments})
+classify = pipeline("{hub_task}", model={folder}{pipeline_arguments})
 {of_pipeline}
 """
 _SENTENCE = """\
@@ -69,7 +69,7 @@ class About:
     title: str
     """That library in Markdown, with a link."""
     poolings: tuple[str, ...]
-    """Values of the setting `pooling` of the models that it can hold."""
+    """What the heads of the models read that it can hold: values of `pooling`, or `every_token`."""
     obstacle: str
     """Why it cannot hold models with another `pooling`."""
     python: str
@@ -93,6 +93,7 @@ class About:
         lines = self.python.format(
             folder=json.dumps(folder),
             row=row,
+            hub_task=answers.hub_task,
             pipeline_arguments=answers.pipeline_arguments,
             of_pipeline=answers.pipeline_python(row),
             of_logits=answers.python("logits", self.name),
@@ -104,7 +105,7 @@ FORMATS: dict[Format, About] = {
     "hf": About(
         library="transformers",
         title="[Transformers](https://github.com/huggingface/transformers)",
-        poolings=("first",),
+        poolings=("first", "every_token"),
         obstacle="transformers' own classes have only the head of their architecture (`pooling: first`)",
         python=_HF,
         rows=('"Your text"', '{"text": "First text", "text_pair": "Second text"}'),

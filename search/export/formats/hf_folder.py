@@ -1,9 +1,10 @@
-"""The format `hf`: a folder for `AutoModelForSequenceClassification` and pipelines of transformers."""
+"""The format `hf`: a folder for the Auto classes and pipelines of transformers."""
 
 from pathlib import Path
 
+import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 from search.export.facts import FolderFacts
 from search.export.formats.folders import LogitsOf
@@ -11,8 +12,18 @@ from trainable.compute.device import pick_device
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
 from trainable.inputs.split import Inputs
+from trainable.inputs.words import first_tokens
 from trainable.loop.evaluate import compute_logits
-from trainable.model.pretrained import Differences, check_folder, check_weights, load_classifier, load_tokenizer
+from trainable.model.pooled import pooling_of
+from trainable.model.pretrained import (
+    Differences,
+    check_folder,
+    check_weights,
+    kind_of_class,
+    load_classifier,
+    load_config,
+    load_tokenizer,
+)
 
 _BATCH = 32
 
@@ -25,15 +36,40 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
 
 @torch.inference_mode()
 def logits_of_texts(folder: Path, table: Examples) -> torch.Tensor:
-    """Return the logits that the folder gives for texts, as a user of transformers gets them, shape (N, C)."""
-    tokenizer, (model, _) = load_tokenizer(str(folder)), load_classifier(str(folder), f"{folder}: the exported model")
+    """Return the logits that the folder gives for texts, as a user of transformers gets them.
+
+    The shape is (N, C), or (N, W, C) for a tagger and texts with up to W words.
+    """
+    tokenizer, (model, _) = load_tokenizer(str(folder)), _load(folder, f"{folder}: the exported model")
     model.eval()
     columns = [table.text] if table.text_b is None else [table.text, table.text_b]
     parts = []
     for start in range(0, len(table), _BATCH):
         texts = [column[start : start + _BATCH] for column in columns]
-        parts.append(model(**tokenizer(*texts, truncation=True, padding=True, return_tensors="pt")).logits)
-    return torch.cat(parts).float()
+        batch = tokenizer(*texts, truncation=True, padding=True, return_tensors="pt")
+        logits = model(**batch).logits.float()
+        if pooling_of(model) == "every_token":
+            logits = _of_words(logits, batch, texts[0], table.labels.shape[1])
+        parts.append(logits)
+    return torch.cat(parts)
+
+
+def _of_words(logits: torch.Tensor, batch: BatchEncoding, texts: list[str], most: int) -> torch.Tensor:
+    """Return the logits of words, shape (B, W, C), from those of tokens; zeros for a word without a token."""
+    of_words = torch.zeros(len(texts), most, logits.shape[-1])
+    for row, text in enumerate(texts):
+        own = [place for place, sequence in enumerate(batch.sequence_ids(row)) if sequence == 0]
+        spans = np.array([batch.encodings[row].offsets[place] for place in own], dtype=np.int64).reshape(-1, 2)
+        for word, token in enumerate(first_tokens(text, spans).tolist()):
+            if token >= 0:
+                of_words[row, word] = logits[row, own[token]]
+    return of_words
+
+
+def _load(folder: Path, what: str) -> tuple[PreTrainedModel, Differences]:
+    """Load the model with the head that its config.json names."""
+    classes = load_config(str(folder)).architectures or [""]
+    return load_classifier(str(folder), what, kind_of_class(classes[0]))
 
 
 def load(folder: Path, facts: FolderFacts) -> LogitsOf:
@@ -45,7 +81,7 @@ def load(folder: Path, facts: FolderFacts) -> LogitsOf:
     what = f"{folder}: the model"
     check_folder(folder, what)
     check_weights(folder, what)
-    model, differences = load_classifier(str(folder), what)
+    model, differences = _load(folder, what)
     check_complete(differences, what)
     if model.config.num_labels != len(facts.label_names):
         raise ConfigError(

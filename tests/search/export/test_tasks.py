@@ -1,6 +1,7 @@
 """An exported model of each task answers as the checkpoint does, in every tool that its card names."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,35 @@ def test_a_multi_label_classification(tiny_bert: str, tmp_path: Path) -> None:
     exec("\n".join(lines), names)
     assert set(eval(last, names)) <= {"fun", "sad", "war"}
     assert "Gives texts any of 3 labels." in ModelCard.load(exported.folder / "README.md").text
+
+
+def test_a_tagger(tiny_bert: str, tmp_path: Path) -> None:
+    tags = {"Ann": "B-PER", "Lee": "I-PER", "Rome": "B-LOC"}
+    sentences = [["Ann", "Lee", "likes", "Rome"], ["the", "film"], ["Rome", "likes", "unbelievable", "Ann"]]
+    lines = [
+        {"words": [*words, str(row)], "tags": [tags.get(w, "O") for w in [*words, ""]]}
+        for row in range(20)
+        for words in sentences
+    ]
+    file = tmp_path / "films.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    data = {"task": "tagging", "json": str(file), "text": "words", "label": "tags"}
+    exported = exported_sweep(tmp_path, tiny_bert, data)
+    assert exported.format == "hf"
+    predict_file(exported.folder, file, tmp_path / "out.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = [row["predicted"].split() for row in rows]
+    assert [len(row) for row in found] == [len(line["words"]) for line in lines]
+    assert {tag for row in found for tag in row} <= {*tags.values(), "O"}
+    texts = [" ".join(line["words"]) for line in lines]
+    assert transfersweep.classifier(exported.folder)(texts) == found
+    bare = pipeline("token-classification", model=str(exported.folder), aggregation_strategy="none", ignore_labels=[])
+    for text, row in zip(texts[:3], found, strict=False):
+        tag_at = {each["start"]: each["entity"] for each in bare(text)}
+        starts = [len(" ".join(text.split()[:number])) + (number > 0) for number in range(len(row))]
+        assert [tag_at[start] for start in starts] == row
+    names: dict[str, Any] = {}
+    *lines_of_usage, last = [line for line in exported.usage() if line]
+    exec("\n".join(lines_of_usage), names)
+    assert isinstance(eval(last, names), list)
+    assert "Gives each word of texts one of 4 tags." in ModelCard.load(exported.folder / "README.md").text

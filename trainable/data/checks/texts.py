@@ -53,7 +53,7 @@ def check_all_texts(
     """
     checked = {}
     for split, raw in raws.items():
-        cells = [[_joined(cell) if words else cell for cell in raw.cells(name)] for name in columns[split].texts()]
+        cells = [[joined_words(cell) if words else cell for cell in raw.cells(name)] for name in columns[split].texts()]
         checked[split] = _check_split(raw, columns[split].texts(), cells, dataset.empty, results)
     return checked
 
@@ -88,7 +88,7 @@ def _report_empty(message: str, empty: Empty, results: CheckResults) -> None:
         results.notes.append(f"{message}; {'kept' if empty == 'keep' else 'left out'} (`empty: {empty}`)")
 
 
-def _joined(cell: Any) -> Any:
+def joined_words(cell: Any) -> Any:
     """Return a list of words as one text, with a blank between each two; another cell as it is."""
     if not isinstance(cell, list) or not all(isinstance(word, str) for word in cell):
         return cell
