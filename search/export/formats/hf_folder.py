@@ -57,6 +57,7 @@ def logits_of_texts(folder: Path, table: Examples) -> torch.Tensor:
 def _of_words(logits: torch.Tensor, batch: BatchEncoding, texts: list[str], most: int) -> torch.Tensor:
     """Return the logits of words, shape (B, W, C), from those of tokens; zeros for a word without a token."""
     of_words = torch.zeros(len(texts), most, logits.shape[-1])
+    assert batch.encodings is not None  # `load_tokenizer` of an export gives a fast one
     for row, text in enumerate(texts):
         own = [place for place, sequence in enumerate(batch.sequence_ids(row)) if sequence == 0]
         spans = np.array([batch.encodings[row].offsets[place] for place in own], dtype=np.int64).reshape(-1, 2)
