@@ -67,7 +67,7 @@ def impossible(blocks: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
 
 def test_every_check_is_made(running: None, plan_of: Callable[..., Plan], tmp_path: Path) -> None:
     checks = {check.name: check for check in Preflight(plan_of(), tmp_path, Capacity(slots=2, gpus=0)).checks()}
-    assert list(checks) == ["nodes", "storage", "disk", "precision", "batch", "memory", "time"]
+    assert list(checks) == ["nodes", "storage", "precision", "batch", "memory", "disk", "time"]
     assert {check.state for check in checks.values()} <= {"ok", "warning"}
     assert checks["batch"].state == "ok"
     assert "source.enabled=True" in checks["batch"].sentences[0]
@@ -215,7 +215,7 @@ def test_doctor_runs_nothing(blocks: dict[str, Any], tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     assert report["ok"] is True
     names = [check["check"] for check in report["checks"]]
-    assert names == ["data", "encoder", "tracking", "nodes", "storage", "disk", "precision", "batch", "memory", "time"]
+    assert names == ["data", "encoder", "tracking", "nodes", "storage", "precision", "batch", "memory", "disk", "time"]
     assert not (tmp_path / "runs" / "tiny").exists()
     assert not ray.is_initialized()
 

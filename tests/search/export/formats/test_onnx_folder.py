@@ -1,5 +1,6 @@
 """An exported ONNX file gives the checkpoint's logits, at any batch and length, with nothing of ours at work."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -58,8 +59,13 @@ def test_predict_gives_the_same_as_with_the_folder_for_transformers(
 ) -> None:
     for folder, name in ((exported.folder, "onnx.csv"), (hf, "hf.csv")):
         predict_file(folder, tweets_csv, tmp_path / name)
-    found, expected = ((tmp_path / name).read_text().splitlines() for name in ("onnx.csv", "hf.csv"))
-    assert [line.rpartition(",")[0][:-9] for line in found] == [line.rpartition(",")[0][:-9] for line in expected]
+    tables = []
+    for name in ("onnx.csv", "hf.csv"):
+        with (tmp_path / name).open(encoding="utf-8", newline="") as stream:
+            tables.append(list(csv.DictReader(stream)))
+    for found, expected in zip(*tables, strict=True):
+        assert (found["text"], found["predicted"]) == (expected["text"], expected["predicted"])
+        assert float(found["probability"]) == pytest.approx(float(expected["probability"]), abs=1e-5)
     texts = ["good", "word " * 500, "a bad day"]
     ours, theirs = (transfersweep.classifier(folder)(texts) for folder in (exported.folder, hf))
     assert [p.probability for p in ours] == pytest.approx([p.probability for p in theirs], abs=1e-5)
