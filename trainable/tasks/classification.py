@@ -28,13 +28,13 @@ from trainable.metrics.probabilities import SCORES as OF_CHANCES
 from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
 from trainable.tasks.linear_head import HeadFit, LinearHead, as_head, fit_regression
-from trainable.tasks.task import NO_SCALE, Head, LabelSummary, OutputScale
+from trainable.tasks.task import Head, LabelSummary, TaskDefaults
 
 MOST_ITERATIONS, TOLERANCE = 1000, 1e-7
 """A linear head is solved so exactly that rounding in the features changes it as little."""
 
 
-class Classification:
+class Classification(TaskDefaults):
     """The task; see `trainable.tasks.task.Task` for its methods."""
 
     name = "classification"
@@ -45,12 +45,6 @@ class Classification:
 
     def head(self, names: tuple[str, ...]) -> Head:
         return Head(self.name, names, "single_label_classification")
-
-    def output_scale(self, labels: NDArray[np.int64]) -> OutputScale:
-        return NO_SCALE
-
-    def cut(self, logits: torch.Tensor, labels: NDArray[np.int64], metric: str) -> float:
-        return 0.0
 
     def strata(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         return labels

@@ -22,15 +22,14 @@ from trainable.metrics.classification import ClassScores
 from trainable.metrics.masked_language import SCORES
 from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
-from trainable.tasks.linear_head import HeadFit, LinearHead
-from trainable.tasks.task import NO_SCALE, Head, LabelSummary, OutputScale
+from trainable.tasks.task import Head, LabelSummary, TaskDefaults
 
 ANSWERS = ("loss", "hidden", "hits")
 """What the model gives for each row: the sum of the losses of its hidden tokens, their number, and how many of them it
 predicts (0 while it trains)."""
 
 
-class MaskedLanguage:
+class MaskedLanguage(TaskDefaults):
     """The task; see `trainable.tasks.task.Task` for its methods. "Logits" are `ANSWERS`, shape (N, 3)."""
 
     name = "masked_language"
@@ -42,22 +41,11 @@ class MaskedLanguage:
     def head(self, names: tuple[str, ...]) -> Head:
         return Head(self.name, ANSWERS, reads="masked_tokens")
 
-    def output_scale(self, labels: NDArray[np.int64]) -> OutputScale:
-        return NO_SCALE
-
-    def cut(self, logits: torch.Tensor, labels: NDArray[np.int64], metric: str) -> float:
-        return 0.0
-
     def strata(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         return labels
 
     def summary(self, labels: NDArray[np.int64], names: Sequence[str]) -> LabelSummary:
         return LabelSummary({}, {})
-
-    def linear_head(
-        self, features: NDArray[np.float64], labels: NDArray[np.int64], outputs: int, fit: HeadFit
-    ) -> LinearHead | None:
-        return None
 
     def loss(self, labels: NDArray[np.int64], head: Head, stage: Stage, device: torch.device) -> HiddenTokenLoss:
         return HiddenTokenLoss()

@@ -23,10 +23,10 @@ from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
 from trainable.tasks.linear_head import HeadFit, LinearHead, fit_regression
 from trainable.tasks.multi_label_reader import check_labels, rarest_label, read_labels
-from trainable.tasks.task import NO_SCALE, Head, LabelSummary, OutputScale
+from trainable.tasks.task import Head, LabelSummary, TaskDefaults
 
 
-class MultiLabel:
+class MultiLabel(TaskDefaults):
     """The task; see `trainable.tasks.task.Task` for its methods. Labels have the shape (N, C), 0 or 1."""
 
     name = "multi_label"
@@ -37,9 +37,6 @@ class MultiLabel:
 
     def head(self, names: tuple[str, ...]) -> Head:
         return Head(self.name, names, "multi_label_classification")
-
-    def output_scale(self, labels: NDArray[np.float32]) -> OutputScale:
-        return NO_SCALE
 
     def cut(self, logits: torch.Tensor, labels: NDArray[np.float32], metric: str) -> float:
         return 0.0 if metric == "loss" else best_cut(logits.numpy(), labels)

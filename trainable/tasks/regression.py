@@ -23,14 +23,14 @@ from trainable.metrics.regression import SCORES, scores
 from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
 from trainable.tasks.linear_head import HeadFit, LinearHead
-from trainable.tasks.task import Head, LabelSummary, OutputScale
+from trainable.tasks.task import Head, LabelSummary, OutputScale, TaskDefaults
 
 _BINS = 10
 """Ranges of values of about equal size, of which every split gets its share."""
 _QUARTILES = ("lowest", "lower quartile", "median", "upper quartile", "highest")
 
 
-class Regression:
+class Regression(TaskDefaults):
     """The task; see `trainable.tasks.task.Task` for its methods."""
 
     name = "regression"
@@ -45,9 +45,6 @@ class Regression:
     def output_scale(self, labels: NDArray[np.float32]) -> OutputScale:
         spread = float(labels.std())
         return OutputScale(float(labels.mean()), spread if spread > 0 else 1.0)
-
-    def cut(self, logits: torch.Tensor, labels: NDArray[np.float32], metric: str) -> float:
-        return 0.0
 
     def strata(self, labels: NDArray[np.float32]) -> NDArray[np.int64]:
         return _bins(labels, _edges(labels))

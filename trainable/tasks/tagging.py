@@ -13,12 +13,11 @@ from trainable.metrics.bootstrap import mean_interval, rows_interval
 from trainable.metrics.classification import ClassScores
 from trainable.metrics.tagging import METRICS, Counts, counts_of, per_type, ratio, score
 from trainable.settings.stage import Stage
-from trainable.tasks.linear_head import HeadFit, LinearHead
 from trainable.tasks.tag_reader import NO_WORD, TagReader
-from trainable.tasks.task import NO_SCALE, Head, LabelSummary, OutputScale
+from trainable.tasks.task import Head, LabelSummary, TaskDefaults
 
 
-class Tagging:
+class Tagging(TaskDefaults):
     """The task; see `trainable.tasks.task.Task` for its methods. Logits have the shape (N, W, C), labels (N, W)."""
 
     name = "tagging"
@@ -30,22 +29,11 @@ class Tagging:
     def head(self, names: tuple[str, ...]) -> Head:
         return Head(self.name, names, reads="every_token")
 
-    def output_scale(self, labels: NDArray[np.int16]) -> OutputScale:
-        return NO_SCALE
-
-    def cut(self, logits: torch.Tensor, labels: NDArray[np.int16], metric: str) -> float:
-        return 0.0
-
     def strata(self, labels: NDArray[np.int16]) -> NDArray[np.int64]:
         return np.zeros(len(labels), dtype=np.int64)
 
     def summary(self, labels: NDArray[np.int16], names: Sequence[str]) -> LabelSummary:
         return LabelSummary({name: int((labels == number).any(1).sum()) for number, name in enumerate(names)}, {})
-
-    def linear_head(
-        self, features: NDArray[np.float64], labels: NDArray[np.int16], outputs: int, fit: HeadFit
-    ) -> LinearHead | None:
-        return None
 
     def loss(self, labels: NDArray[np.int16], head: Head, stage: Stage, device: torch.device) -> "WordLoss":
         return WordLoss()

@@ -119,3 +119,18 @@ class Task(Protocol):
 
     def per_class(self, logits: torch.Tensor, labels: NDArray[Any], names: Sequence[str]) -> list[ClassScores]:
         """Return the scores of each class; empty for a task without classes."""
+
+
+class TaskDefaults:
+    """What most tasks answer: outputs in the labels' own units, nothing cut off them, and no first head fitted."""
+
+    def output_scale(self, labels: NDArray[Any]) -> OutputScale:
+        return NO_SCALE
+
+    def cut(self, logits: torch.Tensor, labels: NDArray[Any], metric: str) -> float:
+        return 0.0
+
+    def linear_head(
+        self, features: NDArray[np.float64], labels: NDArray[Any], outputs: int, fit: HeadFit
+    ) -> LinearHead | None:
+        return None
