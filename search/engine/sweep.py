@@ -63,9 +63,10 @@ def run_sweep(
         _check_tracking(plan, folder, study)  # before Ray starts, which takes longer
         _print_findings(plan, prepared, console)
         try:
-            connection.join(address, plan.settings, partial(console.print, markup=False, soft_wrap=True))
+            show = partial(console.print, markup=False, soft_wrap=True)
+            connection.join(address, plan.settings, show)
             remove_unneeded_checkpoints(folder, plan, study)
-            with stop_if_ray_dies(stop, HEAD_NODE_TIMEOUT_SECONDS if address else 0, resume):
+            with stop_if_ray_dies(stop, HEAD_NODE_TIMEOUT_SECONDS if address else 0, resume, show):
                 capacity = capacity_for(plan.settings)
                 plan, tracker, times = preflight.run_preflight(
                     plan, folder, capacity, study, console, dry_run, budget.seconds

@@ -20,6 +20,7 @@ def test_place_and_regret_of_a_ranking(script: Callable[[str], ModuleType]) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_rank_sources(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     for folder in ("vader_domains/tweets_", "vader_domains/movie_", "sst2/"):
         for split, rows in (("train", ROWS[:100]), ("validation", ROWS[100:120]), ("test", ROWS[120:150])):

@@ -77,8 +77,12 @@ def check_weights(folder: Path, what: str) -> None:
             pass
 
 
-def load_config(source: str) -> PretrainedConfig:
+def load_config(source: str, failure: str | None = None) -> PretrainedConfig:
     """Load the configuration from a folder or hub name.
+
+    Args:
+        source: the folder or hub name.
+        failure: the beginning of the error message, by default that of an encoder.
 
     Raises:
         ConfigError: if there is none.
@@ -86,7 +90,7 @@ def load_config(source: str) -> PretrainedConfig:
     from transformers import AutoConfig
 
     options = hub_options(source)
-    with as_config_error(f"encoder: no configuration can be loaded from {source!r}"):
+    with as_config_error(failure or f"encoder: no configuration can be loaded from {source!r}"):
         config: PretrainedConfig = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
     return config
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from search.cluster.ray_internals import ray_addresses
 from search.engine.watch.stop_request import StopRequest
@@ -16,24 +17,37 @@ from search.errors import StoppedError
 CHECK_SECONDS = 1.0
 HEAD_NODE_TIMEOUT_SECONDS = 20.0
 """Time that the head of a cluster may be unreachable, for example during its restart. A dead raylet never returns."""
+END_SECONDS = 30.0
+"""Time that the main thread has to end the sweep after Ray has died. A call to a dead Ray may keep it much longer."""
 LOST_CONNECTION = {os.strerror(number) for number in (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED)}
 """Full texts of the errors that Ray raises after its death. Those of the operating system also contain a number."""
 
 
 @contextmanager
-def stop_if_ray_dies(stop: StopRequest, head_seconds: float, resume: str) -> Iterator[None]:
+def stop_if_ray_dies(
+    stop: StopRequest, head_seconds: float, resume: str, show: Callable[[str], None]
+) -> Iterator[None]:
     """Stop the sweep at once if Ray dies inside the block: the main thread is interrupted as by Ctrl-C.
+
+    If a call to the dead Ray keeps the main thread for longer than `END_SECONDS`, the process exits with status 1.
 
     Args:
         stop: receives the request to end the sweep.
         head_seconds: how long the head may be unreachable.
         resume: the command that continues the sweep.
+        show: prints the reason if the process exits.
 
     Raises:
         StoppedError: if Ray has died and the block did not handle the interrupt.
     """
+
+    def exit_with(reason: str) -> None:
+        show(f"{reason}, then `{resume}`")
+        os._exit(1)
+
+    died = partial(stop.request, at_once=True)
     try:
-        with _watching(head_seconds, lambda reason: stop.request(reason, at_once=True)), explain_lost_ray(resume):
+        with _watching(head_seconds, died, exit_with), explain_lost_ray(resume):
             yield
     except KeyboardInterrupt:
         if stop.problem is None:
@@ -59,8 +73,11 @@ def explain_lost_ray(resume: str) -> Iterator[None]:
 
 
 @contextmanager
-def _watching(head_seconds: float, died: Callable[[str], None]) -> Iterator[None]:
-    """Watch Ray in a thread. If a part of it dies, call `died` with the reason, then interrupt the main one."""
+def _watching(head_seconds: float, died: Callable[[str], None], still_blocked: Callable[[str], None]) -> Iterator[None]:
+    """Watch Ray in a thread. If a part of it dies, call `died` with the reason, then interrupt the main one.
+
+    If the main thread then does not leave the block within `END_SECONDS`, call `still_blocked` with the reason.
+    """
     raylet, head = ray_addresses()
     ended = threading.Event()
     in_main = threading.current_thread() is threading.main_thread()  # only this one can be interrupted
@@ -71,6 +88,8 @@ def _watching(head_seconds: float, died: Callable[[str], None]) -> Iterator[None
                 died(reason)
                 if in_main:
                     os.kill(os.getpid(), signal.SIGINT)
+                    if not ended.wait(END_SECONDS):
+                        still_blocked(reason)
                 return
 
     thread = threading.Thread(target=watch, name="ray-watch", daemon=True)

@@ -69,7 +69,7 @@ def _of_words(logits: torch.Tensor, batch: BatchEncoding, texts: list[str], most
 
 def _load(folder: Path, what: str) -> tuple[PreTrainedModel, Differences]:
     """Load the model with the head that its config.json names."""
-    classes = load_config(str(folder)).architectures or [""]
+    classes = load_config(str(folder), f"{what} cannot be loaded").architectures or [""]
     return load_classifier(str(folder), what, kind_of_class(classes[0]))
 
 
