@@ -40,8 +40,8 @@ DISTRIBUTIONS |= {"pynvml": "nvidia-ml-py", "sklearn": "scikit-learn"}
 ORDER: dict[str, str | None] = {
     "spaces": None,
     "trainable": (
-        "errors clock deadline seeds workspace hub metrics settings store compute data tasks progress model inputs "
-        "loop stages checkpoint trial baselines ranking preview workers __main__ __init__"
+        "errors clock deadline seeds workspace hub metrics settings store compute data answers tasks progress model "
+        "inputs loop stages checkpoint trial baselines ranking preview workers __main__ __init__"
     ),
     "search": (
         "redaction provenance errors redirect_output streams wording check record storage plan propose ranking startup "

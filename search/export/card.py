@@ -16,12 +16,13 @@ from search.provenance import provenance
 from search.record.records import Outcome, TrialRecord
 from search.record.scores import Baseline, Score, TestScore
 from search.wording import format_score
+from trainable.answers.answer import Answers
+from trainable.answers.registry import answers_of
 from trainable.data.message_text import quoted_if_unclear
 from trainable.metrics.metric import HUB_NAMES
 from trainable.model.limits import PACKAGE
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData
-from trainable.tasks.answers import Answers, answers_of
 
 _PLACES = {"csv", "json_", "parquet", "conll", "folder", "hub", "train", "validation", "test"}
 

@@ -22,6 +22,7 @@ from search.record.trial_names import Role
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.selection import score_of
 from search.study.trial_settings import trial_config
+from trainable.answers.answer import Answers
 from trainable.baselines.results import config_of, label_names_of
 from trainable.baselines.text_models import LabelledTexts, load_text_model, save_text_model, text_logits
 from trainable.checkpoint import load_trained
@@ -33,7 +34,6 @@ from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData, trained_on
 from trainable.store.checksums import verify_checksums
 from trainable.store.files import write_folder
-from trainable.tasks.answers import Answers
 from trainable.workspace import Workspace
 
 

@@ -14,9 +14,9 @@ from search.record.scores import Baseline
 from search.record.trial_names import Key
 from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
+from trainable.answers.registry import ANSWERS
 from trainable.baselines.results import TEXT_MODEL_FILE, WEIGHTS_FILE, config_of
 from trainable.errors import ConfigError
-from trainable.tasks.answers import ANSWERS
 
 
 @dataclass(frozen=True)

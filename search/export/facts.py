@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from search.export.formats.about import FORMATS, Format, check_installed
+from trainable.answers.answer import Answers
+from trainable.answers.registry import ANSWERS, answers_of
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Empty
-from trainable.tasks.answers import ANSWERS, Answers, answers_of
 
 
 class DataFacts(BaseModel):

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from search.export.facts import FolderFacts, read_facts
 from search.export.predictions_file import Labelled, check_output, write_labelled
 from search.show.data_settings import dataset_of
+from trainable.answers.answer import Answers, Cell
 from trainable.data.checks.texts import check_texts, empty_rows, joined_words
 from trainable.data.message_text import rows_with
 from trainable.data.reading.raw_table import RawTable
 from trainable.data.reading.read_tables import read_tables
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset, Empty
-from trainable.tasks.answers import Answers, Cell
 
 
 def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping[str, str] | None = None) -> None:

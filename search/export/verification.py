@@ -10,6 +10,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from search.export.formats.about import Format
 from search.export.formats.folders import folder_format
+from trainable.answers.answer import Answers
+from trainable.answers.registry import ANSWERS
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import TokenizedSplit, cached_tokens, tokenized_dataset_of, tokenizer_fingerprint
@@ -22,7 +24,6 @@ from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_tokenizer
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData
-from trainable.tasks.answers import ANSWERS, Answers
 from trainable.tasks.registry import read_splits
 from trainable.workspace import Workspace
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
 
+from trainable.answers.answer import Answers
 from trainable.errors import ConfigError
-from trainable.tasks.answers import Answers
 
 Format = Literal["hf", "sentence-transformers", "bi-encoder", "onnx", "skops"]
 """The format of a folder."""

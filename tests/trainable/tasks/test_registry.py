@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from trainable.answers.registry import ANSWERS
 from trainable.baselines.results import NAMES_BY_TASK
 from trainable.metrics.metric import SOURCE_ONLY, TASK_METRICS
-from trainable.tasks.answers import ANSWERS
 from trainable.tasks.registry import TASKS
 
 PAGE = Path(__file__).parents[3] / "docs" / "architecture.md"

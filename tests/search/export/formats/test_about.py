@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from search.export.formats.about import FORMATS, Format, check_installed
+from trainable.answers.registry import ANSWERS, answers_of
 from trainable.errors import ConfigError
-from trainable.tasks.answers import ANSWERS, answers_of
 
 
 def test_missing_packages_are_named_with_the_command_that_installs_them() -> None:

@@ -1,0 +1,105 @@
+"""What a model answers: how its outputs become what a user reads, and how texts describe that. No torch.
+
+`predict`, `transfersweep.classifier`, the model card and the lines of Python that it shows ask for nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Cell = str | float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The label of one row."""
+
+    label: str
+    """The most probable label."""
+    probability: float
+    """Of that label, 0 to 1; not calibrated."""
+    probabilities: dict[str, float]
+    """Of every label; they add up to 1."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers of one model; here those of a task with one class for each row.
+
+    Values are what `values` makes of the model's outputs: probabilities, or numbers in the labels' units.
+    """
+
+    names: tuple[str, ...]
+    """Names of the outputs, in their order."""
+    separator: str = "|"
+    """What stands between several labels in a cell."""
+
+    hub_task: ClassVar[str] = "text-classification"
+    """The hub's name of the task."""
+    tags: ClassVar[tuple[str, ...]] = ()
+    """Further tags on the hub."""
+    heading: ClassVar[str] = "Labels"
+    """What the names are."""
+    pipeline_arguments: ClassVar[str] = ", truncation=True"
+    """Further arguments of `transformers.pipeline`, as Python."""
+    head: ClassVar[str | None] = None
+    """What the head reads, if `pooling` does not decide that: `every_token`."""
+
+    def no_labels(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Return labels that mean nothing, in the shape that the task's labels have for texts."""
+        return np.zeros(len(texts), dtype=np.int64)
+
+    def values(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the values of rows from the model's outputs, both of shape (N, C)."""
+        from scipy.special import softmax  # takes a second; wrong names are reported before
+
+        return np.asarray(softmax(outputs, axis=-1))
+
+    def unit(self, outputs: NDArray[np.float32]) -> float:
+        """Return the size of the outputs, to which rounding errors are proportional."""
+        return 1.0
+
+    def answer(self, values: Sequence[float]) -> Any:
+        """Return what `transfersweep.classifier` gives for a row: here a `Prediction`."""
+        best = int(np.argmax(values))
+        return Prediction(self.names[best], values[best], dict(zip(self.names, values, strict=True)))
+
+    def columns(self) -> list[str]:
+        """Return the columns that `predict` adds; the first one is `predicted`."""
+        return ["predicted", "probability", *(f"p_{name}" for name in self.names)]
+
+    def cells(self, values: Sequence[float]) -> tuple[Cell, list[float]]:
+        """Return the cells of a row in these columns: what is predicted, and probabilities."""
+        best = int(np.argmax(values))
+        return self.names[best], [values[best], *values]
+
+    def does(self, texts: str) -> str:
+        """Return the card's first sentence.
+
+        Args:
+            texts: `texts` or `pairs of texts`.
+        """
+        return f"Sorts {texts} into {len(self.names)} classes."
+
+    def limits(self) -> list[str]:
+        """Return sentences for the card on what the answers cannot say."""
+        knows = f"Knows only its {len(self.names)} labels and gives one of them to any text, in any language."
+        return [knows, "Its probabilities are not calibrated."]
+
+    def python(self, outputs: str, name: str) -> str:
+        """Return Python for the answer of one row.
+
+        Args:
+            outputs: Python for its outputs, an array of shape (C,).
+            name: Python for the name of an output, with the field `number`.
+        """
+        return name.format(number=f"{outputs}.argmax()")
+
+    def pipeline_python(self, row: str) -> str:
+        """Return Python for the answer of one row, itself given as Python, by the transformers pipeline `classify`."""
+        return f"classify({row})"

@@ -1,0 +1,29 @@
+"""The answers of every task by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from trainable.answers.answer import Answers
+from trainable.answers.multi_label import LabelSetAnswers
+from trainable.answers.regression import NumberAnswers
+from trainable.answers.tagging import TagAnswers
+
+ANSWERS: Mapping[str, type[Answers]] = {
+    "classification": Answers,
+    "regression": NumberAnswers,
+    "multi_label": LabelSetAnswers,
+    "tagging": TagAnswers,
+}
+"""The answers of each task."""
+
+
+def answers_of(task: str, names: Sequence[str], separator: str | None = None) -> Answers:
+    """Return the answers of a model of a task.
+
+    Args:
+        task: the task.
+        names: of the outputs, in their order.
+        separator: what stands between several labels in a cell of the data.
+    """
+    return ANSWERS[task](tuple(names), separator or "|")
