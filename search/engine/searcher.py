@@ -22,7 +22,7 @@ from search.record.times import sum_times
 from search.record.trial_names import Key
 from search.study.baselines import hold_contest
 from search.study.finalists import has_run
-from search.study.selection import next_repeats, refit_of, repeat_config
+from search.study.selection import mean_cut, next_repeats, refit_of, repeat_config
 from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import trial_config
 from trainable.settings.config import TrialConfig
@@ -156,7 +156,8 @@ class StudySearcher(DriverOnly, Searcher):
         refit = refit_of(contest.trial)
         if has_run(self.study.records, refit) or not self._fits(repeat_config(self.plan, refit), reserve=False):
             return None
-        return self.study.begin_repeat(refit.params, refit.role, refit.number, refit.seed, contest.score.mean)
+        metrics = mean_cut(self.study.records, refit.number)
+        return self.study.begin_repeat(refit.params, refit.role, refit.number, refit.seed, contest.score.mean, metrics)
 
     def _fits(self, config: TrialConfig, done: float = 0.0, reserve: bool = True) -> bool:
         """Return whether a trial fits the minutes that are left, see `Planner.fits`."""

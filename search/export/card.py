@@ -15,6 +15,7 @@ from search.export.verification import Verification
 from search.provenance import provenance
 from search.record.records import Outcome, TrialRecord
 from search.record.scores import Baseline, Score, TestScore
+from search.study.trial_settings import CUT
 from search.wording import format_score
 from trainable.answers.answer import Answers
 from trainable.answers.registry import answers_of
@@ -22,7 +23,9 @@ from trainable.data.message_text import quoted_if_unclear
 from trainable.metrics.metric import HUB_NAMES
 from trainable.model.limits import PACKAGE
 from trainable.settings.config import TrialConfig
+from trainable.settings.stage import AUTO_THRESHOLD
 from trainable.stages.trained_on import StageData
+from trainable.tasks.threshold import fixed_cut, probability_of
 
 _PLACES = {"csv", "json_", "parquet", "conll", "folder", "hub", "train", "validation", "test"}
 
@@ -64,6 +67,12 @@ class CardFacts:
     def trained_on_all_rows(self) -> bool:
         """Return whether the model was trained on the validation rows, too."""
         return self.settings.get("target.fold", 0) is None
+
+    @property
+    def threshold(self) -> float | None:
+        """Return the probability that became 0.5 in the output layer; None if that is 0.5 itself."""
+        cut = self.record.metrics.get(CUT, fixed_cut(self.settings.get("target.threshold", AUTO_THRESHOLD)))
+        return probability_of(cut) if cut else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of trial.json; `settings` is what `TrialConfig.to_flat` gives, made public."""
@@ -114,7 +123,7 @@ def model_card(facts: CardFacts, verification: Verification) -> str:
         licence=_licence(facts),
         about=FORMATS[facts.format],
         usage=FORMATS[facts.format].usage("path/to/this/folder", len(facts.text_columns) > 1, facts.answers),
-        own_scores={name.removeprefix(split): value for name, value in scores if name.startswith(split)},
+        own_scores={name.removeprefix(split): of for name, of in scores if name.startswith(split) and name != CUT},
     )
 
 

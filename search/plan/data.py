@@ -20,7 +20,7 @@ from trainable.model.limits import resolve_encoder
 from trainable.model.pooling import BI_ENCODER, auto_pooling
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage
-from trainable.tasks.registry import read_splits
+from trainable.tasks.registry import TASKS, read_splits
 
 StageUse = tuple[str, Stage, TrialConfig]
 """A stage of a possible trial: its name, its settings, and those of the trial."""
@@ -58,20 +58,24 @@ def _may_encode_apart(plan: Plan) -> bool:
 
 def _data_problems(plan: Plan, uses: list[StageUse], roots: tuple[Path, ...]) -> list[str]:
     problems: list[str] = []
-    rows: dict[str, int] = {}  # number of training rows of each data set; the rows themselves are not kept
+    # The number of training rows of each data set, and its labels; the rows themselves are not kept.
+    rows, labels = dict[str, int](), dict[str, tuple[str, ...]]()
     for name, stage, config in uses:
         dataset = config.dataset_of(stage)
         key = dataset.model_dump_json()
         if key not in rows:
             splits = collect_problems(problems, partial(read_splits, dataset, roots))
-            rows[key] = len(splits.train) if splits else 0
+            rows[key], labels[key] = (len(splits.train), splits.label_names) if splits else (0, ())
             if splits and name == "target" and len(splits.text_columns) == 1 and _may_encode_apart(plan):
                 problems.append("pooling: bi_encoder needs pairs of texts, and the target has single texts; try mean")
         if rows[key] and isinstance(stage.train_rows, int) and stage.train_rows > rows[key]:
             problems.append(
                 f"{name}.train_rows: {stage.train_rows} is more than the {rows[key]} training rows; lower it"
             )
-    return problems
+        task, metric = TASKS[dataset.task], config.metric_of(stage)
+        if rows[key] and (problem := task.threshold_problem(stage.decides_at, metric, labels[key])):
+            problems.append(f"{name}.threshold: {problem}")
+    return list(dict.fromkeys(problems))
 
 
 def _subset_notes(made: TokenizedDataset, name: str, stage: Stage, config: TrialConfig) -> list[str]:
@@ -94,7 +98,7 @@ def stage_uses(plan: Plan) -> Iterator[StageUse]:
     """Yield stages that together use every encoder, data set and number of rows that the plan allows."""
     extremes = [{name: value} for name, value in plan.space.corners()]
     data = [c for c in extremes for name in c if name in ("encoder", "source.enabled") or name.endswith(".dataset")]
-    rows = [c for c in extremes for name in c if name.endswith(".train_rows")]
+    rows = [c for c in extremes for name in c if name.endswith((".train_rows", ".threshold"))]
     for data_choice, rows_choice in product([*data, {}], [*rows, {}]):
         try:
             config = plan.config(plan.space.complete(data_choice | rows_choice))

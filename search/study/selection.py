@@ -1,5 +1,6 @@
 """Chooses the next repeats and the winner, and compares with and without a source; pure functions of records."""
 
+import statistics
 from collections.abc import Sequence
 
 from search.plan.plan import Plan
@@ -16,7 +17,7 @@ from search.study.finalists import (
     rank_finalists,
     runs_with_model,
 )
-from search.study.trial_settings import trial_config, uses_source
+from search.study.trial_settings import CUT, trial_config, uses_source
 from trainable.data.read_splits import short_name
 from trainable.settings.config import TrialConfig
 
@@ -29,6 +30,15 @@ def repeat_config(plan: Plan, repeat: Repeat) -> TrialConfig:
 def refit_of(winner: TrialRecord) -> Repeat:
     """Return the last run of a sweep: the winner's settings on all rows."""
     return Repeat("refit", winner.number, winner.seed, winner.params)
+
+
+def mean_cut(records: Sequence[TrialRecord], number: int) -> dict[str, float]:
+    """Return the mean of the cuts that the runs of a search trial's settings chose, as a metric; empty without one.
+
+    The run on all rows gets it, as no rows are left that could choose another.
+    """
+    cuts = [run.metrics.get(CUT, 0.0) for run in runs_with_model(records, number)]
+    return {CUT: statistics.fmean(cuts)} if any(cuts) else {}
 
 
 def next_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:

@@ -100,11 +100,17 @@ class SweepStudy:
         return self._add_trial(self._study, trial, {"role": "search"})
 
     def begin_repeat(
-        self, params: Point, role: Role, repeat_of: int, seed: int, score: float | None = None
+        self,
+        params: Point,
+        role: Role,
+        repeat_of: int,
+        seed: int,
+        score: float | None = None,
+        metrics: Mapping[str, float] | None = None,
     ) -> TrialRecord:
-        """Repeat search trial number `repeat_of` in a role; `score` is that of a run that gets none of its own."""
+        """Repeat search trial number `repeat_of` in a role; a run without a score gets `score`, and `metrics`."""
         trial = running_trial(self.space, params)
-        facts = {"role": role, "of": repeat_of, "seed": seed, _FACTS: {"value": score}}
+        facts = {"role": role, "of": repeat_of, "seed": seed, _FACTS: {"value": score, "metrics": dict(metrics or {})}}
         return self._add_trial(self._file.repeats, trial, facts)
 
     def _add_trial(self, study: optuna.Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> TrialRecord:

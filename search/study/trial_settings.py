@@ -4,6 +4,10 @@ from search.plan.plan import Plan
 from search.record.records import TrialRecord
 from trainable.settings.config import TrialConfig
 from trainable.settings.values import Params
+from trainable.tasks.threshold import probability_of
+
+CUT = "target.validation.cut"
+"""The metric with the log-odds of the threshold that the validation rows chose."""
 
 
 def uses_source(plan: Plan, record: TrialRecord) -> bool:
@@ -17,6 +21,8 @@ def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
     override: Params = {"source.enabled": False} if record.role == "no_source" else {}
     if (fold := fold_number(plan, record)) != 0:
         override = {**override, "target.fold": fold}
+    if record.role == "refit" and CUT in record.metrics:
+        override = {**override, "target.threshold": probability_of(record.metrics[CUT])}
     # With folds, the source stage stays the same, and is trained once.
     seed = plan.base.get("seed", 0) if plan.cross_validates else record.seed
     return plan.config(record.params, seed=seed, **override)

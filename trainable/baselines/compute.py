@@ -25,6 +25,7 @@ from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import TokenInputs
 from trainable.model.encoder import checked_limits
 from trainable.settings.config import TrialConfig
+from trainable.settings.stage import Threshold
 from trainable.stages.stage_builder import StageBuilder
 from trainable.store.files import write_folder
 from trainable.tasks.registry import read_splits
@@ -109,6 +110,10 @@ class _Work:
         return config.metric_of(config.target)
 
     @property
+    def _threshold(self) -> Threshold:
+        return self._builder.config.target.threshold
+
+    @property
     def rows(self) -> int:
         """Return the number of training rows that are used."""
         return len(self._plan.final)
@@ -163,7 +168,7 @@ class _Work:
         return self._save(*train_majority(self._texts, self._plan), folder)
 
     def tfidf(self, folder: Path) -> list[dict[str, float]]:
-        return self._save(*train_tfidf(self._texts, self._plan, self._metric), folder)
+        return self._save(*train_tfidf(self._texts, self._plan, self._metric, self._threshold), folder)
 
     def _save(self, model: object, folds: list[dict[str, float]], folder: Path) -> list[dict[str, float]]:
         save_text_model(model, folder)

@@ -47,7 +47,7 @@ def train_features(builder: StageBuilder, plan: FoldPlan) -> tuple[StageTraining
     features = np.concatenate([head_features(training, split) for split in splits])
     labels = np.concatenate([split.labels for split in splits])
     mean, spread = mean_and_spread(features[plan.final])
-    regression = Regression((features - mean) / spread, labels, names, plan)
+    regression = Regression((features - mean) / spread, labels, names, plan, stage.threshold)
     model, scores = regression.best(STRENGTHS, training.context.metric)
     set_head(output_layer(training.model)[1], *as_head(model, mean, spread, names))
     if plan.is_plain:

@@ -12,8 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from trainable.baselines.results import mean_metrics
 from trainable.inputs.folds import Fold
 from trainable.metrics.metric import is_better
+from trainable.settings.stage import AUTO_THRESHOLD, Threshold
 from trainable.tasks.classification import CLASSIFICATION
 from trainable.tasks.linear_head import fit_regression
+from trainable.tasks.threshold import decide
 
 MOST_ITERATIONS = 200
 LEAST_PROBABILITY = 1e-9
@@ -46,6 +48,8 @@ class Regression:
     names: tuple[str, ...]
     """All classes."""
     plan: FoldPlan
+    threshold: Threshold = AUTO_THRESHOLD
+    """The setting of the target; a cut that it chooses is among the scores of a fold, as `cut`."""
 
     def best(self, strengths: Sequence[float], metric: str) -> tuple[LogisticRegression, list[dict[str, float]]]:
         """Return the regression with the best mean score over the folds, trained on the final rows, and these scores.
@@ -61,7 +65,7 @@ class Regression:
         """
         best, strength, scores = None, strengths[0], list[dict[str, float]]()
         for tried in strengths:
-            found = [self._score(tried, fold) for fold in self.plan.folds]
+            found = [self._score(tried, fold, metric) for fold in self.plan.folds]
             value = mean_metrics(found)[metric]
             if not scores or is_better(value, best, metric):
                 best, strength, scores = value, tried, found
@@ -69,14 +73,22 @@ class Regression:
                 break
         return self._fit(strength, self.plan.final), scores
 
-    def _score(self, strength: float, fold: Fold) -> dict[str, float]:
-        model = self._fit(strength, fold.train)
+    def _score(self, strength: float, fold: Fold, metric: str) -> dict[str, float]:
+        model, labels = self._fit(strength, fold.train), self.labels[fold.held_out]
         logits = log_probabilities(model.predict_proba(self.features[fold.held_out]), model.classes_, self.names)
-        return CLASSIFICATION.scores(logits, self.labels[fold.held_out])
+        logits, cut = decide(CLASSIFICATION, logits, labels, metric, self.threshold)
+        scores = CLASSIFICATION.scores(logits, labels)
+        return scores if self.threshold == AUTO_THRESHOLD else {**scores, "cut": cut}
 
     def _fit(self, strength: float, rows: NDArray[np.int64]) -> LogisticRegression:
         model = LogisticRegression(C=strength, max_iter=MOST_ITERATIONS)
         return fit_regression(model, self.features[rows], self.labels[rows], self.names)
+
+
+def put_cut_in(model: LogisticRegression, cut: float, names: tuple[str, ...]) -> None:
+    """Let a regression of two classes give 0.5 where it gave the log-odds `cut` of the second name."""
+    if cut:
+        model.intercept_ -= cut if str(model.classes_[1]) == names[1] else -cut
 
 
 def log_probabilities(

@@ -16,10 +16,11 @@ from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
 
-from trainable.baselines.regression import FoldPlan, Regression, log_probabilities
-from trainable.baselines.results import TEXT_MODEL_FILE
+from trainable.baselines.regression import FoldPlan, Regression, log_probabilities, put_cut_in
+from trainable.baselines.results import TEXT_MODEL_FILE, mean_metrics
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
+from trainable.settings.stage import AUTO_THRESHOLD, Threshold
 from trainable.tasks.classification import CLASSIFICATION
 
 STRENGTHS = (1.0, 10.0, 100.0)
@@ -67,7 +68,9 @@ def train_majority(rows: LabelledTexts, plan: FoldPlan) -> tuple[DummyClassifier
     return fit(plan.final), scores
 
 
-def train_tfidf(rows: LabelledTexts, plan: FoldPlan, metric: str) -> tuple[Pipeline, list[dict[str, float]]]:
+def train_tfidf(
+    rows: LabelledTexts, plan: FoldPlan, metric: str, threshold: Threshold = AUTO_THRESHOLD
+) -> tuple[Pipeline, list[dict[str, float]]]:
     """Return TF-IDF of words and pairs of words with logistic regression, and its score in each fold.
 
     C is the best of `STRENGTHS` on held-out rows by the metric. The words are those of the final rows.
@@ -78,7 +81,8 @@ def train_tfidf(rows: LabelledTexts, plan: FoldPlan, metric: str) -> tuple[Pipel
     words = min(MOST_WORDS, MOST_WEIGHTS // len(rows.names))
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_TOKEN, max_features=words)
     features = vectorizer.fit([rows.texts[row] for row in plan.final]).transform(rows.texts)
-    model, scores = Regression(features, rows.labels, rows.names, plan).best(STRENGTHS, metric)
+    model, scores = Regression(features, rows.labels, rows.names, plan, threshold).best(STRENGTHS, metric)
+    put_cut_in(model, mean_metrics(scores).get("cut", 0.0), rows.names)
     return Pipeline([("tfidf", vectorizer), ("regression", model)]), scores
 
 

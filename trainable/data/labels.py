@@ -32,7 +32,8 @@ def read_classes(dataset: Dataset, raws: Mapping[str, RawTable], results: CheckR
     values = {split: [_value(cell) for cell in column] for split, column in cells.items()}
     distinct = {value for column in values.values() for value in column if value}
     names = _names_of_values(dataset, raws["train"].class_names.get(dataset.label), distinct)
-    number_of_name = {name: number for number, name in enumerate(dict.fromkeys(names.values()))}
+    ordered = _positive_last(list(dict.fromkeys(names.values())), dataset.positive, results)
+    number_of_name = {name: number for number, name in enumerate(ordered)}
     numbers = {value: number_of_name[name] for value, name in _match_spellings(distinct, names).items()}
     of_rows = {}
     for split, raw in raws.items():
@@ -92,6 +93,17 @@ def _names_of_values(dataset: Dataset, classes: Sequence[str] | None, values: It
         all_numbers = all(_WHOLE_NUMBER.fullmatch(value) for value in values)
         classes = _sorted({plain_spelling(value) for value in values} if all_numbers else set(values))
     return {name: name for name in classes}
+
+
+def _positive_last(names: list[str], positive: str | None, results: CheckResults) -> list[str]:
+    """Return two names with that of the positive class as the second; add a problem if that is not possible."""
+    if positive is None:
+        return names
+    if positive not in names:
+        results.problems.append(f"positive: there is no label {quoted(positive)}; the labels are {first_few(names)}")
+    elif len(names) != 2:
+        results.problems.append(f"positive: is for two labels, and there are {len(names)}; leave it out")
+    return sorted(names, key=lambda name: name == positive)
 
 
 def _match_spellings(values: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Moves the scale of a model's outputs into its output layer and out of it; see `OutputScale`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,27 +11,37 @@ from transformers import PreTrainedModel
 from trainable.errors import TrialError
 from trainable.model.encoder import output_layer
 from trainable.progress import StageContext
+from trainable.settings.stage import AUTO_THRESHOLD, Stage
 from trainable.tasks.task import NO_SCALE, OutputScale
+from trainable.tasks.threshold import decide, fixed_cut
 
 
-def checked_scale(scale: OutputScale, model: PreTrainedModel) -> OutputScale:
+def checked_scale(scale: OutputScale, model: PreTrainedModel, stage: Stage) -> OutputScale:
     """Return the scale of a model's outputs.
 
     Raises:
-        TrialError: if the model's output layer has no bias, which the mean of the labels needs.
+        TrialError: if the model's output layer has no bias, which the mean of the labels and a threshold need.
     """
-    if scale != NO_SCALE and "bias" not in dict(output_layer(model)[1].named_parameters()):
-        raise TrialError("the head of this encoder has no bias, which a regression needs; set `pooling: mean`")
+    needs = "a regression" if scale != NO_SCALE else "a threshold" if stage.decides_at != AUTO_THRESHOLD else ""
+    if needs and "bias" not in dict(output_layer(model)[1].named_parameters()):
+        raise TrialError(f"the head of this encoder has no bias, which {needs} needs; set `pooling: mean`")
     return scale
 
 
 @torch.no_grad()
-def put_scale_in(head: nn.Linear, scale: OutputScale, cut: float = 0.0) -> None:
-    """Let an output layer that gives standardised values give the labels' own units, minus the task's `cut`."""
-    if scale == NO_SCALE and not cut:
-        return
-    head.weight.mul_(scale.spread)
-    head.bias.mul_(scale.spread).add_(scale.mean - cut)
+def put_scale_in(head: nn.Linear, scale: OutputScale, subtracted: torch.Tensor | None = None) -> None:
+    """Let an output layer that gives standardised values give the labels' own units, minus what a cut subtracts."""
+    if scale != NO_SCALE:
+        head.weight.mul_(scale.spread)
+        head.bias.mul_(scale.spread).add_(scale.mean)
+    if subtracted is not None and subtracted.any():
+        head.bias.sub_(subtracted.to(head.bias))
+
+
+def chosen_cut(best_metrics: Mapping[str, float], context: StageContext, stage: Stage) -> torch.Tensor:
+    """Return what the cut of the best evaluation subtracts; a stage without an evaluation has that of its settings."""
+    cut = best_metrics.get(f"{context.name}.validation.cut", fixed_cut(stage.decides_at))
+    return context.task.subtracted(cut)
 
 
 @torch.no_grad()
@@ -48,9 +59,10 @@ def in_label_units(outputs: torch.Tensor, scale: OutputScale) -> torch.Tensor:
 
 
 def validation_scores(
-    outputs: torch.Tensor, labels: NDArray[Any], context: StageContext, model: PreTrainedModel
+    outputs: torch.Tensor, labels: NDArray[Any], context: StageContext, stage: Stage, model: PreTrainedModel
 ) -> dict[str, float]:
     """Return every metric on validation rows, with the cut of the outputs that these rows choose, if there is one."""
-    names, bias = tuple((model.config.id2label or {}).values()), output_layer(model)[1].bias
-    cut = 0.0 if bias is None else context.task.cut(outputs, labels, context.metric)  # it becomes a part of the bias
-    return context.task.scores(outputs - cut if cut else outputs, labels, names) | ({"cut": cut} if cut else {})
+    task, names, cut = context.task, tuple((model.config.id2label or {}).values()), 0.0
+    if output_layer(model)[1].bias is not None:  # of which the cut becomes a part
+        outputs, cut = decide(task, outputs, labels, context.metric, stage.decides_at)
+    return task.scores(outputs, labels, names) | ({"cut": cut} if cut else {})

@@ -22,7 +22,7 @@ from trainable.loop.evaluate import compute_logits
 from trainable.loop.evaluation_steps import evaluation_steps
 from trainable.loop.optimizer_file import contiguous, load_optimizer, save_optimizer
 from trainable.loop.optimizers import build_optimizer, decay_factor, schedule_factor, set_learning_rate
-from trainable.loop.output_scale import checked_scale, in_label_units, put_scale_in, validation_scores
+from trainable.loop.output_scale import checked_scale, chosen_cut, in_label_units, put_scale_in, validation_scores
 from trainable.loop.steps import Steps
 from trainable.metrics.metric import is_better
 from trainable.model.encoder import output_layer, train_mode
@@ -58,7 +58,7 @@ class StageTraining:
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
         self._is_scored = not isinstance(stage, Target) or stage.fold is not None
-        self.output_scale = checked_scale(context.task.output_scale(train.labels), model)
+        self.output_scale = checked_scale(context.task.output_scale(train.labels), model, stage)
         self.progress = Progress(micro_batches=context.micro_batches)
         self.before_evaluation: Callable[[], None] | None = None  # but the one at the start
         self._best: dict[str, torch.Tensor] | None = None
@@ -214,7 +214,7 @@ class StageTraining:
         with context.clock.part(f"{context.name}.evaluate") as spent:
             logits = compute_logits(self.steps.network, inputs, context.device, context.precision, context.ranks, spent)
             outputs = in_label_units(logits, self.output_scale)
-            return validation_scores(outputs, self.validation.labels, context, self.model)
+            return validation_scores(outputs, self.validation.labels, context, self.stage, self.model)
 
     def evaluate_start(self, zero_shot: bool) -> Report:
         """Evaluate before the first step: these weights are the best so far, and stay so if training makes them worse.
@@ -272,8 +272,8 @@ class StageTraining:
         steps = range(progress.step if progress.best is None else progress.best_step)
         factors = (schedule_factor(step, self.steps_per_epoch, self.stage) for step in steps)
         self.trained = self._weights.restore(lambda weight: decay_factor(self.optimizer, weight, factors))
-        chosen = progress.best_metrics.get(f"{self.context.name}.validation.cut", 0.0)
-        put_scale_in(output_layer(self.model)[1], self.output_scale, 0.0 if self._has_scale else chosen)
+        chosen = None if self._has_scale else chosen_cut(progress.best_metrics, self.context, self.stage)
+        put_scale_in(output_layer(self.model)[1], self.output_scale, chosen)
         self._has_scale, self.output_scale = True, NO_SCALE  # a resumed trial may end twice
 
     def save(self, folder: Path) -> None:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from trainable.metrics.bootstrap import DRAWS, batches_of_draws, middle_95_percent
 
+BETAS = {"f1": 1.0, "f2": 2.0, "f05": 0.5}
+"""Recall counts so many times as much as precision in these F scores (van Rijsbergen 1979)."""
+
 
 def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     """Return counts of shape (C, C): a row for each true label, a column for each predicted one."""
@@ -30,6 +33,9 @@ def scores(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     precision, recall = _ratio(hits, predicted), _ratio(hits, true)
     f1 = _ratio(2 * hits, true + predicted)
     present = (true + predicted) > 0  # like scikit-learn, average over the labels that occur
+    # With two classes the score is that of the second one alone, as in scikit-learn; else it is the mean.
+    f_beta = {name: _ratio((1 + beta**2) * hits, beta**2 * true + predicted) for name, beta in BETAS.items()}
+    of_positive = hits.shape[-1] == 2
     covariance = hits.sum(-1) * total - (true * predicted).sum(-1)
     spread = np.sqrt(total**2 - (predicted**2).sum(-1)) * np.sqrt(total**2 - (true**2).sum(-1))
     return {
@@ -40,6 +46,7 @@ def scores(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         "macro_recall": _ratio((recall * present).sum(-1), present.sum(-1)),
         "balanced_accuracy": _ratio(recall.sum(-1), (true > 0).sum(-1)),
         "mcc": _ratio(covariance, spread),
+        **{n: f[..., 1] if of_positive else _ratio((f * present).sum(-1), present.sum(-1)) for n, f in f_beta.items()},
     }
 
 

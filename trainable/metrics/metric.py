@@ -25,7 +25,7 @@ def _task(default: str, *others: str, low: tuple[str, ...] = ()) -> Mapping[str,
 TASK_METRICS: Mapping[str, Mapping[str, Direction]] = {
     "classification": _task(
         *("macro_f1", "accuracy", "weighted_f1", "macro_precision", "macro_recall", "balanced_accuracy", "mcc"),
-        *("auroc", "average_precision"),
+        *("auroc", "average_precision", "f1", "f2", "f05"),
         low=("brier", "calibration_error"),
     ),
     "tagging": _task("entity_f1", "entity_precision", "entity_recall", "accuracy", "macro_f1"),
@@ -39,6 +39,7 @@ METRICS: Mapping[str, Direction] = {name: way for metrics in TASK_METRICS.values
 HUB_NAMES: Mapping[str, str] = {
     **{name: name for name in METRICS},
     **dict.fromkeys(("macro_f1", "weighted_f1", "micro_f1", "mean_label_f1"), "f1"),
+    **dict.fromkeys(("f2", "f05"), "f_beta"),
     **{f"macro_{name}": name for name in ("precision", "recall")},
     **{"mcc": "matthews_correlation", "auroc": "roc_auc", "brier": "brier_score"},
     **{"calibration_error": "expected_calibration_error"},

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from trainable.metrics.metric import LABELS_A_ROW, TASK_METRICS
+from trainable.metrics.metric import LABELS_A_ROW, ONE_CLASS_A_ROW, TASK_METRICS
 from trainable.settings.class_names import class_names
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested
@@ -110,6 +110,9 @@ class Dataset(Strict):
     labels: Annotated[dict[str, str] | list[str] | None, BeforeValidator(class_names)] = None
     """Names of the classes: a mapping from the value in the file to the name of the class, or a list of names for 0,
     1, 2... Their order is the order of the classes; null: the values in the file, sorted."""
+    positive: str | None = None
+    """Of a classification with two labels: the one that f1, f2, f05, auroc, average_precision and the threshold are
+    about. It becomes the second in order; null: the second one anyway."""
     group: str | None = None
     """The column with the customer, patient or document of each row: no group is in two splits. null: none."""
     empty: Empty = "error"
@@ -150,6 +153,8 @@ class Dataset(Strict):
                 yield name, f"rows have several labels only with `task: {' or '.join(LABELS_A_ROW)}`; set it too"
         if given.get("label_separator") and given.get("label_columns"):
             yield "label_columns", "label_separator is for a single column; remove one of the two"
+        if given.get("positive") is not None and given.get("task", "classification") not in ONE_CLASS_A_ROW:
+            yield "positive", "only a classification has two labels; leave it out"
         tables = [name for name in ("csv", "json", "parquet", "conll", "folder", "hub") if given.get(name)]
         splits = [name for name in ("train", "validation", "test") if given.get(name)]
         splits = [name for name in splits if (name, given[name]) != ("test", LEFT_OUT)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from trainable.metrics.metric import ONE_CLASS_A_ROW, TASK_METRICS
 from trainable.settings.dataset import Dataset, Fraction
@@ -28,6 +28,23 @@ class PerClass(Strict):
 TrainRows = Annotated[
     Annotated[int, Field(ge=2), Tag("<number>")] | Annotated[PerClass, Tag("<table>")],
     Discriminator(lambda value: "<table>" if isinstance(value, dict | PerClass) else "<number>"),
+]
+
+
+AUTO_THRESHOLD, TUNED = "auto", "tuned"
+"""Values of `threshold` besides numbers and names of metrics."""
+
+
+def _threshold(value: str) -> str:
+    metrics = {name for names in TASK_METRICS.values() for name in names}
+    if value not in {AUTO_THRESHOLD, TUNED, *metrics}:
+        raise ValueError(f"must be auto, tuned, a metric, or a number above 0 and below 1, got {value!r:.80}")
+    return value
+
+
+Threshold = Annotated[
+    Annotated[float, Field(gt=0, lt=1), Tag("<number>")] | Annotated[str, AfterValidator(_threshold), Tag("<name>")],
+    Discriminator(lambda value: "<name>" if isinstance(value, str) else "<number>"),
 ]
 
 
@@ -108,6 +125,11 @@ class Stage(Strict):
         """Return whether the stage ends with the weights of its best evaluation."""
         return True
 
+    @property
+    def decides_at(self) -> float | str:
+        """Return the setting `threshold`, which only the target has."""
+        return AUTO_THRESHOLD
+
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
         """Yield each setting of LoRA in a stage that does not use it."""
@@ -165,6 +187,10 @@ class Target(Stage):
     `patience` is set."""
     head_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Factor on the learning rate of the head; a new head of many classes needs a higher rate than the encoder."""
+    threshold: Threshold = AUTO_THRESHOLD
+    """The probability from which on a row gets the second of two labels, or a label of `multi_label`. `tuned`: chosen
+    on the validation rows, so that `metric` is best; a metric, such as `f2`: so that this one is best; a number: this
+    one. `auto`: 0.5, but tuned for `multi_label`. It becomes a part of the output layer."""
     evaluate_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Further evaluations, as shares of the stage; a sweep adds the shares at which it compares trials."""
 
@@ -172,6 +198,11 @@ class Target(Stage):
     def keeps_best(self) -> bool:
         """Return whether the stage ends with the weights of its best evaluation."""
         return self.load_best_at_end is not False
+
+    @property
+    def decides_at(self) -> float | str:
+        """Return the setting `threshold`."""
+        return self.threshold
 
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:

@@ -60,12 +60,15 @@ class StageBuilder:
         """Return a stage's data as token ids.
 
         Raises:
-            ConfigError: if the data have a mistake, or were changed since the sweep began.
+            ConfigError: if the data have a mistake or do not suit the threshold, or were changed since the sweep began.
         """
         data = tokenized_dataset_of(self.config, stage, self.workspace)
         self._used[name] = StageData.of(data)
         if not self.workspace.allows(data.data_fingerprint, data.tokenizer_fingerprint):
             raise ConfigError(f"{name}: the data set {data.name!r} or its tokenizer was changed while the sweep ran")
+        metric = self.config.metric_of(stage)
+        if problem := TASKS[data.task].threshold_problem(stage.decides_at, metric, data.label_names):
+            raise ConfigError(f"{name}.threshold: {problem}")
         return data
 
     def splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:

@@ -25,11 +25,15 @@ from trainable.metrics.classification import (
     scores,
 )
 from trainable.metrics.probabilities import SCORES as OF_CHANCES
+from trainable.metrics.threshold import best_cut
 from trainable.settings.dataset import Dataset
-from trainable.settings.stage import Stage
+from trainable.settings.stage import AUTO_THRESHOLD, TUNED, Stage, Threshold
 from trainable.tasks.linear_head import HeadFit, LinearHead, as_head, fit_regression
 from trainable.tasks.task import Head, LabelSummary, TaskDefaults
+from trainable.tasks.threshold import fixed_cut
 
+BY_COUNTS = tuple(scores(np.ones((2, 2))))
+"""The metrics that depend on the classes that are predicted, and so on a threshold."""
 MOST_ITERATIONS, TOLERANCE = 1000, 1e-7
 """A linear head is solved so exactly that rounding in the features changes it as little."""
 
@@ -45,6 +49,25 @@ class Classification(TaskDefaults):
 
     def head(self, names: tuple[str, ...]) -> Head:
         return Head(self.name, names, "single_label_classification")
+
+    def threshold_problem(self, threshold: Threshold, metric: str, names: Sequence[str]) -> str:
+        if threshold == AUTO_THRESHOLD:
+            return ""
+        if len(names) != 2:
+            return f"a threshold needs two labels, and there are {len(names)}; leave it out"
+        best = metric if threshold == TUNED else threshold
+        if isinstance(best, str) and best not in BY_COUNTS:
+            return f"{best} depends on no threshold; name one of {', '.join(BY_COUNTS)}, such as `threshold: macro_f1`"
+        return ""
+
+    def cut(self, logits: torch.Tensor, labels: NDArray[np.int64], metric: str, threshold: Threshold) -> float:
+        if threshold == AUTO_THRESHOLD or not isinstance(threshold, str):
+            return fixed_cut(threshold)
+        margins = (logits[:, 1] - logits[:, 0]).double().numpy()
+        return best_cut(margins, labels, metric if threshold == TUNED else threshold)
+
+    def subtracted(self, cut: float) -> torch.Tensor:
+        return torch.tensor([-cut / 2, cut / 2]) if cut else torch.tensor(0.0)
 
     def strata(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         return labels

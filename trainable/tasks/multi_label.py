@@ -20,10 +20,11 @@ from trainable.metrics.bootstrap import mean_interval, rows_interval
 from trainable.metrics.classification import ClassScores
 from trainable.metrics.multi_label import SCORES, best_cut, per_label
 from trainable.settings.dataset import Dataset
-from trainable.settings.stage import Stage
+from trainable.settings.stage import AUTO_THRESHOLD, TUNED, Stage, Threshold
 from trainable.tasks.linear_head import HeadFit, LinearHead, fit_regression
 from trainable.tasks.multi_label_reader import check_labels, rarest_label, read_labels
 from trainable.tasks.task import Head, LabelSummary, TaskDefaults
+from trainable.tasks.threshold import fixed_cut
 
 
 class MultiLabel(TaskDefaults):
@@ -38,8 +39,14 @@ class MultiLabel(TaskDefaults):
     def head(self, names: tuple[str, ...]) -> Head:
         return Head(self.name, names, "multi_label_classification")
 
-    def cut(self, logits: torch.Tensor, labels: NDArray[np.float32], metric: str) -> float:
-        return 0.0 if metric == "loss" else best_cut(logits.numpy(), labels)
+    def threshold_problem(self, threshold: Threshold, metric: str, names: Sequence[str]) -> str:
+        known = not isinstance(threshold, str) or threshold in (AUTO_THRESHOLD, TUNED)
+        return "" if known else "with multi_label it is auto, tuned (by the micro F1) or a number"
+
+    def cut(self, logits: torch.Tensor, labels: NDArray[np.float32], metric: str, threshold: Threshold) -> float:
+        if not isinstance(threshold, str) or metric == "loss":
+            return fixed_cut(threshold)
+        return best_cut(logits.numpy(), labels)
 
     def strata(self, labels: NDArray[np.float32]) -> NDArray[np.int64]:
         return rarest_label(labels, labels.sum(0))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trainable.data.label_reader import LabelReader
 from trainable.metrics.classification import ClassScores
-from trainable.settings.stage import Stage
+from trainable.settings.stage import AUTO_THRESHOLD, Stage, Threshold
 from trainable.tasks.linear_head import HeadFit, LinearHead
 
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
@@ -84,11 +84,18 @@ class Task(Protocol):
     def output_scale(self, labels: NDArray[Any]) -> OutputScale:
         """Return the scale of the outputs of a model that trains on rows with these labels."""
 
-    def cut(self, logits: torch.Tensor, labels: NDArray[Any], metric: str) -> float:
-        """Return what to subtract from the outputs of a model, chosen on validation rows; 0 where nothing is decided.
+    def threshold_problem(self, threshold: Threshold, metric: str, names: Sequence[str]) -> str:
+        """Return why a model of this task cannot have the setting `threshold`; empty if it can."""
 
-        At the end it becomes a part of the output layer, so that a probability of 0.5 decides in every tool.
+    def cut(self, logits: torch.Tensor, labels: NDArray[Any], metric: str, threshold: Threshold) -> float:
+        """Return the log-odds from which on a label is given, as the setting says; 0 where nothing is decided.
+
+        A number needs no rows. Otherwise validation rows choose it. At the end it becomes a part of the output layer,
+        so that a probability of 0.5 decides in every tool.
         """
+
+    def subtracted(self, cut: float) -> torch.Tensor:
+        """Return what a cut subtracts from the outputs of a model, of the shape () or (C,)."""
 
     def strata(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """Return a number of 0 or more for each label, shape (N,), whose shares a part of the rows keeps."""
@@ -127,8 +134,14 @@ class TaskDefaults:
     def output_scale(self, labels: NDArray[Any]) -> OutputScale:
         return NO_SCALE
 
-    def cut(self, logits: torch.Tensor, labels: NDArray[Any], metric: str) -> float:
+    def threshold_problem(self, threshold: Threshold, metric: str, names: Sequence[str]) -> str:
+        return "" if threshold == AUTO_THRESHOLD else "there is nothing to decide in this task; leave it out"
+
+    def cut(self, logits: torch.Tensor, labels: NDArray[Any], metric: str, threshold: Threshold) -> float:
         return 0.0
+
+    def subtracted(self, cut: float) -> torch.Tensor:
+        return torch.tensor(cut)
 
     def linear_head(
         self, features: NDArray[np.float64], labels: NDArray[Any], outputs: int, fit: HeadFit

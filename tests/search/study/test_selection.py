@@ -12,6 +12,7 @@ from search.record.trial_names import Role
 from search.study.finalists import finalists
 from search.study.selection import (
     compare_sources,
+    mean_cut,
     next_repeats,
     pick_exported_trial,
     pick_winner,
@@ -243,6 +244,19 @@ def test_each_further_seed_has_a_fold_of_its_own_and_the_refit_none(blocks: dict
     for without in (replace(plan, held_out_rows=0), _plan(blocks, confirm_seeds=2, cross_validate=False)):
         configs = [repeat_config(without, repeat) for repeat in next_repeats(without, records)]
         assert [(config.target.fold, config.seed) for config in configs] == [(0, 1), (0, 2)]
+
+
+def test_the_run_on_all_rows_gets_the_threshold_of_the_runs_before(blocks: dict[str, Any]) -> None:
+    plan = replace(_plan(blocks, confirm_seeds=2), held_out_rows=100)
+    records = [
+        replace(record(0, 0.6), metrics={"target.validation.cut": -1.0}),
+        replace(record(0, 0.7, role="confirm", seed=1), metrics={"target.validation.cut": -2.0}),
+    ]
+    assert mean_cut(records, 0) == {"target.validation.cut": -1.5}
+    assert mean_cut([record(0, 0.6)], 0) == {}
+    refit = replace(record(0, 0.65, role="refit"), metrics=mean_cut(records, 0))
+    assert trial_config(plan, refit).target.threshold == pytest.approx(0.182426)
+    assert trial_config(plan, records[0]).target.threshold == "auto"
 
 
 def test_the_model_on_all_rows_is_exported_and_decides_nothing(plan: Plan) -> None:

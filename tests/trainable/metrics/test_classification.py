@@ -44,6 +44,9 @@ def test_scores_are_those_of_scikit_learn(drawn: tuple[np.ndarray, np.ndarray, i
         ),
         "mcc": sk.matthews_corrcoef(labels, predicted),
     }
+    average = "binary" if classes == 2 else "macro"  # of the second class, or the mean
+    for name, beta in (("f1", 1.0), ("f2", 2.0), ("f05", 0.5)):
+        theirs[name] = sk.fbeta_score(labels, predicted, beta=beta, average=average, **options)
     assert {name: float(value) for name, value in ours.items()} == pytest.approx(theirs, abs=1e-12)
     assert set(ours) == set(COUNTED)
 
