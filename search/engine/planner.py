@@ -7,6 +7,8 @@ from search.plan.plan import Plan
 from search.preflight.forecast import RESERVED, TrialTimes
 from search.record.records import State, TrialRecord
 from search.record.trial_names import Key
+from search.study.finalists import missing_repeats
+from search.study.selection import pick_winner, refit_of, repeat_config
 from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import trial_config
 from trainable.settings.config import TrialConfig
@@ -36,21 +38,16 @@ class Planner:
         """Return whether there are minutes to plan, and a forecast."""
         return self._times is not None and self._plan.settings.minutes is not None
 
-    def fits(self, config: TrialConfig, with_source: bool, done: float = 0.0, reserve: bool = True) -> bool:
+    def fits(self, config: TrialConfig, with_source: bool, done: float = 0.0, reserve: float = 0.0) -> bool:
         """Return whether a trial would end within the minutes; True if nothing is planned.
 
         Args:
             config: the trial's settings.
             with_source: whether it would train its source stage, and not find it in the cache.
             done: fraction of its target stage that is done.
-            reserve: whether to leave time for the repeats of the finalists.
+            reserve: seconds to leave after it.
         """
-        if not self.plans:
-            return True
-        seconds = self.seconds(config, with_source, done)
-        # A repeat has another seed, and so a source stage of its own, unless it only holds out other rows.
-        repeat = self.seconds(config, with_source=False) if self._plan.cross_validates else seconds
-        return seconds + (self._reserve(repeat) if reserve else 0.0) <= self._budget.seconds_left()
+        return not self.plans or self.seconds(config, with_source, done) + reserve <= self._budget.seconds_left()
 
     def seconds(self, config: TrialConfig, with_source: bool, done: float = 0.0) -> float:
         """Return the expected duration of a trial in seconds, at the pace of the trials so far."""
@@ -79,7 +76,21 @@ class Planner:
             self._expected[record.key] = source, self._times.seconds(config, "target")
         return self._expected[record.key]
 
-    def _reserve(self, seconds: float) -> float:
-        """Return the seconds to leave for the repeats, if each takes so many seconds."""
+    def reserve_after(self, config: TrialConfig, with_source: bool) -> float:
+        """Return the seconds to leave after a search trial: for the refit, and for repeats.
+
+        The repeats have a share of the minutes at most. They may be those of this trial, or of the best trials so far.
+        """
+        if not self.plans:
+            return 0.0
+        # A repeat has another seed, and so source stages of its own, unless it only holds out other rows.
+        repeat = self.seconds(config, with_source and not self._plan.cross_validates)
         rounds = -(-self._budget.repeats // self._slots)
-        return min(rounds * seconds, RESERVED * self._after_start)
+        known = [repeat_config(self._plan, each) for each in missing_repeats(self._plan, self._study.records)]
+        of_best = sum(self.seconds(each, not self._plan.cross_validates) for each in known) / self._slots
+        return self.refit_seconds() + min(max(rounds * repeat, of_best), RESERVED * self._after_start)
+
+    def refit_seconds(self) -> float:
+        """Return the expected duration of the refit of the best trial so far in seconds; 0 if there is none."""
+        best = pick_winner(self._plan, self._study.records) if self.plans and self._plan.refits else None
+        return 0.0 if best is None else self.seconds(repeat_config(self._plan, refit_of(best)), with_source=False)

@@ -142,7 +142,8 @@ class StudySearcher(DriverOnly, Searcher):
         for record in self.study.paused():  # no further trial can move them into the better half
             self.study.end(record.number, State.STOPPED)
         for repeat in next_repeats(self.plan, self.study.records):
-            if self._fits(repeat_config(self.plan, repeat), reserve=False):
+            # A model that trains on all rows is worth more than a further seed.
+            if self._fits(repeat_config(self.plan, repeat), reserve=self._planner.refit_seconds()):
                 return self.study.begin_repeat(repeat.params, repeat.role, repeat.number, repeat.seed)
         return self._begin_refit()
 
@@ -150,21 +151,26 @@ class StudySearcher(DriverOnly, Searcher):
         """Begin the last run, the winner on all rows; None if there is none, or no time for it, or a baseline won."""
         if self.study.running() or not self.plan.refits:
             return None
-        contest = hold_contest(self.plan, self.study)
+        contest = hold_contest(self.plan, self.study, refit_follows=True)
         if contest.trial is None or contest.score is None or contest.winning_baseline:
             return None
         refit = refit_of(contest.trial)
-        if has_run(self.study.records, refit) or not self._fits(repeat_config(self.plan, refit), reserve=False):
+        if has_run(self.study.records, refit) or not self._fits(repeat_config(self.plan, refit), reserve=0.0):
             return None
         metrics = mean_cut(self.study.records, refit.number)
         return self.study.begin_repeat(refit.params, refit.role, refit.number, refit.seed, contest.score.mean, metrics)
 
-    def _fits(self, config: TrialConfig, done: float = 0.0, reserve: bool = True) -> bool:
-        """Return whether a trial fits the minutes that are left, see `Planner.fits`."""
+    def _fits(self, config: TrialConfig, done: float = 0.0, reserve: float | None = None) -> bool:
+        """Return whether a trial fits the minutes that are left, see `Planner.fits`.
+
+        Without `reserve` it leaves the time that the end of the sweep needs, see `Planner.reserve_after`.
+        """
         if not self._planner.plans or self._times is None:
             return True
         keys = self._source_keys(config)
         trained = keys is None or keys.stage_key in self._trained or self._times.source_is_cached(config)
+        if reserve is None:
+            reserve = self._planner.reserve_after(config, not trained)
         return self._planner.fits(config, not trained, done, reserve)
 
     def _begin_search_trial(self) -> TrialRecord | None:

@@ -1,5 +1,6 @@
 """The obvious answers as contestants: their results, and whether one of them wins against the trials of a search."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +36,20 @@ class Contest:
     """The best run with these settings."""
     winning_baseline: Baseline | None
     """The baseline that won; None if the trial won."""
+    least_lead: float = 0.0
+    """The lead of the trial that would have been enough, if a baseline won with the lower score; else 0."""
 
 
-def hold_contest(plan: Plan, study: SweepStudy) -> Contest:
+def hold_contest(plan: Plan, study: SweepStudy, refit_follows: bool = False) -> Contest:
     """Compare the trials so far with the baselines so far. A baseline wins a tie, as it is simpler.
 
-    The source's model as it stands wins no tie: it is the state of a trial before its first step.
+    The source's model as it stands wins no tie: it is the state of a trial before its first step. A baseline has
+    trained on all rows. A trial that has not must be better by a standard error, see `_least_lead`.
+
+    Args:
+        plan: the experiment.
+        study: the record of all trials.
+        refit_follows: whether the winner is still to train on all rows.
     """
     records, direction = study.records, plan.settings.direction
     trial = pick_winner(plan, records)
@@ -49,16 +58,44 @@ def hold_contest(plan: Plan, study: SweepStudy) -> Contest:
     folds = [fold_number(plan, run) for run in runs_with_model(records, trial.number)] if trial else []
     baselines = baselines_so_far(study.folder, records, plan.settings.metric, folds)
     best = next((baseline for baseline in baselines if baseline.checkpoint), None)
-    if best and score and direction.cost(score.mean) < direction.cost(best.value):
-        best = None
     exported = pick_exported_trial(plan, records, trial) if trial else None
-    return Contest(baselines, trial, score, exported, best)
+    least = 0.0
+    if best and score and exported:
+        lead = direction.cost(best.value) - direction.cost(score.mean)
+        if lead > 0 and plan.refits and not refit_follows and exported.role != "refit":
+            least = _least_lead(plan, score, best)
+        if lead > least:
+            best, least = None, 0.0
+    return Contest(baselines, trial, score, exported, best, least)
+
+
+def _least_lead(plan: Plan, score: Score, best: Baseline) -> float:
+    """Return the standard error of the difference of two scores from 0 to 1 on the held-out rows; 0 for other metrics.
+
+    It is that of two accuracies whose mistakes overlap by half: each mistake of one alone counts as one row.
+    """
+    rows = plan.held_out_rows * len(score.values)
+    if METRICS[plan.settings.metric] is not Direction.MAX or min(score.mean, best.value) < 0 or not rows:
+        return 0.0
+    different = max(0.0, 1 - score.mean) / 2 + max(0.0, 1 - best.value) / 2
+    return math.sqrt(different / rows)
 
 
 def rank_baselines(baselines: Sequence[Baseline], direction: Direction) -> tuple[Baseline, ...]:
     """Return baselines best first; of two equal ones, the simpler first."""
     order = list(BASELINE_TITLES)
     return tuple(sorted(baselines, key=lambda each: (direction.cost(each.value), order.index(each.name))))
+
+
+def contest_notes(contest: Contest) -> list[str]:
+    """Return why a baseline won with a lower score than the best trial; empty if that is not so."""
+    if not contest.least_lead:
+        return []
+    return [
+        "the baseline won, though the best trial has a higher validation score: there was no time to train that trial "
+        f"on all rows, as the baseline was, and its lead is below the standard error, {contest.least_lead:.4f}; more "
+        "minutes change that"
+    ]
 
 
 def baseline_notes(sweep: Path) -> list[str]:
@@ -108,7 +145,9 @@ def plain_gain(plan: Plan, contest: Contest) -> Gain | None:
     if contest.score is None or not contest.baselines:
         return None
     best, metric = contest.baselines[0], plan.settings.metric
-    return describe_gain(best, (contest.score.mean, best.value), metric, "validation")
+    return describe_gain(
+        best, (contest.score.mean, best.value), metric, "validation", may_be_chance=contest.least_lead > 0
+    )
 
 
 def describe_gain(
@@ -118,6 +157,7 @@ def describe_gain(
     split: Literal["validation", "test"],
     interval: tuple[float, float] | None = None,
     rows: int = 0,
+    may_be_chance: bool = False,
 ) -> Gain:
     """Return what the search added to the best baseline, with its sentence.
 
@@ -128,6 +168,7 @@ def describe_gain(
         split: the split on which both are measured.
         interval: 95 % interval of the difference, the search minus the baseline; None if there is none.
         rows: rows of the split, if there is an interval.
+        may_be_chance: whether the difference is too small for a choice, though there is no interval.
     """
     difference = values[0] - values[1]
     helped = METRICS[metric].cost(difference) < 0
@@ -142,7 +183,7 @@ def describe_gain(
         scores += f"; 95 % interval of the difference {interval[0]:+.4f} to {interval[1]:+.4f}, {rows} rows"
     if not helped:
         verdict = "The search added nothing"
-    elif interval and interval[0] <= 0 <= interval[1]:
+    elif may_be_chance or (interval and interval[0] <= 0 <= interval[1]):
         verdict = "The search may have helped, but these rows do not show it clearly"
     else:
         verdict = "The search helped"

@@ -11,7 +11,7 @@ from search.record.records import BudgetLimits, Outcome
 from search.record.scores import Gain, Score, TestScore
 from search.redaction import redact
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
-from search.study.baselines import Contest, baseline_notes, hold_contest, plain_gain
+from search.study.baselines import Contest, baseline_notes, contest_notes, hold_contest, plain_gain
 from search.study.phases import PHASES
 from search.study.selection import compare_sources
 from search.study.session_versions import version_notes
@@ -62,7 +62,7 @@ def summarise(
         phases=study.user_attr(PHASES, {}),
         slots=study.user_attr("slots", 0),
         budget=BudgetLimits(plan.settings.most_trials, plan.settings.minutes, plan.settings.worker_hours),
-        notes=tuple(_notes(plan, storage, study, complete)),
+        notes=(*_notes(plan, storage, study, complete), *(contest_notes(contest) if complete else ())),
         complete=complete,
         baselines=contest.baselines,
         cross_validated=plan.cross_validates,
