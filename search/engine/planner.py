@@ -13,6 +13,8 @@ from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import trial_config
 from trainable.settings.config import TrialConfig
 
+REFIT_MARGIN = 1.25
+"""Factor on the expected duration of a refit, as a sweep without one loses the rows that were held out."""
 LATEST = 8
 """The pace is the median over this many trials, those that began last."""
 
@@ -53,7 +55,16 @@ class Planner:
         """Return the expected duration of a trial in seconds, at the pace of the trials so far."""
         assert self._times is not None  # `plans` says so
         source = self._times.seconds(config, "source") if with_source else 0.0
-        return self.pace() * (source + (1 - done) * self._times.seconds(config, "target"))
+        forecast = source + (1 - done) * self._times.seconds(config, "target")
+        return self.pace() * forecast + self.seconds_between_trials()
+
+    def seconds_between_trials(self) -> float:
+        """Return the mean time of a slot for each trial so far in which no trial computes; 0 before the first ends."""
+        records = self._study.records
+        ended = sum(record.ended for record in records)
+        computed = sum(record.seconds for record in records)
+        elapsed = self._after_start - self._budget.seconds_left()
+        return max(0.0, self._slots * elapsed - computed) / ended if ended else 0.0
 
     def pace(self) -> float:
         """Return how many times longer trials took than the forecast says; 1 before the first has ended."""
@@ -93,4 +104,4 @@ class Planner:
     def refit_seconds(self) -> float:
         """Return the expected duration of the refit of the best trial so far in seconds; 0 if there is none."""
         best = pick_winner(self._plan, self._study.records) if self.plans and self._plan.refits else None
-        return 0.0 if best is None else self.seconds(repeat_config(self._plan, refit_of(best)), with_source=False)
+        return 0.0 if best is None else REFIT_MARGIN * self.seconds(repeat_config(self._plan, refit_of(best)), False)
