@@ -99,7 +99,9 @@ class Planner:
         rounds = -(-self._budget.repeats // self._slots)
         known = [repeat_config(self._plan, each) for each in missing_repeats(self._plan, self._study.records)]
         of_best = sum(self.seconds(each, not self._plan.cross_validates) for each in known) / self._slots
-        return self.refit_seconds() + min(max(rounds * repeat, of_best), RESERVED * self._after_start)
+        # If this trial becomes the best, the refit has its settings.
+        refit = max(self.refit_seconds(), REFIT_MARGIN * repeat) if self._plan.refits else 0.0
+        return refit + min(max(rounds * repeat, of_best), RESERVED * self._after_start)
 
     def refit_seconds(self) -> float:
         """Return the expected duration of the refit of the best trial so far in seconds; 0 if there is none."""

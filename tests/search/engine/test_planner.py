@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +82,10 @@ def open_sweep(blocks: dict[str, Any], tmp_path: Path, clock: Clock) -> Open:
     """Opens a new sweep with these `sweep` settings."""
     opened = iter(range(10_000))
 
-    def open_(pace: float = 1.0, **sweep: Any) -> Sweep:
+    def open_(pace: float = 1.0, held_out_rows: int = 0, **sweep: Any) -> Sweep:
         changed = copy.deepcopy(blocks)
         changed["sweep"] |= {"trials": 50, "confirm_seeds": 0, "start_with": None, **sweep}
-        plan = build_plan(changed, (tmp_path,), "test")
+        plan = replace(build_plan(changed, (tmp_path,), "test"), held_out_rows=held_out_rows)
         study = SweepStudy(tmp_path / f"{next(opened)}.db", plan.settings, plan.space, 0)
         clock[0] = 0.0
         budget = Budget(plan, study)
@@ -130,6 +130,19 @@ def test_the_search_leaves_time_for_repeats_but_not_more_than_a_third(open_sweep
         sweep.end(task)
     assert task  # a repeat
     assert sweep.clock[0] == 80.0
+
+
+@pytest.mark.parametrize(("minutes", "pace"), [(2, 1.0), (3, 1.0), (5, 1.0), (4, 2.0), (5, 2.0)])
+def test_the_best_trial_trains_on_all_rows_whatever_else_there_is_time_for(
+    minutes: int, pace: float, open_sweep: Open
+) -> None:
+    sweep = open_sweep(pace, held_out_rows=100, minutes=minutes, refit=True, confirm_seeds=2, finalists=2)
+    while task := sweep.begin():
+        sweep.end(task)
+    roles = [record.role for record in sweep.searcher.study.records]
+    assert roles[0] == "search"
+    assert roles[-1] == "refit"
+    assert sweep.clock[0] <= 60 * minutes
 
 
 def test_without_minutes_nothing_is_planned(open_sweep: Open) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,8 +73,8 @@ def outcome_with(sweep: SweepFolder, value: float) -> Outcome:
     return _outcome(sweep)
 
 
-def _outcome(sweep: SweepFolder) -> Outcome:
-    plan = load_sweep(sweep)
+def _outcome(sweep: SweepFolder, **facts: Any) -> Outcome:
+    plan = replace(load_sweep(sweep), **facts)
     return summarise(plan, sweep.storage, SweepStudy(sweep.study, plan.settings, plan.space, 0), complete=True)
 
 
@@ -95,6 +96,17 @@ def test_a_trial_wins_with_a_better_score(own_sweep: SweepFolder) -> None:
     assert (outcome.winner, outcome.winning_baseline) == (0, None)
     assert [each.name for each in outcome.baselines if each.checkpoint] == ["majority"]
     assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
+
+
+@pytest.mark.parametrize(("lead", "wins"), [(0.01, False), (0.5, True)])
+def test_a_trial_without_its_refit_wins_only_with_a_clear_lead(lead: float, wins: bool, own_sweep: SweepFolder) -> None:
+    best = _outcome(own_sweep).validation
+    assert best
+    outcome_with(own_sweep, best.mean - lead)
+    settings = load_sweep(own_sweep).settings.model_copy(update={"refit": True})
+    outcome = _outcome(own_sweep, settings=settings, held_out_rows=20)
+    assert (outcome.winner is not None) == wins
+    assert any("no time to train that trial on all rows" in note for note in outcome.notes) != wins
 
 
 def test_a_baseline_without_a_model_is_a_note(own_sweep: SweepFolder) -> None:
