@@ -1,6 +1,7 @@
 """Plans the minutes of a sweep: which trials still fit, by a forecast that learns from the pace of earlier trials."""
 
 import statistics
+from typing import NamedTuple
 
 from search.engine.budget import Budget
 from search.plan.plan import Plan
@@ -19,6 +20,17 @@ LATEST = 8
 """The pace is the median over this many trials, those that began last."""
 
 
+class _Use(NamedTuple):
+    """What a sweep has used at a time."""
+
+    ended: int
+    """Trials that have ended."""
+    computed: float
+    """Seconds that all trials have computed."""
+    left: float
+    """Seconds until the minutes are used up."""
+
+
 class Planner:
     """Compares the expected duration of a trial with the minutes that are left.
 
@@ -33,6 +45,7 @@ class Planner:
     def __init__(self, plan: Plan, study: SweepStudy, budget: Budget, slots: int, times: TrialTimes | None) -> None:
         self._plan, self._study, self._budget, self._slots, self._times = plan, study, budget, slots, times
         self._after_start = budget.seconds_left()
+        self._first_use: _Use | None = None  # when the first trial had ended
         self._expected: dict[Key, tuple[float, float]] = {}  # seconds of the source and the target stage
 
     @property
@@ -59,12 +72,23 @@ class Planner:
         return self.pace() * forecast + self.seconds_between_trials()
 
     def seconds_between_trials(self) -> float:
-        """Return the mean time of a slot for each trial so far in which no trial computes; 0 before the first ends."""
+        """Return the mean seconds of a slot from the end of a trial to the first step of the next; 0 while few ended.
+
+        The start of the slots does not count. An idle slot counts for at most as long as the mean trial.
+        """
+        now = self._use()
+        if self._first_use is None or now.ended - self._first_use.ended < LATEST:
+            self._first_use = self._first_use or (now if now.ended else None)
+            return 0.0
+        trials = now.ended - self._first_use.ended
+        computed = (now.computed - self._first_use.computed) / trials
+        elapsed = (self._first_use.left - now.left) / trials
+        return min(max(0.0, self._slots * elapsed - computed), computed)
+
+    def _use(self) -> "_Use":
         records = self._study.records
-        ended = sum(record.ended for record in records)
-        computed = sum(record.seconds for record in records)
-        elapsed = self._after_start - self._budget.seconds_left()
-        return max(0.0, self._slots * elapsed - computed) / ended if ended else 0.0
+        ended, computed = sum(record.ended for record in records), sum(record.seconds for record in records)
+        return _Use(ended, computed, self._budget.seconds_left())
 
     def pace(self) -> float:
         """Return how many times longer trials took than the forecast says; 1 before the first has ended."""
