@@ -56,7 +56,8 @@ class CardFacts:
     def answers(self) -> Answers:
         """Return what the outputs of the model mean."""
         dataset = self.settings.get("target.dataset", {})
-        return answers_of(dataset.get("task", "classification"), self.labels, dataset.get("label_separator"))
+        task, separator = dataset.get("task", "classification"), dataset.get("label_separator")
+        return answers_of(task, self.labels, separator, dataset.get("choices"))
 
     @property
     def reads_words(self) -> bool:

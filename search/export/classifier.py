@@ -12,16 +12,15 @@ from transformers.utils import logging as transformers_logging
 from search.export.facts import FolderFacts, read_facts
 from search.export.formats.folders import folder_format
 from search.export.formats.skops_folder import LogitsOfTexts, load_text_logits
-from trainable.data.checks.texts import SEPARATOR
+from search.export.texts_in import tokens_for
+from trainable.data.choices import joined_choices
 from trainable.data.examples import Examples
 from trainable.inputs.token_inputs import TokenInputs
-from trainable.inputs.tokens_apart import tokenize_for
-from trainable.inputs.words import with_words
 from trainable.model.pretrained import load_tokenizer
 
-Row = str | tuple[str, str]
-"""A text, or a pair of texts for a model that was trained on pairs."""
-Rows = list[str] | list[tuple[str, str]]
+Row = str | tuple[str, str] | tuple[str, list[str]]
+"""A text; a pair of texts for a model that was trained on pairs; or a question with its choices."""
+Rows = list[str] | list[tuple[str, str]] | list[tuple[str, list[str]]]
 
 
 class Classifier:
@@ -85,10 +84,11 @@ class Classifier:
         Args:
             texts: the texts of all rows, at least one, by column.
         """
-        table = Examples(texts[0], texts[1] if len(texts) > 1 else None, self._answers.no_labels(texts[0]))
+        labels = self._answers.no_labels(texts)
+        table = Examples(texts[0], texts[1] if len(texts) > 1 else None, labels)
         outputs = self._logits_of(table).numpy()
-        for row, text in enumerate(texts[0] if outputs.ndim == 3 else ()):
-            outputs[row, len(text.split(SEPARATOR)) :] = np.nan  # the text has no more words
+        if outputs.ndim == 3:
+            outputs[labels < 0] = np.nan  # a row has no such word or choice
         return self._answers.values(outputs)
 
     def _answers_to(self, rows: list[Row]) -> list[Any]:
@@ -96,6 +96,8 @@ class Classifier:
 
     def _columns(self, rows: list[Row]) -> list[list[str]]:
         columns = self._facts.text_columns
+        if self._answers.lists_choices:
+            return _with_choices(rows)
         split: list[tuple[str, ...]] = [(row,) if isinstance(row, str) else tuple(row) for row in rows]
         for number, row in enumerate(split):
             if len(row) != len(columns) or not all(isinstance(text, str) for text in row):
@@ -104,15 +106,27 @@ class Classifier:
         return [list(column) for column in zip(*split, strict=True)]
 
 
+def _with_choices(rows: list[Any]) -> list[list[str]]:
+    """Return the questions, and the choices as one text for each question."""
+    for number, row in enumerate(rows):
+        pair = isinstance(row, tuple) and len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], list)
+        if not pair or sum(isinstance(choice, str) and bool(choice.strip()) for choice in row[1]) < 2:
+            wanted = "a question and a list of at least two choices, such as (question, [first, second])"
+            raise TypeError(f"row {number}: this model takes {wanted}, got {row!r:.80}")
+    joined = joined_choices([[row[1] for row in rows]])
+    if wrong := [number for number, text in enumerate(joined) if not isinstance(text, str)]:
+        raise TypeError(f"row {wrong[0]}: a choice is no text: {rows[wrong[0]]!r:.80}")
+    return [[row[0] for row in rows], joined]
+
+
 def _with_tokenizer(folder: Path, facts: FolderFacts) -> LogitsOfTexts:
     """Return the function that computes logits of texts with the encoder and the tokenizer of a folder."""
     logits_of, tokenizer = folder_format(facts.format).load(folder, facts), load_tokenizer(str(folder))
 
-    words = facts.answers().head == "every_token"
+    answers, length = facts.answers(), facts.settings.padding_length
 
     def compute(table: Examples) -> torch.Tensor:
-        tokens, length = tokenize_for(facts.settings.pooling, tokenizer, table), facts.settings.padding_length
-        tokens = with_words(tokens, tokenizer, table) if words else tokens
+        tokens = tokens_for(answers, facts.settings.pooling, tokenizer, table)
         return logits_of(TokenInputs(tokens, np.arange(len(table)), length, fixed=False))
 
     return compute

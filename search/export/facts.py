@@ -18,6 +18,7 @@ class DataFacts(BaseModel):
     empty: Empty = "error"  # older exports do not have the setting and were trained so
     task: str = "classification"  # older exports are all of this task
     label_separator: str | None = None
+    choices: list[str] | None = None
 
     @field_validator("task")
     @classmethod
@@ -39,13 +40,14 @@ class FolderFacts(BaseModel):
     """The part of an export's trial.json that `predict` and `transfersweep.classifier` need."""
 
     format: Format = "hf"  # older exports do not name it
-    text_columns: Annotated[list[str], Field(min_length=1, max_length=2)]
+    text_columns: Annotated[list[str], Field(min_length=1)]
     label_names: Annotated[list[str], Field(min_length=1)]
     settings: SettingFacts
 
     def answers(self) -> Answers:
         """Return what the outputs of the model mean."""
-        return answers_of(self.settings.dataset.task, self.label_names, self.settings.dataset.label_separator)
+        data = self.settings.dataset
+        return answers_of(data.task, self.label_names, data.label_separator, data.choices)
 
 
 def read_facts(folder: Path) -> FolderFacts:

@@ -13,6 +13,7 @@ from search.export.predictions_file import Labelled, check_output, write_labelle
 from search.show.data_settings import dataset_of
 from trainable.answers.answer import Answers, Cell
 from trainable.data.checks.texts import check_texts, empty_rows, joined_words
+from trainable.data.choices import joined_choices
 from trainable.data.message_text import rows_with
 from trainable.data.reading.raw_table import RawTable
 from trainable.data.reading.read_tables import read_tables
@@ -45,7 +46,7 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
     raw = read_tables(dataset, (Path(),))["train"]
     empty = dataset.empty if "empty" in dataset.model_fields_set else facts.settings.dataset.empty
     answers = facts.answers()
-    texts, rows, notes = _texts(raw, facts.text_columns, empty, words=answers.head == "every_token")
+    texts, rows, notes = _texts(raw, facts.text_columns, empty, answers)
     for note in [*raw.notes, *notes]:
         print(f"Note: {note}", file=sys.stderr)
     _check_free(raw, answers.columns())
@@ -65,7 +66,7 @@ def _dataset(file: Path, settings: Mapping[str, str]) -> Dataset:
 
 
 def _texts(
-    raw: RawTable, columns: Sequence[str], empty: Empty, words: bool
+    raw: RawTable, columns: Sequence[str], empty: Empty, answers: Answers
 ) -> tuple[list[list[str]], list[int], list[str]]:
     """Return the texts by column, the rows (0-based) to be labelled, and notes on empty texts."""
     there = ", ".join(map(repr, raw.columns))
@@ -74,12 +75,10 @@ def _texts(
         for column in columns
         if column not in raw.columns
     ]
-    texts = [raw.cells(column) for column in columns if column in raw.columns]
-    if words:
-        texts = [[joined_words(cell) for cell in cells] for cells in texts]
+    columns, texts = _cells(raw, [column for column in columns if column in raw.columns], answers)
     labelled, notes = np.ones(raw.rows, dtype=bool), []
     done = "labelled" if empty == "keep" else "written without a label"
-    for column, cells in zip([c for c in columns if c in raw.columns], texts, strict=True):
+    for column, cells in zip(columns, texts, strict=True):
         problems += check_texts(raw, column, cells)[1]
         without = empty_rows(cells)
         if without and empty == "error":
@@ -97,6 +96,16 @@ def _texts(
         np.flatnonzero(labelled).tolist(),
         notes,
     )
+
+
+def _cells(raw: RawTable, columns: Sequence[str], answers: Answers) -> tuple[Sequence[str], list[list[Any]]]:
+    """Return the names and the cells of the one or two texts of each row."""
+    cells = [raw.cells(column) for column in columns]
+    if answers.lists_choices and len(cells) > 1:
+        return [columns[0], ", ".join(columns[1:])], [cells[0], joined_choices(cells[1:])]
+    if answers.head == "every_token":
+        cells = [[joined_words(cell) for cell in column] for column in cells]
+    return columns, cells
 
 
 def _check_free(raw: RawTable, added: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Checks that the exported folder gives the same logits as the checkpoint on sample texts."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from search.export.formats.about import Format
 from search.export.formats.folders import folder_format
+from search.export.texts_in import logits_of_rows
 from trainable.answers.answer import Answers
 from trainable.answers.registry import ANSWERS
 from trainable.data.examples import Examples
@@ -100,10 +102,11 @@ def _rows_of_tokens(config: TrialConfig, tokens: Tokens, tokenizer: PreTrainedTo
     """Decode texts from cached token ids; their blanks and rare characters may differ from those of the data.
 
     Raises:
-        ConfigError: if the model answers for words, which the ids do not tell apart.
+        ConfigError: if the model answers for words or choices, which the ids do not tell apart.
     """
-    if ANSWERS[config.dataset_of(config.target).task].head:
-        raise ConfigError(f"the data files {why}; restore them: the export of a tagger is verified on their words")
+    kind = ANSWERS[config.dataset_of(config.target).task]
+    if kind.head or kind.lists_choices:
+        raise ConfigError(f"the data files {why}; restore them: this export is verified on their words or choices")
     chosen = _spread_over_lengths(tokens.lengths(config.target.padding_length))
     columns = [
         [str(tokenizer.decode(ragged.ids[ragged.offsets[row] : ragged.offsets[row + 1]].tolist())) for row in chosen]
@@ -133,10 +136,8 @@ def verify_export(
     Raises:
         TrialError: if an output differs by more than rounding explains.
     """
-    expected, found = (
-        compute_logits(model, rows.inputs, _CPU),
-        folder_format(format).logits_of_texts(folder, rows.table),
-    )
+    expected = compute_logits(model, rows.inputs, _CPU)
+    found = logits_of_rows(answers, partial(folder_format(format).logits_of_texts, folder), rows.table)
     return compared(expected, found, rows.description, answers.unit(expected.numpy()))
 
 

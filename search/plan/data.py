@@ -66,8 +66,10 @@ def _data_problems(plan: Plan, uses: list[StageUse], roots: tuple[Path, ...]) ->
         if key not in rows:
             splits = collect_problems(problems, partial(read_splits, dataset, roots))
             rows[key], labels[key] = (len(splits.train), splits.label_names) if splits else (0, ())
-            if splits and name == "target" and len(splits.text_columns) == 1 and _may_encode_apart(plan):
-                problems.append("pooling: bi_encoder needs pairs of texts, and the target has single texts; try mean")
+            single = splits is not None and len(splits.text_columns) == 1
+            if splits and name == "target" and (single or dataset.choice_columns) and _may_encode_apart(plan):
+                has = "choices" if dataset.choice_columns else "single texts"
+                problems.append(f"pooling: bi_encoder needs pairs of texts, and the target has {has}; try mean")
         if rows[key] and isinstance(stage.train_rows, int) and stage.train_rows > rows[key]:
             problems.append(
                 f"{name}.train_rows: {stage.train_rows} is more than the {rows[key]} training rows; lower it"

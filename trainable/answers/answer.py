@@ -38,6 +38,8 @@ class Answers:
     """Names of the outputs, in their order."""
     separator: str = "|"
     """What stands between several labels in a cell."""
+    choices: tuple[str, ...] = ()
+    """The columns of the choices; empty if a row's choices are a list, or the task has none."""
 
     hub_task: ClassVar[str] = "text-classification"
     """The hub's name of the task."""
@@ -50,9 +52,18 @@ class Answers:
     head: ClassVar[str | None] = None
     """What the head reads, if `pooling` does not decide that: `every_token`."""
 
-    def no_labels(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Return labels that mean nothing, in the shape that the task's labels have for texts."""
-        return np.zeros(len(texts), dtype=np.int64)
+    lists_choices: ClassVar[bool] = False
+    """Whether the columns after the first one are the choices of a row, and the model answers for each of them."""
+
+    def no_labels(self, columns: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+        """Return labels that mean nothing, in the shape that the task's labels have for texts.
+
+        They are below 0 in place of a word or a choice that a row does not have.
+
+        Args:
+            columns: the one or two texts of all rows, by column.
+        """
+        return np.zeros(len(columns[0]), dtype=np.int64)
 
     def values(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the values of rows from the model's outputs, both of shape (N, C)."""

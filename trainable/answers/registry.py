@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from trainable.answers.answer import Answers
 from trainable.answers.multi_label import LabelSetAnswers
+from trainable.answers.multiple_choice import ChoiceAnswers
 from trainable.answers.regression import NumberAnswers
 from trainable.answers.tagging import TagAnswers
 
@@ -14,16 +15,21 @@ ANSWERS: Mapping[str, type[Answers]] = {
     "regression": NumberAnswers,
     "multi_label": LabelSetAnswers,
     "tagging": TagAnswers,
+    "multiple_choice": ChoiceAnswers,
 }
 """The answers of each task."""
 
 
-def answers_of(task: str, names: Sequence[str], separator: str | None = None) -> Answers:
+def answers_of(
+    task: str, names: Sequence[str], separator: str | None = None, choices: Sequence[str] | None = None
+) -> Answers:
     """Return the answers of a model of a task.
 
     Args:
         task: the task.
         names: of the outputs, in their order.
         separator: what stands between several labels in a cell of the data.
+        choices: the columns of the choices; a single one has lists.
     """
-    return ANSWERS[task](tuple(names), separator or "|")
+    columns = tuple(choices or ())
+    return ANSWERS[task](tuple(names), separator or "|", columns if len(columns) > 1 else ())

@@ -22,9 +22,10 @@ class TagAnswers(Answers):
     pipeline_arguments: ClassVar[str] = ', aggregation_strategy="first"'
     head: ClassVar[str | None] = "every_token"
 
-    def no_labels(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Return labels in the shape (N, W)."""
-        return np.zeros((len(texts), max(len(text.split(SEPARATOR)) for text in texts)), dtype=np.int64)
+    def no_labels(self, columns: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+        """Return labels in the shape (N, W): 0, and -1 after the last word of a row."""
+        words = np.array([len(text.split(SEPARATOR)) for text in columns[0]])
+        return -(np.arange(words.max()) >= words[:, None]).astype(np.int64)
 
     def answer(self, values: Sequence[Any]) -> list[str]:
         """Return the tag of each word."""

@@ -6,32 +6,41 @@ from transformers import PreTrainedModel
 from trainable.compute.device import autocast
 from trainable.compute.kernels import kernels
 
-WORD_PLACES = "word_places"
-"""Key of a batch for a head that answers for words: the token that answers for each word, shape (B, W), or -1."""
+ANSWER_PLACES = "answer_places"
+"""Key of a batch whose rows have several answers, such as one for each word, shape (B, W): which of the model's logits
+gives each answer, counted over all tokens or sequences of the batch; -1 for none."""
 
 
 def forward(
     model: PreTrainedModel, batch: dict[str, torch.Tensor], device: torch.device, precision: str
 ) -> torch.Tensor:
-    """Return the logits of a batch in float32, shape (B, C), or (B, W, C) if it has `WORD_PLACES`.
-
-    Words without a token have zeros: all tags are equally likely, and the first one is the answer.
-    """
-    places = batch.get(WORD_PLACES)
+    """Return the logits of a batch in float32, shape (B, C), or (B, W, C) if it has `ANSWER_PLACES`."""
     with autocast(precision, device), kernels(device):
         logits: torch.Tensor = model(**on_device(encoder_inputs(batch), device)).logits
-    return logits.float() if places is None else _of_words(logits.float(), places.to(logits.device))
+    return answers_of(logits.float(), batch)
 
 
-def _of_words(logits: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Return the logits of words, shape (B, W, C), from those of tokens, shape (B, T, C)."""
-    index = places.clamp(min=0).unsqueeze(-1).expand(-1, -1, logits.shape[-1])
-    return logits.gather(1, index).masked_fill((places < 0).unsqueeze(-1), 0.0)
+def answers_of(logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the logits of the answers of a batch, shape (B, C) or (B, W, C), from those of the model.
+
+    Answers without a place, such as a word without a token, have zeros: all tags are equally likely, and the first one
+    is the answer.
+
+    Args:
+        logits: of rows, shape (B, C), of tokens, shape (B, T, C), or of sequences, shape (S, C).
+        batch: the input of the model.
+    """
+    if ANSWER_PLACES not in batch:
+        return logits
+    places, flat = batch[ANSWER_PLACES].to(logits.device), logits.flatten(0, -2)
+    index = places.clamp(min=0).flatten().unsqueeze(-1).expand(-1, flat.shape[-1])
+    found = flat.gather(0, index).unflatten(0, places.shape)
+    return found.masked_fill((places < 0).unsqueeze(-1), 0.0)
 
 
 def encoder_inputs(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the entries of a batch that the model takes."""
-    return {name: tensor for name, tensor in batch.items() if name != WORD_PLACES}
+    return {name: tensor for name, tensor in batch.items() if name != ANSWER_PLACES}
 
 
 def on_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:

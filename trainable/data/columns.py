@@ -18,10 +18,12 @@ class Columns:
 
     text: str
     text_b: str | None
+    choices: tuple[str, ...] = ()
+    """The columns that together are the second text, see `trainable.data.choices`."""
 
     def texts(self) -> list[str]:
-        """Return the one or two text columns."""
-        return [self.text] if self.text_b is None else [self.text, self.text_b]
+        """Return all columns with texts."""
+        return [self.text, *self.choices] if self.text_b is None else [self.text, self.text_b]
 
 
 def choose_columns(dataset: Dataset, raws: Mapping[str, RawTable], labels: Sequence[str]) -> dict[str, Columns]:
@@ -50,16 +52,19 @@ def _choose(dataset: Dataset, raw: RawTable, labels: Sequence[str]) -> tuple[Col
     """Return the columns of one table, and a problem for each column that is missing or has two roles."""
     present = list(raw.columns)
     has_pair = {"text_a", "text_b"} <= set(present)
-    text = dataset.text or ("text_a" if has_pair and "text" not in present else "text")
-    text_b = dataset.text_b or ("text_b" if has_pair and text == "text_a" else None)
+    choices = dataset.choice_columns
+    default = "question" if choices and "text" not in present else "text"
+    text = dataset.text or ("text_a" if has_pair and "text" not in present else default)
+    text_b = dataset.text_b or ("text_b" if has_pair and text == "text_a" and not choices else None)
     others = {"text_b": text_b, "group": dataset.group}
-    roles = [("text", text), *(("label", name) for name in labels), *((r, name) for r, name in others.items() if name)]
+    roles = [("text", text), *(("label", name) for name in labels), *(("choices", name) for name in choices)]
+    roles += [(role, name) for role, name in others.items() if name]
     problems = [_missing(raw.source, role, name, present) for role, name in roles if name not in present]
     for name, count in Counter(column for _, column in roles).items():
         if count > 1:
             both = " and ".join(role for role, column in roles if column == name)
             problems.append(f"{raw.source}: {both} are both column {name!r}; name different ones")
-    return Columns(text, text_b), problems
+    return Columns(text, text_b, choices), problems
 
 
 def _missing(source: str, role: str, name: str, present: list[str]) -> str:

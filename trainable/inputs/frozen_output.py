@@ -66,6 +66,11 @@ class FrozenOutputInputs:
     def _widest(self) -> int:
         return int(self.widths.max())
 
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """Return the shape of a row's answers; see `Inputs.answers`."""
+        return () if self.places is None else self.places.shape[1:]
+
     def used_ids(self) -> None:
         """Return None: the embeddings are below the stored output."""
 

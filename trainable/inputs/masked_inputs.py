@@ -79,6 +79,7 @@ class MaskedInputs:
 
     varies = True
     places = None
+    answers = ()
 
     @property
     def identity(self) -> str:

@@ -18,8 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
+from trainable.compute.forward import encoder_inputs
 from trainable.data.examples import Examples
 from trainable.data.reading.read_tables import find_files
+from trainable.inputs.choices import ChoiceTokens, tokenize_choices
 from trainable.inputs.embedding_check import check_embeddings
 from trainable.inputs.tokenizer_check import check_tokenizer
 from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
@@ -134,7 +136,7 @@ def _prepare(
     settings = Dataset.model_validate_json(dataset)
     splits = read_splits(settings, data_folders)
     tokenizer = load_tokenizer(encoder_folder)
-    check_embeddings(encoder_folder, tokenizer, load_config(encoder_folder), len(splits.text_columns))
+    check_embeddings(encoder_folder, tokenizer, load_config(encoder_folder), min(2, len(splits.text_columns)))
     fingerprint = hashlib.sha256((splits.fingerprint + _versioned_fingerprint(tokenizer)).encode()).hexdigest()
     tables = splits.by_name()
     file = _file(cache, fingerprint) if cache else None
@@ -142,13 +144,13 @@ def _prepare(
     reads = TASKS[settings.task].head(splits.label_names).reads
     joint = stored or {split: _tokenized(tokenizer, table, reads) for split, table in tables.items()}
     tokens = joint
-    reads = TASKS[settings.task].head(splits.label_names).reads
     if head_kind(reads, pooling) == BI_ENCODER:
         tokens = {split: encoded_apart(joint[split], tokenizer, table) for split, table in tables.items()}
     if stored is None:
         first = tokens["train"]
         kind = head_kind(reads, for_texts(pooling, len(splits.text_columns)))
-        check_runs(encoder_folder, first.batch(np.arange(2), _TEST_BATCH_TOKENS), first.template.pad_id, kind)
+        batch = encoder_inputs(first.batch(np.arange(2), _TEST_BATCH_TOKENS))
+        check_runs(encoder_folder, batch, first.template.pad_id, kind)
         if file:
             _save(file, joint)
     tokenized_splits = {
@@ -172,6 +174,8 @@ def _prepare(
 
 def _tokenized(tokenizer: PreTrainedTokenizerBase, table: Examples, reads: Reads) -> Tokens:
     """Tokenise a table as the head of its task needs it."""
+    if reads == "choices":
+        return tokenize_choices(tokenizer, table)
     tokens = tokenize(tokenizer, table)
     return with_words(tokens, tokenizer, table) if reads == "every_token" else tokens
 
@@ -215,11 +219,11 @@ def _save(file: Path, tokens: Mapping[str, Tokens]) -> None:
         for i, ragged in enumerate(split_tokens.sequences)
         for part, array in (("ids", ragged.ids), ("offsets", ragged.offsets))
     }
-    arrays |= {
-        f"{split}.words": torch.from_numpy(split_tokens.first)
-        for split, split_tokens in tokens.items()
-        if isinstance(split_tokens, WordTokens)
-    }
+    for split, split_tokens in tokens.items():
+        if isinstance(split_tokens, WordTokens):
+            arrays[f"{split}.words"] = torch.from_numpy(split_tokens.first)
+        if isinstance(split_tokens, ChoiceTokens):
+            arrays[f"{split}.choices"] = torch.from_numpy(split_tokens.ends)
     template = json.dumps(asdict(tokens["train"].template))
     metadata = json.dumps({"template": template, "digest": digest_of(arrays, template)})
     # A single entry, because safetensors writes several entries in any order.
@@ -244,7 +248,15 @@ def _load(file: Path, splits: Sequence[str]) -> dict[str, Tokens] | None:
         ragged = [
             Ragged(*(arrays[f"{split}.{i}.{part}"].numpy() for part in ("ids", "offsets"))) for i in range(sequences)
         ]
-        words = arrays.get(f"{split}.words")
-        parts = tuple(ragged), template
-        tokens[split] = Tokens(*parts) if words is None else WordTokens(*parts, words.numpy())
+        tokens[split] = _with_parts(Tokens(tuple(ragged), template), split, arrays)
+    return tokens
+
+
+def _with_parts(tokens: Tokens, split: str, arrays: Mapping[str, torch.Tensor]) -> Tokens:
+    """Return the tokens of a split as tokens of words or choices if the file has their places."""
+    parts = tokens.sequences, tokens.template
+    if (words := arrays.get(f"{split}.words")) is not None:
+        return WordTokens(*parts, words.numpy())
+    if (choices := arrays.get(f"{split}.choices")) is not None:
+        return ChoiceTokens(*parts, choices.numpy())
     return tokens

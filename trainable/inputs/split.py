@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainable.compute.forward import WORD_PLACES
+from trainable.compute.forward import ANSWER_PLACES
 from trainable.inputs.batches import evaluation_batches
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}
@@ -36,6 +36,10 @@ class Inputs(Protocol):
         The shape is (N, W). None if the rows have one answer each.
         """
 
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """Return the shape of a row's answers: () for one, (W,) for one of each of W words or choices."""
+
     def used_ids(self) -> NDArray[np.int64] | None:
         """Return the token ids that occur in the rows, ascending; None if they hold no ids, or any id may occur."""
 
@@ -49,8 +53,8 @@ class Inputs(Protocol):
     def batch(self, rows: NDArray[np.int64], multiple: int = 1, draw: int | None = None) -> dict[str, torch.Tensor]:
         """Return the model's keyword arguments for these rows, tensors of shape (B, T, ...).
 
-        T is a multiple of `multiple`, or the most tokens that any row may have. For rows with an answer for each word,
-        there is also `WORD_PLACES`, shape (B, W).
+        T is a multiple of `multiple`, or the most tokens that any row may have. For rows with several answers, there is
+        also `ANSWER_PLACES`, shape (B, W).
 
         Args:
             rows: row numbers, shape (B,).
@@ -72,8 +76,15 @@ def with_places(batch: dict[str, torch.Tensor], places: NDArray[np.int64] | None
     """Return a batch with the places of its words, shape (B, W), from those that are counted from each first token."""
     if places is None:
         return batch
-    begin, of_row = batch["attention_mask"].argmax(1, keepdim=True), torch.from_numpy(places)
-    return {**batch, WORD_PLACES: torch.where(of_row < 0, of_row, of_row + begin)}
+    rows, width = batch["attention_mask"].shape
+    begin = batch["attention_mask"].argmax(1, keepdim=True) + width * torch.arange(rows)[:, None]
+    of_row = torch.from_numpy(places)
+    return {**batch, ANSWER_PLACES: torch.where(of_row < 0, of_row, of_row + begin)}
+
+
+def has_several_sequences(inputs: Inputs) -> bool:
+    """Return whether each row is several sequences with an answer each, such as the choices for a question."""
+    return bool(inputs.answers) and inputs.places is None
 
 
 def batches_of(inputs: Inputs, device: torch.device, rows: NDArray[np.int64] | None = None) -> list[NDArray[np.int64]]:

@@ -47,6 +47,11 @@ class TokenInputs:
         """Return the token that answers for each word; see `Inputs.places`."""
         return self.tokens.places(self.rows, self.padding_length)
 
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """Return the shape of a row's answers; see `Inputs.answers`."""
+        return self.tokens.answers
+
     def used_ids(self) -> NDArray[np.int64]:
         """Return the token ids that occur in these rows, ascending."""
         return self.tokens.used_ids(self.rows, self.padding_length)
@@ -57,7 +62,7 @@ class TokenInputs:
     def batch(self, rows: NDArray[np.int64], multiple: int = 1, draw: int | None = None) -> dict[str, torch.Tensor]:
         """Return the input of the encoder: `input_ids`, `attention_mask`, for some tokenizers also `token_type_ids`.
 
-        The shape is (B, T), or (2 * B, T) if the texts of a pair are encoded apart.
+        The shape is (B, T), (2 * B, T) if the texts of a pair are encoded apart, or (S, T) for S choices of all rows.
         """
         width = self.padding_length if self.fixed else padded_width(self._widths[rows], multiple, self.padding_length)
         batch = self.tokens.batch(self.rows[rows], self.padding_length, width)

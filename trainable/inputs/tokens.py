@@ -75,6 +75,11 @@ class Tokens:
         """Return N."""
         return len(self.sequences[0].offsets) - 1
 
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """Return the shape of a row's answers: () for one, (W,) for W of them."""
+        return ()
+
     def lengths(self, padding_length: int) -> NDArray[np.int64]:
         """Return the tokens of every row, shape (N,), special ones included, after truncation to `padding_length`."""
         cut = self._cut(np.arange(len(self)), padding_length)  # (sequences, N)
@@ -186,13 +191,13 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, table: Examples) -> Tokens:
     """
     columns = [table.text] if table.text_b is None else [table.text, table.text_b]
     template = template_of(tokenizer, len(columns))
-    tokens = Tokens(tuple(_ids(tokenizer, column) for column in columns), template)
-    _check_not_empty(tokens)
+    tokens = Tokens(tuple(token_ids(tokenizer, column) for column in columns), template)
+    check_not_empty(tokens)
     check_encoding(tokenizer, table, tokens)
     return tokens
 
 
-def _check_not_empty(tokens: Tokens) -> None:
+def check_not_empty(tokens: Tokens) -> None:
     """Refuse rows without any token: attention over no token gives nan."""
     if empty := int((tokens.lengths(_NO_LIMIT) == 0).sum()):
         raise ConfigError(
@@ -201,7 +206,8 @@ def _check_not_empty(tokens: Tokens) -> None:
         )
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
+def token_ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> Ragged:
+    """Return the ids of texts without special tokens."""
     chunks, lengths = [np.zeros(0, dtype=np.int32)], [0]
     for start in range(0, len(texts), _CHUNK):
         encoded = tokenizer(

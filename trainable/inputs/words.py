@@ -27,6 +27,11 @@ class WordTokens(Tokens):
     """The token of the text that answers for each word, from 0, shape (N, W); -1 for a word without a token, and after
     the last word."""
 
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """Return (W,): a row has an answer for each word."""
+        return self.first.shape[1:]
+
     def places(self, rows: NDArray[np.int64], padding_length: int) -> NDArray[np.int64]:
         """Return the token of the truncated row, special tokens counted, that answers for each word, shape (B, W).
 

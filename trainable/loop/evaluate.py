@@ -28,7 +28,7 @@ def compute_logits(
     ranks: Ranks | None = None,
     spent: Part | None = None,
 ) -> torch.Tensor:
-    """Return the logits of all rows in order, on the CPU, shape (N, C), or (N, W, C) if each of W words has an answer.
+    """Return the logits of all rows in order, on the CPU, shape (N, C), or (N, W, C) if rows have W answers.
 
     Ranks share the work, and each gets all logits.
 
@@ -38,8 +38,7 @@ def compute_logits(
     ranks = ranks or Ranks()
     model.eval()
     classes: int = model.config.num_labels  # type: ignore[assignment]  # always set in a classifier
-    words = () if inputs.places is None else inputs.places.shape[1:]
-    logits = torch.zeros(len(inputs.lengths), *words, classes)
+    logits = torch.zeros(len(inputs.lengths), *inputs.answers, classes)
     batches = batches_of(inputs, device)
     lacking = torch.zeros((), device=device)
     ideal = 0.0 if spent is None else ideal_seconds(model, device, precision, trains=False)

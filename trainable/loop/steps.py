@@ -14,7 +14,7 @@ from trainable.compute.forward import forward, on_device
 from trainable.compute.graphs import LONGEST, Feed, StepGraphs
 from trainable.compute.memory import more_parts, none_if_out_of_memory
 from trainable.inputs.batches import PADDED_TO, parts_of
-from trainable.inputs.split import Split
+from trainable.inputs.split import Split, has_several_sequences
 from trainable.loop.contrastive import contrastive_loss
 from trainable.loop.evaluate import ideal_seconds
 from trainable.loop.optimizers import RECORDABLE
@@ -49,7 +49,8 @@ class Steps:
         context, names = self.context, tuple((self.network.config.id2label or {}).values())
         self._loss = context.task.loss(self.train.labels, context.task.head(names), self.stage, context.device)
         alone, device = context.ranks.size == 1, context.device
-        fixed = not self.train.inputs.varies  # else each batch might have another shape
+        # Else each batch might have another shape.
+        fixed = not (self.train.inputs.varies or has_several_sequences(self.train.inputs))
         recordable = alone and fixed and device.type == "cuda" and self.stage.optimizer in RECORDABLE
         self._graphs = StepGraphs(device) if recordable else None
 

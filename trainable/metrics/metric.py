@@ -31,6 +31,7 @@ TASK_METRICS: Mapping[str, Mapping[str, Direction]] = {
     "tagging": _task("entity_f1", "entity_precision", "entity_recall", "accuracy", "macro_f1"),
     "regression": _task("pearson", "spearman", "r2", low=("rmse", "mae")),
     "masked_language": _task("loss", "masked_accuracy", low=("perplexity",)),
+    "multiple_choice": _task("accuracy"),
     "multi_label": _task("micro_f1", "mean_label_f1", "subset_accuracy", "map"),
 }
 """The metrics that can select a model, by task. The first one of a task is its default."""
@@ -52,6 +53,8 @@ SOURCE_ONLY = frozenset({"masked_language"})
 """Tasks that prepare an encoder for another task, and have no use of their own as the target."""
 LABELS_A_ROW = frozenset({"multi_label"})
 """Tasks in which each row has any number of labels, which `label_separator` and `label_columns` are for."""
+CHOICES_A_ROW = frozenset({"multiple_choice"})
+"""Tasks in which each row has several choices, which the setting `choices` names."""
 AUTO = "auto"
 """The value of `metric` that stands for the default of the target's task."""
 

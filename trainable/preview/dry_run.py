@@ -186,6 +186,10 @@ class _SelectedRows:
         return None if self.whole.places is None else self.whole.places[self.rows]
 
     @property
+    def answers(self) -> tuple[int, ...]:
+        return self.whole.answers
+
+    @property
     def varies(self) -> bool:
         return self.whole.varies
 

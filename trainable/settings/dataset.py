@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from trainable.metrics.metric import LABELS_A_ROW, ONE_CLASS_A_ROW, TASK_METRICS
+from trainable.metrics.metric import CHOICES_A_ROW, LABELS_A_ROW, ONE_CLASS_A_ROW, TASK_METRICS
 from trainable.settings.class_names import class_names
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested
@@ -50,6 +50,10 @@ def _encoding(value: str) -> str:
         raise ValueError(f"no such encoding: {value!r:.80}; for instance utf-8, gb18030 or windows-1252") from None
 
 
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 class Dataset(Strict):
     """A labelled table on disk or on the hub, and the meaning of its columns.
 
@@ -61,8 +65,8 @@ class Dataset(Strict):
         "classification"
     )
     """What the labels are. `classification`: one class for each text or pair of texts; `regression`: a number;
-    `multi_label`: any number of labels; `tagging`: a tag for each word; `masked_language`: no labels, the model learns
-    to predict hidden tokens, only as the source."""
+    `multi_label`: any number of labels; `tagging`: a tag for each word; `multiple_choice`: which of several choices
+    answers a question; `masked_language`: no labels, the model learns to predict hidden tokens, only as the source."""
 
     csv: str | None = None
     """A CSV file (TSV by its suffix) with a header line."""
@@ -101,8 +105,12 @@ class Dataset(Strict):
     """The column with the text, or with the first text of a pair; null: `text`, or `text_a` if there is a `text_b`."""
     text_b: str | None = None
     """The column with the second text of a pair; null: `text_b` if there is a `text_a`."""
+    choices: Annotated[list[str], Field(min_length=1), BeforeValidator(_as_list)] | None = None
+    """Of `multiple_choice`: the columns with the choices, one for each, or one column with a list in each cell; null:
+    `choices`. An empty cell is no choice."""
     label: str = "label"
-    """The column with the label."""
+    """The column with the label. Of `multiple_choice`: the place of the right choice from 0, its letter (A is the first
+    one), or the name of its column."""
     label_separator: Annotated[str, Field(min_length=1)] | None = None
     """Of `multi_label`: what stands between the labels in a cell, such as `|`; an empty cell means no label."""
     label_columns: Annotated[list[str], Field(min_length=1)] | None = None
@@ -141,6 +149,11 @@ class Dataset(Strict):
         """Return whether a setting names the file or the saved split to use as this split."""
         return getattr(self, split) is not None or split in (self.splits or {})
 
+    @property
+    def choice_columns(self) -> tuple[str, ...]:
+        """Return the columns with the choices of a row; none for a task without choices."""
+        return tuple(self.choices or ("choices",)) if self.task in CHOICES_A_ROW else ()
+
     def saved_splits(self) -> Mapping[Split, str]:
         """Return which splits of a folder or hub data set the settings name, or leave out."""
         return dict(self.splits or {}) | ({"test": LEFT_OUT} if self.test == LEFT_OUT else {})
@@ -151,6 +164,11 @@ class Dataset(Strict):
         for name in ("label_separator", "label_columns"):
             if given.get(name) and given.get("task") not in LABELS_A_ROW:
                 yield name, f"rows have several labels only with `task: {' or '.join(LABELS_A_ROW)}`; set it too"
+        has_choices = given.get("task") in CHOICES_A_ROW
+        if given.get("choices") and not has_choices:
+            yield "choices", f"rows have choices only with `task: {' or '.join(CHOICES_A_ROW)}`; set it too"
+        if given.get("text_b") and has_choices:
+            yield "text_b", "the second texts are the choices, which `choices` names; leave it out"
         if given.get("label_separator") and given.get("label_columns"):
             yield "label_columns", "label_separator is for a single column; remove one of the two"
         if given.get("positive") is not None and given.get("task", "classification") not in ONE_CLASS_A_ROW:

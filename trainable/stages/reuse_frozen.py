@@ -2,6 +2,7 @@
 
 from trainable.inputs.frozen_output import FrozenOutputStore
 from trainable.inputs.prepare import TokenizedDataset
+from trainable.inputs.split import has_several_sequences
 from trainable.loop.training import StageTraining
 from trainable.model.pooled import pooling_of
 from trainable.model.pooling import BI_ENCODER
@@ -32,6 +33,9 @@ def reuse_frozen_output(
         return
     if pooling_of(training.model) == BI_ENCODER:
         training.note_no_reuse("`pooling: bi_encoder` encodes two texts for each row")
+        return
+    if has_several_sequences(training.steps.train.inputs):
+        training.note_no_reuse("each choice of a row is encoded by itself")
         return
     frozen = {id(p) for module in training.frozen for p in module.parameters()}
     names = {name for name, p in training.model.named_parameters() if id(p) in frozen}

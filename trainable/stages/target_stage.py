@@ -40,7 +40,8 @@ def begin_head(builder: StageBuilder, training: StageTraining, head_kept: bool) 
     stage = training.stage
     assert isinstance(stage, Target)
     probes = stage.head == "probe" or (stage.head == "keep_or_probe" and not head_kept)
-    probes = probes and reads_one_vector(training.model)  # a head on every token begins at random
+    # A head on every token, or on the choices of a row, begins at random.
+    probes = probes and reads_one_vector(training.model) and not training.steps.train.inputs.answers
     if probes:
         _probe(builder, training)
     if stage.fold is not None and (head_kept or probes):

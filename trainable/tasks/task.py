@@ -14,10 +14,11 @@ from trainable.settings.stage import AUTO_THRESHOLD, Stage, Threshold
 from trainable.tasks.linear_head import HeadFit, LinearHead
 
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
-Reads = Literal["text", "every_token", "masked_tokens"]
-"""What a head reads. `text`: one vector for each row, as the setting `pooling` says, logits (B, C); `every_token`: each
-token, with a linear layer, logits (B, T, C); `masked_tokens`: hidden tokens, with the encoder's masked-language-model
-head, which is pretrained where its folder has it; the logits are the sums of `trainable/model/masked_tokens.py`."""
+Reads = Literal["text", "choices", "every_token", "masked_tokens"]
+"""What a head reads. `text`: one vector for each row, as the setting `pooling` says, logits (B, C); `choices`: one such
+vector for each choice of a row, as a pair with its question, logits (B, K, C); `every_token`: each token, with a linear
+layer, logits (B, T, C); `masked_tokens`: hidden tokens, with the encoder's masked-language-model head, which is
+pretrained where its folder has it; the logits are the sums of `trainable/model/masked_tokens.py`."""
 
 
 @dataclass(frozen=True)

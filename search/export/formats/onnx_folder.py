@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from search.export.facts import FolderFacts
 from search.export.formats.folders import LogitsOf
+from trainable.compute.forward import answers_of
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.split import Inputs, batches_of
@@ -116,9 +117,10 @@ def load(folder: Path, facts: FolderFacts) -> LogitsOf:
         )
 
     def compute(inputs: Inputs) -> torch.Tensor:
-        logits = torch.zeros(len(inputs.lengths), len(facts.label_names))
+        logits = torch.zeros(len(inputs.lengths), *inputs.answers, len(facts.label_names))
         for rows in batches_of(inputs, _CPU):
-            logits[torch.from_numpy(rows)] = torch.from_numpy(_run(session, inputs.batch(rows)))
+            batch = inputs.batch(rows)
+            logits[torch.from_numpy(rows)] = answers_of(torch.from_numpy(_run(session, batch)), batch)
         return logits
 
     return compute

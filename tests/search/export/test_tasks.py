@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
-from transformers import pipeline
+from transformers import AutoModelForMultipleChoice, AutoTokenizer, pipeline
 
 import transfersweep
 from search.export.export import Exported, export_trial
@@ -103,3 +103,36 @@ def test_a_tagger(tiny_bert: str, tmp_path: Path) -> None:
     exec("\n".join(lines_of_usage), names)
     assert isinstance(eval(last, names), list)
     assert "Gives each word of texts one of 4 tags." in ModelCard.load(exported.folder / "README.md").text
+
+
+def test_a_multiple_choice(tiny_bert: str, tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = [
+        {"question": f"a good film {row}", "choices": ["good", "bad", "the worst"][: 2 + row % 2], "label": row % 2}
+        for row in range(60)
+    ]
+    file = tmp_path / "films.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    exported = exported_sweep(tmp_path, tiny_bert, {"task": "multiple_choice", "json": str(file)})
+    assert exported.format == "hf"
+    predict_file(exported.folder, file, tmp_path / "out.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert list(rows[0]) == ["question", "choices", "label", "predicted", "probability"]
+    answers = transfersweep.classifier(exported.folder)([(line["question"], line["choices"]) for line in lines])
+    assert [answer.label for answer in answers] == [row["predicted"] for row in rows]
+    assert [len(answer.probabilities) for answer in answers] == [len(line["choices"]) for line in lines]
+    assert sum(answers[1].probabilities.values()) == pytest.approx(1)
+    # A BERT with one output is also a multiple-choice model of transformers.
+    model = AutoModelForMultipleChoice.from_pretrained(exported.folder)
+    tokenizer = AutoTokenizer.from_pretrained(exported.folder)
+    question, choices = lines[1]["question"], lines[1]["choices"]
+    batch = tokenizer([question] * len(choices), choices, padding=True, return_tensors="pt")
+    logits = model(**{name: tensor.unsqueeze(0) for name, tensor in batch.items()}).logits[0]
+    assert logits.softmax(-1).tolist() == pytest.approx(list(answers[1].probabilities.values()), abs=1e-5)
+    names: dict[str, Any] = {}
+    *lines_of_usage, last = [line for line in exported.usage() if line]
+    exec("\n".join(lines_of_usage), names)
+    assert eval(last, names) in names["choices"]
+    card = ModelCard.load(exported.folder / "README.md")
+    assert "Chooses one of several answers" in card.text and "multiple-choice" in card.data.tags
+    with pytest.raises(TypeError, match="a question and a list of at least two choices"):
+        transfersweep.classifier(exported.folder)("a good film")

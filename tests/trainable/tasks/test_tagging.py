@@ -10,7 +10,7 @@ import torch
 from transformers import AutoTokenizer
 
 from trainable.checkpoint import load_trained
-from trainable.compute.forward import WORD_PLACES, forward
+from trainable.compute.forward import ANSWER_PLACES, forward
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
@@ -134,12 +134,12 @@ def test_truncation_and_padding_do_not_move_words(tiny_bert: str) -> None:
     words = with_words(tokenize(tokenizer, table), tokenizer, table)
     whole = TokenInputs(words, np.arange(3), 64, False)
     batch = whole.batch(np.arange(3))
-    first = batch["input_ids"].gather(1, batch[WORD_PLACES].clamp(min=0))
+    first = batch["input_ids"].flatten()[batch[ANSWER_PLACES].clamp(min=0)]
     for row, text in enumerate(texts):
         expected = [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in text.split()]
         assert first[row, : len(expected)].tolist() == expected
-        assert (batch[WORD_PLACES][row, len(expected) :] == -1).all()
-    cut = TokenInputs(words, np.arange(3), 4, False).batch(np.array([0]))[WORD_PLACES]
+        assert (batch[ANSWER_PLACES][row, len(expected) :] == -1).all()
+    cut = TokenInputs(words, np.arange(3), 4, False).batch(np.array([0]))[ANSWER_PLACES]
     assert (cut[0] >= 0).sum() == 2  # [CLS] the z [SEP]
     assert words_cut(words, 64) == 0
     assert words_cut(words, 4) == pytest.approx(4 / 9)
@@ -150,7 +150,7 @@ def test_words_cut_off_have_the_first_answer() -> None:
         def forward(self, input_ids: torch.Tensor) -> Any:
             return type("Output", (), {"logits": torch.ones(1, 4, 2) * torch.arange(4).view(1, 4, 1)})
 
-    batch = {"input_ids": torch.ones(1, 4, dtype=torch.long), WORD_PLACES: torch.tensor([[1, 3, -1]])}
+    batch = {"input_ids": torch.ones(1, 4, dtype=torch.long), ANSWER_PLACES: torch.tensor([[1, 3, -1]])}
     logits = forward(Model(), batch, torch.device("cpu"), "fp32")  # type: ignore[arg-type]
     assert logits[0, :, 0].tolist() == [1, 3, 0]
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable.data.check_results import CheckResults
+from trainable.data.choices import joined_choices
 from trainable.data.columns import Columns
 from trainable.data.message_text import rows_with, shortened
 from trainable.data.reading.raw_table import RawTable, is_encodable
@@ -53,9 +54,18 @@ def check_all_texts(
     """
     checked = {}
     for split, raw in raws.items():
-        cells = [[joined_words(cell) if words else cell for cell in raw.cells(name)] for name in columns[split].texts()]
-        checked[split] = _check_split(raw, columns[split].texts(), cells, dataset.empty, results)
+        names, cells = _cells(raw, columns[split], words)
+        checked[split] = _check_split(raw, names, cells, dataset.empty, results)
     return checked
+
+
+def _cells(raw: RawTable, columns: Columns, words: bool) -> tuple[list[str], list[list[Any]]]:
+    """Return names and cells of the one or two texts of each row; choices are one text."""
+    if columns.choices:
+        choices = joined_choices([raw.cells(name) for name in columns.choices])
+        return [columns.text, ", ".join(columns.choices)], [raw.cells(columns.text), choices]
+    cells = [[joined_words(cell) if words else cell for cell in raw.cells(name)] for name in columns.texts()]
+    return columns.texts(), cells
 
 
 def _check_split(
