@@ -98,7 +98,7 @@ class Classifier:
         columns = self._facts.text_columns
         if self._answers.lists_choices:
             return _with_choices(rows)
-        split: list[tuple[str, ...]] = [(row,) if isinstance(row, str) else tuple(row) for row in rows]
+        split: list[tuple[Any, ...]] = [(row,) if isinstance(row, str) else tuple(row) for row in rows]
         for number, row in enumerate(split):
             if len(row) != len(columns) or not all(isinstance(text, str) for text in row):
                 wanted = "a text" if len(columns) == 1 else f"a pair of texts ({', '.join(columns)})"

@@ -34,7 +34,7 @@ def answers_of(logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Te
         return logits
     places, flat = batch[ANSWER_PLACES].to(logits.device), logits.flatten(0, -2)
     index = places.clamp(min=0).flatten().unsqueeze(-1).expand(-1, flat.shape[-1])
-    found = flat.gather(0, index).unflatten(0, places.shape)
+    found: torch.Tensor = flat.gather(0, index).unflatten(0, places.shape)
     return found.masked_fill((places < 0).unsqueeze(-1), 0.0)
 
 

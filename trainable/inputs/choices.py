@@ -78,7 +78,7 @@ class ChoiceTokens(Tokens):
         """Return the tokens of each choice of these rows, one row after another, shape (S,)."""
         ends = self.ends[rows].astype(np.int64)
         before = np.pad(np.maximum.accumulate(np.maximum(ends, 0), axis=1), ((0, 0), (1, 0)))[:, :-1]
-        return (ends - before)[ends >= 0]
+        return np.asarray((ends - before)[ends >= 0])
 
     def _pair_lengths(self, padding_length: int) -> NDArray[np.int64]:
         """Return the tokens of every pair after truncation, special ones included, shape (S,)."""

@@ -36,7 +36,7 @@ class MultipleChoice(TaskDefaults):
         return Head(self.name, names, reads="choices")
 
     def strata(self, labels: NDArray[np.int16]) -> NDArray[np.int64]:
-        return labels.argmax(1)
+        return np.asarray(labels.argmax(1), dtype=np.int64)
 
     def summary(self, labels: NDArray[np.int16], names: Sequence[str]) -> LabelSummary:
         counts = np.bincount(self.strata(labels), minlength=labels.shape[1]).tolist()
