@@ -23,8 +23,9 @@ from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.selection import score_of
 from search.study.trial_settings import trial_config
 from trainable.answers.answer import Answers
+from trainable.baselines.regression import outputs_of
 from trainable.baselines.results import config_of, label_names_of
-from trainable.baselines.text_models import LabelledTexts, load_text_model, save_text_model, text_logits
+from trainable.baselines.text_models import LabelledTexts, load_text_model, save_text_model
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
@@ -148,7 +149,7 @@ def _export_text_model(chosen: Chosen) -> Exported:
     def save_and_verify(folder: Path) -> Verification:
         save_text_model(model, folder)
         texts = LabelledTexts.of(table.table, names).texts
-        expected, found = (text_logits(each, texts, names) for each in (model, load_text_model(folder)))
+        expected, found = (outputs_of(each, texts, names) for each in (model, load_text_model(folder)))
         return compared(expected, found, table.description)
 
     return _write(chosen, facts, save_and_verify)

@@ -73,7 +73,7 @@ class Baseline(AsJson):
     """One of the obvious answers, which a search must beat."""
 
     name: str
-    """`majority`, `tfidf`, `features` or `source`."""
+    """`source`, or one of `trainable.baselines.results.NAMES`."""
     metrics: dict[str, float]
     """Scores on the target's validation split, by the metric's name."""
     value: float
@@ -83,7 +83,7 @@ class Baseline(AsJson):
     rows: int = 0
     """Training rows that were used."""
     checkpoint: str | None = None
-    """Path of its model relative to the sweep's folder; None for `source`, which is a part of a trial."""
+    """Path of its model relative to the sweep's folder; None for one that cannot win, such as `source`."""
 
     @property
     def title(self) -> str:
@@ -95,6 +95,14 @@ BASELINE_TITLES = {
     "majority": "majority class",
     "tfidf": "TF-IDF + logistic regression",
     "features": "features + logistic regression",
+    "mean": "mean of the training rows",
+    "tfidf_ridge": "TF-IDF + ridge regression",
+    "features_ridge": "features + ridge regression",
+    "label_shares": "most frequent labels",
+    "tfidf_labels": "TF-IDF + logistic regression of each label",
+    "features_labels": "features + logistic regression of each label",
+    "word_tags": "most frequent tag of each word, only shown",
+    "token_features": "token features + logistic regression",
     "source": "the source's model as it stands",
 }
 """Names in texts, the simplest baseline first."""

@@ -14,7 +14,7 @@ from search.study.selection import pick_exported_trial, pick_winner, score_of
 from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import fold_number
 from search.wording import format_score
-from trainable.baselines.results import INTERRUPTED, BaselineFolder, mean_metrics
+from trainable.baselines.results import INTERRUPTED, NEVER_WIN, BaselineFolder, mean_metrics
 from trainable.metrics.metric import METRICS, Direction
 
 FOLDER = "baselines"
@@ -124,8 +124,8 @@ def baselines_so_far(
     for each in BaselineFolder(sweep / FOLDER).read():
         scores = mean_metrics([of for number, of in enumerate(each.folds) if number in folds]) or each.metrics
         if scores:
-            made = Baseline(each.name, scores, scores[metric], each.seconds, each.rows, f"{FOLDER}/{each.name}")
-            found.append(made)
+            model = None if each.name in NEVER_WIN else f"{FOLDER}/{each.name}"
+            found.append(Baseline(each.name, scores, scores[metric], each.seconds, each.rows, model))
     untouched = _source_as_it_stands(records, metric)
     return rank_baselines([*found, untouched] if untouched else found, METRICS[metric])
 

@@ -111,6 +111,10 @@ class Answers:
         """
         return name.format(number=f"{outputs}.argmax()")
 
+    def text_model_python(self, row: str) -> str:
+        """Return Python for the answer of one row by the scikit-learn pipeline `model`."""
+        return f"str(model.predict([{row}])[0])"
+
     def pipeline_python(self, row: str) -> str:
         """Return Python for the answer of one row, itself given as Python, by the transformers pipeline `classify`."""
         return f"classify({row})"

@@ -60,6 +60,10 @@ class LabelSetAnswers(Answers):
         """Return Python for the labels of one row."""
         return f"[{name.format(number='number')} for number in ({outputs} > 0).nonzero()[0]]"
 
+    def text_model_python(self, row: str) -> str:
+        """Return Python for the labels of one row; the model gives log-odds."""
+        return f"[label for label, odds in zip({list(self.names)!r}, model.predict([{row}])[0]) if odds > 0]"
+
     def pipeline_python(self, row: str) -> str:
         """Return Python for the labels of one row."""
         return f'[answer["label"] for answer in classify([{row}])[0] if answer["score"] > 0.5]'

@@ -52,6 +52,10 @@ class NumberAnswers(Answers):
         """Return Python for the number of one row."""
         return f"float({outputs}[0])"
 
+    def text_model_python(self, row: str) -> str:
+        """Return Python for the number of one row."""
+        return f"float(model.predict([{row}])[0])"
+
     def pipeline_python(self, row: str) -> str:
         """Return Python for the number of one row."""
         return f'classify([{row}])[0]["score"]'

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
+from trainable.baselines.regression import outputs_of
 from trainable.baselines.results import TEXT_MODEL_FILE, config_of
-from trainable.baselines.text_models import LabelledTexts, load_text_model, text_logits
+from trainable.baselines.text_models import LabelledTexts, load_text_model
 from trainable.checkpoint import load_trained
 from trainable.compute.device import pick_device, resolve_precision
 from trainable.inputs.prepare import tokenized_dataset_of
@@ -55,4 +56,4 @@ def _text_logits(checkpoint: Path, split: str, workspace: Workspace) -> torch.Te
     if (examples := splits.by_name().get(split)) is None:
         return None
     texts = LabelledTexts.of(examples, splits.label_names).texts
-    return text_logits(load_text_model(checkpoint), texts, splits.label_names)
+    return outputs_of(load_text_model(checkpoint), texts, splits.label_names)

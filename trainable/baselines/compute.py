@@ -15,9 +15,10 @@ from trainable.baselines.results import BaselineFolder, BaselineResult, mean_met
 from trainable.baselines.text_models import (
     LabelledTexts,
     save_text_model,
-    train_majority,
+    train_constant,
     train_tfidf,
 )
+from trainable.baselines.word_models import score_word_tags
 from trainable.checkpoint import write_checkpoint, write_facts
 from trainable.errors import error_text
 from trainable.inputs.folds import Fold, fold_of, has_folds
@@ -28,7 +29,7 @@ from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Threshold
 from trainable.stages.stage_builder import StageBuilder
 from trainable.store.files import write_folder
-from trainable.tasks.registry import read_splits
+from trainable.tasks.registry import TASKS, read_splits
 from trainable.workspace import Workspace
 
 MOST_ROWS = 20_000
@@ -67,9 +68,10 @@ def _compute(work: "_Work", begun: BaselineResult, checkpoint: Path) -> Baseline
     """Train one baseline and write its checkpoint; an error is part of the result."""
     start = time.monotonic()
     train: dict[str, Callable[[Path], list[dict[str, float]]]] = {
-        "majority": work.majority,
-        "tfidf": work.tfidf,
-        "features": work.features,
+        **dict.fromkeys(("majority", "mean", "label_shares"), work.constant),
+        **dict.fromkeys(("tfidf", "tfidf_ridge", "tfidf_labels"), work.tfidf),
+        **dict.fromkeys(("features", "features_ridge", "features_labels", "token_features"), work.features),
+        "word_tags": work.word_tags,
     }
     folds: list[dict[str, float]] = []
     try:
@@ -155,17 +157,21 @@ class _Work:
         """Return the training rows that are used, then the validation rows."""
         builder, (chosen, _) = self._builder, self._splits
         assert isinstance(chosen.inputs, TokenInputs)
-        splits = read_splits(builder.config.dataset_of(builder.config.target), self.workspace.roots)
+        dataset = builder.config.dataset_of(builder.config.target)
+        splits, task = read_splits(dataset, self.workspace.roots), TASKS[dataset.task]
         train, validation = (
-            LabelledTexts.of(examples, splits.label_names)
+            LabelledTexts.of(examples, splits.label_names, task)
             for examples in (splits.train.take(chosen.inputs.rows), splits.validation)
         )
         assert np.array_equal(train.labels, chosen.labels)
         labels = np.concatenate([train.labels, validation.labels])
-        return LabelledTexts([*train.texts, *validation.texts], labels, splits.label_names)
+        return LabelledTexts([*train.texts, *validation.texts], labels, splits.label_names, task)
 
-    def majority(self, folder: Path) -> list[dict[str, float]]:
-        return self._save(*train_majority(self._texts, self._plan), folder)
+    def constant(self, folder: Path) -> list[dict[str, float]]:
+        return self._save(*train_constant(self._texts, self._plan, self._metric, self._threshold), folder)
+
+    def word_tags(self, folder: Path) -> list[dict[str, float]]:
+        return score_word_tags(self._texts, self._plan)
 
     def tfidf(self, folder: Path) -> list[dict[str, float]]:
         return self._save(*train_tfidf(self._texts, self._plan, self._metric, self._threshold), folder)

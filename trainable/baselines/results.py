@@ -15,10 +15,17 @@ WEIGHTS_FILE = "model.safetensors"
 """File of a model with an encoder, in a checkpoint."""
 TEXT_MODEL_FILE = "model.skops"
 """File of a model over words; a checkpoint with this file has no encoder."""
-NAMES = ("majority", "tfidf", "features")
-"""The baselines that are trained, the simplest first."""
-NAMES_BY_TASK = {"classification": NAMES}
-"""The baselines of each task; a task without an entry has none."""
+NAMES_BY_TASK = {
+    "classification": ("majority", "tfidf", "features"),
+    "regression": ("mean", "tfidf_ridge", "features_ridge"),
+    "multi_label": ("label_shares", "tfidf_labels", "features_labels"),
+    "tagging": ("word_tags", "token_features"),
+}
+"""The baselines of each task, the simplest first; a task without an entry has none."""
+NAMES = tuple(name for names in NAMES_BY_TASK.values() for name in names)
+"""All baselines that are trained."""
+NEVER_WIN = frozenset({"word_tags"})
+"""Baselines that are shown and never chosen, as no export can hold them; they have no model in their folder."""
 MOST_BEGINS = 2
 """A baseline whose process ended this often is not tried again; memory may have run out."""
 INTERRUPTED = "its process ended before it was done; memory may have run out"
@@ -90,8 +97,9 @@ class BaselineFolder:
 
 
 def mean_metrics(folds: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of each metric over folds."""
-    return {name: statistics.fmean(fold[name] for fold in folds) for name in folds[0]} if folds else {}
+    """Return the mean of each metric over folds; a fold without a cut has 0."""
+    names = dict.fromkeys(name for fold in folds for name in fold)
+    return {name: statistics.fmean(fold.get(name, 0.0) for fold in folds) for name in names}
 
 
 def config_of(checkpoint: Path) -> TrialConfig:

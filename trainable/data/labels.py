@@ -100,7 +100,9 @@ def _positive_last(names: list[str], positive: str | None, results: CheckResults
     if positive is None:
         return names
     if positive not in names:
-        results.problems.append(f"positive: there is no label {quoted(positive)}; the labels are {first_few(names)}")
+        results.problems.append(
+            f"positive: there is no label {quoted(positive)}; the labels are {first_few(dict.fromkeys(names))}"
+        )
     elif len(names) != 2:
         results.problems.append(f"positive: is for two labels, and there are {len(names)}; leave it out")
     return sorted(names, key=lambda name: name == positive)

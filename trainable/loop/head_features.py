@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from trainable.compute.forward import forward
+from trainable.compute.forward import WORD_PLACES, forward
 from trainable.compute.memory import split_to_fit
 from trainable.errors import TrialError
 from trainable.inputs.split import Split, batches_of
@@ -40,6 +40,42 @@ def head_features(training: StageTraining, split: Split, rows: NDArray[np.int64]
             raise TrialError("out of memory: not even one row fits; lower target.padding_length")
         features[batch] = part
     return features if rows is None else features[rows]
+
+
+@torch.inference_mode()
+def word_features(training: StageTraining, split: Split) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the inputs of a head on every token, for the tokens that answer for words.
+
+    Args:
+        training: the stage with the model.
+        split: training or validation split, as the stage has it.
+
+    Returns:
+        Features of K words, shape (K, H), and the row and the number in its row of each, shape (K, 2), by rows.
+
+    Raises:
+        TrialError: if memory has no room for a single row.
+    """
+    network, inputs, context = training.steps.network.eval(), split.inputs, training.context
+    assert inputs.places is not None
+    words = np.argwhere(inputs.places >= 0)
+    features = np.zeros((len(words), output_layer(network)[1].in_features), dtype=np.float32)
+
+    def compute(batch: NDArray[np.int64]) -> torch.Tensor:
+        given = inputs.batch(batch)
+        places = given[WORD_PLACES]
+        with HeadInput(network) as head_input:
+            forward(network, given, context.device, context.precision)
+        read = head_input.tokens.float().cpu()  # (B, T, H)
+        return read[torch.arange(len(batch))[:, None].expand_as(places)[places >= 0], places[places >= 0]]
+
+    for batch, part in split_to_fit(batches_of(inputs, context.device), inputs.lengths, compute):
+        if part is None:
+            raise TrialError("out of memory: not even one row fits; lower target.padding_length")
+        for row, own in zip(batch, part.split((inputs.places[batch] >= 0).sum(1).tolist()), strict=True):
+            start = np.searchsorted(words[:, 0], row)
+            features[start : start + len(own)] = own.numpy()
+    return features, words
 
 
 @torch.no_grad()

@@ -31,6 +31,11 @@ class HeadInput:
     def _catch(self, _: torch.nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         self._read, self._output = given[0], output
 
+    @property
+    def tokens(self) -> torch.Tensor:
+        """Return the vectors of a head that reads every token, shape (B, T, H)."""
+        return self._read
+
     def of(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the vectors from which the forward pass made these logits, shape (B, H).
 

@@ -34,8 +34,7 @@ from trainable.tasks.threshold import fixed_cut
 
 BY_COUNTS = tuple(scores(np.ones((2, 2))))
 """The metrics that depend on the classes that are predicted, and so on a threshold."""
-MOST_ITERATIONS, TOLERANCE = 1000, 1e-7
-"""A linear head is solved so exactly that rounding in the features changes it as little."""
+MOST_ITERATIONS = 1000
 
 
 class Classification(TaskDefaults):
@@ -85,7 +84,7 @@ class Classification(TaskDefaults):
             return None
         names, balanced = tuple(map(str, range(outputs))), "balanced" if fit.balanced else None
         model = LogisticRegression(
-            C=fit.strength, max_iter=MOST_ITERATIONS, tol=TOLERANCE, class_weight=balanced, fit_intercept=fit.bias
+            C=fit.strength, max_iter=MOST_ITERATIONS, tol=fit.tolerance, class_weight=balanced, fit_intercept=fit.bias
         )
         fit_regression(model, features, labels, names)
         width = features.shape[1]

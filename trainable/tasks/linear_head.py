@@ -28,6 +28,8 @@ class HeadFit:
     """Whether each class has the same weight in total."""
     bias: bool = True
     """Whether the head has a bias."""
+    tolerance: float = 1e-7
+    """How exactly it is solved; with the default, rounding in the features changes it as little."""
 
 
 LEAST_SPREAD = 1e-6

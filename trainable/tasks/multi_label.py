@@ -61,7 +61,7 @@ class MultiLabel(TaskDefaults):
         for column in range(outputs):
             given = labels[:, column].astype(np.int64)
             if 0 < given.sum() < len(given):
-                model = LogisticRegression(C=fit.strength, max_iter=1000, tol=1e-7, fit_intercept=fit.bias)
+                model = LogisticRegression(C=fit.strength, max_iter=1000, tol=fit.tolerance, fit_intercept=fit.bias)
                 fit_regression(model, features, given, ("0", "1"))
                 weights[column] = model.coef_[0]
                 biases[column] = model.intercept_[0] if fit.bias else 0.0

@@ -56,7 +56,7 @@ _SKOPS = """\
 import skops.io
 
 model = skops.io.load({folder} + "/model.skops")
-str(model.predict([{row}])[0])
+{of_text_model}
 """
 
 
@@ -95,6 +95,7 @@ class About:
             row=row,
             hub_task=answers.hub_task,
             pipeline_arguments=answers.pipeline_arguments,
+            of_text_model=answers.text_model_python(row),
             of_pipeline=answers.pipeline_python(row),
             of_logits=answers.python("logits", self.name),
         )

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from search.export.facts import FolderFacts
-from trainable.baselines.text_models import LabelledTexts, load_text_model, text_logits
+from trainable.baselines.regression import outputs_of
+from trainable.baselines.text_models import LabelledTexts, load_text_model
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
 
@@ -21,10 +22,10 @@ def load_text_logits(folder: Path, facts: FolderFacts) -> LogitsOfTexts:
         ConfigError: if its file is missing or damaged, or belongs to another folder.
     """
     names, model = tuple(facts.label_names), load_text_model(folder)
-    if not set(map(str, model.classes_)) <= set(names):
+    if not set(map(str, getattr(model, "classes_", names))) <= set(names):
         raise ConfigError(f"{folder}: the model has other labels than trial.json; export it again")
 
     def compute(table: Examples) -> torch.Tensor:
-        return text_logits(model, LabelledTexts.of(table, names).texts, names)
+        return outputs_of(model, LabelledTexts.of(table, names).texts, names)
 
     return compute

@@ -77,7 +77,7 @@ def test_features_that_win_are_exported_like_a_trial(with_baselines: SweepFolder
     assert exported.to_json()["trial"] is None
     assert transfersweep.classifier(tmp_path / "model")("a good day").label in ("negative", "positive")
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
-    assert "a logistic regression on its frozen features" in card
+    assert "a linear model on its frozen features (features + logistic regression)" in card
     assert "| features + logistic regression | 2.0000 |" in card
 
 

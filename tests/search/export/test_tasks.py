@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import transfersweep
 from search.export.export import Exported, export_trial
 from search.export.exportable import choose
 from search.export.predict import predict_file
+from search.plan.plan import load_sweep
 from tests.conftest import make_sweep
+from trainable.baselines.compute import compute_baselines
+from trainable.baselines.results import NAMES_BY_TASK
 
 
 def write_table(file: Path, header: list[str], labels: list[list[Any]]) -> Path:
@@ -136,3 +140,28 @@ def test_a_multiple_choice(tiny_bert: str, tmp_path: Path) -> None:
     assert "Chooses one of several answers" in card.text and "multiple-choice" in card.data.tags
     with pytest.raises(TypeError, match="a question and a list of at least two choices"):
         transfersweep.classifier(exported.folder)("a good film")
+
+
+@pytest.mark.parametrize("task", ["regression", "multi_label"])
+def test_a_model_over_words(tiny_bert: str, tmp_path: Path, task: str) -> None:
+    sets: list[Any] = ["fun", "fun|war", "", "war", "sad|fun"] if task == "multi_label" else [1, 2, 3, 4, 5]
+    file = write_table(tmp_path / "films.csv", ["topics"], [[sets[row % 5]] for row in range(60)])
+    data = {"task": task, "csv": str(file), "label": "topics"} | (
+        {"label_separator": "|"} if task == "multi_label" else {}
+    )
+    target = {"dataset": data, "padding_length": 24, "learning_rate": 1e-3}
+    swept = make_sweep(tmp_path / "runs", {"encoder": tiny_bert, "pooling": "first", "target": target})
+    swept.outcome.unlink()
+    plan = load_sweep(swept)
+    compute_baselines(plan.config({"target.epochs": 1}), plan.workspace(swept.storage), swept.baselines, 1, False)
+    wins = NAMES_BY_TASK[task][1]
+    for result in swept.baselines.read():
+        metrics = {**result.metrics, plan.settings.metric: 2.0 if result.name == wins else -2.0}
+        swept.baselines.write(replace(result, metrics=metrics, folds=()))
+    exported = export_trial(choose(swept.name, swept.storage, tmp_path / "model"))
+    assert (exported.format, exported.baseline) == ("skops", wins)
+    usage, shown = exported.usage(), dict[str, Any]()
+    exec("\n".join([*usage[:-1], f"found = {usage[-1]}".replace("Your text", "a fun film 3")]), shown)
+    answer = transfersweep.classifier(tmp_path / "model")("a fun film 3")
+    assert shown["found"] == pytest.approx(answer) if task == "regression" else shown["found"] == list(answer.labels)
+    predict_file(exported.folder, file, tmp_path / "out.csv")

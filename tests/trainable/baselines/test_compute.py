@@ -1,5 +1,6 @@
 """The baselines on real text: their scores are those of the stored models, and a second call computes nothing."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,23 @@ from trainable import build_config
 from trainable.baselines import compute
 from trainable.baselines.checkpoints import checkpoint_logits
 from trainable.baselines.compute import compute_baselines
-from trainable.baselines.regression import FoldPlan
-from trainable.baselines.results import INTERRUPTED, MOST_BEGINS, NAMES, BaselineFolder, BaselineResult
-from trainable.baselines.text_models import LabelledTexts, load_text_model, text_logits, train_tfidf
+from trainable.baselines.regression import FoldPlan, outputs_of
+from trainable.baselines.results import (
+    INTERRUPTED,
+    MOST_BEGINS,
+    NAMES_BY_TASK,
+    NEVER_WIN,
+    BaselineFolder,
+    BaselineResult,
+)
+from trainable.baselines.text_models import LabelledTexts, load_text_model, train_tfidf
 from trainable.errors import ConfigError
 from trainable.inputs.folds import Fold
 from trainable.settings.config import TrialConfig
 from trainable.store.checksums import CHECKSUMS_FILE
 from trainable.tasks.classification import CLASSIFICATION
 from trainable.tasks.linear_head import UNSEEN, as_head
-from trainable.tasks.registry import read_splits
+from trainable.tasks.registry import TASKS, read_splits
 from trainable.workspace import Workspace
 
 
@@ -42,7 +50,7 @@ def test_each_baseline_has_the_scores_of_its_stored_model(
 ) -> None:
     labels = read_splits(config.dataset_of(config.target)).validation.labels
     results = computed.read()
-    assert [result.name for result in results] == list(NAMES)
+    assert [result.name for result in results] == list(NAMES_BY_TASK["classification"])
     for result in results:
         logits = checkpoint_logits(computed.checkpoint(result.name), "validation", workspace)
         assert logits is not None
@@ -119,7 +127,7 @@ def test_the_texts_of_a_pair_are_joined_and_chinese_characters_are_words() -> No
     rows = np.arange(4)
     model, _ = train_tfidf(train, FoldPlan([Fold(rows, rows)], rows), "accuracy")
     assert {"很", "好", "很 好"} <= set(model["tfidf"].vocabulary_)
-    assert text_logits(model, ["很好 喝"], names).argmax(-1).tolist() == [1]
+    assert outputs_of(model, ["很好 喝"], names).argmax(-1).tolist() == [1]
 
 
 def test_a_damaged_model_is_an_error_that_names_the_file(computed: BaselineFolder, workspace: Workspace) -> None:
@@ -130,3 +138,40 @@ def test_a_damaged_model_is_an_error_that_names_the_file(computed: BaselineFolde
     (folder / CHECKSUMS_FILE).unlink()
     with pytest.raises(ConfigError):
         checkpoint_logits(folder, "validation", workspace)
+
+
+def other_task(folder: Path, task: str) -> dict[str, Any]:
+    """Write 60 rows whose text says what their label is, and return the settings of the data set."""
+    rows, file = [(row % 3, row % 2) for row in range(60)], folder / f"{task}.jsonl"
+    texts = [f"a {('dull', 'fine', 'good')[kind]} {('film', 'book')[of]} {n}" for n, (kind, of) in enumerate(rows)]
+    labels: list[Any] = {
+        "regression": [10.0 * kind + of for kind, of in rows],
+        "multi_label": ["|".join([*["good"] * (kind == 2), *["book"] * of]) for kind, of in rows],
+        "tagging": [f"O {('BAD', 'O', 'GOOD')[kind]} THING O" for kind, of in rows],
+    }[task]
+    lines = [json.dumps({"text": text, "label": label}) for text, label in zip(texts, labels, strict=True)]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    return {"task": task, "json": str(file), **({"label_separator": "|"} if task == "multi_label" else {})}
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+@pytest.mark.parametrize("task", ["regression", "multi_label", "tagging"])
+def test_baselines_of_other_tasks(
+    base: dict[str, Any], workspace: Workspace, tmp_path: Path, task: str, folds: int
+) -> None:
+    config = build_config({**base, "target": {**base["target"], "dataset": other_task(tmp_path, task)}})
+    folder = BaselineFolder(tmp_path / "baselines")
+    compute_baselines(config, workspace, folder, folds=folds, refit=folds > 1)
+    splits, metric = read_splits(config.dataset_of(config.target)), config.metric_of(config.target)
+    results = folder.read()
+    assert [result.name for result in results] == list(NAMES_BY_TASK[task])
+    for result in results:
+        assert (result.error, len(result.folds)) == (None, folds)
+        if folds == 1 and result.name not in NEVER_WIN:
+            logits = checkpoint_logits(folder.checkpoint(result.name), "validation", workspace)
+            assert logits is not None
+            found = TASKS[task].scores(logits, splits.validation.labels, splits.label_names)
+            assert {name: result.metrics[name] for name in found} == pytest.approx(found, rel=1e-3, abs=1e-4)
+    values = [result.metrics[metric] for result in results]
+    assert values[1] > values[0] or task == "tagging"
+    assert values[1] > 0.6
