@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from trainable.compute.forward import WORD_PLACES, forward
+from trainable.compute.forward import ANSWER_PLACES, forward
 from trainable.compute.memory import split_to_fit
 from trainable.errors import TrialError
 from trainable.inputs.split import Split, batches_of
@@ -63,11 +63,10 @@ def word_features(training: StageTraining, split: Split) -> tuple[NDArray[np.flo
 
     def compute(batch: NDArray[np.int64]) -> torch.Tensor:
         given = inputs.batch(batch)
-        places = given[WORD_PLACES]
+        places = given[ANSWER_PLACES]
         with HeadInput(network) as head_input:
             forward(network, given, context.device, context.precision)
-        read = head_input.tokens.float().cpu()  # (B, T, H)
-        return read[torch.arange(len(batch))[:, None].expand_as(places)[places >= 0], places[places >= 0]]
+        return head_input.tokens.float().flatten(0, 1)[places[places >= 0]].cpu()
 
     for batch, part in split_to_fit(batches_of(inputs, context.device), inputs.lengths, compute):
         if part is None:
