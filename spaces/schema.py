@@ -13,17 +13,18 @@ _RANGE_KEYS: dict[str, dict[str, Any]] = {
 }
 
 
-def space_schema(names: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def space_schema(names: Mapping[str, Mapping[str, Any]], patterns: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the JSON Schema of the `space` block.
 
     Args:
         names: for each dotted name that can be searched, the JSON Schema of its value. Of this,
             `description`, `type`, `enum`, `const`, `anyOf`, `oneOf` and bounds are used; `{}` allows everything.
+        patterns: the same for regular expressions of names.
     """
     when = {
         "type": "object",
         "description": "The name is active only if other names have these values.",
-        "propertyNames": {"enum": list(names)},
+        "propertyNames": {"anyOf": [{"enum": list(names)}, *({"pattern": f"^{name}$"} for name in patterns)]},
         "additionalProperties": {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]},
     }
     return {
@@ -31,6 +32,7 @@ def space_schema(names: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "description": "What varies: dotted names and their domains.",
         "additionalProperties": False,
         "properties": {name: _dimension(schema, when) for name, schema in names.items()},
+        "patternProperties": {f"^{name}$": _dimension(schema, when) for name, schema in patterns.items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""One trial: train the source stage, then the target stage. Read this module first.
+"""One trial: train the source stages, then the target stage. Read this module first.
 
 `run_trial` calls a function with each report. `Trial` yields the reports, so its caller can save or stop in between.
 """
@@ -13,7 +13,7 @@ from trainable.deadline import NO_DEADLINE, Deadline
 from trainable.loop.training import StageTraining
 from trainable.progress import Progress, Report, TrialResult
 from trainable.settings.config import TrialConfig
-from trainable.settings.stage import Stage, Target
+from trainable.settings.stage import Source, Target
 from trainable.stages.shared_stage import shared_stage
 from trainable.stages.stage_builder import StageBuilder
 from trainable.stages.stage_cache import TrainedSource
@@ -40,7 +40,7 @@ class Trial:
         self._target: StageTraining | None = None
 
     def reports(self) -> Iterator[Report]:
-        """Train the source stage, or read it from the cache, then train the target stage; end at the deadline."""
+        """Train the source stages, or read them from the cache, then train the target stage; end at the deadline."""
         for report in self._stages():
             self.finished = report.last and report.stage == "target"
             yield report
@@ -48,12 +48,12 @@ class Trial:
                 return
 
     def _stages(self) -> Iterator[Report]:
-        for name, stage in self.config.sources().items():
+        for name, stage in self.config.source_stages().items():
             yield from self._shared_stage(name, stage)
         yield from self._target_stage(self.config.target)
 
-    def _shared_stage(self, name: str, stage: Stage) -> Iterator[Report]:
-        self._source, trained_here = yield from shared_stage(self.builder, name, stage)
+    def _shared_stage(self, name: str, stage: Source) -> Iterator[Report]:
+        self._source, trained_here = yield from shared_stage(self.builder, name, stage, self._source)
         if not trained_here:  # the scores of the cached stage are scores of this trial, too
             yield Report(name, 0, 1.0, 0.0, self._source.metrics, last=True)
 

@@ -46,7 +46,7 @@ class Planner:
         self._plan, self._study, self._budget, self._slots, self._times = plan, study, budget, slots, times
         self._after_start = budget.seconds_left()
         self._first_use: _Use | None = None  # when the first trial had ended
-        self._expected: dict[Key, tuple[float, float]] = {}  # seconds of the source and the target stage
+        self._expected: dict[Key, tuple[dict[str, float], float]] = {}  # seconds of each source stage and the target
 
     @property
     def plans(self) -> bool:
@@ -58,7 +58,7 @@ class Planner:
 
         Args:
             config: the trial's settings.
-            with_source: whether it would train its source stage, and not find it in the cache.
+            with_source: whether it would train its source stages, and not find them in the cache.
             done: fraction of its target stage that is done.
             reserve: seconds to leave after it.
         """
@@ -67,7 +67,8 @@ class Planner:
     def seconds(self, config: TrialConfig, with_source: bool, done: float = 0.0) -> float:
         """Return the expected duration of a trial in seconds, at the pace of the trials so far."""
         assert self._times is not None  # `plans` says so
-        source = self._times.seconds(config, "source") if with_source else 0.0
+        times, stages = self._times, config.source_stages() if with_source else ()
+        source = sum(times.seconds(config, name) for name in stages)
         forecast = source + (1 - done) * self._times.seconds(config, "target")
         return self.pace() * forecast + self.seconds_between_trials()
 
@@ -99,16 +100,17 @@ class Planner:
         """Return a trial's duration relative to the forecast; None if it tells nothing about the pace."""
         if record.state not in (State.FINISHED, State.STOPPED) or not record.progress or not record.times:
             return None
-        source, target = self._expected_seconds(record)
-        expected = record.progress * target + ("source.train" in record.times) * source
+        sources, target = self._expected_seconds(record)
+        trained = sum(seconds for name, seconds in sources.items() if f"{name}.train" in record.times)
+        expected = record.progress * target + trained
         return sum(part["seconds"] for part in record.times.values()) / expected
 
-    def _expected_seconds(self, record: TrialRecord) -> tuple[float, float]:
+    def _expected_seconds(self, record: TrialRecord) -> tuple[dict[str, float], float]:
         assert self._times is not None
         if record.key not in self._expected:
             config = trial_config(self._plan, record)
-            source = self._times.seconds(config, "source") if config.source else 0.0
-            self._expected[record.key] = source, self._times.seconds(config, "target")
+            sources = {name: self._times.seconds(config, name) for name in config.source_stages()}
+            self._expected[record.key] = sources, self._times.seconds(config, "target")
         return self._expected[record.key]
 
     def reserve_after(self, config: TrialConfig, with_source: bool) -> float:

@@ -34,12 +34,15 @@ MOST_WAITING = 8
 
 
 class _SourceKeys(NamedTuple):
-    """Texts that identify the source stage of a trial."""
+    """Texts that identify the source stages of a trial."""
 
     stage_key: str
-    """The encoder, seed and settings of the stage; stages with the same key are the same."""
+    """The encoder, seed and settings of the stages; stages with the same key are the same."""
     shared_epochs_key: str
-    """The part of them that decides the first epochs. Stages with the same key are not trained at the same time."""
+    """The part of them that decides the first epochs of the first stage. Stages with the same key are not trained at
+    the same time."""
+    last: str
+    """The dotted name of the last stage."""
 
 
 class StudySearcher(DriverOnly, Searcher):
@@ -109,18 +112,17 @@ class StudySearcher(DriverOnly, Searcher):
         return None
 
     def _source_keys_of(self, record: TrialRecord) -> _SourceKeys | None:
-        """Return the keys of a trial's source stage, or None if it has none."""
+        """Return the keys of a trial's source stages, or None if it has none."""
         return self._source_keys(trial_config(self.plan, record))
 
     @staticmethod
     def _source_keys(config: TrialConfig) -> _SourceKeys | None:
-        if config.source is None:
+        stages = config.source_stages()
+        if not stages:
             return None
-        stage_key, shared_epochs_key = (
-            f"{config.encoder} {config.seed} {source.model_dump_json()}"
-            for source in (config.source, shared_settings(config.source))
-        )
-        return _SourceKeys(stage_key, shared_epochs_key)
+        begin, (first, *others) = f"{config.encoder} {config.seed}", stages.values()
+        whole = " ".join([begin, *(stage.model_dump_json() for stage in (first, *others))])
+        return _SourceKeys(whole, f"{begin} {shared_settings(first).model_dump_json()}", [*stages][-1])
 
     def _must_wait(self, record: TrialRecord) -> bool:
         """Return whether a running trial may be training the source stage of this trial, or its first epochs."""
@@ -168,7 +170,7 @@ class StudySearcher(DriverOnly, Searcher):
         if not self._planner.plans or self._times is None:
             return True
         keys = self._source_keys(config)
-        trained = keys is None or keys.stage_key in self._trained or self._times.source_is_cached(config)
+        trained = keys is None or keys.stage_key in self._trained or self._times.sources_are_cached(config)
         if reserve is None:
             reserve = self._planner.reserve_after(config, not trained)
         return self._planner.fits(config, not trained, done, reserve)
@@ -223,7 +225,8 @@ class StudySearcher(DriverOnly, Searcher):
         if isinstance(message, TrialFailure):
             self.study.note_failure(key, message, seconds)
         elif message:
-            if message.source_ready and (keys := self._in_training.pop(key, None)):
+            if message.source_ready and (keys := self._in_training.get(key)) and message.stage == keys.last:
+                del self._in_training[key]
                 self._trained.add(keys.stage_key)
             self.study.report(key, replace(message, times=sum_times([before.times, message.times])), seconds)
 

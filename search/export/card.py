@@ -95,8 +95,8 @@ class CardFacts:
 def public_settings(config: TrialConfig, data: Mapping[str, StageData]) -> dict[str, Any]:
     """Return the trial's flat settings; encoder and data sets by their names, data sets with their fingerprints."""
     flat = {**config.to_flat(), "encoder": public_encoder(config.encoder)}
-    for name, stage in (("source", config.source), ("target", config.target)):
-        if stage is not None and name in data:
+    for name, stage in config.stages().items():
+        if name in data:
             how = config.dataset_of(stage).model_dump(mode="json", exclude=_PLACES)
             flat[f"{name}.dataset"] = {"name": data[name].name, "fingerprint": data[name].fingerprint} | how
     return flat

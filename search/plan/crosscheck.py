@@ -49,6 +49,12 @@ class Blocks:
         return {**self.trial, "metric": self.settings.metric}
 
     @property
+    def setting_names(self) -> list[str]:
+        """Return the dotted name of every setting of a trial."""
+        sources = self.trial.get("sources")
+        return list(field_names(TrialConfig, sources=map(str, sources if isinstance(sources, Mapping) else ())))
+
+    @property
     def unreadable(self) -> set[str]:
         """Return the names in the space block whose domains could not be read."""
         return set(self.searched_names) - set(self.space.names)
@@ -112,7 +118,7 @@ def joint_problems(blocks: Blocks, problems_of: ProblemsOf) -> Iterator[str]:
 
 
 def _name_problems(blocks: Blocks) -> Iterator[str]:
-    settings = list(field_names(TrialConfig))
+    settings = blocks.setting_names
     for name in blocks.searched_names:
         if name_problem(name) or name == "metric":
             continue
@@ -126,7 +132,7 @@ def _name_problems(blocks: Blocks) -> Iterator[str]:
 
 def _value_problems(blocks: Blocks, problems_of: ProblemsOf) -> Iterator[str]:
     """Yield mistakes of trials at every extreme value of the space, with every encoder that they may have."""
-    settings = {name for name in field_names(TrialConfig) if name != "metric"}
+    settings = {name for name in blocks.setting_names if name != "metric"}
     points: list[Point] = []
     for given in ({}, *({name: value} for name, value in blocks.space.corners())):
         try:

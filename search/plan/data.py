@@ -99,16 +99,15 @@ def _with_notes(made: TokenizedDataset, notes: list[str]) -> TokenizedDataset:
 def stage_uses(plan: Plan) -> Iterator[StageUse]:
     """Yield stages that together use every encoder, data set and number of rows that the plan allows."""
     extremes = [{name: value} for name, value in plan.space.corners()]
-    data = [c for c in extremes for name in c if name in ("encoder", "source.enabled") or name.endswith(".dataset")]
+    data = [c for c in extremes for name in c if name == "encoder" or name.endswith((".enabled", ".dataset"))]
     rows = [c for c in extremes for name in c if name.endswith((".train_rows", ".threshold"))]
     for data_choice, rows_choice in product([*data, {}], [*rows, {}]):
         try:
             config = plan.config(plan.space.complete(data_choice | rows_choice))
         except SpaceError:  # no trial has both values
             continue
-        for name, stage in (("source", config.source), ("target", config.target)):
-            if stage is not None:
-                yield name, stage, config
+        for name, stage in config.stages().items():
+            yield name, stage, config
 
 
 def held_out_rows(plan: Plan, prepared: Mapping[DataUse, TokenizedDataset]) -> int:

@@ -8,7 +8,7 @@ class DataUse(NamedTuple):
     """A data set as one stage of a trial reads it with one tokenizer."""
 
     stage: str
-    """`source` or `target`."""
+    """The dotted name of the stage, such as `source` or `target`."""
     name: str
     """Name of the data set; it may contain spaces."""
     fingerprint: str

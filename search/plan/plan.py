@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 from search.errors import PlanError
 from search.plan.crosscheck import Blocks, joint_problems, problems_without_transformers, read_settings, read_space
+from search.plan.new_defaults import with_new_defaults
 from search.plan.settings import CHANGEABLE, SweepSettings
 from search.plan.shares import with_layers
 from search.plan.target_task import with_metric
 from search.storage.store_uri import default_uri
-from search.storage.sweep_folder import OLD_DEFAULTS, Experiment, SweepFolder, data_roots, load_saved_plan
+from search.storage.sweep_folder import Experiment, SweepFolder, data_roots, load_saved_plan
 from spaces import Space, SpaceError, shipped
 from trainable.errors import ConfigError
 from trainable.model.limits import limit_problems, resolve_encoder
@@ -24,7 +25,7 @@ from trainable.model.pooling import resolve_pooling
 from trainable.model.resolve import resolved
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.mistake_messages import shown, unknown
-from trainable.settings.stage import Source, Stage, Target
+from trainable.settings.names import stage_blocks
 from trainable.settings.values import Nested, Params
 from trainable.settings.yaml_file import load_yaml, parse_value
 from trainable.workspace import Workspace
@@ -34,7 +35,6 @@ LEAST_FINALISTS, MOST_FINALISTS = 2, 8
 """Number of finalists where many rows are held out for validation, and where very few are."""
 ENOUGH_ROWS = 200
 """Held-out rows of all finalists together: with fewer rows each, more settings look alike by chance (LOG.md)."""
-_STAGES: dict[str, type[Stage]] = {"source": Source, "target": Target}
 LOAD_BEST = "target.load_best_at_end"
 T = TypeVar("T")
 
@@ -134,8 +134,17 @@ class Plan:
         return self.settings.tracking_uri or default_uri(storage)
 
     def searches_source(self) -> bool:
-        """Return whether the space decides if a trial has a source stage."""
-        return "source.enabled" in self.space.names
+        """Return whether the space decides if a trial has source stages."""
+        switched = self.source_switches()
+        return bool(switched) and all(name in self.space.names for name in switched)
+
+    def source_switches(self) -> list[str]:
+        """Return the names of the settings that switch the source stages on and off, in the order of training."""
+        return [f"{name}.enabled" for name, _ in stage_blocks(self.base) if name != "target"] or ["source.enabled"]
+
+    def without_sources(self) -> Params:
+        """Return the settings of a trial without any source stage."""
+        return dict.fromkeys(self.source_switches(), False)
 
     def leaves_source_rows_open(self) -> bool:
         """Return whether a sweep may choose the number of source rows: it has a time limit, and nothing sets them."""
@@ -236,14 +245,7 @@ def build_plan(blocks: Nested, roots: tuple[Path, ...], origin: str) -> Plan:
     if problems or trial is None:
         raise PlanError([f"{origin}: {problem}" for problem in problems])
     settings = with_metric(settings, trial, space)
-    # Always stored: a stored plan without them is of an older version, whose defaults were others.
-    pooling = {} if "pooling" in space.names else {"pooling": "auto"}
-    stages: dict[str, Nested] = {}
-    for name, stage in _STAGES.items():
-        if isinstance(given_stage := trial.get(name), Mapping):
-            new = [field for field in OLD_DEFAULTS[name] if f"{name}.{field}" not in space.names]
-            stages[name] = {**{field: stage.model_fields[field].default for field in new}, **given_stage}
-    return Plan(settings, {**pooling, **trial, **stages, "metric": settings.metric}, space, roots)
+    return Plan(settings, {**with_new_defaults(trial, space), "metric": settings.metric}, space, roots)
 
 
 def encoder_problems(plan: Plan) -> list[str]:

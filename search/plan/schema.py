@@ -4,7 +4,7 @@ from typing import Any
 
 from search.plan.settings import SweepSettings
 from spaces import space_schema
-from trainable.settings.config import TrialConfig
+from trainable.settings.config import STAGE_NAME, TrialConfig
 from trainable.settings.names import field_names
 
 
@@ -22,13 +22,14 @@ def experiment_schema() -> dict[str, Any]:
         block.pop("required", None)
     fields = {"source": definitions["Source"], "target": definitions["Target"]}
     names = {name: _field(name, fields, trial) for name in field_names(TrialConfig) if name != "metric"}
+    sources = {f"sources.{STAGE_NAME}.{field}": of for field, of in definitions["Source"]["properties"].items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "transfersweep experiment",
         "type": "object",
         "additionalProperties": False,
         "required": ["sweep", "trial"],
-        "properties": {"sweep": sweep, "trial": trial, "space": space_schema(names)},
+        "properties": {"sweep": sweep, "trial": trial, "space": space_schema(names, sources)},
         "$defs": definitions,
     }
 

@@ -97,7 +97,7 @@ def _longest_row(plan: Plan, workspace: Workspace, name: str, given: Point) -> i
         config = plan.config(plan.space.complete(given))
     except (SpaceError, ConfigError):
         return 0
-    stage = config.source if name.startswith("source.") else config.target
+    stage = config.stages().get(name.rpartition(".")[0])
     if stage is None:
         return 0
     return int(tokenized_dataset_of(config, stage, workspace).splits["train"].tokens.lengths(LONGEST).max())

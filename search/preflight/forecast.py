@@ -15,7 +15,7 @@ from trainable.model.lora import merged_weights
 from trainable.preview.dry_run import Pace
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import ATTENTION, Stage
-from trainable.stages.shared_stage import is_cached
+from trainable.stages.shared_stage import are_cached
 from trainable.stages.stage_builder import StageBuilder
 from trainable.workspace import Workspace
 
@@ -73,13 +73,12 @@ class TrialTimes:
     """Measured pace of each stage with the most expensive settings, in one process."""
 
     def seconds(self, config: TrialConfig, name: str) -> float:
-        """Return the seconds of a stage, `source` or `target`; with the target, those around the trial."""
+        """Return the seconds of a stage by its dotted name; with the target, those around the trial."""
         return self.forecaster.seconds(config, name, self.paces) + (TRIAL_SECONDS if name == "target" else 0.0)
 
-    def source_is_cached(self, config: TrialConfig) -> bool:
-        """Return whether the source stage of a trial is in the cache, where trials use the driver's kind of device."""
-        assert config.source is not None  # called only for trials that have one
-        return is_cached(StageBuilder(config, self.forecaster.workspace), "source", config.source)
+    def sources_are_cached(self, config: TrialConfig) -> bool:
+        """Return whether the source stages of a trial are in the cache, where trials use the driver's device."""
+        return are_cached(StageBuilder(config, self.forecaster.workspace))
 
 
 class Forecaster:
@@ -97,7 +96,7 @@ class Forecaster:
         self._sizes: dict[tuple[object, ...], tuple[int, int]] = {}
         self.trials = _most_trials(plan)
         """Search trials at most, if there is time."""
-        seeds, with_source = plan.settings.confirm_seeds, any(c.source for c in draw)
+        seeds, with_source = plan.settings.confirm_seeds, any(c.source_stages() for c in draw)
         # Finalists repeat with further seeds, then the winner without its source with all seeds; see `next_repeats`.
         self.confirmed = sum(max(plan.finalists_in(n), 1 + plan.searches_source()) for n in range(1, seeds + 1))
         self._models_kept = plan.models_kept
@@ -155,8 +154,8 @@ class Forecaster:
     def _means(self, paces: Mapping[str, Pace]) -> tuple[float, list[float]]:
         """Return the mean seconds of a target stage, and the seconds of each distinct source stage of the draw."""
         target = _mean(TRIAL_SECONDS + self.seconds(c, "target", paces) for c in self.draw)
-        sources = {_source_key(c): self.seconds(c, "source", paces) for c in self._draw_of_search() if c.source}
-        return target, list(sources.values())
+        stages = self._source_stages_of_draw()
+        return target, [self.seconds(config, name, paces) for config, name in stages]
 
     def _least_share(self) -> float:
         """Return the share of the training that is left if the scheduler stops as many trials as it can."""
@@ -164,10 +163,10 @@ class Forecaster:
 
     def seconds(self, config: TrialConfig, name: str, paces: Mapping[str, Pace]) -> float:
         """Return the seconds of one stage that is trained to its end."""
-        stage = _stage(config, name)
+        stage = config.stages()[name]
         # A condition may exclude the source stage from the most expensive settings.
         tried = name if name in paces else "target"
-        measured, pace = _stage(self.costliest, tried), paces[tried]
+        measured, pace = self.costliest.stages()[tried], paces[tried]
         rows, tokens = self._size(config, stage, "train")
         checked_rows, checked = self._size(config, stage, "validation")
         reused = stage.frozen_layers > 0 and stage.padding == "longest"
@@ -193,7 +192,7 @@ class Forecaster:
         """
         trials = self.trials if trials is None else max(1, trials)
         weight = 4 * _mean(max(_changed_weights(c, stage) for stage in c.stages().values()) for c in self.draw)
-        kinds = {_source_key(c): 4 * _changed_weights(c, c.source) for c in self._draw_of_search() if c.source}
+        kinds = [4 * _changed_weights(config, config.stages()[name]) for config, name in self._source_stages_of_draw()]
         models = max(0, min(self.models, self._models_kept) - done)
         promotes = self.settings.scheduler == "promotion"
         paused = min(trials, self.settings.keep_paused) if promotes else 0
@@ -202,7 +201,7 @@ class Forecaster:
             f"{models} models": int(models * weight),
             f"{slots} running trials": int(2 * RESUME_WEIGHTS * slots * weight),
             **({f"{paused} paused trials": int(RESUME_WEIGHTS * paused * weight)} if paused else {}),
-            **({f"{sources} source stages": int(sources * _mean(kinds.values()))} if kinds else {}),
+            **({f"{sources} source stages": int(sources * _mean(kinds))} if kinds else {}),
         }
 
     # Parts -------------------------------------------------------------------------------------------------------
@@ -210,6 +209,11 @@ class Forecaster:
     def _draw_of_search(self) -> Sequence[TrialConfig]:
         """Return as many of the drawn trials as the search will try."""
         return self.draw[: self.trials]
+
+    def _source_stages_of_draw(self) -> list[tuple[TrialConfig, str]]:
+        """Return each distinct source stage of the draw: the settings of a trial that has it, and its dotted name."""
+        draw = self._draw_of_search()
+        return list({_source_key(c, name): (c, name) for c in draw for name in c.source_stages()}.values())
 
     def _source_count(self, drawn: int, trials: int) -> int:
         """Estimate the distinct source stages of the search from those of the draw; few are taken to be all."""
@@ -258,15 +262,11 @@ def _changed_weights(config: TrialConfig, stage: Stage) -> int:
     return trained_weights(config.encoder, stage.frozen_layers, config.pooling)
 
 
-def _source_key(config: TrialConfig) -> tuple[str, str, str]:
+def _source_key(config: TrialConfig, name: str) -> tuple[str, ...]:
     """Return everything that a source stage depends on, except the seed."""
-    return config.encoder, config.pooling, config.source.model_dump_json() if config.source else ""
-
-
-def _stage(config: TrialConfig, name: str) -> Stage:
-    stage = config.source if name == "source" else config.target
-    assert stage is not None  # called only for stages that the trial has
-    return stage
+    stages = config.source_stages()
+    until = [*stages][: [*stages].index(name) + 1]
+    return config.encoder, config.pooling, *(stages[each].model_dump_json() for each in until)
 
 
 def _mean(values: Iterable[float]) -> float:

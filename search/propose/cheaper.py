@@ -4,26 +4,30 @@ from collections.abc import Iterator
 
 from spaces import Point, Space, SpaceError
 
-_EPOCHS, _SOURCE = ("target.epochs", "source.epochs"), "source.enabled"
+_TARGET_EPOCHS, _EPOCHS, _ENABLED = "target.epochs", ".epochs", ".enabled"
 
 
 def cheaper_points(space: Space, point: Point) -> Iterator[Point]:
     """Yield points of the space that take less time than this one, the most expensive first.
 
-    Only settings that decide how long a trial trains differ: first the epochs of the target, then those of the source,
-    at last the source stage itself.
+    Only settings that decide how long a trial trains differ: first the epochs of the target, then those of each source,
+    at last the source stages themselves, the last one first.
     """
-    with_source = [point, *({**point, _EPOCHS[1]: epochs} for epochs in _lower(space, point, _EPOCHS[1]))]
-    yield from _shorter_targets(space, with_source)
-    if point.get(_SOURCE) is True and False in space.dimensions[_SOURCE].domain:
-        yield from _shorter_targets(space, [{**point, _SOURCE: False}], whole=True)
+    sources = [name for name in point if name.endswith(_EPOCHS) and name != _TARGET_EPOCHS]
+    shorter = [{**point, name: epochs} for name in sources for epochs in _lower(space, point, name)]
+    yield from _shorter_targets(space, [point, *shorter])
+    switched = [name for name in point if name.endswith(_ENABLED) and False in space.dimensions[name].domain]
+    for name in reversed(switched):
+        if point[name] is True:
+            point = {**point, name: False}
+            yield from _shorter_targets(space, [point], whole=True)
 
 
 def _shorter_targets(space: Space, points: list[Point], whole: bool = False) -> Iterator[Point]:
     """Yield each point with fewer and fewer epochs of the target; also the points themselves if `whole`."""
     for index, point in enumerate(points):
-        epochs = _lower(space, point, _EPOCHS[0])
-        shorter = [{**point, _EPOCHS[0]: value} for value in epochs]
+        epochs = _lower(space, point, _TARGET_EPOCHS)
+        shorter = [{**point, _TARGET_EPOCHS: value} for value in epochs]
         for values in [*([point] if whole or index else []), *shorter]:
             active = {name: values[name] for name in space.active(values) if name in values}
             try:

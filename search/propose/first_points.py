@@ -10,9 +10,9 @@ from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Source, Target
 from trainable.settings.strict import Strict
 
-EACH_FIRST = ("source.enabled", "target.objective")
-"""Choices that change a trial more than any other, so that each of their values is tried first."""
-_OWNERS: dict[str, type[Strict]] = {"": TrialConfig, "source": Source, "target": Target}
+EACH_FIRST = ("enabled", "objective")
+"""Choices of a stage that change a trial more than any other, so that each of their values is tried first."""
+_OWNERS: dict[str, type[Strict]] = {"": TrialConfig, "target": Target}
 
 
 def first_points(settings: SweepSettings, space: Space) -> Sequence[Point]:
@@ -26,7 +26,10 @@ def first_points(settings: SweepSettings, space: Space) -> Sequence[Point]:
         return settings.start_with
     if settings.sampler not in BLOCK_TRIALS or settings.start_from is not None:
         return ()
-    names = [name for name in EACH_FIRST if name in space.names]
+    names = sorted(
+        (name for name in space.names if name.rpartition(".")[2] in EACH_FIRST),
+        key=lambda name: EACH_FIRST.index(name.rpartition(".")[2]),
+    )
     options = [[value for searched, value in space.corners() if searched == name] for name in names]
     points = [default_point(space, dict(zip(names, values, strict=True))) for values in product(*options)]
     return [point for index, point in enumerate(points) if point not in points[:index]]  # a condition makes some equal
@@ -51,7 +54,7 @@ def _default_value(name: str, domain: Domain) -> Point:
     if name.endswith(".learning_rate") and not isinstance(domain, Choice):
         return {name: domain.middle()}
     owner, _, field_name = name.rpartition(".")
-    field = _OWNERS[owner].model_fields[field_name]
+    field = _OWNERS.get(owner, Source).model_fields[field_name]
     if field.is_required():
         return {}
     default = field.get_default(call_default_factory=True)

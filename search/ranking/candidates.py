@@ -46,14 +46,14 @@ def candidates_of(plan: Plan) -> list[Candidate]:
 
 def _of_encoder(plan: Plan, encoder: str) -> Iterator[Candidate]:
     given: Point = {"encoder": encoder} if "encoder" in plan.space.names else {}
-    yield Candidate(encoder, None, _config(plan, given, {"source.enabled": False}))
-    with_source: Point = {"source.enabled": True} if plan.searches_source() else {}
+    yield Candidate(encoder, None, _config(plan, given, plan.without_sources()))
+    with_source: Point = {name: True for name in plan.source_switches() if name in plan.space.names}
     options = [{DATASET: value} for name, value in plan.space.corners() if name == DATASET]
     for option in options or [{}]:
         config = _config(plan, given | with_source | option, {})
-        if config.source is not None and config.source.enabled:
-            name = config.source.dataset if isinstance(config.source.dataset, str) else UNNAMED
-            yield Candidate(encoder, name, config)
+        if stages := config.source_stages().values():
+            names = (stage.dataset if isinstance(stage.dataset, str) else UNNAMED for stage in stages)
+            yield Candidate(encoder, ", then ".join(names), config)
 
 
 def _config(plan: Plan, given: Point, override: Params) -> TrialConfig:

@@ -123,7 +123,7 @@ def _task(
     first = None if on_gpu or plan.settings.workers_per_trial > 1 else _first_trial(plan)
     return {
         "costliest": _as_json(costliest),
-        "first": _as_json(first) if first and first.source else None,
+        "first": _as_json(first) if first and first.source_stages() else None,
         "workspace": TypeAdapter(Workspace).dump_python(plan.workspace(storage), mode="json"),
         "baselines": baselines
         and {
@@ -158,7 +158,7 @@ def _serve() -> None:
         # If memory runs out, the system ends this process and not the driver.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     with no_garbage_collection():
-        from search.startup.first_source import SHORT_SECONDS, train_first_source
+        from search.startup.first_source import SHORT_SECONDS, train_first_sources
         from trainable.baselines.compute import compute_baselines
         from trainable.baselines.results import BaselineFolder
         from trainable.preview.dry_run import DryRunResult, dry_run
@@ -183,11 +183,13 @@ def _serve() -> None:
     if asked := task["baselines"]:
         trial, folder = build_config(asked["trial"]), BaselineFolder(Path(asked["folder"]))
         compute_baselines(trial, workspace, folder, asked["folds"], asked["refit"])
-    if task["first"] and (pace := result.paces.get("source")):
-        seconds = task["source_seconds"] or SHORT_SECONDS
-        rows = rows_that_fit(costliest, workspace, pace, seconds) if task["cuts_source"] else None
-        first = build_config(task["first"], {"source.train_rows": rows} if rows else {})
-        train_first_source(first, workspace, pace, min(SHORT_SECONDS, seconds))
+    if task["first"]:
+        first, paces, seconds = build_config(task["first"]), result.paces, task["source_seconds"] or SHORT_SECONDS
+        if not paces.keys() >= first.source_stages().keys():  # a condition left a stage out of the dry run
+            return
+        if task["cuts_source"] and (rows := rows_that_fit(costliest, workspace, paces["source"], seconds)):
+            first = build_config(task["first"], {"source.train_rows": rows})
+        train_first_sources(first, workspace, paces, min(SHORT_SECONDS, seconds))
 
 
 def _continue_without_output() -> None:

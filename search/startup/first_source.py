@@ -1,8 +1,10 @@
-"""Train the first source stage while slots start, if it is short; a trial would begin it later and let others wait.
+"""Train the first source stages while slots start, if it is short; a trial would begin it later and let others wait.
 
 Trials find the result in the cache under its key, or wait for its lock, as for any source stage. If this
 fails or is killed, the first trial trains the stage. A trial trains a long stage, because it reports progress.
 """
+
+from collections.abc import Mapping
 
 from trainable.preview.dry_run import Pace
 from trainable.preview.source_rows import expected_seconds
@@ -14,22 +16,24 @@ SHORT_SECONDS = 60.0
 """A stage that is expected to take longer counts as long."""
 
 
-def train_first_source(config: TrialConfig, workspace: Workspace, pace: Pace, limit: float = SHORT_SECONDS) -> bool:
-    """Train the source stage of a trial if it is short.
+def train_first_sources(
+    config: TrialConfig, workspace: Workspace, paces: Mapping[str, Pace], limit: float = SHORT_SECONDS
+) -> bool:
+    """Train the source stages of a trial if they are short.
 
     Args:
-        config: the trial's settings, with a source stage.
+        config: the trial's settings, with source stages.
         workspace: the folders with the tokenised data.
-        pace: the stage's pace, as a dry run has measured it.
-        limit: longest expected duration in seconds.
+        paces: the pace of each of them, as a dry run has measured it.
+        limit: longest expected duration in seconds of all together.
 
     Returns:
-        Whether the stage is trained now.
+        Whether the stages are trained now.
 
     Raises:
-        TrialError: if the stage diverges.
+        TrialError: if a stage diverges.
     """
-    trial = Trial(config, workspace)
-    if expected_seconds(trial.builder, pace) > limit:
+    trial, names = Trial(config, workspace), [*config.source_stages()]
+    if sum(expected_seconds(trial.builder, name, paces[name]) for name in names) > limit:
         return False
-    return any(report.stage == "source" and report.last for report in trial.reports())
+    return any(report.stage == names[-1] and report.last for report in trial.reports())

@@ -18,6 +18,7 @@ from search.study.finalists import (
     runs_with_model,
 )
 from search.study.trial_settings import CUT, trial_config, uses_source
+from search.wording import format_score
 from trainable.data.read_splits import short_name
 from trainable.settings.config import TrialConfig
 
@@ -55,9 +56,9 @@ def next_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:
     if winner is None or any(r.state is State.RUNNING for r in records):
         return []
     if all(uses_source(plan, r) for r in finalists(plan, records)):
-        params = {n: v for n, v in winner.params.items() if not n.startswith("source.")}
-        if "source.enabled" in plan.space.names:
-            params["source.enabled"] = False
+        searched = set(plan.space.names)
+        params = {n: v for n, v in winner.params.items() if not n.startswith(("source.", "sources."))}
+        params |= {name: value for name, value in plan.without_sources().items() if name in searched}
         base, seeds = plan.base.get("seed", 0), plan.settings.confirm_seeds
         further = [base + number for number in range(1, seeds + 1)]
         without_source = [Repeat("no_source", winner.number, seed, params) for seed in [winner.seed, *further]]
@@ -90,6 +91,24 @@ def pick_exported_trial(plan: Plan, records: Sequence[TrialRecord], winner: Tria
     return ranked(runs_with_model(records, winner.number), plan.settings.direction)[0]
 
 
+def worth_of_stages(plan: Plan, records: Sequence[TrialRecord]) -> list[str]:
+    """Return a sentence on each stage of `sources` that the search switched on and off: its best scores with both."""
+    scored = [r for r in records if r.role == "search" and r.state is State.FINISHED and r.value is not None]
+    sentences = []
+    for switch in plan.source_switches() if plan.base.get("sources") else ():
+        stage = switch.removesuffix(".enabled")
+        best: dict[bool, TrialRecord] = {}
+        for record in ranked(scored, plan.settings.direction):
+            best.setdefault(stage in trial_config(plan, record).source_stages(), record)
+        if len(best) == 2:
+            with_it, without = (f"{format_score(best[on].value)} (trial {best[on].number})" for on in (True, False))
+            sentences.append(
+                f"{stage}: the best {plan.settings.metric} of the search is {with_it} with this stage and {without} "
+                "without it; one trial each, so the difference may be chance"
+            )
+    return sentences
+
+
 def compare_sources(plan: Plan, records: Sequence[TrialRecord]) -> Comparison | None:
     """Compare the best finalist with a source to the best without, else to the winner's repeats without its source.
 
@@ -110,7 +129,6 @@ def compare_sources(plan: Plan, records: Sequence[TrialRecord]) -> Comparison | 
     without = best[False][1] if False in best else score_of(records, winner.number, "no_source")
     if without is None:
         return None
-    source = trial_config(plan, best[True][2]).source
-    assert source is not None  # as `uses_source` said
-    name = source.dataset if isinstance(source.dataset, str) else short_name(source.dataset)
+    sources = trial_config(plan, best[True][2]).source_stages().values()
+    name = ", then ".join(s.dataset if isinstance(s.dataset, str) else short_name(s.dataset) for s in sources)
     return compare(best[True][1].values, without.values, plan.settings.metric, plan.settings.direction, name)

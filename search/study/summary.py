@@ -13,7 +13,7 @@ from search.redaction import redact
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.baselines import Contest, baseline_notes, contest_notes, hold_contest, plain_gain
 from search.study.phases import PHASES
-from search.study.selection import compare_sources
+from search.study.selection import compare_sources, worth_of_stages
 from search.study.session_versions import version_notes
 from search.study.sweep_study import EXHAUSTED, START_FROM, SweepStudy
 from search.study.trial_settings import trial_config
@@ -62,7 +62,11 @@ def summarise(
         phases=study.user_attr(PHASES, {}),
         slots=study.user_attr("slots", 0),
         budget=BudgetLimits(plan.settings.most_trials, plan.settings.minutes, plan.settings.worker_hours),
-        notes=(*_notes(plan, storage, study, complete), *(contest_notes(contest) if complete else ())),
+        notes=(
+            *_notes(plan, storage, study, complete),
+            *(contest_notes(contest) if complete else ()),
+            *worth_of_stages(plan, records),
+        ),
         complete=complete,
         baselines=contest.baselines,
         cross_validated=plan.cross_validates,

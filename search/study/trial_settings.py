@@ -3,7 +3,6 @@
 from search.plan.plan import Plan
 from search.record.records import TrialRecord
 from trainable.settings.config import TrialConfig
-from trainable.settings.values import Params
 from trainable.tasks.threshold import probability_of
 
 CUT = "target.validation.cut"
@@ -12,13 +11,12 @@ CUT = "target.validation.cut"
 
 def uses_source(plan: Plan, record: TrialRecord) -> bool:
     """Return whether a trial has a source stage."""
-    config = trial_config(plan, record)
-    return config.source is not None and config.source.enabled
+    return bool(trial_config(plan, record).source_stages())
 
 
 def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
-    """Return all settings of a trial, with its seed and its fold, and without a source if its role says so."""
-    override: Params = {"source.enabled": False} if record.role == "no_source" else {}
+    """Return all settings of a trial, with its seed and its fold, and without sources if its role says so."""
+    override = plan.without_sources() if record.role == "no_source" else {}
     if (fold := fold_number(plan, record)) != 0:
         override = {**override, "target.fold": fold}
     if record.role == "refit" and CUT in record.metrics:

@@ -55,7 +55,10 @@ def keep_sweep_start(study: SweepStudy, event: Started) -> None:
 def params_and_tags(plan: Plan, record: TrialRecord) -> tuple[Params, dict[str, str]]:
     """Return the parameters and tags of a trial's run."""
     repeat_of = {} if record.role == "search" else {REPEAT_OF: str(record.number)}
-    params = _as_scalars(trial_config(plan, record).to_flat())
+    config = trial_config(plan, record)
+    # Without them, nothing would say that a stage of `sources` is switched off.
+    switches = {name: name.removesuffix(".enabled") in config.stages() for name in plan.source_switches()}
+    params = _as_scalars({**switches, **config.to_flat()})
     return params, {ROLE: record.role, SEED: str(record.seed)} | repeat_of
 
 

@@ -152,7 +152,7 @@ NAMES = {
     ],
 )
 def test_the_schema_lets_through_what_can_be_parsed(name: str, domain: dict[str, object], fits: bool) -> None:
-    schema = space_schema(NAMES)
+    schema = space_schema(NAMES, {})
     jsonschema.Draft202012Validator.check_schema(schema)
     assert jsonschema.Draft202012Validator(schema).is_valid({name: domain}) is fits
     assert schema["properties"]["target.epochs"]["description"] == "Passes."

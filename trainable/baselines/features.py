@@ -25,7 +25,7 @@ def frozen_config(config: TrialConfig, depth: int) -> TrialConfig:
     The padding is `longest`, which gives the same logits and lets the output of the layers be cached.
     """
     target = config.target.model_copy(update={"frozen_layers": depth, "padding": "longest", "head": "new"})
-    return config.model_copy(update={"source": None, "target": target})
+    return config.without_sources().model_copy(update={"target": target})
 
 
 def train_features(builder: StageBuilder, plan: FoldPlan) -> tuple[StageTraining, list[dict[str, float]]]:

@@ -3,13 +3,14 @@
 import importlib.util
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from trainable.errors import ConfigError
 from trainable.model.pretrained import check_folder, check_weights, load_config
+from trainable.settings.names import stage_blocks
 from trainable.settings.stage import Stage
 from trainable.settings.values import Nested
 
@@ -151,13 +152,12 @@ def _unused_positions(kind: str, padding: int | None) -> int:
 def limit_problems(settings: Nested, bounds: Limits) -> list[str]:
     """Return the trial settings that exceed an encoder's limits, one sentence each; empty if there are none."""
     problems = []
-    for name in ("source", "target"):
-        stage = settings.get(name)
+    for name, stage in stage_blocks(settings):
         for field, most, what in (
             ("frozen_layers", bounds.depth, "layers"),
             ("padding_length", bounds.positions, "positions"),
         ):
-            value = stage.get(field, Stage.model_fields[field].default) if isinstance(stage, Mapping) else 0
+            value = stage.get(field, Stage.model_fields[field].default)
             if isinstance(value, int) and value > most:
                 problems.append(f"{name}.{field}: {value} is more than the {most} {what} of {settings['encoder']}")
     return problems

@@ -17,6 +17,7 @@ from trainable.model.encoder import model_and_parts, trained_weights
 from trainable.model.layers import encoder_parts, layers_of, name_of
 from trainable.model.limits import name_or_path
 from trainable.seeds import seed_of
+from trainable.settings.names import stage_blocks
 from trainable.settings.stage import ALL_LINEAR, ATTENTION, LORA_RANK, Stage
 from trainable.settings.values import Nested
 
@@ -102,9 +103,8 @@ def lora_problems(settings: Nested, encoder: str, pooling: str) -> list[str]:
         ConfigError: if there is no such encoder, or its layers cannot be identified.
     """
     problems = []
-    for name in ("source", "target"):
-        stage = settings.get(name)
-        if not isinstance(stage, Mapping) or stage.get("tuning") != "lora":
+    for name, stage in stage_blocks(settings):
+        if stage.get("tuning") != "lora":
             continue
         model, _ = model_and_parts(name_or_path(encoder), pooling)
         rank, targets = stage.get("lora_rank") or LORA_RANK, stage.get("lora_targets") or ATTENTION

@@ -1,11 +1,13 @@
 """What the settings of a trial mean for its encoder: the pooling, and what trains."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from trainable.model.limits import depth_of
 from trainable.model.pooling import with_pooling
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import ATTENTION, LORA_RANK, Stage
+
+StageKind = TypeVar("StageKind", bound=Stage)
 
 
 def resolved(config: TrialConfig) -> TrialConfig:
@@ -18,12 +20,12 @@ def resolved(config: TrialConfig) -> TrialConfig:
         ConfigError: if there is no such encoder, or its file on pooling is damaged.
     """
     config = with_pooling(config)
-    stages = {"source": config.source, "target": config.target}
-    changed = {name: _resolved_stage(stage, config.encoder) for name, stage in stages.items() if stage is not None}
-    return config.model_copy(update=changed)
+    sources = {name: _resolved_stage(stage, config.encoder) for name, stage in config.source_stages().items()}
+    target = _resolved_stage(config.target, config.encoder)
+    return config.with_sources(sources).model_copy(update={"target": target})
 
 
-def _resolved_stage(stage: Stage, encoder: str) -> Stage:
+def _resolved_stage(stage: StageKind, encoder: str) -> StageKind:
     update: dict[str, Any] = {}
     if stage.tuning == "head":
         update = {"frozen_layers": depth_of(encoder)}

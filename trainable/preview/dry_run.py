@@ -75,7 +75,7 @@ class DryRunResult:
     device: str
     """`cpu`, or the name of the GPU."""
     paces: dict[str, Pace] = field(default_factory=dict)
-    """Measured times by stage, `source` and `target`."""
+    """Measured times by the dotted name of the stage."""
     cut: dict[str, int] = field(default_factory=dict)
     """Parts into which a stage's batch was split to fit into memory; no entry for a stage whose batch fits."""
     gpu_bytes: int = 0

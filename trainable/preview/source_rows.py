@@ -19,15 +19,15 @@ def seconds_for_source(minutes: float) -> float:
     return 60 * minutes * SHARE
 
 
-def expected_seconds(builder: StageBuilder, pace: Pace) -> float:
-    """Return the expected seconds of all steps of a trial's source stage.
+def expected_seconds(builder: StageBuilder, name: str, pace: Pace) -> float:
+    """Return the expected seconds of all steps of a source stage.
 
     Args:
-        builder: builder of a trial with a source stage.
+        builder: builder of a trial that has the stage.
+        name: the dotted name of the stage.
         pace: the stage's pace, as a dry run has measured it.
     """
-    stage, train = builder.config.source, _training_rows(builder)
-    assert stage is not None
+    stage, train = builder.config.source_stages()[name], _training_rows(builder, name)
     tokens, batches = int(train.inputs.lengths.sum()), -(-len(train.labels) // stage.batch_size)
     return stage.epochs * pace.step(tokens, batches)
 
@@ -36,7 +36,7 @@ def rows_that_fit(config: TrialConfig, workspace: Workspace, pace: Pace, seconds
     """Return how many training rows the source stage can use in so many seconds.
 
     Args:
-        config: settings of a trial with a source stage.
+        config: settings of a trial with one source stage, `source`.
         workspace: the folders with the tokenised data.
         pace: see `expected_seconds`.
         seconds: longest duration of the stage.
@@ -45,14 +45,13 @@ def rows_that_fit(config: TrialConfig, workspace: Workspace, pace: Pace, seconds
         The number of rows; None if there is time for all, or for fewer than `LEAST_ROWS`.
     """
     builder = StageBuilder(config, workspace)
-    needed = expected_seconds(builder, pace)
+    needed = expected_seconds(builder, "source", pace)
     if needed <= seconds:
         return None
-    rows = int(len(_training_rows(builder).labels) * seconds / needed) // _STEP * _STEP
+    rows = int(len(_training_rows(builder, "source").labels) * seconds / needed) // _STEP * _STEP
     return rows if rows >= LEAST_ROWS else None
 
 
-def _training_rows(builder: StageBuilder) -> Split:
-    stage = builder.config.source
-    assert stage is not None  # called only for trials that have one
-    return builder.splits(builder.tokenized("source", stage), stage)[0]
+def _training_rows(builder: StageBuilder, name: str) -> Split:
+    stage = builder.config.source_stages()[name]
+    return builder.splits(builder.tokenized(name, stage), stage)[0]

@@ -51,8 +51,8 @@ def target_features(config: TrialConfig, workspace: Workspace, effort: Effort) -
     """
     builder = StageBuilder(_short(config, workspace, effort), workspace)
     source: TrainedSource | None = None
-    for name, stage in builder.config.sources().items():
-        source, _ = _result(shared_stage(builder, name, stage))
+    for name, stage in builder.config.source_stages().items():
+        source, _ = _result(shared_stage(builder, name, stage, source))
     training, _ = target_stage(builder, builder.config.target, source)
     rows = training.steps.train
     classes = training.context.task.strata(rows.labels)
@@ -62,18 +62,14 @@ def target_features(config: TrialConfig, workspace: Workspace, effort: Effort) -
 def _short(config: TrialConfig, workspace: Workspace, effort: Effort) -> TrialConfig:
     """Return the settings of a trial in which the source stage is short and the target trains no layer."""
     builder, frozen = StageBuilder(config, workspace), frozen_config(config, checked_limits(config.encoder).depth)
-    return frozen.model_copy(
-        update={
-            "source": _short_source(builder, config.source, effort.source_rows),
-            "target": _all_or_some_rows(builder, frozen.target, effort.target_rows),
-        }
-    )
+    sources = config.source_stages().items()
+    short = {name: _short_source(builder, name, stage, effort.source_rows) for name, stage in sources}
+    target = _all_or_some_rows(builder, frozen.target, effort.target_rows)
+    return config.with_sources(short).model_copy(update={"target": target})
 
 
-def _short_source(builder: StageBuilder, source: Source | None, most: int) -> Source | None:
-    if source is None or not source.enabled:
-        return None
-    rows = len(builder.tokenized("source", source).splits["train"].labels)
+def _short_source(builder: StageBuilder, name: str, source: Source, most: int) -> Source:
+    rows = len(builder.tokenized(name, source).splits["train"].labels)
     short = {"epochs": 1, "schedule": "linear", "evaluations_per_epoch": None, "patience": None}
     return source.model_copy(update={**short, "train_rows": _at_most(most, source.train_rows, rows)})
 

@@ -7,7 +7,7 @@ Optuna, Ray, MLflow and on the model card.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -15,7 +15,7 @@ from trainable.errors import ConfigError
 from trainable.metrics.metric import AUTO, METRICS, SOURCE_ONLY, metric_of
 from trainable.settings.dataset import Dataset
 from trainable.settings.mistake_messages import describe, unknown
-from trainable.settings.names import flatten, nested
+from trainable.settings.names import flatten, nested, stage_blocks
 from trainable.settings.stage import Source, Stage, Target, class_problems
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested, Params
@@ -27,6 +27,9 @@ def _known_metric(name: str) -> str:
     return name
 
 
+STAGE_NAME = "[A-Za-z0-9_-]+"
+"""Regular expression of the name of a stage below `sources`."""
+StageName = Annotated[str, Field(pattern=f"^{STAGE_NAME}$")]
 Metric = Annotated[str, AfterValidator(_known_metric), Field(json_schema_extra={"enum": [AUTO, *METRICS]})]
 
 
@@ -45,6 +48,9 @@ class TrialConfig(Strict):
     """Named data sets, from which stages choose."""
     source: Source | None = None
     """The task with many labels; null: no source stage."""
+    sources: dict[StageName, Source] = {}
+    """Several stages before the target, by name, in the order of training, each from the weights of the stage before.
+    `source` is the short form for one."""
     target: Target
     """The task with few labels, whose score is optimised."""
     metric: Metric = AUTO
@@ -62,10 +68,9 @@ class TrialConfig(Strict):
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
         """Yield data sets that are not in `datasets`, and settings of a stage that its task does not have."""
         known = given.get("datasets") or {}
-        for name in ("source", "target"):
-            stage = given.get(name)
-            if not isinstance(stage, Mapping) or not isinstance(known, Mapping):
-                continue
+        if given.get("source") is not None and given.get("sources"):
+            yield "sources", "source is the short form for one stage of sources; give only one of the two"
+        for name, stage in stage_blocks(given) if isinstance(known, Mapping) else ():
             chosen = stage.get("dataset")
             if isinstance(chosen, str) and chosen not in known:
                 yield f"{name}.dataset", unknown(chosen, list(known), what="data set")
@@ -74,18 +79,31 @@ class TrialConfig(Strict):
             if name == "target" and task in SOURCE_ONLY:
                 yield (
                     "target.dataset",
-                    f"the task {task} prepares an encoder and can only be the source's; the target needs labels",
+                    f"the task {task} prepares an encoder and can only be a source's; the target needs labels",
                 )
             for setting, problem in class_problems(stage, task):
                 yield f"{name}.{setting}", problem
 
-    def sources(self) -> dict[str, Stage]:
-        """Return the stages that run before the target, by name, in the order of training."""
-        return {"source": self.source} if self.source and self.source.enabled else {}
+    def source_stages(self) -> dict[str, Source]:
+        """Return the stages that run before the target, by dotted name, in the order of training."""
+        return {name: stage for name, stage in self._given_sources().items() if stage.enabled}
 
     def stages(self) -> dict[str, Stage]:
-        """Return the stages that run, by name, in the order of training."""
-        return self.sources() | {"target": self.target}
+        """Return the stages that run, by dotted name, in the order of training."""
+        return {**self.source_stages(), "target": self.target}
+
+    def with_sources(self, stages: Mapping[str, Source]) -> Self:
+        """Return the settings with other source stages in the place of those of the same dotted name."""
+        sources = {name: stages.get(f"sources.{name}", stage) for name, stage in self.sources.items()}
+        return self.model_copy(update={"source": stages.get("source", self.source), "sources": sources})
+
+    def without_sources(self) -> Self:
+        """Return the settings without any source stage."""
+        return self.model_copy(update={"source": None, "sources": {}})
+
+    def _given_sources(self) -> dict[str, Source]:
+        named = {f"sources.{name}": stage for name, stage in self.sources.items()}
+        return named if self.source is None else {"source": self.source, **named}
 
     def dataset_of(self, stage: Stage) -> Dataset:
         """Return the data set of a stage; a name is looked up in `datasets`."""
@@ -97,11 +115,13 @@ class TrialConfig(Strict):
         return metric_of(self.dataset_of(stage).task, wanted)
 
     def to_flat(self) -> Params:
-        """Return settings by dotted name, data sets as nested values. A disabled source gives only `source.enabled`."""
+        """Return settings by dotted name, data sets as nested values. A disabled stage gives only `enabled`."""
         flat = dict(flatten(self.model_dump(mode="json", by_alias=True, exclude={"datasets"})))
-        if self.source is None or not self.source.enabled:
-            flat = {k: v for k, v in flat.items() if not k.startswith("source")} | {"source.enabled": False}
-        return flat
+        flat.pop("source", None)
+        given = self._given_sources()
+        disabled = [name for name, stage in given.items() if not stage.enabled] if given else ["source"]
+        kept = {k: v for k, v in flat.items() if k.rpartition(".")[0] not in disabled}
+        return kept | {f"{name}.enabled": False for name in disabled}
 
 
 def build_config(base: Nested, sampled: Params | None = None) -> TrialConfig:

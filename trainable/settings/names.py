@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -11,13 +11,22 @@ from pydantic import BaseModel
 from trainable.settings.stage import Stage
 from trainable.settings.values import Nested, Params
 
+_BLOCKS = ("source", "sources", "target")
 
-def field_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted name of every setting; a data set counts as one setting."""
+
+def field_names(model: type[BaseModel], prefix: str = "", sources: Iterable[str] = ()) -> Iterator[str]:
+    """Yield the dotted name of every setting; a data set counts as one setting.
+
+    Args:
+        model: the block of settings.
+        prefix: begins each name.
+        sources: names of the stages below `sources`.
+    """
     for name, field in model.model_fields.items():
         nested = [t for t in _leaves(field.annotation) if isinstance(t, type) and issubclass(t, Stage)]
         if nested:
-            yield from field_names(nested[0], f"{prefix}{name}.")
+            for block in [f"{name}.{stage}" for stage in sources] if name == "sources" else [name]:
+                yield from field_names(nested[0], f"{prefix}{block}.")
         elif prefix or name != "datasets":
             yield f"{prefix}{name}"
 
@@ -30,24 +39,49 @@ def _leaves(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def flatten(nested: Nested, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def stage_blocks(settings: Nested) -> Iterator[tuple[str, Nested]]:
+    """Yield the dotted name and the settings of every stage, in the order of training.
+
+    Args:
+        settings: the settings of a trial; each may be of a wrong type, and then it is left out.
+    """
+    sources = settings.get("sources")
+    named = {f"sources.{name}": stage for name, stage in sources.items()} if isinstance(sources, Mapping) else {}
+    for name, stage in {"source": settings.get("source"), **named, "target": settings.get("target")}.items():
+        if isinstance(stage, Mapping):
+            yield name, stage
+
+
+def flatten(nested: Nested) -> Iterator[tuple[str, Any]]:
     """Yield (dotted name, value) of every setting; a data set stays one nested value."""
-    for name, value in nested.items():
-        if isinstance(value, dict) and name in {"source", "target"} and not prefix:
-            yield from flatten(value, f"{name}.")
-        else:
-            yield prefix + name, value
+    yield from ((name, value) for name, value in nested.items() if name not in _BLOCKS or value is None)
+    for block, stage in stage_blocks(nested):
+        yield from ((f"{block}.{name}", value) for name, value in stage.items())
 
 
 def nested(base: Nested, sampled: Params) -> dict[str, Any]:
-    """Join fixed and sampled settings, unchecked, in one nested mapping; a disabled source becomes None."""
+    """Join fixed and sampled settings, unchecked, in one nested mapping, without disabled stages."""
     merged: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in base.items()}
     for name, value in sampled.items():
-        block, _, field = name.partition(".")
-        if field and isinstance(merged.get(block) or {}, dict):
-            merged[block] = {**(merged.get(block) or {}), field: value}
-        else:
-            merged[name] = value  # a name below a setting that is no block; the check reports it as unknown
-    if isinstance(merged.get("source"), dict) and merged["source"].get("enabled") is False:
+        merged = _with_value(merged, name, value)
+    if _is_disabled(merged.get("source")):
         merged["source"] = None  # a disabled stage needs no settings
+    if isinstance(merged.get("sources"), Mapping):
+        merged["sources"] = {name: stage for name, stage in merged["sources"].items() if not _is_disabled(stage)}
     return merged
+
+
+def _with_value(block: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Return a block with a value at a dotted name; a name below a setting that is no block stays as it is."""
+    first, _, rest = name.partition(".")
+    inner = block.get(first) or {}
+    if rest and isinstance(inner, Mapping):
+        stage, _, field = rest.partition(".")
+        if first == "sources" and field and isinstance(inner.get(stage) or {}, Mapping):
+            return {**block, first: {**inner, stage: {**(inner.get(stage) or {}), field: value}}}
+        return {**block, first: {**inner, rest: value}}
+    return {**block, name: value}  # the check reports it as unknown
+
+
+def _is_disabled(stage: object) -> bool:
+    return isinstance(stage, Mapping) and stage.get("enabled") is False

@@ -3,47 +3,66 @@
 from collections.abc import Generator
 
 from trainable.loop.optimizers import CONSTANT_AFTER_WARMUP
+from trainable.loop.output_scale import take_scale_out
 from trainable.loop.training import StageTraining
+from trainable.model.encoder import output_layer
 from trainable.progress import Report
-from trainable.settings.stage import Stage
+from trainable.settings.stage import Source
 from trainable.stages.reuse_frozen import reuse_frozen_output
 from trainable.stages.stage_builder import StageBuilder
 from trainable.stages.stage_cache import (
     STAGE_FILE,
     TrainedSource,
+    after,
     is_done,
     load_source,
     shared_epochs_key,
     source_key,
     train_once,
 )
+from trainable.stages.transfer import weights_in
 
 
-def is_cached(builder: StageBuilder, name: str, stage: Stage) -> bool:
-    """Return whether a stage is trained already, as far as its files show."""
-    key = source_key(builder.config, builder.tokenized(name, stage), builder.context(name))
-    return (builder.workspace.cache / "stages" / key / STAGE_FILE).exists()
+def are_cached(builder: StageBuilder) -> bool:
+    """Return whether all source stages of a trial are trained already, as far as their files show."""
+    key, folder = "", builder.workspace.cache / "stages"
+    for name, stage in builder.config.source_stages().items():
+        key = source_key(builder.config, stage, builder.tokenized(name, stage), builder.context(name), key)
+        if not (folder / key / STAGE_FILE).exists():
+            return False
+    return True
 
 
-def shared_stage(builder: StageBuilder, name: str, stage: Stage) -> Generator[Report, None, tuple[TrainedSource, bool]]:
+def shared_stage(
+    builder: StageBuilder, name: str, stage: Source, before: TrainedSource | None
+) -> Generator[Report, None, tuple[TrainedSource, bool]]:
     """Train a stage, or wait until another trial has trained it; yield reports.
+
+    Args:
+        builder: builder of the trial's stages.
+        name: the dotted name of the stage.
+        stage: its settings.
+        before: the stage whose weights it begins with; None means the pretrained weights.
 
     Returns:
         The trained stage, and whether this trial took any of its steps.
     """
-    config, cache, ranks = builder.config, builder.workspace.cache, builder.ranks
+    cache, ranks = builder.workspace.cache, builder.ranks
     with builder.clock.part("prepare"):
         tokenized, context = builder.tokenized(name, stage), builder.context(name)
-        folder = cache / "stages" / source_key(config, tokenized, context)
-    trained_here = False
+        facts = builder.config, stage, tokenized, context, before.key if before else ""
+    folder, trained_here = cache / "stages" / source_key(*facts), False
     if not ranks.broadcast_flag(ranks.rank == 0 and is_done(folder)):
         with builder.clock.part("prepare"):
-            model, _ = builder.model(tokenized, stage)
+            model, head_kept = builder.model(tokenized, stage, before)
             training = StageTraining(model, *builder.splits(tokenized, stage), stage, context)
+            if head_kept:
+                take_scale_out(output_layer(model)[1], training.output_scale)
         if stage.epochs > 1 or stage.schedule in CONSTANT_AFTER_WARMUP:  # a single epoch reads each output once
-            reuse_frozen_output(builder, training, tokenized, None)
-        epochs_folder = cache / "ladders" / shared_epochs_key(config, tokenized, context)
-        for report in train_once(training, builder.head(tokenized), folder, epochs_folder):
+            reuse_frozen_output(builder, training, tokenized, before)
+        earlier = weights_in(model, before.weights) if before else {}
+        epochs_folder = cache / "ladders" / shared_epochs_key(*facts)
+        for report in train_once(training, builder.head(tokenized), earlier, folder, epochs_folder):
             trained_here = trained_here or report.step > 0  # step 0 means that another trial trains it
             yield report
-    return load_source(folder), trained_here
+    return after(before, load_source(folder)), trained_here

@@ -114,7 +114,8 @@ class StageBuilder:
         model = new_model(config.encoder, head, config.seed, stage.dropout, pooling)
         if head.reads == "masked_tokens" and lacks_head(config.encoder, head):
             self.clock.note(f"{config.encoder} has no head that predicts hidden tokens, so it begins at random")
-        kept = before is not None and transfer(before, model, head, config.target.head)
+        setting = stage.head if isinstance(stage, Target) else "auto"
+        kept = before is not None and transfer(before, model, head, setting)
         return model, kept
 
     def trained_on(self) -> TrainedOn:

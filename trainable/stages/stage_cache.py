@@ -5,8 +5,8 @@ checkpoints (`trainable/stages/epoch_checkpoints.py`); the next process that get
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,17 +42,26 @@ class TrainedSource:
     """The result of a source stage: its best weights and their scores."""
 
     weights: dict[str, torch.Tensor]
-    """The trained parameters, by name."""
+    """The parameters that this stage and those before it have trained, by name."""
     head: Head
     metrics: dict[str, float]
-    """Scores of its best evaluation, by dotted name."""
+    """Scores of the best evaluation of this stage and of those before it, by dotted name."""
     key: str = ""
     """The key of the stage, see `source_key`."""
 
 
-def source_key(config: TrialConfig, tokenized: TokenizedDataset, context: StageContext) -> str:
-    """Return the key of a source stage: a hash of everything that decides its weights."""
-    assert config.source is not None
+def source_key(
+    config: TrialConfig, stage: Source, tokenized: TokenizedDataset, context: StageContext, before: str = ""
+) -> str:
+    """Return the key of a source stage: a hash of everything that decides its weights.
+
+    Args:
+        config: settings of a trial that has the stage.
+        stage: settings of the stage.
+        tokenized: its data.
+        context: its context.
+        before: the key of the stage before it; empty if there is none.
+    """
     facts = {
         "format": FORMAT,
         "torch": version("torch"),
@@ -61,9 +70,13 @@ def source_key(config: TrialConfig, tokenized: TokenizedDataset, context: StageC
         # `first` has no entry, so that stages of versions without this setting are still found.
         **({} if (pooling := with_pooling(config).pooling) == "first" else {"pooling": pooling}),
         "data": tokenized.fingerprint,
-        "stage": _settings_in_key(config.source),
-        "subset_seed": config.source.train_rows and config.dataset_of(config.source).split_seed,
-        "metric": config.metric_of(config.source),
+        "stage": _settings_in_key(stage),
+        # The name decides the order of batches. Neither it nor `before` has an entry where versions without chains
+        # have none.
+        **({} if context.name == "source" else {"name": context.name}),
+        **({"before": before} if before else {}),
+        "subset_seed": stage.train_rows and config.dataset_of(stage).split_seed,
+        "metric": config.metric_of(stage),
         "seed": config.seed,
         "precision": context.precision,
         "device": context.device.type,
@@ -77,13 +90,16 @@ def _settings_in_key(stage: Source) -> dict[str, Any]:
     return stage.model_dump(mode="json", exclude=_NOT_IN_KEY | added)
 
 
-def shared_epochs_key(config: TrialConfig, tokenized: TokenizedDataset, context: StageContext) -> str:
+def shared_epochs_key(
+    config: TrialConfig, stage: Source, tokenized: TokenizedDataset, context: StageContext, before: str = ""
+) -> str:
     """Return the key of a stage's epoch checkpoints, the same for stages that share their first epochs."""
-    assert config.source is not None
-    return source_key(config.model_copy(update={"source": shared_settings(config.source)}), tokenized, context)
+    return source_key(config, shared_settings(stage), tokenized, context, before)
 
 
-def train_once(training: StageTraining, head: Head, folder: Path, epochs_folder: Path) -> Iterator[Report]:
+def train_once(
+    training: StageTraining, head: Head, earlier: Mapping[str, torch.Tensor], folder: Path, epochs_folder: Path
+) -> Iterator[Report]:
     """Make sure that `folder` contains the trained stage; yield its reports if this process trains it.
 
     While another process trains this stage, or one with the same shared epochs, this function yields reports without
@@ -92,13 +108,14 @@ def train_once(training: StageTraining, head: Head, folder: Path, epochs_folder:
     Args:
         training: the stage, before its first step.
         head: its head.
+        earlier: the weights of the stages before it, by their names in its model.
         folder: the stage's folder, named by `source_key`.
         epochs_folder: the folder of its epoch checkpoints, named by `shared_epochs_key`.
     """
     ranks, checkpoints = training.context.ranks, EpochCheckpoints(epochs_folder, folder.name, training)
     try:
         while not ranks.broadcast_flag(ranks.rank == 0 and checkpoints.acquire()):
-            yield Report("source", training.progress.step, 0.0, 0.0, {})
+            yield Report(training.context.name, training.progress.step, 0.0, 0.0, {})
         if ranks.broadcast_flag(ranks.rank == 0 and is_done(folder)):
             return
         checkpoints.load_latest()
@@ -108,7 +125,7 @@ def train_once(training: StageTraining, head: Head, folder: Path, epochs_folder:
             if report.last:
                 training.finish()
                 if ranks.rank == 0:
-                    write_with_checksums(folder, lambda into: _save(training, head, into))
+                    write_with_checksums(folder, lambda into: _save(training, head, earlier, into))
                     checkpoints.clean_up()
                 ranks.broadcast_flag(True)  # the other ranks wait here until the stage is written
             yield report
@@ -130,8 +147,13 @@ def load_source(folder: Path) -> TrainedSource:
     return TrainedSource(weights, head, facts["metrics"], folder.name)
 
 
-def _save(training: StageTraining, head: Head, folder: Path) -> None:
+def after(before: TrainedSource | None, stage: TrainedSource) -> TrainedSource:
+    """Return a stage with the scores of the stages before it."""
+    return replace(stage, metrics={**before.metrics, **stage.metrics}) if before else stage
+
+
+def _save(training: StageTraining, head: Head, earlier: Mapping[str, torch.Tensor], folder: Path) -> None:
     weights = {name: p.detach().cpu().contiguous() for name, p in training.trained.items()}
-    save_file(weights, folder / "weights.safetensors")
+    save_file({**earlier, **weights}, folder / "weights.safetensors")
     facts = {"task": head.task, "label_names": head.names, "metrics": training.progress.best_metrics}
     (folder / STAGE_FILE).write_text(json.dumps(facts), encoding="utf-8")

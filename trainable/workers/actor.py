@@ -105,7 +105,7 @@ class TuneTrial(tune.Trainable):
             value=None if value is None else self._best,
             metrics=report.metrics,
             improved=report.improved and in_target,
-            source_ready=report.stage == "source" and report.last,
+            source_ready=report.last and not in_target,
             finished=in_target and report.last,
             cut=report.cut,
             times=report.times,

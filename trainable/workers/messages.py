@@ -72,7 +72,7 @@ class TrialReport:
     """From a trial's process to the driver, as a Tune result: its progress and its scores."""
 
     stage: str
-    """`source` or `target`."""
+    """The dotted name of the stage: `source`, `sources.NAME` or `target`."""
     stage_step: int = 0
     """Optimiser steps of the stage so far."""
     epoch: float = 0.0
@@ -88,7 +88,7 @@ class TrialReport:
     improved: bool = False
     """Whether this is the best evaluation of the target stage so far."""
     source_ready: bool = False
-    """Whether the source stage ends with this report."""
+    """Whether a source stage ends with this report."""
     finished: bool = False
     """Whether the trial ends with this report, after its last step."""
     cut: bool = False

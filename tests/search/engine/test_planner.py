@@ -35,7 +35,7 @@ class Times(TrialTimes):
     def seconds(self, config: TrialConfig, name: str) -> float:
         return 10.0 if name == "source" else 10.0 * config.target.epochs
 
-    def source_is_cached(self, config: TrialConfig) -> bool:
+    def sources_are_cached(self, config: TrialConfig) -> bool:
         return False
 
 

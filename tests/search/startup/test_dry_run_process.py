@@ -88,7 +88,8 @@ def test_it_ends_with_its_driver_while_it_waits_for_a_source_stage(
     config = _first_trial(plan)
     assert config.source is not None
     builder = StageBuilder(config, plan.workspace(tmp_path))
-    key = shared_epochs_key(config, builder.tokenized("source", config.source), builder.context("source"))
+    tokenized, context = builder.tokenized("source", config.source), builder.context("source")
+    key = shared_epochs_key(config, config.source, tokenized, context)
     lease = tmp_path / "cache" / "ladders" / key / "lock"
     lease.parent.mkdir(parents=True)
     with FileLock(lease):  # as if another process trained it

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from search.startup.first_source import train_first_source
+from search.startup.first_source import train_first_sources
 from trainable.loop import training
 from trainable.preview.dry_run import Line, Pace
 from trainable.progress import Report
@@ -47,7 +47,7 @@ def _weights(workspace: Workspace) -> bytes:
 
 def test_trials_find_the_stage_that_they_would_have_trained(config: TrialConfig, tmp_path: Path) -> None:
     ahead, alone = Workspace(tmp_path / "ahead"), Workspace(tmp_path / "alone")
-    assert train_first_source(config, ahead, QUICK)
+    assert train_first_sources(config, ahead, {"source": QUICK})
     found, trained = _reports(config, ahead), _reports(config, alone)
     assert not any(r.step for r in found if r.stage == "source")
     assert [r for r in found if r.stage == "target"] == [r for r in trained if r.stage == "target"]
@@ -55,5 +55,5 @@ def test_trials_find_the_stage_that_they_would_have_trained(config: TrialConfig,
 
 
 def test_a_long_stage_is_left_to_a_trial(config: TrialConfig, workspace: Workspace) -> None:
-    assert not train_first_source(config, workspace, SLOW)
+    assert not train_first_sources(config, workspace, {"source": SLOW})
     assert not (workspace.cache / "stages").exists()

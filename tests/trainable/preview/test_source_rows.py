@@ -35,8 +35,8 @@ def test_the_expected_seconds_are_those_of_all_steps(builder: StageBuilder) -> N
     assert builder.config.source is not None
     train, _ = builder.splits(builder.tokenized("source", builder.config.source), builder.config.source)
     steps = 2 * -(-len(train.labels) // 32)
-    assert expected_seconds(builder, BY_STEP) == 3600 * steps
-    assert expected_seconds(builder, BY_TOKEN) == 2 * train.inputs.lengths.sum()
+    assert expected_seconds(builder, "source", BY_STEP) == 3600 * steps
+    assert expected_seconds(builder, "source", BY_TOKEN) == 2 * train.inputs.lengths.sum()
 
 
 @pytest.mark.parametrize("share", [0.35, 0.6, 0.99])
@@ -45,16 +45,16 @@ def test_the_rows_take_the_given_time(
 ) -> None:
     monkeypatch.setattr(source_rows, "LEAST_ROWS", 10)
     monkeypatch.setattr(source_rows, "_STEP", 10)
-    seconds = share * expected_seconds(builder, BY_TOKEN)
+    seconds = share * expected_seconds(builder, "source", BY_TOKEN)
     rows = rows_that_fit(config, builder.workspace, BY_TOKEN, seconds)
     assert rows is not None and rows % 10 == 0
     assert share * rows_of(builder) - 10 < rows <= share * rows_of(builder)
     cut = config.model_copy(update={"source": config.source.model_copy(update={"train_rows": rows})})  # type: ignore[union-attr]
-    assert expected_seconds(StageBuilder(cut, builder.workspace), BY_TOKEN) == pytest.approx(seconds, rel=0.3)
+    assert expected_seconds(StageBuilder(cut, builder.workspace), "source", BY_TOKEN) == pytest.approx(seconds, rel=0.3)
 
 
 def test_where_all_rows_fit_none_is_left_out(config: TrialConfig, builder: StageBuilder) -> None:
-    seconds = expected_seconds(builder, BY_TOKEN)
+    seconds = expected_seconds(builder, "source", BY_TOKEN)
     assert rows_that_fit(config, builder.workspace, BY_TOKEN, seconds) is None
 
 

@@ -47,7 +47,7 @@ def _key(config: TrialConfig, of: Callable[..., str] = source_key) -> str:
         pick_device(),
         config.micro_batches,
     )
-    return of(config, tokenized, context)
+    return of(config, config.source, tokenized, context)
 
 
 def _train(config: TrialConfig, cache: Path) -> tuple[list[Report], TrainedSource]:

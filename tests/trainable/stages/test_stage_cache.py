@@ -50,6 +50,7 @@ def _key(config: TrialConfig) -> str:
     tokenized = prepare(config.dataset_of(config.source), config.encoder, [Path()])
     return source_key(
         config,
+        config.source,
         tokenized,
         StageContext("source", CLASSIFICATION, "macro_f1", config.seed, "fp32", pick_device()),
     )
