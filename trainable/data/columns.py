@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from trainable.data.reading.raw_table import RawTable
 from trainable.errors import ConfigError
+from trainable.metrics.metric import COLUMNS
 from trainable.settings.dataset import SEPARATORS, Dataset
 
 
@@ -52,10 +53,10 @@ def _choose(dataset: Dataset, raw: RawTable, labels: Sequence[str]) -> tuple[Col
     """Return the columns of one table, and a problem for each column that is missing or has two roles."""
     present = list(raw.columns)
     has_pair = {"text_a", "text_b"} <= set(present)
-    choices = dataset.choice_columns
-    default = "question" if choices and "text" not in present else "text"
+    choices, usual = dataset.choice_columns, COLUMNS.get(dataset.task, {})
+    default = usual.get("text", "text") if "text" not in present else "text"
     text = dataset.text or ("text_a" if has_pair and "text" not in present else default)
-    text_b = dataset.text_b or ("text_b" if has_pair and text == "text_a" and not choices else None)
+    text_b = dataset.text_b or ("text_b" if has_pair and text == "text_a" and not choices else usual.get("text_b"))
     others = {"text_b": text_b, "group": dataset.group}
     roles = [("text", text), *(("label", name) for name in labels), *(("choices", name) for name in choices)]
     roles += [(role, name) for role, name in others.items() if name]

@@ -26,6 +26,7 @@ from trainable.inputs.embedding_check import check_embeddings
 from trainable.inputs.tokenizer_check import check_tokenizer
 from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
 from trainable.inputs.tokens_apart import encoded_apart
+from trainable.inputs.windows import ContextTokens, tokenize_contexts
 from trainable.inputs.words import WordTokens, with_words
 from trainable.model.encoder import check_runs
 from trainable.model.limits import name_or_path
@@ -176,6 +177,8 @@ def _tokenized(tokenizer: PreTrainedTokenizerBase, table: Examples, reads: Reads
     """Tokenise a table as the head of its task needs it."""
     if reads == "choices":
         return tokenize_choices(tokenizer, table)
+    if reads == "spans":
+        return tokenize_contexts(tokenizer, table)
     tokens = tokenize(tokenizer, table)
     return with_words(tokens, tokenizer, table) if reads == "every_token" else tokens
 
@@ -224,6 +227,8 @@ def _save(file: Path, tokens: Mapping[str, Tokens]) -> None:
             arrays[f"{split}.words"] = torch.from_numpy(split_tokens.first)
         if isinstance(split_tokens, ChoiceTokens):
             arrays[f"{split}.choices"] = torch.from_numpy(split_tokens.ends)
+        if isinstance(split_tokens, ContextTokens):
+            arrays[f"{split}.characters"] = torch.from_numpy(split_tokens.characters)
     template = json.dumps(asdict(tokens["train"].template))
     metadata = json.dumps({"template": template, "digest": digest_of(arrays, template)})
     # A single entry, because safetensors writes several entries in any order.
@@ -253,10 +258,12 @@ def _load(file: Path, splits: Sequence[str]) -> dict[str, Tokens] | None:
 
 
 def _with_parts(tokens: Tokens, split: str, arrays: Mapping[str, torch.Tensor]) -> Tokens:
-    """Return the tokens of a split as tokens of words or choices if the file has their places."""
+    """Return the tokens of a split as tokens of words, choices or contexts if the file has them."""
     parts = tokens.sequences, tokens.template
     if (words := arrays.get(f"{split}.words")) is not None:
         return WordTokens(*parts, words.numpy())
     if (choices := arrays.get(f"{split}.choices")) is not None:
         return ChoiceTokens(*parts, choices.numpy())
+    if (characters := arrays.get(f"{split}.characters")) is not None:
+        return ContextTokens(*parts, characters.numpy())
     return tokens

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from trainable.errors import TrialError
 from trainable.model.encoder import output_layer
+from trainable.model.spans import InSpans
 from trainable.progress import StageContext
 from trainable.settings.stage import AUTO_THRESHOLD, Stage
 from trainable.tasks.task import NO_SCALE, OutputScale
@@ -29,12 +30,17 @@ def checked_scale(scale: OutputScale, model: PreTrainedModel, stage: Stage) -> O
 
 
 @torch.no_grad()
-def put_scale_in(head: nn.Linear, scale: OutputScale, subtracted: torch.Tensor | None = None) -> None:
-    """Let an output layer that gives standardised values give the labels' own units, minus what a cut subtracts."""
+def put_scale_in(model: PreTrainedModel, scale: OutputScale, subtracted: torch.Tensor | None = None) -> None:
+    """Let a model that gives standardised values give the labels' own units, minus what a cut subtracts."""
+    head = output_layer(model)[1]
     if scale != NO_SCALE:
         head.weight.mul_(scale.spread)
         head.bias.mul_(scale.spread).add_(scale.mean)
-    if subtracted is not None and subtracted.any():
+    if subtracted is None or not subtracted.any():
+        return
+    if isinstance(model, InSpans):  # its outputs are not those of its output layer
+        model.subtract(subtracted)
+    else:
         head.bias.sub_(subtracted.to(head.bias))
 
 

@@ -155,14 +155,19 @@ class Steps:
         """Return the sum of the weights of the rows of a batch, a scalar; those of a contrastive loss are ones."""
         if self._contrasts:
             return torch.tensor(float(len(rows)))
-        weights = self._loss.weights(torch.from_numpy(self.train.labels[rows]))
+        weights = self._loss.weights(self._labels(rows))
         of_inputs = self.train.inputs.weights(rows, self._draw(step))
         return weights.sum() if of_inputs is None else (weights * of_inputs).sum()
 
     def _feed(self, step: int, rows: NDArray[np.int64], weight: torch.Tensor) -> Feed:
         """Return the input of `_backward`, on the CPU; `weight` is the sum of the weights of the whole batch."""
         batch = self.train.inputs.batch(rows, PADDED_TO[self.context.device.type], self._draw(step))
-        return {**batch, "labels": torch.from_numpy(self.train.labels[rows]), "weight": weight}
+        return {**batch, "labels": self._labels(rows), "weight": weight}
+
+    def _labels(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Return what the loss reads besides the outputs; labels that are no numbers are only for the scores."""
+        labels = self.train.labels[rows]
+        return torch.zeros(len(rows)) if labels.dtype == object else torch.from_numpy(labels)
 
     def _backward(self, feed: Feed) -> torch.Tensor:
         """Add the gradients of a part of a batch to the parameters' own, and return its share of the mean loss."""

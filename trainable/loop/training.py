@@ -25,7 +25,7 @@ from trainable.loop.optimizers import build_optimizer, decay_factor, schedule_fa
 from trainable.loop.output_scale import checked_scale, chosen_cut, in_label_units, put_scale_in, validation_scores
 from trainable.loop.steps import Steps
 from trainable.metrics.metric import is_better
-from trainable.model.encoder import output_layer, train_mode
+from trainable.model.encoder import train_mode
 from trainable.model.stage_weights import StageWeights
 from trainable.model.views import first_token_alone, layers_between
 from trainable.progress import Progress, Report, StageContext, with_zero_shot
@@ -273,7 +273,7 @@ class StageTraining:
         factors = (schedule_factor(step, self.steps_per_epoch, self.stage) for step in steps)
         self.trained = self._weights.restore(lambda weight: decay_factor(self.optimizer, weight, factors))
         chosen = None if self._has_scale else chosen_cut(progress.best_metrics, self.context, self.stage)
-        put_scale_in(output_layer(self.model)[1], self.output_scale, chosen)
+        put_scale_in(self.model, self.output_scale, chosen)
         self._has_scale, self.output_scale = True, NO_SCALE  # a resumed trial may end twice
 
     def save(self, folder: Path) -> None:

@@ -32,6 +32,7 @@ TASK_METRICS: Mapping[str, Mapping[str, Direction]] = {
     "regression": _task("pearson", "spearman", "r2", low=("rmse", "mae")),
     "masked_language": _task("loss", "masked_accuracy", low=("perplexity",)),
     "multiple_choice": _task("accuracy"),
+    "question_answering": _task("answer_f1", "exact_match"),
     "multi_label": _task("micro_f1", "mean_label_f1", "subset_accuracy", "map"),
 }
 """The metrics that can select a model, by task. The first one of a task is its default."""
@@ -39,7 +40,7 @@ METRICS: Mapping[str, Direction] = {name: way for metrics in TASK_METRICS.values
 """Every metric of any task."""
 HUB_NAMES: Mapping[str, str] = {
     **{name: name for name in METRICS},
-    **dict.fromkeys(("macro_f1", "weighted_f1", "micro_f1", "mean_label_f1"), "f1"),
+    **dict.fromkeys(("answer_f1", "macro_f1", "weighted_f1", "micro_f1", "mean_label_f1"), "f1"),
     **dict.fromkeys(("f2", "f05"), "f_beta"),
     **{f"macro_{name}": name for name in ("precision", "recall")},
     **{"mcc": "matthews_correlation", "auroc": "roc_auc", "brier": "brier_score"},
@@ -55,6 +56,11 @@ LABELS_A_ROW = frozenset({"multi_label"})
 """Tasks in which each row has any number of labels, which `label_separator` and `label_columns` are for."""
 CHOICES_A_ROW = frozenset({"multiple_choice"})
 """Tasks in which each row has several choices, which the setting `choices` names."""
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "multiple_choice": {"text": "question"},
+    "question_answering": {"text": "question", "text_b": "context", "label": "answers"},
+}
+"""The columns of a task where the settings name none, and the table has no column of the usual name."""
 AUTO = "auto"
 """The value of `metric` that stands for the default of the target's task."""
 

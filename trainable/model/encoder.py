@@ -26,6 +26,7 @@ from trainable.model.pretrained import (
     load_tokenizer,
     model_without_weights,
 )
+from trainable.model.spans import answers_in_spans
 from trainable.seeds import seed_of
 from trainable.tasks.task import Head
 
@@ -121,6 +122,8 @@ def _pristine(
         logging.set_verbosity(verbosity)
     if kind == "masked_tokens":
         at_hidden_tokens(model)
+    if kind == "spans":
+        answers_in_spans(model)
     if _reads_padding(model):
         model.config.pad_token_id = load_tokenizer(source).pad_token_id
     missing = {name: p for name, p in model.named_parameters() if name in differences.new}

@@ -67,8 +67,8 @@ def for_texts(pooling: str, columns: int) -> str:
 def head_kind(reads: Reads, pooling: str) -> str:
     """Return what a head reads: the setting `pooling`, which applies only to a head that reads one vector of a text.
 
-    A kind is `first`, `mean`, `max`, `bi_encoder`, `every_token` or `masked_tokens`. A choice is read together with its
-    question, so that `bi_encoder` is `mean` there.
+    A kind is `first`, `mean`, `max`, `bi_encoder`, `every_token`, `masked_tokens` or `spans`. A choice is read together
+    with its question, so that `bi_encoder` is `mean` there.
     """
     if reads == "choices":
         return for_texts(pooling, 1)

@@ -29,6 +29,7 @@ _AUTO_CLASSES = {
     "first": "AutoModelForSequenceClassification",
     "every_token": "AutoModelForTokenClassification",
     "masked_tokens": "AutoModelForMaskedLM",
+    "spans": "AutoModelForQuestionAnswering",
 }
 """Auto class of transformers by the kind of head; see `trainable.model.pooling.head_kind`."""
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -127,7 +128,7 @@ def load_classifier(source: str, what: str, kind: str = "first", **options: Any)
     Args:
         source: the folder or hub name.
         what: the beginning of the error message.
-        kind: `first`, `every_token` or `masked_tokens`.
+        kind: `first`, `every_token`, `masked_tokens` or `spans`.
         options: further arguments of `from_pretrained`.
 
     Raises:
@@ -148,6 +149,8 @@ def kind_of_class(name: str) -> str:
 
     if name in auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES.values():
         return "every_token"
+    if name in auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES.values():
+        return "spans"
     return "masked_tokens" if name in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES.values() else "first"
 
 

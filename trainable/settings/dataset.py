@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from trainable.metrics.metric import CHOICES_A_ROW, LABELS_A_ROW, ONE_CLASS_A_ROW, TASK_METRICS
+from trainable.metrics.metric import CHOICES_A_ROW, COLUMNS, LABELS_A_ROW, ONE_CLASS_A_ROW, TASK_METRICS
 from trainable.settings.class_names import class_names
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested
@@ -66,7 +66,8 @@ class Dataset(Strict):
     )
     """What the labels are. `classification`: one class for each text or pair of texts; `regression`: a number;
     `multi_label`: any number of labels; `tagging`: a tag for each word; `multiple_choice`: which of several choices
-    answers a question; `masked_language`: no labels, the model learns to predict hidden tokens, only as the source."""
+    answers a question; `question_answering`: which part of a context answers a question; `masked_language`: no labels,
+    the model learns to predict hidden tokens, only as the source."""
 
     csv: str | None = None
     """A CSV file (TSV by its suffix) with a header line."""
@@ -110,7 +111,8 @@ class Dataset(Strict):
     `choices`. An empty cell is no choice."""
     label: str = "label"
     """The column with the label. Of `multiple_choice`: the place of the right choice from 0, its letter (A is the first
-    one), or the name of its column."""
+    one), or the name of its column. Of `question_answering`: texts and their beginnings as in SQuAD; the default is
+    then `answers`."""
     label_separator: Annotated[str, Field(min_length=1)] | None = None
     """Of `multi_label`: what stands between the labels in a cell, such as `|`; an empty cell means no label."""
     label_columns: Annotated[list[str], Field(min_length=1)] | None = None
@@ -148,6 +150,12 @@ class Dataset(Strict):
     def names_split(self, split: Split) -> bool:
         """Return whether a setting names the file or the saved split to use as this split."""
         return getattr(self, split) is not None or split in (self.splits or {})
+
+    @property
+    def label_column(self) -> str:
+        """Return the column with the labels; where the settings name none, the usual one of the task."""
+        named = "label" in self.model_fields_set and self.label != Dataset.model_fields["label"].default
+        return self.label if named else COLUMNS.get(self.task, {}).get("label", self.label)
 
     @property
     def choice_columns(self) -> tuple[str, ...]:

@@ -72,6 +72,9 @@ class Stage(Strict):
     """Tokens, with special tokens; longer sequences are truncated to it."""
     padding: Literal["longest", "fixed"] = "longest"
     """Pad a batch to its longest sequence, or always to `padding_length`; the logits are the same."""
+    stride: Annotated[int, Field(ge=0, le=131072)] | None = None
+    """Of `question_answering`: tokens that two windows of a long context have in common; null: a third of
+    `padding_length`. A window has `padding_length` tokens."""
     frozen_layers: Annotated[int, Field(ge=0, json_schema_extra={"x-shares": True})] = 0
     """Number of lowest layers that keep their weights and run without dropout. Above 0 the embeddings are frozen, too;
     at the encoder's depth only the pooler and the head train."""

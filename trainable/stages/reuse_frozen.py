@@ -35,7 +35,7 @@ def reuse_frozen_output(
         training.note_no_reuse("`pooling: bi_encoder` encodes two texts for each row")
         return
     if has_several_sequences(training.steps.train.inputs):
-        training.note_no_reuse("each choice of a row is encoded by itself")
+        training.note_no_reuse("each row is several sequences")
         return
     frozen = {id(p) for module in training.frozen for p in module.parameters()}
     names = {name for name, p in training.model.named_parameters() if id(p) in frozen}

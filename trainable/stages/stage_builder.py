@@ -13,6 +13,7 @@ from trainable.errors import ConfigError
 from trainable.inputs.folds import all_rows, fold_of, has_folds
 from trainable.inputs.masked_inputs import mask_rules, masked
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
+from trainable.inputs.span_inputs import in_windows
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import token_inputs
 from trainable.model.encoder import checked_limits, fingerprint, lacks_head, new_model
@@ -74,6 +75,8 @@ class StageBuilder:
     def splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
         """Return the training and validation splits of a stage as inputs of a model."""
         train, validation = self._token_splits(tokenized, stage)
+        if self.head(tokenized).reads == "spans":
+            return in_windows(train, stage.stride), in_windows(validation, stage.stride)
         if self.head(tokenized).reads != "masked_tokens":
             return train, validation
         rules = mask_rules(name_or_path(self.config.encoder))

@@ -33,7 +33,7 @@ STAGE_FILE = "stage.json"
 """A stage is complete if its folder has this file."""
 
 _NOT_IN_KEY = {"enabled", "dataset"}
-_ADDED = {"focal_gamma", "tuning", "lora_rank", "lora_alpha", "lora_targets"}
+_ADDED = {"focal_gamma", "tuning", "lora_rank", "lora_alpha", "lora_targets", "stride"}
 """Settings of later versions. With their defaults they have no entry, so that older stages are still found."""
 
 

@@ -12,13 +12,16 @@ from trainable.tasks.classification import CLASSIFICATION
 from trainable.tasks.masked_language import MASKED_LANGUAGE
 from trainable.tasks.multi_label import MULTI_LABEL
 from trainable.tasks.multiple_choice import MULTIPLE_CHOICE
+from trainable.tasks.question_answering import QUESTION_ANSWERING
 from trainable.tasks.regression import REGRESSION
 from trainable.tasks.tagging import TAGGING
 from trainable.tasks.task import Task
 
-TASKS: Mapping[str, Task] = {
-    task.name: task for task in (CLASSIFICATION, REGRESSION, TAGGING, MULTI_LABEL, MULTIPLE_CHOICE, MASKED_LANGUAGE)
-}
+_ALL: tuple[Task, ...] = (
+    *(CLASSIFICATION, REGRESSION, TAGGING, MULTI_LABEL, MULTIPLE_CHOICE, QUESTION_ANSWERING),
+    MASKED_LANGUAGE,
+)
+TASKS: Mapping[str, Task] = {task.name: task for task in _ALL}
 """The tasks by the name that `dataset.task` gives them."""
 
 

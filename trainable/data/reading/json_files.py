@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from trainable.data.message_text import plural
 from trainable.data.reading.raw_table import RawTable, check_column_names
+from trainable.data.reading.squad_files import is_squad, read_squad
 from trainable.errors import ConfigError
 
 _EXPECTED = 'give one object such as {"text": "...", "label": "..."} a line, or one array of such objects'
@@ -19,13 +20,15 @@ _BLANKS, _END = re.compile(r"[ \t\r\n]*"), re.compile(r"\][ \t\r\n]*\Z")
 
 
 def read_json(text: str, name: str) -> RawTable:
-    """Read the text of a file with one JSON object per line, or with one array of objects.
+    """Read the text of a file with one JSON object per line, with one array of objects, or as SQuAD distributes it.
 
     If an object lacks a key that another one has, the cell is empty.
 
     Raises:
         ConfigError: with the first line that is wrong, and how many such lines there are.
     """
+    if (whole := _squad(text)) is not None:
+        return read_squad(whole, name)
     found = list(_read_array(text) if text.lstrip().startswith("[") else _read_lines(text))
     records = [(line, value) for line, value in found if isinstance(value, dict)]
     wrong = [(line, value) for line, value in found if not isinstance(value, dict)]
@@ -46,6 +49,17 @@ def read_json(text: str, name: str) -> RawTable:
     lines = [line for line, _ in records]
     one_row_per_line = len(set(lines)) == len(lines)  # otherwise messages name the row instead of the line
     return RawTable(name, columns, len(records), lines if one_row_per_line else None)
+
+
+def _squad(text: str) -> dict[str, Any] | None:
+    """Return the content of a SQuAD file; None for any other file."""
+    if not text.lstrip().startswith("{") or '"paragraphs"' not in text:
+        return None
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return whole if is_squad(whole) else None
 
 
 def _read_lines(text: str) -> Iterator[tuple[int, Any]]:
