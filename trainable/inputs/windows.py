@@ -42,7 +42,7 @@ class ContextTokens(Tokens):
 
     @property
     def answers(self) -> tuple[int, ...]:
-        """Return (3,): see `trainable.model.spans`."""
+        """Return (3,): see `trainable.metrics.question_answering`."""
         return (3,)
 
     def lengths(self, padding_length: int) -> NDArray[np.int64]:

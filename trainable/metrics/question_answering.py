@@ -3,13 +3,15 @@
 import re
 import string
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 METRICS = ("answer_f1", "exact_match")
+SPAN, SCORES, LOSS = 0, 1, 2
+"""What the pairs of numbers that a model gives for a row are: first character of the answer and the one after its last;
+score of the answer and of no answer; sum of the losses of the windows and their number."""
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -33,7 +35,7 @@ def answer_f1(predicted: str, true: str) -> float:
     return 2 * common / (len(found) + len(expected))
 
 
-def row_scores(predicted: Sequence[str], true: Sequence[Mapping[str, Any]], metric: str) -> NDArray[np.float64]:
+def row_scores(predicted: Sequence[str], true: Sequence[Sequence[str]], metric: str) -> NDArray[np.float64]:
     """Return the score of each row, shape (N,): the highest over its true answers.
 
     As in SQuAD's script, a true answer that is nothing after normalisation does not count; a row without any is right
@@ -41,11 +43,11 @@ def row_scores(predicted: Sequence[str], true: Sequence[Mapping[str, Any]], metr
 
     Args:
         predicted: one answer for each row; empty for no answer.
-        true: the true answers of each row, as its key `text`.
+        true: the true answers of each row.
         metric: one of `METRICS`.
     """
     score = exact_match if metric == "exact_match" else answer_f1
-    golds = ([text for text in row["text"] if normalised(text)] or [""] for row in true)
+    golds = ([text for text in row if normalised(text)] or [""] for row in true)
     pairs = zip(predicted, golds, strict=True)
     return np.array([max(score(answer, text) for text in of_row) for answer, of_row in pairs], dtype=np.float64)
 

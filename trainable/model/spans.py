@@ -11,13 +11,12 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from trainable.metrics.question_answering import SCORES
+
 MOST_TOKENS = 30
 """Longest answer, in tokens, as in the scripts of BERT and transformers."""
 _LOW = -1e4
 """Logit of a token that cannot begin or end an answer."""
-SPAN, SCORES, LOSS = 0, 1, 2
-"""What the pairs of numbers of a row are: first character of the answer and the one after its last; score of the
-answer and of no answer; sum of the losses of the windows and their number."""
 
 
 def answers_in_spans(model: PreTrainedModel) -> None:

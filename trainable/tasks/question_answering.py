@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from trainable.metrics.bootstrap import mean_interval, rows_interval
 from trainable.metrics.classification import ClassScores
-from trainable.metrics.question_answering import METRICS, best_threshold, row_scores
-from trainable.model.spans import LOSS, SCORES, SPAN
+from trainable.metrics.question_answering import LOSS, METRICS, SCORES, SPAN, best_threshold, row_scores
 from trainable.settings.stage import Stage, Threshold
 from trainable.tasks.span_reader import SpanReader
 from trainable.tasks.task import Head, LabelSummary, TaskDefaults
@@ -51,8 +50,8 @@ class QuestionAnswering(TaskDefaults):
         chosen = metric if metric in METRICS else METRICS[0]
         surplus = (logits[:, SCORES, 1] - logits[:, SCORES, 0]).double().numpy()
         texts = _spans(logits, labels)
-        none = row_scores([""] * len(labels), labels.tolist(), chosen)
-        return best_threshold(surplus, row_scores(texts, labels.tolist(), chosen), none)
+        none = row_scores([""] * len(labels), _true(labels), chosen)
+        return best_threshold(surplus, row_scores(texts, _true(labels), chosen), none)
 
     def subtracted(self, cut: float) -> torch.Tensor:
         of_outputs = torch.zeros(3, 2)
@@ -117,7 +116,12 @@ def _spans(logits: torch.Tensor, labels: NDArray[Any]) -> list[str]:
 
 
 def _of_rows(logits: torch.Tensor, labels: NDArray[Any], metric: str) -> NDArray[np.float64]:
-    return row_scores(given_answers(logits, [label["context"] for label in labels]), labels.tolist(), metric)
+    return row_scores(given_answers(logits, [label["context"] for label in labels]), _true(labels), metric)
+
+
+def _true(labels: NDArray[Any]) -> list[list[str]]:
+    """Return the true answers of each row."""
+    return [label["text"] for label in labels]
 
 
 QUESTION_ANSWERING = QuestionAnswering()

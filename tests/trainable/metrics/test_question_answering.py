@@ -46,7 +46,7 @@ def scores_by_the_script(predicted: str, golds: list[str]) -> tuple[float, float
 
 @given(ANSWERS, st.lists(ANSWERS, max_size=3))
 def test_the_scores_are_those_of_the_script(predicted: str, golds: list[str]) -> None:
-    found = [row_scores([predicted], [{"text": golds}], metric)[0] for metric in ("exact_match", "answer_f1")]
+    found = [row_scores([predicted], [golds], metric)[0] for metric in ("exact_match", "answer_f1")]
     assert found == pytest.approx(scores_by_the_script(predicted, golds))
 
 
@@ -64,8 +64,8 @@ def test_the_scores_are_those_of_the_script(predicted: str, golds: list[str]) ->
     ],
 )
 def test_known_answers(predicted: str, golds: list[str], exact: float, f1: float) -> None:
-    assert row_scores([predicted], [{"text": golds}], "exact_match").tolist() == [exact]
-    assert row_scores([predicted], [{"text": golds}], "answer_f1").tolist() == pytest.approx([f1])
+    assert row_scores([predicted], [golds], "exact_match").tolist() == [exact]
+    assert row_scores([predicted], [golds], "answer_f1").tolist() == pytest.approx([f1])
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.sampled_from([0.0, 0.5, 1.0]), st.booleans()), min_size=1, max_size=8))
