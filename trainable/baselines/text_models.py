@@ -55,7 +55,8 @@ class LabelledTexts:
 
     def label_names(self) -> NDArray[np.str_]:
         """Return the name of each row's class, shape (N,)."""
-        return np.array(self.names)[self.labels]
+        names: NDArray[np.str_] = np.array(self.names)[self.labels]
+        return names
 
 
 def train_constant(

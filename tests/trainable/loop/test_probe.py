@@ -16,8 +16,8 @@ from trainable.model.encoder import output_layer
 from trainable.progress import Report
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages.stage_builder import StageBuilder
-from trainable.tasks.classification import MOST_ITERATIONS, TOLERANCE
-from trainable.tasks.linear_head import mean_and_spread
+from trainable.tasks.classification import MOST_ITERATIONS
+from trainable.tasks.linear_head import HeadFit, mean_and_spread
 from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
@@ -44,7 +44,7 @@ def test_the_head_gives_the_probabilities_of_the_regression(
     training = stage_of(build_config({**base, "pooling": pooling}), workspace)
     features, labels = head_features(training, training.steps.train), training.steps.train.labels
     mean, spread = mean_and_spread(features)
-    model = LogisticRegression(C=STRENGTH, max_iter=MOST_ITERATIONS, tol=TOLERANCE).fit(
+    model = LogisticRegression(C=STRENGTH, max_iter=MOST_ITERATIONS, tol=HeadFit(STRENGTH).tolerance).fit(
         (features - mean) / spread, labels
     )
     probe_head(training)
