@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from trainable.errors import ConfigError
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import fingerprint, new_model
+from trainable.model.generation import set_generation
 from trainable.progress import Progress
 from trainable.settings.config import TrialConfig, build_config
 from trainable.stages.trained_on import TrainedOn, to_json, trained_on
@@ -135,6 +136,7 @@ def load_trained(folder: Path, encoder: str | None = None) -> tuple[PreTrainedMo
         )
     head = TASKS[config.dataset_of(config.target).task].head(tuple(facts["label_names"]))
     model = new_model(config.encoder, head, config.seed, config.target.dropout, config.pooling)
+    set_generation(model, config.target)
     copy_weights(model, load_file(folder / MODEL_FILE))
     return model.eval(), config
 

@@ -1,6 +1,7 @@
 """An exported folder of any format as one object that answers texts, for `predict` and `transfersweep.classifier`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,6 +16,7 @@ from search.export.formats.skops_folder import LogitsOfTexts, load_text_logits
 from search.export.texts_in import tokens_for
 from trainable.data.choices import joined_choices
 from trainable.data.examples import Examples
+from trainable.inputs.targets import texts_of
 from trainable.inputs.token_inputs import TokenInputs
 from trainable.model.pretrained import load_tokenizer
 
@@ -33,10 +35,14 @@ class Classifier:
     Args:
         facts: the task, labels and settings of the model.
         logits_of: computes the logits of texts.
+        text_of: makes texts of the token ids of a model that generates texts, shape (N, T).
     """
 
-    def __init__(self, facts: FolderFacts, logits_of: LogitsOfTexts) -> None:
+    def __init__(
+        self, facts: FolderFacts, logits_of: LogitsOfTexts, text_of: Callable[[Any], Any] | None = None
+    ) -> None:
         self._facts = facts
+        self._text_of = text_of
         self._answers = facts.answers()
         self._logits_of = logits_of
 
@@ -55,7 +61,8 @@ class Classifier:
         facts = facts or read_facts(folder)
         if facts.format == "skops":
             return cls(facts, load_text_logits(folder, facts))
-        return cls(facts, _with_tokenizer(folder, facts))
+        generates = facts.answers().outputs == "texts"
+        return cls(facts, _with_tokenizer(folder, facts), partial(texts_of, str(folder)) if generates else None)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -78,15 +85,18 @@ class Classifier:
             return self._answers_to([rows])[0]
         return self._answers_to(list(rows)) if rows else []
 
-    def values(self, texts: Sequence[list[str]]) -> NDArray[np.float32]:
-        """Return the values of each row, such as the probability of each label, shape (N, C).
+    def values(self, texts: Sequence[list[str]]) -> NDArray[Any]:
+        """Return the values of each row, such as the probability of each label, shape (N, C), or texts, shape (N,).
 
         Args:
             texts: the texts of all rows, at least one, by column.
         """
         labels = self._answers.no_labels(texts)
         table = Examples(texts[0], texts[1] if len(texts) > 1 else None, labels)
-        outputs = self._logits_of(table).numpy()
+        logits = self._logits_of(table)
+        if self._text_of is not None:
+            return np.array(self._text_of(logits.long()), dtype=object)
+        outputs = logits.numpy()
         if outputs.ndim == 3:
             outputs[labels < 0] = np.nan  # a row has no such word or choice
         return self._answers.values(outputs)

@@ -23,6 +23,7 @@ from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.selection import score_of
 from search.study.trial_settings import trial_config
 from trainable.answers.answer import Answers
+from trainable.answers.registry import ANSWERS
 from trainable.baselines.regression import outputs_of
 from trainable.baselines.results import config_of, label_names_of
 from trainable.baselines.text_models import LabelledTexts, load_text_model, save_text_model
@@ -91,7 +92,8 @@ class Exported:
         model = baseline or f"Trial {self.trial}, seed {self.seed}"
         lines = [
             f"{model}, of {self.name} exported to {self.folder} (format {self.format}, {size})",
-            f"Verified: loaded back, it gives the checkpoint's logits on {verified.rows} {verified.description} "
+            f"Verified: loaded back, it gives the checkpoint's {self.answers.outputs} on {verified.rows} "
+            f"{verified.description} "
             f"(largest difference {verified.max_difference:.1e}, allowed {verified.allowed:.0e})",
             "",
             "In Python",
@@ -246,7 +248,7 @@ def _card_facts(chosen: Chosen, config: TrialConfig, labels: Iterable[str], data
         format=chosen.format,
         encoder=config.encoder,
         settings=public_settings(config, data),
-        labels=tuple(map(str, labels)),
+        labels=ANSWERS[config.dataset_of(config.target).task].public_names(tuple(labels)),
         text_columns=data["target"].text_columns,
         data=data,
         validation=outcome.validation if chosen.baseline else score_of(outcome.trials, record.number, role),

@@ -136,12 +136,19 @@ def verify_export(
     Raises:
         TrialError: if an output differs by more than rounding explains.
     """
-    expected = compute_logits(model, rows.inputs, _CPU)
+    if answers.outputs == "texts":
+        from search.export.formats.seq2seq_folder import ids_of_rows
+
+        expected = ids_of_rows(model, rows.inputs)
+    else:
+        expected = compute_logits(model, rows.inputs, _CPU)
     found = logits_of_rows(answers, partial(folder_format(format).logits_of_texts, folder), rows.table)
-    return compared(expected, found, rows.description, answers.unit(expected.numpy()))
+    return compared(expected, found, rows.description, answers.unit(expected.numpy()), answers.outputs)
 
 
-def compared(expected: torch.Tensor, found: torch.Tensor, description: str, unit: float = 1.0) -> Verification:
+def compared(
+    expected: torch.Tensor, found: torch.Tensor, description: str, unit: float = 1.0, outputs: str = "logits"
+) -> Verification:
     """Compare the logits of an exported folder with those of the checkpoint.
 
     Args:
@@ -149,6 +156,7 @@ def compared(expected: torch.Tensor, found: torch.Tensor, description: str, unit
         found: of the folder, shape (N, C).
         description: of the rows.
         unit: the size of the outputs, to which rounding is proportional.
+        outputs: `logits`, or `texts`, whose token ids must be equal.
 
     Raises:
         TrialError: if an output differs by more than `TOLERANCE` units.
@@ -156,7 +164,7 @@ def compared(expected: torch.Tensor, found: torch.Tensor, description: str, unit
     difference, count, allowed = float((found - expected).abs().max()), len(expected), TOLERANCE * unit
     if not difference <= allowed:  # also true for NaN
         raise TrialError(
-            f"the exported model does not give the checkpoint's logits: a logit differs by {difference:.2g} "
+            f"the exported model does not give the checkpoint's {outputs}: a number differs by {difference:.2g} "
             f"on {count} {description}, more than {allowed:g}; nothing was exported"
         )
     return Verification(count, description, difference, allowed)

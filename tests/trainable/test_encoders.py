@@ -374,19 +374,13 @@ def test_an_output_that_changes_while_training_turns_the_cache_off_and_says_so(
             "does not say its number of layers and positions",
         ),
         (
-            transformers.BartModel(
-                transformers.BartConfig(vocab_size=99, d_model=32, **PAIR_OF_STACKS, max_position_embeddings=64)
-            ),
-            "is an encoder with a decoder",
-        ),
-        (
             transformers.FlaubertModel(
                 transformers.FlaubertConfig(vocab_size=99, emb_dim=32, n_layers=2, n_heads=2, pad_index=0)
             ),
             "has 4 lists of 2 modules",
         ),
     ],
-    ids=["albert", "funnel", "bart", "flaubert"],
+    ids=["albert", "funnel", "flaubert"],
 )
 def test_layers_that_cannot_be_identified_give_one_message_with_the_encoder(
     model: PreTrainedModel, reason: str, tmp_path: Path, tiny_bert: str

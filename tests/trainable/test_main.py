@@ -80,7 +80,7 @@ def test_mistakes_are_printed_without_a_traceback(
     [
         ([1], "sweep: must be"),
         ({"cpus_per_trial": "many"}, "sweep.cpus_per_trial"),
-        ({"metric": "bleu"}, "metric: no such metric: 'bleu'"),
+        ({"metric": "meteor"}, "metric: no such metric: 'meteor'"),
     ],
 )
 def test_the_sweep_block_is_checked(

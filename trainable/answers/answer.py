@@ -50,10 +50,17 @@ class Answers:
     pipeline_arguments: ClassVar[str] = ", truncation=True"
     """Further arguments of `transformers.pipeline`, as Python."""
     head: ClassVar[str | None] = None
-    """What the head reads, if `pooling` does not decide that: `every_token`."""
+    """What the head reads, if `pooling` does not decide that: `every_token` or `decoder`."""
+    outputs: ClassVar[str] = "logits"
+    """What an export is compared on: `logits`, or `texts` of which the outputs are the token ids."""
 
     lists_choices: ClassVar[bool] = False
     """Whether the columns after the first one are the choices of a row, and the model answers for each of them."""
+
+    @classmethod
+    def public_names(cls, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the names of the outputs for users, from those of the model of a trial."""
+        return tuple(map(str, names))
 
     def no_labels(self, columns: Sequence[Sequence[str]]) -> NDArray[np.int64]:
         """Return labels that mean nothing, in the shape that the task's labels have for texts.

@@ -8,6 +8,7 @@ from trainable.answers.answer import Answers
 from trainable.answers.multi_label import LabelSetAnswers
 from trainable.answers.multiple_choice import ChoiceAnswers
 from trainable.answers.regression import NumberAnswers
+from trainable.answers.sequence_to_sequence import TextAnswers
 from trainable.answers.tagging import TagAnswers
 
 ANSWERS: Mapping[str, type[Answers]] = {
@@ -16,6 +17,7 @@ ANSWERS: Mapping[str, type[Answers]] = {
     "multi_label": LabelSetAnswers,
     "tagging": TagAnswers,
     "multiple_choice": ChoiceAnswers,
+    "sequence_to_sequence": TextAnswers,
 }
 """The answers of each task."""
 

@@ -3,6 +3,7 @@
 import torch
 from transformers import PreTrainedModel
 
+from trainable.compute.decoding import sums_and_ids
 from trainable.compute.device import autocast
 from trainable.compute.kernels import kernels
 
@@ -10,12 +11,21 @@ ANSWER_PLACES = "answer_places"
 """Key of a batch whose rows have several answers, such as one for each word, shape (B, W): which of the model's logits
 gives each answer, counted over all tokens or sequences of the batch; -1 for none."""
 
+TARGET_IDS = "target_ids"
+"""Key of a batch for a model with a decoder: the ids of the target texts, shape (B, S), see `sums_and_ids`."""
+
 
 def forward(
     model: PreTrainedModel, batch: dict[str, torch.Tensor], device: torch.device, precision: str
 ) -> torch.Tensor:
-    """Return the logits of a batch in float32, shape (B, C), or (B, W, C) if it has `ANSWER_PLACES`."""
+    """Return the logits of a batch in float32, shape (B, C), or (B, W, C) if it has `ANSWER_PLACES`.
+
+    If it has `TARGET_IDS`, the result is that of `sums_and_ids`.
+    """
+    targets = batch.get(TARGET_IDS)
     with autocast(precision, device), kernels(device):
+        if targets is not None:
+            return sums_and_ids(model, on_device(encoder_inputs(batch), device), targets.to(device))
         logits: torch.Tensor = model(**on_device(encoder_inputs(batch), device)).logits
     return answers_of(logits.float(), batch)
 
@@ -40,7 +50,7 @@ def answers_of(logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Te
 
 def encoder_inputs(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the entries of a batch that the model takes."""
-    return {name: tensor for name, tensor in batch.items() if name != ANSWER_PLACES}
+    return {name: tensor for name, tensor in batch.items() if name not in (ANSWER_PLACES, TARGET_IDS)}
 
 
 def on_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:

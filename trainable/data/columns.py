@@ -56,7 +56,8 @@ def _choose(dataset: Dataset, raw: RawTable, labels: Sequence[str]) -> tuple[Col
     choices, usual = dataset.choice_columns, COLUMNS.get(dataset.task, {})
     default = usual.get("text", "text") if "text" not in present else "text"
     text = dataset.text or ("text_a" if has_pair and "text" not in present else default)
-    text_b = dataset.text_b or ("text_b" if has_pair and text == "text_a" and not choices else usual.get("text_b"))
+    is_pair = has_pair and text == "text_a" and not choices and "text_b" not in labels
+    text_b = dataset.text_b or ("text_b" if is_pair else usual.get("text_b"))
     others = {"text_b": text_b, "group": dataset.group}
     roles = [("text", text), *(("label", name) for name in labels), *(("choices", name) for name in choices)]
     roles += [(role, name) for role, name in others.items() if name]

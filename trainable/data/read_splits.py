@@ -66,7 +66,7 @@ def read_splits_and_problems(
     results = CheckResults()
     raws, label_columns = read_tables(dataset, data_folders), reader.columns(dataset)
     if label_columns:
-        raws = drop_unlabelled_splits(dataset, raws, results)
+        raws = drop_unlabelled_splits(dataset, raws, label_columns[0], results)
     columns = choose_columns(dataset, raws, label_columns)
     texts = check_all_texts(dataset, raws, columns, results, reader.reads_words)
     labels = reader.read(dataset, {split: checked.raw for split, checked in texts.items()}, results)

@@ -59,7 +59,9 @@ def all_rows(data: TokenizedDataset) -> TokenizedSplit:
     tokens = parts[0].tokens.followed_by(parts[1].tokens)
     labels, strata = (np.concatenate([getattr(part, name) for part in parts]) for name in ("labels", "strata"))
     groups = [part.groups for part in parts if part.groups is not None]
-    return TokenizedSplit(tokens, labels, strata, np.concatenate(groups) if groups else None)
+    targets = [part.targets for part in parts if part.targets is not None]
+    group = np.concatenate(groups) if groups else None
+    return TokenizedSplit(tokens, labels, strata, group, targets[0].followed_by(targets[1]) if targets else None)
 
 
 def _texts(tokens: Tokens) -> list[tuple[str, str | None]]:

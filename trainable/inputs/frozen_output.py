@@ -90,6 +90,10 @@ class FrozenOutputInputs:
         }
         return batch if self.places is None else with_places(batch, self.places[rows])
 
+    def for_scores(self, rows: NDArray[np.int64], outputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs as they are."""
+        return outputs
+
 
 @dataclass(frozen=True)
 class FrozenOutputStore:

@@ -109,6 +109,10 @@ class MaskedInputs:
         places, hidden_ids = torch.from_numpy(np.flatnonzero(hidden)), torch.from_numpy(ids[hidden])
         return {**batch, "input_ids": torch.from_numpy(replaced), "hidden_places": places, "hidden_ids": hidden_ids}
 
+    def for_scores(self, rows: NDArray[np.int64], outputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs as they are."""
+        return outputs
+
     def _hidden(self, rows: NDArray[np.int64], batch: dict[str, torch.Tensor], draw: int | None) -> NDArray[np.bool_]:
         """Return which tokens are hidden, shape (B, T): as many of a row's words as `SHARE` says, at least one."""
         ids, columns = batch["input_ids"].numpy(), _columns(batch)

@@ -23,6 +23,7 @@ from trainable.data.examples import Examples
 from trainable.data.reading.read_tables import find_files
 from trainable.inputs.choices import ChoiceTokens, tokenize_choices
 from trainable.inputs.embedding_check import check_embeddings
+from trainable.inputs.targets import Targets, check_decoder, first_targets, from_left
 from trainable.inputs.tokenizer_check import check_tokenizer
 from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
 from trainable.inputs.tokens_apart import encoded_apart
@@ -57,6 +58,8 @@ class TokenizedSplit:
     """What parts of the rows keep in proportion, such as the class, shape (N,)."""
     groups: NDArray[np.int64] | None = None
     """Number of each row's group, the same in all splits, shape (N,); None if rows have none."""
+    targets: Targets | None = None
+    """The target texts of a task that generates texts."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,8 @@ def _prepare(
     file = _file(cache, fingerprint) if cache else None
     stored = _load(file, list(tables)) if file else None
     reads = TASKS[settings.task].head(splits.label_names).reads
+    if reads == "decoder":
+        check_decoder(encoder_folder, tokenizer, load_config(encoder_folder))
     joint = stored or {split: _tokenized(tokenizer, table, reads) for split, table in tables.items()}
     tokens = joint
     if head_kind(reads, pooling) == BI_ENCODER:
@@ -154,8 +159,9 @@ def _prepare(
         check_runs(encoder_folder, batch, first.template.pad_id, kind)
         if file:
             _save(file, joint)
+    targets = _targets(encoder_folder, tokenizer, tables, cache, fingerprint) if reads == "decoder" else {}
     tokenized_splits = {
-        split: TokenizedSplit(tokens[split], table.labels, table.strata, table.groups)
+        split: TokenizedSplit(tokens[split], table.labels, table.strata, table.groups, targets.get(split))
         for split, table in tables.items()
     }
     return TokenizedDataset(
@@ -181,6 +187,23 @@ def _tokenized(tokenizer: PreTrainedTokenizerBase, table: Examples, reads: Reads
         return tokenize_contexts(tokenizer, table)
     tokens = tokenize(tokenizer, table)
     return with_words(tokens, tokenizer, table) if reads == "every_token" else tokens
+
+
+def _targets(
+    encoder: str,
+    tokenizer: PreTrainedTokenizerBase,
+    tables: Mapping[str, Examples],
+    cache: Path | None,
+    fingerprint: str,
+) -> dict[str, Targets]:
+    """Return the target texts of each split, as token ids; they have a cache file of their own."""
+    file = _file(cache, hashlib.sha256(f"{fingerprint} targets".encode()).hexdigest()) if cache else None
+    tokens = _load(file, list(tables)) if file else None
+    if tokens is None:
+        tokens = {split: tokenize(tokenizer, first_targets(table)) for split, table in tables.items()}
+        if file:
+            _save(file, tokens)
+    return {split: Targets(from_left(each), encoder) for split, each in tokens.items()}
 
 
 def cached_tokens(workspace: Workspace, fingerprint: str, split: str) -> Tokens | None:

@@ -86,6 +86,10 @@ class SpanInputs:
         further = {"window_rows": windows.row, "no_answer_at": first, "characters": characters, "true_spans": target}
         return {**batch, **{name: torch.from_numpy(array) for name, array in further.items()}}
 
+    def for_scores(self, rows: NDArray[np.int64], outputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs as they are."""
+        return outputs
+
 
 def in_windows(split: Split, stride: int | None) -> Split:
     """Return a split of token ids whose contexts are read in windows, with so many tokens in common."""

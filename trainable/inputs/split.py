@@ -62,6 +62,14 @@ class Inputs(Protocol):
             draw: seed of what the inputs draw at random for each step; None gives the same batch each time.
         """
 
+    def for_scores(self, rows: NDArray[np.int64], outputs: torch.Tensor) -> torch.Tensor:
+        """Return what the task scores, shape (B, C) or (B, W, C): usually the model's outputs for these rows, as given.
+
+        Args:
+            rows: row numbers, shape (B,).
+            outputs: of the model in evaluation mode, on the CPU.
+        """
+
 
 @dataclass(frozen=True)
 class Split:

@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainable.data.subset import subset
 from trainable.inputs.batches import padded_width
 from trainable.inputs.prepare import TokenizedSplit
-from trainable.inputs.split import Split, with_places
+from trainable.inputs.split import Inputs, Split, with_places
+from trainable.inputs.targets import TargetInputs
 from trainable.inputs.tokens import Tokens
 from trainable.settings.stage import Stage
 
@@ -68,9 +70,32 @@ class TokenInputs:
         batch = self.tokens.batch(self.rows[rows], self.padding_length, width)
         return batch if self.places is None else with_places(batch, self.places[rows])
 
+    def for_scores(self, rows: NDArray[np.int64], outputs: torch.Tensor) -> torch.Tensor:
+        """Return the outputs as they are."""
+        return outputs
+
 
 def token_inputs(tokenized: TokenizedSplit, stage: Stage, rows: NDArray[np.int64] | None = None) -> Split:
     """Return a split, or some rows of it, as the input of a stage."""
     rows = np.arange(len(tokenized.labels)) if rows is None else rows
-    inputs = TokenInputs(tokenized.tokens, rows, stage.padding_length, stage.padding == "fixed")
-    return Split(inputs, tokenized.labels[rows])
+    labels = tokenized.labels[rows]
+    inputs: Inputs = TokenInputs(tokenized.tokens, rows, stage.padding_length, stage.padding == "fixed")
+    if tokenized.targets is not None:
+        inputs = TargetInputs(inputs, tokenized.targets, rows, stage.longest_target, labels)
+    return Split(inputs, labels)
+
+
+def scored_rows(
+    tokenized: TokenizedSplit, stage: Stage, most: int | None, rows: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Return the validation rows that an evaluation uses, ascending, drawn by their strata if not all are.
+
+    Args:
+        tokenized: a split with the validation rows.
+        stage: its `validation_rows` says how many.
+        most: most rows if it does not; None means all.
+        rows: the validation rows of the split; None means all.
+    """
+    rows = np.arange(len(tokenized.labels)) if rows is None else rows
+    count = stage.validation_rows or most
+    return rows if count is None or count >= len(rows) else rows[subset(tokenized.strata[rows], count, 0)]

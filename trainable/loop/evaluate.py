@@ -30,6 +30,8 @@ def compute_logits(
 ) -> torch.Tensor:
     """Return the logits of all rows in order, on the CPU, shape (N, C), or (N, W, C) if rows have W answers.
 
+    They are what `Inputs.for_scores` makes of the model's outputs.
+
     Ranks share the work, and each gets all logits.
 
     Raises:
@@ -47,7 +49,7 @@ def compute_logits(
         batch = inputs.batch(rows)
         if spent is not None:
             spent.count(batch["attention_mask"], ideal)
-        return forward(model, batch, device, precision).cpu()
+        return inputs.for_scores(rows, forward(model, batch, device, precision).cpu())
 
     with autocast(precision, device):  # around all batches, so that the weights are copied to bfloat16 only once
         for rows, part in split_to_fit(batches[ranks.rank :: ranks.size], inputs.lengths, compute):

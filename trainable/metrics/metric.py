@@ -33,6 +33,7 @@ TASK_METRICS: Mapping[str, Mapping[str, Direction]] = {
     "masked_language": _task("loss", "masked_accuracy", low=("perplexity",)),
     "multiple_choice": _task("accuracy"),
     "question_answering": _task("answer_f1", "exact_match"),
+    "sequence_to_sequence": _task("chrf", "bleu", "rouge1", "rouge2", "rougeL"),
     "multi_label": _task("micro_f1", "mean_label_f1", "subset_accuracy", "map"),
 }
 """The metrics that can select a model, by task. The first one of a task is its default."""
@@ -46,6 +47,7 @@ HUB_NAMES: Mapping[str, str] = {
     **{"mcc": "matthews_correlation", "auroc": "roc_auc", "brier": "brier_score"},
     **{"calibration_error": "expected_calibration_error"},
     **{"pearson": "pearsonr", "spearman": "spearmanr", "r2": "r_squared"},
+    **{"bleu": "sacrebleu", "rouge1": "rouge", "rouge2": "rouge", "rougeL": "rouge"},
 }
 """The names of the metrics on the Hugging Face hub, which has one name for every kind of F1."""
 ONE_CLASS_A_ROW = frozenset({"classification"})
@@ -61,6 +63,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "question_answering": {"text": "question", "text_b": "context", "label": "answers"},
 }
 """The columns of a task where the settings name none, and the table has no column of the usual name."""
+GENERATES = frozenset({"sequence_to_sequence"})
+"""Tasks whose answers are texts that a model with a decoder generates."""
 AUTO = "auto"
 """The value of `metric` that stands for the default of the target's task."""
 

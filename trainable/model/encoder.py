@@ -14,10 +14,10 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from trainable.errors import ConfigError
-from trainable.model.layers import EncoderParts, encoder_parts, layers_of, name_of
+from trainable.model.layers import EncoderParts, encoder_of, encoder_parts, layers_of, name_of
 from trainable.model.limits import Limits, name_or_path, read_limits
 from trainable.model.masked_tokens import at_hidden_tokens
-from trainable.model.pooling import head_kind
+from trainable.model.pooling import PRETRAINED, head_kind
 from trainable.model.pretrained import (
     POOLED,
     load_classifier,
@@ -67,9 +67,9 @@ def new_model(
     """Return the pretrained encoder with a new head, on the CPU, in float32.
 
     With `pooling: first` the head is that of the architecture; with `mean` or `max`, see `PooledClassifier`. It is
-    drawn from the seed; only one that predicts masked tokens is pretrained. So are other parameters that the folder
-    lacks, such as the pooler if the weights come from a masked language model. The weights are read once per process;
-    each call copies them.
+    drawn from the seed, unless it is a part of the pretrained model (`PRETRAINED`). So are other parameters that the
+    folder lacks, such as the pooler if the weights come from a masked language model. The weights are read once per
+    process; each call copies them.
 
     Args:
         encoder: the setting.
@@ -83,7 +83,7 @@ def new_model(
     model.config.id2label = dict(enumerate(head.names))
     model.config.label2id = {name: index for index, name in enumerate(head.names)}
     model.config.problem_type = head.problem_type
-    if head.reads != "masked_tokens":
+    if head.reads not in PRETRAINED:
         reset_head(model, seed)
     for name in missing:
         _draw(model, [name], torch.Generator().manual_seed(seed_of("weight", seed, name)))
@@ -99,7 +99,7 @@ def lacks_head(encoder: str, head: Head) -> bool:
 
 
 def _stored(encoder: str, head: Head, pooling: str) -> tuple[PreTrainedModel, tuple[str, ...]]:
-    kind, new_head = head_kind(head.reads, pooling), head.reads != "masked_tokens"
+    kind, new_head = head_kind(head.reads, pooling), head.reads not in PRETRAINED
     return _pristine(encoder, len(head.names), fingerprint(encoder), kind, new_head)
 
 
@@ -131,7 +131,7 @@ def _pristine(
     drawn = tuple(sorted(missing.keys() - in_head))
     if drawn:  # a pooler may be new, but embeddings and layers must be pretrained
         parts = encoder_parts(model)
-        needed = {id(p) for p in parts.weights_below(len(parts.layers))}
+        needed = {id(p) for p in (model.parameters() if kind == "decoder" else parts.weights_below(len(parts.layers)))}
         if lacking := [name for name in drawn if id(missing[name]) in needed]:
             raise ConfigError(
                 f"{what}: its weights are not those of its config.json: {len(lacking)} parameters are missing or have "
@@ -146,7 +146,9 @@ def _reads_padding(model: PreTrainedModel) -> bool:
 
 
 def head_names(model: PreTrainedModel) -> set[str]:
-    """Return the names of the parameters outside the base model."""
+    """Return the names of the parameters outside the base model; none of a model with a decoder, which moves whole."""
+    if model.config.is_encoder_decoder:
+        return set()
     prefix = model.base_model_prefix + "."
     return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
 
@@ -264,10 +266,11 @@ def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int, kind: s
     model, _ = model_and_parts(source, kind)
     if _reads_padding(model):
         model.config.pad_token_id = pad_id
+    network = encoder_of(model) if kind == "decoder" else model
     model.eval()
     try:
         with torch.no_grad():
-            model(**batch)
+            network(**batch)
     except Exception as error:  # a model that does not take text may raise any exception
         raise ConfigError(
             f"{name_of(model)} cannot be run on the {' and '.join(batch)} of its tokenizer "

@@ -3,13 +3,15 @@
 Nothing here depends on the names of modules. The layers are the outermost list of modules whose length equals the
 configuration's `num_hidden_layers`. A module is above them if it runs only after the last layer, as a forward pass over
 a few tokens shows. Everything else is below: the embeddings, and tables that every layer reads, such as the relative
-positions of MPNet and DeBERTa. The freezing itself is `trainable.model.encoder.freeze`.
+positions of MPNet and DeBERTa. Of a model with a decoder, all this is about its encoder.
+The freezing itself is `trainable.model.encoder.freeze`.
 """
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,7 +24,7 @@ SAMPLE_TOKENS = 4
 
 @dataclass(frozen=True)
 class EncoderParts:
-    """The parts of a base model, by the time at which they run."""
+    """The parts of a base model, or of the encoder of one with a decoder, by the time at which they run."""
 
     base: nn.Module
     layers: nn.ModuleList
@@ -51,6 +53,13 @@ class EncoderParts:
         return [p for p in self.base.parameters() if id(p) in lower_ids or id(p) not in upper_ids]
 
 
+def encoder_of(model: PreTrainedModel) -> PreTrainedModel:
+    """Return the module whose layers can be frozen: the base model, or the encoder of a model with a decoder."""
+    typed: Any = model  # transformers' own types allow tensors here
+    found: PreTrainedModel = typed.get_encoder() if model.config.is_encoder_decoder else model.base_model
+    return found
+
+
 def layers_of(model: PreTrainedModel) -> nn.ModuleList:
     """Return the encoder's layers, lowest first.
 
@@ -58,7 +67,7 @@ def layers_of(model: PreTrainedModel) -> nn.ModuleList:
         ConfigError: if they cannot be identified.
     """
     depth = model.config.num_hidden_layers
-    found = [module for module in _outermost_lists(model.base_model) if len(module) == depth]
+    found = [module for module in _outermost_lists(encoder_of(model)) if len(module) == depth]
     if len(found) != 1:
         raise ConfigError(
             f"{name_of(model)} has {len(found)} lists of {depth} modules, so its layers cannot be identified; "
@@ -78,7 +87,7 @@ def encoder_parts(model: PreTrainedModel) -> EncoderParts:
     Raises:
         ConfigError: if its layers cannot be identified, share weights, or do not run one after the other.
     """
-    base, layers = model.base_model, layers_of(model)
+    base, layers = encoder_of(model), layers_of(model)
     placed = Counter(
         id(module) for layer in layers for module in layer.modules()
     )  # layers may share an activation module
@@ -119,7 +128,7 @@ def _outermost_lists(module: nn.Module) -> Iterator[nn.ModuleList]:
 
 def _calls(model: PreTrainedModel) -> list[tuple[str, nn.Module]]:
     """Return every call of a module of the base model in a forward pass over a few tokens, in order."""
-    base, calls = model.base_model, list[tuple[str, nn.Module]]()
+    base, calls = encoder_of(model), list[tuple[str, nn.Module]]()
 
     def listen(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
         return module.register_forward_pre_hook(lambda *_: calls.append((name, module)))

@@ -9,9 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from trainable.errors import ConfigError
+from trainable.metrics.metric import GENERATES
 from trainable.model.pretrained import check_folder, check_weights, load_config
 from trainable.settings.names import stage_blocks
 from trainable.settings.stage import Stage
+from trainable.settings.task_problems import task_of
 from trainable.settings.values import Nested
 
 PACKAGE = "package:"
@@ -30,6 +32,8 @@ class Limits:
     """Number of encoder layers."""
     positions: int
     """Longest sequence, in tokens, special ones included."""
+    has_decoder: bool = False
+    """Whether a decoder reads the encoder's output, as in T5 and BART."""
 
 
 def resolve_encoder(encoder: str, roots: Sequence[Path] = (Path(),)) -> str:
@@ -91,20 +95,16 @@ def read_limits(encoder: str) -> Limits:
             f"encoder: {encoder!r} ({config.model_type}) shares weights between layers, so none can be frozen alone; "
             "choose another encoder"
         )
-    if config.is_encoder_decoder:
-        raise ConfigError(
-            f"encoder: {encoder!r} ({config.model_type}) is an encoder with a decoder, so it is unclear which layers "
-            "are the lowest; choose a model that is only an encoder"
-        )
     depth = getattr(config, "num_hidden_layers", None)
     positions = getattr(config, "max_position_embeddings", None)
-    positions = UNBOUNDED if positions == -1 else positions  # XLNet: no limit
+    relative = config.is_encoder_decoder and hasattr(config, "relative_attention_num_buckets")  # T5 and its kin
+    positions = UNBOUNDED if positions == -1 or (positions is None and relative) else positions  # -1: XLNet
     if not depth or not positions or min(depth, positions) < 1:
         raise ConfigError(f"encoder: {encoder!r} ({config.model_type}) does not say its number of layers and positions")
     positions -= _unused_positions(config.model_type, config.pad_token_id)
     if is_folder:
         check_weights(Path(folder), f"encoder: {encoder!r}")
-    return Limits(depth=depth, positions=positions)
+    return Limits(depth=depth, positions=positions, has_decoder=config.is_encoder_decoder)
 
 
 @lru_cache
@@ -127,7 +127,12 @@ def limits_without_transformers(encoder: str) -> Limits | None:
         kind, padding = content.get("model_type"), content.get("pad_token_id")
     except (OSError, ValueError, AttributeError, RecursionError):  # `read_limits` reports what is wrong with the file
         return None
-    if "num_hidden_groups" in content or type(depth) is not int or type(positions) is not int:
+    if (
+        "num_hidden_groups" in content
+        or content.get("is_encoder_decoder")
+        or type(depth) is not int
+        or type(positions) is not int
+    ):
         return None
     if min(depth, positions) < 1:
         return None
@@ -150,14 +155,29 @@ def _unused_positions(kind: str, padding: int | None) -> int:
 
 
 def limit_problems(settings: Nested, bounds: Limits) -> list[str]:
-    """Return the trial settings that exceed an encoder's limits, one sentence each; empty if there are none."""
+    """Return the trial settings that do not suit an encoder, one sentence each; empty if there are none."""
     problems = []
     for name, stage in stage_blocks(settings):
+        task = task_of(settings, stage)
+        problems += [] if task is None else _decoder_problems(name, task, settings["encoder"], bounds)
         for field, most, what in (
             ("frozen_layers", bounds.depth, "layers"),
             ("padding_length", bounds.positions, "positions"),
+            ("target_length", bounds.positions, "positions"),
+            ("max_new_tokens", bounds.positions - 1, "tokens that fit after the first one into the positions"),
         ):
             value = stage.get(field, Stage.model_fields[field].default)
             if isinstance(value, int) and value > most:
                 problems.append(f"{name}.{field}: {value} is more than the {most} {what} of {settings['encoder']}")
     return problems
+
+
+def _decoder_problems(name: str, task: str, encoder: object, bounds: Limits) -> list[str]:
+    """Return a sentence if an encoder with a decoder meets a task that generates no text, or the reverse."""
+    if task in GENERATES and not bounds.has_decoder:
+        needs = f"the task {task} needs an encoder with a decoder, such as T5 or BART"
+        return [f"{name}.dataset: {needs}, and {encoder} has none; choose another encoder"]
+    if bounds.has_decoder and task not in GENERATES:
+        only = f"only `task: {' or '.join(GENERATES)}` can use it, and the task of {name}.dataset is {task}"
+        return [f"encoder: {encoder!r} is an encoder with a decoder; {only}; choose a model that is only an encoder"]
+    return []

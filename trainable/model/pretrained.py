@@ -30,6 +30,7 @@ _AUTO_CLASSES = {
     "every_token": "AutoModelForTokenClassification",
     "masked_tokens": "AutoModelForMaskedLM",
     "spans": "AutoModelForQuestionAnswering",
+    "decoder": "AutoModelForSeq2SeqLM",
 }
 """Auto class of transformers by the kind of head; see `trainable.model.pooling.head_kind`."""
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -128,7 +129,7 @@ def load_classifier(source: str, what: str, kind: str = "first", **options: Any)
     Args:
         source: the folder or hub name.
         what: the beginning of the error message.
-        kind: `first`, `every_token`, `masked_tokens` or `spans`.
+        kind: `first`, `every_token`, `masked_tokens`, `spans` or `decoder`.
         options: further arguments of `from_pretrained`.
 
     Raises:
@@ -151,6 +152,8 @@ def kind_of_class(name: str) -> str:
         return "every_token"
     if name in auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES.values():
         return "spans"
+    if name in auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES.values():
+        return "decoder"
     return "masked_tokens" if name in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES.values() else "first"
 
 
@@ -214,11 +217,13 @@ def model_without_weights(source: str, kind: str = "first") -> PreTrainedModel:
     from trainable.model.pooled import pooled_classifier
 
     config = load_config(source)
+    kind = "decoder" if config.is_encoder_decoder else kind  # such a model has no other head here
     auto: Any = AutoModel if kind in POOLED else _auto_class(kind)
     with as_config_error(f"encoder: no model can be made from {source!r}"), no_init_weights():
         model: PreTrainedModel = auto.from_config(config, trust_remote_code=False, dtype=torch.float32)
         if kind in POOLED:
             model = pooled_classifier(model, kind, config.num_labels or 2)
+    model.tie_weights()
     for parameter in model.parameters():
         parameter.data = torch.zeros(()).expand(parameter.shape)
     return model

@@ -203,6 +203,9 @@ class _SelectedRows:
     def batch(self, rows: NDArray[np.int64], multiple: int = 1, draw: int | None = None) -> dict[str, torch.Tensor]:
         return self.whole.batch(self.rows[rows], multiple, draw)
 
+    def for_scores(self, rows: NDArray[np.int64], outputs: torch.Tensor) -> torch.Tensor:
+        return self.whole.for_scores(self.rows[rows], outputs)
+
 
 def _shortened(stage: Stage, epochs: int) -> Stage:
     """Return the stage with few epochs, one evaluation after each, and a learning rate that cannot diverge."""

@@ -12,12 +12,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError
 
 from trainable.errors import ConfigError
-from trainable.metrics.metric import AUTO, METRICS, SOURCE_ONLY, metric_of
+from trainable.metrics.metric import AUTO, GENERATES, METRICS, SOURCE_ONLY, metric_of
 from trainable.settings.dataset import Dataset
 from trainable.settings.mistake_messages import describe, unknown
 from trainable.settings.names import flatten, nested, stage_blocks
-from trainable.settings.stage import Source, Stage, Target, class_problems
+from trainable.settings.stage import Source, Stage, Target
 from trainable.settings.strict import Strict
+from trainable.settings.task_problems import task_of, task_problems
 from trainable.settings.values import Nested, Params
 
 
@@ -74,14 +75,15 @@ class TrialConfig(Strict):
             chosen = stage.get("dataset")
             if isinstance(chosen, str) and chosen not in known:
                 yield f"{name}.dataset", unknown(chosen, list(known), what="data set")
-            data = known.get(chosen) if isinstance(chosen, str) else chosen
-            task = data.get("task") if isinstance(data, Mapping) else None
+            task = task_of(given, stage)
             if name == "target" and task in SOURCE_ONLY:
                 yield (
                     "target.dataset",
                     f"the task {task} prepares an encoder and can only be a source's; the target needs labels",
                 )
-            for setting, problem in class_problems(stage, task):
+            if task in GENERATES and given.get("pooling", "auto") not in ("auto", "first"):
+                yield "pooling", f"the decoder of the task {task} reads every token; leave it out"
+            for setting, problem in task_problems(stage, task):
                 yield f"{name}.{setting}", problem
 
     def source_stages(self) -> dict[str, Source]:

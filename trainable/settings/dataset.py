@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from trainable.metrics.metric import CHOICES_A_ROW, COLUMNS, LABELS_A_ROW, ONE_CLASS_A_ROW, TASK_METRICS
+from trainable.metrics.metric import CHOICES_A_ROW, COLUMNS, GENERATES, LABELS_A_ROW, ONE_CLASS_A_ROW, TASK_METRICS
 from trainable.settings.class_names import class_names
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested
@@ -67,7 +67,8 @@ class Dataset(Strict):
     """What the labels are. `classification`: one class for each text or pair of texts; `regression`: a number;
     `multi_label`: any number of labels; `tagging`: a tag for each word; `multiple_choice`: which of several choices
     answers a question; `question_answering`: which part of a context answers a question; `masked_language`: no labels,
-    the model learns to predict hidden tokens, only as the source."""
+    the model learns to predict hidden tokens, only as the source; `sequence_to_sequence`: a text, such as a
+    translation or a summary."""
 
     csv: str | None = None
     """A CSV file (TSV by its suffix) with a header line."""
@@ -113,6 +114,9 @@ class Dataset(Strict):
     """The column with the label. Of `multiple_choice`: the place of the right choice from 0, its letter (A is the first
     one), or the name of its column. Of `question_answering`: texts and their beginnings as in SQuAD; the default is
     then `answers`."""
+    target_column: str | None = None
+    """Of `sequence_to_sequence`: the column with the target text, or with a list of several correct ones; null:
+    `target`."""
     label_separator: Annotated[str, Field(min_length=1)] | None = None
     """Of `multi_label`: what stands between the labels in a cell, such as `|`; an empty cell means no label."""
     label_columns: Annotated[list[str], Field(min_length=1)] | None = None
@@ -177,6 +181,8 @@ class Dataset(Strict):
             yield "choices", f"rows have choices only with `task: {' or '.join(CHOICES_A_ROW)}`; set it too"
         if given.get("text_b") and has_choices:
             yield "text_b", "the second texts are the choices, which `choices` names; leave it out"
+        if given.get("target_column") and given.get("task") not in GENERATES:
+            yield "target_column", f"only `task: {' or '.join(GENERATES)}` has target texts; set it too"
         if given.get("label_separator") and given.get("label_columns"):
             yield "label_columns", "label_separator is for a single column; remove one of the two"
         if given.get("positive") is not None and given.get("task", "classification") not in ONE_CLASS_A_ROW:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from trainable.metrics.metric import ONE_CLASS_A_ROW, TASK_METRICS
+from trainable.metrics.metric import TASK_METRICS
 from trainable.settings.dataset import Dataset, Fraction
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested
@@ -52,6 +52,8 @@ ATTENTION, ALL_LINEAR = "attention", "all"
 """Values of `lora_targets` that are no names."""
 LORA_RANK = 8
 """`lora_rank` where it is null."""
+TARGET_LENGTH = 128
+"""`target_length` where it is null."""
 
 
 class Stage(Strict):
@@ -122,6 +124,20 @@ class Stage(Strict):
     `patience` fewer, at least four in all, if they would take longer than the training of few rows."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Early stopping: end the stage after so many evaluations in a row without a gain; null: never."""
+    validation_rows: Annotated[int, Field(ge=1)] | None = None
+    """Rows of the validation split that an evaluation uses, the same ones each time, if the split has more. null: all,
+    but 256 of `task: sequence_to_sequence`, which generates a text for each."""
+    target_length: Annotated[int, Field(ge=2, le=131072)] | None = None
+    """Tokens of a target text, with special tokens; longer ones are truncated for training and for the loss. null: 128.
+    This setting and the next three are only for `task: sequence_to_sequence`."""
+    num_beams: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Beams of the search for the best text; 1 takes the most probable token each time. null: as the encoder's
+    generation_config.json says, else 1."""
+    length_penalty: Annotated[float, Field(ge=-10, le=10)] | None = None
+    """Exponent of the length by which the log-probability of a beam is divided: above 0 favours long texts, below 0
+    short ones. null: as the encoder's generation_config.json says, else 1."""
+    max_new_tokens: Annotated[int, Field(ge=1, le=131072)] | None = None
+    """Most tokens that the model generates; null: `target_length`."""
 
     @property
     def keeps_best(self) -> bool:
@@ -132,6 +148,16 @@ class Stage(Strict):
     def decides_at(self) -> float | str:
         """Return the setting `threshold`, which only the target has."""
         return AUTO_THRESHOLD
+
+    @property
+    def longest_target(self) -> int:
+        """Return the tokens to which target texts are truncated."""
+        return self.target_length or TARGET_LENGTH
+
+    @property
+    def longest_answer(self) -> int:
+        """Return the most tokens that a model generates."""
+        return self.max_new_tokens or self.longest_target
 
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
@@ -146,22 +172,6 @@ class Source(Stage):
 
     enabled: bool = True
     """Whether the source stage runs."""
-
-
-def class_problems(stage: Nested, task: object) -> Iterator[tuple[str, str]]:
-    """Yield each setting of a stage that needs one class for each row, with the problem, if the task has none."""
-    if task is None or task in ONE_CLASS_A_ROW or task not in TASK_METRICS:
-        return
-    needs = f"needs one class for each row, which the task {task} does not have; leave it out"
-    if isinstance(stage.get("train_rows"), Mapping):
-        yield "train_rows", f"{{per_class: N}} {needs}"
-    if stage.get("class_weights", "none") != "none":
-        yield "class_weights", needs
-    for setting in ("label_smoothing", "focal_gamma"):
-        if stage.get(setting):
-            yield setting, needs
-    if stage.get("objective", "classification") != "classification":
-        yield "objective", f"contrastive {needs}"
 
 
 COMPARED_AT = (0.25, 0.5)

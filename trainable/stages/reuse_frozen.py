@@ -37,6 +37,9 @@ def reuse_frozen_output(
     if has_several_sequences(training.steps.train.inputs):
         training.note_no_reuse("each row is several sequences")
         return
+    if pooling_of(training.model) == "decoder":
+        training.note_no_reuse("the decoder reads the encoder's output beside the target text")
+        return
     frozen = {id(p) for module in training.frozen for p in module.parameters()}
     names = {name for name, p in training.model.named_parameters() if id(p) in frozen}
     trained = {} if before is None else weights_in(training.model, before.weights)

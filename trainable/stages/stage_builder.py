@@ -15,8 +15,9 @@ from trainable.inputs.masked_inputs import mask_rules, masked
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.inputs.span_inputs import in_windows
 from trainable.inputs.split import Split
-from trainable.inputs.token_inputs import token_inputs
+from trainable.inputs.token_inputs import scored_rows, token_inputs
 from trainable.model.encoder import checked_limits, fingerprint, lacks_head, new_model
+from trainable.model.generation import set_generation
 from trainable.model.limits import limit_problems, name_or_path
 from trainable.model.lora import lora_problems
 from trainable.model.pooling import for_texts
@@ -83,12 +84,14 @@ class StageBuilder:
         return masked(train, rules), masked(validation, rules)
 
     def _token_splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
-        seed = self.config.dataset_of(stage).split_seed
+        seed, most = self.config.dataset_of(stage).split_seed, TASKS[tokenized.task].most_scored_rows
         if isinstance(stage, Target) and stage.fold != 0 and has_folds(tokenized, stage):
             fold, pool = fold_of(tokenized, stage.fold, seed), all_rows(tokenized)
-            return token_inputs(pool, stage, fold.train), token_inputs(pool, stage, fold.held_out)
-        rows = subset(tokenized.splits["train"].strata, stage.train_rows, seed)
-        return token_inputs(tokenized.splits["train"], stage, rows), token_inputs(tokenized.splits["validation"], stage)
+            held_out = scored_rows(pool, stage, most, fold.held_out)
+            return token_inputs(pool, stage, fold.train), token_inputs(pool, stage, held_out)
+        train, validation = tokenized.splits["train"], tokenized.splits["validation"]
+        rows, scored = subset(train.strata, stage.train_rows, seed), scored_rows(validation, stage, most)
+        return token_inputs(train, stage, rows), token_inputs(validation, stage, scored)
 
     def context(self, name: str) -> StageContext:
         """Return what a stage needs besides its own settings."""
@@ -115,6 +118,7 @@ class StageBuilder:
         pooling = for_texts(config.pooling, columns)
         head = self.head(tokenized)
         model = new_model(config.encoder, head, config.seed, stage.dropout, pooling)
+        set_generation(model, stage)
         if head.reads == "masked_tokens" and lacks_head(config.encoder, head):
             self.clock.note(f"{config.encoder} has no head that predicts hidden tokens, so it begins at random")
         setting = stage.head if isinstance(stage, Target) else "auto"

@@ -33,7 +33,8 @@ STAGE_FILE = "stage.json"
 """A stage is complete if its folder has this file."""
 
 _NOT_IN_KEY = {"enabled", "dataset"}
-_ADDED = {"focal_gamma", "tuning", "lora_rank", "lora_alpha", "lora_targets", "stride"}
+_ADDED = {"focal_gamma", "tuning", "lora_rank", "lora_alpha", "lora_targets", "stride", "validation_rows"}
+_ADDED |= {"target_length", "num_beams", "length_penalty", "max_new_tokens"}
 """Settings of later versions. With their defaults they have no entry, so that older stages are still found."""
 
 

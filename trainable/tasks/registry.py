@@ -14,12 +14,13 @@ from trainable.tasks.multi_label import MULTI_LABEL
 from trainable.tasks.multiple_choice import MULTIPLE_CHOICE
 from trainable.tasks.question_answering import QUESTION_ANSWERING
 from trainable.tasks.regression import REGRESSION
+from trainable.tasks.sequence_to_sequence import SEQUENCE_TO_SEQUENCE
 from trainable.tasks.tagging import TAGGING
 from trainable.tasks.task import Task
 
 _ALL: tuple[Task, ...] = (
     *(CLASSIFICATION, REGRESSION, TAGGING, MULTI_LABEL, MULTIPLE_CHOICE, QUESTION_ANSWERING),
-    MASKED_LANGUAGE,
+    *(MASKED_LANGUAGE, SEQUENCE_TO_SEQUENCE),
 )
 TASKS: Mapping[str, Task] = {task.name: task for task in _ALL}
 """The tasks by the name that `dataset.task` gives them."""

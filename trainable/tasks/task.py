@@ -14,12 +14,14 @@ from trainable.settings.stage import AUTO_THRESHOLD, Stage, Threshold
 from trainable.tasks.linear_head import HeadFit, LinearHead
 
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
-Reads = Literal["text", "choices", "every_token", "masked_tokens", "spans"]
+Reads = Literal["text", "choices", "every_token", "masked_tokens", "spans", "decoder"]
 """What a head reads. `text`: one vector for each row, as the setting `pooling` says, logits (B, C); `choices`: one such
 vector for each choice of a row, as a pair with its question, logits (B, K, C); `every_token`: each token, with a linear
 layer, logits (B, T, C); `masked_tokens`: hidden tokens, with the encoder's masked-language-model head, which is
 pretrained where its folder has it; the logits are the sums of `trainable/model/masked_tokens.py`; `spans`: each token
-of a context, with the encoder's question-answering head; the logits are the numbers of `trainable/model/spans.py`."""
+of a context, with the encoder's question-answering head; the logits are the numbers of `trainable/model/spans.py`;
+`decoder`: the states of a decoder, which generates a text, with the pretrained head of the model; the logits are the
+numbers of `trainable/inputs/targets.py`."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ class Task(Protocol):
         """Return its name in the settings."""
 
     @property
+    def most_scored_rows(self) -> int | None:
+        """Return the most validation rows of an evaluation, unless the stage sets `validation_rows`; None: all."""
+
+    @property
     def reader(self) -> LabelReader:
         """Return what reads and checks its labels."""
 
@@ -132,6 +138,8 @@ class Task(Protocol):
 
 class TaskDefaults:
     """What most tasks answer: outputs in the labels' own units, nothing cut off them, and no first head fitted."""
+
+    most_scored_rows: int | None = None
 
     def output_scale(self, labels: NDArray[Any]) -> OutputScale:
         return NO_SCALE

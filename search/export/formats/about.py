@@ -9,9 +9,9 @@ from typing import Literal
 from trainable.answers.answer import Answers
 from trainable.errors import ConfigError
 
-Format = Literal["hf", "sentence-transformers", "bi-encoder", "onnx", "skops"]
+Format = Literal["hf", "sentence-transformers", "bi-encoder", "seq2seq", "onnx", "skops"]
 """The format of a folder."""
-FormatChoice = Literal["auto", "hf", "sentence-transformers", "bi-encoder", "onnx"]
+FormatChoice = Literal["auto", "hf", "sentence-transformers", "bi-encoder", "seq2seq", "onnx"]
 """What `export --format` takes; `auto` is the first format in `FORMATS` that can hold the model."""
 
 _HF = """\
@@ -38,6 +38,14 @@ head = load_file(folder + "/head.safetensors")
 logits = head["weight"] @ numpy.concatenate([u, v, abs(u - v), u * v]) + head["bias"]
 labels = json.load(open(folder + "/config.json", encoding="utf-8"))["id2label"]
 {of_logits}
+"""
+_SEQ2SEQ = """\
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+folder = {folder}
+model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+ids = model.generate(**tokenizer({row}, truncation=True, return_tensors="pt"))
+tokenizer.decode(ids[0], skip_special_tokens=True)
 """
 _ONNX = """\
 import json, numpy, onnxruntime, tokenizers
@@ -69,7 +77,7 @@ class About:
     title: str
     """That library in Markdown, with a link."""
     poolings: tuple[str, ...]
-    """What the heads of the models read that it can hold: values of `pooling`, or `every_token`."""
+    """What the heads of the models read that it can hold: values of `pooling`, `every_token` or `decoder`."""
     obstacle: str
     """Why it cannot hold models with another `pooling`."""
     python: str
@@ -134,6 +142,15 @@ FORMATS: dict[Format, About] = {
         note="`encode` gives the vector of each text and cuts long texts as in training; the head compares two "
         "vectors. The vectors of texts that occur in many pairs can be kept. The folder needs sentence-transformers 6 "
         "or newer.",
+    ),
+    "seq2seq": About(
+        library="transformers",
+        title="[Transformers](https://github.com/huggingface/transformers)",
+        poolings=("decoder",),
+        obstacle="this format is for models that generate texts",
+        python=_SEQ2SEQ,
+        rows=('"Your text"', '"First text", "Second text"'),
+        note="`truncation=True` cuts long texts as in training; `generate` searches as in the sweep.",
     ),
     "onnx": About(
         library="onnx",

@@ -30,7 +30,10 @@ class FolderFormat(Protocol):
         """
 
     def logits_of_texts(self, folder: Path, table: Examples) -> torch.Tensor:
-        """Return the logits that a folder gives for texts, as its users get them, shape (N, C)."""
+        """Return the logits that a folder gives for texts, as its users get them, shape (N, C).
+
+        Of a model that generates texts, these are the token ids, shape (N, T).
+        """
 
     def load(self, folder: Path, facts: FolderFacts) -> LogitsOf:
         """Load a folder that may be damaged.
@@ -54,6 +57,10 @@ def folder_format(name: Format) -> FolderFormat:
         from search.export.formats import bi_encoder_folder
 
         return bi_encoder_folder
+    if name == "seq2seq":
+        from search.export.formats import seq2seq_folder
+
+        return seq2seq_folder
     from search.export.formats import hf_folder
 
     return hf_folder

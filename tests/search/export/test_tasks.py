@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
-from transformers import AutoModelForMultipleChoice, AutoTokenizer, pipeline
+from transformers import AutoModelForMultipleChoice, AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
+from writers import save_writer, translations
 
 import transfersweep
 from search.export.export import Exported, export_trial
@@ -165,3 +166,28 @@ def test_a_model_over_words(tiny_bert: str, tmp_path: Path, task: str) -> None:
     answer = transfersweep.classifier(tmp_path / "model")("a fun film 3")
     assert shown["found"] == pytest.approx(answer) if task == "regression" else shown["found"] == list(answer.labels)
     predict_file(exported.folder, file, tmp_path / "out.csv")
+
+
+def test_a_model_that_generates_texts(tmp_path: Path) -> None:
+    encoder, file = save_writer("bart", tmp_path / "bart"), translations(tmp_path / "words.jsonl", 160)
+    data = {"task": "sequence_to_sequence", "json": str(file)}
+    target = {"dataset": data, "padding_length": 8, "target_length": 6, "learning_rate": 5e-3, "num_beams": 2}
+    swept = make_sweep(tmp_path / "runs", {"encoder": encoder, "target": target})
+    exported = export_trial(choose(swept.name, swept.storage, tmp_path / "model"))
+    assert exported.format == "seq2seq" and exported.verification.max_difference == 0
+    predict_file(exported.folder, file, tmp_path / "out.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert list(rows[0]) == ["text", "target", "predicted"]
+    texts, found = [row["text"] for row in rows], [row["predicted"] for row in rows]
+    assert transfersweep.classifier(exported.folder)(texts) == found
+    folder = str(exported.folder)
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert (model.generation_config.num_beams, model.generation_config.max_new_tokens) == (2, 6)
+    ids = model.generate(**tokenizer(texts, truncation=True, padding=True, return_tensors="pt"))
+    assert tokenizer.batch_decode(ids, skip_special_tokens=True) == found
+    names: dict[str, Any] = {}
+    *lines, last = [line for line in exported.usage() if line]
+    exec("\n".join(lines), names)
+    assert isinstance(eval(last, names), str)
+    card = ModelCard.load(exported.folder / "README.md").text
+    assert "Generates new texts from texts." in card and "gave the checkpoint's texts on" in card

@@ -110,8 +110,8 @@ MISTAKES: dict[str, tuple[Change, str]] = {
         "space.target.dropout: must be a number of at least 0 and below 1, or null, got 1.0",
     ),
     "unknown metric": (
-        put("sweep", "metric", "bleu"),
-        "sweep.metric: no such metric: 'bleu'; there are: macro_f1",
+        put("sweep", "metric", "meteor"),
+        "sweep.metric: no such metric: 'meteor'; there are: macro_f1",
     ),
     "metric under trial": (put("trial", "metric", "accuracy"), "trial.metric: is set by sweep.metric"),
     "metric under space": (put("space", "metric", {"choice": ["accuracy"]}), "metric: is set by sweep.metric"),
@@ -229,7 +229,7 @@ def test_an_unknown_name_does_not_hide_mistakes_of_the_trial(blocks: dict[str, A
 
 
 PAIRED: dict[str, tuple[Change, str]] = {
-    "unknown metric": (put("sweep", "metric", "bleu"), "sweep.metric: no such metric: 'bleu'"),
+    "unknown metric": (put("sweep", "metric", "meteor"), "sweep.metric: no such metric: 'meteor'"),
     "a name with a blank": (put("sweep", "name", "Müller Versuch"), "sweep.name: 'Müller Versuch' contains"),
     "text for a number": (put("sweep", "trials", "many"), "sweep.trials: must be a whole number"),
     "an older sweep of its own name": (
@@ -279,7 +279,7 @@ def test_no_mistake_hides_another(mistake: str, other: str, blocks: dict[str, An
 def test_source_settings_need_a_source(blocks: dict[str, Any], tmp_path: Path) -> None:
     del blocks["trial"]["source"], blocks["space"]["source.enabled"], blocks["sweep"]["start_with"]
     blocks["space"] |= {"source.epochs": {"int": [1, 2]}, "source.padding_length": {"choice": [16]}}
-    blocks["sweep"]["metric"] = "bleu"
+    blocks["sweep"]["metric"] = "meteor"
     metric, source = problems(written(blocks, tmp_path))
     assert "sweep.metric: no such metric" in metric
     assert source.endswith(

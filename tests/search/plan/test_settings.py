@@ -43,7 +43,7 @@ def test_names_of_other_folders_in_the_storage_are_refused(name: str) -> None:
         {"finalists": 0},
         {"confirm_seeds": -1},
         {"checkpoint_seconds": 0},
-        {"metric": "bleu"},
+        {"metric": "meteor"},
         {"start_with": {"target.epochs": 1}},
         {"patience": 3},
         {"trials": True},

@@ -11,14 +11,14 @@ from trainable.settings.dataset import Dataset
 
 
 def drop_unlabelled_splits(
-    dataset: Dataset, raws: Mapping[str, RawTable], results: CheckResults
+    dataset: Dataset, raws: Mapping[str, RawTable], label: str, results: CheckResults
 ) -> dict[str, RawTable]:
     """Return the tables without validation and test splits that have no labels; `results` gets the reasons.
 
-    For a test split that no setting names, the reason is a note. For a test split that a setting names, and for every
-    validation split (it decides the search), the reason is a problem.
+    `label` is a column of labels. For a test split that no setting names, the reason is a note. For a test split that a
+    setting names, and for every validation split (it decides the search), the reason is a problem.
     """
-    kept, label = dict(raws), (dataset.label_columns or [dataset.label])[0]
+    kept = dict(raws)
     for split in SPLITS[1:]:
         if split not in raws or not (reason := _why_unlabelled(raws[split], raws["train"], label)):
             continue
