@@ -307,6 +307,31 @@ def test_a_new_sweep_starts_from_an_old_one(sweep: Run_, storage: Path) -> None:
     assert "target.epochs: 3 there, 2 here" in new.notes[0]
 
 
+@pytest.mark.slow
+def test_the_stages_of_a_chain_are_switched_on_and_off(blocks: dict[str, Any], storage: Path) -> None:
+    changed, stage = copy.deepcopy(blocks), blocks["trial"]["source"]
+    names, rates = ("sources.first.enabled", "sources.second.enabled"), {"target.learning_rate": 1e-3}
+    points = [{**dict(zip(names, on, strict=True)), **rates} for on in ((True, True), (False, True), (True, False))]
+    changed["sweep"] |= {"name": "chain", "start_with": points, "max_concurrent": 1}
+    del changed["trial"]["source"]
+    changed["trial"]["sources"] = {"first": stage, "second": {**stage, "learning_rate": 2e-3}}
+    changed["space"] = {name: {"choice": [True, False]} for name in names} | {
+        "target.learning_rate": blocks["space"]["target.learning_rate"]
+    }
+    outcome = start_sweep(build_plan(changed, (Path(),), "chain"), storage)
+    folder = SweepFolder(storage, "chain")
+    assert_all_agree(folder, outcome)
+    logged = [[run.data.params[name] for name in names] for run in runs(folder)[1][:3]]
+    assert logged == [["True", "True"], ["False", "True"], ["True", "False"]]
+    trained = [{part for part in record.times if part.endswith(".train")} for record in outcome.trials[:3]]
+    assert trained[0] == {"sources.first.train", "sources.second.train", "target.train"}
+    assert trained[2] == {"target.train"}  # its first stage is in the cache
+    assert outcome.comparison
+    assert {name.partition(":")[0] for name in outcome.notes} >= {"sources.first", "sources.second"}
+    without = [record.params for record in outcome.trials if record.role == "no_source"]
+    assert without == [{**rates, **dict.fromkeys(names, False)}] * 2
+
+
 class Started:
     """A sweep in its own process: one short trial, then a long one."""
 
