@@ -16,6 +16,8 @@ from search.export.formats.skops_folder import LogitsOfTexts, load_text_logits
 from search.export.texts_in import tokens_for
 from trainable.data.choices import joined_choices
 from trainable.data.examples import Examples
+from trainable.inputs.span_inputs import in_windows
+from trainable.inputs.split import Split
 from trainable.inputs.targets import texts_of
 from trainable.inputs.token_inputs import TokenInputs
 from trainable.model.pretrained import load_tokenizer
@@ -97,9 +99,9 @@ class Classifier:
         if self._text_of is not None:
             return np.array(self._text_of(logits.long()), dtype=object)
         outputs = logits.numpy()
-        if outputs.ndim == 3:
+        if outputs.ndim == 3 and labels.dtype != object:
             outputs[labels < 0] = np.nan  # a row has no such word or choice
-        return self._answers.values(outputs)
+        return self._answers.read(outputs, texts)
 
     def _answers_to(self, rows: list[Row]) -> list[Any]:
         return [self._answers.answer(row) for row in self.values(self._columns(rows)).tolist()]
@@ -133,10 +135,11 @@ def _with_tokenizer(folder: Path, facts: FolderFacts) -> LogitsOfTexts:
     """Return the function that computes logits of texts with the encoder and the tokenizer of a folder."""
     logits_of, tokenizer = folder_format(facts.format).load(folder, facts), load_tokenizer(str(folder))
 
-    answers, length = facts.answers(), facts.settings.padding_length
+    answers, settings = facts.answers(), facts.settings
 
     def compute(table: Examples) -> torch.Tensor:
-        tokens = tokens_for(answers, facts.settings.pooling, tokenizer, table)
-        return logits_of(TokenInputs(tokens, np.arange(len(table)), length, fixed=False))
+        tokens = tokens_for(answers, settings.pooling, tokenizer, table)
+        inputs = TokenInputs(tokens, np.arange(len(table)), settings.padding_length, fixed=False)
+        return logits_of(in_windows(Split(inputs, table.labels), settings.stride).inputs)
 
     return compute

@@ -32,6 +32,7 @@ from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.model.limits import name_or_path
 from trainable.model.pretrained import load_tokenizer
+from trainable.model.spans import InSpans
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData, trained_on
 from trainable.store.checksums import verify_checksums
@@ -125,6 +126,8 @@ def export_trial(chosen: Chosen) -> Exported:
     outcome = chosen.outcome
     workspace = chosen.plan.workspace(chosen.storage)
     model, config = load_trained(chosen.checkpoint, _encoder(chosen))
+    if isinstance(model, InSpans):
+        model.config.window_stride = config.target.stride
     tokenizer = _tokenizer(config)
     known = load_saved_plan(SweepFolder(chosen.storage, outcome.name))["data"]
     stages = _stages(config, chosen.checkpoint, workspace, known)

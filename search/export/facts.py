@@ -33,6 +33,7 @@ class SettingFacts(BaseModel):
 
     pooling: Literal["first", "mean", "max", "bi_encoder"] = "first"  # older exports do not have the setting
     padding_length: Annotated[int, Field(alias="target.padding_length", ge=4)]
+    stride: Annotated[int | None, Field(alias="target.stride", ge=0)] = None
     dataset: Annotated[DataFacts, Field(alias="target.dataset")] = DataFacts()
 
 

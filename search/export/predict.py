@@ -116,7 +116,7 @@ def _check_free(raw: RawTable, added: Sequence[str]) -> None:
         )
 
 
-def _values(folder: Path, texts: list[list[str]], facts: FolderFacts) -> NDArray[np.float32]:
+def _values(folder: Path, texts: list[list[str]], facts: FolderFacts) -> NDArray[Any]:
     """Return the values of each row, such as the probability of each class, shape (N, C)."""
     # Imported here, so that a wrong file name is reported without waiting for torch.
     from search.export.classifier import Classifier

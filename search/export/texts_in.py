@@ -10,6 +10,7 @@ from trainable.data.examples import Examples
 from trainable.inputs.choices import pairs_of, tokenize_choices
 from trainable.inputs.tokens import Tokens
 from trainable.inputs.tokens_apart import tokenize_for
+from trainable.inputs.windows import tokenize_contexts
 from trainable.inputs.words import with_words
 
 
@@ -17,6 +18,8 @@ def tokens_for(answers: Answers, pooling: str, tokenizer: PreTrainedTokenizerBas
     """Return the tokens of texts as a model with these answers reads them; labels as `Answers.no_labels` gives them."""
     if answers.lists_choices:
         return tokenize_choices(tokenizer, table)
+    if answers.head == "spans":
+        return tokenize_contexts(tokenizer, table)
     tokens = tokenize_for(pooling, tokenizer, table)
     return with_words(tokens, tokenizer, table) if answers.head == "every_token" else tokens
 

@@ -17,8 +17,8 @@ from trainable.answers.registry import ANSWERS
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import TokenizedSplit, cached_tokens, tokenized_dataset_of, tokenizer_fingerprint
+from trainable.inputs.span_inputs import stage_inputs
 from trainable.inputs.split import Inputs
-from trainable.inputs.token_inputs import token_inputs
 from trainable.inputs.tokens import Tokens
 from trainable.inputs.tokens_apart import tokenize_for
 from trainable.loop.evaluate import compute_logits
@@ -94,8 +94,9 @@ def _rows_of_current_data(
     config: TrialConfig, validation: Examples, workspace: Workspace, description: str
 ) -> SampleRows:
     tokenized = tokenized_dataset_of(config, config.target, workspace).splits["validation"]
-    chosen = _spread_over_lengths(token_inputs(tokenized, config.target).inputs.lengths)
-    return SampleRows(token_inputs(tokenized, config.target, chosen).inputs, validation.take(chosen), description)
+    chosen = _spread_over_lengths(stage_inputs(tokenized, config.target).inputs.lengths)
+    split = stage_inputs(tokenized, config.target, chosen)
+    return SampleRows(split.inputs, validation.take(chosen), description)
 
 
 def _rows_of_tokens(config: TrialConfig, tokens: Tokens, tokenizer: PreTrainedTokenizerBase, why: str) -> SampleRows:
@@ -114,7 +115,7 @@ def _rows_of_tokens(config: TrialConfig, tokens: Tokens, tokenizer: PreTrainedTo
     ]
     table = Examples(columns[0], columns[1] if len(columns) > 1 else None, np.zeros(len(chosen), dtype=np.int64))
     made = tokenize_for(config.pooling, tokenizer, table)
-    inputs = token_inputs(TokenizedSplit(made, table.labels, table.strata), config.target).inputs
+    inputs = stage_inputs(TokenizedSplit(made, table.labels, table.strata), config.target).inputs
     description = f"validation texts decoded from cached token ids, because the data files {why}"
     return SampleRows(inputs, table, description)
 
@@ -143,7 +144,9 @@ def verify_export(
     else:
         expected = compute_logits(model, rows.inputs, _CPU)
     found = logits_of_rows(answers, partial(folder_format(format).logits_of_texts, folder), rows.table)
-    return compared(expected, found, rows.description, answers.unit(expected.numpy()), answers.outputs)
+    unit = answers.unit(expected.numpy())
+    expected, found = (torch.from_numpy(answers.compared(each.numpy())) for each in (expected, found))
+    return compared(expected, found, rows.description, unit, answers.outputs)
 
 
 def compared(

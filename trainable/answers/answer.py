@@ -54,6 +54,8 @@ class Answers:
     outputs: ClassVar[str] = "logits"
     """What an export is compared on: `logits`, or `texts` of which the outputs are the token ids."""
 
+    note: ClassVar[str] = ""
+    """What to know about the lines of Python of the card; empty for that of the format."""
     lists_choices: ClassVar[bool] = False
     """Whether the columns after the first one are the choices of a row, and the model answers for each of them."""
 
@@ -62,7 +64,7 @@ class Answers:
         """Return the names of the outputs for users, from those of the model of a trial."""
         return tuple(map(str, names))
 
-    def no_labels(self, columns: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+    def no_labels(self, columns: Sequence[Sequence[str]]) -> NDArray[Any]:
         """Return labels that mean nothing, in the shape that the task's labels have for texts.
 
         They are below 0 in place of a word or a choice that a row does not have.
@@ -77,6 +79,14 @@ class Answers:
         from scipy.special import softmax  # takes a second; wrong names are reported before
 
         return np.asarray(softmax(outputs, axis=-1))
+
+    def read(self, outputs: NDArray[np.float32], columns: Sequence[Sequence[str]]) -> NDArray[Any]:
+        """Return the values of rows from the model's outputs and the one or two texts of all rows, by column."""
+        return self.values(outputs)
+
+    def compared(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the part of the outputs in which an exported model must be equal to the checkpoint."""
+        return outputs
 
     def unit(self, outputs: NDArray[np.float32]) -> float:
         """Return the size of the outputs, to which rounding errors are proportional."""
@@ -117,6 +127,10 @@ class Answers:
             name: Python for the name of an output, with the field `number`.
         """
         return name.format(number=f"{outputs}.argmax()")
+
+    def own_python(self, folder: str) -> str:
+        """Return Python for the answer of one row by transformers; empty if the lines of the format do."""
+        return ""
 
     def text_model_python(self, row: str) -> str:
         """Return Python for the answer of one row by the scikit-learn pipeline `model`."""

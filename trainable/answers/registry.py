@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from trainable.answers.answer import Answers
 from trainable.answers.multi_label import LabelSetAnswers
 from trainable.answers.multiple_choice import ChoiceAnswers
+from trainable.answers.question_answering import SpanAnswers
 from trainable.answers.regression import NumberAnswers
 from trainable.answers.sequence_to_sequence import TextAnswers
 from trainable.answers.tagging import TagAnswers
@@ -18,6 +19,7 @@ ANSWERS: Mapping[str, type[Answers]] = {
     "tagging": TagAnswers,
     "multiple_choice": ChoiceAnswers,
     "sequence_to_sequence": TextAnswers,
+    "question_answering": SpanAnswers,
 }
 """The answers of each task."""
 

@@ -10,7 +10,7 @@ from trainable.baselines.text_models import LabelledTexts, load_text_model
 from trainable.checkpoint import load_trained
 from trainable.compute.device import pick_device, resolve_precision
 from trainable.inputs.prepare import tokenized_dataset_of
-from trainable.inputs.token_inputs import token_inputs
+from trainable.inputs.span_inputs import stage_inputs
 from trainable.loop.evaluate import compute_logits
 from trainable.store.checksums import verify_checksums
 from trainable.tasks.registry import read_splits
@@ -44,7 +44,7 @@ def checkpoint_logits(
     if split not in tokenized.splits:
         return None
     device = pick_device()
-    inputs = token_inputs(tokenized.splits[split], config.target).inputs
+    inputs = stage_inputs(tokenized.splits[split], config.target).inputs
     precision = resolve_precision(config.precision, device)
     return compute_logits(torch.nn.Module.to(model, device), inputs, device, precision)
 

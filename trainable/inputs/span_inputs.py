@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainable.inputs.prepare import TokenizedSplit
 from trainable.inputs.split import Split
-from trainable.inputs.token_inputs import TokenInputs
+from trainable.inputs.token_inputs import TokenInputs, token_inputs
 from trainable.inputs.windows import ContextTokens
+from trainable.settings.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,16 @@ class SpanInputs:
 
 
 def in_windows(split: Split, stride: int | None) -> Split:
-    """Return a split of token ids whose contexts are read in windows, with so many tokens in common."""
-    assert isinstance(split.inputs, TokenInputs) and isinstance(split.inputs.tokens, ContextTokens)
+    """Return a split whose contexts are read in windows with so many tokens in common.
+
+    A split without contexts stays as it is.
+    """
+    if not isinstance(split.inputs, TokenInputs) or not isinstance(split.inputs.tokens, ContextTokens):
+        return split
     whole = replace(split.inputs, tokens=replace(split.inputs.tokens, stride=stride))
     return Split(SpanInputs(whole, split.labels), split.labels)
+
+
+def stage_inputs(tokenized: TokenizedSplit, stage: Stage, rows: NDArray[np.int64] | None = None) -> Split:
+    """Return a split, or some rows of it, as the input of a stage; contexts in windows."""
+    return in_windows(token_inputs(tokenized, stage, rows), stage.stride)

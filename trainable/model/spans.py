@@ -19,19 +19,24 @@ _LOW = -1e4
 """Logit of a token that cannot begin or end an answer."""
 
 
-def answers_in_spans(model: PreTrainedModel) -> None:
-    """Let a question-answering model give the numbers that `QuestionAnswering` needs, in the place of logits."""
+def answers_in_spans(model: PreTrainedModel, threshold: float = 0.0) -> None:
+    """Let a question-answering model give the numbers that `QuestionAnswering` needs, in the place of logits.
+
+    Args:
+        model: the model, changed in place.
+        threshold: how much the score of no answer must exceed that of the answer.
+    """
     kind = type(model)
     model.__class__ = type(kind.__name__, (InSpans, kind), {"__module__": __name__})
-    model.add_module("no_answer", _NoAnswer())
+    model.add_module("no_answer", _NoAnswer(threshold))
 
 
 class _NoAnswer(nn.Module):
     """What is added to the score of no answer: minus the threshold that validation rows have chosen."""
 
-    def __init__(self) -> None:
+    def __init__(self, threshold: float) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(1))
+        self.bias = nn.Parameter(torch.full((1,), -threshold))
 
 
 class InSpans(PreTrainedModel):

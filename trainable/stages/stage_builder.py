@@ -13,9 +13,9 @@ from trainable.errors import ConfigError
 from trainable.inputs.folds import all_rows, fold_of, has_folds
 from trainable.inputs.masked_inputs import mask_rules, masked
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
-from trainable.inputs.span_inputs import in_windows
+from trainable.inputs.span_inputs import stage_inputs
 from trainable.inputs.split import Split
-from trainable.inputs.token_inputs import scored_rows, token_inputs
+from trainable.inputs.token_inputs import scored_rows
 from trainable.model.encoder import checked_limits, fingerprint, lacks_head, new_model
 from trainable.model.generation import set_generation
 from trainable.model.limits import limit_problems, name_or_path
@@ -76,8 +76,6 @@ class StageBuilder:
     def splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
         """Return the training and validation splits of a stage as inputs of a model."""
         train, validation = self._token_splits(tokenized, stage)
-        if self.head(tokenized).reads == "spans":
-            return in_windows(train, stage.stride), in_windows(validation, stage.stride)
         if self.head(tokenized).reads != "masked_tokens":
             return train, validation
         rules = mask_rules(name_or_path(self.config.encoder))
@@ -88,10 +86,10 @@ class StageBuilder:
         if isinstance(stage, Target) and stage.fold != 0 and has_folds(tokenized, stage):
             fold, pool = fold_of(tokenized, stage.fold, seed), all_rows(tokenized)
             held_out = scored_rows(pool, stage, most, fold.held_out)
-            return token_inputs(pool, stage, fold.train), token_inputs(pool, stage, held_out)
+            return stage_inputs(pool, stage, fold.train), stage_inputs(pool, stage, held_out)
         train, validation = tokenized.splits["train"], tokenized.splits["validation"]
         rows, scored = subset(train.strata, stage.train_rows, seed), scored_rows(validation, stage, most)
-        return token_inputs(train, stage, rows), token_inputs(validation, stage, scored)
+        return stage_inputs(train, stage, rows), stage_inputs(validation, stage, scored)
 
     def context(self, name: str) -> StageContext:
         """Return what a stage needs besides its own settings."""

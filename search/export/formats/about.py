@@ -77,7 +77,7 @@ class About:
     title: str
     """That library in Markdown, with a link."""
     poolings: tuple[str, ...]
-    """What the heads of the models read that it can hold: values of `pooling`, `every_token` or `decoder`."""
+    """What the heads of the models read that it can hold: values of `pooling`, `every_token`, `spans` or `decoder`."""
     obstacle: str
     """Why it cannot hold models with another `pooling`."""
     python: str
@@ -97,6 +97,8 @@ class About:
 
     def usage(self, folder: str, pairs: bool, answers: Answers) -> list[str]:
         """Return lines of Python for the answer to a text, or to a pair of texts, with the exported folder."""
+        if self.library == "transformers" and (own := answers.own_python(folder)):
+            return own.splitlines()
         row = self.rows[pairs]
         lines = self.python.format(
             folder=json.dumps(folder),
@@ -114,7 +116,7 @@ FORMATS: dict[Format, About] = {
     "hf": About(
         library="transformers",
         title="[Transformers](https://github.com/huggingface/transformers)",
-        poolings=("first", "every_token"),
+        poolings=("first", "every_token", "spans"),
         obstacle="transformers' own classes have only the head of their architecture (`pooling: first`)",
         python=_HF,
         rows=('"Your text"', '{"text": "First text", "text_pair": "Second text"}'),

@@ -8,6 +8,7 @@ from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 from search.export.facts import FolderFacts
 from search.export.formats.folders import LogitsOf
+from search.export.formats.spans import scores_of_spans
 from trainable.compute.device import pick_device
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
@@ -24,13 +25,18 @@ from trainable.model.pretrained import (
     load_config,
     load_tokenizer,
 )
+from trainable.model.spans import InSpans, answers_in_spans
 
 _BATCH = 32
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write weights (safetensors), configuration and tokenizer."""
-    model.save_pretrained(folder)
+    own: dict[str, torch.Tensor] = {}
+    if isinstance(model, InSpans):  # transformers' class has no threshold
+        model.config.no_answer_threshold = -float(model.no_answer.bias.detach())
+        own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("no_answer.")}
+    model.save_pretrained(folder, state_dict=own or None)
     tokenizer.save_pretrained(folder)
 
 
@@ -42,6 +48,10 @@ def logits_of_texts(folder: Path, table: Examples) -> torch.Tensor:
     """
     tokenizer, (model, _) = load_tokenizer(str(folder)), _load(folder, f"{folder}: the exported model")
     model.eval()
+    if pooling_of(model) == "spans":
+        assert table.text_b is not None  # the contexts
+        pairs = zip(table.text, table.text_b, strict=True)
+        return torch.stack([scores_of_spans(model, tokenizer, *pair) for pair in pairs])
     columns = [table.text] if table.text_b is None else [table.text, table.text_b]
     parts = []
     for start in range(0, len(table), _BATCH):
@@ -89,6 +99,8 @@ def load(folder: Path, facts: FolderFacts) -> LogitsOf:
             f"{what}: config.json has {model.config.num_labels} labels, trial.json {len(facts.label_names)}; "
             "export it again"
         )
+    if pooling_of(model) == "spans":
+        answers_in_spans(model, float(getattr(model.config, "no_answer_threshold", 0.0)))
     return logits_of(model)
 
 

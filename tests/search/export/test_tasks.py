@@ -191,3 +191,32 @@ def test_a_model_that_generates_texts(tmp_path: Path) -> None:
     assert isinstance(eval(last, names), str)
     card = ModelCard.load(exported.folder / "README.md").text
     assert "Generates new texts from texts." in card and "gave the checkpoint's texts on" in card
+
+
+def test_question_answering(tiny_bert: str, tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = []
+    for row in range(60):
+        context = f"the film {row} was " + "very " * (row % 9) + ("good" if row % 4 else "long") + " and the story too"
+        answers = {"text": ["good"], "answer_start": [context.index("good")]} if row % 4 else None
+        lines.append({"question": "how was the film", "context": context, "answers": answers})
+    file = tmp_path / "films.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    exported = exported_sweep(tmp_path, tiny_bert, {"task": "question_answering", "json": str(file)})
+    assert exported.format == "hf"
+    predict_file(exported.folder, file, tmp_path / "out.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert list(rows[0]) == ["question", "context", "answers", "predicted", "score"]
+    assert all(row["predicted"] in row["context"] and bool(row["predicted"]) == (row["score"] >= 0) for row in rows)
+    answers = transfersweep.classifier(exported.folder)([(line["question"], line["context"]) for line in lines])
+    assert [answer.text for answer in answers] == [row["predicted"] for row in rows]
+    assert all(line["context"][each.start :].startswith(each.text) for line, each in zip(lines, answers, strict=True))
+    names: dict[str, Any] = {}
+    *lines_of_usage, last = [line for line in exported.usage() if line]
+    short = [line for line in lines if len(line["context"]) < 40][:8]
+    for line in short:  # contexts of one window
+        chosen = f"question, context = {line['question']!r}, {line['context']!r}"
+        code = [chosen if each.startswith("question, context") else each for each in lines_of_usage]
+        exec("\n".join(code), names)
+        assert eval(last, names) == rows[lines.index(line)]["predicted"]
+    card = ModelCard.load(exported.folder / "README.md")
+    assert "Finds the part of a context" in card.text and card.data.pipeline_tag == "question-answering"
