@@ -12,6 +12,7 @@ from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.model.pooling import features_pooling
 from trainable.settings.config import TrialConfig
+from trainable.settings.stage import TARGET_LENGTH
 from trainable.workspace import Workspace
 
 LONGEST = 2**20
@@ -22,6 +23,9 @@ LONGEST = 2**20
 RANKS: dict[str, Callable[[Any], Any]] = {
     "enabled": lambda on: not on,
     "padding_length": lambda tokens: -tokens,
+    "target_length": lambda tokens: -(tokens or TARGET_LENGTH),
+    "max_new_tokens": lambda tokens: -(tokens or TARGET_LENGTH),
+    "num_beams": lambda beams: -(beams or 1),
     "padding": ["fixed", "longest"].index,
     "batch_size": lambda rows: -rows,
     "tuning": ["full", "lora", "head"].index,

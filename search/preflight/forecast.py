@@ -8,6 +8,7 @@ from spaces import SpaceError
 from trainable.data.message_text import plural
 from trainable.data.subset import subset
 from trainable.inputs.prepare import tokenized_dataset_of
+from trainable.inputs.token_inputs import scored_rows
 from trainable.loop.evaluation_steps import evaluation_steps
 from trainable.model.encoder import trained_weights
 from trainable.model.limits import read_limits
@@ -17,6 +18,7 @@ from trainable.settings.config import TrialConfig
 from trainable.settings.stage import ATTENTION, Stage
 from trainable.stages.shared_stage import are_cached
 from trainable.stages.stage_builder import StageBuilder
+from trainable.tasks.registry import TASKS
 from trainable.workspace import Workspace
 
 TRIAL_SECONDS = 1.0
@@ -169,11 +171,11 @@ class Forecaster:
         measured, pace = self.costliest.stages()[tried], paces[tried]
         rows, tokens = self._size(config, stage, "train")
         checked_rows, checked = self._size(config, stage, "validation")
-        reused = stage.frozen_layers > 0 and stage.padding == "longest"
-        frozen = stage.frozen_layers / read_limits(config.encoder).depth
+        has_decoder = read_limits(config.encoder).has_decoder
+        reused = stage.frozen_layers > 0 and stage.padding == "longest" and not has_decoder
+        frozen = _frozen_share(config, stage)
         share = _work(stage, frozen, reused)
-        was_frozen = measured.frozen_layers / read_limits(self.costliest.encoder).depth
-        share /= _work(measured, was_frozen, reused=False)
+        share /= _work(measured, _frozen_share(self.costliest, measured), reused=False)
         share *= _all_weights(config) / _all_weights(self.costliest)
         compared = stage.model_copy(update={"evaluate_at": self.settings.compared_at} if name == "target" else {})
         evaluations = len(evaluation_steps(compared, rows, checked_rows))
@@ -223,10 +225,14 @@ class Forecaster:
     def _size(self, config: TrialConfig, stage: Stage, split: str) -> tuple[int, int]:
         """Return the rows and tokens that the stage uses of a split."""
         data = tokenized_dataset_of(config, stage, self.workspace)
-        key = (data.fingerprint, split, stage.padding_length, stage.padding, stage.train_rows)
+        key = (data.fingerprint, split, stage.padding_length, stage.padding, stage.train_rows, stage.validation_rows)
         if key not in self._sizes:
-            lengths = data.splits[split].tokens.lengths(stage.padding_length)
-            rows = len(subset(data.splits[split].strata, stage.train_rows, 0)) if split == "train" else len(lengths)
+            part = data.splits[split]
+            lengths = part.tokens.lengths(stage.padding_length)
+            if split == "train":
+                rows = len(subset(part.strata, stage.train_rows, 0))
+            else:
+                rows = len(scored_rows(part, stage, TASKS[data.task].most_scored_rows))
             mean = stage.padding_length if stage.padding == "fixed" else float(lengths.mean())
             self._sizes[key] = (rows, int(rows * mean))
         return self._sizes[key]
@@ -239,6 +245,12 @@ def _most_trials(plan: Plan) -> int:
         return min(most, len(plan.space.grid())) if plan.settings.is_limited_by_time else most
     except SpaceError:  # too many points to list
         return most
+
+
+def _frozen_share(config: TrialConfig, stage: Stage) -> float:
+    """Return the share of the layers that is frozen, 0 to 1; a decoder is taken to have as many as its encoder."""
+    limits = read_limits(config.encoder)
+    return stage.frozen_layers / (limits.depth * (2 if limits.has_decoder else 1))
 
 
 def _work(stage: Stage, frozen: float, reused: bool) -> float:

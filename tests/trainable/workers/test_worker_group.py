@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from writers import save_writer, translations
 
 from tests.trainable.workers.conftest import TWO, WILD, run_alone, with_target
 from trainable.checkpoint import load_trained
@@ -49,6 +50,10 @@ def test_two_workers_are_one(cluster: None, base: dict[str, Any], tmp_path: Path
     group.start(second, None)
     group.next_report()  # and stopped in the middle
     _assert_same(_group_reports(group, second), run_alone(second, tmp_path / "alone"))
+
+    data = {"task": "sequence_to_sequence", "json": str(translations(tmp_path / "words.jsonl", 60))}
+    texts = with_target({**base, "encoder": save_writer("t5", tmp_path / "t5")}, dataset=data, batch_size=7)
+    _assert_same(_group_reports(group, texts), run_alone(texts, tmp_path / "alone"))
 
     for wrong, words in (
         (with_target(base, frozen_layers=9), "9 is more than"),
