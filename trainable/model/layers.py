@@ -56,7 +56,7 @@ class EncoderParts:
 def encoder_of(model: PreTrainedModel) -> PreTrainedModel:
     """Return the module whose layers can be frozen: the base model, or the encoder of a model with a decoder."""
     typed: Any = model  # transformers' own types allow tensors here
-    found: PreTrainedModel = typed.get_encoder() if model.config.is_encoder_decoder else model.base_model
+    found: PreTrainedModel = typed.get_encoder() if model.config.is_encoder_decoder else typed.base_model
     return found
 
 
