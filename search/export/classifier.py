@@ -20,6 +20,7 @@ from trainable.inputs.span_inputs import in_windows
 from trainable.inputs.split import Split
 from trainable.inputs.targets import texts_of
 from trainable.inputs.token_inputs import TokenInputs
+from trainable.inputs.word_windows import with_windows
 from trainable.model.pretrained import load_tokenizer
 
 Row = str | tuple[str, str] | tuple[str, list[str]]
@@ -139,6 +140,7 @@ def _with_tokenizer(folder: Path, facts: FolderFacts) -> LogitsOfTexts:
 
     def compute(table: Examples) -> torch.Tensor:
         tokens = tokens_for(answers, settings.pooling, tokenizer, table)
+        tokens = with_windows(tokens, settings.long_texts)
         inputs = TokenInputs(tokens, np.arange(len(table)), settings.padding_length, fixed=False)
         return logits_of(in_windows(Split(inputs, table.labels), settings.stride).inputs)
 

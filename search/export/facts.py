@@ -34,6 +34,7 @@ class SettingFacts(BaseModel):
     pooling: Literal["first", "mean", "max", "bi_encoder"] = "first"  # older exports do not have the setting
     padding_length: Annotated[int, Field(alias="target.padding_length", ge=4)]
     stride: Annotated[int | None, Field(alias="target.stride", ge=0)] = None
+    long_texts: Annotated[Literal["cut", "windows"], Field(alias="target.long_texts")] = "cut"
     dataset: Annotated[DataFacts, Field(alias="target.dataset")] = DataFacts()
 
 

@@ -94,8 +94,9 @@ def _rows_of_current_data(
     config: TrialConfig, validation: Examples, workspace: Workspace, description: str
 ) -> SampleRows:
     tokenized = tokenized_dataset_of(config, config.target, workspace).splits["validation"]
-    chosen = _spread_over_lengths(stage_inputs(tokenized, config.target).inputs.lengths)
-    split = stage_inputs(tokenized, config.target, chosen)
+    stage = config.target.model_copy(update={"long_texts": "cut"})  # other tools read no windows as they are here
+    chosen = _spread_over_lengths(stage_inputs(tokenized, stage).inputs.lengths)
+    split = stage_inputs(tokenized, stage, chosen)
     return SampleRows(split.inputs, validation.take(chosen), description)
 
 

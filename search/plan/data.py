@@ -82,9 +82,10 @@ def _data_problems(plan: Plan, uses: list[StageUse], roots: tuple[Path, ...]) ->
 
 def _subset_notes(made: TokenizedDataset, name: str, stage: Stage, config: TrialConfig) -> list[str]:
     """Return what a person should know of the rows that `train_rows` takes of each class, and of words cut off."""
-    if cut := words_cut(made.splits["validation"].tokens, stage.padding_length):
+    if stage.long_texts == "cut" and (cut := words_cut(made.splits["validation"].tokens, stage.padding_length)):
         length = f"padding_length {stage.padding_length} cuts {cut:.1%} of the validation words off"
-        return [f"{name}: {length}; they count as wrong unless their tag is {made.label_names[0]}"]
+        counted = f"they count as wrong unless their tag is {made.label_names[0]}; `long_texts: windows` reads them"
+        return [f"{name}: {length}; {counted}"]
     if made.task not in ONE_CLASS_A_ROW:
         return []
     labels, seed = made.splits["train"].strata, config.dataset_of(stage).split_seed

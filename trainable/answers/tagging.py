@@ -45,7 +45,7 @@ class TagAnswers(Answers):
 
     def limits(self) -> list[str]:
         """Return sentences for the card on what the answers cannot say."""
-        return [f"Words after the first tokens that it reads get the tag {self.names[0]}."]
+        return [f"A word without a token that it reads gets the tag {self.names[0]}."]
 
     def pipeline_python(self, row: str) -> str:
         """Return Python for the entities of one row, or its words with tags that are no entities."""

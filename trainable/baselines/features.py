@@ -63,7 +63,7 @@ def _regression(
     """Return the regression on standardised features, and mean and spread of the features, both of the shape (H,)."""
     splits, task = (training.steps.train, training.validation), training.context.task
     labels = np.concatenate([split.labels for split in splits])
-    if splits[0].inputs.places is None:
+    if not splits[0].inputs.answers:
         features = np.concatenate([head_features(training, split) for split in splits])
         mean, spread = mean_and_spread(features[plan.final])
         threshold = training.stage.decides_at

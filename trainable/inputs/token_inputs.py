@@ -13,6 +13,7 @@ from trainable.inputs.prepare import TokenizedSplit
 from trainable.inputs.split import Inputs, Split, with_places
 from trainable.inputs.targets import TargetInputs
 from trainable.inputs.tokens import Tokens
+from trainable.inputs.word_windows import with_windows
 from trainable.settings.stage import Stage
 
 
@@ -79,7 +80,8 @@ def token_inputs(tokenized: TokenizedSplit, stage: Stage, rows: NDArray[np.int64
     """Return a split, or some rows of it, as the input of a stage."""
     rows = np.arange(len(tokenized.labels)) if rows is None else rows
     labels = tokenized.labels[rows]
-    inputs: Inputs = TokenInputs(tokenized.tokens, rows, stage.padding_length, stage.padding == "fixed")
+    tokens = with_windows(tokenized.tokens, stage.long_texts)
+    inputs: Inputs = TokenInputs(tokens, rows, stage.padding_length, stage.padding == "fixed")
     if tokenized.targets is not None:
         inputs = TargetInputs(inputs, tokenized.targets, rows, stage.longest_target, labels)
     return Split(inputs, labels)

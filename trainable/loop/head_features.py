@@ -57,24 +57,24 @@ def word_features(training: StageTraining, split: Split) -> tuple[NDArray[np.flo
         TrialError: if memory has no room for a single row.
     """
     network, inputs, context = training.steps.network.eval(), split.inputs, training.context
-    assert inputs.places is not None
-    words = np.argwhere(inputs.places >= 0)
-    features = np.zeros((len(words), output_layer(network)[1].in_features), dtype=np.float32)
+    features, words = list[NDArray[np.float32]](), list[NDArray[np.int64]]()
 
-    def compute(batch: NDArray[np.int64]) -> torch.Tensor:
+    def compute(batch: NDArray[np.int64]) -> tuple[torch.Tensor, NDArray[np.int64]]:
         given = inputs.batch(batch)
         places = given[ANSWER_PLACES]
         with HeadInput(network) as head_input:
             forward(network, given, context.device, context.precision)
-        return head_input.tokens.float().flatten(0, 1)[places[places >= 0]].cpu()
+        row, word = np.nonzero(places.numpy() >= 0)
+        return head_input.tokens.float().flatten(0, 1)[places[places >= 0]].cpu(), np.stack([batch[row], word], 1)
 
-    for batch, part in split_to_fit(batches_of(inputs, context.device), inputs.lengths, compute):
+    for _, part in split_to_fit(batches_of(inputs, context.device), inputs.lengths, compute):
         if part is None:
             raise TrialError("out of memory: not even one row fits; lower target.padding_length")
-        for row, own in zip(batch, part.split((inputs.places[batch] >= 0).sum(1).tolist()), strict=True):
-            start = np.searchsorted(words[:, 0], row)
-            features[start : start + len(own)] = own.numpy()
-    return features, words
+        features.append(part[0].numpy())
+        words.append(part[1])
+    found, place = np.concatenate(features), np.concatenate(words)
+    order = np.lexsort((place[:, 1], place[:, 0]))
+    return found[order], place[order]
 
 
 @torch.no_grad()

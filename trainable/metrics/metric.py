@@ -52,6 +52,8 @@ HUB_NAMES: Mapping[str, str] = {
 """The names of the metrics on the Hugging Face hub, which has one name for every kind of F1."""
 ONE_CLASS_A_ROW = frozenset({"classification"})
 """Tasks in which each row has one class, which class weights and rows of each class need."""
+TAG_A_WORD = frozenset({"tagging"})
+"""Tasks in which each word has an answer, which windows over long texts need."""
 SOURCE_ONLY = frozenset({"masked_language"})
 """Tasks that prepare an encoder for another task, and have no use of their own as the target."""
 LABELS_A_ROW = frozenset({"multi_label"})

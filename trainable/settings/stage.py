@@ -72,6 +72,9 @@ class Stage(Strict):
     """Passes over the training split; the length of the schedule."""
     padding_length: Annotated[int, Field(ge=4, le=131072)] = 128
     """Tokens, with special tokens; longer sequences are truncated to it."""
+    long_texts: Literal["cut", "windows"] = "cut"
+    """What becomes of tokens after `padding_length`. `cut`: they are not read. `windows`, only for tagging: the text is
+    read in overlapping windows of this length, so that every word has an answer."""
     padding: Literal["longest", "fixed"] = "longest"
     """Pad a batch to its longest sequence, or always to `padding_length`; the logits are the same."""
     stride: Annotated[int, Field(ge=0, le=131072)] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from trainable.metrics.metric import GENERATES, ONE_CLASS_A_ROW, TASK_METRICS
+from trainable.metrics.metric import GENERATES, ONE_CLASS_A_ROW, TAG_A_WORD, TASK_METRICS
 from trainable.settings.stage import Stage
 from trainable.settings.values import Nested
 
@@ -26,6 +26,8 @@ def task_problems(stage: Nested, task: str | None) -> Iterator[tuple[str, str]]:
     """Yield each setting of a stage that its task does not have, with the problem."""
     if task is None or task not in TASK_METRICS:  # reported elsewhere
         return
+    if stage.get("long_texts", "cut") == "windows" and task not in TAG_A_WORD:
+        yield "long_texts", f"windows need an answer for each word, which the task {task} does not have; leave it out"
     if task not in ONE_CLASS_A_ROW:
         yield from _class_problems(stage, task)
     if task in GENERATES:

@@ -34,7 +34,7 @@ def reuse_frozen_output(
     if pooling_of(training.model) == BI_ENCODER:
         training.note_no_reuse("`pooling: bi_encoder` encodes two texts for each row")
         return
-    if has_several_sequences(training.steps.train.inputs):
+    if any(has_several_sequences(split.inputs) for split in (training.steps.train, training.validation)):
         training.note_no_reuse("each row is several sequences")
         return
     if pooling_of(training.model) == "decoder":

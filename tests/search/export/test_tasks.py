@@ -78,6 +78,24 @@ def test_a_multi_label_classification(tiny_bert: str, tmp_path: Path) -> None:
     assert "Gives texts any of 3 labels." in ModelCard.load(exported.folder / "README.md").text
 
 
+def test_a_tagger_with_windows_answers_for_every_word(tiny_bert: str, tmp_path: Path) -> None:
+    words = [f"{'Rome' if place % 7 == 3 else 'film'}" for place in range(40)]
+    tags = ["B-LOC" if word == "Rome" else "O" for word in words]
+    lines = [{"words": words[row:], "tags": tags[row:]} for row in range(0, 36)]
+    file = tmp_path / "films.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    data = {"task": "tagging", "json": str(file), "text": "words", "label": "tags"}
+    target = {"dataset": data, "padding_length": 12, "learning_rate": 5e-3, "long_texts": "windows"}
+    swept = make_sweep(tmp_path / "runs", {"encoder": tiny_bert, "pooling": "first", "target": target})
+    exported = export_trial(choose(swept.name, swept.storage, tmp_path / "model"))
+    found = transfersweep.classifier(exported.folder)(" ".join(words))
+    assert len(found) == 40 and "B-LOC" in found[20:]
+    predict_file(exported.folder, file, tmp_path / "out.jsonl")
+    (first, *_) = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(first)["predicted"].split() == found
+    assert "overlapping windows of 12 tokens" in (exported.folder / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_tagger(tiny_bert: str, tmp_path: Path) -> None:
     tags = {"Ann": "B-PER", "Lee": "I-PER", "Rome": "B-LOC"}
     sentences = [["Ann", "Lee", "likes", "Rome"], ["the", "film"], ["Rome", "likes", "unbelievable", "Ann"]]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from trainable.baselines.checkpoints import checkpoint_logits
 from trainable.checkpoint import load_trained
 from trainable.compute.forward import ANSWER_PLACES, forward
 from trainable.data.examples import Examples
@@ -16,6 +17,7 @@ from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.inputs.token_inputs import TokenInputs
 from trainable.inputs.tokens import tokenize
+from trainable.inputs.word_windows import with_windows
 from trainable.inputs.words import first_tokens, with_words, words_cut
 from trainable.loop.evaluate import compute_logits
 from trainable.preview.inspection import inspect_dataset
@@ -145,6 +147,31 @@ def test_truncation_and_padding_do_not_move_words(tiny_bert: str) -> None:
     assert words_cut(words, 4) == pytest.approx(4 / 9)
 
 
+def test_windows_give_every_word_its_own_token(tiny_bert: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    texts = [" ".join(f"{word}{'z' * (number % 3)}" for number in range(40)) for word in ("film", "good")]
+    texts[1] += " the end"
+    table = Examples([*texts, "a film"], None, np.zeros((3, 42), dtype=np.int16))
+    words = with_words(tokenize(tokenizer, table), tokenizer, table)
+    whole = TokenInputs(words, np.arange(3), 400, False).batch(np.arange(3))
+    windows = TokenInputs(with_windows(words, "windows"), np.arange(3), 16, False)
+    assert windows.places is None and windows.answers == (42,)
+    for rows in (np.array([1, 2, 0]), np.array([0]), np.array([2])):
+        batch = windows.batch(rows)
+        assert batch["input_ids"].shape[1] <= 16
+        places, expected = batch[ANSWER_PLACES], whole[ANSWER_PLACES][rows]
+        assert ((places >= 0) == (expected >= 0)).all()
+        there = places >= 0
+        found = batch["input_ids"].flatten()[places[there]]
+        assert found.tolist() == whole["input_ids"].flatten()[expected[there]].tolist()
+        inside = places[there] % batch["input_ids"].shape[1]
+        assert batch["attention_mask"].flatten()[places[there]].all() and (inside > 0).all()
+    short = TokenInputs(with_windows(words, "windows"), np.arange(3), 400, False)
+    assert short.places is not None  # as if there were no windows
+    assert short.batch(np.arange(3))[ANSWER_PLACES].tolist() == whole[ANSWER_PLACES].tolist()
+    assert windows.lengths.sum() == sum(int(windows.batch(np.array([row]))["attention_mask"].sum()) for row in range(3))
+
+
 def test_words_cut_off_have_the_first_answer() -> None:
     class Model(torch.nn.Module):
         def forward(self, input_ids: torch.Tensor) -> Any:
@@ -196,3 +223,29 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path) -> None:
     rows[4]["tags"].append("O")
     write(file, rows)
     assert any("line 7; an entity begins there" in note for note in read_splits(data).notes)
+
+
+def test_a_trial_with_windows_reads_every_word(
+    base: dict[str, Any], workspace: Workspace, tmp_path: Path, file: Path
+) -> None:
+    more = {"epochs": 3, "padding_length": 8, "frozen_layers": 1}
+    cut = scores(build_config(settings(base, file, **more)), workspace)
+    config = build_config(settings(base, file, long_texts="windows", **more))
+    whole = scores(config, workspace, save_to=tmp_path / "trial")
+    assert whole["target.validation.entity_recall"] > cut["target.validation.entity_recall"]
+    trial = Trial(config, workspace)
+    next(reports := trial.reports())
+    (tmp_path / "half").mkdir()
+    trial.save(tmp_path / "half")
+    reports.close()
+    assert scores(config, workspace, resume=tmp_path / "half") == whole
+    logits = checkpoint_logits(tmp_path / "trial", "validation", workspace)
+    assert logits is not None
+    splits = read_splits(config.dataset_of(config.target))
+    found = TAGGING.scores(logits, splits.validation.labels, splits.label_names)
+    assert found["entity_f1"] == pytest.approx(whole["target.validation.entity_f1"])
+
+
+def test_windows_need_words(base: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"target\.long_texts: windows need an answer for each word"):
+        build_config({**base, "target": {**base["target"], "long_texts": "windows"}})
