@@ -80,12 +80,12 @@ def test_a_multi_label_classification(tiny_bert: str, tmp_path: Path) -> None:
 
 def test_a_tagger_with_windows_answers_for_every_word(tiny_bert: str, tmp_path: Path) -> None:
     words = [f"{'Rome' if place % 7 == 3 else 'film'}" for place in range(40)]
-    tags = ["B-LOC" if word == "Rome" else "O" for word in words]
+    tags = ["O" if word == "Rome" else "B-LOC" for word in words]  # the answer for cut words is the rare tag
     lines = [{"words": words[row:], "tags": tags[row:]} for row in range(0, 36)]
     file = tmp_path / "films.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
     data = {"task": "tagging", "json": str(file), "text": "words", "label": "tags"}
-    target = {"dataset": data, "padding_length": 12, "learning_rate": 5e-3, "long_texts": "windows"}
+    target = {"dataset": data, "padding_length": 12, "learning_rate": 5e-3, "batch_size": 4, "long_texts": "windows"}
     swept = make_sweep(tmp_path / "runs", {"encoder": tiny_bert, "pooling": "first", "target": target})
     exported = export_trial(choose(swept.name, swept.storage, tmp_path / "model"))
     found = transfersweep.classifier(exported.folder)(" ".join(words))
