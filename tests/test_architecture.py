@@ -33,7 +33,7 @@ MLFLOW_INTERNALS = "search/tracking/mlflow_internals.py"
 MLFLOW_DOCUMENTS = {"mlflow", "mlflow.entities", "mlflow.environment_variables", "mlflow.exceptions", "mlflow.types"}
 MAX_LINES = 300
 DISTRIBUTIONS = {"yaml": "pyyaml", "grpc": "grpcio", "pydantic_core": "pydantic", "annotated_types": "pydantic"}
-DISTRIBUTIONS |= {"pynvml": "nvidia-ml-py", "sklearn": "scikit-learn"}
+DISTRIBUTIONS |= {"pynvml": "nvidia-ml-py", "sklearn": "scikit-learn", "PIL": "pillow"}
 """Distribution by name of its package, if the names differ."""
 
 # Folders and modules of each package, lowest layer first: each may import only those before it.

@@ -60,6 +60,16 @@ class CardFacts:
         return answers_of(task, self.labels, separator, dataset.get("choices"))
 
     @property
+    def rows(self) -> str:
+        """Return what the model reads: `texts`, `pairs of texts` or `images`."""
+        return "pairs of texts" if len(self.text_columns) > 1 else f"{self.answers.content}s"
+
+    @property
+    def note(self) -> str:
+        """Return what to know about the inputs of the model."""
+        return self.answers.note or FORMATS[self.format].note
+
+    @property
     def reads_words(self) -> bool:
         """Return whether the model has no encoder."""
         return self.format == "skops"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from search.engine.scoring import encoder_of
@@ -16,6 +16,7 @@ from search.export.card import CardFacts, model_card, public_settings
 from search.export.exportable import Chosen
 from search.export.formats.about import FORMATS, Format
 from search.export.formats.folders import folder_format
+from search.export.preprocessor import preprocessor_for
 from search.export.verification import Verification, compared, sample_rows, verify_export
 from search.record.scores import BASELINE_TITLES, Score, TestScore
 from search.record.trial_names import Role
@@ -30,8 +31,6 @@ from trainable.baselines.text_models import LabelledTexts, load_text_model, save
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
-from trainable.model.limits import name_or_path
-from trainable.model.pretrained import load_tokenizer
 from trainable.model.spans import InSpans
 from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData, trained_on
@@ -128,7 +127,7 @@ def export_trial(chosen: Chosen) -> Exported:
     model, config = load_trained(chosen.checkpoint, _encoder(chosen))
     if isinstance(model, InSpans):
         model.config.window_stride = config.target.stride
-    tokenizer = _tokenizer(config)
+    preprocessor = preprocessor_for(model, config)
     known = load_saved_plan(SweepFolder(chosen.storage, outcome.name))["data"]
     stages = _stages(config, chosen.checkpoint, workspace, known)
     rows = sample_rows(config, stages["target"], workspace)
@@ -136,7 +135,7 @@ def export_trial(chosen: Chosen) -> Exported:
     facts = _card_facts(chosen, config, model.config.id2label.values(), stages)
 
     def save_and_verify(folder: Path) -> Verification:
-        save_model(chosen.format, model, tokenizer, folder)
+        save_model(chosen.format, model, preprocessor, folder)
         return verify_export(folder, chosen.format, model, rows, facts.answers)
 
     return _write(chosen, facts, save_and_verify)
@@ -200,25 +199,14 @@ def _encoder(chosen: Chosen) -> str | None:
     return trial_config(chosen.plan, chosen.record).encoder
 
 
-def save_model(format: Format, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write weights, configuration and tokenizer; everyone who may read the configuration may read the weights."""
-    folder_format(format).save(model, tokenizer, folder)
+def save_model(format: Format, model: PreTrainedModel, preprocessor: Any, folder: Path) -> None:
+    """Write weights, configuration, and tokenizer or image processor.
+
+    Everyone who may read the configuration may read the weights.
+    """
+    folder_format(format).save(model, preprocessor, folder)
     for file in folder.rglob("*.safetensors"):  # transformers makes them readable for their owner only
         file.chmod((folder / "config.json").stat().st_mode)
-
-
-def _tokenizer(config: TrialConfig) -> PreTrainedTokenizerBase:
-    """Return the encoder's tokenizer, set to truncate as the target stage did, without the path of its folder."""
-    tokenizer = load_tokenizer(name_or_path(config.encoder))
-    length = config.target.padding_length
-    tokenizer.model_max_length = length  # what `truncation=True` cuts to
-    tokenizer.init_kwargs["max_length"] = length
-    # For readers of tokenizer.json other than transformers, which truncates only with `truncation=True`.
-    tokenizer.backend_tokenizer.enable_truncation(length, direction=tokenizer.truncation_side)
-    tokenizer.backend_tokenizer.no_padding()
-    tokenizer.name_or_path = ""
-    tokenizer.init_kwargs.pop("name_or_path", None)
-    return tokenizer
 
 
 def _stages(

@@ -14,6 +14,7 @@ from search.record.scores import Baseline
 from search.record.trial_names import Key
 from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
+from trainable.answers.answer import Answers
 from trainable.answers.registry import ANSWERS
 from trainable.baselines.results import TEXT_MODEL_FILE, WEIGHTS_FILE, config_of
 from trainable.errors import ConfigError
@@ -74,7 +75,7 @@ def choose(
     with_model = ranked([record for record in offered if record.key in models], outcome.direction)
     if (baseline := outcome.winner_as_baseline) and trial is None:
         checkpoint = folder.path / str(baseline.checkpoint)
-        resolved = _baseline_format(format, plan, baseline, checkpoint, with_model)
+        resolved = _baseline_format(format, plan, baseline, checkpoint, with_model, ANSWERS[task])
         record = _as_record(baseline, config_of(checkpoint).seed)
         return Chosen(plan, storage, outcome, record, checkpoint, to, resolved, baseline)
     record = _choose(outcome, offered, models, trial, seed, folder.path)
@@ -84,7 +85,12 @@ def choose(
 
 
 def _baseline_format(
-    asked: FormatChoice, plan: Plan, baseline: Baseline, checkpoint: Path, with_model: Sequence[TrialRecord]
+    asked: FormatChoice,
+    plan: Plan,
+    baseline: Baseline,
+    checkpoint: Path,
+    with_model: Sequence[TrialRecord],
+    answers: type[Answers],
 ) -> Format:
     """Return the format to write for a baseline's model.
 
@@ -92,10 +98,14 @@ def _baseline_format(
         ConfigError: if the format cannot hold it, or its files are gone.
     """
     if (checkpoint / WEIGHTS_FILE).is_file():
-        return resolve_format(asked, plan, baseline.title, config_of(checkpoint).pooling, with_model)
+        reads = answers.head or config_of(checkpoint).pooling
+        return resolve_format(asked, plan, baseline.title, reads, with_model)
     there = f"trials that can be exported: {_listed(with_model)}"
     if not (checkpoint / TEXT_MODEL_FILE).is_file():
         raise ConfigError(f"the baseline {baseline.title}: its model {checkpoint} is gone; {there}")
+    if answers.content != "text":
+        reason = f"it gives every {answers.content} the same answer, so there is nothing to export"
+        raise ConfigError(f"the baseline {baseline.title} won: {reason}; name a trial; {there}")
     if asked != "auto":
         reason = f"the baseline {baseline.title} won, which has no encoder; leave --format out"
         raise ConfigError(f"--format {asked}: {reason}, or name a trial; {there}")

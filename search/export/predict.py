@@ -12,9 +12,11 @@ from search.export.facts import FolderFacts, read_facts
 from search.export.predictions_file import Labelled, check_output, write_labelled
 from search.show.data_settings import dataset_of
 from trainable.answers.answer import Answers, Cell
+from trainable.data.checks.images import find_images
 from trainable.data.checks.texts import check_texts, empty_rows, joined_words
 from trainable.data.choices import joined_choices
 from trainable.data.message_text import rows_with
+from trainable.data.reading.image_folders import read_all_images
 from trainable.data.reading.raw_table import RawTable
 from trainable.data.reading.read_tables import read_tables
 from trainable.errors import ConfigError
@@ -30,7 +32,8 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
 
     Args:
         model: a folder that `export_trial` wrote.
-        file: CSV, TSV, JSON or Parquet with the text columns that the model was trained on; labels not needed.
+        file: CSV, TSV, JSON or Parquet with the text or image columns that the model was trained on; labels not
+            needed. For a model of images also a folder, of which every image is a row.
         output: the file to write, CSV, TSV, JSON or JSON lines by its suffix; none means CSV to stdout.
         settings: how the file is read, as YAML text: `separator`, `quoting`, `encoding` and `empty`; the last one is
             the model's where it is not given.
@@ -43,10 +46,17 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
         check_output(output)
     dataset = _dataset(file, settings or {})
     facts = read_facts(model)
-    raw = read_tables(dataset, (Path(),))["train"]
-    empty = dataset.empty if "empty" in dataset.model_fields_set else facts.settings.dataset.empty
     answers = facts.answers()
-    texts, rows, notes = _texts(raw, facts.text_columns, empty, answers)
+    reads_images = answers.content == "image"
+    if reads_images and file.is_dir():
+        raw = read_all_images(file, str(file), facts.text_columns[0])
+    else:
+        raw = read_tables(dataset, (Path(),))["train"]
+    empty = dataset.empty if "empty" in dataset.model_fields_set else facts.settings.dataset.empty
+    if reads_images:
+        texts, rows, notes = _images(raw, facts.text_columns[0], empty)
+    else:
+        texts, rows, notes = _texts(raw, facts.text_columns, empty, answers)
     for note in [*raw.notes, *notes]:
         print(f"Note: {note}", file=sys.stderr)
     _check_free(raw, answers.columns())
@@ -65,16 +75,36 @@ def _dataset(file: Path, settings: Mapping[str, str]) -> Dataset:
     return dataset_of({"train": str(file)}, settings)
 
 
-def _texts(
-    raw: RawTable, columns: Sequence[str], empty: Empty, answers: Answers
-) -> tuple[list[list[str]], list[int], list[str]]:
-    """Return the texts by column, the rows (0-based) to be labelled, and notes on empty texts."""
+def _missing(raw: RawTable, columns: Sequence[str]) -> list[str]:
     there = ", ".join(map(repr, raw.columns))
-    problems = [
+    return [
         f"{raw.source}: no column {column!r}, which this model reads; there are {there:.300}; rename one in the file"
         for column in columns
         if column not in raw.columns
     ]
+
+
+def _images(raw: RawTable, column: str, empty: Empty) -> tuple[list[list[Any]], list[int], list[str]]:
+    """Return the images as the only column, the rows (0-based) to be labelled, and notes on rows without an image."""
+    if problems := _missing(raw, [column]):
+        raise ConfigError(problems)
+    found, problems = find_images(raw, column)
+    without, notes = [row for row, image in enumerate(found) if image is None], []
+    if without and empty == "error":
+        ways = "remove such rows, or `--set empty=drop` to write them without a label"
+        problems.append(f"{rows_with(raw, without, f'no image in column {column!r}')}; {ways}")
+    elif without:
+        notes = [f"{rows_with(raw, without, f'no image in column {column!r}')}; written without a label"]
+    if problems:
+        raise ConfigError(problems)
+    return [found], [row for row, image in enumerate(found) if image is not None], notes
+
+
+def _texts(
+    raw: RawTable, columns: Sequence[str], empty: Empty, answers: Answers
+) -> tuple[list[list[str]], list[int], list[str]]:
+    """Return the texts by column, the rows (0-based) to be labelled, and notes on empty texts."""
+    problems = _missing(raw, columns)
     columns, texts = _cells(raw, [column for column in columns if column in raw.columns], answers)
     labelled, notes = np.ones(raw.rows, dtype=bool), []
     done = "labelled" if empty == "keep" else "written without a label"
@@ -116,7 +146,7 @@ def _check_free(raw: RawTable, added: Sequence[str]) -> None:
         )
 
 
-def _values(folder: Path, texts: list[list[str]], facts: FolderFacts) -> NDArray[Any]:
+def _values(folder: Path, texts: list[list[Any]], facts: FolderFacts) -> NDArray[Any]:
     """Return the values of each row, such as the probability of each class, shape (N, C)."""
     # Imported here, so that a wrong file name is reported without waiting for torch.
     from search.export.classifier import Classifier

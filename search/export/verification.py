@@ -16,9 +16,10 @@ from trainable.answers.answer import Answers
 from trainable.answers.registry import ANSWERS
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError, TrialError
-from trainable.inputs.prepare import TokenizedSplit, cached_tokens, tokenized_dataset_of, tokenizer_fingerprint
+from trainable.inputs.prepare import TokenizedSplit, tokenized_dataset_of, tokenizer_fingerprint
 from trainable.inputs.span_inputs import stage_inputs
 from trainable.inputs.split import Inputs
+from trainable.inputs.token_cache import cached_tokens
 from trainable.inputs.tokens import Tokens
 from trainable.inputs.tokens_apart import tokenize_for
 from trainable.loop.evaluate import compute_logits
@@ -34,6 +35,7 @@ TOLERANCE = 1e-4
 MAX_ROWS = 256
 """Most rows that are compared. They are spread evenly over all lengths, from the shortest to the longest."""
 _CPU = torch.device("cpu")
+_CHANGED = "validation rows of the current data, which differ from the data of the training"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class SampleRows:
-    """Rows on which the two models are compared: as token ids for the checkpoint, as texts for the export."""
+    """Rows on which the two models are compared: as token ids or pixels for the checkpoint, as given for the export."""
 
     inputs: Inputs
     table: Examples
@@ -70,6 +72,8 @@ def sample_rows(config: TrialConfig, trained: StageData, workspace: Workspace) -
     Raises:
         ConfigError: if the tokenizer is not the one that was used in training, or if there are no rows.
     """
+    if config.dataset_of(config.target).has_images:
+        return _sample_images(config, trained, workspace)
     tokenizer = load_tokenizer(name_or_path(config.encoder))
     if tokenizer_fingerprint(tokenizer) != trained.tokenizer:
         encoder = f"encoder: {config.encoder!r}"
@@ -86,8 +90,22 @@ def sample_rows(config: TrialConfig, trained: StageData, workspace: Workspace) -
         return _rows_of_current_data(config, splits.validation, workspace, "validation rows")
     if tokens is not None:
         return _rows_of_tokens(config, tokens, tokenizer, "have changed")
-    description = "validation rows of the current data, which differ from the data of the training"
-    return _rows_of_current_data(config, splits.validation, workspace, description)
+    return _rows_of_current_data(config, splits.validation, workspace, _CHANGED)
+
+
+def _sample_images(config: TrialConfig, trained: StageData, workspace: Workspace) -> SampleRows:
+    """Choose the images to compare; pixels in the cache cannot stand for them, as the export resizes the files itself.
+
+    Raises:
+        ConfigError: if the image processor is not the one that was used in training, or the data cannot be read.
+    """
+    prepared = tokenized_dataset_of(config, config.target, workspace)
+    if prepared.tokenizer_fingerprint != trained.tokenizer:
+        way_out = "restore the image processor that was used in training"
+        raise ConfigError(f"encoder: {config.encoder!r}: its image processor has changed since the trial; {way_out}")
+    validation = read_splits(config.dataset_of(config.target), workspace.roots).validation
+    description = "validation rows" if prepared.data_fingerprint == trained.data else _CHANGED
+    return _rows_of_current_data(config, validation, workspace, description)
 
 
 def _rows_of_current_data(

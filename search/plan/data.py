@@ -101,7 +101,7 @@ def stage_uses(plan: Plan) -> Iterator[StageUse]:
     """Yield stages that together use every encoder, data set and number of rows that the plan allows."""
     extremes = [{name: value} for name, value in plan.space.corners()]
     data = [c for c in extremes for name in c if name == "encoder" or name.endswith((".enabled", ".dataset"))]
-    rows = [c for c in extremes for name in c if name.endswith((".train_rows", ".threshold"))]
+    rows = [c for c in extremes for name in c if name.endswith((".train_rows", ".threshold", ".image_size"))]
     for data_choice, rows_choice in product([*data, {}], [*rows, {}]):
         try:
             config = plan.config(plan.space.complete(data_choice | rows_choice))

@@ -17,6 +17,8 @@ from trainable.workspace import Workspace
 
 LONGEST = 2**20
 """More tokens than any encoder accepts."""
+USUAL_IMAGE = 224
+"""Pixels of the side of an image where `image_size` is null: what most encoders say."""
 
 # Settings that make a batch expensive, the most important first: the name without its stage, and a sort key that
 # puts the most expensive value first.
@@ -26,6 +28,7 @@ RANKS: dict[str, Callable[[Any], Any]] = {
     "target_length": lambda tokens: -(tokens or TARGET_LENGTH),
     "max_new_tokens": lambda tokens: -(tokens or TARGET_LENGTH),
     "num_beams": lambda beams: -(beams or 1),
+    "image_size": lambda pixels: -(pixels or USUAL_IMAGE),
     "padding": ["fixed", "longest"].index,
     "batch_size": lambda rows: -rows,
     "tuning": ["full", "lora", "head"].index,
@@ -104,7 +107,7 @@ def _longest_row(plan: Plan, workspace: Workspace, name: str, given: Point) -> i
     stage = config.stages().get(name.rpartition(".")[0])
     if stage is None:
         return 0
-    return int(tokenized_dataset_of(config, stage, workspace).splits["train"].tokens.lengths(LONGEST).max())
+    return int(tokenized_dataset_of(config, stage, workspace).splits["train"].tokens.longest())
 
 
 def random_draw(plan: Plan, count: int) -> list[TrialConfig]:

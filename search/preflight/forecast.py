@@ -226,9 +226,10 @@ class Forecaster:
         """Return the rows and tokens that the stage uses of a split."""
         data = tokenized_dataset_of(config, stage, self.workspace)
         key = (data.fingerprint, split, stage.padding_length, stage.padding, stage.train_rows, stage.validation_rows)
+        key = (*key, stage.image_size)
         if key not in self._sizes:
             part = data.splits[split]
-            lengths = part.tokens.lengths(stage.padding_length)
+            lengths = part.for_stage(stage).inputs.lengths
             if split == "train":
                 rows = len(subset(part.strata, stage.train_rows, 0))
             else:

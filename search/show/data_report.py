@@ -20,7 +20,8 @@ from trainable.model.limits import name_or_path
 from trainable.model.pooling import auto_pooling
 
 if TYPE_CHECKING:
-    from trainable.preview.inspection import Inspection, SplitCounts
+    from trainable.preview.inspection import Counts, Inspection, SplitCounts
+    from trainable.settings.dataset import Dataset
 
 _BAR = 30  # characters of the longest bar
 _CLASSES = 12  # that are all shown; of more, only the most frequent and the rarest
@@ -28,7 +29,7 @@ _RAREST = 3
 
 
 def print_inspection(file: str, encoder: str, settings: Mapping[str, str], console: Console) -> None:
-    """Print what a data set holds, how long its texts are, and what truncating them would save.
+    """Print what a data set holds: classes, and the lengths of its texts or the sizes of its images.
 
     Args:
         file: a table, a folder that `datasets` saved, or a hub name (`owner/name`). It is the training split if
@@ -45,17 +46,36 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
         find_files(dataset, (Path(),))
     from transformers.utils import logging as chatter  # here, as it imports torch: mistakes in names are shown before
 
-    from trainable.preview.inspection import inspect_dataset
-
     chatter.set_verbosity_error()
-    seen = inspect_dataset(dataset, source)
+    seen, warning = (_images if dataset.has_images else _texts)(dataset, source, encoder, file, console)
+    for note in seen.notes:
+        console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)  # a user may copy settings from it
+    if seen.problems:
+        console.print(Text("A trial could not use these data:", style="bold red"))
+        raise ConfigError(seen.problems)
+    if warning or seen.notes:
+        console.print(Text("A trial could use these data; read the notes above first.", style="yellow"))
+    else:
+        console.print(Text("No problem found.", style="green"))
+
+
+def _print_counts(seen: Counts, file: str, noun: str, console: Console) -> None:
+    """Print rows, classes and overlaps; `noun` is what a row is."""
     console.print(Text(file, style="bold"))
-    console.print(_splits(seen))
+    console.print(_splits(seen, noun))
     labels = seen.splits["train"].labels
     if labels.rows or labels.numbers:
         console.print(_numbers(seen.splits) if labels.numbers else _classes(seen.splits))
     if seen.overlaps and any(seen.overlaps.values()):
-        console.print(_overlaps(seen.overlaps))
+        console.print(_overlaps(seen.overlaps, noun))
+
+
+def _texts(dataset: Dataset, source: str, encoder: str, file: str, console: Console) -> tuple[Counts, str | None]:
+    """Print what is known of texts; return it, and a warning if there is one."""
+    from trainable.preview.inspection import inspect_dataset
+
+    seen = inspect_dataset(dataset, source)
+    _print_counts(seen, file, "text", console)
     limit = f"; the encoder takes {seen.positions}" if seen.positions else ""
     console.print(f"Tokens of a training text by {encoder}{limit}", markup=False, highlight=False)
     pooling = auto_pooling(encoder)
@@ -70,15 +90,23 @@ def print_inspection(file: str, encoder: str, settings: Mapping[str, str], conso
     )
     if warning := check.warning():
         console.print(Text(f"Warning: {warning}", style="bold yellow"), soft_wrap=True)
-    for note in seen.notes:
-        console.print(Text(f"Note: {note}", style="yellow"), soft_wrap=True)  # a user may copy settings from it
-    if seen.problems:
-        console.print(Text("A trial could not use these data:", style="bold red"))
-        raise ConfigError(seen.problems)
-    if warning or seen.notes:
-        console.print(Text("A trial could use these data; read the notes above first.", style="yellow"))
-    else:
-        console.print(Text("No problem found.", style="green"))
+    return seen, warning
+
+
+def _images(dataset: Dataset, source: str, encoder: str, file: str, console: Console) -> tuple[Counts, None]:
+    """Print what is known of images, and return it."""
+    from trainable.preview.image_inspection import inspect_images
+
+    seen = inspect_images(dataset, source)
+    _print_counts(seen, file, "image", console)
+    table = text_table("percentile of the training images", "shorter side", "longer side", gap=2)
+    for percent, sides in seen.sizes.items():
+        table.add_row({0: "smallest", 100: "largest"}.get(percent, f"{percent} %"), *map(str, sides))
+    console.print(table)
+    console.print(f"Formats: {', '.join(f'{name} {count}x' for name, count in seen.formats.items())}", highlight=False)
+    size = f"`image_size` is {seen.image_size} pixels unless set, {seen.tokens} tokens of an image"
+    console.print(f"{encoder}: {size}", markup=False, highlight=False, soft_wrap=True)
+    return seen, None
 
 
 def _kind(file: str, settings: Mapping[str, str]) -> str:
@@ -96,8 +124,8 @@ def _kind(file: str, settings: Mapping[str, str]) -> str:
     raise ConfigError(f"{file}: neither a file with a known suffix ({known}), nor a folder, nor a hub name owner/name")
 
 
-def _splits(seen: Inspection) -> RichTable:
-    table = text_table("split", "rows", "repeated texts", "texts with several labels", gap=2)
+def _splits(seen: Counts, noun: str) -> RichTable:
+    table = text_table("split", "rows", f"repeated {noun}s", f"{noun}s with several labels", gap=2)
     for name, counts in seen.splits.items():
         table.add_row(name, *map(str, (counts.rows, counts.duplicates, counts.conflicting)))
     return table
@@ -128,8 +156,8 @@ def _numbers(splits: Mapping[str, SplitCounts]) -> RichTable:
     return table
 
 
-def _overlaps(overlaps: Mapping[str, int]) -> RichTable:
-    table = text_table("splits", "rows of the second with a text of the first", gap=2)
+def _overlaps(overlaps: Mapping[str, int], noun: str) -> RichTable:
+    table = text_table("splits", f"rows of the second whose {noun} is in the first", gap=2)
     for pair, rows in overlaps.items():
         table.add_row(pair, str(rows))
     return table

@@ -13,7 +13,6 @@ from trainable.checkpoint import load_trained
 from trainable.deadline import Deadline
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import prepare
-from trainable.inputs.token_inputs import token_inputs
 from trainable.loop.evaluate import compute_logits
 from trainable.model.encoder import head_names, new_model
 from trainable.progress import Report, TrialResult
@@ -78,7 +77,7 @@ def test_a_trial_that_ends_early_leaves_the_model_of_its_best_evaluation(
     trial.save(ended)
     model, _ = load_trained(ended)
     tokenized = prepare(config.dataset_of(config.target), config.encoder, [Path()])
-    split = token_inputs(tokenized.splits["validation"], config.target)
+    split = tokenized.splits["validation"].for_stage(config.target)
     logits = compute_logits(model, split.inputs, torch.device("cpu"), "fp32")
     assert CLASSIFICATION.scores(logits, split.labels)["macro_f1"] == pytest.approx(trial.result().value)
     assert _run(config, workspace, resume=ended)[1].finished  # from the beginning of the target stage
@@ -193,7 +192,7 @@ def test_a_finished_checkpoint_holds_what_changed_and_gives_the_same_logits(
     assert loaded == trial.builder.config
     assert not model.training
     tokenized = prepare(config.dataset_of(config.target), config.encoder, [Path()])
-    validation = token_inputs(tokenized.splits["validation"], config.target)
+    validation = tokenized.splits["validation"].for_stage(config.target)
     assert trial._target is not None
     logits = compute_logits(model.to(trial.builder.device), validation.inputs, trial.builder.device)
     assert torch.equal(logits, compute_logits(trial._target.model, validation.inputs, trial.builder.device))

@@ -50,10 +50,13 @@ class Answers:
     pipeline_arguments: ClassVar[str] = ", truncation=True"
     """Further arguments of `transformers.pipeline`, as Python."""
     head: ClassVar[str | None] = None
-    """What the head reads, if `pooling` does not decide that: `every_token` or `decoder`."""
+    """What the head reads, if `pooling` does not decide that: `every_token`, `image` or `decoder`."""
     outputs: ClassVar[str] = "logits"
     """What an export is compared on: `logits`, or `texts` of which the outputs are the token ids."""
-
+    content: ClassVar[str] = "text"
+    """What a row is: `text` or `image`."""
+    row: ClassVar[str | None] = None
+    """Python for a row; None: for a text or a pair, as the format of the folder takes it."""
     note: ClassVar[str] = ""
     """What to know about the lines of Python of the card; empty for that of the format."""
     lists_choices: ClassVar[bool] = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from trainable.answers.answer import Answers
+from trainable.answers.image_classification import ImageAnswers
 from trainable.answers.multi_label import LabelSetAnswers
 from trainable.answers.multiple_choice import ChoiceAnswers
 from trainable.answers.question_answering import SpanAnswers
@@ -20,6 +21,7 @@ ANSWERS: Mapping[str, type[Answers]] = {
     "multiple_choice": ChoiceAnswers,
     "sequence_to_sequence": TextAnswers,
     "question_answering": SpanAnswers,
+    "image_classification": ImageAnswers,
 }
 """The answers of each task."""
 

@@ -22,6 +22,7 @@ from trainable.baselines.word_models import score_word_tags
 from trainable.checkpoint import write_checkpoint, write_facts
 from trainable.errors import error_text
 from trainable.inputs.folds import Fold, fold_of, has_folds
+from trainable.inputs.pixels import PixelInputs
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import TokenInputs
 from trainable.model.encoder import checked_limits
@@ -156,7 +157,7 @@ class _Work:
     def _texts(self) -> LabelledTexts:
         """Return the training rows that are used, then the validation rows."""
         builder, (chosen, _) = self._builder, self._splits
-        assert isinstance(chosen.inputs, TokenInputs)
+        assert isinstance(chosen.inputs, TokenInputs | PixelInputs)
         dataset = builder.config.dataset_of(builder.config.target)
         splits, task = read_splits(dataset, self.workspace.roots), TASKS[dataset.task]
         train, validation = (

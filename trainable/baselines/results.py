@@ -17,12 +17,13 @@ TEXT_MODEL_FILE = "model.skops"
 """File of a model over words; a checkpoint with this file has no encoder."""
 NAMES_BY_TASK = {
     "classification": ("majority", "tfidf", "features"),
+    "image_classification": ("majority", "features"),
     "regression": ("mean", "tfidf_ridge", "features_ridge"),
     "multi_label": ("label_shares", "tfidf_labels", "features_labels"),
     "tagging": ("word_tags", "token_features"),
 }
 """The baselines of each task, the simplest first; a task without an entry has none."""
-NAMES = tuple(name for names in NAMES_BY_TASK.values() for name in names)
+NAMES = tuple(dict.fromkeys(name for names in NAMES_BY_TASK.values() for name in names))
 """All baselines that are trained."""
 NEVER_WIN = frozenset({"word_tags"})
 """Baselines that are shown and never chosen, as no export can hold them; they have no model in their folder."""

@@ -13,6 +13,9 @@ gives each answer, counted over all tokens or sequences of the batch; -1 for non
 
 TARGET_IDS = "target_ids"
 """Key of a batch for a model with a decoder: the ids of the target texts, shape (B, S), see `sums_and_ids`."""
+REAL_TOKENS = "real_tokens"
+"""Key of a batch without an attention mask: which tokens are no padding, shape (B, T), as a mask has them."""
+_NOT_FOR_MODELS = {ANSWER_PLACES, TARGET_IDS, REAL_TOKENS}
 
 
 def forward(
@@ -50,7 +53,12 @@ def answers_of(logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Te
 
 def encoder_inputs(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the entries of a batch that the model takes."""
-    return {name: tensor for name, tensor in batch.items() if name not in (ANSWER_PLACES, TARGET_IDS)}
+    return {name: tensor for name, tensor in batch.items() if name not in _NOT_FOR_MODELS}
+
+
+def real_tokens(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return which tokens of a batch are no padding, shape (B, T)."""
+    return batch["attention_mask"] if "attention_mask" in batch else batch[REAL_TOKENS]
 
 
 def on_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ from trainable.settings.dataset import SEPARATORS, Dataset
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns that hold the texts."""
+    """The names of the columns that hold the texts, or of the one that holds the images."""
 
     text: str
     text_b: str | None
@@ -52,21 +52,39 @@ def choose_columns(dataset: Dataset, raws: Mapping[str, RawTable], labels: Seque
 def _choose(dataset: Dataset, raw: RawTable, labels: Sequence[str]) -> tuple[Columns, list[str]]:
     """Return the columns of one table, and a problem for each column that is missing or has two roles."""
     present = list(raw.columns)
+    if dataset.has_images:
+        return _checked(raw, Columns(dataset.image or "image", None), "image", labels, dataset.group)
     has_pair = {"text_a", "text_b"} <= set(present)
     choices, usual = dataset.choice_columns, COLUMNS.get(dataset.task, {})
     default = usual.get("text", "text") if "text" not in present else "text"
     text = dataset.text or ("text_a" if has_pair and "text" not in present else default)
     is_pair = has_pair and text == "text_a" and not choices and "text_b" not in labels
     text_b = dataset.text_b or ("text_b" if is_pair else usual.get("text_b"))
-    others = {"text_b": text_b, "group": dataset.group}
-    roles = [("text", text), *(("label", name) for name in labels), *(("choices", name) for name in choices)]
-    roles += [(role, name) for role, name in others.items() if name]
+    return _checked(raw, Columns(text, text_b, choices), "text", labels, dataset.group)
+
+
+def _checked(
+    raw: RawTable, columns: Columns, role: str, labels: Sequence[str], group: str | None
+) -> tuple[Columns, list[str]]:
+    """Return the columns, and a problem for each one that is missing or has two roles.
+
+    Args:
+        raw: the table.
+        columns: the chosen columns.
+        role: what the first of them holds.
+        labels: the columns that hold labels.
+        group: the column that holds groups.
+    """
+    present, others = list(raw.columns), {"text_b": columns.text_b, "group": group}
+    roles = [(role, columns.text), *(("label", name) for name in labels)]
+    roles += [("choices", name) for name in columns.choices]
+    roles += [(r, name) for r, name in others.items() if name]
     problems = [_missing(raw.source, role, name, present) for role, name in roles if name not in present]
     for name, count in Counter(column for _, column in roles).items():
         if count > 1:
             both = " and ".join(role for role, column in roles if column == name)
             problems.append(f"{raw.source}: {both} are both column {name!r}; name different ones")
-    return Columns(text, text_b, choices), problems
+    return columns, problems
 
 
 def _missing(source: str, role: str, name: str, present: list[str]) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainable.data.image_file import ImageFile
+from trainable.data.message_text import shortened
 from trainable.data.reading.raw_table import RawTable
 
 TextPair = tuple[str, str | None]
@@ -15,9 +17,10 @@ TextPair = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Examples:
-    """The rows of one split: N texts, or N pairs of texts, with their labels."""
+    """The rows of one split: N texts, N pairs of texts or N images, with their labels."""
 
     text: list[str]
+    """(N,); of images the SHA-256 (hex) of each file, so that equal images are equal texts."""
     text_b: list[str] | None
     labels: NDArray[Any]
     """(N, ...), what the model learns; of a classification the index into the label names."""
@@ -25,6 +28,17 @@ class Examples:
     """(N,), what splits keep in proportion; None means the labels."""
     groups: NDArray[np.int64] | None = None
     """(N,), number of each row's group, which no two splits share; None if rows have none."""
+    images: list[ImageFile] | None = None
+    """(N,), where each image is; None for texts."""
+
+    @property
+    def noun(self) -> str:
+        """Return what a message calls a row's content."""
+        return "text" if self.images is None else "image"
+
+    def shown(self, row: int) -> str:
+        """Return a row's content as a message shows it, shortened."""
+        return shortened(self.text[row] if self.images is None else self.images[row].name)
 
     @property
     def strata(self) -> NDArray[np.int64]:
@@ -39,7 +53,8 @@ class Examples:
         """Return only the given rows (0-based), in the given order."""
         text_b = None if self.text_b is None else [self.text_b[i] for i in rows]
         bins, groups = (None if each is None else each[rows] for each in (self.bins, self.groups))
-        return Examples([self.text[i] for i in rows], text_b, self.labels[rows], bins, groups)
+        images = None if self.images is None else [self.images[i] for i in rows]
+        return Examples([self.text[i] for i in rows], text_b, self.labels[rows], bins, groups, images)
 
     def text_pairs(self) -> list[TextPair]:
         """Return (text, text_b) of each row, or (text, None). Rows with equal pairs give the model equal inputs."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from trainable.data.check_results import CheckResults
+from trainable.data.checks.images import check_all_images
 from trainable.data.checks.splits import check_splits
 from trainable.data.checks.texts import CheckedTexts, check_all_texts
 from trainable.data.checks.unlabelled_splits import drop_unlabelled_splits
@@ -68,7 +69,10 @@ def read_splits_and_problems(
     if label_columns:
         raws = drop_unlabelled_splits(dataset, raws, label_columns[0], results)
     columns = choose_columns(dataset, raws, label_columns)
-    texts = check_all_texts(dataset, raws, columns, results, reader.reads_words)
+    if dataset.has_images:
+        texts = check_all_images(dataset, raws, columns, results)
+    else:
+        texts = check_all_texts(dataset, raws, columns, results, reader.reads_words)
     labels = reader.read(dataset, {split: checked.raw for split, checked in texts.items()}, results)
     groups = read_groups(dataset.group, {split: checked.raw for split, checked in texts.items()}, results)
     given = {split: _usable_examples(split, checked, labels, groups) for split, checked in texts.items()}
@@ -100,7 +104,8 @@ def _usable_examples(split: str, checked: CheckedTexts, labels: Labels, groups: 
     texts = [["" if cells[row] is None else cells[row] for row in rows.tolist()] for cells in checked.columns]
     bins = None if strata is of_rows else strata[rows]
     group = groups[split][rows] if groups else None
-    examples = Examples(texts[0], texts[1] if len(texts) > 1 else None, of_rows[rows], bins, group)
+    images = [checked.images[row] for row in rows.tolist()] if checked.images else None
+    examples = Examples(texts[0], texts[1] if len(texts) > 1 else None, of_rows[rows], bins, group, images)
     return LocatedExamples(examples, checked.raw, rows, frozenset(strata[~usable].tolist()))
 
 

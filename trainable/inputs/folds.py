@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from trainable.data.stratified_split import split_rows
 from trainable.inputs.prepare import TokenizedDataset, TokenizedSplit
-from trainable.inputs.tokens import Tokens
 from trainable.settings.stage import Target
 
 FEW_ROWS = 1000
@@ -50,7 +49,7 @@ def fold_of(data: TokenizedDataset, number: int | None, seed: int) -> Fold:
         return Fold(everything if number is None else everything[:train], everything[train:])
     pool = all_rows(data)
     share = validation / len(everything)
-    return Fold(*split_rows(_texts(pool.tokens), pool.strata, [share], seed + number, pool.groups))
+    return Fold(*split_rows(pool.tokens.keys(), pool.strata, [share], seed + number, pool.groups))
 
 
 def all_rows(data: TokenizedDataset) -> TokenizedSplit:
@@ -62,11 +61,3 @@ def all_rows(data: TokenizedDataset) -> TokenizedSplit:
     targets = [part.targets for part in parts if part.targets is not None]
     group = np.concatenate(groups) if groups else None
     return TokenizedSplit(tokens, labels, strata, group, targets[0].followed_by(targets[1]) if targets else None)
-
-
-def _texts(tokens: Tokens) -> list[tuple[str, str | None]]:
-    """Return a pair of strings for each row; rows with equal tokens have equal pairs."""
-    columns = [
-        [ids.tobytes().hex() for ids in np.split(ragged.ids, ragged.offsets[1:-1])] for ragged in tokens.sequences
-    ]
-    return [(row[0], row[1] if len(row) > 1 else None) for row in zip(*columns, strict=True)]

@@ -22,7 +22,7 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from trainable.compute.device import autocast
-from trainable.compute.forward import encoder_inputs, forward
+from trainable.compute.forward import REAL_TOKENS, encoder_inputs, forward, real_tokens
 from trainable.compute.kernels import kernels
 from trainable.compute.memory import none_if_out_of_memory, out_of_memory, split_to_fit
 from trainable.inputs.batches import padded_width
@@ -54,6 +54,8 @@ class FrozenOutputInputs:
     identity: str = ""
     places: NDArray[np.int64] | None = None
     """See `Inputs.places`."""
+    name: str = "inputs_embeds"
+    """The argument of the model that takes the states, see `states_name`."""
 
     varies = False
 
@@ -78,16 +80,14 @@ class FrozenOutputInputs:
         """Return None: all rows count the same."""
 
     def batch(self, rows: NDArray[np.int64], multiple: int = 1, draw: int | None = None) -> dict[str, torch.Tensor]:
-        """Return `inputs_embeds` of shape (B, T, H), `attention_mask` of shape (B, T), and the places of words."""
+        """Return the states, shape (B, T, H), which of them are no padding, shape (B, T), and the places of words."""
         widths = self.widths[rows]
         column = np.arange(padded_width(widths, multiple, self._widest))
         real = column < widths[:, None]  # (B, T)
         # Padding may point at any state, as it is masked.
         index = np.where(real, self.starts[rows][:, None] + column, 0)
-        batch = {
-            "inputs_embeds": self.states[torch.from_numpy(index)],
-            "attention_mask": torch.from_numpy(real.astype(np.int64)),
-        }
+        mask = "attention_mask" if self.name == "inputs_embeds" else REAL_TOKENS
+        batch = {self.name: self.states[torch.from_numpy(index)], mask: torch.from_numpy(real.astype(np.int64))}
         return batch if self.places is None else with_places(batch, self.places[rows])
 
     def for_scores(self, rows: NDArray[np.int64], outputs: torch.Tensor) -> torch.Tensor:
@@ -139,7 +139,7 @@ class FrozenOutputStore:
         stored = _load(file, lengths)
         if stored is None:
             return "with it the logits differ from those of the whole model"
-        return Split(replace(stored, places=split.inputs.places), split.labels)
+        return Split(replace(stored, places=split.inputs.places, name=states_name(model)), split.labels)
 
     def _key(self, split: Split, pooling: str) -> str:
         facts = [FORMAT, version("torch"), version("transformers"), self.weights, self.data, self.precision]
@@ -167,7 +167,7 @@ class FrozenOutputStore:
         depths = [int(file.stem) for file in folder.glob("*.safetensors") if is_undamaged(file)]
         start = max((depth for depth in depths if depth < count), default=0)
         lower = _load(folder / f"{start}.safetensors", inputs.lengths) if start else None
-        source: Inputs = lower or inputs
+        source: Inputs = replace(lower, name=states_name(model)) if lower else inputs
         part = layers_between(model, start if lower else 0, count).base_model.eval()
         caught: list[torch.Tensor] = []
         hook = layers_of(model)[count - 1].register_forward_hook(
@@ -179,10 +179,11 @@ class FrozenOutputStore:
         def compute(rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
             """Return hidden states, shape (B, T, H), and which of their tokens are real, shape (B, T)."""
             caught.clear()
-            batch = {name: tensor.to(self.device) for name, tensor in encoder_inputs(source.batch(rows)).items()}
+            batch = source.batch(rows)
+            inputs = {name: tensor.to(self.device) for name, tensor in encoder_inputs(batch).items()}
             with torch.inference_mode(), autocast(self.precision, self.device), kernels(self.device):
-                part(**batch)
-            return caught.pop().cpu(), batch["attention_mask"].bool().cpu()
+                part(**inputs)
+            return caught.pop().cpu(), real_tokens(batch).bool()
 
         try:
             for rows, part_output in split_to_fit(batches_of(inputs, self.device), inputs.lengths, compute):
@@ -214,7 +215,7 @@ class FrozenOutputStore:
         with torch.inference_mode():
             expected = forward(model.eval(), inputs.batch(rows), self.device, self.precision)
             for kept, widths in self._candidates(model, states, lengths, count):
-                stored = FrozenOutputInputs(kept, widths, lengths, places=inputs.places)
+                stored = FrozenOutputInputs(kept, widths, lengths, "", inputs.places, states_name(model))
                 from_stored = forward(upper, stored.batch(rows), self.device, self.precision)
                 if (from_stored - expected).abs().max() <= TOLERANCE[self.precision] * expected.abs().max():
                     return {"states": kept.contiguous()}
@@ -232,6 +233,14 @@ class FrozenOutputStore:
         ):
             yield one_token(states, lengths, pooling), np.ones_like(lengths)
         yield states, lengths
+
+
+def states_name(model: PreTrainedModel) -> str:
+    """Return the argument of a model without its lowest layers that takes their output.
+
+    An encoder of images has only the one for pixels; the view of it passes the states on to the first layer.
+    """
+    return "pixel_values" if model.main_input_name == "pixel_values" else "inputs_embeds"
 
 
 def _load(file: Path, lengths: NDArray[np.int64]) -> FrozenOutputInputs | None:

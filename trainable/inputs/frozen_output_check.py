@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from trainable.compute.device import autocast
-from trainable.compute.forward import encoder_inputs, on_device
+from trainable.compute.forward import encoder_inputs, on_device, real_tokens
 from trainable.compute.kernels import kernels
 from trainable.inputs.batches import PADDED_TO
 from trainable.inputs.split import Inputs
@@ -41,21 +41,30 @@ class FrozenOutputCheck:
     ) -> None:
         self._model, self._frozen, self._count, self._context = model, frozen, count, context
         self._rows = sample_rows(inputs.lengths)
-        self._batch = encoder_inputs(inputs.batch(self._rows, PADDED_TO[context.device.type]))
+        batch = inputs.batch(self._rows, PADDED_TO[context.device.type])
+        self._batch, self._real = encoder_inputs(batch), real_tokens(batch).bool()
         states = self._run()
         self._at_creation = states.detach()
-        self.trained_below = _trained_weights_below(states, model) if states.requires_grad else []
-        """Names of the trained weights on which the output depends; empty if the output may be stored."""
+        trained_below = _trained_weights_below(states, model) if states.requires_grad else []
+        self.obstacle = f"it depends on weights that train: {', '.join(trained_below):.200}" if trained_below else ""
+        """Why the output must not be stored; empty if it may."""
+        if states.ndim == 4:
+            self.obstacle = "it is a map of features, not a vector for each token"
 
-    def matches(self, stored: Inputs) -> bool:
-        """Return whether the stored output, of all tokens or of one that stands for them, equals the model's own."""
+    def matches(self, stored: Inputs, name: str) -> bool:
+        """Return whether the stored output, of all tokens or of one that stands for them, equals the model's own.
+
+        Args:
+            stored: gives the stored output in the place of the model's inputs.
+            name: the argument of the model that takes it.
+        """
         batch = stored.batch(self._rows)
-        real = batch["attention_mask"].bool()  # (B, T)
+        real = real_tokens(batch).bool()  # (B, T)
         for row, states in enumerate(self._at_creation.float().cpu()):  # (T, H), padded on either side
-            expected = states[self._batch["attention_mask"][row].bool()]
+            expected = states[self._real[row]]
             if len(expected) != int(real[row].sum()):
                 expected = one_token(expected, np.array([len(expected)]), pooling_of(self._model))
-            difference = (batch["inputs_embeds"][row][real[row]].float() - expected).abs().max()
+            difference = (batch[name][row][real[row]].float() - expected).abs().max()
             if not difference <= TOLERANCE[self._context.precision] * expected.abs().max():
                 return False
         return True

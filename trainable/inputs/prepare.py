@@ -1,43 +1,46 @@
-"""Data sets as token ids: read, checked and tokenised once, then kept for later trials."""
+"""Data sets as token ids or pixels: read, checked and tokenised or decoded once, then kept for later trials."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tokenizers
-import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
 from trainable.compute.forward import encoder_inputs
 from trainable.data.examples import Examples
+from trainable.data.read_splits import Splits
 from trainable.data.reading.read_tables import find_files
-from trainable.inputs.choices import ChoiceTokens, tokenize_choices
+from trainable.errors import ConfigError
+from trainable.inputs.choices import tokenize_choices
+from trainable.inputs.decode import pixels_of
 from trainable.inputs.embedding_check import check_embeddings
-from trainable.inputs.targets import Targets, check_decoder, first_targets, from_left
+from trainable.inputs.split import Split, StoredRows
+from trainable.inputs.targets import TargetInputs, Targets, check_decoder, first_targets, from_left
+from trainable.inputs.token_cache import load_tokens, save_tokens, tokens_file
 from trainable.inputs.tokenizer_check import check_tokenizer
-from trainable.inputs.tokens import Piece, Ragged, Template, Tokens, tokenize
+from trainable.inputs.tokens import Tokens, tokenize
 from trainable.inputs.tokens_apart import encoded_apart
-from trainable.inputs.windows import ContextTokens, tokenize_contexts
-from trainable.inputs.words import WordTokens, with_words
+from trainable.inputs.windows import tokenize_contexts
+from trainable.inputs.word_windows import with_windows
+from trainable.inputs.words import with_words
 from trainable.model.encoder import check_runs
+from trainable.model.image_processor import image_processor
 from trainable.model.limits import name_or_path
 from trainable.model.pooling import BI_ENCODER, for_texts, head_kind, with_pooling
-from trainable.model.pretrained import load_config, load_tokenizer
+from trainable.model.pretrained import load_config, load_tokenizer, reads_images
 from trainable.settings.config import TrialConfig
 from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
-from trainable.store.checksums import digest_of, digest_of_json
-from trainable.store.files import write_file
+from trainable.store.checksums import digest_of_json
 from trainable.tasks.registry import TASKS, read_splits
 from trainable.tasks.task import Reads
 from trainable.workspace import Workspace
@@ -51,7 +54,8 @@ _FORMAT = 1  # of the cache file; increase it when the content of the file chang
 class TokenizedSplit:
     """One split, ready for batches."""
 
-    tokens: Tokens
+    tokens: StoredRows
+    """Token ids, or pixels."""
     labels: NDArray[Any]
     """What the model learns, shape (N, ...); of a classification the index into the label names."""
     strata: NDArray[np.int64]
@@ -61,10 +65,19 @@ class TokenizedSplit:
     targets: Targets | None = None
     """The target texts of a task that generates texts."""
 
+    def for_stage(self, stage: Stage, rows: NDArray[np.int64] | None = None) -> Split:
+        """Return the split, or some rows of it, as the input of a stage."""
+        rows = np.arange(len(self.labels)) if rows is None else rows
+        labels, stored = self.labels[rows], with_windows(self.tokens, stage.long_texts)
+        inputs = stored.inputs(rows, stage)
+        if self.targets is not None:
+            inputs = TargetInputs(inputs, self.targets, rows, stage.longest_target, labels)
+        return Split(inputs, labels)
+
 
 @dataclass(frozen=True)
 class TokenizedDataset:
-    """A data set as token ids and labels, without its texts."""
+    """A data set as token ids or pixels, and labels, without its texts or files."""
 
     task: str
     splits: dict[str, TokenizedSplit]
@@ -72,11 +85,11 @@ class TokenizedDataset:
     label_names: tuple[str, ...]
     name: str
     fingerprint: str
-    """SHA-256 (hex) of the data, the tokenizer and the format of the cached token ids."""
+    """SHA-256 (hex) of the data, the tokenizer or image processor, and the format of the cache."""
     data_fingerprint: str
     """SHA-256 (hex) of texts, labels, label names and splits; the tokenizer has no effect on it."""
     tokenizer_fingerprint: str
-    """SHA-256 (hex) of the parts of the tokenizer that decide the ids of a text."""
+    """SHA-256 (hex) of the parts of the tokenizer, or of the image processor, that decide the ids or the pixels."""
     text_columns: tuple[str, ...]
     notes: tuple[str, ...]
     """Facts about the data that are worth knowing and are no errors, one sentence each."""
@@ -92,8 +105,9 @@ def prepare(
     data_folders: Sequence[Path],
     cache: Path | None = None,
     pooling: str = "first",
+    image_size: int | None = None,
 ) -> TokenizedDataset:
-    """Read, check and tokenise a data set; a second call with unchanged files takes almost no time.
+    """Read, check and tokenise or decode a data set; a second call with unchanged files takes almost no time.
 
     Args:
         dataset: the settings of the data.
@@ -102,6 +116,7 @@ def prepare(
         cache: folder in which token ids are kept for other processes.
         pooling: the setting, without `auto`; the encoder with this head must accept the tokens. For `bi_encoder` the
             texts of a pair are encoded apart.
+        image_size: the setting of a stage; only for images.
 
     Raises:
         ConfigError: lists all mistakes in the data, or says why the tokenizer cannot be used.
@@ -109,17 +124,20 @@ def prepare(
     files = [*find_files(dataset, data_folders).values(), Path(encoder_folder)]
     file_versions = tuple(version for path in files for version in _file_versions(path))
     settings = dataset.model_dump_json(by_alias=True)
+    if dataset.has_images:
+        return _prepare_images(settings, encoder_folder, tuple(data_folders), cache, file_versions, image_size)
     return _prepare(settings, encoder_folder, tuple(data_folders), cache, file_versions, pooling)
 
 
 def tokenized_dataset_of(config: TrialConfig, stage: Stage, workspace: Workspace) -> TokenizedDataset:
-    """Return a stage's data as token ids, from the cache if they are in it.
+    """Return a stage's data as token ids or pixels, from the cache if they are in it.
 
     Raises:
         ConfigError: lists all mistakes in the data.
     """
     encoder, pooling = name_or_path(config.encoder), with_pooling(config).pooling
-    return prepare(config.dataset_of(stage), encoder, workspace.roots, workspace.cache / "tokens", pooling)
+    dataset, cache = config.dataset_of(stage), workspace.cache / "tokens"
+    return prepare(dataset, encoder, workspace.roots, cache, pooling, stage.image_size)
 
 
 def _file_versions(path: Path) -> list[tuple[str, int, int]]:
@@ -139,12 +157,12 @@ def _prepare(
 ) -> TokenizedDataset:
     settings = Dataset.model_validate_json(dataset)
     splits = read_splits(settings, data_folders)
-    tokenizer = load_tokenizer(encoder_folder)
+    tokenizer = _tokenizer_of(encoder_folder)
     check_embeddings(encoder_folder, tokenizer, load_config(encoder_folder), min(2, len(splits.text_columns)))
     fingerprint = hashlib.sha256((splits.fingerprint + _versioned_fingerprint(tokenizer)).encode()).hexdigest()
     tables = splits.by_name()
-    file = _file(cache, fingerprint) if cache else None
-    stored = _load(file, list(tables)) if file else None
+    file = tokens_file(cache, fingerprint) if cache else None
+    stored = load_tokens(file, list(tables)) if file else None
     reads = TASKS[settings.task].head(splits.label_names).reads
     if reads == "decoder":
         check_decoder(encoder_folder, tokenizer, load_config(encoder_folder))
@@ -158,25 +176,80 @@ def _prepare(
         batch = encoder_inputs(first.batch(np.arange(2), _TEST_BATCH_TOKENS))
         check_runs(encoder_folder, batch, first.template.pad_id, kind)
         if file:
-            _save(file, joint)
+            save_tokens(file, joint)
     targets = _targets(encoder_folder, tokenizer, tables, cache, fingerprint) if reads == "decoder" else {}
-    tokenized_splits = {
-        split: TokenizedSplit(tokens[split], table.labels, table.strata, table.groups, targets.get(split))
-        for split, table in tables.items()
+    warning = check_tokenizer(tokenizer, tables, tokens).warning()
+    return _dataset(settings, splits, tokens, (fingerprint, tokenizer_fingerprint(tokenizer)), warning, targets)
+
+
+@lru_cache(maxsize=8)
+def _prepare_images(
+    dataset: str,
+    encoder_folder: str,
+    data_folders: tuple[Path, ...],
+    cache: Path | None,
+    file_versions: tuple[object, ...],
+    image_size: int | None,
+) -> TokenizedDataset:
+    settings = Dataset.model_validate_json(dataset)
+    splits = read_splits(settings, data_folders)
+    fingerprint = image_processor(encoder_folder, None).fingerprint  # of no particular size, as that of a tokenizer
+    pixels = pixels_of(splits.by_name(), image_processor(encoder_folder, image_size), encoder_folder, cache)
+    whole = hashlib.sha256((splits.fingerprint + fingerprint).encode()).hexdigest()
+    return _dataset(settings, splits, pixels, (whole, fingerprint))
+
+
+def _dataset(
+    settings: Dataset,
+    splits: Splits,
+    rows: Mapping[str, StoredRows],
+    fingerprints: tuple[str, str],
+    warning: str | None = None,
+    targets: Mapping[str, Targets] | None = None,
+) -> TokenizedDataset:
+    """Join the rows of each split with their labels.
+
+    Args:
+        settings: of the data set.
+        splits: as they were read.
+        rows: of each split, as token ids or pixels.
+        fingerprints: of the data with the tokenizer or image processor, and of the latter alone.
+        warning: what a person should look at, if anything.
+        targets: the target texts of each split, of a task that generates texts.
+    """
+    tokenized = {
+        split: TokenizedSplit(rows[split], table.labels, table.strata, table.groups, (targets or {}).get(split))
+        for split, table in splits.by_name().items()
     }
     return TokenizedDataset(
         settings.task,
-        tokenized_splits,
+        tokenized,
         splits.label_names,
         splits.name,
-        fingerprint,
+        fingerprints[0],
         splits.fingerprint,
-        tokenizer_fingerprint(tokenizer),
+        fingerprints[1],
         splits.text_columns,
         splits.notes,
-        tuple(filter(None, [check_tokenizer(tokenizer, tables, tokens).warning()])),
+        (warning,) if warning else (),
         splits.cuts_validation,
     )
+
+
+def _tokenizer_of(encoder: str) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of an encoder of texts.
+
+    Raises:
+        ConfigError: if it has none.
+    """
+    try:
+        return load_tokenizer(encoder)
+    except ConfigError:
+        if reads_images(config := load_config(encoder, f"encoder: no tokenizer can be loaded from {encoder!r}")):
+            raise ConfigError(
+                f"encoder: {encoder!r} ({config.model_type}) reads images, and the data set has texts"
+            ) from None
+        raise
 
 
 def _tokenized(tokenizer: PreTrainedTokenizerBase, table: Examples, reads: Reads) -> Tokens:
@@ -197,23 +270,13 @@ def _targets(
     fingerprint: str,
 ) -> dict[str, Targets]:
     """Return the target texts of each split, as token ids; they have a cache file of their own."""
-    file = _file(cache, hashlib.sha256(f"{fingerprint} targets".encode()).hexdigest()) if cache else None
-    tokens = _load(file, list(tables)) if file else None
+    file = tokens_file(cache, hashlib.sha256(f"{fingerprint} targets".encode()).hexdigest()) if cache else None
+    tokens = load_tokens(file, list(tables)) if file else None
     if tokens is None:
         tokens = {split: tokenize(tokenizer, first_targets(table)) for split, table in tables.items()}
         if file:
-            _save(file, tokens)
+            save_tokens(file, tokens)
     return {split: Targets(from_left(each), encoder) for split, each in tokens.items()}
-
-
-def cached_tokens(workspace: Workspace, fingerprint: str, split: str) -> Tokens | None:
-    """Return the token ids of the data set with this fingerprint if the cache has them; the data files are not read."""
-    tokens = _load(_file(workspace.cache / "tokens", fingerprint), [split])
-    return tokens[split] if tokens else None
-
-
-def _file(cache: Path, fingerprint: str) -> Path:
-    return cache / f"tokens-{fingerprint}.safetensors"
 
 
 def _versioned_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -235,58 +298,3 @@ def _tokenizer_content(tokenizer: PreTrainedTokenizerBase) -> list[Any]:
     }  # these two depend on the last call
     sides = [tokenizer.padding_side, tokenizer.truncation_side, tokenizer.pad_token_id, tokenizer.pad_token_type_id]
     return [sides, list(tokenizer.model_input_names), state]
-
-
-def _save(file: Path, tokens: Mapping[str, Tokens]) -> None:
-    """Write a cache file atomically."""
-    arrays = {
-        f"{split}.{i}.{part}": torch.from_numpy(array)
-        for split, split_tokens in tokens.items()
-        for i, ragged in enumerate(split_tokens.sequences)
-        for part, array in (("ids", ragged.ids), ("offsets", ragged.offsets))
-    }
-    for split, split_tokens in tokens.items():
-        if isinstance(split_tokens, WordTokens):
-            arrays[f"{split}.words"] = torch.from_numpy(split_tokens.first)
-        if isinstance(split_tokens, ChoiceTokens):
-            arrays[f"{split}.choices"] = torch.from_numpy(split_tokens.ends)
-        if isinstance(split_tokens, ContextTokens):
-            arrays[f"{split}.characters"] = torch.from_numpy(split_tokens.characters)
-    template = json.dumps(asdict(tokens["train"].template))
-    metadata = json.dumps({"template": template, "digest": digest_of(arrays, template)})
-    # A single entry, because safetensors writes several entries in any order.
-    write_file(file, lambda into: save_file(arrays, into, metadata={"head": metadata}))
-
-
-def _load(file: Path, splits: Sequence[str]) -> dict[str, Tokens] | None:
-    """Return the tokens in a cache file, memory-mapped; None if the file is missing or damaged."""
-    try:
-        with safe_open(file, framework="pt") as stored:
-            metadata = json.loads((stored.metadata() or {}).get("head", "{}"))
-            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError, ValueError):
-        return None
-    if metadata.get("digest") != digest_of(arrays, metadata.get("template", "")):
-        return None
-    fields = json.loads(metadata["template"])
-    template = Template(**fields | {"pieces": tuple(Piece(**piece) for piece in fields["pieces"])})
-    sequences = 1 + any(piece.sequence for piece in template.pieces)
-    tokens: dict[str, Tokens] = {}
-    for split in splits:
-        ragged = [
-            Ragged(*(arrays[f"{split}.{i}.{part}"].numpy() for part in ("ids", "offsets"))) for i in range(sequences)
-        ]
-        tokens[split] = _with_parts(Tokens(tuple(ragged), template), split, arrays)
-    return tokens
-
-
-def _with_parts(tokens: Tokens, split: str, arrays: Mapping[str, torch.Tensor]) -> Tokens:
-    """Return the tokens of a split as tokens of words, choices or contexts if the file has them."""
-    parts = tokens.sequences, tokens.template
-    if (words := arrays.get(f"{split}.words")) is not None:
-        return WordTokens(*parts, words.numpy())
-    if (choices := arrays.get(f"{split}.choices")) is not None:
-        return ChoiceTokens(*parts, choices.numpy())
-    if (characters := arrays.get(f"{split}.characters")) is not None:
-        return ContextTokens(*parts, characters.numpy())
-    return tokens

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trainable.inputs.prepare import TokenizedSplit
 from trainable.inputs.split import Split
-from trainable.inputs.token_inputs import TokenInputs, token_inputs
+from trainable.inputs.token_inputs import TokenInputs
 from trainable.inputs.windows import ContextTokens
 from trainable.settings.stage import Stage
 
@@ -106,4 +106,4 @@ def in_windows(split: Split, stride: int | None) -> Split:
 
 def stage_inputs(tokenized: TokenizedSplit, stage: Stage, rows: NDArray[np.int64] | None = None) -> Split:
     """Return a split, or some rows of it, as the input of a stage; contexts in windows."""
-    return in_windows(token_inputs(tokenized, stage, rows), stage.stride)
+    return in_windows(tokenized.for_stage(stage, rows), stage.stride)

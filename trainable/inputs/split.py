@@ -1,7 +1,7 @@
 """A split of a data set as the input of a model, and its batches for a pass without gradients."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from trainable.compute.forward import ANSWER_PLACES
 from trainable.inputs.batches import evaluation_batches
+from trainable.settings.stage import Stage
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}
 """Most tokens in an evaluation batch, padding included, by kind of device. On a CPU: as many as its caches hold. On a
@@ -19,7 +20,7 @@ GPU: not measured, but set to the largest batch, since launching its kernels tak
 
 
 class Inputs(Protocol):
-    """The input of a model: the rows of one split, as token ids or as the output of its frozen layers."""
+    """The input of a model: the rows of one split, as token ids, as pixels, or as the output of its frozen layers."""
 
     @property
     def identity(self) -> str:
@@ -27,7 +28,7 @@ class Inputs(Protocol):
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Return the number of tokens of each row after truncation, shape (N,)."""
+        """Return the number of tokens of each row after truncation, shape (N,); of an image, those in the encoder."""
 
     @property
     def places(self) -> NDArray[np.int64] | None:
@@ -54,7 +55,7 @@ class Inputs(Protocol):
         """Return the model's keyword arguments for these rows, tensors of shape (B, T, ...).
 
         T is a multiple of `multiple`, or the most tokens that any row may have. For rows with several answers, there is
-        also `ANSWER_PLACES`, shape (B, W).
+        also `ANSWER_PLACES`, shape (B, W). Images have `REAL_TOKENS`, shape (B, T), as they have no mask.
 
         Args:
             rows: row numbers, shape (B,).
@@ -69,6 +70,25 @@ class Inputs(Protocol):
             rows: row numbers, shape (B,).
             outputs: of the model in evaluation mode, on the CPU.
         """
+
+
+class StoredRows(Protocol):
+    """The rows of a split as they are kept, from which the inputs of any stage are made: token ids, or pixels."""
+
+    def __len__(self) -> int:
+        """Return N."""
+
+    def inputs(self, rows: NDArray[np.int64], stage: Stage) -> Inputs:
+        """Return rows as the input of a stage, truncated, padded or augmented as its settings say."""
+
+    def longest(self) -> int:
+        """Return the number of tokens of the longest row, not truncated."""
+
+    def keys(self) -> list[tuple[str, str | None]]:
+        """Return a pair of strings for each row; rows with equal pairs give the model equal inputs."""
+
+    def followed_by(self, other: Self) -> Self:
+        """Return these rows, then those of another split of the same data set."""
 
 
 @dataclass(frozen=True)

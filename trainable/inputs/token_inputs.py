@@ -1,7 +1,10 @@
 """Token ids as the input of a model: the chosen rows, truncated and padded by the stage's settings."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -9,12 +12,12 @@ from numpy.typing import NDArray
 
 from trainable.data.subset import subset
 from trainable.inputs.batches import padded_width
-from trainable.inputs.prepare import TokenizedSplit
-from trainable.inputs.split import Inputs, Split, with_places
-from trainable.inputs.targets import TargetInputs
-from trainable.inputs.tokens import Tokens
-from trainable.inputs.word_windows import with_windows
+from trainable.inputs.split import with_places
 from trainable.settings.stage import Stage
+
+if TYPE_CHECKING:
+    from trainable.inputs.prepare import TokenizedSplit
+    from trainable.inputs.tokens import Tokens
 
 
 @dataclass(frozen=True)
@@ -74,17 +77,6 @@ class TokenInputs:
     def for_scores(self, rows: NDArray[np.int64], outputs: torch.Tensor) -> torch.Tensor:
         """Return the outputs as they are."""
         return outputs
-
-
-def token_inputs(tokenized: TokenizedSplit, stage: Stage, rows: NDArray[np.int64] | None = None) -> Split:
-    """Return a split, or some rows of it, as the input of a stage."""
-    rows = np.arange(len(tokenized.labels)) if rows is None else rows
-    labels = tokenized.labels[rows]
-    tokens = with_windows(tokenized.tokens, stage.long_texts)
-    inputs: Inputs = TokenInputs(tokens, rows, stage.padding_length, stage.padding == "fixed")
-    if tokenized.targets is not None:
-        inputs = TargetInputs(inputs, tokenized.targets, rows, stage.longest_target, labels)
-    return Split(inputs, labels)
 
 
 def scored_rows(

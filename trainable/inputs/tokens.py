@@ -18,6 +18,8 @@ from transformers import PreTrainedTokenizerBase
 
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
+from trainable.inputs.token_inputs import TokenInputs
+from trainable.settings.stage import Stage
 
 _CHUNK = 4096  # texts tokenised at a time: Python lists of all ids would take much memory
 _NO_LIMIT = 2**40  # tokens, more than any row has
@@ -79,6 +81,19 @@ class Tokens:
     def answers(self) -> tuple[int, ...]:
         """Return the shape of a row's answers: () for one, (W,) for W of them."""
         return ()
+
+    def inputs(self, rows: NDArray[np.int64], stage: Stage) -> TokenInputs:
+        """Return rows as the input of a stage."""
+        return TokenInputs(self, rows, stage.padding_length, stage.padding == "fixed")
+
+    def longest(self) -> int:
+        """Return the number of tokens of the longest row, not truncated."""
+        return int(self.lengths(_NO_LIMIT).max())
+
+    def keys(self) -> list[tuple[str, str | None]]:
+        """Return a pair of strings for each row; rows with equal tokens have equal pairs."""
+        columns = [[ids.tobytes().hex() for ids in np.split(r.ids, r.offsets[1:-1])] for r in self.sequences]
+        return [(row[0], row[1] if len(row) > 1 else None) for row in zip(*columns, strict=True)]
 
     def lengths(self, padding_length: int) -> NDArray[np.int64]:
         """Return the tokens of every row, shape (N,), special ones included, after truncation to `padding_length`."""

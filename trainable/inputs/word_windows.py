@@ -7,17 +7,21 @@ long texts (Devlin et al. 2019).
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from trainable.compute.forward import ANSWER_PLACES
+from trainable.inputs.split import StoredRows
 from trainable.inputs.tokens import Ragged, Tokens
 from trainable.inputs.words import WordTokens
 
 _NO_LIMIT = 2**40  # tokens, more than any row has
 _OVERLAP = 4  # two windows share a quarter of their tokens
+
+Stored = TypeVar("Stored", bound=StoredRows)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class WindowTokens(WordTokens):
         return of_row, start, np.minimum(whole, room)[of_row]
 
 
-def with_windows(tokens: Tokens, long_texts: str) -> Tokens:
+def with_windows(tokens: Stored, long_texts: str) -> Stored | WindowTokens:
     """Return texts of words with windows if the setting says so, and other tokens as they are."""
     if long_texts != "windows" or not isinstance(tokens, WordTokens):
         return tokens

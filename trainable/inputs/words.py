@@ -73,7 +73,7 @@ def with_words(tokens: Tokens, tokenizer: PreTrainedTokenizerBase, table: Exampl
     return WordTokens(**own, first=first)
 
 
-def words_cut(tokens: Tokens, padding_length: int) -> float:
+def words_cut(tokens: object, padding_length: int) -> float:
     """Return the share of the words that have a token and lose it by truncation, 0 to 1; 0 for other tokens."""
     if not isinstance(tokens, WordTokens):
         return 0.0

@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 
 from trainable.clock import Part
 from trainable.compute.device import Ranks, autocast, matmul_peak
-from trainable.compute.forward import forward
+from trainable.compute.forward import forward, real_tokens
 from trainable.compute.memory import split_to_fit
 from trainable.errors import TrialError
 from trainable.inputs.split import Inputs, batches_of
@@ -48,7 +48,7 @@ def compute_logits(
     def compute(rows: NDArray[np.int64]) -> torch.Tensor:
         batch = inputs.batch(rows)
         if spent is not None:
-            spent.count(batch["attention_mask"], ideal)
+            spent.count(real_tokens(batch), ideal)
         return inputs.for_scores(rows, forward(model, batch, device, precision).cpu())
 
     with autocast(precision, device):  # around all batches, so that the weights are copied to bfloat16 only once

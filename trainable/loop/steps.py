@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from trainable.clock import Part
 from trainable.compute.device import seed_draws
-from trainable.compute.forward import forward, on_device
+from trainable.compute.forward import forward, on_device, real_tokens
 from trainable.compute.graphs import LONGEST, Feed, StepGraphs
 from trainable.compute.memory import more_parts, none_if_out_of_memory
 from trainable.inputs.batches import PADDED_TO, parts_of
@@ -89,7 +89,7 @@ class Steps:
         if self._graphs is None or progress.micro_batches > 1:
             return None
         feed, graphs = self._feed(progress.step, rows, self._weight(progress.step, rows)), self._graphs
-        if feed["attention_mask"].numel() * self._ideal > LONGEST:
+        if real_tokens(feed).numel() * self._ideal > LONGEST:
             return None
         total = none_if_out_of_memory(
             lambda: graphs.run(self._step_on_device, feed, self._dropout_seed(progress.step, 0))
@@ -98,7 +98,7 @@ class Steps:
             self._graphs = None  # out of memory, perhaps because of the graphs; or the network cannot be recorded
             self.optimizer.zero_grad()
             return None
-        spent.count(feed["attention_mask"], self._ideal)
+        spent.count(real_tokens(feed), self._ideal)
         return total
 
     def _step_on_device(self, feed: Feed) -> torch.Tensor:
@@ -136,7 +136,7 @@ class Steps:
                 continue
             seed_draws(self._dropout_seed(progress.step, index), self.context.device)
             feed = self._feed(progress.step, part, weight)
-            spent.count(feed["attention_mask"], self._ideal)
+            spent.count(real_tokens(feed), self._ideal)
             total += self._backward(feed)
         return total
 

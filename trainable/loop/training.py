@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from trainable.compute.memory import none_if_out_of_memory
 from trainable.errors import TrialError
 from trainable.inputs.batches import epoch_batches
-from trainable.inputs.frozen_output import FrozenOutputStore
+from trainable.inputs.frozen_output import FrozenOutputStore, states_name
 from trainable.inputs.frozen_output_check import FrozenOutputCheck
 from trainable.inputs.split import Split
 from trainable.loop.evaluate import compute_logits
@@ -78,13 +78,13 @@ class StageTraining:
         )
         if check is None:
             return "memory has no room for it"
-        if check.trained_below:
-            return f"it depends on weights that train: {', '.join(check.trained_below):.200}"
+        if check.obstacle:
+            return check.obstacle
         train = store.get(self.model, self.steps.train, count)
         validation = store.get(self.model, self.validation, count) if isinstance(train, Split) else train
         if not isinstance(train, Split) or not isinstance(validation, Split):
             return str(validation)
-        if not check.matches(train.inputs):
+        if not check.matches(train.inputs, states_name(self.model)):
             return "it depends on the padding of a text"
         self._without_reuse = self.steps.network, self.steps.train, self.validation
         self._frozen_check, self._steps_to_check = check, CHECKED_STEPS

@@ -22,12 +22,14 @@ def _task(default: str, *others: str, low: tuple[str, ...] = ()) -> Mapping[str,
     return dict.fromkeys((default, *others), Direction.MAX) | dict.fromkeys((*low, "loss"), Direction.MIN)
 
 
+_OF_CLASSES = _task(
+    *("macro_f1", "accuracy", "weighted_f1", "macro_precision", "macro_recall", "balanced_accuracy", "mcc"),
+    *("auroc", "average_precision", "f1", "f2", "f05"),
+    low=("brier", "calibration_error"),
+)
 TASK_METRICS: Mapping[str, Mapping[str, Direction]] = {
-    "classification": _task(
-        *("macro_f1", "accuracy", "weighted_f1", "macro_precision", "macro_recall", "balanced_accuracy", "mcc"),
-        *("auroc", "average_precision", "f1", "f2", "f05"),
-        low=("brier", "calibration_error"),
-    ),
+    "classification": _OF_CLASSES,
+    "image_classification": _OF_CLASSES,
     "tagging": _task("entity_f1", "entity_precision", "entity_recall", "accuracy", "macro_f1"),
     "regression": _task("pearson", "spearman", "r2", low=("rmse", "mae")),
     "masked_language": _task("loss", "masked_accuracy", low=("perplexity",)),
@@ -50,12 +52,14 @@ HUB_NAMES: Mapping[str, str] = {
     **{"bleu": "sacrebleu", "rouge1": "rouge", "rouge2": "rouge", "rougeL": "rouge"},
 }
 """The names of the metrics on the Hugging Face hub, which has one name for every kind of F1."""
-ONE_CLASS_A_ROW = frozenset({"classification"})
+ONE_CLASS_A_ROW = frozenset({"classification", "image_classification"})
 """Tasks in which each row has one class, which class weights and rows of each class need."""
 TAG_A_WORD = frozenset({"tagging"})
 """Tasks in which each word has an answer, which windows over long texts need."""
 SOURCE_ONLY = frozenset({"masked_language"})
 """Tasks that prepare an encoder for another task, and have no use of their own as the target."""
+OF_IMAGES = frozenset({"image_classification"})
+"""Tasks whose rows are images instead of texts."""
 LABELS_A_ROW = frozenset({"multi_label"})
 """Tasks in which each row has any number of labels, which `label_separator` and `label_columns` are for."""
 CHOICES_A_ROW = frozenset({"multiple_choice"})

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from trainable.errors import ConfigError
-from trainable.model.layers import EncoderParts, encoder_of, encoder_parts, layers_of, name_of
+from trainable.model.layers import EncoderParts, batch_norms, encoder_of, encoder_parts, layers_of, name_of
 from trainable.model.limits import Limits, name_or_path, read_limits
 from trainable.model.masked_tokens import at_hidden_tokens
 from trainable.model.pooling import PRETRAINED, head_kind
@@ -142,7 +142,8 @@ def _pristine(
 
 def _reads_padding(model: PreTrainedModel) -> bool:
     """Return whether the head needs the tokenizer's padding id, to find the last token of a text."""
-    return model.config.pad_token_id is None or "pad_token_id" in inspect.getsource(type(model).forward)
+    config, code = model.config, inspect.getsource(type(model).forward)
+    return model.main_input_name == "input_ids" and (config.pad_token_id is None or "pad_token_id" in code)
 
 
 def head_names(model: PreTrainedModel) -> set[str]:
@@ -201,7 +202,7 @@ def freeze(model: PreTrainedModel, count: int) -> list[nn.Module]:
     """Freeze the lowest `count` layers and, if `count` is above 0, everything below the layers.
 
     Below the layers are the embeddings, and tables that all layers share. Modules above the layers, such as a pooler,
-    still train.
+    still train. Batch normalisation, as in ResNet, keeps its means and variances in any case; its weights train.
 
     Returns:
         The frozen modules; they must stay in evaluation mode (see `train_mode`).
@@ -211,7 +212,7 @@ def freeze(model: PreTrainedModel, count: int) -> list[nn.Module]:
     """
     _check_count(model, count)
     if not count:
-        return []
+        return batch_norms(model)
     parts = encoder_parts(model)
     for parameter in parts.weights_below(count):
         parameter.requires_grad_(False)
@@ -220,7 +221,7 @@ def freeze(model: PreTrainedModel, count: int) -> list[nn.Module]:
         rates = [key for key, value in vars(container).items() if "drop" in key and isinstance(value, float)]
         for key in rates:
             setattr(container, key, 0.0)
-    return [*parts.below(), *parts.layers[:count]]
+    return [*parts.below(), *parts.layers[:count], *batch_norms(model)]
 
 
 def _check_count(model: PreTrainedModel, count: int) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from trainable.errors import ConfigError
+from trainable.model.image_size import image_shape
 
 SAMPLE_TOKENS = 4
 
@@ -66,7 +67,7 @@ def layers_of(model: PreTrainedModel) -> nn.ModuleList:
     Raises:
         ConfigError: if they cannot be identified.
     """
-    depth = model.config.num_hidden_layers
+    depth = depth_of_config(model.config)
     found = [module for module in _outermost_lists(encoder_of(model)) if len(module) == depth]
     if len(found) != 1:
         raise ConfigError(
@@ -74,6 +75,13 @@ def layers_of(model: PreTrainedModel) -> nn.ModuleList:
             "choose another encoder"
         )
     return found[0]
+
+
+def depth_of_config(config: PretrainedConfig) -> int | None:
+    """Return the number of layers, or of the stages of a convolutional network; None if a configuration has neither."""
+    depth: int | None = getattr(config, "num_hidden_layers", None)
+    stages = getattr(config, "depths", None)
+    return depth or (len(stages) if isinstance(stages, list | tuple) else None)
 
 
 def name_of(model: PreTrainedModel) -> str:
@@ -118,6 +126,11 @@ def drops_above_layers(model: PreTrainedModel) -> bool:
     return any(isinstance(module, nn.Dropout) and module.p > 0 for module in modules)
 
 
+def batch_norms(model: PreTrainedModel) -> list[nn.Module]:
+    """Return the modules that normalise by the means of a batch, which would depend on its parts and workers."""
+    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
 def _outermost_lists(module: nn.Module) -> Iterator[nn.ModuleList]:
     for child in module.children():
         if isinstance(child, nn.ModuleList):
@@ -135,15 +148,14 @@ def _calls(model: PreTrainedModel) -> list[tuple[str, nn.Module]]:
 
     hooks = [listen(name, module) for name, module in base.named_modules() if name]
     modes = {module: module.training for module in base.modules()}
-    # The padding id is in every vocabulary, even after `cut_embeddings`.
-    ids = torch.full((1, SAMPLE_TOKENS), model.config.pad_token_id or 0, device=model.device)
+    sample = _sample_inputs(model)
     try:
         base.eval()
         with torch.no_grad():
-            base(input_ids=ids, attention_mask=torch.ones_like(ids))
-    except Exception as error:  # a model that does not take text may raise any exception
+            base(**sample)
+    except Exception as error:  # a model that takes something else may raise any exception
         raise ConfigError(
-            f"{name_of(model)} cannot be run on token ids alone ({type(error).__name__}: {error!s:.200}); "
+            f"{name_of(model)} cannot be run on {next(iter(sample))} alone ({type(error).__name__}: {error!s:.200}); "
             "choose another encoder"
         ) from None
     finally:
@@ -152,3 +164,12 @@ def _calls(model: PreTrainedModel) -> list[tuple[str, nn.Module]]:
         for module, mode in modes.items():
             module.training = mode
     return calls
+
+
+def _sample_inputs(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Return a few tokens, or one image."""
+    if model.main_input_name == "pixel_values":
+        return {"pixel_values": torch.zeros(1, *image_shape(model.config), device=model.device)}
+    # The padding id is in every vocabulary, even after `cut_embeddings`.
+    ids = torch.full((1, SAMPLE_TOKENS), model.config.pad_token_id or 0, device=model.device)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}

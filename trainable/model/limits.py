@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainable.errors import ConfigError
 from trainable.metrics.metric import GENERATES
-from trainable.model.pretrained import check_folder, check_weights, load_config
+from trainable.model.pretrained import check_folder, check_weights, load_config, reads_images
 from trainable.settings.names import stage_blocks
 from trainable.settings.stage import Stage
 from trainable.settings.task_problems import task_of
@@ -31,7 +31,7 @@ class Limits:
     depth: int
     """Number of encoder layers."""
     positions: int
-    """Longest sequence, in tokens, special ones included."""
+    """Longest sequence, in tokens, special ones included; `UNBOUNDED` for an encoder of images."""
     has_decoder: bool = False
     """Whether a decoder reads the encoder's output, as in T5 and BART."""
 
@@ -97,11 +97,13 @@ def read_limits(encoder: str) -> Limits:
         )
     depth = getattr(config, "num_hidden_layers", None)
     positions = getattr(config, "max_position_embeddings", None)
+    if reads_images(config):
+        depth, positions = depth or len(getattr(config, "depths", ())), UNBOUNDED
     relative = config.is_encoder_decoder and hasattr(config, "relative_attention_num_buckets")  # T5 and its kin
     positions = UNBOUNDED if positions == -1 or (positions is None and relative) else positions  # -1: XLNet
     if not depth or not positions or min(depth, positions) < 1:
         raise ConfigError(f"encoder: {encoder!r} ({config.model_type}) does not say its number of layers and positions")
-    positions -= _unused_positions(config.model_type, config.pad_token_id)
+    positions -= _unused_positions(config.model_type, getattr(config, "pad_token_id", None))
     if is_folder:
         check_weights(Path(folder), f"encoder: {encoder!r}")
     return Limits(depth=depth, positions=positions, has_decoder=config.is_encoder_decoder)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from trainable.errors import ConfigError
 from trainable.hub import read_hub_file
 from trainable.model.limits import name_or_path
+from trainable.model.pretrained import load_config, reads_images
 from trainable.settings.config import TrialConfig
 
 if TYPE_CHECKING:  # it imports torch
@@ -74,6 +75,8 @@ def head_kind(reads: Reads, pooling: str) -> str:
     """
     if reads == "choices":
         return for_texts(pooling, 1)
+    if reads == "image":
+        return "first"
     return pooling if reads == "text" else reads
 
 
@@ -129,6 +132,8 @@ def features_pooling(encoder: str, pairs: bool) -> str:
     Raises:
         ConfigError: if there is no such encoder, or its file on pooling is damaged.
     """
+    if reads_images(load_config(name_or_path(encoder))):
+        return "first"  # its own head reads the features of the whole image
     if pairs:
         return BI_ENCODER
     pooling = auto_pooling(encoder)

@@ -113,6 +113,34 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def load_image_processor(source: str, **settings: Any) -> Any:
+    """Load the image processor from a folder or hub name, the one that computes with Pillow; code is never run.
+
+    Args:
+        source: the folder or hub name.
+        settings: replace those of the folder.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    from transformers import AutoImageProcessor
+
+    options = hub_options(source)
+    with as_config_error(f"encoder: no image processor can be loaded from {source!r}"):
+        return AutoImageProcessor.from_pretrained(source, trust_remote_code=False, backend="pil", **options, **settings)
+
+
+def reads_images(config: PretrainedConfig) -> bool:
+    """Return whether transformers has a classifier of images, and none of texts, for a configuration."""
+    from transformers.models.auto import modeling_auto as auto
+
+    images, texts = (
+        auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+        auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    )
+    return config.model_type in images and config.model_type not in texts
+
+
 @dataclass(frozen=True)
 class Differences:
     """Differences between the parameters of a configuration and the tensors in the weight files."""
@@ -135,13 +163,20 @@ def load_classifier(source: str, what: str, kind: str = "first", **options: Any)
     Raises:
         ConfigError: if there is none, or its weights are no safetensors.
     """
-    return _load(_auto_class(kind), source, what, **options)
+    from trainable.model.image_size import take_any_size
+
+    auto = _auto_class(kind, load_config(source, f"{what} cannot be loaded"))
+    model, differences = _load(auto, source, what, **options)
+    take_any_size(model)
+    return model, differences
 
 
-def _auto_class(kind: str) -> Any:
+def _auto_class(kind: str, config: PretrainedConfig) -> Any:
+    """Return the Auto class for a kind of head; an encoder of images has its own one for `first`."""
     import transformers
 
-    return getattr(transformers, _AUTO_CLASSES[kind])
+    images = kind == "first" and reads_images(config)
+    return getattr(transformers, "AutoModelForImageClassification" if images else _AUTO_CLASSES[kind])
 
 
 def kind_of_class(name: str) -> str:
@@ -214,16 +249,18 @@ def model_without_weights(source: str, kind: str = "first") -> PreTrainedModel:
     from transformers import AutoModel
     from transformers.initialization import no_init_weights
 
+    from trainable.model.image_size import take_any_size
     from trainable.model.pooled import pooled_classifier
 
     config = load_config(source)
     kind = "decoder" if config.is_encoder_decoder else kind  # such a model has no other head here
-    auto: Any = AutoModel if kind in POOLED else _auto_class(kind)
+    auto: Any = AutoModel if kind in POOLED else _auto_class(kind, config)
     with as_config_error(f"encoder: no model can be made from {source!r}"), no_init_weights():
         model: PreTrainedModel = auto.from_config(config, trust_remote_code=False, dtype=torch.float32)
         if kind in POOLED:
             model = pooled_classifier(model, kind, config.num_labels or 2)
     model.tie_weights()
+    take_any_size(model)
     for parameter in model.parameters():
         parameter.data = torch.zeros(()).expand(parameter.shape)
     return model

@@ -19,7 +19,8 @@ def layers_between(model: PreTrainedModel, start: int, stop: int | None = None) 
     If `start` is above 0, the view takes the output of the layers below as `inputs_embeds`.
     """
     layers = layers_of(model)
-    below = {name: _PassOn() for name in encoder_parts(model).inputs} if start else {}
+    base = model.base_model
+    below = {name: _PassOn(base.get_submodule(name)) for name in encoder_parts(model).inputs} if start else {}
     return _with(model, layers, layers[start:stop], below)
 
 
@@ -82,7 +83,16 @@ def _with(
 
 
 class _PassOn(nn.Module):
-    """Replaces the embeddings: passes on the output of the layers below."""
+    """Replaces the embeddings: passes on the output of the layers below.
+
+    Args:
+        replaced: the embeddings; a Vision Transformer reads the type of their weights.
+    """
+
+    def __init__(self, replaced: nn.Module) -> None:
+        super().__init__()
+        if (patches := getattr(replaced, "patch_embeddings", None)) is not None:
+            self.__dict__["patch_embeddings"] = patches  # it must be no submodule
 
     def forward(
         self, *given: torch.Tensor | None, inputs_embeds: torch.Tensor | None = None, **_: object

@@ -58,13 +58,21 @@ class PaddingCost:
 
 
 @dataclass(frozen=True)
-class Inspection:
-    """The result of `transfersweep inspect`; a trial cannot run with `problems`, but with `notes` it can."""
+class Counts:
+    """What `transfersweep inspect` counts of any data; a trial cannot run with `problems`, but with `notes` it can."""
 
     name: str
     splits: dict[str, SplitCounts]
     overlaps: dict[str, int]
     """Rows of the second split whose text is also in the first, by pair of splits such as `train/test`."""
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inspection(Counts):
+    """The result of `transfersweep inspect` for texts."""
+
     percentiles: dict[int, int]
     """Shortest length in tokens, with special tokens, that this percentage of the training texts do not exceed."""
     histogram: list[tuple[int, int, int]]
@@ -74,8 +82,6 @@ class Inspection:
     costs: list[PaddingCost]
     tokenizer_check: TokenizerCheck
     """The part of the texts of all splits that the tokenizer loses."""
-    notes: tuple[str, ...]
-    problems: tuple[str, ...]
 
 
 def inspect_dataset(dataset: Dataset, encoder_folder: str, data_folders: Sequence[Path] = (Path(),)) -> Inspection:
@@ -107,17 +113,19 @@ def inspect_dataset(dataset: Dataset, encoder_folder: str, data_folders: Sequenc
     tokens = {split: tokenize(tokenizer, table) for split, table in tables.items()}
     lengths = tokens["train"].lengths(_UNLIMITED)
     return Inspection(
-        name=splits.name,
-        splits={split: _counts(table, splits.label_names, task) for split, table in tables.items()},
-        overlaps=_overlaps(splits),
+        **vars(counts_of(splits, task, problems)),
         percentiles={percent: _percentile(lengths, percent) for percent in PERCENTILES},
         histogram=_histogram(lengths),
         positions=positions,
         costs=[_cost(lengths, share, positions, config) for share in (0.95, 0.99)],
         tokenizer_check=check_tokenizer(tokenizer, tables, tokens),
-        notes=splits.notes,
-        problems=tuple(problems),
     )
+
+
+def counts_of(splits: Splits, task: Task, problems: Sequence[str]) -> Counts:
+    """Return what is counted of any data."""
+    counted = {split: _counts(table, splits.label_names, task) for split, table in splits.by_name().items()}
+    return Counts(splits.name, counted, _overlaps(splits), splits.notes, tuple(problems))
 
 
 def compute(lengths: NDArray[np.int64], hidden: int, intermediate: int) -> float:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError
 
 from trainable.errors import ConfigError
-from trainable.metrics.metric import AUTO, GENERATES, METRICS, SOURCE_ONLY, metric_of
+from trainable.metrics.metric import AUTO, GENERATES, METRICS, OF_IMAGES, SOURCE_ONLY, metric_of
 from trainable.settings.dataset import Dataset
 from trainable.settings.mistake_messages import describe, unknown
 from trainable.settings.names import flatten, nested, stage_blocks
@@ -85,6 +85,8 @@ class TrialConfig(Strict):
                 yield "pooling", f"the decoder of the task {task} reads every token; leave it out"
             for setting, problem in task_problems(stage, task):
                 yield f"{name}.{setting}", problem
+            if str(task) in OF_IMAGES and (pooling := given.get("pooling", "auto")) not in ("auto", "first"):
+                yield "pooling", f"{pooling!r:.80} is for texts, and the rows of the {name} are images; leave it out"
 
     def source_stages(self) -> dict[str, Source]:
         """Return the stages that run before the target, by dotted name, in the order of training."""

@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from trainable.metrics.metric import CHOICES_A_ROW, COLUMNS, GENERATES, LABELS_A_ROW, ONE_CLASS_A_ROW, TASK_METRICS
+from trainable.metrics.metric import (
+    CHOICES_A_ROW,
+    COLUMNS,
+    GENERATES,
+    LABELS_A_ROW,
+    OF_IMAGES,
+    ONE_CLASS_A_ROW,
+    TASK_METRICS,
+)
 from trainable.settings.class_names import class_names
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested
@@ -68,7 +76,7 @@ class Dataset(Strict):
     `multi_label`: any number of labels; `tagging`: a tag for each word; `multiple_choice`: which of several choices
     answers a question; `question_answering`: which part of a context answers a question; `masked_language`: no labels,
     the model learns to predict hidden tokens, only as the source; `sequence_to_sequence`: a text, such as a
-    translation or a summary."""
+    translation or a summary; `image_classification`: one class for each image."""
 
     csv: str | None = None
     """A CSV file (TSV by its suffix) with a header line."""
@@ -79,7 +87,8 @@ class Dataset(Strict):
     conll: str | None = None
     """A CoNLL file, for `task: tagging`: a word and its tags on each line, a blank line between two sentences."""
     folder: str | None = None
-    """A folder saved by `datasets` (`save_to_disk`); its own splits are used if it has any."""
+    """A folder saved by `datasets` (`save_to_disk`); its own splits are used if it has any. With
+    `task: image_classification` also a folder of images, with a sub-folder for each class."""
     hub: str | None = None
     """The name of a data set on the Hugging Face hub, such as `owner/name`."""
     train: str | None = None
@@ -110,6 +119,9 @@ class Dataset(Strict):
     choices: Annotated[list[str], Field(min_length=1), BeforeValidator(_as_list)] | None = None
     """Of `multiple_choice`: the columns with the choices, one for each, or one column with a list in each cell; null:
     `choices`. An empty cell is no choice."""
+    image: str | None = None
+    """The column with the image, of `image_classification`: the path of a file, relative to the table's folder, or the
+    file's bytes as the hub stores them in Parquet; null: `image`."""
     label: str = "label"
     """The column with the label. Of `multiple_choice`: the place of the right choice from 0, its letter (A is the first
     one), or the name of its column. Of `question_answering`: texts and their beginnings as in SQuAD; the default is
@@ -131,7 +143,7 @@ class Dataset(Strict):
     """The column with the customer, patient or document of each row: no group is in two splits. null: none."""
     empty: Empty = "error"
     """What to do with rows that have an empty text (in a pair: either one): use, leave out, or refuse them. A note
-    counts the rows that are used or left out."""
+    counts the rows that are used or left out. Rows without an image can only be left out, or refused."""
 
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the rows for validation, if no validation split is given; null: 0.1, but of fewer than 1,000 rows as
@@ -143,6 +155,11 @@ class Dataset(Strict):
     """Seed of the split, and of the rows that `train_rows` takes."""
     max_overlap: Fraction = 0.01
     """Share of a split's rows whose texts may also be in another split; 1 allows all."""
+
+    @property
+    def has_images(self) -> bool:
+        """Return whether the rows are images instead of texts."""
+        return self.task in OF_IMAGES
 
     def validation_share(self, rows: int) -> float:
         """Return the share of a table's rows that is for validation, by the number of its rows."""
@@ -187,6 +204,7 @@ class Dataset(Strict):
             yield "label_columns", "label_separator is for a single column; remove one of the two"
         if given.get("positive") is not None and given.get("task", "classification") not in ONE_CLASS_A_ROW:
             yield "positive", "only a classification has two labels; leave it out"
+        yield from _image_clashes(given)
         tables = [name for name in ("csv", "json", "parquet", "conll", "folder", "hub") if given.get(name)]
         splits = [name for name in ("train", "validation", "test") if given.get(name)]
         splits = [name for name in splits if (name, given[name]) != ("test", LEFT_OUT)]
@@ -208,3 +226,17 @@ class Dataset(Strict):
         for name in ("separator", "quoting"):
             if given.get(name) and tables not in ([], ["csv"]):
                 yield name, f"only CSV files have the setting {name}"
+
+
+def _image_clashes(given: Nested) -> Iterator[tuple[str, str]]:
+    """Yield settings of texts for a data set of images, and the other way round."""
+    task = " or ".join(OF_IMAGES)
+    if str(given.get("task")) not in OF_IMAGES:
+        if given.get("image"):
+            yield "image", f"names a column of images, which only `task: {task}` reads; set it too"
+        return
+    for name in ("text", "text_b", "conll"):
+        if given.get(name):
+            yield name, f"is for texts, and the rows of `task: {task}` are images; leave it out"
+    if given.get("empty") == "keep":
+        yield "empty", "a row without an image cannot be used; take `drop` or `error`"

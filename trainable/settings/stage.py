@@ -80,6 +80,13 @@ class Stage(Strict):
     stride: Annotated[int, Field(ge=0, le=131072)] | None = None
     """Of `question_answering`: tokens that two windows of a long context have in common; null: a third of
     `padding_length`. A window has `padding_length` tokens."""
+    image_size: Annotated[int, Field(ge=8, le=4096)] | None = None
+    """Of images: height and width in pixels to which each is resized; null: as the encoder's image processor says."""
+    image_crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of images: each training step sees a random square part of an image, at the whole size. This is the smallest
+    share of the image's area that it may have (Szegedy et al. 2015); 1: always the whole image."""
+    image_flip: bool = False
+    """Of images: each training step sees an image as it is, or its mirror image, with equal chances."""
     frozen_layers: Annotated[int, Field(ge=0, json_schema_extra={"x-shares": True})] = 0
     """Number of lowest layers that keep their weights and run without dropout. Above 0 the embeddings are frozen, too;
     at the encoder's depth only the pooler and the head train."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from trainable.metrics.metric import GENERATES, ONE_CLASS_A_ROW, TAG_A_WORD, TASK_METRICS
+from trainable.metrics.metric import GENERATES, OF_IMAGES, ONE_CLASS_A_ROW, TAG_A_WORD, TASK_METRICS
 from trainable.settings.stage import Stage
 from trainable.settings.values import Nested
 
@@ -30,6 +30,7 @@ def task_problems(stage: Nested, task: str | None) -> Iterator[tuple[str, str]]:
         yield "long_texts", f"windows need an answer for each word, which the task {task} does not have; leave it out"
     if task not in ONE_CLASS_A_ROW:
         yield from _class_problems(stage, task)
+    yield from _input_problems(stage, task)
     if task in GENERATES:
         yield from _head_problems(stage, task)
         return
@@ -50,6 +51,22 @@ def _class_problems(stage: Nested, task: str) -> Iterator[tuple[str, str]]:
             yield setting, needs
     if stage.get("objective", "classification") != "classification":
         yield "objective", f"contrastive {needs}"
+
+
+def _input_problems(stage: Nested, task: str) -> Iterator[tuple[str, str]]:
+    """Yield each setting of a stage that is for texts if its rows are images, and the other way round.
+
+    A value that equals the default is no mistake: stored settings have every name.
+    """
+    names: tuple[str, ...] = ("image_size", "image_crop", "image_flip")
+    problem = "is for images, and the rows are texts; leave it out"
+    if task in OF_IMAGES:
+        names = ("padding_length", "padding")
+        problem = "is for texts, and the rows are images; leave it out (`image_size` is the size of an image)"
+    for name in names:
+        default = Stage.model_fields[name].default
+        if stage.get(name, default) != default:
+            yield name, problem
 
 
 def _head_problems(stage: Nested, task: str) -> Iterator[tuple[str, str]]:

@@ -59,7 +59,7 @@ class StageBuilder:
         self._used: dict[str, StageData] = {}
 
     def tokenized(self, name: str, stage: Stage) -> TokenizedDataset:
-        """Return a stage's data as token ids.
+        """Return a stage's data as token ids or pixels.
 
         Raises:
             ConfigError: if the data have a mistake or do not suit the threshold, or were changed since the sweep began.
@@ -75,13 +75,13 @@ class StageBuilder:
 
     def splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
         """Return the training and validation splits of a stage as inputs of a model."""
-        train, validation = self._token_splits(tokenized, stage)
+        train, validation = self._whole_splits(tokenized, stage)
         if self.head(tokenized).reads != "masked_tokens":
             return train, validation
         rules = mask_rules(name_or_path(self.config.encoder))
         return masked(train, rules), masked(validation, rules)
 
-    def _token_splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
+    def _whole_splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
         seed, most = self.config.dataset_of(stage).split_seed, TASKS[tokenized.task].most_scored_rows
         if isinstance(stage, Target) and stage.fold != 0 and has_folds(tokenized, stage):
             fold, pool = fold_of(tokenized, stage.fold, seed), all_rows(tokenized)

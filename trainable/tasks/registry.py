@@ -9,6 +9,7 @@ from trainable.data.read_splits import Splits, read_splits_and_problems
 from trainable.errors import ConfigError
 from trainable.settings.dataset import Dataset
 from trainable.tasks.classification import CLASSIFICATION
+from trainable.tasks.image_classification import IMAGE_CLASSIFICATION
 from trainable.tasks.masked_language import MASKED_LANGUAGE
 from trainable.tasks.multi_label import MULTI_LABEL
 from trainable.tasks.multiple_choice import MULTIPLE_CHOICE
@@ -20,7 +21,7 @@ from trainable.tasks.task import Task
 
 _ALL: tuple[Task, ...] = (
     *(CLASSIFICATION, REGRESSION, TAGGING, MULTI_LABEL, MULTIPLE_CHOICE, QUESTION_ANSWERING),
-    *(MASKED_LANGUAGE, SEQUENCE_TO_SEQUENCE),
+    *(IMAGE_CLASSIFICATION, MASKED_LANGUAGE, SEQUENCE_TO_SEQUENCE),
 )
 TASKS: Mapping[str, Task] = {task.name: task for task in _ALL}
 """The tasks by the name that `dataset.task` gives them."""

@@ -77,7 +77,7 @@ class About:
     title: str
     """That library in Markdown, with a link."""
     poolings: tuple[str, ...]
-    """What the heads of the models read that it can hold: values of `pooling`, `every_token`, `spans` or `decoder`."""
+    """What the heads of the models read that it can hold: `pooling`, `every_token`, `image`, `spans` or `decoder`."""
     obstacle: str
     """Why it cannot hold models with another `pooling`."""
     python: str
@@ -99,7 +99,7 @@ class About:
         """Return lines of Python for the answer to a text, or to a pair of texts, with the exported folder."""
         if self.library == "transformers" and (own := answers.own_python(folder)):
             return own.splitlines()
-        row = self.rows[pairs]
+        row = answers.row or self.rows[pairs]
         lines = self.python.format(
             folder=json.dumps(folder),
             row=row,
@@ -116,7 +116,7 @@ FORMATS: dict[Format, About] = {
     "hf": About(
         library="transformers",
         title="[Transformers](https://github.com/huggingface/transformers)",
-        poolings=("first", "every_token", "spans"),
+        poolings=("first", "every_token", "spans", "image"),
         obstacle="transformers' own classes have only the head of their architecture (`pooling: first`)",
         python=_HF,
         rows=('"Your text"', '{"text": "First text", "text_pair": "Second text"}'),
@@ -158,7 +158,7 @@ FORMATS: dict[Format, About] = {
         library="onnx",
         title="[ONNX Runtime](https://onnxruntime.ai)",
         poolings=("first", "mean", "max"),
-        obstacle="its graph reads a pair as one sequence",
+        obstacle="its graph reads token ids, and those of a pair as one sequence",
         python=_ONNX,
         rows=('"Your text"', '("First text", "Second text")'),
         note="`tokenizer.json` cuts long texts as in training, and pads the rows of a batch to the longest.",

@@ -20,7 +20,7 @@ from trainable.model.pooled import BiEncoderClassifier
 HEAD_FILE = "head.safetensors"
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save(model: PreTrainedModel, preprocessor: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write encoder and pooling, the head, the label names in config.json, and the tokenizer.
 
     Raises:
@@ -28,7 +28,7 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
     """
     if not isinstance(model, BiEncoderClassifier):
         raise TrialError("this format is for models that encode the texts of a pair apart; nothing was exported")
-    save_modules(model, tokenizer, folder)
+    save_modules(model, preprocessor, folder)
     save_file({name: tensor.contiguous() for name, tensor in model.head.state_dict().items()}, folder / HEAD_FILE)
 
 

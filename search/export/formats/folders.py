@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
     from search.export.facts import FolderFacts
     from search.export.formats.about import Format
@@ -22,15 +22,15 @@ LogitsOf = Callable[["Inputs"], "torch.Tensor"]
 class FolderFormat(Protocol):
     """What the module of a format has."""
 
-    def save(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-        """Write weights, configuration and tokenizer.
+    def save(self, model: PreTrainedModel, preprocessor: Any, folder: Path) -> None:
+        """Write weights, configuration, and tokenizer or image processor.
 
         Raises:
             TrialError: if the format cannot hold this model.
         """
 
     def logits_of_texts(self, folder: Path, table: Examples) -> torch.Tensor:
-        """Return the logits that a folder gives for texts, as its users get them, shape (N, C).
+        """Return the logits that a folder gives for texts or images, as its users get them, shape (N, C).
 
         Of a model that generates texts, these are the token ids, shape (N, T).
         """

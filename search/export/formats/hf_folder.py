@@ -1,16 +1,22 @@
 """The format `hf`: a folder for the Auto classes and pipelines of transformers."""
 
+import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
+from PIL import Image
+from transformers import BatchEncoding, PreTrainedModel
+from transformers.image_utils import load_image
 
 from search.export.facts import FolderFacts
 from search.export.formats.folders import LogitsOf
 from search.export.formats.spans import scores_of_spans
 from trainable.compute.device import pick_device
 from trainable.data.examples import Examples
+from trainable.data.image_file import ImageFile
 from trainable.errors import ConfigError
 from trainable.inputs.split import Inputs
 from trainable.inputs.words import first_tokens
@@ -23,6 +29,7 @@ from trainable.model.pretrained import (
     kind_of_class,
     load_classifier,
     load_config,
+    load_image_processor,
     load_tokenizer,
 )
 from trainable.model.spans import InSpans, answers_in_spans
@@ -30,24 +37,38 @@ from trainable.model.spans import InSpans, answers_in_spans
 _BATCH = 32
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write weights (safetensors), configuration and tokenizer."""
+def save(model: PreTrainedModel, preprocessor: Any, folder: Path) -> None:
+    """Write weights (safetensors), configuration, and tokenizer or image processor."""
     own: dict[str, torch.Tensor] = {}
     if isinstance(model, InSpans):  # transformers' class has no threshold
         model.config.no_answer_threshold = -float(model.no_answer.bias.detach())
         own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("no_answer.")}
     model.save_pretrained(folder, state_dict=own or None)
-    tokenizer.save_pretrained(folder)
+    preprocessor.save_pretrained(folder)
 
 
 @torch.inference_mode()
 def logits_of_texts(folder: Path, table: Examples) -> torch.Tensor:
-    """Return the logits that the folder gives for texts, as a user of transformers gets them.
+    """Return the logits that the folder gives for texts or images, as a user of transformers gets them.
 
     The shape is (N, C), or (N, W, C) for a tagger and texts with up to W words.
     """
-    tokenizer, (model, _) = load_tokenizer(str(folder)), _load(folder, f"{folder}: the exported model")
+    model, _ = _load(folder, f"{folder}: the exported model")
     model.eval()
+    return _of_texts(model, folder, table) if table.images is None else _of_images(model, folder, table.images)
+
+
+def _of_images(model: PreTrainedModel, folder: Path, images: Sequence[ImageFile]) -> torch.Tensor:
+    """Return the logits of images, read as the pipelines of transformers read them, shape (N, C)."""
+    processor, parts = load_image_processor(str(folder)), []
+    for start in range(0, len(images), _BATCH):
+        batch = [load_image(Image.open(io.BytesIO(image.read()))) for image in images[start : start + _BATCH]]
+        parts.append(model(**processor(batch, return_tensors="pt")).logits.float())
+    return torch.cat(parts)
+
+
+def _of_texts(model: PreTrainedModel, folder: Path, table: Examples) -> torch.Tensor:
+    tokenizer = load_tokenizer(str(folder))
     if pooling_of(model) == "spans":
         assert table.text_b is not None  # the contexts
         pairs = zip(table.text, table.text_b, strict=True)

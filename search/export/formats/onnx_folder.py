@@ -43,21 +43,21 @@ class _Graph(torch.nn.Module):
         return logits
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save(model: PreTrainedModel, preprocessor: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write model.onnx, config.json with the label names, and the tokenizer; batch and length of the graph are free.
 
     Raises:
         TrialError: if PyTorch cannot express the model as ONNX.
     """
     model.config.save_pretrained(folder)
-    tokenizer.backend_tokenizer.enable_padding(
-        direction=tokenizer.padding_side,
-        pad_id=tokenizer.pad_token_id,
-        pad_type_id=tokenizer.pad_token_type_id,
-        pad_token=tokenizer.pad_token,
+    preprocessor.backend_tokenizer.enable_padding(
+        direction=preprocessor.padding_side,
+        pad_id=preprocessor.pad_token_id,
+        pad_type_id=preprocessor.pad_token_type_id,
+        pad_token=preprocessor.pad_token,
     )
-    tokenizer.save_pretrained(folder)
-    example = tokenizer(["a", "a a a"], padding=True, return_tensors="pt")  # two of each size: 1 would become fixed
+    preprocessor.save_pretrained(folder)
+    example = preprocessor(["a", "a a a"], padding=True, return_tensors="pt")  # two of each size: 1 would become fixed
     names = [name for name in _FIELDS if name in example]
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
     size = sum(p.numel() * p.element_size() for p in model.parameters())

@@ -29,7 +29,7 @@ from trainable.model.pretrained import (
 )
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save(model: PreTrainedModel, preprocessor: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write the modules with their weights (safetensors), the label names in config.json, and the tokenizer.
 
     Raises:
@@ -47,7 +47,7 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
         init_weight=head.weight.detach(),
         init_bias=head.bias.detach(),
     )
-    save_modules(model, tokenizer, folder, dense)
+    save_modules(model, preprocessor, folder, dense)
 
 
 def save_modules(

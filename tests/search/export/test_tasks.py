@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawings import draw_folder, tiny_vit
 from huggingface_hub import ModelCard
 from transformers import AutoModelForMultipleChoice, AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
 from writers import save_writer, translations
@@ -20,6 +21,7 @@ from search.plan.plan import load_sweep
 from tests.conftest import make_sweep
 from trainable.baselines.compute import compute_baselines
 from trainable.baselines.results import NAMES_BY_TASK
+from trainable.errors import ConfigError
 
 
 def write_table(file: Path, header: list[str], labels: list[list[Any]]) -> Path:
@@ -238,3 +240,29 @@ def test_question_answering(tiny_bert: str, tmp_path: Path) -> None:
         assert eval(last, names) == rows[lines.index(line)]["predicted"]
     card = ModelCard.load(exported.folder / "README.md")
     assert "Finds the part of a context" in card.text and card.data.pipeline_tag == "question-answering"
+
+
+def test_a_classifier_of_images(tmp_path: Path) -> None:
+    images = draw_folder(tmp_path / "images", 20)
+    target = {"dataset": {"task": "image_classification", "folder": str(images)}, "image_size": 24}
+    trial = {"encoder": tiny_vit(tmp_path / "vit"), "target": {**target, "learning_rate": 1e-3}}
+    swept = make_sweep(tmp_path / "runs", trial)
+    with pytest.raises(ConfigError, match="--format onnx: .* its graph reads token ids"):
+        choose(swept.name, swept.storage, tmp_path / "onnx", format="onnx")
+    exported = export_trial(choose(swept.name, swept.storage, tmp_path / "model"))
+    assert exported.format == "hf"
+    predict_file(exported.folder, images / "circle", tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["image", "predicted", "probability", "p_circle", "p_square"]
+    files = [images / "circle" / row["image"] for row in rows]
+    answers = transfersweep.classifier(exported.folder)(files)
+    assert [answer.label for answer in answers] == [row["predicted"] for row in rows]
+    bare = pipeline("image-classification", model=str(exported.folder))
+    for file, row in zip(files, rows, strict=True):
+        best = max(bare(str(file)), key=lambda answer: answer["score"])
+        assert (best["label"], best["score"]) == (row["predicted"], pytest.approx(float(row["probability"]), abs=1e-5))
+    assert 'pipeline("image-classification"' in "\n".join(exported.usage())
+    card = ModelCard.load(exported.folder / "README.md")
+    assert card.data.pipeline_tag == "image-classification"
+    assert "Sorts images into 2 classes." in card.text and "tokens of a text" not in card.text

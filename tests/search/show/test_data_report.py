@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from drawings import draw_folder, tiny_vit
 from rich.console import Console
 
 from search.show.data_report import print_inspection
@@ -87,3 +88,14 @@ def test_splits_that_share_texts_are_shown(tweets_csv: Path, tiny_bert: str) -> 
 def test_mistakes_are_named(file: str, settings: dict[str, str], says: str, tiny_bert: str) -> None:
     with pytest.raises(ConfigError, match=says):
         printed(file, tiny_bert, settings)
+
+
+def test_images_have_sizes_instead_of_lengths(tmp_path: Path) -> None:
+    images, vit = draw_folder(tmp_path / "images", 8), tiny_vit(tmp_path / "vit")
+    text = printed(images, vit, {"task": "image_classification"}, width=200)
+    assert "repeated images" in text and "shorter side" in text and "`image_size` is 32 pixels unless set, 17" in text
+    assert "Tokens of a training text" not in text and "No problem found." in text
+    file = images / "circle" / "0.jpg"
+    file.write_bytes(file.read_bytes()[:-300])
+    with pytest.raises(ConfigError, match="circle/0.jpg: the image 'circle/0.jpg' is damaged"):
+        printed(images, vit, {"task": "image_classification"})

@@ -20,7 +20,6 @@ from trainable.inputs.frozen_output import FrozenOutputStore
 from trainable.inputs.frozen_output_check import SAMPLE_ROWS
 from trainable.inputs.prepare import prepare
 from trainable.inputs.split import Split
-from trainable.inputs.token_inputs import token_inputs
 from trainable.loop.evaluate import compute_logits
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import fingerprint, new_model
@@ -42,7 +41,7 @@ def freeze_garbage_collection() -> None:
 def _training(base: dict[str, Any], ranks: Ranks | None = None, micro_batches: int = 1, **stage: Any) -> StageTraining:
     config = build_config(base, {f"target.{name}": value for name, value in stage.items()})
     tokenized = prepare(config.dataset_of(config.target), config.encoder, [Path()])
-    train, validation = (token_inputs(tokenized.splits[name], config.target) for name in ("train", "validation"))
+    train, validation = (tokenized.splits[name].for_stage(config.target) for name in ("train", "validation"))
     model = new_model(config.encoder, CLASSIFICATION.head(tokenized.label_names), 0, config.target.dropout)
     context = StageContext("target", CLASSIFICATION, "macro_f1", 0, "fp32", CPU, micro_batches, ranks or Ranks())
     return StageTraining(model, train, validation, config.target, context)

@@ -10,7 +10,6 @@ from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel
 
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
-from trainable.inputs.token_inputs import token_inputs
 from trainable.preview.inspection import inspect_dataset
 from trainable.settings.config import build_config
 from trainable.settings.dataset import Dataset
@@ -50,7 +49,7 @@ def test_token_types_of_pairs(tiny_bert: str, base: dict[str, Any], workspace: W
     file = tmp_path / "encoder" / "tokenizer_config.json"
     file.write_text(file.read_text().replace("{", "{" + setting + ",", 1))
     train = tokenized_dataset_of(config, config.target, workspace).splits["train"]
-    assert "token_type_ids" not in token_inputs(train, config.target).inputs.batch(np.arange(2))
+    assert "token_type_ids" not in train.for_stage(config.target).inputs.batch(np.arange(2))
 
 
 @pytest.mark.parametrize("limit", [None, 40])

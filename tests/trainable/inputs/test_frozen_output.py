@@ -12,7 +12,6 @@ from safetensors import safe_open
 from trainable.inputs.frozen_output import FrozenOutputInputs, FrozenOutputStore, layers_between
 from trainable.inputs.prepare import prepare
 from trainable.inputs.split import Split
-from trainable.inputs.token_inputs import token_inputs
 from trainable.loop.evaluate import compute_logits
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import fingerprint, new_model
@@ -115,7 +114,7 @@ def store_of(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> Stor
         dataset = config.dataset_of(config.target)
         tokenized = prepare(dataset, name_or_path(config.encoder), workspace.roots, workspace.cache / "tokens")
         model = new_model(config.encoder, CLASSIFICATION.head(tokenized.label_names), 0)
-        train, validation = (token_inputs(tokenized.splits[name], config.target) for name in ("train", "validation"))
+        train, validation = (tokenized.splits[name].for_stage(config.target) for name in ("train", "validation"))
         context = StageBuilder(config, workspace).context("target")
         training = StageTraining(model, train, validation, config.target, replace(context, precision=precision))
         weights = fingerprint(config.encoder)

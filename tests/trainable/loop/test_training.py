@@ -15,7 +15,6 @@ from trainable.deadline import Deadline
 from trainable.errors import TrialError
 from trainable.inputs.prepare import prepare
 from trainable.inputs.split import Split
-from trainable.inputs.token_inputs import token_inputs
 from trainable.loop.evaluate import compute_logits
 from trainable.loop.optimizers import OPTIMIZERS
 from trainable.loop.training import StageTraining
@@ -51,7 +50,7 @@ def make(base: dict[str, Any]) -> Make:
 
 def _splits(config: TrialConfig) -> tuple[Split, Split]:
     tokenized = prepare(config.dataset_of(config.target), config.encoder, [Path()])
-    train, validation = (token_inputs(tokenized.splits[name], config.target) for name in ("train", "validation"))
+    train, validation = (tokenized.splits[name].for_stage(config.target) for name in ("train", "validation"))
     return train, validation
 
 

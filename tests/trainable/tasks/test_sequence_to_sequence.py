@@ -16,7 +16,6 @@ from trainable.compute.decoding import IGNORED
 from trainable.compute.forward import TARGET_IDS, forward
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
-from trainable.inputs.token_inputs import token_inputs
 from trainable.loop.evaluate import compute_logits
 from trainable.model.encoder import checked_limits, trained_weights
 from trainable.model.limits import limit_problems
@@ -60,7 +59,7 @@ def test_it_learns_and_its_checkpoint_gives_the_same(
     found = scores(config, workspace, save_to=tmp_path / "trial")
     assert found["target.validation.chrf"] > 90 and found["target.validation.rouge1"] > 0.9
     model, _ = load_trained(tmp_path / "trial")
-    split = token_inputs(tokenized_dataset_of(config, config.target, workspace).splits["validation"], config.target)
+    split = tokenized_dataset_of(config, config.target, workspace).splits["validation"].for_stage(config.target)
     numbers = compute_logits(model, split.inputs, CPU)
     again = SEQUENCE_TO_SEQUENCE.scores(numbers, split.labels)
     assert again == pytest.approx({k.rpartition(".")[2]: v for k, v in found.items() if "validation" in k}, abs=1e-5)

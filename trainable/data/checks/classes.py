@@ -41,10 +41,10 @@ def check_enough_texts(whole: LocatedExamples, names: Sequence[str], parts: int)
     few = [n for n in np.flatnonzero((counts > 0) & (counts < parts)).tolist() if not _may_be_refused(whole, n)]
     if few:
         row = int(np.flatnonzero(whole.examples.labels == few[0])[0])
-        rare = {names[i]: None for i in few}
+        rare, noun = {names[i]: None for i in few}, whole.examples.noun
         advice = _advice(rare, [whole], names, "add rows, join labels with `labels:`, or remove them")
         yield (
-            f"{whole.raw.source}: {plural(len(few), 'label')} with fewer than {parts} different texts, too few for "
+            f"{whole.raw.source}: {plural(len(few), 'label')} with fewer than {parts} different {noun}s, too few for "
             f"{parts} splits: {first_few(rare)}, the first on {whole.position(row)}; {advice}"
         )
 

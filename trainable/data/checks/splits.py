@@ -8,7 +8,7 @@ import numpy as np
 
 from trainable.data.check_results import CheckResults
 from trainable.data.examples import LocatedExamples, shared_rows
-from trainable.data.message_text import plural, shortened
+from trainable.data.message_text import plural
 from trainable.data.stratified_split import number_texts
 from trainable.settings.dataset import Dataset
 
@@ -54,13 +54,12 @@ def _check_overlap(splits: Splits, highest: float, results: CheckResults) -> Non
             share = len(rows) / (size if first == "train" else min(len(a.examples), size))
             row = int(rows[0])
             message = (
-                f"{len(rows)} of {size} {second} rows ({share:.1%}) have a text that is also in {first}, "
+                f"{len(rows)} of {size} {second} rows ({share:.1%}) have a {b.examples.noun} that is also in {first}, "
                 f"the first on {b.position(row)}"
             )
             if share > highest:
-                text = shortened(b.examples.text[row])
                 advice = f"remove them, or allow it with max_overlap: {_rounded_up(share)}"
-                results.problems.append(f"{b.raw.source}: {message}: {text}; {advice}")
+                results.problems.append(f"{b.raw.source}: {message}: {b.examples.shown(row)}; {advice}")
             else:
                 results.notes.append(f"{second}: {message}")
 
@@ -70,11 +69,12 @@ def _repeated_texts(split: str, part: LocatedExamples) -> Iterator[str]:
     examples = part.examples
     text_of_row, first = number_texts(examples.text_pairs())
     if len(first) < len(examples):
-        yield f"{split}: {plural(len(examples) - len(first), 'row')} with a text that an earlier row has too"
+        yield f"{split}: {plural(len(examples) - len(first), 'row')} with a {examples.noun} that an earlier row has too"
     conflicts = np.unique(text_of_row[examples.strata != examples.strata[first][text_of_row]])
     if len(conflicts):
         row = int(first[conflicts[0]])
-        yield f"{split}: {plural(len(conflicts), 'text')} with more than one label, the first on {part.position(row)}"
+        count = plural(len(conflicts), examples.noun)
+        yield f"{split}: {count} with more than one label, the first on {part.position(row)}"
 
 
 def _rounded_up(share: float) -> str:

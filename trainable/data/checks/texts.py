@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trainable.data.check_results import CheckResults
 from trainable.data.choices import joined_choices
 from trainable.data.columns import Columns
+from trainable.data.image_file import ImageFile
 from trainable.data.message_text import rows_with, shortened
 from trainable.data.reading.raw_table import RawTable, is_encodable
 from trainable.settings.dataset import Dataset, Empty
@@ -26,14 +27,16 @@ SEPARATOR, NO_BREAK = " ", "\N{NO-BREAK SPACE}"
 
 @dataclass(frozen=True)
 class CheckedTexts:
-    """The texts of one split, without the rows that `empty: drop` removes."""
+    """The texts or images of one split, without the rows that `empty: drop` removes."""
 
     raw: RawTable
     """The table after these rows are removed."""
     columns: list[list[Any]]
-    """The cells of each text column, (rows,) each."""
+    """The cells of each text column, (rows,) each; of images, a digest of each."""
     usable: NDArray[np.bool_]
     """(rows,), whether the texts of a row can be used."""
+    images: list[ImageFile] | None = None
+    """(rows,), the images; None for texts."""
 
 
 def check_all_texts(

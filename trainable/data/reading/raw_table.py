@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,16 @@ class RawTable:
     """Facts about the file that the user should know and that are no mistakes. Each begins with the file's name."""
     file_rows: NDArray[np.int64] | None = None
     """(rows,), 0-based row of the file for each row. None: all rows of the file are here."""
+    row_names: list[str] | None = None
+    """What messages call each row of the file, in the place of its number; None: its line or number."""
+    folder: Path | None = None
+    """The folder to which paths in the cells are relative; None if the table has none of its own."""
 
     def position(self, row: int) -> str:
         """Return the line or row of the file for a row (0-based), counted from 1, such as `line 7`."""
         row = row if self.file_rows is None else int(self.file_rows[row])
+        if self.row_names:
+            return self.row_names[row]
         return f"line {self.lines[row]}" if self.lines else f"row {row + 1}"
 
     def take(self, rows: NDArray[np.int64]) -> RawTable:

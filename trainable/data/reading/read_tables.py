@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from trainable.data.reading.arrow_files import read_folder, read_hub, read_parquet
 from trainable.data.reading.conll_files import read_conll
 from trainable.data.reading.csv_files import read_csv
 from trainable.data.reading.encodings import decode
+from trainable.data.reading.image_folders import has_saved_table, read_image_folder, read_image_folders
 from trainable.data.reading.json_files import read_json
 from trainable.data.reading.line_files import read_lines
 from trainable.data.reading.raw_table import RawTable
@@ -37,7 +39,9 @@ def read_tables(dataset: Dataset, data_folders: Sequence[Path]) -> dict[str, Raw
         return read_hub(dataset.hub, dataset.saved_splits())
     found = find_files(dataset, data_folders)
     if dataset.folder:
-        return read_folder(found["train"], dataset.folder, dataset.saved_splits())
+        folder, name, splits = found["train"], dataset.folder, dataset.saved_splits()
+        images = dataset.has_images and not has_saved_table(folder)
+        return read_image_folders(folder, name, splits, dataset) if images else read_folder(folder, name, splits)
     tables: dict[str, RawTable] = {}
     problems: list[str] = []
     for split, name in _files_by_split(dataset).items():
@@ -53,6 +57,12 @@ def read_tables(dataset: Dataset, data_folders: Sequence[Path]) -> dict[str, Raw
 
 
 def _read_file(dataset: Dataset, path: Path, name: str) -> RawTable:
+    if path.is_dir():  # `find_files` allows it for images alone
+        return read_image_folder(path, name, dataset)
+    return replace(_read_table(dataset, path, name), folder=path.parent)
+
+
+def _read_table(dataset: Dataset, path: Path, name: str) -> RawTable:
     kind = _file_kind(dataset, name)
     if kind == "parquet":
         return read_parquet(path, name)
@@ -82,29 +92,31 @@ def find_files(dataset: Dataset, data_folders: Sequence[Path]) -> dict[str, Path
         if path is None:
             looked = ", ".join(dict.fromkeys(str(path.parent.absolute()) for path in candidates))
             problems.append(f"{name}: no such {'folder' if dataset.folder else 'file'}; looked in {looked}")
-        elif problem := _folder_problem(path) if dataset.folder else _file_problem(path):
+        elif problem := _folder_problem(path, dataset) if dataset.folder else _file_problem(path, dataset):
             problems.append(f"{name}: {problem}")
         else:
             found[split] = path
-        if _file_kind(dataset, name) is None:
+        if _file_kind(dataset, name) is None and not (path and path.is_dir()):
             problems.append(f"{name}: unknown kind of file; the known suffixes are {', '.join(KINDS)}")
     if problems:
         raise ConfigError(problems)
     return found
 
 
-def _file_problem(path: Path) -> str | None:
-    if path.is_dir():
+def _file_problem(path: Path, dataset: Dataset) -> str | None:
+    if path.is_dir() and not (dataset.has_images and dataset.train):
         return "is a folder; name a file, or use `folder:` for one that `datasets` saved"
+    if path.is_dir():
+        return None
     if not path.is_file():  # reading it might never end
         return "is a pipe, a socket or a device; name a plain file"
     return None
 
 
-def _folder_problem(path: Path) -> str | None:
+def _folder_problem(path: Path, dataset: Dataset) -> str | None:
     if not path.is_dir():
         return "is a file; `folder:` takes what `save_to_disk` wrote"
-    if not any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
+    if not dataset.has_images and not has_saved_table(path):
         return "holds neither dataset_info.json nor dataset_dict.json; `folder:` takes what `save_to_disk` wrote"
     return None
 

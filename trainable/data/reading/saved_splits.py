@@ -58,6 +58,11 @@ def choose_saved_splits(
     return chosen, notes
 
 
+def is_split_name(name: str, split: Split) -> bool:
+    """Return whether a saved split has one of the usual names of our split."""
+    return re.fullmatch(_OTHER_NAMES[split], name, re.IGNORECASE) is not None
+
+
 def _split_with_other_name(names: Sequence[str], split: str) -> str | None:
     """Return the only saved split with another name of ours, else the only one with such a name and a suffix."""
     for suffix in ("", r"[_\-. ].*"):

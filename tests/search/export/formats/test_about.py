@@ -26,5 +26,5 @@ def test_the_lines_for_users_are_python_and_end_with_a_value(name: Format, pairs
     answers = answers_of(task, ("a",))
     lines = FORMATS[name].usage('my "model"', pairs, answers)
     assert isinstance(ast.parse("\n".join(lines)).body[-1], ast.Expr)
-    if not answers.lists_choices and "context" not in "\n".join(lines):
+    if not answers.lists_choices and not answers.row and "context" not in "\n".join(lines):
         assert ("Second text" in "\n".join(lines)) == (pairs or name == "bi-encoder")
