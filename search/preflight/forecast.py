@@ -225,8 +225,8 @@ class Forecaster:
     def _size(self, config: TrialConfig, stage: Stage, split: str) -> tuple[int, int]:
         """Return the rows and tokens that the stage uses of a split."""
         data = tokenized_dataset_of(config, stage, self.workspace)
-        key = (data.fingerprint, split, stage.padding_length, stage.padding, stage.train_rows, stage.validation_rows)
-        key = (*key, stage.image_size)
+        lengths_of = (data.fingerprint, split, stage.padding_length, stage.padding, stage.image_size)
+        key = (*lengths_of, stage.train_rows, stage.validation_rows)
         if key not in self._sizes:
             part = data.splits[split]
             lengths = part.for_stage(stage).inputs.lengths
