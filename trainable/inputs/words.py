@@ -32,7 +32,7 @@ class WordTokens(Tokens):
         """Return (W,): a row has an answer for each word."""
         return self.first.shape[1:]
 
-    def places(self, rows: NDArray[np.int64], padding_length: int) -> NDArray[np.int64]:
+    def places(self, rows: NDArray[np.int64], padding_length: int) -> NDArray[np.int64] | None:
         """Return the token of the truncated row, special tokens counted, that answers for each word, shape (B, W).
 
         It is -1 for a word that the truncation cuts off.
@@ -77,8 +77,10 @@ def words_cut(tokens: object, padding_length: int) -> float:
     """Return the share of the words that have a token and lose it by truncation, 0 to 1; 0 for other tokens."""
     if not isinstance(tokens, WordTokens):
         return 0.0
-    words = tokens.first >= 0
-    cut = words & (tokens.places(np.arange(len(tokens)), padding_length) < 0)
+    words, places = tokens.first >= 0, tokens.places(np.arange(len(tokens)), padding_length)
+    if places is None:  # windows cut no word off
+        return 0.0
+    cut = words & (places < 0)
     return float(cut.sum() / max(1, words.sum()))
 
 

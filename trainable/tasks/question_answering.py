@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trainable.metrics.bootstrap import mean_interval, rows_interval
 from trainable.metrics.classification import ClassScores
 from trainable.metrics.question_answering import LOSS, METRICS, SCORES, SPAN, best_threshold, row_scores
-from trainable.settings.stage import Stage, Threshold
+from trainable.settings.stage import AUTO_THRESHOLD, TUNED, Stage, Threshold
 from trainable.tasks.span_reader import SpanReader
 from trainable.tasks.task import Head, LabelSummary, TaskDefaults
 from trainable.tasks.threshold import fixed_cut
@@ -43,6 +43,10 @@ class QuestionAnswering(TaskDefaults):
     def summary(self, labels: NDArray[Any], names: Sequence[str]) -> LabelSummary:
         answered = int(self.strata(labels).sum())
         return LabelSummary({"answer": answered, "no answer": len(labels) - answered}, {})
+
+    def threshold_problem(self, threshold: Threshold, metric: str, names: Sequence[str]) -> str:
+        known = not isinstance(threshold, str) or threshold in (AUTO_THRESHOLD, TUNED)
+        return "" if known else "with question_answering it is auto or tuned (by the metric), or a number"
 
     def cut(self, logits: torch.Tensor, labels: NDArray[Any], metric: str, threshold: Threshold) -> float:
         if not isinstance(threshold, str):

@@ -19,7 +19,8 @@ def log_odds(probability: float) -> float:
 
 def probability_of(cut: float) -> float:
     """Return the probability with these log-odds, rounded, as a value of the setting `threshold`."""
-    return min(max(round(1 / (1 + math.exp(-cut)), 6), 1e-6), 1 - 1e-6)
+    within = min(max(cut, -20.0), 20.0)  # the exponential of a cut of a thousand overflows
+    return min(max(round(1 / (1 + math.exp(-within)), 6), 1e-6), 1 - 1e-6)
 
 
 def fixed_cut(threshold: "Threshold") -> float:

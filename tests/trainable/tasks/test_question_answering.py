@@ -23,6 +23,7 @@ from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.dataset import Dataset
 from trainable.tasks.question_answering import QUESTION_ANSWERING, given_answers
 from trainable.tasks.registry import read_splits
+from trainable.tasks.threshold import probability_of
 from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
@@ -248,3 +249,10 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path) -> None:
     assert any("line 7; the nearest occurrence in the context is taken" in note for note in splits.notes)
     labels = [label for part in splits.by_name().values() for label in part.labels]
     assert all(label["context"].startswith(label["text"][0], label["answer_start"][0]) for label in labels)
+
+
+def test_the_threshold_of_a_run_on_all_rows_is_a_number() -> None:
+    task = QUESTION_ANSWERING
+    assert [task.threshold_problem(value, "answer_f1", ()) for value in ("auto", "tuned", 0.25)] == ["", "", ""]
+    assert "or a number" in task.threshold_problem("f2", "answer_f1", ())
+    assert (probability_of(-1000.0), probability_of(1000.0)) == (1e-6, 1 - 1e-6)
