@@ -86,7 +86,7 @@ def test_an_altered_weight_is_found(exported: export.Exported, swept: SweepFolde
         (copy / file.name).write_bytes(file.read_bytes())
     assert verify_export(copy, "hf", model, rows, exported.answers) == exported.verification
     alter(copy)
-    with pytest.raises(TrialError, match=r"a logit differs by 0.001 on 16 validation rows"):
+    with pytest.raises(TrialError, match=r"a number differs by 0.001 on 16 validation rows"):
         verify_export(copy, "hf", model, rows, exported.answers)
 
 
