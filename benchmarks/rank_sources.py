@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from common import ENCODER, QUIET, ROOT, machine
 from pairs import TEXTS, Pair, Row, draw_rows, read_rows, texts
@@ -87,6 +88,7 @@ class Result:
 
 def main() -> None:
     given = arguments()
+    torch.set_num_threads(1)  # as a slot of a sweep; several threads wait for each other where others compute, too
     results = []
     with tempfile.TemporaryDirectory(prefix="rank-", ignore_cleanup_errors=True) as scratch:
         storage = given.storage or Path(scratch) / "runs"
