@@ -33,7 +33,7 @@ def _assert_same(ours: list[Report], theirs: list[Report]) -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_two_workers_are_one(cluster: None, base: dict[str, Any], tmp_path: Path, broken_encoder: str) -> None:
     """One group runs a complete trial, a stopped one, failing ones, a checkpoint, a resumed trial, and ends."""
     first = with_target(base, source=True, epochs=3)
