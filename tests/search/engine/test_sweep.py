@@ -242,6 +242,7 @@ def test_minutes_end_a_sweep_in_good_order(sweep: Run_, storage: Path, tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_trials_of_two_workers(sweep: Run_, storage: Path) -> None:
     if (os.cpu_count() or 1) < 2:
         pytest.skip("needs two CPUs")
