@@ -86,7 +86,7 @@ class Planner:
         elapsed = (self._first_use.left - now.left) / trials
         return min(max(0.0, self._slots * elapsed - computed), computed)
 
-    def _use(self) -> "_Use":
+    def _use(self) -> _Use:
         records = self._study.records
         ended, computed = sum(record.ended for record in records), sum(record.seconds for record in records)
         return _Use(ended, computed, self._budget.seconds_left())

@@ -135,8 +135,7 @@ class Plan:
 
     def searches_source(self) -> bool:
         """Return whether the space decides if a trial has source stages."""
-        switched = self.source_switches()
-        return bool(switched) and all(name in self.space.names for name in switched)
+        return all(name in self.space.names for name in self.source_switches())
 
     def source_switches(self) -> list[str]:
         """Return the names of the settings that switch the source stages on and off, in the order of training."""

@@ -26,10 +26,7 @@ def first_points(settings: SweepSettings, space: Space) -> Sequence[Point]:
         return settings.start_with
     if settings.sampler not in BLOCK_TRIALS or settings.start_from is not None:
         return ()
-    names = sorted(
-        (name for name in space.names if name.rpartition(".")[2] in EACH_FIRST),
-        key=lambda name: EACH_FIRST.index(name.rpartition(".")[2]),
-    )
+    names = [name for field in EACH_FIRST for name in space.names if name.rpartition(".")[2] == field]
     options = [[value for searched, value in space.corners() if searched == name] for name in names]
     points = [default_point(space, dict(zip(names, values, strict=True))) for values in product(*options)]
     return [point for index, point in enumerate(points) if point not in points[:index]]  # a condition makes some equal

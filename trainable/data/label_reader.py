@@ -50,3 +50,19 @@ class LabelReader(Protocol):
         self, dataset: Dataset, splits: Mapping[str, LocatedExamples], names: Sequence[str], results: CheckResults
     ) -> None:
         """Add everything that is wrong or unusual in the labels of the finished splits to `results`."""
+
+
+class ReaderDefaults:
+    """What most readers answer: texts are no lists of words, and each split needs two rows."""
+
+    reads_words = False
+
+    def check_whole(self, whole: LocatedExamples, names: Sequence[str], parts: int) -> Iterator[str]:
+        """Yield that there are too few rows, if so."""
+        if len(whole.examples) < 2 * parts:
+            yield f"{whole.raw.source}: {len(whole.examples)} rows are too few for {parts} splits; add rows"
+
+    def check_splits(
+        self, dataset: Dataset, splits: Mapping[str, LocatedExamples], names: Sequence[str], results: CheckResults
+    ) -> None:
+        """Find nothing wrong."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from string import ascii_uppercase
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trainable.data.check_results import CheckResults
 from trainable.data.choices import NO_CHOICE, choices_there, joined_choices
 from trainable.data.examples import LocatedExamples
-from trainable.data.label_reader import EMPTY, UNCLEAR, Labels
+from trainable.data.label_reader import EMPTY, UNCLEAR, Labels, ReaderDefaults
 from trainable.data.labels import plain_spelling
 from trainable.data.message_text import first_few, rows_with, shortened
 from trainable.data.reading.raw_table import RawTable
@@ -25,10 +25,8 @@ _ENOUGH = 20
 """From so many rows on, a first choice that is never right is no accident."""
 
 
-class ChoiceReader:
+class ChoiceReader(ReaderDefaults):
     """Reads the column of the right choices; see `trainable.data.label_reader.LabelReader` for its methods."""
-
-    reads_words = False
 
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
         return (dataset.label,)
@@ -45,10 +43,6 @@ class ChoiceReader:
             strata[split] = _places(raw, dataset, has, spelled, results)
             labels[split] = _labels(has, strata[split])
         return Labels((SCORE,), labels, strata)
-
-    def check_whole(self, whole: LocatedExamples, names: Sequence[str], parts: int) -> Iterator[str]:
-        if len(whole.examples) < 2 * parts:
-            yield f"{whole.raw.source}: {len(whole.examples)} rows are too few for {parts} splits; add rows"
 
     def check_splits(
         self, dataset: Dataset, splits: Mapping[str, LocatedExamples], names: Sequence[str], results: CheckResults

@@ -6,7 +6,7 @@ As a source stage this is domain- or task-adaptive pretraining (Gururangan et al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from trainable.data.check_results import CheckResults
-from trainable.data.examples import LocatedExamples
-from trainable.data.label_reader import Labels
+from trainable.data.label_reader import Labels, ReaderDefaults
 from trainable.data.reading.raw_table import RawTable
 from trainable.metrics.bootstrap import rows_interval
-from trainable.metrics.classification import ClassScores
 from trainable.metrics.masked_language import SCORES
 from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
@@ -71,9 +69,6 @@ class MaskedLanguage(TaskDefaults):
         score, ours, theirs = SCORES[metric], first.double().numpy(), second.double().numpy()
         return rows_interval(len(ours), lambda rows: score(ours[rows].sum(-2)) - score(theirs[rows].sum(-2)))
 
-    def per_class(self, logits: torch.Tensor, labels: NDArray[np.int64], names: Sequence[str]) -> list[ClassScores]:
-        return []
-
 
 class HiddenTokenLoss:
     """The cross-entropy of the hidden tokens, which the model has summed by row; the inputs give a row's weight."""
@@ -85,7 +80,7 @@ class HiddenTokenLoss:
         return logits[:, 0].sum()
 
 
-class TextReader:
+class TextReader(ReaderDefaults):
     """Reads texts without labels; see `trainable.data.label_reader.LabelReader` for its methods."""
 
     reads_words = True
@@ -98,15 +93,6 @@ class TextReader:
             results.problems.append("labels: names classes, and unlabelled texts have none; leave it out")
         zeros: dict[str, NDArray[Any]] = {split: np.zeros(raw.rows, dtype=np.int64) for split, raw in raws.items()}
         return Labels((), zeros, zeros)
-
-    def check_whole(self, whole: LocatedExamples, names: Sequence[str], parts: int) -> Iterator[str]:
-        if len(whole.examples) < 2 * parts:
-            yield f"{whole.raw.source}: {len(whole.examples)} rows are too few for {parts} splits; add rows"
-
-    def check_splits(
-        self, dataset: Dataset, splits: Mapping[str, LocatedExamples], names: Sequence[str], results: CheckResults
-    ) -> None:
-        pass
 
 
 MASKED_LANGUAGE = MaskedLanguage()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from trainable.data.check_results import CheckResults
 from trainable.data.examples import LocatedExamples
-from trainable.data.label_reader import Labels
+from trainable.data.label_reader import Labels, ReaderDefaults
 from trainable.data.reading.raw_table import RawTable
 from trainable.metrics.bootstrap import mean_interval, rows_interval
 from trainable.metrics.classification import ClassScores
@@ -113,20 +113,14 @@ class BinaryCrossEntropy:
         return losses.mean(-1).sum()
 
 
-class LabelSetReader:
+class LabelSetReader(ReaderDefaults):
     """Reads sets of labels; see `trainable.data.label_reader.LabelReader` for its methods."""
-
-    reads_words = False
 
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
         return tuple(dataset.label_columns or (dataset.label,))
 
     def read(self, dataset: Dataset, raws: Mapping[str, RawTable], results: CheckResults) -> Labels:
         return read_labels(dataset, raws, results)
-
-    def check_whole(self, whole: LocatedExamples, names: Sequence[str], parts: int) -> Iterator[str]:
-        if len(whole.examples) < 2 * parts:
-            yield f"{whole.raw.source}: {len(whole.examples)} rows are too few for {parts} splits; add rows"
 
     def check_splits(
         self, dataset: Dataset, splits: Mapping[str, LocatedExamples], names: Sequence[str], results: CheckResults

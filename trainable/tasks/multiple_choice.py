@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from trainable.metrics.bootstrap import mean_interval
-from trainable.metrics.classification import ClassScores
 from trainable.settings.stage import Stage
 from trainable.tasks.choice_reader import ChoiceReader
 from trainable.tasks.task import Head, LabelSummary, TaskDefaults
@@ -62,9 +61,6 @@ class MultipleChoice(TaskDefaults):
         names: Sequence[str] = (),
     ) -> tuple[float, float]:
         return mean_interval(_of_rows(first, labels, metric) - _of_rows(second, labels, metric))
-
-    def per_class(self, logits: torch.Tensor, labels: NDArray[np.int16], names: Sequence[str]) -> list[ClassScores]:
-        return []
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from trainable.metrics.bootstrap import mean_interval, rows_interval
-from trainable.metrics.classification import ClassScores
 from trainable.metrics.question_answering import LOSS, METRICS, SCORES, SPAN, best_threshold, row_scores
 from trainable.settings.stage import AUTO_THRESHOLD, TUNED, Stage, Threshold
 from trainable.tasks.span_reader import SpanReader
@@ -86,9 +85,6 @@ class QuestionAnswering(TaskDefaults):
             lost = ours[:, 0] / ours[:, 1].mean() - theirs[:, 0] / theirs[:, 1].mean()
             return mean_interval(lost)
         return mean_interval(_of_rows(first, labels, metric) - _of_rows(second, labels, metric))
-
-    def per_class(self, logits: torch.Tensor, labels: NDArray[Any], names: Sequence[str]) -> list[ClassScores]:
-        return []
 
 
 class SpanLoss:

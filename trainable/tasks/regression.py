@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from trainable.data.check_results import CheckResults
 from trainable.data.examples import LocatedExamples
-from trainable.data.label_reader import EMPTY, Labels
+from trainable.data.label_reader import EMPTY, Labels, ReaderDefaults
 from trainable.data.message_text import rows_with, shortened
 from trainable.data.reading.raw_table import RawTable
 from trainable.metrics.bootstrap import mean_interval, rows_interval
-from trainable.metrics.classification import ClassScores
 from trainable.metrics.regression import SCORES, scores
 from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Stage
@@ -94,9 +93,6 @@ class Regression(TaskDefaults):
         score = SCORES[metric]
         return rows_interval(len(true), lambda rows: score(ours[rows], true[rows]) - score(theirs[rows], true[rows]))
 
-    def per_class(self, logits: torch.Tensor, labels: NDArray[np.float32], names: Sequence[str]) -> list[ClassScores]:
-        return []
-
 
 @dataclass(frozen=True)
 class SquaredError:
@@ -111,10 +107,8 @@ class SquaredError:
         return ((logits[:, 0] - (labels - self.scale.mean) / self.scale.spread) ** 2).sum()
 
 
-class NumberReader:
+class NumberReader(ReaderDefaults):
     """Reads a column of numbers; see `trainable.data.label_reader.LabelReader` for its methods."""
-
-    reads_words = False
 
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
         return (dataset.label,)
@@ -127,10 +121,6 @@ class NumberReader:
         edges = _edges(train) if len(train) else np.zeros(0)
         strata = {split: _bins(numbers, edges) for split, numbers in values.items()}
         return Labels((dataset.label,), {s: v.astype(np.float32) for s, v in values.items()}, strata)
-
-    def check_whole(self, whole: LocatedExamples, names: Sequence[str], parts: int) -> Iterator[str]:
-        if len(whole.examples) < 2 * parts:
-            yield f"{whole.raw.source}: {len(whole.examples)} rows are too few for {parts} splits; add rows"
 
     def check_splits(
         self, dataset: Dataset, splits: Mapping[str, LocatedExamples], names: Sequence[str], results: CheckResults

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from trainable.metrics.bootstrap import rows_interval
-from trainable.metrics.classification import ClassScores
 from trainable.metrics.sequence_to_sequence import SCORES, STATISTICS, totals
 from trainable.settings.stage import Stage
 from trainable.tasks.target_reader import TargetReader
@@ -65,9 +64,6 @@ class SequenceToSequence(TaskDefaults):
     ) -> tuple[float, float]:
         score, ours, theirs = SCORES[metric], first.double().numpy(), second.double().numpy()
         return rows_interval(len(ours), lambda rows: score(totals(ours, rows)) - score(totals(theirs, rows)))
-
-    def per_class(self, logits: torch.Tensor, labels: NDArray[Any], names: Sequence[str]) -> list[ClassScores]:
-        return []
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trainable.data.check_results import CheckResults
 from trainable.data.examples import LocatedExamples
-from trainable.data.label_reader import UNCLEAR, Labels
+from trainable.data.label_reader import UNCLEAR, Labels, ReaderDefaults
 from trainable.data.message_text import rows_with, shortened
 from trainable.data.reading.raw_table import RawTable
 from trainable.settings.dataset import Dataset
@@ -20,13 +20,11 @@ OUTPUTS = ("start", "end")
 _FORM = 'give {"text": ["..."], "answer_start": [0]}, with empty lists for a question without an answer'
 
 
-class SpanReader:
+class SpanReader(ReaderDefaults):
     """Reads the column of the answers; see `trainable.data.label_reader.LabelReader` for its methods.
 
     A label is a dict with the lists `text` and `answer_start`, and the `context`.
     """
-
-    reads_words = False
 
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
         return (dataset.label_column,)
@@ -41,10 +39,6 @@ class SpanReader:
             answered = np.array([bool(label["text"]) for label in labels[split]], dtype=np.int64)
             strata[split] = np.where(usable, answered, UNCLEAR).astype(np.int64)
         return Labels(OUTPUTS, labels, strata)
-
-    def check_whole(self, whole: LocatedExamples, names: Sequence[str], parts: int) -> Iterator[str]:
-        if len(whole.examples) < 2 * parts:
-            yield f"{whole.raw.source}: {len(whole.examples)} rows are too few for {parts} splits; add rows"
 
     def check_splits(
         self, dataset: Dataset, splits: Mapping[str, LocatedExamples], names: Sequence[str], results: CheckResults

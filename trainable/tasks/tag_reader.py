@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trainable.data.check_results import CheckResults
 from trainable.data.checks.texts import SEPARATOR
 from trainable.data.examples import LocatedExamples
-from trainable.data.label_reader import UNCLEAR, Labels
+from trainable.data.label_reader import UNCLEAR, Labels, ReaderDefaults
 from trainable.data.labels import read_classes
 from trainable.data.message_text import first_few, plural, rows_with
 from trainable.data.reading.raw_table import RawTable
@@ -24,7 +24,7 @@ NO_WORD = -100
 """The label in place of a word that a row does not have."""
 
 
-class TagReader:
+class TagReader(ReaderDefaults):
     """Reads a column of tags; see `trainable.data.label_reader.LabelReader` for its methods."""
 
     reads_words = True
@@ -48,10 +48,6 @@ class TagReader:
             labels[split] = _dense(rows, renumber[read.of_rows[split]], width)
             strata[split] = _strata(rows, labels[split], names)
         return Labels(names, labels, strata)
-
-    def check_whole(self, whole: LocatedExamples, names: Sequence[str], parts: int) -> Iterator[str]:
-        if len(whole.examples) < 2 * parts:
-            yield f"{whole.raw.source}: {len(whole.examples)} rows are too few for {parts} splits; add rows"
 
     def check_splits(
         self, dataset: Dataset, splits: Mapping[str, LocatedExamples], names: Sequence[str], results: CheckResults

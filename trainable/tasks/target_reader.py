@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from trainable.data.check_results import CheckResults
 from trainable.data.checks.texts import check_texts
-from trainable.data.examples import LocatedExamples
-from trainable.data.label_reader import EMPTY, UNCLEAR, Labels
+from trainable.data.label_reader import EMPTY, UNCLEAR, Labels, ReaderDefaults
 from trainable.data.message_text import rows_with, shortened
 from trainable.data.reading.raw_table import RawTable
 from trainable.settings.dataset import Dataset
@@ -20,13 +19,11 @@ TARGET = "target"
 """`target_column` where it is null."""
 
 
-class TargetReader:
+class TargetReader(ReaderDefaults):
     """Reads a column of texts; see `trainable.data.label_reader.LabelReader` for its methods.
 
     The label of a row is a tuple of its correct texts; a model trains on the first one.
     """
-
-    reads_words = False
 
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
         return (dataset.target_column or TARGET,)
@@ -38,15 +35,6 @@ class TargetReader:
         for split, raw in raws.items():
             labels[split], strata[split] = _texts(raw, self.columns(dataset)[0], results)
         return Labels((), labels, strata)
-
-    def check_whole(self, whole: LocatedExamples, names: Sequence[str], parts: int) -> Iterator[str]:
-        if len(whole.examples) < 2 * parts:
-            yield f"{whole.raw.source}: {len(whole.examples)} rows are too few for {parts} splits; add rows"
-
-    def check_splits(
-        self, dataset: Dataset, splits: Mapping[str, LocatedExamples], names: Sequence[str], results: CheckResults
-    ) -> None:
-        pass
 
 
 def _texts(raw: RawTable, column: str, results: CheckResults) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -138,7 +138,7 @@ class Task(Protocol):
 
 
 class TaskDefaults:
-    """What most tasks answer: outputs in the labels' own units, nothing cut off them, and no first head fitted."""
+    """What most tasks answer: outputs in the labels' own units, nothing cut off them, no first head, no classes."""
 
     most_scored_rows: int | None = None
 
@@ -158,3 +158,6 @@ class TaskDefaults:
         self, features: NDArray[np.float64], labels: NDArray[Any], outputs: int, fit: HeadFit
     ) -> LinearHead | None:
         return None
+
+    def per_class(self, logits: torch.Tensor, labels: NDArray[Any], names: Sequence[str]) -> list[ClassScores]:
+        return []

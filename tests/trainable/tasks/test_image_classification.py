@@ -11,6 +11,7 @@ import pytest
 import torch
 from drawings import SHAPES, draw_folder, drawing, tiny_resnet, tiny_vit
 from PIL import Image
+from task_trials import scores, scores_after_resume
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from trainable.checkpoint import load_trained
@@ -19,10 +20,10 @@ from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.loop.evaluate import compute_logits
 from trainable.model.encoder import freeze, new_model
 from trainable.model.image_size import set_image_size
-from trainable.settings.config import TrialConfig, build_config
+from trainable.settings.config import build_config
 from trainable.settings.dataset import Dataset
 from trainable.tasks.registry import TASKS, read_dataset, read_splits
-from trainable.trial import Trial, run_trial
+from trainable.trial import Trial
 from trainable.workspace import Workspace
 
 
@@ -45,10 +46,6 @@ def settings(encoder: str, folder: Path, **target: Any) -> dict[str, Any]:
     data = {"task": "image_classification", "folder": str(folder)}
     common = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "dataset": data}
     return {"encoder": encoder, "precision": "fp32", "target": {**common, **target}}
-
-
-def scores(config: TrialConfig, workspace: Workspace, **kwargs: Any) -> dict[str, float]:
-    return run_trial(config, lambda _: True, workspace=workspace, **kwargs).metrics
 
 
 @pytest.mark.parametrize("kind", ["vit", "resnet"])
@@ -108,12 +105,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
 ) -> None:
     config = build_config(settings(vit, folder, epochs=3, image_crop=0.5, image_flip=True))
     whole = scores(config, workspace)
-    trial, half = Trial(config, workspace), tmp_path / "half"
-    reports = trial.reports()
-    next(reports), next(reports)
-    half.mkdir()
-    trial.save(half)
-    assert scores(config, workspace, resume=half) == whole
+    assert scores_after_resume(config, workspace, tmp_path / "half", 2) == whole
 
 
 def test_micro_batches_give_the_same_also_with_batch_normalisation(

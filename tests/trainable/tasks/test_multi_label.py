@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from task_trials import scores, scores_after_resume
 
 from trainable.baselines.checkpoints import checkpoint_logits
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
-from trainable.settings.config import TrialConfig, build_config
+from trainable.settings.config import build_config
 from trainable.settings.dataset import Dataset
 from trainable.tasks.registry import TASKS, read_dataset, read_splits
-from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
 NAMES = ("dull", "fine", "good")
@@ -36,10 +36,6 @@ def data(file: Path, **more: Any) -> dict[str, Any]:
 
 def settings(base: dict[str, Any], file: Path, **target: Any) -> dict[str, Any]:
     return {**base, "target": {**base["target"], "head": "keep_or_probe", "dataset": data(file), **target}}
-
-
-def scores(config: TrialConfig, workspace: Workspace, **kwargs: Any) -> dict[str, float]:
-    return run_trial(config, lambda _: True, workspace=workspace, **kwargs).metrics
 
 
 def test_a_cell_and_columns_give_the_same_labels(tmp_path: Path) -> None:
@@ -92,13 +88,8 @@ def test_a_resumed_trial_ends_as_an_uninterrupted_one(
 ) -> None:
     config = build_config(settings(base, write_sets(tmp_path / "films.csv", 60), epochs=3))
     whole = scores(config, workspace)
-    trial = Trial(config, workspace)
-    for number, _ in enumerate(trial.reports()):
-        if number == 2:
-            break
-    (tmp_path / "half").mkdir()
-    trial.save(tmp_path / "half")
-    assert scores(config, workspace, resume=tmp_path / "half", save_to=tmp_path / "end") == whole
+    half, end = tmp_path / "half", tmp_path / "end"
+    assert scores_after_resume(config, workspace, half, 3, save_to=end) == whole
     assert scores(config, workspace, resume=tmp_path / "end", save_to=tmp_path / "again") == whole
     ends = [checkpoint_logits(tmp_path / name, "validation", workspace) for name in ("end", "again")]
     assert ends[0] is not None and ends[1] is not None and bool((ends[0] == ends[1]).all())

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from task_trials import scores, scores_after_resume
 from transformers import AutoTokenizer
 
 from trainable.checkpoint import load_trained
@@ -19,12 +20,11 @@ from trainable.inputs.token_inputs import TokenInputs
 from trainable.inputs.windows import ContextTokens, tokenize_contexts
 from trainable.loop.evaluate import compute_logits
 from trainable.model.spans import MOST_TOKENS, best_spans
-from trainable.settings.config import TrialConfig, build_config
+from trainable.settings.config import build_config
 from trainable.settings.dataset import Dataset
 from trainable.tasks.question_answering import QUESTION_ANSWERING, given_answers
 from trainable.tasks.registry import read_splits
 from trainable.tasks.threshold import probability_of
-from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
 PLACES = ("good", "best", "love")
@@ -53,10 +53,6 @@ def settings(base: dict[str, Any], file: Path, **target: Any) -> dict[str, Any]:
     common = {"padding_length": 16, "stride": 3, "head": "keep_or_probe", "learning_rate": 5e-3}
     data = {"task": "question_answering", "json": str(file)}
     return {**base, "target": {**base["target"], **common, "dataset": data, **target}}
-
-
-def scores(config: TrialConfig, workspace: Workspace, **kwargs: Any) -> dict[str, float]:
-    return run_trial(config, lambda _: True, workspace=workspace, **kwargs).metrics
 
 
 @pytest.fixture
@@ -116,11 +112,7 @@ def test_an_interrupted_run_ends_with_the_same_scores(
 ) -> None:
     config = build_config(settings(base, file, epochs=3))
     whole = scores(config, workspace)
-    trial = Trial(config, workspace)
-    next(trial.reports())
-    (tmp_path / "half").mkdir()
-    trial.save(tmp_path / "half")
-    assert scores(config, workspace, resume=tmp_path / "half") == pytest.approx(whole, abs=1e-6)
+    assert scores_after_resume(config, workspace, tmp_path / "half") == pytest.approx(whole, abs=1e-6)
 
 
 def test_the_body_moves_from_and_to_other_tasks(base: dict[str, Any], workspace: Workspace, file: Path) -> None:

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from task_trials import scores, scores_after_resume
 
 from trainable.baselines.checkpoints import checkpoint_logits
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
-from trainable.settings.config import TrialConfig, build_config
+from trainable.settings.config import build_config
 from trainable.tasks.registry import TASKS, read_splits
-from trainable.trial import Trial, run_trial
 from trainable.workspace import Workspace
 
 WORDS = ("dull", "fair", "fine", "good", "great")
@@ -31,10 +31,6 @@ def write_numbers(file: Path, rows: int, factor: float = 1.0, shift: float = 0.0
 def settings(base: dict[str, Any], file: Path, **target: Any) -> dict[str, Any]:
     data = {"task": "regression", "csv": str(file), "label": "number"}
     return {**base, "target": {**base["target"], "head": "keep_or_probe", "dataset": data, **target}}
-
-
-def scores(config: TrialConfig, workspace: Workspace, **kwargs: Any) -> dict[str, float]:
-    return run_trial(config, lambda _: True, workspace=workspace, **kwargs).metrics
 
 
 def test_it_learns_in_the_units_of_the_file(base: dict[str, Any], workspace: Workspace, tmp_path: Path) -> None:
@@ -69,13 +65,8 @@ def test_a_resumed_trial_ends_as_an_uninterrupted_one(
 ) -> None:
     config = build_config(settings(base, write_numbers(tmp_path / "numbers.csv", 60, 10.0, 3.0), epochs=3))
     whole = scores(config, workspace)
-    trial = Trial(config, workspace)
-    for number, _ in enumerate(trial.reports()):
-        if number == 2:
-            break
-    (tmp_path / "half").mkdir()
-    trial.save(tmp_path / "half")
-    assert scores(config, workspace, resume=tmp_path / "half", save_to=tmp_path / "end") == whole
+    half, end = tmp_path / "half", tmp_path / "end"
+    assert scores_after_resume(config, workspace, half, 3, save_to=end) == whole
     assert scores(config, workspace, resume=tmp_path / "end") == whole
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from task_trials import scores, scores_after_resume
 from torch.nn import functional
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from writers import save_writer, translations
@@ -19,12 +20,12 @@ from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.loop.evaluate import compute_logits
 from trainable.model.encoder import checked_limits, trained_weights
 from trainable.model.limits import limit_problems
-from trainable.settings.config import TrialConfig, build_config
+from trainable.settings.config import build_config
 from trainable.settings.dataset import Dataset
 from trainable.stages.stage_builder import StageBuilder
 from trainable.tasks.registry import read_splits
 from trainable.tasks.sequence_to_sequence import SEQUENCE_TO_SEQUENCE, TokenLoss
-from trainable.trial import Trial, run_trial
+from trainable.trial import Trial
 from trainable.workspace import Workspace
 
 CPU = torch.device("cpu")
@@ -44,10 +45,6 @@ def settings(encoder: str, file: Path, **target: Any) -> dict[str, Any]:
     data = {"task": "sequence_to_sequence", "json": str(file)}
     common = {"learning_rate": 5e-3, "batch_size": 8, "padding_length": 8, "target_length": 6, "epochs": 2}
     return {"encoder": encoder, "precision": "fp32", "target": {"dataset": data, **common, **target}}
-
-
-def scores(config: TrialConfig, workspace: Workspace, **kwargs: Any) -> dict[str, float]:
-    return run_trial(config, lambda _: True, workspace=workspace, **kwargs).metrics
 
 
 def test_it_learns_and_its_checkpoint_gives_the_same(
@@ -99,11 +96,7 @@ def test_an_interrupted_run_ends_with_the_same_scores(
 ) -> None:
     config = build_config(settings(writers["t5"], file, label_smoothing=0.1))
     whole = scores(config, workspace)
-    trial = Trial(config, workspace)
-    next(trial.reports())
-    (tmp_path / "half").mkdir()
-    trial.save(tmp_path / "half")
-    assert scores(config, workspace, resume=tmp_path / "half") == pytest.approx(whole, abs=1e-6)
+    assert scores_after_resume(config, workspace, tmp_path / "half") == pytest.approx(whole, abs=1e-6)
 
 
 def test_micro_batches_have_the_mean_over_the_target_tokens_of_the_batch(

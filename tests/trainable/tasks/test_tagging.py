@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from task_trials import scores, scores_after_resume
 from transformers import AutoTokenizer
 
 from trainable.baselines.checkpoints import checkpoint_logits
@@ -21,11 +22,11 @@ from trainable.inputs.word_windows import with_windows
 from trainable.inputs.words import first_tokens, with_words, words_cut
 from trainable.loop.evaluate import compute_logits
 from trainable.preview.inspection import inspect_dataset
-from trainable.settings.config import TrialConfig, build_config
+from trainable.settings.config import build_config
 from trainable.settings.dataset import Dataset
 from trainable.tasks.registry import read_splits
 from trainable.tasks.tagging import TAGGING
-from trainable.trial import Trial, run_trial
+from trainable.trial import Trial
 from trainable.workspace import Workspace
 
 NAMES = ("ann", "bob", "eve")
@@ -52,10 +53,6 @@ def settings(base: dict[str, Any], file: Path, **target: Any) -> dict[str, Any]:
     data = {"task": "tagging", "json": str(file), "text": "words", "label": "tags"}
     common = {"padding_length": 48, "head": "keep_or_probe", "learning_rate": 5e-3}
     return {**base, "target": {**base["target"], **common, "dataset": data, **target}}
-
-
-def scores(config: TrialConfig, workspace: Workspace, **kwargs: Any) -> dict[str, float]:
-    return run_trial(config, lambda _: True, workspace=workspace, **kwargs).metrics
 
 
 @pytest.fixture
@@ -106,11 +103,7 @@ def test_an_interrupted_run_ends_with_the_same_scores(
 ) -> None:
     config = build_config(settings(base, file, epochs=3))
     whole = scores(config, workspace)
-    trial = Trial(config, workspace)
-    next(trial.reports())
-    (tmp_path / "half").mkdir()
-    trial.save(tmp_path / "half")
-    assert scores(config, workspace, resume=tmp_path / "half") == pytest.approx(whole, abs=1e-6)
+    assert scores_after_resume(config, workspace, tmp_path / "half") == pytest.approx(whole, abs=1e-6)
 
 
 def test_the_body_moves_from_a_classification_and_the_head_only_with_the_same_tags(
