@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerBase
 from trainable.compute.forward import ANSWER_PLACES
 from trainable.data.choices import choices_of, choices_there
 from trainable.data.examples import Examples
-from trainable.inputs.tokens import Ragged, Tokens, check_encoding, check_not_empty, template_of, token_ids
+from trainable.inputs.ragged import Ragged, offsets_of
+from trainable.inputs.tokens import Tokens, check_encoding, check_not_empty, template_of, token_ids
 
 
 @dataclass(frozen=True)
@@ -83,27 +84,15 @@ class ChoiceTokens(Tokens):
     def _pair_lengths(self, padding_length: int) -> NDArray[np.int64]:
         """Return the tokens of every pair after truncation, special ones included, shape (S,)."""
         questions = np.diff(self.sequences[0].offsets)[self._row_of_pair]
-        none = np.zeros(0, dtype=np.int32)
         both = (questions, self._choice_lengths(np.arange(len(self))))
-        return Tokens(tuple(Ragged(none, _offsets(lengths)) for lengths in both), self.template).lengths(padding_length)
+        without_ids = tuple(Ragged(np.zeros(0, dtype=np.int32), offsets_of(lengths)) for lengths in both)
+        return Tokens(without_ids, self.template).lengths(padding_length)
 
     def _pairs(self, rows: NDArray[np.int64]) -> Tokens:
         """Return the pairs of question and choice of these rows, without truncation."""
         of_pair = rows[np.nonzero(self.ends[rows] >= 0)[0]]
-        whole = np.diff(self.sequences[0].offsets)[of_pair]
-        questions = Ragged(_all_ids(self.sequences[0], of_pair), _offsets(whole))
-        choices = Ragged(_all_ids(self.sequences[1], rows), _offsets(self._choice_lengths(rows)))
-        return Tokens((questions, choices), self.template)
-
-
-def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def _all_ids(ragged: Ragged, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return all ids of these rows, concatenated."""
-    parts = [ragged.ids[ragged.offsets[row] : ragged.offsets[row + 1]] for row in rows.tolist()]
-    return np.concatenate([np.zeros(0, dtype=np.int32), *parts])
+        choices = Ragged(self.sequences[1].lists(rows).ids, offsets_of(self._choice_lengths(rows)))
+        return Tokens((self.sequences[0].lists(of_pair), choices), self.template)
 
 
 def pairs_of(table: Examples) -> Examples:
@@ -129,7 +118,7 @@ def tokenize_choices(tokenizer: PreTrainedTokenizerBase, table: Examples) -> Cho
     lengths = np.zeros(there.shape, dtype=np.int64)
     lengths[there] = np.diff(choices.offsets)
     ends = np.where(there, lengths.cumsum(1), -1).astype(np.int32)
-    of_rows = Ragged(choices.ids, _offsets(lengths.sum(1)))
+    of_rows = Ragged(choices.ids, offsets_of(lengths.sum(1)))
     tokens = Tokens((token_ids(tokenizer, table.text), of_rows), template_of(tokenizer, 2))
     made = ChoiceTokens(**{field.name: getattr(tokens, field.name) for field in fields(Tokens)}, ends=ends)
     every = made._pairs(np.arange(len(made)))

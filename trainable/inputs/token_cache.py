@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from trainable.inputs.choices import ChoiceTokens
-from trainable.inputs.tokens import Piece, Ragged, Template, Tokens
+from trainable.inputs.ragged import Ragged
+from trainable.inputs.tokens import Piece, Template, Tokens
 from trainable.inputs.windows import ContextTokens
 from trainable.inputs.words import WordTokens
 from trainable.store.checksums import digest_of

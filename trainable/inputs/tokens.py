@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
+from trainable.inputs.ragged import Ragged
 from trainable.inputs.token_inputs import TokenInputs
 from trainable.settings.stage import Stage
 
@@ -54,15 +55,6 @@ class Template:
     def specials(self) -> int:
         """Return the number of special tokens in every row."""
         return sum(piece.token is not None for piece in self.pieces)
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """N lists of token ids of different lengths, concatenated; both arrays may be memory-mapped."""
-
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    """Shape (N + 1,): where each list begins in `ids`, and the end of the last one."""
 
 
 @dataclass(frozen=True)
@@ -167,8 +159,7 @@ class Tokens:
         """Return the first `length` ids of each row's text, concatenated; the last ones if the left side is cut."""
         ragged = self.sequences[sequence]
         start = ragged.offsets[rows + 1] - length if self.template.cuts_left else ragged.offsets[rows]
-        within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-        return np.asarray(ragged.ids[np.repeat(start, length) + within], dtype=np.int32)
+        return ragged.parts(start, length).ids
 
     def _cut(self, rows: NDArray[np.int64], padding_length: int) -> NDArray[np.int64]:
         """Return how many ids of each text are kept after truncation, shape (sequences, B)."""

@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerBase
 
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError
-from trainable.inputs.tokens import Ragged, Tokens, tokenize
+from trainable.inputs.ragged import numbers_within
+from trainable.inputs.tokens import Tokens, tokenize
 
 _CHUNK = 4096  # texts tokenised at a time
 
@@ -96,7 +97,7 @@ class ContextTokens(Tokens):
         step = room - np.minimum(padding_length // 3 if self.stride is None else self.stride, room - 1)
         counts = 1 + np.maximum(0, -((room - context) // step))
         row = np.repeat(np.arange(len(rows)), counts)
-        start = (np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)) * step[row]
+        start = numbers_within(counts) * step[row]
         return Windows(row, question[row], start, np.minimum(room[row], context[row] - start))
 
     def begins(self, windows: Windows, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -115,15 +116,9 @@ class ContextTokens(Tokens):
     def _pairs(self, rows: NDArray[np.int64], padding_length: int) -> Tokens:
         windows = self.windows(rows, padding_length)
         of_row, (questions, contexts) = rows[windows.row], self.sequences
-        first = _cut(questions, questions.offsets[of_row], windows.question)
-        return Tokens((first, _cut(contexts, contexts.offsets[of_row] + windows.start, windows.length)), self.template)
-
-
-def _cut(ragged: Ragged, start: NDArray[np.int64], length: NDArray[np.int64]) -> Ragged:
-    """Return parts of the ids, shapes (S,) for their beginnings and lengths."""
-    offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], length)
-    return Ragged(np.asarray(ragged.ids[np.repeat(start, length) + within], dtype=np.int32), offsets)
+        first = questions.parts(questions.offsets[of_row], windows.question)
+        second = contexts.parts(contexts.offsets[of_row] + windows.start, windows.length)
+        return Tokens((first, second), self.template)
 
 
 def tokenize_contexts(tokenizer: PreTrainedTokenizerBase, table: Examples) -> ContextTokens:

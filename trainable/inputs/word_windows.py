@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from trainable.compute.forward import ANSWER_PLACES
+from trainable.inputs.ragged import numbers_within
 from trainable.inputs.split import StoredRows
-from trainable.inputs.tokens import Ragged, Tokens
+from trainable.inputs.tokens import Tokens
 from trainable.inputs.words import WordTokens
 
 _NO_LIMIT = 2**40  # tokens, more than any row has
@@ -48,11 +49,8 @@ class WindowTokens(WordTokens):
         There is also `ANSWER_PLACES`, shape (B, W): the token of each word, counted over all tokens of the batch.
         """
         of_row, start, length = self._windows(rows, padding_length)
-        offsets = np.append(0, np.cumsum(length))
-        begin = self.sequences[0].offsets[rows][of_row] + start
-        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], length)
-        ids = np.asarray(self.sequences[0].ids[np.repeat(begin, length) + within], dtype=np.int32)
-        windows = Tokens((Ragged(ids, offsets),), self.template)
+        (texts,) = self.sequences
+        windows = Tokens((texts.parts(texts.offsets[rows][of_row] + start, length),), self.template)
         batch = windows.batch(np.arange(len(windows)), padding_length, width)
         before = next(i for i, piece in enumerate(self.template.pieces) if piece.token is None)
         text_begins = batch["attention_mask"].numpy().argmax(1) + before  # (S,)
@@ -91,8 +89,7 @@ class WindowTokens(WordTokens):
         step = max(1, room - room // _OVERLAP)
         count = np.where(whole > room, 1 + -(-(whole - room) // step), 1)
         of_row = np.repeat(np.arange(len(rows)), count)
-        number = np.arange(len(of_row)) - np.repeat(np.cumsum(count) - count, count)
-        start = np.minimum(number * step, np.maximum(whole - room, 0)[of_row])
+        start = np.minimum(numbers_within(count) * step, np.maximum(whole - room, 0)[of_row])
         return of_row, start, np.minimum(whole, room)[of_row]
 
 

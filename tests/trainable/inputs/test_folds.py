@@ -13,7 +13,8 @@ from trainable.baselines.compute import compute_baselines
 from trainable.baselines.results import BaselineFolder, config_of
 from trainable.inputs.folds import FEW_ROWS, all_rows, fold_of, has_folds
 from trainable.inputs.prepare import TokenizedDataset, TokenizedSplit, tokenized_dataset_of
-from trainable.inputs.tokens import Ragged, Template, Tokens
+from trainable.inputs.ragged import Ragged
+from trainable.inputs.tokens import Template, Tokens
 from trainable.stages.stage_builder import StageBuilder
 from trainable.trial import run_trial
 from trainable.workspace import Workspace

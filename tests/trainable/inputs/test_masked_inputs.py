@@ -7,8 +7,9 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from trainable.inputs.masked_inputs import MaskedInputs, MaskRules, continuations, mask_rules
+from trainable.inputs.ragged import Ragged
 from trainable.inputs.token_inputs import TokenInputs
-from trainable.inputs.tokens import Piece, Ragged, Template, Tokens
+from trainable.inputs.tokens import Piece, Template, Tokens
 
 RULES = MaskRules(
     mask_id=3,
