@@ -1,7 +1,7 @@
 """Code that only makes a sweep start sooner: without this folder every sweep has the same results, only later.
 
 To remove it, delete this folder and tests/search/startup, and the lines that use it in `search/__main__.py`,
-`transfersweep/__init__.py`, `search/engine/start.py`, `search/preflight/preflight.py` and
+`search/commands/`, `transfersweep/__init__.py`, `search/engine/start.py`, `search/preflight/preflight.py` and
 `search/cluster/connection.py`. Then the preflight's dry run is a Ray task, and trials train all source stages.
 
 `benchmarks/startup.py` measures each part by switching it off (benchmarks/RESULTS.md). A sweep of two trials takes 32

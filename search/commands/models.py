@@ -1,0 +1,53 @@
+"""Commands that write and use models."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from search.commands.options import AsJson, Set, SetData, Storage, SweepName, pairs, readable_errors
+from search.export.formats.about import FormatChoice
+
+
+def export(
+    name: SweepName,
+    to: Annotated[Path, typer.Option(help="New folder for the model.")],
+    trial: Annotated[int | None, typer.Option(help="Number of a trial; default: the winner.")] = None,
+    seed: Annotated[int | None, typer.Option(help="One of the trial's seeds; default: the best on validation.")] = None,
+    format: Annotated[
+        FormatChoice,
+        typer.Option(help="Format; auto: the first of hf, sentence-transformers and bi-encoder that can hold it."),
+    ] = "auto",
+    storage: Storage = Path("runs"),
+    set_: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the winning model to a folder that other tools load, and check that its logits are the same."""
+    with readable_errors():
+        from search.export.exportable import choose
+
+        chosen = choose(name, storage, to, trial, pairs(set_), seed, format)
+        from search.export.export import export_trial  # imports torch: only after the arguments are checked
+
+        exported = export_trial(chosen)
+        if as_json:
+            print(json.dumps(exported.to_json()))
+        else:
+            exported.print(Console())
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder that `export` wrote.")],
+    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSON or Parquet file with the model's text columns.")],
+    output: Annotated[
+        Path | None, typer.Option(help="CSV, TSV, JSON or JSON lines file to write; default: CSV to stdout.")
+    ] = None,
+    set_: SetData = None,
+) -> None:
+    """Predict labels for the texts of a file; the output has its rows, a label and a probability for each class."""
+    with readable_errors():
+        from search.export.predict import predict_file
+
+        predict_file(model, file, output, pairs(set_))
