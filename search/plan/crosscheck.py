@@ -24,6 +24,7 @@ from trainable.settings.mistake_messages import describe, shown, unknown
 from trainable.settings.names import field_names, nested
 from trainable.settings.values import Nested
 
+TRAIN_ROWS = "target.train_rows"
 ProblemsOf = Callable[[Nested, str, str], list[str]]
 """Returns which settings of a trial do not suit an encoder with a setting of `pooling`, such as its depth; as far as
 that is known yet."""
@@ -115,6 +116,7 @@ def joint_problems(blocks: Blocks, problems_of: ProblemsOf) -> Iterator[str]:
     yield from dict.fromkeys(_value_problems(blocks, problems_of))
     yield from _sampler_problems(blocks)
     yield from _ranking_problems(blocks)
+    yield from _rows_problems(blocks)
 
 
 def _name_problems(blocks: Blocks) -> Iterator[str]:
@@ -226,6 +228,14 @@ def _ranking_problems(blocks: Blocks) -> Iterator[str]:
     readers += [f"start_with[{i}]" for i, point in enumerate(blocks.settings.start_with or []) if name in point]
     for reader in readers:
         yield f"{setting}: {reader} needs a certain {name}, which the ranking may leave out; remove one of the two"
+
+
+def _rows_problems(blocks: Blocks) -> Iterator[str]:
+    """Yield why no repeat can train on other rows than its search trial."""
+    target = blocks.trial.get("target")
+    given = isinstance(target, Mapping) and target.get("train_rows") is not None
+    if blocks.settings.redraw_rows and not given and TRAIN_ROWS not in blocks.searched_names:
+        yield f"sweep.redraw_rows: every trial trains on all rows; set {TRAIN_ROWS}, or leave it out"
 
 
 def _is_set(written: Mapping[str, Any], name: str) -> bool:

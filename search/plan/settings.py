@@ -86,6 +86,9 @@ class SweepSettings(Strict):
     """Whether each repeat of a finalist holds out other rows for validation instead of taking another seed, where the
     validation rows are taken from fewer than 1,000 training rows (repeated random sub-sampling). The baselines are
     scored on the same rows."""
+    redraw_rows: bool = False
+    """Whether each repeat of a finalist also trains on other rows, where `target.train_rows` takes a part of the
+    training rows: the spread over seeds then contains the spread over draws of the rows."""
     refit: bool = True
     """Whether the winner then trains once more, on the validation rows too, where they are taken from fewer than 1,000
     training rows; this model is exported."""

@@ -13,16 +13,18 @@ def compare(
     metric: str,
     direction: Direction,
     source_name: str,
+    redrawn: bool = False,
 ) -> Comparison:
     """Compare validation scores with and without the source, one for each seed.
 
     The interval is Welch's, for the difference of two means. It needs at least two seeds with the source, two
-    without, and scores that differ between seeds.
+    without, and scores that differ between seeds. `redrawn` says that each seed trained on a draw of rows of its own.
     """
     with_source, without = Score.over(with_values), Score.over(without_values)
     difference = with_source.mean - without.mean
     gain = -direction.cost(difference)
-    seeds = _seeds(len(with_values), len(without_values))
+    unit = "draw" if redrawn else "seed"
+    seeds = _seeds(len(with_values), len(without_values), unit)
     scores = (
         f"{metric} {format_score(with_source.mean)} with it, {format_score(without.mean)} without ({difference:+.4f}"
     )
@@ -30,7 +32,7 @@ def compare(
     if interval is None:
         reason = "too few" if min(len(with_values), len(without_values)) < 2 else "no spread between them"
         sentence = (
-            f"These seeds do not show whether the source {source_name!r} helped: {scores}; {seeds}, {reason} "
+            f"These {unit}s do not show whether the source {source_name!r} helped: {scores}; {seeds}, {reason} "
             "for an interval). The difference may be chance."
         )
         return Comparison(source_name, with_source, without, difference, None, None, sentence)
@@ -53,7 +55,8 @@ def _interval(first: Score, second: Score) -> tuple[float, float] | None:
     return float(interval.low), float(interval.high)
 
 
-def _seeds(with_source: int, without: int) -> str:
+def _seeds(with_source: int, without: int, unit: str) -> str:
+    of_rows = " of the training rows" if unit == "draw" else ""
     if with_source == without:
-        return "one seed each" if without == 1 else f"{without} seeds each"
-    return f"{with_source} and {without} seeds"
+        return f"one {unit}{of_rows} each" if without == 1 else f"{without} {unit}s{of_rows} each"
+    return f"{with_source} and {without} {unit}s{of_rows}"

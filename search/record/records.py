@@ -139,6 +139,8 @@ class Outcome(AsJson):
     """The obvious answers, best first; older versions did not compute them."""
     cross_validated: bool = False
     """Whether each repeat was scored on other validation rows, and has the same seed."""
+    redraws_rows: bool = False
+    """Whether each repeat trained on other rows."""
     winning_baseline: str | None = None
     """Name of the baseline that won: no trial is better."""
     gain: Gain | None = None

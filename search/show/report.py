@@ -144,8 +144,10 @@ def _print_winner(outcome: Outcome, console: Console) -> None:
     if outcome.validation:
         values = outcome.validation.values
         spread = "" if outcome.validation.sd is None else f" ± {format_score(outcome.validation.sd)}"
-        several = f"mean ± sd of {len(values)} {'draws of the rows' if outcome.cross_validated else 'seeds'}"
-        seeds = several if len(values) > 1 else "1 draw of the rows" if outcome.cross_validated else "1 seed"
+        one, more = ("seed", "seeds")
+        if outcome.cross_validated or outcome.redraws_rows:
+            one, more = ("draw of the rows", "draws of the rows")
+        seeds = f"mean ± sd of {len(values)} {more}" if len(values) > 1 else f"1 {one}"
         _print(console, f"validation {outcome.metric} {format_score(outcome.validation.mean)}{spread} ({seeds})")
     run = None if outcome.exported is None else outcome.record(outcome.exported)
     if run is not None and run.role == "refit":

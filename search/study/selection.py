@@ -131,4 +131,5 @@ def compare_sources(plan: Plan, records: Sequence[TrialRecord]) -> Comparison | 
         return None
     sources = trial_config(plan, best[True][2]).source_stages().values()
     name = ", then ".join(s.dataset if isinstance(s.dataset, str) else short_name(s.dataset) for s in sources)
-    return compare(best[True][1].values, without.values, plan.settings.metric, plan.settings.direction, name)
+    metric, redrawn = plan.settings.metric, plan.settings.redraw_rows
+    return compare(best[True][1].values, without.values, metric, plan.settings.direction, name, redrawn)

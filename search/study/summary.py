@@ -70,6 +70,7 @@ def summarise(
         complete=complete,
         baselines=contest.baselines,
         cross_validated=plan.cross_validates,
+        redraws_rows=plan.settings.redraw_rows,
         winning_baseline=baseline.name if baseline else None,
         gain=gain or plain_gain(plan, contest),
         ranking=ranking,

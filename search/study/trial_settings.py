@@ -15,10 +15,12 @@ def uses_source(plan: Plan, record: TrialRecord) -> bool:
 
 
 def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
-    """Return all settings of a trial, with its seed and its fold, and without sources if its role says so."""
+    """Return all settings of a trial, with its seed, fold and draw, and without sources if its role says so."""
     override = plan.without_sources() if record.role == "no_source" else {}
     if (fold := fold_number(plan, record)) != 0:
         override = {**override, "target.fold": fold}
+    if draw := draw_number(plan, record):
+        override = {**override, "target.draw": draw}
     if record.role == "refit" and CUT in record.metrics:
         override = {**override, "target.threshold": probability_of(record.metrics[CUT])}
     # With folds, the source stage stays the same, and is trained once.
@@ -31,3 +33,8 @@ def fold_number(plan: Plan, record: TrialRecord) -> int | None:
     if record.role == "refit":
         return None
     return record.seed - plan.base.get("seed", 0) if plan.cross_validates else 0
+
+
+def draw_number(plan: Plan, record: TrialRecord) -> int:
+    """Return the draw of a trial's training rows: with `redraw_rows` each further seed has a draw of its own."""
+    return record.seed - plan.base.get("seed", 0) if plan.settings.redraw_rows else 0

@@ -195,6 +195,9 @@ class Target(Stage):
     """Where the validation rows are taken from fewer than 1,000 training rows: 0 holds out the rows that the split
     gives, a higher number another draw of as many; null: train on all rows, and keep the last weights. A sweep sets it
     for its repeats."""
+    draw: Annotated[int, Field(ge=0)] = 0
+    """Which draw of the rows that `train_rows` takes: 0 is that of `split_seed`, each higher number another one. A
+    sweep sets it for its repeats."""
     head: Literal["keep_or_probe", "probe", "keep", "new", "auto"] = "keep_or_probe"
     """The head to begin with. `probe`: a logistic regression on the features of the target's training rows (linear
     probing before fine-tuning); `keep`: that of the source, which needs the same label names in source and target;

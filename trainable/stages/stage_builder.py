@@ -88,7 +88,8 @@ class StageBuilder:
             held_out = scored_rows(pool, stage, most, fold.held_out)
             return stage_inputs(pool, stage, fold.train), stage_inputs(pool, stage, held_out)
         train, validation = tokenized.splits["train"], tokenized.splits["validation"]
-        rows, scored = subset(train.strata, stage.train_rows, seed), scored_rows(validation, stage, most)
+        draw = stage.draw if isinstance(stage, Target) else 0
+        rows, scored = subset(train.strata, stage.train_rows, seed + draw), scored_rows(validation, stage, most)
         return stage_inputs(train, stage, rows), stage_inputs(validation, stage, scored)
 
     def context(self, name: str) -> StageContext:

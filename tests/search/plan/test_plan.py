@@ -125,6 +125,7 @@ MISTAKES: dict[str, tuple[Change, str]] = {
         "sweep.trials: 3 is less than the 4 points of sweep.start_with",
     ),
     "grid of a continuum": (put("sweep", "sampler", "grid"), "sweep.sampler: grid: target.learning_rate: "),
+    "nothing to draw": (put("sweep", "redraw_rows", True), "sweep.redraw_rows: every trial trains on all rows; set "),
     "no data": (drop("trial", "target", "dataset"), "trial.target.dataset: is missing"),
     "two origins of data": (put("trial", "target", "dataset", "hub", "a/b"), "give either one of csv, json"),
     "unknown data set": (put("trial", "source", "dataset", "films"), "no such data set: 'films'"),

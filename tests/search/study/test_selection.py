@@ -246,6 +246,23 @@ def test_each_further_seed_has_a_fold_of_its_own_and_the_refit_none(blocks: dict
         assert [(config.target.fold, config.seed) for config in configs] == [(0, 1), (0, 2)]
 
 
+def test_each_further_seed_has_a_draw_of_the_training_rows_of_its_own(blocks: dict[str, Any]) -> None:
+    blocks["trial"]["target"]["train_rows"] = 16
+    records = [record(0, 0.8)]
+    for redraws, draws in ((True, [1, 2]), (False, [0, 0])):
+        plan = _plan(blocks, confirm_seeds=2, redraw_rows=redraws)
+        configs = [repeat_config(plan, repeat) for repeat in next_repeats(plan, records)]
+        assert [(config.target.draw, config.seed) for config in configs] == [(draws[0], 1), (draws[1], 2)]
+        assert trial_config(plan, records[0]).target.draw == 0
+        repeated = [*records, *(record(0, 0.7 + i / 100, role="confirm", seed=i) for i in (1, 2))]
+        repeated += [replace(r, params=r.params | {"source.enabled": False}, role="no_source") for r in repeated]
+        without = [trial_config(plan, r).target.draw for r in repeated if r.role == "no_source"]
+        assert without == [0, *draws]
+        found = compare_sources(plan, repeated)
+        assert found is not None
+        assert ("3 draws of the training rows each" in found.sentence) is redraws
+
+
 def test_the_run_on_all_rows_gets_the_threshold_of_the_runs_before(blocks: dict[str, Any]) -> None:
     plan = replace(_plan(blocks, confirm_seeds=2), held_out_rows=100)
     records = [

@@ -41,3 +41,21 @@ def test_a_model_begins_with_the_weights_of_the_stage_before(base: dict[str, Any
     assert kept
     assert all(torch.equal(p, trained[name]) for name, p in model.named_parameters())
     assert set(builder.trained_on().stages) == {"target"}
+
+
+def test_another_draw_takes_other_training_rows_and_the_same_validation_rows(
+    base: dict[str, Any], workspace: Workspace
+) -> None:
+    def rows(**target: Any) -> tuple[set[int], list[int]]:
+        config = build_config(base, {f"target.{name}": value for name, value in target.items()})
+        builder = StageBuilder(config, workspace)
+        train, validation = builder.splits(builder.tokenized("target", config.target), config.target)
+        return set(train.inputs.rows.tolist()), validation.inputs.rows.tolist()
+
+    first, held_out = rows(train_rows=16)
+    second, same = rows(train_rows=16, draw=1)
+    assert len(first) == len(second) == 16
+    assert first != second
+    assert held_out == same
+    assert second < rows(train_rows=24, draw=1)[0]  # the rows of a draw are in its larger draws
+    assert rows(draw=1) == rows()  # where all rows train, there is nothing to draw
