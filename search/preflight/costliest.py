@@ -89,7 +89,7 @@ def baseline_trial(plan: Plan, costliest: TrialConfig, workspace: Workspace) -> 
 def _costliest_first(plan: Plan, workspace: Workspace, name: str, field: str, given: Point) -> Sequence[Scalar]:
     values = list(dict.fromkeys(value for searched, value in plan.space.corners() if searched == name))
     if field == "encoder":
-        from trainable.model.encoder import trained_weights  # loads all model code, which is rarely needed
+        from trainable.model.freezing import trained_weights  # loads all model code, which is rarely needed
 
         # Every encoder can be pooled, but not each has a head of its own.
         return sorted(values, key=lambda encoder: -trained_weights(str(encoder), 0, "mean"))

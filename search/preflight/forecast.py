@@ -10,7 +10,7 @@ from trainable.data.subset import subset
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.inputs.token_inputs import scored_rows
 from trainable.loop.evaluation_steps import evaluation_steps
-from trainable.model.encoder import trained_weights
+from trainable.model.freezing import trained_weights
 from trainable.model.limits import read_limits
 from trainable.model.lora import merged_weights
 from trainable.preview.dry_run import Pace

@@ -15,15 +15,8 @@ from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
 from trainable.loop.evaluate import compute_logits
 from trainable.loop.head_features import head_features
-from trainable.model.encoder import (
-    checked_limits,
-    freeze,
-    head_names,
-    new_model,
-    output_layer,
-    train_mode,
-    trained_weights,
-)
+from trainable.model.encoder import checked_limits, head_names, new_model, output_layer
+from trainable.model.freezing import freeze, train_mode, trained_weights
 from trainable.model.layers import encoder_parts, layers_of
 from trainable.model.limits import read_limits
 from trainable.model.pretrained import model_without_weights

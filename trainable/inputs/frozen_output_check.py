@@ -15,7 +15,7 @@ from trainable.compute.forward import encoder_inputs, on_device, real_tokens
 from trainable.compute.kernels import kernels
 from trainable.inputs.batches import PADDED_TO
 from trainable.inputs.split import Inputs
-from trainable.model.encoder import train_mode
+from trainable.model.freezing import train_mode
 from trainable.model.layers import layers_of
 from trainable.model.pooled import one_token, pooling_of
 from trainable.progress import StageContext

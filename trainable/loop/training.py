@@ -25,7 +25,7 @@ from trainable.loop.optimizers import build_optimizer, decay_factor, schedule_fa
 from trainable.loop.output_scale import checked_scale, chosen_cut, in_label_units, put_scale_in, validation_scores
 from trainable.loop.steps import Steps
 from trainable.metrics.metric import is_better
-from trainable.model.encoder import train_mode
+from trainable.model.freezing import train_mode
 from trainable.model.stage_weights import StageWeights
 from trainable.model.views import first_token_alone, layers_between
 from trainable.progress import Progress, Report, StageContext, with_zero_shot

@@ -1,4 +1,4 @@
-"""The pretrained encoder with a classification head: creation, dropout, freezing, and how many weights train."""
+"""The pretrained encoder with a classification head: its creation, its head and its dropout."""
 
 import copy
 import hashlib
@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from trainable.errors import ConfigError
-from trainable.model.layers import EncoderParts, batch_norms, encoder_of, encoder_parts, layers_of, name_of
+from trainable.model.layers import EncoderParts, encoder_of, encoder_parts, name_of
 from trainable.model.limits import Limits, name_or_path, read_limits
 from trainable.model.masked_tokens import at_hidden_tokens
 from trainable.model.pooling import PRETRAINED, head_kind
@@ -198,38 +198,6 @@ def set_dropout(model: PreTrainedModel, rate: float) -> None:
             setattr(model.config, name, rate)
 
 
-def freeze(model: PreTrainedModel, count: int) -> list[nn.Module]:
-    """Freeze the lowest `count` layers and, if `count` is above 0, everything below the layers.
-
-    Below the layers are the embeddings, and tables that all layers share. Modules above the layers, such as a pooler,
-    still train. Batch normalisation, as in ResNet, keeps its means and variances in any case; its weights train.
-
-    Returns:
-        The frozen modules; they must stay in evaluation mode (see `train_mode`).
-
-    Raises:
-        ConfigError: if the encoder has fewer layers, or its layers cannot be identified.
-    """
-    _check_count(model, count)
-    if not count:
-        return batch_norms(model)
-    parts = encoder_parts(model)
-    for parameter in parts.weights_below(count):
-        parameter.requires_grad_(False)
-    for name in parts.containers:  # these stay in training mode, so that their own dropout must be set to 0
-        container = parts.base.get_submodule(name)
-        rates = [key for key, value in vars(container).items() if "drop" in key and isinstance(value, float)]
-        for key in rates:
-            setattr(container, key, 0.0)
-    return [*parts.below(), *parts.layers[:count], *batch_norms(model)]
-
-
-def _check_count(model: PreTrainedModel, count: int) -> None:
-    depth = len(layers_of(model))
-    if not 0 <= count <= depth:
-        raise ConfigError(f"frozen_layers: must be 0 to {depth} for {model.config.model_type}, got {count}")
-
-
 def checked_limits(encoder: str, pooling: str = "first") -> Limits:
     """Return an encoder's limits after a check that its layers can be identified; no weights are read.
 
@@ -277,23 +245,3 @@ def check_runs(source: str, batch: dict[str, torch.Tensor], pad_id: int, kind: s
             f"{name_of(model)} cannot be run on the {' and '.join(batch)} of its tokenizer "
             f"({type(error).__name__}: {error!s:.200}); choose another encoder"
         ) from None
-
-
-@lru_cache
-def trained_weights(encoder: str, frozen_layers: int, pooling: str = "first") -> int:
-    """Return how many weights train when `frozen_layers` layers are frozen; no weights are read.
-
-    Raises:
-        ConfigError: if the encoder has fewer layers.
-    """
-    model, parts = model_and_parts(name_or_path(encoder), pooling)
-    _check_count(model, frozen_layers)
-    frozen = parts.weights_below(frozen_layers) if frozen_layers else []
-    return sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in frozen)
-
-
-def train_mode(model: PreTrainedModel, frozen: list[nn.Module]) -> None:
-    """Switch training mode, and with it dropout, on, except in the frozen modules."""
-    model.train()
-    for module in frozen:
-        module.eval()

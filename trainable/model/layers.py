@@ -4,7 +4,7 @@ Nothing here depends on the names of modules. The layers are the outermost list 
 configuration's `num_hidden_layers`. A module is above them if it runs only after the last layer, as a forward pass over
 a few tokens shows. Everything else is below: the embeddings, and tables that every layer reads, such as the relative
 positions of MPNet and DeBERTa. Of a model with a decoder, all this is about its encoder.
-The freezing itself is `trainable.model.encoder.freeze`.
+The freezing itself is `trainable.model.freezing.freeze`.
 """
 
 from collections import Counter

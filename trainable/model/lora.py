@@ -13,7 +13,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from trainable.model.encoder import model_and_parts, trained_weights
+from trainable.model.encoder import model_and_parts
+from trainable.model.freezing import trained_weights
 from trainable.model.layers import encoder_parts, layers_of, name_of
 from trainable.model.limits import name_or_path
 from trainable.seeds import seed_of

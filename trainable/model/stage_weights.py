@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from trainable.model.encoder import freeze
+from trainable.model.freezing import freeze
 from trainable.model.lora import Adapters
 from trainable.model.vocabulary import cut_embeddings
 from trainable.settings.stage import Stage

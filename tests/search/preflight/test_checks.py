@@ -17,7 +17,7 @@ from search.preflight.forecast import Forecaster, TimeForecast
 from search.provenance import versions
 from spaces import Point
 from trainable.compute.device import Arithmetic
-from trainable.model.encoder import trained_weights
+from trainable.model.freezing import trained_weights
 from trainable.preview.dry_run import DryRunResult, Line, Pace
 
 HERE = NodeReport(versions(), "")

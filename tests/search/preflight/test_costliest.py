@@ -10,7 +10,8 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from search.plan.plan import Plan, build_plan
 from search.preflight.costliest import costliest_point, random_draw
-from trainable.model.encoder import new_model, trained_weights
+from trainable.model.encoder import new_model
+from trainable.model.freezing import trained_weights
 from trainable.tasks.classification import CLASSIFICATION
 
 

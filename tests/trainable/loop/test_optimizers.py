@@ -16,7 +16,8 @@ from trainable.loop.optimizers import (
     set_learning_rate,
     steps_independent_of_epochs,
 )
-from trainable.model.encoder import freeze, head_names, new_model
+from trainable.model.encoder import head_names, new_model
+from trainable.model.freezing import freeze
 from trainable.model.layers import layers_of
 from trainable.settings.stage import Stage, Target
 from trainable.tasks.classification import CLASSIFICATION

@@ -9,7 +9,8 @@ from torch import nn
 from transformers import AlbertConfig, AutoModel, PreTrainedModel
 
 from trainable.errors import ConfigError
-from trainable.model.encoder import fingerprint, freeze, head_names, new_model, train_mode
+from trainable.model.encoder import fingerprint, head_names, new_model
+from trainable.model.freezing import freeze, train_mode
 from trainable.model.layers import layers_of
 from trainable.model.limits import limit_problems, name_or_path, read_limits
 from trainable.model.pooled import pooling_of

@@ -9,7 +9,8 @@ import torch
 from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
 from trainable.inputs.frozen_output_check import FrozenOutputCheck
-from trainable.model.encoder import freeze, new_model
+from trainable.model.encoder import new_model
+from trainable.model.freezing import freeze
 from trainable.model.lora import Adapters, lora_problems, merged_weights, target_layers
 from trainable.model.stage_weights import StageWeights
 from trainable.settings.config import TrialConfig, build_config

@@ -9,7 +9,8 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from trainable.checkpoint import load_trained
-from trainable.model.encoder import check_runs, checked_limits, head_names, new_model, trained_weights
+from trainable.model.encoder import check_runs, checked_limits, head_names, new_model
+from trainable.model.freezing import trained_weights
 from trainable.model.pooled import PooledClassifier, pool
 from trainable.settings.config import build_config
 from trainable.store.checksums import CHECKSUMS_FILE, write_checksums

@@ -9,7 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
 from trainable.loop.training import StageTraining
-from trainable.model.encoder import freeze, new_model
+from trainable.model.encoder import new_model
+from trainable.model.freezing import freeze
 from trainable.model.layers import layers_of
 from trainable.model.views import first_token_alone, flops_per_token, layers_between
 from trainable.settings.config import build_config

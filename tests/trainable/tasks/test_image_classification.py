@@ -18,7 +18,8 @@ from trainable.checkpoint import load_trained
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.loop.evaluate import compute_logits
-from trainable.model.encoder import freeze, new_model
+from trainable.model.encoder import new_model
+from trainable.model.freezing import freeze
 from trainable.model.image_size import set_image_size
 from trainable.settings.config import build_config
 from trainable.settings.dataset import Dataset

@@ -18,7 +18,8 @@ from trainable.compute.forward import TARGET_IDS, forward
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.loop.evaluate import compute_logits
-from trainable.model.encoder import checked_limits, trained_weights
+from trainable.model.encoder import checked_limits
+from trainable.model.freezing import trained_weights
 from trainable.model.limits import limit_problems
 from trainable.settings.config import build_config
 from trainable.settings.dataset import Dataset
