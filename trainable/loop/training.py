@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from trainable.compute.memory import none_if_out_of_memory
 from trainable.errors import TrialError
 from trainable.inputs.batches import epoch_batches
-from trainable.inputs.frozen_output import FrozenOutputStore, states_name
-from trainable.inputs.frozen_output_check import FrozenOutputCheck
+from trainable.inputs.frozen_output import FrozenOutputStore
 from trainable.inputs.split import Split
 from trainable.loop.evaluate import compute_logits
 from trainable.loop.evaluation_steps import evaluation_steps
+from trainable.loop.frozen_reuse import FrozenReuse
 from trainable.loop.optimizer_file import contiguous, load_optimizer, save_optimizer
 from trainable.loop.optimizers import build_optimizer, decay_factor, schedule_factor, set_learning_rate
 from trainable.loop.output_scale import checked_scale, chosen_cut, in_label_units, put_scale_in, validation_scores
@@ -27,14 +26,12 @@ from trainable.loop.steps import Steps
 from trainable.metrics.metric import is_better
 from trainable.model.freezing import train_mode
 from trainable.model.stage_weights import StageWeights
-from trainable.model.views import first_token_alone, layers_between
+from trainable.model.views import first_token_alone
 from trainable.progress import Progress, Report, StageContext, with_zero_shot
 from trainable.seeds import seed_of
 from trainable.settings.stage import Stage, Target
 from trainable.tasks.task import NO_SCALE
 
-CHECKED_STEPS = 3
-"""After each of this many first optimiser steps, the frozen layers' output is compared with that at the start."""
 HEARTBEAT_SECONDS = 20.0
 """Longest time between two reports of a stage on one worker."""
 
@@ -55,6 +52,7 @@ class StageTraining:
         self.optimizer = build_optimizer(model, stage, context.device)
         # A view copies the references to submodules, so the weights must have been prepared before.
         self.steps = Steps(first_token_alone(model), train, self.trained, self.optimizer, stage, context)
+        self.reuse = FrozenReuse(model, self.frozen, self.steps)
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
         self._is_scored = not isinstance(stage, Target) or stage.fold is not None
@@ -62,56 +60,11 @@ class StageTraining:
         self.progress = Progress(micro_batches=context.micro_batches)
         self.before_evaluation: Callable[[], None] | None = None  # but the one at the start
         self._best: dict[str, torch.Tensor] | None = None
-        self._frozen_check: FrozenOutputCheck | None = None
-        self._steps_to_check, self._evaluations, self._has_scale = 0, 0, False
+        self._evaluations, self._has_scale = 0, False
 
     def reuse_frozen_output(self, store: FrozenOutputStore) -> None:
         """Compute the frozen layers' output only once; if that is not exact, add the reason to the clock's notes."""
-        if reason := self._begin_reuse(store):
-            self.note_no_reuse(reason)
-
-    def _begin_reuse(self, store: FrozenOutputStore) -> str:
-        """Take the output from the store from now on; return why that is not possible, else an empty string."""
-        count, context = self.stage.frozen_layers, self.context
-        check = none_if_out_of_memory(
-            lambda: FrozenOutputCheck(self.model, self.frozen, self.steps.train.inputs, count, context)
-        )
-        if check is None:
-            return "memory has no room for it"
-        if check.obstacle:
-            return check.obstacle
-        train = store.get(self.model, self.steps.train, count)
-        validation = store.get(self.model, self.validation, count) if isinstance(train, Split) else train
-        if not isinstance(train, Split) or not isinstance(validation, Split):
-            return str(validation)
-        if not check.matches(train.inputs, states_name(self.model)):
-            return "it depends on the padding of a text"
-        self._without_reuse = self.steps.network, self.steps.train, self.validation
-        self._frozen_check, self._steps_to_check = check, CHECKED_STEPS
-        self._use(layers_between(self.steps.network, count), train, validation)
-        return ""
-
-    def _use(self, network: PreTrainedModel, train: Split, validation: Split) -> None:
-        """Continue with another view of the model, and with the splits as that view takes them."""
-        self.steps.use(network, train)
-        self.validation = validation
-
-    def note_no_reuse(self, reason: str) -> None:
-        """Add to the clock's notes why the frozen layers' output is computed again and again."""
-        self.context.clock.note(f"{self.context.name}: the frozen layers' output is not reused: {reason}")
-
-    def _check_frozen_output(self) -> None:
-        """Continue without the stored output if the frozen layers' output has changed after one of the first steps.
-
-        The steps so far are exact, as the output was still the same when each of them began.
-        """
-        assert self._frozen_check is not None
-        if none_if_out_of_memory(self._frozen_check.is_unchanged):
-            self._steps_to_check -= 1
-            return
-        self._steps_to_check = 0
-        self._use(*self._without_reuse)
-        self.note_no_reuse("it changes while the stage trains")
+        self.validation = self.reuse.begin(store, self.validation)
 
     def reports(self) -> Iterator[Report]:
         """Train from the current step to the end or the deadline, with a report after each evaluation.
@@ -170,8 +123,8 @@ class StageTraining:
                 loss, due = self.steps.take(self.progress, self._batch(step), spent, due)
                 losses.append(loss)
                 self.progress.step = step + 1
-                if self._steps_to_check:
-                    self._check_frozen_output()
+                if self.reuse.checks_left:
+                    self.validation = self.reuse.check(self.validation)
                     train_mode(self.steps.network, self.frozen)
                 if due or self.progress.step == stop:
                     self._add_losses(losses)

@@ -26,19 +26,19 @@ def reuse_frozen_output(
     if not (stage.frozen_layers and builder.workspace.reuse_frozen):
         return
     if stage.padding == "fixed":
-        training.note_no_reuse("`padding: fixed` computes the padding too; `padding: longest` reuses it")
+        training.reuse.note_none("`padding: fixed` computes the padding too; `padding: longest` reuses it")
         return
     if training.steps.train.inputs.varies:
-        training.note_no_reuse("the inputs are other ones at each step")
+        training.reuse.note_none("the inputs are other ones at each step")
         return
     if pooling_of(training.model) == BI_ENCODER:
-        training.note_no_reuse("`pooling: bi_encoder` encodes two texts for each row")
+        training.reuse.note_none("`pooling: bi_encoder` encodes two texts for each row")
         return
     if any(has_several_sequences(split.inputs) for split in (training.steps.train, training.validation)):
-        training.note_no_reuse("each row is several sequences")
+        training.reuse.note_none("each row is several sequences")
         return
     if pooling_of(training.model) == "decoder":
-        training.note_no_reuse("the decoder reads the encoder's output beside the target text")
+        training.reuse.note_none("the decoder reads the encoder's output beside the target text")
         return
     frozen = {id(p) for module in training.frozen for p in module.parameters()}
     names = {name for name, p in training.model.named_parameters() if id(p) in frozen}
