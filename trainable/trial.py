@@ -35,6 +35,7 @@ class Trial:
 
     def __post_init__(self) -> None:
         self.builder = StageBuilder(self.config, self.workspace, self.ranks, deadline=self.deadline)
+        self.config = self.builder.config  # resolved
         self._ended = False
         self._source: TrainedSource | None = None
         self._target: StageTraining | None = None

@@ -69,7 +69,12 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 
 CONSTANT_AFTER_WARMUP = frozenset({"constant", "warmup_stable_decay"})
-"""Schedules with a constant rate after warm-up: the first epochs of a stage do not depend on its number of epochs."""
+"""Schedules with a constant rate after warm-up."""
+
+
+def shares_epochs(stage: Stage) -> bool:
+    """Return whether the first epochs of a stage do not depend on its number of epochs."""
+    return stage.schedule in CONSTANT_AFTER_WARMUP and not stage.unfreeze_fraction
 
 
 def schedule_factor(step: int, steps_per_epoch: int, stage: Stage) -> float:
@@ -99,10 +104,11 @@ def schedule_factor(step: int, steps_per_epoch: int, stage: Stage) -> float:
 def steps_independent_of_epochs(steps_per_epoch: int, stage: Stage) -> int:
     """Return how many first optimiser steps have rates that depend on neither `epochs` nor `decay_fraction`.
 
-    For `constant`, these are all steps; for `warmup_stable_decay`, the steps before the rate falls; otherwise none.
+    For `constant`, these are all steps; for `warmup_stable_decay`, the steps before the rate falls; otherwise none, and
+    none with gradual unfreezing, whose layers begin at shares of the stage.
     """
     total = steps_per_epoch * stage.epochs
-    if stage.schedule not in CONSTANT_AFTER_WARMUP:
+    if not shares_epochs(stage):
         return 0
     if stage.schedule == "constant":
         return total

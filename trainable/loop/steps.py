@@ -57,7 +57,12 @@ class Steps:
     def use(self, network: PreTrainedModel, train: Split) -> None:
         """Take the next steps with another view of the model and the same rows as that view takes them."""
         self.network, self.train = network, train
-        self.__dict__.pop("_ideal", None)  # it depends on the network
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what depends on the network and on the weights that train: recorded graphs and the ideal time."""
+        self._graphs = None if self._graphs is None else StepGraphs(self.context.device)
+        self.__dict__.pop("_ideal", None)
 
     def take(self, progress: Progress, rows: NDArray[np.int64], spent: Part, due: bool) -> tuple[torch.Tensor, bool]:
         """Take one step over the batch `rows`; if memory has no room, cut the batch into more parts.
@@ -197,7 +202,7 @@ class Steps:
     def _gradients(self) -> list[torch.Tensor]:
         """Return the gradients to exchange: the same list on every rank, even if a rank had no part to compute."""
         for parameter in self.trained.values():
-            if parameter.grad is None:
+            if parameter.grad is None and parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
         return [parameter.grad for parameter in self.trained.values() if parameter.grad is not None]
 

@@ -23,6 +23,7 @@ from trainable.loop.optimizer_file import contiguous, load_optimizer, save_optim
 from trainable.loop.optimizers import build_optimizer, decay_factor, schedule_factor, set_learning_rate
 from trainable.loop.output_scale import checked_scale, chosen_cut, in_label_units, put_scale_in, validation_scores
 from trainable.loop.steps import Steps
+from trainable.loop.unfreezing import Unfreezing
 from trainable.metrics.metric import is_better
 from trainable.model.freezing import train_mode
 from trainable.model.stage_weights import StageWeights
@@ -55,6 +56,7 @@ class StageTraining:
         self.reuse = FrozenReuse(model, self.frozen, self.steps)
         self.steps_per_epoch = -(-len(train.labels) // stage.batch_size)
         self.total = self.steps_per_epoch * stage.epochs
+        self._unfreezing = Unfreezing(model, stage, self.total, self.trained, self.frozen)
         self._is_scored = not isinstance(stage, Target) or stage.fold is not None
         self.output_scale = checked_scale(context.task.output_scale(train.labels), model, stage)
         self.progress = Progress(micro_batches=context.micro_batches)
@@ -113,11 +115,12 @@ class StageTraining:
     def _train_until(self, stop: int) -> Iterator[Report]:
         """Take optimiser steps up to number `stop`, or to the deadline, with a heartbeat every `HEARTBEAT_SECONDS`."""
         clock, name = self.context.clock, f"{self.context.name}.train"
-        train_mode(self.steps.network, self.frozen)
+        self._train_mode()
         losses: list[torch.Tensor] = []
         last_report = time.monotonic()
         for step in range(self.progress.step, stop):
             with clock.part(name) as spent:
+                self._unfreeze(step)
                 set_learning_rate(self.optimizer, schedule_factor(step, self.steps_per_epoch, self.stage))
                 due = time.monotonic() - last_report > HEARTBEAT_SECONDS or self._time_is_up()
                 loss, due = self.steps.take(self.progress, self._batch(step), spent, due)
@@ -125,15 +128,25 @@ class StageTraining:
                 self.progress.step = step + 1
                 if self.reuse.checks_left:
                     self.validation = self.reuse.check(self.validation)
-                    train_mode(self.steps.network, self.frozen)
+                    self._train_mode()
                 if due or self.progress.step == stop:
                     self._add_losses(losses)
             if due and self.progress.step < stop:
                 if self._out_of_time():
                     return
                 yield self._report({})
-                train_mode(self.steps.network, self.frozen)
+                self._train_mode()
                 last_report = time.monotonic()
+
+    def _train_mode(self) -> None:
+        train_mode(self.steps.network, self._unfreezing.frozen)
+
+    def _unfreeze(self, step: int) -> None:
+        """Let the layers train that begin to train at a step."""
+        if self._unfreezing.begin(step, self.steps.network):
+            self.steps.begin_anew()
+            self.reuse.check_next_steps()
+            self._train_mode()
 
     def _batch(self, step: int) -> NDArray[np.int64]:
         epoch, index = divmod(step, self.steps_per_epoch)
@@ -223,7 +236,9 @@ class StageTraining:
                 for name, tensor in self._best.items():
                     self.trained[name].copy_(tensor)
         steps = range(progress.step if progress.best is None else progress.best_step)
-        factors = (schedule_factor(step, self.steps_per_epoch, self.stage) for step in steps)
+        # The embeddings train where no layer is frozen; only then does weight decay change their rows.
+        decays = (step for step in steps if not self._unfreezing.frozen_layers(step))
+        factors = (schedule_factor(step, self.steps_per_epoch, self.stage) for step in decays)
         self.trained = self._weights.restore(lambda weight: decay_factor(self.optimizer, weight, factors))
         chosen = None if self._has_scale else chosen_cut(progress.best_metrics, self.context, self.stage)
         put_scale_in(self.model, self.output_scale, chosen)

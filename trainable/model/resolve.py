@@ -13,8 +13,8 @@ StageKind = TypeVar("StageKind", bound=Stage)
 def resolved(config: TrialConfig) -> TrialConfig:
     """Return the settings with what they mean for the encoder in the place of `auto`, `head` and null.
 
-    `pooling: auto` becomes a pooling; `tuning: head` freezes all layers; `tuning: lora` gets its rank, alpha and
-    targets. Settings that are resolved already stay as they are.
+    `pooling: auto` becomes a pooling; `tuning: head` freezes all layers during the whole stage; `tuning: lora` gets
+    its rank, alpha and targets. Settings that are resolved already stay as they are.
 
     Raises:
         ConfigError: if there is no such encoder, or its file on pooling is damaged.
@@ -28,7 +28,7 @@ def resolved(config: TrialConfig) -> TrialConfig:
 def _resolved_stage(stage: StageKind, encoder: str) -> StageKind:
     update: dict[str, Any] = {}
     if stage.tuning == "head":
-        update = {"frozen_layers": depth_of(encoder)}
+        update = {"frozen_layers": depth_of(encoder), "unfreeze_fraction": 0.0}
     if stage.tuning == "lora":
         rank = stage.lora_rank or LORA_RANK
         alpha, targets = stage.lora_alpha or 2.0 * rank, stage.lora_targets or ATTENTION

@@ -208,8 +208,9 @@ class _SelectedRows:
 
 
 def _shortened(stage: Stage, epochs: int) -> Stage:
-    """Return the stage with few epochs, one evaluation after each, and a learning rate that cannot diverge."""
+    """Return the stage with few epochs, an evaluation after each, all its layers, and a rate that cannot diverge."""
     update: dict[str, Any] = {"epochs": epochs, "evaluations_per_epoch": 1, "patience": None, "learning_rate": 1e-6}
+    update["unfreeze_fraction"] = 0.0
     return stage.model_copy(update=update | ({"evaluate_at": ()} if isinstance(stage, Target) else {}))
 
 

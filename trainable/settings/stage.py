@@ -90,6 +90,10 @@ class Stage(Strict):
     frozen_layers: Annotated[int, Field(ge=0, json_schema_extra={"x-shares": True})] = 0
     """Number of lowest layers that keep their weights and run without dropout. Above 0 the embeddings are frozen, too;
     at the encoder's depth only the pooler and the head train."""
+    unfreeze_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Gradual unfreezing (Howard & Ruder 2018): the share of the optimiser steps after which all layers train that are
+    not frozen. Before, the pooler and the head train alone, and then one more layer after each equal part of these
+    steps, from the top; the embeddings with the lowest layer. A layer that waits is like a frozen one. 0 is off."""
     tuning: Literal["full", "lora", "head"] = "full"
     """What trains besides the pooler and the head. `full`: all layers that are not frozen. `lora`: two thin matrices
     beside linear layers of these layers, which are added to the weights at the end (Hu et al. 2021). `head`: nothing,
@@ -117,7 +121,8 @@ class Stage(Strict):
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
     """Decoupled for `adamw`, added to the gradient otherwise; not on biases and norms."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Factor on the learning rate for each layer further from the head (ULMFiT, ELECTRA); 1 is off."""
+    """Factor on the learning rate for each layer further from the head (discriminative rates: ULMFiT, ELECTRA); 1 is
+    off."""
     gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
     """Maximum global norm of the gradient; null is off."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -234,5 +239,11 @@ class Target(Stage):
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
         """Yield what a stage does, and a problem if early stopping has no best evaluation to return to."""
         yield from super().clashes(given)
+        if given.get("unfreeze_fraction") and given.get("objective") == "contrastive":
+            yield (
+                "unfreeze_fraction",
+                "needs `objective: classification`, as the other trains no head that could begin alone; where "
+                "`objective` is searched, search this too, under a `when:` on it",
+            )
         if given.get("load_best_at_end") is False and given.get("patience") is not None:
             yield "load_best_at_end", "early stopping (`patience`) ends with the best weights; leave one of them out"

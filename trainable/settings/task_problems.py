@@ -76,5 +76,6 @@ def _head_problems(stage: Nested, task: str) -> Iterator[tuple[str, str]]:
         yield "head", f"{stage['head']}: the head of the task {task} is a part of the pretrained model; leave it out"
     if stage.get("tuning", fields["tuning"].default) != fields["tuning"].default:
         yield "tuning", f"the task {task} trains the whole model, or with `frozen_layers` what is above; leave it out"
-    if stage.get("layer_decay", 1) != 1:
-        yield "layer_decay", f"the layers of encoder and decoder have no common order in the task {task}; leave it out"
+    for setting in ("layer_decay", "unfreeze_fraction"):
+        if stage.get(setting, fields[setting].default) != fields[setting].default:
+            yield setting, f"the layers of encoder and decoder have no common order in the task {task}; leave it out"

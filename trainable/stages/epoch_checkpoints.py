@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from trainable.loop.optimizers import CONSTANT_AFTER_WARMUP, steps_independent_of_epochs
+from trainable.loop.optimizers import shares_epochs, steps_independent_of_epochs
 from trainable.loop.training import HEARTBEAT_SECONDS, StageTraining
 from trainable.progress import Report
 from trainable.settings.stage import Source
@@ -28,7 +28,7 @@ def shared_settings(stage: Source) -> Source:
 
     These are the stage's settings with `epochs`, `schedule` and `decay_fraction` set to fixed values.
     """
-    if stage.schedule not in CONSTANT_AFTER_WARMUP:
+    if not shares_epochs(stage):
         return stage
     decay = Source.model_fields["decay_fraction"].default
     return stage.model_copy(update={"schedule": "constant", "epochs": 1, "decay_fraction": decay})

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 
-from trainable.loop.optimizers import CONSTANT_AFTER_WARMUP
+from trainable.loop.optimizers import shares_epochs
 from trainable.loop.output_scale import take_scale_out
 from trainable.loop.training import StageTraining
 from trainable.model.encoder import output_layer
@@ -58,7 +58,7 @@ def shared_stage(
             training = StageTraining(model, *builder.splits(tokenized, stage), stage, context)
             if head_kept:
                 take_scale_out(output_layer(model)[1], training.output_scale)
-        if stage.epochs > 1 or stage.schedule in CONSTANT_AFTER_WARMUP:  # a single epoch reads each output once
+        if stage.epochs > 1 or shares_epochs(stage):  # a single epoch reads each output once
             reuse_frozen_output(builder, training, tokenized, before)
         earlier = weights_in(model, before.weights) if before else {}
         epochs_folder = cache / "ladders" / shared_epochs_key(*facts)

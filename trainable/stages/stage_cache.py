@@ -35,7 +35,7 @@ STAGE_FILE = "stage.json"
 _NOT_IN_KEY = {"enabled", "dataset"}
 _ADDED = {"focal_gamma", "tuning", "lora_rank", "lora_alpha", "lora_targets", "stride", "validation_rows"}
 _ADDED |= {"target_length", "num_beams", "length_penalty", "max_new_tokens"}
-_ADDED |= {"image_size", "image_crop", "image_flip"}
+_ADDED |= {"image_size", "image_crop", "image_flip", "unfreeze_fraction"}
 """Settings of later versions. With their defaults they have no entry, so that older stages are still found."""
 
 
