@@ -18,7 +18,7 @@ app = typer.Typer(
 
 # In the order of `transfersweep --help`.
 for command in (
-    *(files.inspect, sweeps.doctor, sweeps.rank),
+    *(files.inspect, files.init, sweeps.doctor, sweeps.rank),
     *(sweeps.run, sweeps.resume, sweeps.extend),
     *(results.show, results.ui),
     *(models.export, models.predict),

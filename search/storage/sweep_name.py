@@ -21,7 +21,7 @@ def checked_name(name: str) -> str:
         raise ValueError(f"{name!r} is reserved for other contents of the storage folder; choose another name")
     if problem := _problem(name):
         rule = "a name consists of letters a to z, digits, dots, dashes and underscores"
-        raise ValueError(f"{name!r:.120} {problem}; {rule}, such as {_similar(redact(name))}")
+        raise ValueError(f"{name!r:.120} {problem}; {rule}, such as {similar_name(redact(name))}")
     return name
 
 
@@ -39,7 +39,7 @@ def _character(character: str) -> str:
     return "a space" if character == " " else repr(character)
 
 
-def _similar(name: str) -> str:
+def similar_name(name: str) -> str:
     """Return a valid name that is as similar as possible."""
     spelled = name.replace("\u00df", "ss")
     letters = "".join(c for c in unicodedata.normalize("NFKD", spelled) if not unicodedata.combining(c))
