@@ -9,6 +9,7 @@ from search.cluster.driver_only import DriverOnly
 from search.plan.plan import Plan
 from search.record.records import State
 from search.show.view import BudgetUsed
+from search.study.labels_curve import most_labels_trials
 from search.study.sweep_study import SweepStudy
 
 _SPENT = "seconds_spent"
@@ -27,6 +28,7 @@ class Budget:
 
     def __init__(self, plan: Plan, study: SweepStudy, began: float | None = None) -> None:
         self.settings, self.repeats, self._study = plan.settings, plan.repeats, study
+        self.labels = most_labels_trials(plan)
         self._earlier_seconds = float(study.user_attr(_SPENT, 0.0))
         self._start = time.monotonic() if began is None else began
         self._spent_at: float | None = None
@@ -88,9 +90,10 @@ class Budget:
         seconds = self.trial_seconds()
         if seconds is None:
             return True
-        rounds, hours = 1 + -(-self.repeats // slots), settings.worker_hours
+        further, hours = self.repeats + self.labels, settings.worker_hours
+        rounds = 1 + -(-further // slots)
         in_time = planned or seconds * rounds <= self.seconds_left()
-        work = seconds * (1 + self.repeats) * settings.workers_per_trial / 3600
+        work = seconds * (1 + further) * settings.workers_per_trial / 3600
         return in_time and (hours is None or self.worker_hours + work <= hours)
 
     def trial_seconds(self) -> float | None:
@@ -105,7 +108,7 @@ class Budget:
         if not ended:
             return None
         to_search = max(0, settings.most_trials - sum(r.role == "search" for r in records))
-        to_confirm = max(0, self.repeats - sum(r.role != "search" for r in records))
+        to_confirm = max(0, self.repeats + self.labels - sum(r.role != "search" for r in records))
         running = sum(r.state is State.RUNNING for r in records) / 2
         left = [sum(ended) / len(ended) * (to_search + to_confirm + running) / slots, max(0.0, self.seconds_left())]
         if settings.worker_hours is not None:

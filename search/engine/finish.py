@@ -102,6 +102,9 @@ def _end_mlflow_sweep(outcome: Outcome, tracker: Tracker) -> None:
         metrics |= {f"baseline.{baseline.name}.{name}": value for name, value in baseline.metrics.items()}
     if outcome.validation:
         metrics[f"winner.validation.{outcome.metric}"] = outcome.validation.mean
+    for point in outcome.labels_curve.points if outcome.labels_curve else ():
+        for name, estimate in (("with_source", point.with_source), ("without_source", point.without_source)):
+            metrics |= {f"labels.{point.rows}.{name}": estimate.mean} if estimate else {}
     if outcome.test:
         metrics |= {f"winner.test.{name}": value for name, value in outcome.test.metrics.items()}
     winner = outcome.winning_baseline if outcome.winner is None else outcome.winner

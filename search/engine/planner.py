@@ -8,8 +8,9 @@ from search.plan.plan import Plan
 from search.preflight.forecast import RESERVED, TrialTimes
 from search.record.records import State, TrialRecord
 from search.record.trial_names import Key
-from search.study.finalists import missing_repeats
-from search.study.selection import pick_winner, refit_of, repeat_config
+from search.study.finalists import has_run, missing_repeats
+from search.study.labels_curve import labels_trials
+from search.study.selection import as_record, pick_winner, refit_of, repeat_config
 from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import trial_config
 from trainable.settings.config import TrialConfig
@@ -114,9 +115,10 @@ class Planner:
         return self._expected[record.key]
 
     def reserve_after(self, config: TrialConfig, with_source: bool) -> float:
-        """Return the seconds to leave after a search trial: for the refit, and for repeats.
+        """Return the seconds to leave after a search trial: for the refit, for repeats, and for the labels curve.
 
-        The repeats have a share of the minutes at most. They may be those of this trial, or of the best trials so far.
+        The repeats have a share of the minutes at most, and so has the curve. They may be those of this trial, or of
+        the best trials so far.
         """
         if not self.plans:
             return 0.0
@@ -127,7 +129,23 @@ class Planner:
         of_best = sum(self.seconds(each, not self._plan.cross_validates) for each in known) / self._slots
         # If this trial becomes the best, the refit has its settings.
         refit = max(self.refit_seconds(), REFIT_MARGIN * repeat) if self._plan.refits else 0.0
-        return refit + min(max(rounds * repeat, of_best), RESERVED * self._after_start)
+        most = RESERVED * self._after_start
+        return refit + min(max(rounds * repeat, of_best), most) + min(self._labels_seconds(repeat), most)
+
+    def _labels_seconds(self, of_trial: float) -> float:
+        """Return the expected duration of what is left of the labels curve; a source stage is trained once for a seed.
+
+        Args:
+            of_trial: seconds of each of its trials, as long as no settings are known.
+        """
+        records, trials = self._study.records, labels_trials(self._plan, self._study.records)
+        if not trials:
+            return -(-self._budget.labels // self._slots) * of_trial
+        missing = [as_record(trial) for trial in trials if not has_run(records, trial)]
+        expected = [self._expected_seconds(record) for record in missing]
+        sources = {record.seed: sum(of.values()) for record, (of, _) in zip(missing, expected, strict=True) if of}
+        forecast = sum(target for _, target in expected) + sum(sources.values())
+        return (self.pace() * forecast + len(missing) * self.seconds_between_trials()) / self._slots
 
     def refit_seconds(self) -> float:
         """Return the expected duration of the refit of the best trial so far in seconds; 0 if there is none."""

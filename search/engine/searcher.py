@@ -22,6 +22,7 @@ from search.record.times import sum_times
 from search.record.trial_names import Key
 from search.study.baselines import hold_contest
 from search.study.finalists import has_run
+from search.study.labels_curve import missing_labels_trials
 from search.study.selection import mean_cut, next_repeats, refit_of, repeat_config
 from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import trial_config
@@ -46,7 +47,7 @@ class _SourceKeys(NamedTuple):
 
 
 class StudySearcher(DriverOnly, Searcher):
-    """Suggests unfinished trials of earlier sessions, the search, the finalists' repeats, then the winner's refit.
+    """Suggests unfinished trials of earlier sessions, the search, repeats of finalists, the refit, the labels curve.
 
     Args:
         plan: the experiment.
@@ -146,8 +147,8 @@ class StudySearcher(DriverOnly, Searcher):
         for repeat in next_repeats(self.plan, self.study.records):
             # A model that trains on all rows is worth more than a further seed.
             if self._fits(repeat_config(self.plan, repeat), reserve=self._planner.refit_seconds()):
-                return self.study.begin_repeat(repeat.params, repeat.role, repeat.number, repeat.seed)
-        return self._begin_refit()
+                return self.study.begin_repeat(repeat)
+        return self._begin_refit() or self._begin_labels_trial()
 
     def _begin_refit(self) -> TrialRecord | None:
         """Begin the last run, the winner on all rows; None if there is none, or no time for it, or a baseline won."""
@@ -160,7 +161,14 @@ class StudySearcher(DriverOnly, Searcher):
         if has_run(self.study.records, refit) or not self._fits(repeat_config(self.plan, refit), reserve=0.0):
             return None
         metrics = mean_cut(self.study.records, refit.number)
-        return self.study.begin_repeat(refit.params, refit.role, refit.number, refit.seed, contest.score.mean, metrics)
+        return self.study.begin_repeat(refit, contest.score.mean, metrics)
+
+    def _begin_labels_trial(self) -> TrialRecord | None:
+        """Begin a trial of the labels curve, or return None if none is left, or none for which there is time."""
+        missing = missing_labels_trials(self.plan, self.study.records)
+        fitting = (trial for trial in missing if self._fits(repeat_config(self.plan, trial), reserve=0.0))
+        trial = next(fitting, None)
+        return None if trial is None else self.study.begin_repeat(trial)
 
     def _fits(self, config: TrialConfig, done: float = 0.0, reserve: float | None = None) -> bool:
         """Return whether a trial fits the minutes that are left, see `Planner.fits`.

@@ -11,7 +11,7 @@ from search.plan.plan import Plan, load_sweep
 from search.plan.target_task import target_tasks
 from search.record.records import Outcome, State, TrialRecord, ranked
 from search.record.scores import Baseline
-from search.record.trial_names import Key
+from search.record.trial_names import ONLY_MEASURED, Key
 from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
 from trainable.answers.answer import Answers
@@ -70,7 +70,7 @@ def choose(
     task = target_tasks(plan.base, plan.space)[0]
     if task not in ANSWERS:
         raise ConfigError(f"{name}: no format of an export can hold a model of the task {task} yet")
-    offered = [record for record in outcome.trials if record.role != "no_source"]
+    offered = [record for record in outcome.trials if record.role not in ONLY_MEASURED]
     models = {record.key: model for record in offered if (model := _model(record, folder.path))}
     with_model = ranked([record for record in offered if record.key in models], outcome.direction)
     if (baseline := outcome.winner_as_baseline) and trial is None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from search.plan.settings import SweepSettings
 from search.plan.shares import share_problems, without_shares
 from search.plan.target_task import task_problems
+from search.record.trial_names import TRAIN_ROWS
 from spaces import Point, Space, SpaceError, parse_space
 from spaces.dimension import name_problem
 from spaces.scalars import same
@@ -22,9 +23,11 @@ from trainable.model.pooling import resolve_pooling
 from trainable.settings.config import TrialConfig, build_config
 from trainable.settings.mistake_messages import describe, shown, unknown
 from trainable.settings.names import field_names, nested
+from trainable.settings.stage import PerClass
+from trainable.settings.task_problems import task_of
+from trainable.settings.task_problems import task_problems as stage_problems
 from trainable.settings.values import Nested
 
-TRAIN_ROWS = "target.train_rows"
 ProblemsOf = Callable[[Nested, str, str], list[str]]
 """Returns which settings of a trial do not suit an encoder with a setting of `pooling`, such as its depth; as far as
 that is known yet."""
@@ -231,11 +234,17 @@ def _ranking_problems(blocks: Blocks) -> Iterator[str]:
 
 
 def _rows_problems(blocks: Blocks) -> Iterator[str]:
-    """Yield why no repeat can train on other rows than its search trial."""
+    """Yield why repeats cannot train on other rows than their search trials."""
     target = blocks.trial.get("target")
     given = isinstance(target, Mapping) and target.get("train_rows") is not None
     if blocks.settings.redraw_rows and not given and TRAIN_ROWS not in blocks.searched_names:
         yield f"sweep.redraw_rows: every trial trains on all rows; set {TRAIN_ROWS}, or leave it out"
+    per_class = [rows for rows in blocks.settings.labels_rows if isinstance(rows, PerClass)]
+    if per_class and isinstance(target, Mapping):
+        stage = {**target, "train_rows": per_class[0].model_dump()}
+        for setting, problem in stage_problems(stage, task_of(blocks.trial, target)):
+            if setting == "train_rows":
+                yield f"sweep.labels_curve: {problem}"
 
 
 def _is_set(written: Mapping[str, Any], name: str) -> bool:

@@ -74,6 +74,9 @@ def _data_problems(plan: Plan, uses: list[StageUse], roots: tuple[Path, ...]) ->
             problems.append(
                 f"{name}.train_rows: {stage.train_rows} is more than the {rows[key]} training rows; lower it"
             )
+        most = max((n for n in plan.settings.labels_rows if isinstance(n, int)), default=0)
+        if name == "target" and rows[key] and most > rows[key]:
+            problems.append(f"sweep.labels_curve: {most} is more than the {rows[key]} training rows; lower it")
         task, metric = TASKS[dataset.task], config.metric_of(stage)
         if rows[key] and (problem := task.threshold_problem(stage.decides_at, metric, labels[key])):
             problems.append(f"{name}.threshold: {problem}")

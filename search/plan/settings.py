@@ -1,6 +1,6 @@
 """The `sweep` block of an experiment file: sampler, scheduler, budgets and resources of a sweep."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -9,7 +9,7 @@ from search.redaction import redact
 from search.storage.sweep_name import NAME, checked_name
 from trainable.metrics.metric import AUTO, METRICS, Direction
 from trainable.settings.config import Metric
-from trainable.settings.stage import COMPARED_AT
+from trainable.settings.stage import COMPARED_AT, PerClass, TrainRows
 from trainable.settings.strict import Strict
 from trainable.settings.values import Nested
 
@@ -28,6 +28,8 @@ CHANGEABLE = (
     "hang_minutes",
     "finalists",
     "confirm_seeds",
+    "labels_curve",
+    "labels_draws",
     "tracking_uri",
     "system_metrics",
 )
@@ -92,6 +94,11 @@ class SweepSettings(Strict):
     refit: bool = True
     """Whether the winner then trains once more, on the validation rows too, where they are taken from fewer than 1,000
     training rows; this model is exported."""
+    labels_curve: list[TrainRows] = []
+    """Numbers of training rows, or `{per_class: N}`. After the winner is chosen, the best settings with a source and
+    the best without train on each of them, to say how many labels are needed. Empty: no such trials."""
+    labels_draws: Annotated[int, Field(ge=1, le=100)] = 3
+    """Draws of the training rows, each with a seed of its own, for each number of `labels_curve`."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Minimum training time in seconds between two checkpoints of a trial."""
     keep_best: Annotated[int, Field(ge=1, le=100_000)] = 3
@@ -108,12 +115,21 @@ class SweepSettings(Strict):
 
     @classmethod
     def clashes(cls, given: Nested) -> Iterator[tuple[str, str]]:
-        """Yield a problem if `start_from` names this sweep, or if the sampler cannot learn from another sweep."""
+        """Yield a problem if `start_from` names this sweep or does not suit the sampler, or for two kinds of rows."""
         older, sampler = given.get("start_from"), given.get("sampler", cls.model_fields["sampler"].default)
         if older is not None and sampler in ("random", "cmaes", "qmc", "grid"):
             yield "start_from", f"{sampler} cannot learn from another sweep; use tpe or gp, or leave it out"
         if older is not None and older == given.get("name"):
             yield "start_from", f"{older!r} is the name of this sweep; name another one"
+        rows = given.get("labels_curve")
+        if isinstance(rows, list) and 0 < sum(isinstance(each, Mapping) for each in rows) < len(rows):
+            yield "labels_curve", "has numbers of all rows and of rows of each class; give one kind"
+
+    @property
+    def labels_rows(self) -> list[int | PerClass]:
+        """Return the numbers of training rows of the labels curve, fewest first, each once."""
+        given = {rows.per_class if isinstance(rows, PerClass) else rows: rows for rows in self.labels_curve}
+        return [given[number] for number in sorted(given)]
 
     @property
     def is_limited_by_time(self) -> bool:

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.plan.plan import Plan
+from search.preflight.time_forecast import TimeForecast
+from search.study.labels_curve import most_labels_trials
 from spaces import SpaceError
-from trainable.data.message_text import plural
 from trainable.data.subset import subset
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.inputs.token_inputs import scored_rows
@@ -15,7 +16,7 @@ from trainable.model.limits import read_limits
 from trainable.model.lora import merged_weights
 from trainable.preview.dry_run import Pace
 from trainable.settings.config import TrialConfig
-from trainable.settings.stage import ATTENTION, Stage
+from trainable.settings.stage import ATTENTION, PerClass, Stage
 from trainable.stages.shared_stage import are_cached
 from trainable.stages.stage_builder import StageBuilder
 from trainable.tasks.registry import TASKS
@@ -30,40 +31,10 @@ FULLY_STOPPED = 0.5
 SPREAD = (0.8, 1.4)
 """Lowest and highest factor on the expected time: slots on one machine slow each other down, and a sampler does not
 draw at random."""
-_UNITS = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
 RESERVED = 1 / 3
 """Largest share of the minutes after the start that the search leaves to the repeats of the finalists."""
 RESUME_WEIGHTS = 4
 """Numbers that a resume needs for each weight: its value, its best value, and two moments of the optimiser."""
-
-
-@dataclass(frozen=True)
-class TimeForecast:
-    """Expected duration of a sweep in seconds."""
-
-    low: float
-    high: float
-    slots: int
-    fit: int | None = None
-    """Search trials that fit the time limit of the sweep; None without one."""
-    trials: int | None = 0
-    """Search trials that the settings ask for; None: as many as fit."""
-    limit: str = ""
-    """The time limit in words, such as `5 minutes`."""
-
-    def __str__(self) -> str:
-        unit, name = next((u, n) for u, n in _UNITS if self.high > 1.5 * u or u == 1)
-        digits = 1 if unit == 3600 and self.low < 3 * unit else 0
-        ends = [f"{value / unit:.{digits}f}" for value in (self.low, self.high)]
-        span = ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
-        time = f"about {span} {name} on {self.slots} slot{'s' if self.slots > 1 else ''}"
-        if self.fit is None:
-            return time
-        if self.trials is None:
-            count = f"about {plural(self.fit, 'trial')}" if self.fit else "no trial"
-        else:
-            count = f"{f'about {self.fit}' if self.fit else 'none'} of {plural(self.trials, 'trial')}"
-        return f"{time}; {count} {'fit' if self.fit else 'fits'} in {self.limit}"
 
 
 @dataclass(frozen=True)
@@ -104,6 +75,8 @@ class Forecaster:
         self._models_kept = plan.models_kept
         self.models = self.trials + self.confirmed + ((seeds + 1) if seeds and with_source else 0)
         """Trials that leave a model behind, if the scheduler stops none."""
+        self._labels_trials = most_labels_trials(plan)
+        self._labels_sources = plan.settings.labels_draws if self._labels_trials and with_source else 0
 
         self.freezes = any(stage.frozen_layers for config in draw for stage in config.stages().values())
         """Whether outputs of frozen layers may be stored."""
@@ -122,6 +95,7 @@ class Forecaster:
         target, sources = self._means(paces)
         source = _mean(sources)
         others = (self.models - trials) * target + source * (self._source_count(len(sources), trials) + self.confirmed)
+        others += self._labels_seconds(paces) + self._labels_sources * source
         workers = slots * settings.workers_per_trial
         left = self._least_share()
         low = START_SECONDS + SPREAD[0] * (left * trials * target + others) / workers
@@ -142,7 +116,8 @@ class Forecaster:
         target, sources = self._means(paces)
         # On average, the scheduler stops half as many trials as it can.
         mean = (1 + self._least_share()) / 2 * target + sum(sources) / len(self._draw_of_search())
-        room = (min(limits.values()) - elapsed - START_SECONDS) * (1 - RESERVED * bool(self.settings.confirm_seeds))
+        reserved = RESERVED * (bool(self.settings.confirm_seeds) + bool(self._labels_trials))
+        room = (min(limits.values()) - elapsed - START_SECONDS) * (1 - reserved)
         return min(self.trials, max(0, int(room * slots / mean)))
 
     def _limits(self, slots: int) -> dict[str, float]:
@@ -158,6 +133,11 @@ class Forecaster:
         target = _mean(TRIAL_SECONDS + self.seconds(c, "target", paces) for c in self.draw)
         stages = self._source_stages_of_draw()
         return target, [self.seconds(config, name, paces) for config, name in stages]
+
+    def _labels_seconds(self, paces: Mapping[str, Pace]) -> float:
+        """Return the seconds of the target stages of the labels curve."""
+        trials = [_on_rows(config, rows) for config in self._draw_of_search() for rows in self.settings.labels_rows]
+        return self._labels_trials * _mean(TRIAL_SECONDS + self.seconds(c, "target", paces) for c in trials)
 
     def _least_share(self) -> float:
         """Return the share of the training that is left if the scheduler stops as many trials as it can."""
@@ -198,7 +178,7 @@ class Forecaster:
         models = max(0, min(self.models, self._models_kept) - done)
         promotes = self.settings.scheduler == "promotion"
         paused = min(trials, self.settings.keep_paused) if promotes else 0
-        sources = self._source_count(len(kinds), trials) + self.confirmed * bool(kinds)
+        sources = self._source_count(len(kinds), trials) + (self.confirmed + self._labels_sources) * bool(kinds)
         return {
             f"{models} models": int(models * weight),
             f"{slots} running trials": int(2 * RESUME_WEIGHTS * slots * weight),
@@ -246,6 +226,11 @@ def _most_trials(plan: Plan) -> int:
         return min(most, len(plan.space.grid())) if plan.settings.is_limited_by_time else most
     except SpaceError:  # too many points to list
         return most
+
+
+def _on_rows(config: TrialConfig, rows: int | PerClass) -> TrialConfig:
+    """Return the settings with another number of training rows."""
+    return config.model_copy(update={"target": config.target.model_copy(update={"train_rows": rows})})
 
 
 def _frozen_share(config: TrialConfig, stage: Stage) -> float:

@@ -14,9 +14,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from search.record.checkpoint_paths import relative_checkpoint
+from search.record.labels_curve import LabelsCurve
 from search.record.ranking import Ranking
 from search.record.scores import AsJson, Baseline, Comparison, Gain, Score, TestScore
-from search.record.trial_names import Key, Role, key_of
+from search.record.trial_names import Key, Role, key_of, title_of
 from spaces import Point
 from trainable.metrics.metric import Direction
 from trainable.settings.values import Params
@@ -70,17 +71,18 @@ class TrialRecord(AsJson):
     """Whether that checkpoint is a model, with the weights of the best evaluation, and not only the state to resume."""
     out_of_time: bool = False
     """Whether it was stopped because the budget of the sweep was used up."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Settings by dotted name that a repeat has instead of those of `params` and of the experiment."""
 
     @property
     def key(self) -> Key:
         """Return the key that identifies it within its sweep."""
-        return key_of(self.number, self.role, self.seed)
+        return key_of(self.number, self.role, self.seed, self.changes)
 
     @property
     def title(self) -> str:
         """Return its name in texts: `trial 6`, or `trial 6, seed 2` for a repeat."""
-        kind = {"no_source": " without its source", "refit": " on all rows"}.get(self.role, "")
-        return f"trial {self.number}{kind}" + ("" if self.role == "search" else f", seed {self.seed}")
+        return title_of(self.number, self.role, self.seed, self.changes)
 
     @property
     def ended(self) -> bool:
@@ -149,6 +151,8 @@ class Outcome(AsJson):
     """The ranking of the sources before the search, if `sweep.ranked_sources` asked for one."""
     ranking_check: str | None = None
     """How the ranking agrees with the trials, in words."""
+    labels_curve: LabelsCurve | None = None
+    """Scores on several numbers of training rows, if `sweep.labels_curve` asked for them."""
     notes: tuple[str, ...] = ()
     complete: bool = True
     """Whether nothing is left for `resume` to do."""
@@ -176,7 +180,7 @@ class Outcome(AsJson):
 
     @property
     def repeats(self) -> tuple[TrialRecord, ...]:
-        """Return the repeats of finalists."""
+        """Return the repeats of finalists, and the trials of the labels curve."""
         return tuple(record for record in self.trials if record.role != "search")
 
     @property

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from search.record.records import Outcome, TrialRecord, ranked
 from search.record.scores import TestScore
+from search.show.labels_table import print_labels_curve
 from search.show.ranking_table import ranking_table
 from search.show.text_table import text_table
 from search.show.view import counts_text, state_text
@@ -33,8 +34,8 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     has_driver = driver_of(SweepFolder(Path(outcome.storage), outcome.name).path) is not None
     console.print(Text.assemble(counts_text(outcome.trials, has_driver), f"; {hours}"))
     console.print(_search_table(outcome, console, has_driver))
-    if outcome.repeats:
-        console.print(_repeats_table(outcome.repeats, outcome.metric, has_driver))
+    if repeats := [record for record in outcome.repeats if record.role != "labels"]:
+        console.print(_repeats_table(repeats, outcome.metric, has_driver))
     for record in outcome.trials:
         if record.error:
             _print(
@@ -50,6 +51,8 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     if outcome.comparison:
         _print(console, "\nDid the source help?", style="bold")
         _print(console, outcome.comparison.sentence)
+    if outcome.labels_curve:
+        print_labels_curve(outcome.labels_curve, outcome.metric, console)
     if outcome.ranking:
         _print(console, "\nWhich source? The ranking before the search", style="bold")
         console.print(ranking_table(outcome.ranking))

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from search.record.records import State, TrialRecord, best_so_far, count_states
 from search.record.scores import Baseline
-from search.record.trial_names import Key
+from search.record.trial_names import Key, Role
 from search.show.text_table import text_table
 from search.wording import format_duration, format_score, format_settings, last_line
 from trainable.metrics.metric import Direction
@@ -168,9 +168,9 @@ def states_text(records: Sequence[TrialRecord], has_driver: bool = True) -> Text
 
 
 def counts_text(records: Sequence[TrialRecord], has_driver: bool = True) -> Text:
-    """Return the search trials by state and after them the repeats of finalists, if there are any."""
-    repeats = [record for record in records if record.role != "search"]
-    text = states_text([record for record in records if record.role == "search"], has_driver)
-    if not repeats:
-        return text
-    return Text.assemble(text, "; repeats of finalists: ", states_text(repeats, has_driver))
+    """Return the search trials by state; after them repeats and trials of the labels curve, if there are any."""
+    titles: dict[Role, str] = {"search": "", "labels": "labels curve: "}
+    groups: dict[str, list[TrialRecord]] = {"": []}
+    for record in records:
+        groups.setdefault(titles.get(record.role, "repeats of finalists: "), []).append(record)
+    return Text("; ").join(Text.assemble(title, states_text(group, has_driver)) for title, group in groups.items())

@@ -6,25 +6,33 @@ the better half of them again with others, and so on: successive halving over fo
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from search.plan.plan import Plan
 from search.record.records import State, TrialRecord, ranked
-from search.record.trial_names import Role
+from search.record.trial_names import Key, Role, key_of
 from search.study.trial_settings import uses_source
 from spaces import Point
 from trainable.metrics.metric import Direction
+from trainable.settings.values import Params
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A finalist to run again: with another seed, without its source, or on all rows."""
+    """A finalist to run again: with another seed, without its source, on all rows, or on another number of rows."""
 
     role: Role
     number: int
     """Number of the search trial to repeat."""
     seed: int
     params: Point
+    changes: Params = field(default_factory=dict)
+    """Settings by dotted name that it has instead of those of `params` and of the experiment."""
+
+    @property
+    def key(self) -> Key:
+        """Return the key of its trial."""
+        return key_of(self.number, self.role, self.seed, self.changes)
 
 
 def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -87,7 +95,7 @@ def rank_finalists(
 
 def has_run(records: Sequence[TrialRecord], repeat: Repeat) -> bool:
     """Return whether a repeat has begun."""
-    return any((r.role, r.number, r.seed) == (repeat.role, repeat.number, repeat.seed) for r in records)
+    return any(r.key == repeat.key for r in records)
 
 
 def finished_runs(records: Sequence[TrialRecord], number: int, role: Role = "confirm") -> list[TrialRecord]:
@@ -128,5 +136,4 @@ def _with_both_kinds(plan: Plan, chosen: list[TrialRecord], candidates: Sequence
 
 
 def _has_ended(records: Sequence[TrialRecord], repeat: Repeat) -> bool:
-    key = repeat.role, repeat.number, repeat.seed
-    return any((r.role, r.number, r.seed) == key and r.ended for r in records)
+    return any(r.key == repeat.key and r.ended for r in records)

@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 from search.plan.plan import Plan
 from search.record.comparison import compare
@@ -25,7 +26,13 @@ from trainable.settings.config import TrialConfig
 
 def repeat_config(plan: Plan, repeat: Repeat) -> TrialConfig:
     """Return all settings of a repeat."""
-    return trial_config(plan, TrialRecord(repeat.number, State.RUNNING, repeat.params, repeat.seed, repeat.role))
+    return trial_config(plan, as_record(repeat))
+
+
+def as_record(repeat: Repeat) -> TrialRecord:
+    """Return the record of a repeat that begins."""
+    begun = TrialRecord(repeat.number, State.RUNNING, repeat.params, repeat.seed, repeat.role)
+    return replace(begun, changes=dict(repeat.changes))
 
 
 def refit_of(winner: TrialRecord) -> Repeat:
@@ -109,27 +116,33 @@ def worth_of_stages(plan: Plan, records: Sequence[TrialRecord]) -> list[str]:
     return sentences
 
 
+def best_of_each_kind(plan: Plan, records: Sequence[TrialRecord]) -> dict[bool, TrialRecord]:
+    """Return the best finalist with a source (True), and the best without, by mean score over seeds.
+
+    A trial that was stopped is not compared with one that ran to its end: a kind of which none has finished is missing.
+    """
+    cost = plan.settings.direction.cost
+    best: dict[bool, tuple[float, TrialRecord]] = {}
+    for record in finalists(plan, records):
+        score, kind = _score(finished_runs(records, record.number)), uses_source(plan, record)
+        if score and (kind not in best or cost(score.mean) < best[kind][0]):
+            best[kind] = (cost(score.mean), record)
+    return {kind: record for kind, (_, record) in best.items()}
+
+
 def compare_sources(plan: Plan, records: Sequence[TrialRecord]) -> Comparison | None:
     """Compare the best finalist with a source to the best without, else to the winner's repeats without its source.
 
     Returns None if either has no finished run.
     """
-    winner = pick_winner(plan, records)
-    if winner is None:
+    best, winner = best_of_each_kind(plan, records), pick_winner(plan, records)
+    if winner is None or True not in best:
         return None
-    cost = plan.settings.direction.cost
-    best: dict[bool, tuple[float, Score, TrialRecord]] = {}
-    for record in finalists(plan, records):
-        # A trial that was stopped is not compared with one that ran to its end.
-        score, kind = _score(finished_runs(records, record.number)), uses_source(plan, record)
-        if score and (kind not in best or cost(score.mean) < best[kind][0]):
-            best[kind] = (cost(score.mean), score, record)
-    if True not in best:
+    scores = {kind: _score(finished_runs(records, record.number)) for kind, record in best.items()}
+    with_source, without = scores[True], scores.get(False) or score_of(records, winner.number, "no_source")
+    if with_source is None or without is None:
         return None
-    without = best[False][1] if False in best else score_of(records, winner.number, "no_source")
-    if without is None:
-        return None
-    sources = trial_config(plan, best[True][2]).source_stages().values()
+    sources = trial_config(plan, best[True]).source_stages().values()
     name = ", then ".join(s.dataset if isinstance(s.dataset, str) else short_name(s.dataset) for s in sources)
     metric, redrawn = plan.settings.metric, plan.settings.redraw_rows
-    return compare(best[True][1].values, without.values, metric, plan.settings.direction, name, redrawn)
+    return compare(with_source.values, without.values, metric, plan.settings.direction, name, redrawn)

@@ -12,6 +12,7 @@ from search.record.scores import Gain, Score, TestScore
 from search.redaction import redact
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.baselines import Contest, baseline_notes, contest_notes, hold_contest, plain_gain
+from search.study.labels_curve import labels_curve, labels_notes
 from search.study.phases import PHASES
 from search.study.selection import compare_sources, worth_of_stages
 from search.study.session_versions import version_notes
@@ -66,9 +67,11 @@ def summarise(
             *_notes(plan, storage, study, complete),
             *(contest_notes(contest) if complete else ()),
             *worth_of_stages(plan, records),
+            *(labels_notes(plan, records) if complete else ()),
         ),
         complete=complete,
         baselines=contest.baselines,
+        labels_curve=labels_curve(plan, records),
         cross_validated=plan.cross_validates,
         redraws_rows=plan.settings.redraw_rows,
         winning_baseline=baseline.name if baseline else None,

@@ -22,6 +22,7 @@ from search.propose.start_from import EarlierTrials
 from search.record.checkpoint_paths import relative_checkpoint
 from search.record.records import State, TrialRecord
 from search.record.trial_names import Key, Role
+from search.study.finalists import Repeat
 from search.study.study_file import StudyFile
 from spaces import Point, Space
 from trainable.workers.messages import TrialFailure, TrialReport
@@ -100,17 +101,12 @@ class SweepStudy:
         return self._add_trial(self._study, trial, {"role": "search"})
 
     def begin_repeat(
-        self,
-        params: Point,
-        role: Role,
-        repeat_of: int,
-        seed: int,
-        score: float | None = None,
-        metrics: Mapping[str, float] | None = None,
+        self, repeat: Repeat, score: float | None = None, metrics: Mapping[str, float] | None = None
     ) -> TrialRecord:
-        """Repeat search trial number `repeat_of` in a role; a run without a score gets `score`, and `metrics`."""
-        trial = running_trial(self.space, params)
-        facts = {"role": role, "of": repeat_of, "seed": seed, _FACTS: {"value": score, "metrics": dict(metrics or {})}}
+        """Begin a repeat of a search trial; a run without a score of its own gets `score`, and `metrics`."""
+        trial = running_trial(self.space, repeat.params)
+        facts = {"role": repeat.role, "of": repeat.number, "seed": repeat.seed, "changes": dict(repeat.changes)}
+        facts[_FACTS] = {"value": score, "metrics": dict(metrics or {})}
         return self._add_trial(self._file.repeats, trial, facts)
 
     def _add_trial(self, study: optuna.Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> TrialRecord:
@@ -252,5 +248,6 @@ def _record(trial: FrozenTrial, base_seed: int) -> TrialRecord:
         params=dict(trial.params),
         seed=trial.user_attrs.get("seed", base_seed),
         role=_role(trial),
+        changes=trial.user_attrs.get("changes", {}),
         **{name: facts[name] for name in facts if name not in ("lost", "paused")},
     )

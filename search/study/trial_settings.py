@@ -3,6 +3,7 @@
 from search.plan.plan import Plan
 from search.record.records import TrialRecord
 from trainable.settings.config import TrialConfig
+from trainable.settings.values import Params
 from trainable.tasks.threshold import probability_of
 
 CUT = "target.validation.cut"
@@ -16,7 +17,7 @@ def uses_source(plan: Plan, record: TrialRecord) -> bool:
 
 def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
     """Return all settings of a trial, with its seed, fold and draw, and without sources if its role says so."""
-    override = plan.without_sources() if record.role == "no_source" else {}
+    override: Params = {**(plan.without_sources() if record.role == "no_source" else {}), **record.changes}
     if (fold := fold_number(plan, record)) != 0:
         override = {**override, "target.fold": fold}
     if draw := draw_number(plan, record):
@@ -24,7 +25,7 @@ def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
     if record.role == "refit" and CUT in record.metrics:
         override = {**override, "target.threshold": probability_of(record.metrics[CUT])}
     # With folds, the source stage stays the same, and is trained once.
-    seed = plan.base.get("seed", 0) if plan.cross_validates else record.seed
+    seed = plan.base.get("seed", 0) if _has_fold(plan, record) else record.seed
     return plan.config(record.params, seed=seed, **override)
 
 
@@ -32,9 +33,18 @@ def fold_number(plan: Plan, record: TrialRecord) -> int | None:
     """Return the fold of a trial: each further seed stands for a fold of its own, and a refit has none."""
     if record.role == "refit":
         return None
-    return record.seed - plan.base.get("seed", 0) if plan.cross_validates else 0
+    return record.seed - plan.base.get("seed", 0) if _has_fold(plan, record) else 0
 
 
 def draw_number(plan: Plan, record: TrialRecord) -> int:
-    """Return the draw of a trial's training rows: with `redraw_rows` each further seed has a draw of its own."""
-    return record.seed - plan.base.get("seed", 0) if plan.settings.redraw_rows else 0
+    """Return the draw of a trial's training rows.
+
+    Each further seed has a draw of its own with `redraw_rows`, and in the labels curve.
+    """
+    redraws = plan.settings.redraw_rows or record.role == "labels"
+    return record.seed - plan.base.get("seed", 0) if redraws else 0
+
+
+def _has_fold(plan: Plan, record: TrialRecord) -> bool:
+    """Return whether a trial's seed stands for a fold, as it does not where a part of the training rows is taken."""
+    return plan.cross_validates and record.role != "labels"

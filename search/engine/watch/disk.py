@@ -19,7 +19,7 @@ from search.engine.watch.stop_request import StopRequest
 from search.errors import StoppedError
 from search.plan.plan import Plan
 from search.record.records import TrialRecord, ranked
-from search.record.trial_names import trial_name
+from search.record.trial_names import ONLY_MEASURED, trial_name
 from search.storage.sweep_folder import SweepFolder
 from search.study.finalists import finalists
 from search.study.sweep_study import SweepStudy
@@ -44,7 +44,7 @@ def unneeded(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     done = [r for r in ranked(records, plan.settings.direction) if r.has_model]
     chosen = {record.number for record in finalists(plan, records)}
     kept = {r.key for r in [r for r in done if r.role == "search"][: plan.settings.keep_best]}
-    kept |= {r.key for r in done if r.number in chosen and r.role != "no_source"}
+    kept |= {r.key for r in done if r.number in chosen and r.role not in ONLY_MEASURED}
     return [r for r in records if r.ended and r.checkpoint is not None and r.key not in kept]
 
 

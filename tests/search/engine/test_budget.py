@@ -10,6 +10,7 @@ from search.engine.budget import GRACE_SECONDS, Budget, BudgetStopper
 from search.plan.plan import Plan
 from search.plan.settings import SweepSettings
 from search.record.records import State
+from search.study.finalists import Repeat
 from search.study.sweep_study import SweepStudy
 from spaces import parse_space
 from trainable.workers.messages import TrialReport
@@ -51,7 +52,7 @@ def test_all_trials_count_whether_finished_stopped_or_failed(open_budget: Open) 
     for state in (State.FINISHED, State.STOPPED):
         train(study, 1.0, state)
         assert budget.allows_new_trial(1)
-    study.begin_repeat({"target.epochs": 1}, "confirm", 0, 1)  # costs no trial of the search
+    study.begin_repeat(Repeat("confirm", 0, 1, {"target.epochs": 1}))  # costs no trial of the search
     assert budget.allows_new_trial(1)
     train(study, 1.0, State.FAILED)
     assert not budget.allows_new_trial(1)

@@ -145,6 +145,16 @@ def test_the_best_trial_trains_on_all_rows_whatever_else_there_is_time_for(
     assert sweep.clock[0] <= 60 * minutes
 
 
+def test_the_search_leaves_time_for_the_labels_curve(open_sweep: Open) -> None:
+    sweep = open_sweep(minutes=10, labels_curve=[8], labels_draws=2)
+    while task := sweep.begin():
+        sweep.end(task)
+    roles = [record.role for record in sweep.searcher.study.records]
+    assert roles[-4:] == ["labels"] * 4
+    assert 1 < roles.count("search") < 50
+    assert sweep.clock[0] <= 600
+
+
 def test_without_minutes_nothing_is_planned(open_sweep: Open) -> None:
     sweep = open_sweep(trials=3)
     for _ in range(3):

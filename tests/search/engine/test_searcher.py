@@ -409,3 +409,27 @@ def test_a_run_on_all_rows_has_the_score_of_its_settings(open_searcher: Open) ->
         searcher.on_trial_complete("a", result)
     refit = searcher.study.records[-1]
     assert (refit.role, refit.value, refit.state) == ("refit", 0.75, State.FINISHED)
+
+
+@pytest.mark.parametrize("has_folds", [True, False])
+def test_the_labels_curve_comes_last_and_is_resumed(open_searcher: Open, has_folds: bool) -> None:
+    """It can also be asked for when the sweep is complete."""
+    asked = {"labels_curve": [8, 16], "labels_draws": 2}
+    complete = open_searcher(refit=True, has_folds=has_folds)
+    run_all(complete, lambda key: 0.5 + 0.1 * (str(key)[0] == "0"))
+    before = complete.study.records
+    first = open_searcher(refit=True, has_folds=has_folds, **asked)
+    config = first.suggest("first")
+    assert isinstance(config, dict)
+    assert (config["trial"]["target"]["train_rows"], config["compare"]) == (8, False)
+    second = open_searcher(refit=True, has_folds=has_folds, **asked)
+    configs = run_all(second)
+    assert configs[0] == config
+    records = second.study.records
+    assert records[: len(before)] == before
+    assert [record.role for record in records[len(before) :]] == ["labels"] * 8
+    found = [(c["trial"]["target"]["train_rows"], c["trial"]["target"]["draw"], c["trial"]["seed"]) for c in configs]
+    assert sorted(found) == sorted(2 * [(rows, draw, draw) for rows in (8, 16) for draw in (1, 2)])
+    curve = summarise(second.plan, Path(), second.study, complete=True).labels_curve
+    assert curve is not None
+    assert [(p.rows, len(p.with_source.values) if p.with_source else 0) for p in curve.points] == [(8, 2), (16, 2)]

@@ -13,7 +13,8 @@ from search.plan.data import check_data
 from search.plan.plan import Plan, build_plan
 from search.preflight.checks import batch_check, disk_check, nodes_check, precision_check, storage_check, time_check
 from search.preflight.costliest import random_draw
-from search.preflight.forecast import Forecaster, TimeForecast
+from search.preflight.forecast import Forecaster
+from search.preflight.time_forecast import TimeForecast
 from search.provenance import versions
 from spaces import Point
 from trainable.compute.device import Arithmetic

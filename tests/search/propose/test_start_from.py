@@ -16,6 +16,7 @@ from search.plan.plan import Plan, build_plan
 from search.propose.start_from import load_earlier_trials
 from search.record.records import State
 from search.storage.sweep_folder import SweepFolder, create_sweep_folder
+from search.study.finalists import Repeat
 from search.study.summary import summarise
 from search.study.sweep_study import START_FROM, SweepStudy
 from trainable.workers.messages import TrialReport
@@ -161,7 +162,7 @@ def test_the_note_names_the_differences_of_fixed_settings(make: Make, storage: P
 def test_only_search_trials_that_ended_with_a_value_are_taken(make: Make, storage: Path) -> None:
     _, old = make("old", {"target.epochs": {"int": [1, 9]}}, trials=2)
     first = old.record(0).params
-    again = old.begin_repeat(first, "confirm", 0, 1)
+    again = old.begin_repeat(Repeat("confirm", 0, 1, first))
     old.report(again.key, TrialReport("target", value=0.5, improved=True, fraction_done=1.0))
     old.end(again.key, State.FINISHED)
     for state in (State.STOPPED, State.FAILED, State.LOST):

@@ -12,6 +12,7 @@ from rich.console import Console
 from scipy import stats
 
 from search.record.comparison import compare
+from search.record.labels_curve import Estimate, LabelsCurve, LabelsPoint
 from search.record.records import BudgetLimits, Outcome, State, TrialRecord, best_so_far, ranked
 from search.record.scores import Score, TestScore
 from search.show.report import next_commands, print_outcome
@@ -128,6 +129,36 @@ def test_winner_scores_comparison_errors_and_notes_are_said() -> None:
         "Exported model: the run with seed 1, which has the best validation score.",
     ):
         assert words in text
+
+
+CURVE = LabelsCurve(
+    points=(
+        LabelsPoint(16, Estimate(0.8, 0.75, 0.85, (0.79, 0.81)), Estimate(0.6, 0.5, 0.7, (0.6, 0.6)), None),
+        LabelsPoint(128, Estimate(0.9, None, None, (0.9,)), None, Estimate(0.1, 0.05, 0.15, (0.1, 0.1))),
+    ),
+    draws=2,
+    per_class=False,
+    with_source=2,
+    without_source=1,
+    sentence="Without the source, 128 training rows give a mean macro_f1 of 0.8000.",
+)
+
+
+def test_the_labels_curve_is_a_table_and_its_trials_are_counted() -> None:
+    on_rows = trial(2, State.FINISHED, 0.8, seed=1, role="labels", changes={"target.train_rows": 16})
+    outcome = replace(OUTCOME, labels_curve=CURVE, trials=(*TRIALS, on_rows))
+    lines = [" ".join(line.split()) for line in printed(outcome, width=100).splitlines()]
+    for line in (
+        "rows with the source without difference",
+        "16 0.800 (0.750 to 0.850) 0.600 (0.500 to 0.700) -",
+        "128 0.900 - +0.100 (+0.050 to +0.150)",
+    ):
+        assert line in lines
+    text = printed(outcome, width=160)
+    assert "repeats of finalists: 2 finished; labels curve: 1 finished;" in text
+    assert "on 16 rows" not in text  # the table of repeats stays short
+    data = outcome.to_json()
+    assert Outcome.from_json(json.loads(json.dumps(data))) == outcome
 
 
 def test_a_winner_that_never_predicts_a_class_says_so() -> None:

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.plan.settings import SweepSettings
 from search.propose.proposer import running_trial
 from search.record.records import State
+from search.study.finalists import Repeat
 from search.study.sweep_study import EXHAUSTED, SweepStudy
 from spaces import Space, parse_space
 from trainable.workers.messages import TrialReport
@@ -189,9 +190,11 @@ def test_a_trial_of_an_earlier_session_ends_in_a_later_one(
 
 def test_a_repeat_keeps_its_role_and_seed(open_study: Callable[..., SweepStudy]) -> None:
     params = {"source.enabled": False, "target.epochs": 2}
-    record = open_study().begin_repeat(params, "confirm", 7, 11)
+    record = open_study().begin_repeat(Repeat("confirm", 7, 11, params))
     assert (record.params, record.role, record.number, record.seed) == (params, "confirm", 7, 11)
-    assert open_study().records == [record]
+    on_rows = open_study().begin_repeat(Repeat("labels", 7, 11, params, {"target.train_rows": {"per_class": 4}}))
+    assert on_rows.key == "7.4-rows-of-each-class.seed-11"
+    assert open_study().records == [record, on_rows]
     assert open_study().begin_search_trial().seed == 5
 
 
@@ -203,7 +206,7 @@ def test_repeats_are_in_a_second_study(open_study: Callable[..., SweepStudy], tm
     report(study, 0, 0.5, 1.0)
     study.end(0, State.FINISHED)
     for seed in (6, 7):
-        again = study.begin_repeat(first.params, "confirm", 0, seed)
+        again = study.begin_repeat(Repeat("confirm", 0, seed, first.params))
         study.report(again.key, TrialReport("target", value=0.9, improved=True, fraction_done=1.0))
     study.end("0.seed-6", State.FINISHED)
     extended = open_study()
@@ -241,7 +244,7 @@ def test_a_sweep_with_repeats_among_its_search_trials_continues(
     third = study.begin_search_trial()
     assert third is not None
     assert third.number == 4  # as Optuna counts
-    study.begin_repeat(third.params, "no_source", 1, 5)
+    study.begin_repeat(Repeat("no_source", 1, 5, third.params))
     assert [record.key for record in open_study().records] == [0, 1, 4, "1.seed-6", "1.seed-7", "1.no-source.seed-5"]
     assert len(optuna_trials(tmp_path)) == 5
     assert len(optuna_trials(tmp_path, "tiny: repeats")) == 1
@@ -254,7 +257,7 @@ def test_an_exhausted_space_is_stored(open_study: Callable[..., SweepStudy]) -> 
     first = study.begin_search_trial()
     assert first is not None
     other = {"target.epochs": 3 - first.params["target.epochs"]}
-    study.begin_repeat(other, "confirm", 0, 7)
+    study.begin_repeat(Repeat("confirm", 0, 7, other))
     last = open_study(space).begin_search_trial()
     assert last is not None
     assert (last.number, last.params) == (1, other)

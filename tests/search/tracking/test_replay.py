@@ -15,6 +15,7 @@ from search.engine.mlflow_trials import MlflowTrials
 from search.plan.plan import Plan, build_plan
 from search.record.records import State
 from search.storage.store_uri import sqlite_uri
+from search.study.finalists import Repeat
 from search.study.sweep_study import SweepStudy
 from search.tracking.mlflow_events import DatasetInfo, started
 from search.tracking.mlflow_runs import EXPERIMENT
@@ -57,7 +58,8 @@ class Sweep:
             record = self.study.begin_search_trial()
             assert record is not None
             self.train(record.key, value, state)
-        self.train(self.study.begin_repeat(self.study.record(0).params, "confirm", 0, 1).key, 0.625, State.FINISHED)
+        again = self.study.begin_repeat(Repeat("confirm", 0, 1, self.study.record(0).params))
+        self.train(again.key, 0.625, State.FINISHED)
         assert self.tracker.wait()
 
     def train(self, key: Any, value: float, state: State | None) -> None:

@@ -31,10 +31,12 @@ def record(
     source: bool = True,
     state: State = State.FINISHED,
     role: Role = "search",
+    **changes: Any,
 ) -> TrialRecord:
     params = {"target.learning_rate": 1e-3, "target.epochs": 1, "source.enabled": source}
-    checkpoint = f"tune-0/{trial_name(key_of(number, role, 1))}-0/checkpoint_000000"
-    return TrialRecord(number, state, params, 0 if role == "search" else 1, role, value, checkpoint=checkpoint)
+    seed = 0 if role == "search" else 1
+    checkpoint = f"tune-0/{trial_name(key_of(number, role, seed, changes))}-0/checkpoint_000000"
+    return TrialRecord(number, state, params, seed, role, value, checkpoint=checkpoint, changes=changes)
 
 
 def test_the_best_the_finalists_and_their_runs_stay(plan: Plan) -> None:
@@ -51,9 +53,11 @@ def test_the_best_the_finalists_and_their_runs_stay(plan: Plan) -> None:
         record(3, 0.3, source=False, role="confirm"),
         record(2, 0.65, role="confirm"),  # of an earlier finalist
         record(0, 0.3, source=False, role="no_source"),
+        record(0, 0.9, role="labels", **{"target.train_rows": 16}),
     ]
-    assert [r.key for r in unneeded(plan, records)] == [2, 4, 5, 6, "2.seed-1", "0.no-source.seed-1"]
-    left = sum(r.state is not State.RUNNING for r in records) - 6
+    expected = [2, 4, 5, 6, "2.seed-1", "0.no-source.seed-1", "0.16-rows.seed-1"]
+    assert [r.key for r in unneeded(plan, records)] == expected
+    left = sum(r.state is not State.RUNNING for r in records) - len(expected)
     assert left <= plan.models_kept
     assert unneeded(plan, [record(0, None, state=State.RUNNING)]) == []
 
