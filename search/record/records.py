@@ -71,7 +71,7 @@ class TrialRecord(AsJson):
     """Whether that checkpoint is a model, with the weights of the best evaluation, and not only the state to resume."""
     out_of_time: bool = False
     """Whether it was stopped because the budget of the sweep was used up."""
-    changes: dict[str, Any] = field(default_factory=dict)
+    changes: Params = field(default_factory=dict)
     """Settings by dotted name that a repeat has instead of those of `params` and of the experiment."""
 
     @property
