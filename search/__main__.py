@@ -21,7 +21,7 @@ for command in (
     *(files.inspect, files.init, sweeps.doctor, sweeps.rank),
     *(sweeps.run, sweeps.resume, sweeps.extend),
     *(results.show, results.ui),
-    *(models.export, models.predict),
+    *(models.export, models.predict, models.evaluate),
     files.schema,
 ):
     app.command()(command)

@@ -51,3 +51,21 @@ def predict(
         from search.export.predict import predict_file
 
         predict_file(model, file, output, pairs(set_))
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Folder that `export` wrote.")],
+    file: Annotated[Path, typer.Argument(help="File with the model's columns of texts and labels.")],
+    metric: Annotated[str | None, typer.Option(help="Metric with an interval; default: the first of the task.")] = None,
+    set_: SetData = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a model on the labelled rows of any file: scores, confusions, most confident mistakes."""
+    with readable_errors():
+        from search.export.evaluate import evaluate_file
+
+        evaluation = evaluate_file(model, file, pairs(set_), metric)
+        if as_json:
+            print(json.dumps(evaluation.to_json()))
+        else:
+            evaluation.print(Console())

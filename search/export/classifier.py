@@ -24,6 +24,7 @@ from trainable.inputs.split import Split
 from trainable.inputs.targets import texts_of
 from trainable.inputs.token_inputs import TokenInputs
 from trainable.inputs.word_windows import with_windows
+from trainable.metrics.sequence_to_sequence import SUMS, statistics
 from trainable.model.image_processor import image_processor
 from trainable.model.pretrained import load_tokenizer
 
@@ -115,6 +116,14 @@ class Classifier:
         if outputs.ndim == 3 and labels.dtype != object:
             outputs[labels < 0] = np.nan  # a row has no such word or choice
         return self._answers.read(outputs, texts)
+
+    def outputs(self, table: Examples) -> torch.Tensor:
+        """Return what the scores of the task take, for at least one row; the loss of generated texts is not in it."""
+        outputs = self._logits_of(table)
+        if self._text_of is None:
+            return outputs
+        texts = self._text_of(outputs.long())
+        return torch.from_numpy(statistics(np.zeros((len(table), len(SUMS))), texts, table.labels.tolist()))
 
     def _answers_to(self, rows: list[Row]) -> list[Any]:
         return [self._answers.answer(row) for row in self.values(self._columns(rows)).tolist()]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from search.export.formats.about import FORMATS, Format, check_installed
 from trainable.answers.answer import Answers
@@ -13,7 +13,9 @@ from trainable.settings.dataset import Empty
 
 
 class DataFacts(BaseModel):
-    """How the model's own data were read."""
+    """How the model's own data were read; further settings of the data set are in `model_extra`."""
+
+    model_config = ConfigDict(extra="allow")
 
     empty: Empty = "error"  # older exports do not have the setting and were trained so
     task: str = "classification"  # older exports are all of this task

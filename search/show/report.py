@@ -14,13 +14,12 @@ from search.record.records import Outcome, TrialRecord, ranked
 from search.record.scores import TestScore
 from search.show.labels_table import print_labels_curve
 from search.show.ranking_table import ranking_table
+from search.show.scores_table import print_scores
 from search.show.text_table import text_table
 from search.show.view import counts_text, state_text
 from search.storage.driver_lock import driver_of
 from search.storage.sweep_folder import SweepFolder
 from search.wording import format_duration, format_number, format_score, format_settings, last_line
-from trainable.data.message_text import quoted_if_unclear
-from trainable.metrics.classification import ClassScores
 
 _MEASURING_WIDTH = 10_000  # characters
 
@@ -164,26 +163,6 @@ def _print_winner(outcome: Outcome, console: Console) -> None:
         _print(console, f"  {name}: {value}")
 
 
-def _per_class_table(per_class: Sequence[ClassScores]) -> RichTable:
-    table = text_table("class", "precision", "recall", "f1", "rows")
-    for line in per_class:
-        scores = map(format_score, (line.precision, line.recall, line.f1))
-        table.add_row(Text(quoted_if_unclear(line.label)), *scores, str(line.rows))
-    return table
-
-
 def _print_test(test: TestScore, metric: str, console: Console) -> None:
     _print(console, "\nTest split, read once", style="bold")
-    interval = f"95 % interval {format_score(test.low)} to {format_score(test.high)}"
-    _print(console, f"{metric} {format_score(test.metrics[metric])}, {interval}, {test.rows} rows")
-    others = {name: value for name, value in test.metrics.items() if name != metric}
-    if others:
-        _print(console, ", ".join(f"{name} {format_score(value)}" for name, value in others.items()))
-    if test.per_class:  # a regression has no classes
-        console.print(_per_class_table(test.per_class))
-    if test.never_predicted:
-        _print(
-            console,
-            f"The winner never predicts: {', '.join(map(quoted_if_unclear, test.never_predicted))}",
-            style="yellow",
-        )
+    print_scores(test, metric, console)

@@ -15,7 +15,7 @@ from trainable.data.checks.images import check_all_images
 from trainable.data.checks.splits import check_splits
 from trainable.data.checks.texts import CheckedTexts, check_all_texts
 from trainable.data.checks.unlabelled_splits import drop_unlabelled_splits
-from trainable.data.columns import choose_columns
+from trainable.data.columns import Columns, choose_columns
 from trainable.data.examples import Examples, LocatedExamples
 from trainable.data.groups import Groups, read_groups, shared_groups
 from trainable.data.label_reader import LabelReader, Labels
@@ -65,18 +65,7 @@ def read_splits_and_problems(
         ConfigError: if files or columns are missing, so that there are no rows.
     """
     results = CheckResults()
-    raws, label_columns = read_tables(dataset, data_folders), reader.columns(dataset)
-    if label_columns:
-        raws = drop_unlabelled_splits(dataset, raws, label_columns[0], results)
-    columns = choose_columns(dataset, raws, label_columns)
-    if dataset.has_images:
-        texts = check_all_images(dataset, raws, columns, results)
-    else:
-        texts = check_all_texts(dataset, raws, columns, results, reader.reads_words)
-    labels = reader.read(dataset, {split: checked.raw for split, checked in texts.items()}, results)
-    groups = read_groups(dataset.group, {split: checked.raw for split, checked in texts.items()}, results)
-    given = {split: _usable_examples(split, checked, labels, groups) for split, checked in texts.items()}
-    results.notes += [note for part in given.values() for note in part.raw.notes]
+    given, labels, columns = _read_given(dataset, reader, data_folders, results)
     parts = _cut_missing_splits(dataset, reader, given, labels.names, results)
     check_splits(dataset, parts, results)
     results.problems += shared_groups(parts, dataset.group)
@@ -94,6 +83,43 @@ def read_splits_and_problems(
         cuts_validation="validation" not in given,
     )
     return splits, results.problems
+
+
+def read_labelled(dataset: Dataset, reader: LabelReader) -> tuple[LocatedExamples, tuple[str, ...], CheckResults]:
+    """Read and check one labelled table that is not split, such as new rows to score a model on.
+
+    Args:
+        dataset: the file, columns and labels.
+        reader: reads the labels of its task.
+
+    Returns:
+        The usable rows, the label names, and all mistakes and notes.
+
+    Raises:
+        ConfigError: if the file or columns are missing.
+    """
+    results = CheckResults()
+    given, labels, _ = _read_given(dataset, reader, (Path(),), results)
+    return given["train"], labels.names, results
+
+
+def _read_given(
+    dataset: Dataset, reader: LabelReader, data_folders: Sequence[Path], results: CheckResults
+) -> tuple[dict[str, LocatedExamples], Labels, Mapping[str, Columns]]:
+    """Return the usable rows of each table that the data set gives, the labels, and the columns of the texts."""
+    raws, label_columns = read_tables(dataset, data_folders), reader.columns(dataset)
+    if label_columns:
+        raws = drop_unlabelled_splits(dataset, raws, label_columns[0], results)
+    columns = choose_columns(dataset, raws, label_columns)
+    if dataset.has_images:
+        texts = check_all_images(dataset, raws, columns, results)
+    else:
+        texts = check_all_texts(dataset, raws, columns, results, reader.reads_words)
+    labels = reader.read(dataset, {split: checked.raw for split, checked in texts.items()}, results)
+    groups = read_groups(dataset.group, {split: checked.raw for split, checked in texts.items()}, results)
+    given = {split: _usable_examples(split, checked, labels, groups) for split, checked in texts.items()}
+    results.notes += [note for part in given.values() for note in part.raw.notes]
+    return given, labels, columns
 
 
 def _usable_examples(split: str, checked: CheckedTexts, labels: Labels, groups: Groups) -> LocatedExamples:

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sacrebleu
 from drawings import draw_folder, tiny_vit
 from huggingface_hub import ModelCard
 from transformers import AutoModelForMultipleChoice, AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
 from writers import save_writer, translations
 
 import transfersweep
+from search.export.evaluate import evaluate_file
 from search.export.export import Exported, export_trial
 from search.export.exportable import choose
 from search.export.predict import predict_file
@@ -38,6 +40,11 @@ def exported_sweep(folder: Path, encoder: str, dataset: dict[str, Any]) -> Expor
     return export_trial(choose(swept.name, swept.storage, folder / "model"))
 
 
+def evaluated(exported: Exported, file: Path, metric: str) -> float:
+    """Return a score of an exported model on a labelled file."""
+    return evaluate_file(exported.folder, file).scores.metrics[metric]
+
+
 def test_a_regression(tiny_bert: str, tmp_path: Path) -> None:
     file = write_table(tmp_path / "films.csv", ["stars"], [[100 * (row % 5)] for row in range(60)])
     exported = exported_sweep(tmp_path, tiny_bert, {"task": "regression", "csv": str(file), "label": "stars"})
@@ -47,6 +54,8 @@ def test_a_regression(tiny_bert: str, tmp_path: Path) -> None:
     assert list(rows[0]) == ["text", "stars", "predicted"]
     found, texts = [float(row["predicted"]) for row in rows], [row["text"] for row in rows]
     assert np.std(found) > 1  # it gives the units of the file
+    errors = np.array(found) - [float(row["stars"]) for row in rows]
+    assert evaluated(exported, file, "rmse") == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-5)
     assert transfersweep.classifier(exported.folder)(texts) == pytest.approx(found, rel=1e-5)
     bare = pipeline("text-classification", model=str(exported.folder), truncation=True, function_to_apply="none")
     assert [answer["score"] for answer in bare(texts)] == pytest.approx(found, rel=1e-4)
@@ -69,6 +78,8 @@ def test_a_multi_label_classification(tiny_bert: str, tmp_path: Path) -> None:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["text", "topics", "predicted", "p_fun", "p_sad", "p_war"]
     texts, found = [row["text"] for row in rows], [set(filter(None, row["predicted"].split("|"))) for row in rows]
+    right = [set(filter(None, row["topics"].split("|"))) == answer for row, answer in zip(rows, found, strict=True)]
+    assert evaluated(exported, file, "subset_accuracy") == pytest.approx(np.mean(right))
     assert [{name for name in ("fun", "sad", "war") if float(row[f"p_{name}"]) > 0.5} for row in rows] == found
     assert [set(answer.labels) for answer in transfersweep.classifier(exported.folder)(texts)] == found
     bare = pipeline("text-classification", model=str(exported.folder), truncation=True, top_k=None)
@@ -116,6 +127,10 @@ def test_a_tagger(tiny_bert: str, tmp_path: Path) -> None:
     found = [row["predicted"].split() for row in rows]
     assert [len(row) for row in found] == [len(line["words"]) for line in lines]
     assert {tag for row in found for tag in row} <= {*tags.values(), "O"}
+    right = [
+        tag == true for row, line in zip(found, lines, strict=True) for tag, true in zip(row, line["tags"], strict=True)
+    ]
+    assert evaluated(exported, file, "accuracy") == pytest.approx(np.mean(right))
     texts = [" ".join(line["words"]) for line in lines]
     assert transfersweep.classifier(exported.folder)(texts) == found
     bare = pipeline("token-classification", model=str(exported.folder), aggregation_strategy="none", ignore_labels=[])
@@ -142,6 +157,8 @@ def test_a_multiple_choice(tiny_bert: str, tmp_path: Path) -> None:
     predict_file(exported.folder, file, tmp_path / "out.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert list(rows[0]) == ["question", "choices", "label", "predicted", "probability"]
+    right = [str(row["label"]) == row["predicted"] for row in rows]
+    assert evaluated(exported, file, "accuracy") == pytest.approx(np.mean(right))
     answers = transfersweep.classifier(exported.folder)([(line["question"], line["choices"]) for line in lines])
     assert [answer.label for answer in answers] == [row["predicted"] for row in rows]
     assert [len(answer.probabilities) for answer in answers] == [len(line["choices"]) for line in lines]
@@ -199,6 +216,8 @@ def test_a_model_that_generates_texts(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert list(rows[0]) == ["text", "target", "predicted"]
     texts, found = [row["text"] for row in rows], [row["predicted"] for row in rows]
+    expected = sacrebleu.corpus_chrf(found, [[row["target"] for row in rows]]).score
+    assert evaluated(exported, file, "chrf") == pytest.approx(expected, abs=1e-4)
     assert transfersweep.classifier(exported.folder)(texts) == found
     folder = str(exported.folder)
     model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
@@ -227,6 +246,8 @@ def test_question_answering(tiny_bert: str, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert list(rows[0]) == ["question", "context", "answers", "predicted", "score"]
     assert all(row["predicted"] in row["context"] and bool(row["predicted"]) == (row["score"] >= 0) for row in rows)
+    right = [row["predicted"] == (row["answers"] or {"text": [""]})["text"][0] for row in rows]
+    assert evaluated(exported, file, "exact_match") == pytest.approx(np.mean(right))
     answers = transfersweep.classifier(exported.folder)([(line["question"], line["context"]) for line in lines])
     assert [answer.text for answer in answers] == [row["predicted"] for row in rows]
     assert all(line["context"][each.start :].startswith(each.text) for line, each in zip(lines, answers, strict=True))

@@ -164,7 +164,7 @@ def test_the_labels_curve_is_a_table_and_its_trials_are_counted() -> None:
 def test_a_winner_that_never_predicts_a_class_says_so() -> None:
     assert OUTCOME.test
     outcome = replace(OUTCOME, test=replace(OUTCOME.test, never_predicted=("[spam]", "scam")))
-    assert "The winner never predicts: [spam], scam" in printed(outcome)
+    assert "The model never predicts: [spam], scam" in printed(outcome)
     assert outcome.to_json()["test"]["never_predicted"] == ["[spam]", "scam"]
     assert "never predicts" not in printed(OUTCOME)
 
@@ -179,7 +179,7 @@ def test_classes_that_look_alike_are_shown_apart() -> None:
         r"'cafe\u0301'",
         "'caf\u00e9 '",
     ]
-    assert r"The winner never predicts: 'cafe\u0301'" in text
+    assert r"The model never predicts: 'cafe\u0301'" in text
 
 
 def test_without_a_winner_there_is_nothing_to_export() -> None:
