@@ -1,14 +1,16 @@
 """Commands that write and use models."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from search.commands.options import AsJson, Set, SetData, Storage, SweepName, pairs, readable_errors
 from search.export.formats.about import FormatChoice
+from trainable.errors import ConfigError
 
 
 def export(
@@ -20,6 +22,10 @@ def export(
         FormatChoice,
         typer.Option(help="Format; auto: the first of hf, sentence-transformers and bi-encoder that can hold it."),
     ] = "auto",
+    quantize: Annotated[Literal["int8"] | None, typer.Option(help="With --format onnx: 8-bit integers.")] = None,
+    max_loss: Annotated[
+        float, typer.Option(min=0, help="Most that the sweep's metric may get worse on validation by --quantize.")
+    ] = 0.01,
     storage: Storage = Path("runs"),
     set_: Set = None,
     as_json: AsJson = False,
@@ -28,7 +34,11 @@ def export(
     with readable_errors():
         from search.export.exportable import choose
 
+        if quantize and format != "onnx":
+            raise ConfigError(f"--quantize {quantize}: needs --format onnx")
         chosen = choose(name, storage, to, trial, pairs(set_), seed, format)
+        if quantize:
+            chosen = replace(chosen, most_loss=max_loss)
         from search.export.export import export_trial  # imports torch: only after the arguments are checked
 
         exported = export_trial(chosen)

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from transformers.utils import logging as transformers_logging
 from search.engine.scoring import encoder_of
 from search.export.card import CardFacts, model_card, public_settings
 from search.export.exportable import Chosen
+from search.export.facts import FolderFacts
 from search.export.formats.about import FORMATS, Format
 from search.export.formats.folders import folder_format
 from search.export.preprocessor import preprocessor_for
+from search.export.quantize import quantise
 from search.export.verification import Verification, compared, sample_rows, verify_export
 from search.record.scores import BASELINE_TITLES, Score, TestScore
 from search.record.trial_names import Role
@@ -36,6 +38,7 @@ from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData, trained_on
 from trainable.store.checksums import verify_checksums
 from trainable.store.files import write_folder
+from trainable.tasks.registry import TASKS, read_splits
 from trainable.workspace import Workspace
 
 
@@ -75,6 +78,7 @@ class Exported:
             "rows": self.verification.rows,
             "what": self.verification.description,
             "max_difference": self.verification.max_difference,
+            "quantisation": asdict(self.verification.quantisation) if self.verification.quantisation else None,
             "bytes": self.bytes,
             "metric": self.metric,
             "validation": asdict(self.validation) if self.validation else None,
@@ -95,6 +99,7 @@ class Exported:
             f"Verified: loaded back, it gives the checkpoint's {self.answers.outputs} on {verified.rows} "
             f"{verified.description} "
             f"(largest difference {verified.max_difference:.1e}, allowed {verified.allowed:.0e})",
+            *(verified.quantisation.sentences() if verified.quantisation else ()),
             "",
             "In Python",
             *(f"  {line}" for line in self.usage() if line),
@@ -136,7 +141,14 @@ def export_trial(chosen: Chosen) -> Exported:
 
     def save_and_verify(folder: Path) -> Verification:
         save_model(chosen.format, model, preprocessor, folder)
-        return verify_export(folder, chosen.format, model, rows, facts.answers)
+        verification = verify_export(folder, chosen.format, model, rows, facts.answers)
+        if chosen.most_loss is None:
+            return verification
+        read = FolderFacts.model_validate(facts.to_json())
+        task = TASKS[read.settings.dataset.task]
+        validation = read_splits(config.dataset_of(config.target), workspace.roots).validation
+        quantised = quantise(folder, read, task, validation, outcome.metric, chosen.most_loss)
+        return replace(verification, quantisation=quantised)
 
     return _write(chosen, facts, save_and_verify)
 

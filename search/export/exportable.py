@@ -35,6 +35,8 @@ class Chosen:
     """The format of that folder."""
     baseline: Baseline | None = None
     """The baseline whose model it is; `record` then describes its run."""
+    most_loss: float | None = None
+    """Quantise to 8-bit integers, if the sweep's metric gets worse by no more than this; None: do not quantise."""
 
 
 def choose(

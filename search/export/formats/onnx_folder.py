@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +83,34 @@ def save(model: PreTrainedModel, preprocessor: PreTrainedTokenizerBase, folder: 
 
 def logits_of_texts(folder: Path, table: Examples) -> torch.Tensor:
     """Return the logits that the folder gives for texts with tokenizers and ONNX Runtime, shape (N, C)."""
+    session = open_graph(folder)
+    starts = range(0, len(table), _BATCH)
+    parts = [table.take(np.arange(start, min(start + _BATCH, len(table)))) for start in starts]
+    return torch.from_numpy(
+        np.concatenate([session.run(None, encoded_rows(folder, session, part))[0] for part in parts])
+    )
+
+
+def open_graph(folder: Path) -> Any:
+    """Open the graph of a folder with ONNX Runtime, on the CPU."""
     import onnxruntime
+
+    return onnxruntime.InferenceSession(folder / GRAPH, providers=["CPUExecutionProvider"])
+
+
+def encoded_rows(folder: Path, session: Any, table: Examples) -> dict[str, NDArray[np.int64]]:
+    """Return the inputs of the graph for a batch of texts, as the folder's tokenizer.json cuts and pads them."""
+    tokenizer = _tokenizer(str(folder / "tokenizer.json"))
+    texts: list[Any] = table.text if table.text_b is None else list(zip(table.text, table.text_b, strict=True))
+    rows = tokenizer.encode_batch(texts)
+    return {each.name: np.array([getattr(row, _FIELDS[each.name]) for row in rows]) for each in session.get_inputs()}
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(file: str) -> Any:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    session = onnxruntime.InferenceSession(folder / GRAPH, providers=["CPUExecutionProvider"])
-    texts: list[Any] = table.text if table.text_b is None else list(zip(table.text, table.text_b, strict=True))
-    parts = []
-    for start in range(0, len(texts), _BATCH):
-        rows = tokenizer.encode_batch(texts[start : start + _BATCH])
-        feed = {i.name: np.array([getattr(row, _FIELDS[i.name]) for row in rows]) for i in session.get_inputs()}
-        parts.append(session.run(None, feed)[0])
-    return torch.from_numpy(np.concatenate(parts))
+    return Tokenizer.from_file(file)
 
 
 def load(folder: Path, facts: FolderFacts) -> LogitsOf:
@@ -104,10 +121,8 @@ def load(folder: Path, facts: FolderFacts) -> LogitsOf:
     """
     what = f"{folder}: the model"
     check_folder(folder, what)
-    import onnxruntime
-
     with as_config_error(f"{what}: {GRAPH}"):
-        session = onnxruntime.InferenceSession(folder / GRAPH, providers=["CPUExecutionProvider"])
+        session = open_graph(folder)
         (output,) = session.get_outputs()
         if strange := {i.name for i in session.get_inputs()} - set(_FIELDS):
             raise ValueError(f"it has the unknown inputs {', '.join(sorted(strange))}; export it again")

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from search.export.exportable import choose
 from search.export.predict import predict_file
 from search.export.verification import TOLERANCE
 from search.storage.sweep_folder import SweepFolder
-from trainable.errors import ConfigError
+from trainable.errors import ConfigError, TrialError
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -48,6 +49,20 @@ def test_the_folder_is_verified_and_has_what_its_users_need(exported: Exported) 
     session = onnxruntime.InferenceSession(exported.folder / "model.onnx")
     assert [node.shape for node in session.get_inputs()] == [["batch", "length"]] * 3
     assert [node.shape for node in session.get_outputs()] == [["batch", 2]]
+
+
+def test_8_bit_integers_are_measured_and_refused_where_they_cost_too_much(swept: SweepFolder, tmp_path: Path) -> None:
+    chosen = replace(choose(swept.name, swept.storage, tmp_path / "small", format="onnx"), most_loss=1.0)
+    quantised = export_trial(chosen)
+    found = quantised.verification.quantisation
+    assert found is not None and found.after.bytes < found.before.bytes
+    assert found.rows == 16 and all(p50 <= p95 for p50, p95 in found.after.milliseconds.values())
+    assert run(quantised.usage()) in {"negative", "positive"}
+    assert "8-bit integers" in (quantised.folder / "README.md").read_text(encoding="utf-8")
+    assert sorted(file.name for file in quantised.folder.glob("*.onnx")) == ["model.onnx"]
+    with pytest.raises(TrialError, match=r"--quantize int8: .* more than --max-loss -1"):
+        export_trial(replace(chosen, to=tmp_path / "none", most_loss=-1.0))
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_lines_for_users_give_a_label(exported: Exported) -> None:
