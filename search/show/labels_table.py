@@ -38,4 +38,4 @@ def _cell(estimate: Estimate | None, sign: str) -> str:
         return format_score(None)
     if estimate.low is None:
         return f"{estimate.mean:{sign}.3f}"
-    return f"{estimate.mean:{sign}.3f} ({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"
+    return f"{estimate.mean:{sign}.3f} ({estimate.low:{sign}.3f}, {estimate.high:{sign}.3f})"

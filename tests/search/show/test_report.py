@@ -147,11 +147,11 @@ CURVE = LabelsCurve(
 def test_the_labels_curve_is_a_table_and_its_trials_are_counted() -> None:
     on_rows = trial(2, State.FINISHED, 0.8, seed=1, role="labels", changes={"target.train_rows": 16})
     outcome = replace(OUTCOME, labels_curve=CURVE, trials=(*TRIALS, on_rows))
-    lines = [" ".join(line.split()) for line in printed(outcome, width=100).splitlines()]
+    lines = [" ".join(line.split()) for line in printed(outcome).splitlines()]
     for line in (
         "rows with the source without difference",
-        "16 0.800 (0.750 to 0.850) 0.600 (0.500 to 0.700) -",
-        "128 0.900 - +0.100 (+0.050 to +0.150)",
+        "16 0.800 (0.750, 0.850) 0.600 (0.500, 0.700) -",
+        "128 0.900 - +0.100 (+0.050, +0.150)",
     ):
         assert line in lines
     text = printed(outcome, width=160)
