@@ -4,7 +4,7 @@ import signal
 
 import typer
 
-from search.commands import files, models, results, sweeps
+from search.commands import clusters, files, models, results, sweeps
 from search.startup.garbage_collection import rare_garbage_collection
 from search.streams import allow_any_character
 
@@ -22,6 +22,7 @@ for command in (
     *(sweeps.run, sweeps.resume, sweeps.extend),
     *(results.show, results.ui),
     *(models.export, models.predict, models.evaluate),
+    *(clusters.submit, clusters.status, clusters.logs, clusters.stop, clusters.fetch),
     files.schema,
 ):
     app.command()(command)

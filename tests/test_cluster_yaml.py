@@ -50,6 +50,22 @@ def test_workers_have_a_gpu_run_on_spot_and_scale_from_zero(cluster: dict[str, A
     assert 0 < cluster["idle_timeout_minutes"] <= 15
 
 
+def test_what_one_must_change_is_at_the_top() -> None:
+    text = (ROOT / "cluster.yaml").read_text()
+    top = text[: text.index("available_node_types:")]
+    assert text.count("CHANGE") == top.count("CHANGE") == 3
+    assert all(name in top for name in ("region", "ssh_private_key", "key_name", "\nmax_workers"))
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_the_user_may(cluster: dict[str, Any]) -> None:
+    for role in ("head", "worker"):
+        limit = cluster[f"{role}_start_ray_commands"][-1].partition("; RAY_AUTH_MODE")[0]
+        done = subprocess.run(
+            ["bash", "-c", f"ulimit -n 1000; {limit}; ulimit -n"], capture_output=True, text=True, check=True
+        )
+        assert (done.stdout, done.stderr) == ("1000\n", "")
+
+
 def test_a_given_key_is_named_on_every_node(
     cluster: dict[str, Any], head: dict[str, Any], worker: dict[str, Any]
 ) -> None:
@@ -95,15 +111,21 @@ def test_every_file_that_the_install_reads_is_mounted(cluster: dict[str, Any]) -
     packages = [name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]]
     files = ["pyproject.toml", "constraints.txt", project["project"]["readme"], *project["project"]["license-files"]]
     for name in packages + files:
-        assert cluster["file_mounts"][f"~/transfersweep/{name}"] == name
+        assert cluster["file_mounts"][f"~/transfersweep-code/{name}"] == name
         assert (ROOT / name).exists()
+
+
+def test_no_folder_in_the_home_of_a_node_looks_like_a_package(cluster: dict[str, Any]) -> None:
+    """The driver's working folder is in the path of Ray's workers, and a folder is a package for Python."""
+    in_home = {Path(mount).parts[1] for mount in cluster["file_mounts"]}
+    assert in_home & {"search", "spaces", "trainable", "transfersweep"} == set()
 
 
 @pytest.mark.parametrize("role", ["head", "worker"])
 def test_every_node_installs_the_project_with_its_constraints(cluster: dict[str, Any], role: str) -> None:
     installs = [c for c in cluster[f"{role}_setup_commands"] if "pip install" in c]
-    assert any(c.endswith("-e ~/transfersweep") for c in installs)
-    assert all("-c ~/transfersweep/constraints.txt" in c for c in installs)
+    assert any(c.endswith("-e ~/transfersweep-code") for c in installs)
+    assert all("-c ~/transfersweep-code/constraints.txt" in c for c in installs)
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
 
 

@@ -47,7 +47,7 @@ def mode_of(address: str, host_and_port: str) -> str:
     named = os.environ.get(MODE, "").lower()
     asks = head_refuses(host_and_port)
     if asks is None:  # such as a cluster with TLS, which only Ray can ask
-        asks = named == "token" if named else _token() is not None
+        asks = named == "token" if named else own_token() is not None
     elif named and (named == "token") != asks:
         runs = "with" if asks else "without"
         way_out = "export RAY_AUTH_MODE=token" if asks else "unset RAY_AUTH_MODE, or start the cluster with it"
@@ -60,7 +60,7 @@ def mode_of(address: str, host_and_port: str) -> str:
 
 
 def _check_token(address: str, host_and_port: str) -> None:
-    found = _token()
+    found = own_token()
     if found is None:
         raise ConfigError(
             f"--address {address}: that cluster needs a token, and no token is set; copy the head's {TOKEN_FILE} to "
@@ -74,7 +74,7 @@ def _check_token(address: str, host_and_port: str) -> None:
         )
 
 
-def _token() -> tuple[str, str] | None:
+def own_token() -> tuple[str, str] | None:
     """Return the token that Ray would send, and the variable or file that holds it.
 
     Raises:

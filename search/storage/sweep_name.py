@@ -6,7 +6,7 @@ import unicodedata
 from search.redaction import redact
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-RESERVED = ("cache", "mlartifacts", "mlflow.db")
+RESERVED = ("cache", "mlartifacts", "mlflow.db", "submitted")
 """Other files and folders in a storage folder, whose names no sweep can have."""
 _LONGEST = 100
 

@@ -1,4 +1,4 @@
-"""A sweep that joins a cluster of two raylets, with a token, and uses both."""
+"""A sweep that joins a cluster of two raylets, with a token, and uses both; and the cluster's job server."""
 
 import copy
 import json
@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from yaml_text import dump_yaml
+
+from search.jobs.client import Jobs, connect
+from trainable.errors import ConfigError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -37,8 +40,16 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def dashboard_port(free_port: Callable[[], int]) -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
 def address(
-    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+    free_port: Callable[[], int],
+    dashboard_port: int,
 ) -> Iterator[str]:
     """A head and a second raylet, one CPU each; ended by their process groups, not by `ray stop`."""
     address = f"127.0.0.1:{free_port()}"
@@ -46,13 +57,15 @@ def address(
         "--head",
         f"--port={address.rpartition(':')[2]}",
         "--node-ip-address=127.0.0.1",
-        "--include-dashboard=false",
+        "--dashboard-host=127.0.0.1",
+        f"--dashboard-port={dashboard_port}",
     ]
     logs = tmp_path_factory.mktemp("ray")
     started = []
     try:
         for name, role in (("head", head), ("second", [f"--address={address}", "--node-ip-address=127.0.0.1"])):
             command = [RAY, "start", *role, "--num-cpus=1", "--block", "--disable-usage-stats"]
+            command.append(f"--dashboard-agent-listen-port={free_port()}")
             with (logs / name).open("wb") as log:
                 started.append(
                     subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -127,3 +140,48 @@ def test_a_cluster_that_refuses_the_token_is_told(
     assert f"--address {address}: that cluster refuses the token from {wrong}" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs" / "tiny").exists()
+
+
+@pytest.fixture
+def jobs(
+    address: str, environment: dict[str, str], dashboard_port: int, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Jobs]:
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", environment["RAY_AUTH_TOKEN_PATH"])
+    with connect(f"http://127.0.0.1:{dashboard_port}") as connected:
+        yield connected
+
+
+def test_a_job_is_followed_to_its_end(jobs: Jobs) -> None:
+    job = jobs.submit("first", "echo here; sleep 1; echo there")
+    assert job.sweep == "first"
+    said: list[str] = []
+    assert jobs.follow(job, said.append).state == "finished"
+    assert "here\nthere" in "".join(said)
+    assert jobs.latest("first").ended is not None
+    failed = jobs.follow(jobs.submit("first", "exit 3"), said.append)
+    assert (failed.state, jobs.latest("first").id) == ("failed", failed.id)
+    assert [each.id for each in jobs.of("first")] == [failed.id, job.id]
+
+
+def test_a_job_is_stopped(jobs: Jobs) -> None:
+    job = jobs.submit("second", "sleep 600")
+    with pytest.raises(ConfigError, match="runs that sweep"):
+        jobs.submit("second", "true")
+    assert jobs.stop(job)
+    assert jobs.follow(job, str).state == "stopped"
+    assert not jobs.stop(job)
+    with pytest.raises(ConfigError, match="no job for a sweep of that name"):
+        jobs.latest("third")
+
+
+def test_jobs_need_the_token(
+    address: str, dashboard_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "none"))
+    server = f"http://127.0.0.1:{dashboard_port}"
+    with pytest.raises(ConfigError, match="refuses this user's token"), connect(server):
+        pass
+    (tmp_path / "none").write_text(secrets.token_hex(32))
+    (tmp_path / "none").chmod(0o600)
+    with pytest.raises(ConfigError, match="refuses this user's token"), connect(server):
+        pass
