@@ -163,44 +163,44 @@ def _csv(file: Path) -> Iterable[dict[str, str]]:
 TEXT, TEXTS = {"text": "text", "label": "label"}, {"text_a": "text_a", "text_b": "text_b", "label": "label"}
 PAIRS = {
     "classification": Pair(
-        source=Stage("classification", partial(table, beginning="sst2/", **TEXT), 300, 100, epochs=1),
-        target=Stage("classification", partial(table, beginning="customer_reviews/", **TEXT), 200, 377),
+        source=Stage("classification", partial(table, beginning="sst2/", **TEXT), 200, 50, epochs=1),
+        target=Stage("classification", partial(table, beginning="customer_reviews/", **TEXT), 120, 200),
         metric="accuracy",
     ),
     "pairs of texts": Pair(
-        source=Stage("classification", partial(table, beginning="mnli_dev/", **TEXTS), 200, 100, epochs=1),
-        target=Stage("classification", partial(table, beginning="scitail_dev/", **TEXTS), 150, 250),
+        source=Stage("classification", partial(table, beginning="mnli_dev/", **TEXTS), 120, 50, epochs=1),
+        target=Stage("classification", partial(table, beginning="scitail_dev/", **TEXTS), 80, 150),
         metric="accuracy",
     ),
     "regression": Pair(
-        source=Stage("regression", partial(scored, beginning="vader_domains/movie_"), 300, 100, epochs=1),
-        target=Stage("regression", partial(scored, beginning="vader_domains/tweets_"), 250, 300),
+        source=Stage("regression", partial(scored, beginning="vader_domains/movie_"), 160, 50, epochs=1),
+        target=Stage("regression", partial(scored, beginning="vader_domains/tweets_"), 160, 200),
         metric="pearson",
     ),
-    "multi-label": Pair(target=Stage("multi_label", entity_types, 700, 300), metric="micro_f1"),
+    "multi-label": Pair(target=Stage("multi_label", entity_types, 400, 200), metric="micro_f1"),
     "tagging": Pair(
-        source=Stage("tagging", partial(tagged, beginning="ud_english_ewt/"), 300, 100, 1, 3e-4),
-        target=Stage("tagging", partial(tagged, beginning="wikiann_en/"), 400, 400, 2, 3e-4),
+        source=Stage("tagging", partial(tagged, beginning="ud_english_ewt/"), 160, 50, 1, 3e-4),
+        target=Stage("tagging", partial(tagged, beginning="wikiann_en/"), 240, 200, 2, 3e-4),
         metric="entity_f1",
     ),
     "masked words": Pair(
-        source=Stage("masked_language", partial(table, beginning="vader_domains/movie_", text="text"), 500, 200, 1),
+        source=Stage("masked_language", partial(table, beginning="vader_domains/movie_", text="text"), 320, 100, 1),
         target=Stage("classification", partial(table, beginning="sst2/", **TEXT), 16, 16),
         metric="loss",
         lower_is_better=True,
     ),
     "question answering": Pair(
-        target=Stage("question_answering", entity_questions, 300, 150, 3, 5e-4), metric="exact_match"
+        target=Stage("question_answering", entity_questions, 160, 100, 2, 5e-4, 8), metric="exact_match"
     ),
-    "multiple choice": Pair(target=Stage("multiple_choice", entailed, 150, 100), metric="accuracy"),
+    "multiple choice": Pair(target=Stage("multiple_choice", entailed, 80, 100), metric="accuracy"),
     "sequence to sequence": Pair(
         target=Stage(
             "sequence_to_sequence",
             partial(table, beginning="multi30k_en_de/", text="text_a", target="text_b"),
-            *(1200, 100, 2, 2e-3, 16, 32),
+            *(800, 60, 2, 2e-3, 16, 32),
         ),
         metric="chrf",
         encoder="t5",
     ),
-    "images": Pair(target=Stage("image_classification", drawings, 600, 300, 4, 1e-3), metric="accuracy", encoder="vit"),
+    "images": Pair(target=Stage("image_classification", drawings, 400, 200, 4, 1e-3), metric="accuracy", encoder="vit"),
 }

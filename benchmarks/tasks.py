@@ -36,6 +36,7 @@ PEER = "Trainer"
 CONTENDERS = {PEER: ("task_trainer", "fp32"), "ours fp32": ("task_ours", "fp32"), "ours auto": ("task_ours", "auto")}
 """The module that runs each contender, and its precision. `auto` is our default: bf16 where the hardware has it."""
 SMALL_ROWS = 24
+TIMES = {"trial_seconds": "trial, s", "cpu_seconds": "trial, processor s", "seconds": "process, s"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Run:
     """From the start of the process to its end."""
     trial_seconds: float
     """Without the imports of libraries."""
+    cpu_seconds: float
+    """Processor time of the same part, over all threads: on a busy machine it says more than the time that passes."""
     steps: dict[str, int]
     """Optimiser steps of each stage."""
     facts: dict[str, Any]
@@ -121,7 +124,8 @@ def run_contender(name: str, contender: str, spec: dict[str, Any], folder: Path,
 
         answer["score"] = task_ours.hidden_words_loss(spec, answer["model"])
     facts = {"cpu": machine_name(), "threads": spec["threads"], "load_before": load, "commit": commit()}
-    return Run(name, contender, spec["seed"], answer["score"], seconds, answer["trial_seconds"], answer["steps"], facts)
+    own = {name: answer[name] for name in ("score", "trial_seconds", "cpu_seconds", "steps")}
+    return Run(name, contender, spec["seed"], seconds=seconds, facts=facts, **own)
 
 
 def done_runs(results: Path) -> list[Run]:
@@ -157,11 +161,10 @@ def cells(runs: list[Run], peers: list[Run]) -> Iterable[str]:
     yield f"{fmean(scores):.4f}"
     yield " ".join(f"{score:.4f}" for score in scores)
     yield difference(scores, [run.score for run in peers]) if peers and runs[0].contender != PEER else ""
-    trial, process = (fmean(getattr(run, name) for run in runs) for name in ("trial_seconds", "seconds"))
-    yield from (f"{trial:.1f}", f"{process:.1f}")
-    for name, mean in (("trial_seconds", trial), ("seconds", process)):
-        theirs = [getattr(run, name) for run in peers]
-        yield f"{fmean(theirs) / mean:.2f}x" if theirs and runs[0].contender != PEER else ""
+    means, theirs = ([fmean(getattr(run, name) for run in of) for name in TIMES] for of in (runs, peers or runs))
+    yield from (f"{mean:.1f}" for mean in means)
+    ratios = (f"{other / mean:.2f}x" for other, mean in zip(theirs, means, strict=True))
+    yield " ".join(ratios) if peers and runs[0].contender != PEER else ""
 
 
 def difference(ours: list[float], theirs: list[float]) -> str:
