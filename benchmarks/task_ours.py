@@ -23,7 +23,7 @@ TARGET_LENGTH = 32
 
 
 def run(spec: dict[str, Any]) -> dict[str, Any]:
-    """Run a trial; return its score, the steps of each stage, and seconds and processor seconds after the imports."""
+    """Run a trial; return its score, the steps of each stage, and the time after the imports."""
     begin = time.perf_counter(), time.process_time()
     torch.set_num_threads(spec["threads"])
     steps: dict[str, int] = {}

@@ -48,7 +48,6 @@ class Pair:
     metric: str
     source: Stage | None = None
     encoder: str = "minilm"
-    lower_is_better: bool = False
 
     @property
     def stages(self) -> dict[str, Stage]:
@@ -187,7 +186,6 @@ PAIRS = {
         source=Stage("masked_language", partial(table, beginning="vader_domains/movie_", text="text"), 320, 100, 1),
         target=Stage("classification", partial(table, beginning="sst2/", **TEXT), 16, 16),
         metric="loss",
-        lower_is_better=True,
     ),
     "question answering": Pair(
         target=Stage("question_answering", entity_questions, 160, 100, 2, 5e-4, 8), metric="exact_match"

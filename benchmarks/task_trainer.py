@@ -14,7 +14,7 @@ from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, set_seed
 
 
 def run(spec: dict[str, Any]) -> dict[str, Any]:
-    """Train the stages; return the last score, the steps of each stage, and seconds and processor seconds after the imports."""
+    """Train the stages; return the last score, the steps of each stage, and the time after the imports."""
     begin = time.perf_counter(), time.process_time()
     torch.set_num_threads(spec["threads"])
     weights, steps, score = spec["encoder"], {}, 0.0
