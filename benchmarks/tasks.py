@@ -4,10 +4,10 @@ Both train the same stages with the same settings and seeds, in a new process, o
 target, or the target alone. Ours is the trial function that a slot of a sweep runs, without Ray, MLflow, baselines and
 repeats, which a Trainer does not have.
 
-    python benchmarks/tasks.py --data DIR --results tasks.jsonl            # everything: about half an hour
+    python benchmarks/tasks.py --data DIR --results tasks.jsonl            # everything
     python benchmarks/tasks.py --data DIR --results tasks.jsonl --pairs tagging regression --seeds 0
     python benchmarks/tasks.py --results tasks.jsonl --report              # the table again
-    python benchmarks/tasks.py --data DIR --results small.jsonl --small    # a minute; figures without a meaning
+    python benchmarks/tasks.py --data DIR --results small.jsonl --small    # figures without a meaning
 
 Finished runs in the results file are not repeated, so the same command continues after a stop.
 """

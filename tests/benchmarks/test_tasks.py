@@ -76,7 +76,7 @@ def test_both_contenders_do_the_same_work(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("accelerate", reason="the peer needs it: pip install '.[benchmarks]'")
     results = tmp_path / "tasks.jsonl"
     command = [sys.executable, ROOT / "benchmarks" / "tasks.py", "--data", data, "--results", results]
-    command += ["--small", "--seeds", 0, "--contenders", "Trainer", "ours fp32"]
+    command += ["--small", "--threads", 1, "--seeds", 0, "--contenders", "Trainer", "ours fp32"]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     runs = [json.loads(line) for line in results.read_text().splitlines()]
