@@ -29,7 +29,7 @@ def fetch(cluster: Cluster, folder: SweepFolder) -> Outcome:
         The outcome as the copy has it.
 
     Raises:
-        PlanError: if the folder holds another sweep.
+        PlanError: if the folder holds anything but an earlier copy.
         ConfigError: if the cluster is not up, or has no finished sweep of that name.
     """
     name = folder.name
@@ -38,8 +38,7 @@ def fetch(cluster: Cluster, folder: SweepFolder) -> Outcome:
         first.path.mkdir()
         for file in (first.plan, first.outcome):
             _download(cluster, f"{name}/{file.name}", first.path)
-        if folder.plan.exists() and load_saved_plan(folder)["id"] != load_saved_plan(first)["id"]:
-            raise PlanError([f"{folder.path}: holds another sweep of that name; name another --storage"])
+        _check_free(folder, load_saved_plan(first)["id"])
         outcome = load_outcome(first)
     if outcome is None or not outcome.complete:
         raise ConfigError(f"{name}: has not ended; `transfersweep status {name} --cluster {cluster.file}` says more")
@@ -50,12 +49,21 @@ def fetch(cluster: Cluster, folder: SweepFolder) -> Outcome:
             (into / checkpoint).mkdir(parents=True)
             cluster.download(f"{name}/{checkpoint}/", into / checkpoint)
 
-    submitted = folder.storage / FOLDER / name
-    write_folder(submitted, lambda into: cluster.download(f"{FOLDER}/{name}/", into))
+    submitted = f"{FOLDER}/{name}"
+    if cluster.has(submitted):  # not if the sweep was started on the cluster itself
+        write_folder(folder.storage / submitted, lambda into: cluster.download(f"{submitted}/", into))
     write_folder(folder.path, copy)
     found = load_outcome(folder)
     assert found is not None
     return found
+
+
+def _check_free(folder: SweepFolder, sweep: str) -> None:
+    """Check that a folder holds nothing but an earlier copy of the sweep with that id."""
+    if not folder.path.exists():
+        return
+    if not folder.plan.is_file() or load_saved_plan(folder)["id"] != sweep:
+        raise PlanError([f"{folder.path}: holds something else; name another --storage, or move it away"])
 
 
 def _download(cluster: Cluster, file: str, to: Path) -> None:
