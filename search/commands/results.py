@@ -1,7 +1,5 @@
 """Commands that show what sweeps have found."""
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +7,6 @@ import typer
 from rich.console import Console
 
 from search.commands.options import AsJson, Set, Storage, SweepName, pairs, print_result, readable_errors
-from trainable.errors import ConfigError
 
 
 def show(
@@ -32,19 +29,14 @@ def show(
 
 
 def ui(
+    name: Annotated[str | None, typer.Argument(help="Sweep to show; default: the newest.")] = None,
     storage: Storage = Path("runs"),
-    uri: Annotated[str | None, typer.Option(help="Tracking URI; default: the storage's database.")] = None,
+    uri: Annotated[str | None, typer.Option(help="Tracking URI; default: the sweep's, or the storage's.")] = None,
     port: Annotated[int, typer.Option(help="Port on this machine to listen on.")] = 5000,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser, where there is a screen.")] = True,
 ) -> None:
-    """Start the MLflow UI with the records of all sweeps of a storage folder."""
+    """Start the MLflow UI, and show the trials of a sweep there, best first."""
     with readable_errors():
-        from search.storage.store_uri import default_uri, ui_command
+        from search.show.mlflow_page import show_page
 
-        address = uri or default_uri(storage)
-        if uri is None and not (storage / "mlflow.db").is_file():
-            raise ConfigError(f"{storage / 'mlflow.db'}: no such file; run a sweep first, or give --storage or --uri")
-        command, variables = ui_command(address, port)
-        if not command:
-            raise ConfigError(f"--uri {address}: is the address of a server; open it in a browser")
-        print(f"MLflow UI on http://127.0.0.1:{port} (end with Ctrl-C)", file=sys.stderr)
-        os.execvpe(command[0], command, os.environ | variables)
+        raise typer.Exit(show_page(storage, uri, name, port, browser))

@@ -2,12 +2,12 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
+from search.engine.mlflow_sweep import end_sweep, show_results
 from search.engine.mlflow_trials import MlflowTrials
 from search.engine.scoring import score_winner
 from search.plan.plan import Plan
-from search.record.records import Outcome, State, count_states
+from search.record.records import Outcome, State
 from search.redirect_output import output_to_file
 from search.storage.outbox import count_waiting
 from search.storage.sweep_folder import SweepFolder, with_waiting_note
@@ -15,7 +15,7 @@ from search.study.baselines import hold_contest
 from search.study.summary import summarise
 from search.study.sweep_study import SweepStudy
 from search.tracking.open_tracker import open_tracker
-from search.tracking.replay import SCORE, Replay
+from search.tracking.replay import Replay
 from search.tracking.tracker import DELIVERY_TIMEOUT_SECONDS, Tracker, check_uri
 from trainable.errors import ConfigError
 from trainable.store.files import write_file
@@ -26,17 +26,20 @@ ALL_LOST = (
 )
 
 
-def finish(plan: Plan, storage: Path, study: SweepStudy, mlflow_trials: MlflowTrials, tracker: Tracker) -> Outcome:
+def finish(
+    plan: Plan, folder: SweepFolder, study: SweepStudy, mlflow_trials: MlflowTrials, tracker: Tracker
+) -> Outcome:
     """Finish a sweep: stop trials that the budget cut off, choose and test the winner, close the MLflow runs."""
     for record in [record for record in study.records if not record.ended]:
         study.end(record.key, State.STOPPED, out_of_time=True)
         mlflow_trials.close(record.key)
     mlflow_trials.reconcile()
+    storage = folder.storage
     test, gain = score_winner(plan, storage, study, hold_contest(plan, study))
     records = study.records
     lost = bool(records) and all(record.state is State.LOST for record in records)
     outcome = summarise(plan, storage, study, test, complete=not lost, gain=gain)
-    _end_mlflow_sweep(outcome, tracker)
+    end_sweep(outcome, plan, folder, tracker)
     return outcome
 
 
@@ -82,7 +85,9 @@ def deliver_rest(outcome: Outcome, plan: Plan, folder: SweepFolder) -> Outcome:
             MlflowTrials(plan, study, tracker).reconcile()
             tracker.wait(DELIVERY_TIMEOUT_SECONDS)
             if tracker.run_id != outcome.run_id:  # MLflow had lost the run
-                _end_mlflow_sweep(outcome, tracker)
+                end_sweep(outcome, plan, folder, tracker)
+            else:  # earlier versions did not show them, and a lost run of a trial lacks its result
+                show_results(outcome, plan, folder, tracker)
             outcome = save_and_deliver(outcome, folder, tracker, DELIVERY_TIMEOUT_SECONDS)
             study.set_user_attr("run_id", outcome.run_id)
             return outcome
@@ -90,29 +95,3 @@ def deliver_rest(outcome: Outcome, plan: Plan, folder: SweepFolder) -> Outcome:
 
 def _write_outcome(outcome: Outcome, folder: SweepFolder) -> None:
     write_file(folder.outcome, lambda into: into.write_text(json.dumps(outcome.to_json(), indent=1), encoding="utf-8"))
-
-
-def _end_mlflow_sweep(outcome: Outcome, tracker: Tracker) -> None:
-    metrics = {"trials": float(len(outcome.searched)), "repeats": float(len(outcome.repeats))}
-    metrics |= {f"trials.{state}": float(count) for state, count in count_states(outcome.searched).items()}
-    metrics["worker_hours"] = outcome.worker_hours
-    if outcome.winner is not None and (value := outcome.record(outcome.winner).value) is not None:
-        metrics[SCORE] = value
-    for baseline in outcome.baselines:
-        metrics |= {f"baseline.{baseline.name}.{name}": value for name, value in baseline.metrics.items()}
-    if outcome.validation:
-        metrics[f"winner.validation.{outcome.metric}"] = outcome.validation.mean
-    for point in outcome.labels_curve.points if outcome.labels_curve else ():
-        for name, estimate in (("with_source", point.with_source), ("without_source", point.without_source)):
-            metrics |= {f"labels.{point.rows}.{name}": estimate.mean} if estimate else {}
-    if outcome.test:
-        metrics |= {f"winner.test.{name}": value for name, value in outcome.test.metrics.items()}
-    winner = outcome.winning_baseline if outcome.winner is None else outcome.winner
-    tags = {"transfersweep.winner": str(winner)} if winner is not None else {}
-    if outcome.gain:
-        tags["transfersweep.gain"] = outcome.gain.sentence
-    if outcome.comparison:
-        tags["transfersweep.source"] = outcome.comparison.sentence
-    tracker.end_sweep(State.FINISHED if outcome.complete else State.LOST, metrics, tags)
-    # Last, so that an unreachable artifact store delays nothing else.
-    tracker.log_text(None, json.dumps(outcome.to_json(), indent=2), "outcome.json")

@@ -13,6 +13,7 @@ from search.cluster.ray_internals import skip_snapshots_at_checkpoints, use_wait
 from search.engine.baselines import BaselineRun
 from search.engine.budget import Budget
 from search.engine.finish import ALL_LOST, finish, save_and_deliver
+from search.engine.mlflow_sweep import save_view
 from search.engine.mlflow_trials import MlflowTrials
 from search.engine.session import run_session
 from search.engine.tuner import SweepParts
@@ -113,6 +114,7 @@ def _print_findings(plan: Plan, prepared: Mapping[DataUse, TokenizedDataset], co
 def _store_start(parts: SweepParts, tracker: Tracker, prepared: Mapping[DataUse, TokenizedDataset]) -> Phases:
     """Store the start of the search in MLflow, in the study and in the sweep's folder."""
     parts.study.set_user_attr("run_id", begin_run(tracker, parts.plan, parts.study, prepared))
+    save_view(parts.plan, parts.folder, tracker)
     parts.study.set_user_attr("slots", parts.capacity.slots)
     update_saved_plan(parts.folder, parts.plan.to_mapping())
     return Phases(parts.study)
@@ -139,7 +141,7 @@ def _finish_and_save(parts: SweepParts, tracker: Tracker, phases: Phases) -> Out
         outcome = summarise(plan, folder.storage, study)
     else:
         with phases.phase("finish"):
-            outcome = finish(plan, folder.storage, study, parts.mlflow_trials, tracker)
+            outcome = finish(plan, folder, study, parts.mlflow_trials, tracker)
     outcome = replace(outcome, phases=phases.read())
     # A user who interrupts a sweep does not want to wait. A resume delivers the rest.
     outcome = save_and_deliver(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,8 +66,7 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
 def next_commands(outcome: Outcome) -> list[str]:
     """Return the commands that open MLflow, show or resume the sweep, and export its winner, if there is one."""
     folder = SweepFolder(Path(outcome.storage), outcome.name)
-    commands = [shlex.join(["transfersweep", "ui", *folder.storage_option])]
-    commands.append(folder.command("show" if outcome.complete else "resume"))
+    commands = [folder.command("ui"), folder.command("show" if outcome.complete else "resume")]
     if outcome.winner is not None or outcome.winning_baseline:
         commands.append(folder.command("export", "--to", f"{outcome.name}-model"))
     return commands

@@ -43,11 +43,8 @@ def default_uri(storage: Path) -> str:
 def ui_command(uri: str, port: int = 5000) -> tuple[list[str], dict[str, str]]:
     """Return the command that serves the MLflow UI of a store to this machine only, and its environment variables.
 
-    The URI is in a variable: it may contain a password, and every user can list the arguments of a process. For the
-    address of a server the command is empty, as the server has its own UI.
+    The URI is in a variable: it may contain a password, and every user can list the arguments of a process.
     """
-    if _is_server(uri):
-        return [], {}
     artifacts = ["--default-artifact-root", location] if (location := artifact_location(uri)) else []
     address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     return [sys.executable, "-m", "mlflow", "ui", *artifacts, *address], {"MLFLOW_BACKEND_STORE_URI": uri}
@@ -91,10 +88,9 @@ def check_reachable(uri: str) -> None:
     """
     if not uri:
         raise OSError("it is empty")
-    if _is_server(uri):
-        parts = urlsplit(uri)
+    if is_server(uri):
         try:
-            urllib.request.urlopen(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), timeout=10).close()
+            urllib.request.urlopen(without_login(uri), timeout=10).close()
         except urllib.error.HTTPError:
             return  # the server answers; MLflow checks the credentials later
         except urllib.error.URLError as error:
@@ -108,7 +104,14 @@ def check_reachable(uri: str) -> None:
         engine.dispose()
 
 
-def _is_server(uri: str) -> bool:
+def without_login(address: str) -> str:
+    """Return the address of a server without user name and password."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def is_server(uri: str) -> bool:
+    """Return whether a tracking URI is the address of an MLflow server."""
     return urlsplit(uri).scheme in {"http", "https"}
 
 

@@ -15,9 +15,9 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from search.record.records import State
 from search.record.trial_names import Key
 from search.redaction import redact
+from search.tracking.run_tags import ERROR
 from trainable.settings.values import Params
 
-_ERROR = "transfersweep.error"
 # MLflow's limits: characters of one value.
 _PARAM_LENGTH, _TAG_LENGTH, _DIGEST_LENGTH, _SCHEMA_LENGTH = 6000, 8000, 36, 1_000_000
 
@@ -127,7 +127,47 @@ class TextLogged:
     what: Literal["text"] = "text"
 
 
-Event = Started | Reported | Ended | Reconciled | TextLogged
+@dataclass(frozen=True)
+class TrialResult:
+    """What the end of a sweep says of one trial."""
+
+    trial: Key
+    rank: float
+    """1 for the best settings; a repeat has the rank of the trial that it repeats, and a fraction: 1.01, 1.02."""
+    result: Literal["winner", "finalist", "repeat", ""]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The results of trials, at the end of a sweep; an extended sweep gives them again."""
+
+    time: int
+    results: tuple[TrialResult, ...]
+    trial: None = None
+    what: Literal["rank"] = "rank"
+
+
+@dataclass(frozen=True)
+class NoteWritten:
+    """The description of the sweep's run in Markdown; a link to `run:KEY` leads to the run of that trial."""
+
+    time: int
+    text: str
+    trial: None = None
+    what: Literal["note"] = "note"
+
+
+@dataclass(frozen=True)
+class ViewSaved:
+    """How MLflow's page shows the sweep's runs, see `search.tracking.saved_view`."""
+
+    time: int
+    state: str
+    trial: None = None
+    what: Literal["view"] = "view"
+
+
+Event = Started | Reported | Ended | Reconciled | TextLogged | Ranked | NoteWritten | ViewSaved
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="what")])
 
 
@@ -172,9 +212,24 @@ def text_logged(key: Key | None, text: str, name: str) -> TextLogged:
     return TextLogged(key, _now(), text, name)
 
 
+def ranked(results: Sequence[TrialResult]) -> Ranked:
+    """Return the event with the results of trials."""
+    return Ranked(_now(), tuple(results))
+
+
+def note_written(text: str) -> NoteWritten:
+    """Return the event that describes the sweep's run."""
+    return NoteWritten(_now(), redact(text))
+
+
+def view_saved(state: str) -> ViewSaved:
+    """Return the event that stores how MLflow's page shows the sweep's runs."""
+    return ViewSaved(_now(), state)
+
+
 def error_tags(error: str | None) -> dict[str, str]:
     """Return the tag with an error; empty without an error."""
-    return _texts({_ERROR: error} if error else {}, _TAG_LENGTH)
+    return _texts({ERROR: error} if error else {}, _TAG_LENGTH)
 
 
 def _now() -> int:

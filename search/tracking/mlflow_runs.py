@@ -16,36 +16,28 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from search.record.records import State
-from search.record.trial_names import Key, key_of, trial_name
+from search.record.trial_names import Key, trial_name
 from search.storage.store_uri import artifact_location, correct_artifact_paths
 from search.tracking.delivery import RefusedError
+from search.tracking.experiment import open_experiment, save_view
 from search.tracking.mlflow_events import (
     DatasetInput,
     Ended,
     Event,
+    NoteWritten,
+    Ranked,
     Reconciled,
     Reported,
     Started,
     TextLogged,
     TrialEnd,
+    TrialResult,
+    ViewSaved,
 )
 from search.tracking.mlflow_internals import reopen_changed_file
+from search.tracking.run_results import NOTE, show_result, with_links
+from search.tracking.run_tags import ERROR, KIND, STATE, SWEEP, SWEEP_ID, TRIAL, key_of_run
 
-SWEEP = "transfersweep.sweep"
-"""Tag with the sweep's name, on its own run and on the runs of its trials."""
-SWEEP_ID = "transfersweep.sweep_id"
-"""Tag with the sweep's id; no other sweep has it, even one of the same name."""
-TRIAL = "transfersweep.trial"
-"""Tag with a trial's key: its number; for a repeat also its seed."""
-ROLE = "transfersweep.role"
-"""Tag with a trial's role: `search`, or the kind of its repeat."""
-SEED = "transfersweep.seed"
-"""Tag with the seed that a trial trains with."""
-REPEAT_OF = "transfersweep.of"
-"""Tag of a repeat: the number of the trial that is repeated."""
-EXPERIMENT = "transfersweep"
-"""The MLflow experiment; it is created if it is missing, and restored if it was deleted."""
-_KIND, _STATE, _ERROR = "transfersweep.kind", "transfersweep.state", "transfersweep.error"
 _PARENT = "mlflow.parentRunId"
 _STATUS = {State.FINISHED: "FINISHED", State.STOPPED: "KILLED", State.FAILED: "FAILED", State.LOST: "FAILED"}
 _RUNS_PER_PAGE, _PARAMS_PER_REQUEST, _METRICS_PER_REQUEST = 10_000, 100, 1000
@@ -86,14 +78,7 @@ class MlflowRuns:
             MlflowException: if it can be neither found nor created.
         """
         correct_artifact_paths(self._uri)
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        if found is None:
-            location = artifact_location(self._uri)
-            self._experiment = str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
-            return
-        if found.lifecycle_stage == "deleted":
-            self._client.restore_experiment(found.experiment_id)
-        self._experiment = str(found.experiment_id)
+        self._experiment = open_experiment(self._client, artifact_location(self._uri))
 
     def apply(self, events: Sequence[Event]) -> None:
         """Apply events in their order; consecutive reports become one request for each run.
@@ -137,6 +122,12 @@ class MlflowRuns:
                 self._reconcile(event.time, event.states)
             case TextLogged():
                 self._client.log_text(self._run_id(event.trial, event.time), event.text, event.name)
+            case Ranked():
+                self._rank(event.time, event.results)
+            case NoteWritten():
+                self._write_note(event.time, event.text)
+            case ViewSaved():
+                save_view(self._client, self._experiment, self._sweep, self._sweep_id, event.time, event.state)
 
     def _start(self, event: Started) -> None:
         """Open a run, or reopen an ended one; its existing parameters and tags stay unchanged."""
@@ -145,7 +136,7 @@ class MlflowRuns:
         run = self._client.get_run(run_id)
         if run.info.status != "RUNNING":
             self._client.update_run(run_id, status="RUNNING")
-            for tag in {_STATE, _ERROR} & run.data.tags.keys():  # the end was not final
+            for tag in {STATE, ERROR} & run.data.tags.keys():  # the end was not final
                 self._client.delete_tag(run_id, tag)
         new_params = [Param(name, value) for name, value in event.params.items() if name not in run.data.params]
         new_tags = [RunTag(name, value) for name, value in event.tags.items() if name not in run.data.tags]
@@ -173,7 +164,7 @@ class MlflowRuns:
         run_id = self._run_id(key, time)
         if metrics:
             self._show_metrics(key, time, self._client.get_run(run_id), metrics)
-        run_tags = [RunTag(name, value) for name, value in {_STATE: state.value, **tags}.items()]
+        run_tags = [RunTag(name, value) for name, value in {STATE: state.value, **tags}.items()]
         self._client.log_batch(run_id, tags=run_tags)
         self._client.set_terminated(run_id, status=_STATUS[state], end_time=time)
 
@@ -201,8 +192,21 @@ class MlflowRuns:
             else:
                 self._show_metrics(end.trial, time, found[end.trial], end.metrics)
 
+    def _rank(self, time: int, results: Sequence[TrialResult]) -> None:
+        """Write the results of trials into tags, names and the metric `rank` of their runs."""
+        for result in results:
+            self._run_id(result.trial, time)  # this creates a missing run
+        found = self._find_runs()
+        for result in results:
+            show_result(self._client, found[result.trial], trial_name(result.trial), result, time)
+
+    def _write_note(self, time: int, text: str) -> None:
+        run_id = self._run_id(None, time)
+        runs = {str(key): f"#/experiments/{self._experiment}/runs/{of}" for key, of in self._ids.items()}
+        self._client.set_tag(run_id, NOTE, with_links(text, runs))
+
     def _create(self, key: Key | None, time: int, parent: str | None = None) -> str:
-        tags = {SWEEP: self._sweep, SWEEP_ID: self._sweep_id, _KIND: "sweep" if key is None else "trial"}
+        tags = {SWEEP: self._sweep, SWEEP_ID: self._sweep_id, KIND: "sweep" if key is None else "trial"}
         if key is not None:
             tags |= {TRIAL: str(key), _PARENT: str(parent)}
         name = self._sweep if key is None else trial_name(key)
@@ -248,7 +252,7 @@ class MlflowRuns:
             experiments, page_token = [self._experiment], token or None
             page = self._client.search_runs(experiments, query, max_results=_RUNS_PER_PAGE, page_token=page_token)
             for run in page:
-                found[_key_of(run)].append(run)
+                found[key_of_run(run)].append(run)
             token = page.token or None
         for runs in found.values():
             runs.sort(key=lambda run: (len(run.data.metrics), len(run.data.params), run.info.run_id))
@@ -258,18 +262,6 @@ class MlflowRuns:
         self._ids, self._steps = {key: run.info.run_id for key, run in kept.items()}, {}
         self._runs_unknown = False
         return kept
-
-
-def _key_of(run: Run) -> Key | None:
-    """Return the key of a run's trial; None for the sweep's own run."""
-    tags = run.data.tags
-    tag, repeat_of = tags.get(TRIAL), tags.get(REPEAT_OF)
-    if tag is None or not tag.isdigit():
-        return tag
-    if repeat_of is None:
-        return int(tag)
-    # An earlier version numbered repeats like the trials of the search.
-    return key_of(int(repeat_of), "no_source" if tags[ROLE] == "no_source" else "confirm", int(run.data.params["seed"]))
 
 
 def _equal(value: float, shown: float | None) -> bool:

@@ -9,9 +9,10 @@ from search.redaction import redact
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.study.sweep_study import SweepStudy
 from search.tracking.mlflow_events import DatasetInfo, started
-from search.tracking.replay import Replay, keep_sweep_start
+from search.tracking.replay import Replay, as_scalars, keep_sweep_start
 from search.tracking.tracker import Tracker
 from trainable.inputs.prepare import TokenizedDataset
+from trainable.settings.names import flatten
 
 
 def earlier_run_id(plan: Plan, folder: SweepFolder, study: SweepStudy) -> str | None:
@@ -45,7 +46,8 @@ def begin_run(tracker: Tracker, plan: Plan, study: SweepStudy, prepared: Mapping
         )
         for use, data in prepared.items()
     ]
-    parameters = {f"sweep.{name}": value for name, value in settings.model_dump(mode="json").items()}
-    parameters["sweep.tracking_uri"] = redact(tracker.uri)
+    fixed = {name: value for name, value in plan.base.items() if name not in ("metric", "datasets")}
+    own = {f"sweep.{name}": value for name, value in settings.model_dump(mode="json").items()}
+    parameters = {**as_scalars(dict(flatten(fixed))), **own, "sweep.tracking_uri": redact(tracker.uri)}
     keep_sweep_start(study, started(None, parameters, provenance(), datasets))
     return tracker.start_sweep(parameters, datasets)

@@ -9,7 +9,7 @@ from search.record.trial_names import Key
 from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import trial_config
 from search.tracking.mlflow_events import Event, Started, decode, encode, ended, error_tags, reported, started
-from search.tracking.mlflow_runs import REPEAT_OF, ROLE, SEED
+from search.tracking.run_tags import REPEAT_OF, ROLE, SEED
 from trainable.data.read_splits import short_name
 from trainable.settings.dataset import Dataset
 from trainable.settings.values import Params
@@ -53,13 +53,19 @@ def keep_sweep_start(study: SweepStudy, event: Started) -> None:
 
 
 def params_and_tags(plan: Plan, record: TrialRecord) -> tuple[Params, dict[str, str]]:
-    """Return the parameters and tags of a trial's run."""
+    """Return the parameters and tags of a trial's run: the searched settings alone, so that comparisons draw these."""
     repeat_of = {} if record.role == "search" else {REPEAT_OF: str(record.number)}
+    settings = all_settings(plan, record)
+    params = {name: settings[name] for name in plan.space.names if name in settings}
+    return params, {ROLE: record.role, SEED: str(record.seed)} | repeat_of
+
+
+def all_settings(plan: Plan, record: TrialRecord) -> Params:
+    """Return every setting of a trial by dotted name, data sets by their short names."""
     config = trial_config(plan, record)
     # Without them, nothing would say that a stage of `sources` is switched off.
     switches = {name: name.removesuffix(".enabled") in config.stages() for name in plan.source_switches()}
-    params = _as_scalars({**switches, **config.to_flat()})
-    return params, {ROLE: record.role, SEED: str(record.seed)} | repeat_of
+    return as_scalars({**switches, **config.to_flat()})
 
 
 def score(record: TrialRecord) -> dict[str, float]:
@@ -72,7 +78,7 @@ def final_metrics(record: TrialRecord) -> dict[str, float]:
     return record.metrics | score(record)
 
 
-def _as_scalars(settings: Params) -> Params:
+def as_scalars(settings: Params) -> Params:
     """Replace each data set by its short name, and another mapping by its JSON."""
     return {
         name: value

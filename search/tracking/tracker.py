@@ -25,14 +25,18 @@ from search.tracking.delivery import Delivery, RefusedError
 from search.tracking.mlflow_events import (
     DatasetInfo,
     Event,
+    TrialResult,
     decode,
     encode,
     ended,
     error_tags,
+    note_written,
+    ranked,
     reconciled,
     reported,
     started,
     text_logged,
+    view_saved,
 )
 from search.tracking.mlflow_runs import MlflowRuns
 from search.tracking.system_metrics import SystemMetrics
@@ -41,6 +45,8 @@ from trainable.settings.values import Params
 
 DELIVERY_TIMEOUT_SECONDS = 60.0
 """A wait for MLflow ends after this many seconds without any delivery."""
+
+_RESULTS_PER_EVENT = 100  # so that no delivery takes long
 
 
 class Tracker:
@@ -157,6 +163,19 @@ class Tracker:
     def log_text(self, key: Key | None, text: str, name: str) -> None:
         """Store a text as the file `name` of a trial's run; without a key, of the sweep's run."""
         self._put(text_logged(key, text, name))
+
+    def rank(self, results: Sequence[TrialResult]) -> None:
+        """Show the results of trials in their runs."""
+        for start in range(0, len(results), _RESULTS_PER_EVENT):
+            self._put(ranked(results[start : start + _RESULTS_PER_EVENT]))
+
+    def write_note(self, text: str) -> None:
+        """Describe the sweep's run in Markdown, see `NoteWritten`."""
+        self._put(note_written(text))
+
+    def save_view(self, state: str) -> None:
+        """Store how MLflow's page shows the sweep's runs, see `search.tracking.saved_view`."""
+        self._put(view_saved(state))
 
     def wait(self, timeout: float = DELIVERY_TIMEOUT_SECONDS) -> bool:
         """Wait until all events are delivered, at most `timeout` seconds for each delivery; return whether all are."""

@@ -315,4 +315,4 @@ def test_the_schema_is_printed() -> None:
 
 def test_the_ui_needs_something_to_show(tmp_path: Path) -> None:
     assert "no such file; run a sweep first" in refused("ui", "--storage", tmp_path)
-    assert "open it in a browser" in refused("ui", "--uri", "http://127.0.0.1:5000")
+    assert "no such sweep" in refused("ui", "sms", "--storage", tmp_path)

@@ -27,8 +27,9 @@ from search.storage.sweep_folder import SweepFolder, data_roots, load_saved_plan
 from search.study.fingerprints import Fingerprints, compute_fingerprints
 from search.study.study_file import StudyFile
 from search.study.sweep_study import SweepStudy
+from search.tracking.experiment import EXPERIMENT
 from search.tracking.mlflow_events import started, text_logged
-from search.tracking.mlflow_runs import EXPERIMENT, MlflowRuns
+from search.tracking.mlflow_runs import MlflowRuns
 from tests.conftest import make_sweep
 from trainable.metrics.metric import Direction
 from trainable.workers.messages import TrialReport

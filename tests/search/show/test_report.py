@@ -191,13 +191,13 @@ def test_without_a_winner_there_is_nothing_to_export() -> None:
 
 def test_the_next_commands_can_be_copied() -> None:
     assert next_commands(OUTCOME) == [
-        "transfersweep ui",
+        "transfersweep ui sms",
         "transfersweep show sms",
         "transfersweep export sms --to sms-model",
     ]
     elsewhere = replace(OUTCOME, storage="/data/my runs", complete=False)
     assert next_commands(elsewhere) == [
-        "transfersweep ui --storage '/data/my runs'",
+        "transfersweep ui sms --storage '/data/my runs'",
         "transfersweep resume sms --storage '/data/my runs'",
         "transfersweep export sms --to sms-model --storage '/data/my runs'",
     ]
