@@ -21,7 +21,7 @@ for command in (
     *(files.inspect, files.init, sweeps.doctor, sweeps.rank),
     *(sweeps.run, sweeps.resume, sweeps.extend),
     *(results.show, results.ui),
-    *(models.export, models.predict, models.evaluate),
+    *(models.export, models.register, models.predict, models.evaluate),
     *(clusters.submit, clusters.status, clusters.logs, clusters.stop, clusters.fetch),
     files.schema,
 ):

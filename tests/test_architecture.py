@@ -30,7 +30,10 @@ NOT_DOCUMENTED = (  # patterns of names that Ray does not document; exceptions a
 MAY_USE = {"trainable/workers/actor.py": {"SHOULD_CHECKPOINT", "_time_total"}}
 """A trainable may return `SHOULD_CHECKPOINT`; `_time_total` is its own time, summed over all its processes."""
 MLFLOW_INTERNALS = "search/tracking/mlflow_internals.py"
-MLFLOW_DOCUMENTS = {"mlflow", "mlflow.entities", "mlflow.environment_variables", "mlflow.exceptions", "mlflow.types"}
+MLFLOW_DOCUMENTS = {
+    *("mlflow", "mlflow.entities", "mlflow.environment_variables", "mlflow.exceptions", "mlflow.types"),
+    *("mlflow.models", "mlflow.pyfunc"),
+}
 MAX_LINES = 300
 DISTRIBUTIONS = {"yaml": "pyyaml", "grpc": "grpcio", "pydantic_core": "pydantic", "annotated_types": "pydantic"}
 DISTRIBUTIONS |= {"pynvml": "nvidia-ml-py", "sklearn": "scikit-learn", "PIL": "pillow"}

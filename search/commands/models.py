@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 import typer
@@ -46,6 +47,25 @@ def export(
             print(json.dumps(exported.to_json()))
         else:
             exported.print(Console())
+
+
+def register(
+    name: SweepName,
+    model: Annotated[str, typer.Argument(help="Name of the registered model.")],
+    alias: Annotated[str | None, typer.Option(help="Alias of the new version, such as champion.")] = None,
+    trial: Annotated[int | None, typer.Option(help="Number of a trial; default: the winner.")] = None,
+    storage: Storage = Path("runs"),
+) -> None:
+    """Register the winning model in MLflow, which serves it."""
+    with readable_errors(), TemporaryDirectory() as folder:
+        from search.export.exportable import choose
+
+        chosen = choose(name, storage, Path(folder) / "model", trial)
+        from search.export.export import export_trial
+        from search.export.register import register as register_folder  # imports torch and MLflow
+
+        export_trial(chosen)
+        print("\n".join(register_folder(chosen, model, alias).lines()))
 
 
 def predict(
