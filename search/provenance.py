@@ -13,6 +13,7 @@ from pathlib import Path
 
 _ON_NODES = ("torch", "transformers", "ray")
 _ON_DRIVER = ("torch", "transformers", "datasets", "ray", "optuna", "mlflow")
+_SELF = "transfersweep"
 _OWN = ("search", "spaces", "trainable", "transfersweep")
 
 
@@ -24,7 +25,8 @@ def versions() -> dict[str, str]:
 
 def provenance() -> dict[str, str]:
     """Return MLflow tags: the versions that a result depends on, and the git commit of the working folder, if any."""
-    tags = {f"version.{name}": number for name, number in _installed(_ON_DRIVER, "none").items()}
+    tags = {f"version.{name}": number for name, number in _installed((*_ON_DRIVER, _SELF), "none").items()}
+    tags[f"version.{_SELF}"] += f", code {_code()}"
     try:
         command = ["git", "rev-parse", "HEAD"]
         git = subprocess.run(command, capture_output=True, encoding="ascii", timeout=10, check=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -49,6 +50,10 @@ class CardFacts:
     test: TestScore | None
     baseline: Baseline | None = None
     """The baseline whose model it is; None for a trial."""
+    on_hub: bool = False
+    """Whether the target's data set is one of the hub."""
+    experiment: str = ""
+    """The experiment as YAML, see `public_experiment`."""
     provenance: dict[str, str] = field(default_factory=provenance)
     """Versions, and the git commit of the working directory where it has one."""
 
@@ -112,6 +117,24 @@ def public_settings(config: TrialConfig, data: Mapping[str, StageData]) -> dict[
     return flat
 
 
+def public_experiment(blocks: Mapping[str, Any]) -> str:
+    """Return the blocks of an experiment as YAML: files and encoders by their names, without folders and addresses."""
+    shown = {name: _public(blocks[name]) for name in ("sweep", "trial", "space")}
+    shown["sweep"].pop("tracking_uri", None)
+    return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
+
+
+def _public(value: Any, name: str = "") -> Any:
+    """Return a part of an experiment; `name` is the setting that it belongs to."""
+    if isinstance(value, Mapping):
+        return {key: _public(part, name if name == "encoder" else key) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_public(part, name) for part in value]
+    if isinstance(value, str) and name == "encoder":
+        return public_encoder(value)
+    return Path(value).name if isinstance(value, str) and name in _PLACES - {"hub"} else value
+
+
 def public_encoder(encoder: str) -> str:
     """Return a hub or package name as it is, and of a folder its last part, even if it no longer exists."""
     is_name = encoder.count("/") < 2 and not encoder.startswith((".", "/", "~")) and not Path(encoder).is_dir()
@@ -142,10 +165,12 @@ def _front_matter(facts: CardFacts) -> ModelCardData:
     test, metric, library = facts.test, facts.outcome.metric, FORMATS[facts.format].library
     task, tags = facts.answers.hub_task, facts.answers.tags
     target = facts.data["target"].name
+    # The hub takes the type for the name of one of its data sets; a file that is called `reviews` is not that one.
+    kind = target if facts.on_hub else "unknown"
     results = [
         EvalResult(
             task_type=task,
-            dataset_type=target,
+            dataset_type=kind,
             dataset_name=target,
             dataset_split="test",
             metric_type=HUB_NAMES[name],
@@ -161,7 +186,6 @@ def _front_matter(facts: CardFacts) -> ModelCardData:
         tags=["transfersweep", task, *tags, "transfer-learning"],
         metrics=[HUB_NAMES[metric]],
         base_model=None if facts.reads_words else _base_model(facts.encoder),
-        license=_licence(facts).name,
         model_name=facts.outcome.name if results else None,
         eval_results=results or None,
     )

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from search.engine.scoring import encoder_of
-from search.export.card import CardFacts, model_card, public_settings
+from search.export.card import CardFacts, model_card, public_experiment, public_settings
 from search.export.exportable import Chosen
 from search.export.facts import FolderFacts
 from search.export.formats.about import FORMATS, Format
@@ -184,6 +184,7 @@ def _write(chosen: Chosen, facts: CardFacts, save_and_verify: Callable[[Path], V
     def write(folder: Path) -> None:
         verifications.append(save_and_verify(folder))
         (folder / "trial.json").write_text(json.dumps(facts.to_json(), indent=1), encoding="utf-8")
+        (folder / "experiment.yaml").write_text(facts.experiment, encoding="utf-8")
         (folder / "README.md").write_text(model_card(facts, verifications[0]), encoding="utf-8")
 
     write_folder(to.resolve(), write)
@@ -257,4 +258,6 @@ def _card_facts(chosen: Chosen, config: TrialConfig, labels: Iterable[str], data
         validation=outcome.validation if chosen.baseline else score_of(outcome.trials, record.number, role),
         test=outcome.test if chosen.baseline or record.key == outcome.exported else None,
         baseline=chosen.baseline,
+        on_hub=config.dataset_of(config.target).hub is not None,
+        experiment=public_experiment(chosen.plan.to_mapping()),
     )

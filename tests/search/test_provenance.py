@@ -17,3 +17,4 @@ def test_nodes_compare_versions_without_the_kind_of_device() -> None:
     assert set(found) == {"python", "torch", "transformers", "ray", "transfersweep"}
     assert found["torch"] == tags["version.torch"].partition("+")[0]
     assert found["transfersweep"].startswith("code ")
+    assert tags["version.transfersweep"].endswith(found["transfersweep"])

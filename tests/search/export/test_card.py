@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from huggingface_hub import ModelCard
 
-from search.export.card import CardFacts, model_card
+from search.export.card import CardFacts, model_card, public_experiment
 from search.export.verification import Verification
 from search.record.records import Outcome, State, TrialRecord
 from search.record.scores import Comparison, Score, TestScore
@@ -106,6 +107,36 @@ def test_a_card_of_a_sweep_that_has_less_to_tell(facts: CardFacts) -> None:
     assert card.endswith("(largest difference 1.5e-07).\n")
     assert "\n\n\n" not in card
     assert "These settings over seeds" not in model_card(replace(only, validation=None), VERIFICATION)
+
+
+def test_the_licence_of_the_encoder_is_not_that_of_the_model(facts: CardFacts) -> None:
+    card = ModelCard(model_card(facts, VERIFICATION))
+    assert card.data.get("license") is None
+    assert "The licence of its encoder is apache-2.0." in card.text
+
+
+def test_a_file_is_not_taken_for_a_data_set_of_the_hub(facts: CardFacts) -> None:
+    for on_hub, kind in ((False, "unknown"), (True, "tweets")):
+        results = ModelCard(model_card(replace(facts, on_hub=on_hub), VERIFICATION)).data.eval_results
+        assert {(result.dataset_type, result.dataset_name) for result in results or ()} == {(kind, "tweets")}
+
+
+def test_the_experiment_of_a_folder_holds_no_paths_and_no_addresses() -> None:
+    dataset = {"csv": "/home/me/tweets.csv", "test": ["/home/me/test.csv"], "text": "said"}
+    blocks = {
+        "sweep": {"name": "mine", "tracking_uri": "http://me:secret@host"},
+        "trial": {"encoder": "/home/me/bert", "target": {"dataset": dataset}},
+        "space": {"encoder": {"choice": ["/home/me/bert", "bert-base-uncased"]}},
+        "roots": ["/home/me"],
+    }
+    assert yaml.safe_load(public_experiment(blocks)) == {
+        "sweep": {"name": "mine"},
+        "trial": {
+            "encoder": "bert",
+            "target": {"dataset": {"csv": "tweets.csv", "test": ["test.csv"], "text": "said"}},
+        },
+        "space": {"encoder": {"choice": ["bert", "bert-base-uncased"]}},
+    }
 
 
 def test_the_card_names_the_library_of_its_format(facts: CardFacts) -> None:

@@ -132,7 +132,7 @@ def test_an_encoder_whose_card_cannot_be_read_is_exported_without_a_licence(
         card.unlink()
     written = ModelCard.load(folder / "README.md")
     assert written.data.get("license") is None
-    assert "Names no licence: the encoder's README.md is not UTF-8 text." in written.content
+    assert "That of its encoder is not known: the encoder's README.md is not UTF-8 text." in written.content
 
 
 def test_no_path_and_no_user_name_leaks(exported: export.Exported, swept: SweepFolder, tiny_bert: str) -> None:
