@@ -72,7 +72,8 @@ def wait_for(what: str, happened: Callable[[], bool], seconds: float = 300) -> N
 
 
 def runs_ray(host: Host) -> bool:
-    return any("/ray/" in line or "ray::" in line for line in host.processes())
+    """Return whether Ray can run anything there; its log monitor may outlive it on a worker."""
+    return any("raylet/raylet" in line or line.startswith("ray::") for line in host.processes())
 
 
 def has_joined(host: Host) -> bool:
