@@ -1,6 +1,8 @@
 """The command line: the list of its commands, and how its process begins and ends."""
 
 import signal
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -10,22 +12,40 @@ from search.streams import allow_any_character
 
 app = typer.Typer(
     name="transfersweep",
-    help="Search the best settings for transfer learning from a source task to a target task.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
+_NAMES = {results.list_sweeps: "list"}  # `list` is a name of Python's own
 # In the order of `transfersweep --help`.
 for command in (
     *(files.inspect, files.init, sweeps.doctor, sweeps.rank),
     *(sweeps.run, sweeps.resume, sweeps.extend),
-    *(results.show, results.ui),
+    *(results.list_sweeps, results.show, results.ui),
     *(models.export, models.register, models.predict, models.evaluate),
     *(clusters.submit, clusters.status, clusters.logs, clusters.stop, clusters.fetch),
     files.schema,
 ):
-    app.command()(command)
+    app.command(_NAMES.get(command))(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"transfersweep {version('transfersweep')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Search the best settings for transfer learning from a source task to a target task.
+
+    From a table to a model: init DATA.csv, run DATA.yaml, export NAME --to FOLDER, predict FOLDER NEW.csv.
+    """
 
 
 def main() -> None:

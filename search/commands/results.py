@@ -1,5 +1,7 @@
 """Commands that show what sweeps have found."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +9,18 @@ import typer
 from rich.console import Console
 
 from search.commands.options import AsJson, Set, Storage, SweepName, pairs, print_result, readable_errors
+
+
+def list_sweeps(storage: Storage = Path("runs"), as_json: AsJson = False) -> None:
+    """List the sweeps of a storage folder: state, trials, and the winner's score."""
+    with readable_errors():
+        from search.show.sweeps import print_sweeps, sweeps_in
+
+        found = sweeps_in(storage)
+        if as_json:
+            print(json.dumps([asdict(each) for each in found]))
+        else:
+            print_sweeps(found, storage, Console())
 
 
 def show(

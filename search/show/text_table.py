@@ -7,6 +7,7 @@ _TEXT = {
     "baseline",
     "class",
     "encoder",
+    "metric",
     "part",
     "percentiles",
     "phase",
@@ -17,6 +18,7 @@ _TEXT = {
     "split",
     "splits",
     "state",
+    "sweep",
 }
 _LEFT = _TEXT | {"", "baseline", "padding_length", "tokens", "trial"}
 _WRAPPED = {"baseline", "class", "part", "repeat", "settings"}
