@@ -1,6 +1,7 @@
 """The command line: the list of its commands, and how its process begins and ends."""
 
 import signal
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
 
@@ -17,17 +18,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_NAMES = {results.list_sweeps: "list"}  # `list` is a name of Python's own
-# In the order of `transfersweep --help`.
-for command in (
-    *(files.inspect, files.init, sweeps.doctor, sweeps.rank),
-    *(sweeps.run, sweeps.resume, sweeps.extend),
-    *(results.list_sweeps, results.show, results.ui),
-    *(models.export, models.register, models.predict, models.evaluate),
-    *(clusters.submit, clusters.status, clusters.logs, clusters.stop, clusters.fetch),
-    files.schema,
-):
-    app.command(_NAMES.get(command))(command)
+COMMANDS: dict[str, Callable[..., None]] = {
+    **{"inspect": files.inspect, "init": files.init, "doctor": sweeps.doctor, "rank": sweeps.rank},
+    **{"run": sweeps.run, "resume": sweeps.resume, "extend": sweeps.extend},
+    **{"list": results.list_sweeps, "show": results.show, "ui": results.ui},
+    **{"export": models.export, "register": models.register, "predict": models.predict, "evaluate": models.evaluate},
+    **{"submit": clusters.submit, "status": clusters.status, "logs": clusters.logs},
+    **{"stop": clusters.stop, "fetch": clusters.fetch},
+    "schema": files.schema,
+}
+"""The commands by their names, in the order of `transfersweep --help`."""
+for name, command in COMMANDS.items():
+    app.command(name)(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import transfersweep
+from search.storage.sweep_folder import SweepFolder
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,3 +64,14 @@ def test_a_mapping_runs_and_its_outcome_is_loaded_again(tmp_path: Path) -> None:
     assert (outcome.complete, len(outcome.trials)) == (True, 1)
     assert outcome.winner == 0 or outcome.winning_baseline  # a single word says the label here
     assert transfersweep.load("films", storage=tmp_path / "runs").to_json() == outcome.to_json()
+
+
+def test_the_trials_are_a_frame(swept: SweepFolder) -> None:
+    outcome = transfersweep.load(swept.name, storage=swept.storage)
+    frame = transfersweep.trials_frame(outcome)
+    assert frame["number"].tolist() == [trial.number for trial in outcome.trials]
+    assert frame["value"].isna().tolist() == [trial.value is None for trial in outcome.trials]
+    assert frame["value"].dropna().tolist() == [trial.value for trial in outcome.trials if trial.value is not None]
+    assert set(outcome.trials[0].params) | set(outcome.trials[0].metrics) <= set(frame.columns)
+    assert set(frame["state"]) <= {"finished", "stopped", "failed", "lost"}
+    assert transfersweep.trials_frame(replace(outcome, trials=())).empty

@@ -3,6 +3,7 @@
 >>> import transfersweep
 >>> outcome = transfersweep.run("sms.yaml", settings={"sweep.trials": 5})
 >>> outcome = transfersweep.load("sms-spam")
+>>> transfersweep.trials_frame(outcome).sort_values("value")
 >>> classify = transfersweep.classifier("sms-model")
 >>> classify("Win a prize now").label
 'spam'
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from search.export.classifier import Classifier
     from search.record.records import Outcome
+    from transfersweep.frame import trials_frame
 
-__all__ = ["Outcome", "classifier", "load", "run"]
+__all__ = ["Outcome", "classifier", "load", "run", "trials_frame"]
 
 _PACKAGES = ("search", "spaces", "trainable")
 
@@ -116,10 +118,14 @@ def classifier(folder: str | Path) -> Classifier:
 
 
 def __getattr__(name: str) -> Any:
-    """Import `Outcome` at its first use, because the import takes time."""
+    """Import `Outcome` and `trials_frame` at their first use, because the imports take time."""
     if name == "Outcome":
         check_packages()
         from search.record.records import Outcome
 
         return Outcome
+    if name == "trials_frame":
+        from transfersweep.frame import trials_frame
+
+        return trials_frame
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
