@@ -20,6 +20,7 @@ from trainable.data.examples import Examples, LocatedExamples
 from trainable.data.groups import Groups, read_groups, shared_groups
 from trainable.data.label_reader import LabelReader, Labels
 from trainable.data.reading.read_tables import read_tables
+from trainable.data.sentence_pairs import PAIR_NAMES, pair_problems, sentence_pairs
 from trainable.data.stratified_split import split_rows
 from trainable.settings.dataset import LEFT_OUT, Dataset
 
@@ -71,15 +72,21 @@ def read_splits_and_problems(
     results.problems += shared_groups(parts, dataset.group)
     reader.check_splits(dataset, parts, labels.names, results)
     examples = {split: part.examples for split, part in parts.items()}
+    names, text_columns = labels.names, columns["train"].texts()
+    if dataset.next_sentence and dataset.group:
+        wrong = list(pair_problems(examples, dataset.group, short_name(dataset)))
+        results.problems += wrong
+        examples = examples if wrong else sentence_pairs(examples, dataset.split_seed)
+        names, text_columns = PAIR_NAMES, text_columns * 2
     splits = Splits(
         name=short_name(dataset),
         train=examples["train"],
         validation=examples["validation"],
         test=examples.get("test"),
-        label_names=labels.names,
-        fingerprint=_fingerprint(examples, labels.names, dataset.task),
+        label_names=names,
+        fingerprint=_fingerprint(examples, names, dataset.task),
         notes=tuple(results.notes),
-        text_columns=tuple(columns["train"].texts()),
+        text_columns=tuple(text_columns),
         cuts_validation="validation" not in given,
     )
     return splits, results.problems
@@ -155,7 +162,10 @@ def _cut_missing_splits(
         return given
     results.problems += reader.check_whole(whole, names, len(fractions) + 1)
     examples, shares = whole.examples, list(fractions.values())
-    rows = split_rows(examples.text_pairs(), examples.strata, shares, dataset.split_seed, examples.groups)
+    texts = examples.text_pairs()
+    if dataset.next_sentence and examples.groups is not None:  # a sentence of many documents must not join them all
+        texts = [(str(document), None) for document in examples.groups]
+    rows = split_rows(texts, examples.strata, shares, dataset.split_seed, examples.groups)
     cut = {split: whole.take(r) for split, r in zip(["train", *fractions], rows, strict=True)}
     parts = given | cut
     return {split: parts[split] for split in ("train", "validation", "test") if split in parts}

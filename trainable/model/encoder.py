@@ -16,8 +16,8 @@ from transformers.utils import logging
 from trainable.errors import ConfigError
 from trainable.model.layers import EncoderParts, encoder_of, encoder_parts, name_of
 from trainable.model.limits import Limits, name_or_path, read_limits
-from trainable.model.masked_tokens import at_hidden_tokens
-from trainable.model.pooling import PRETRAINED, head_kind
+from trainable.model.masked_tokens import NEXT_SENTENCE, at_hidden_tokens
+from trainable.model.pooling import MASKED, PRETRAINED, head_kind
 from trainable.model.pretrained import (
     POOLED,
     load_classifier,
@@ -95,7 +95,7 @@ def new_model(
 def lacks_head(encoder: str, head: Head) -> bool:
     """Return whether the encoder's weights lack a part of a head that is usually pretrained."""
     model, missing = _stored(encoder, head, "first")
-    return not head_names(model).isdisjoint(missing)
+    return any(name in missing and not name.startswith(NEXT_SENTENCE) for name in head_names(model))
 
 
 def _stored(encoder: str, head: Head, pooling: str) -> tuple[PreTrainedModel, tuple[str, ...]]:
@@ -120,13 +120,12 @@ def _pristine(
             model, differences = load_classifier(source, what, kind, ignore_mismatched_sizes=True, **options)
     finally:
         logging.set_verbosity(verbosity)
-    if kind == "masked_tokens":
-        at_hidden_tokens(model)
+    added = at_hidden_tokens(model, pairs=kind == "masked_pairs") if kind in MASKED else set()
     if kind == "spans":
         answers_in_spans(model)
     if _reads_padding(model):
         model.config.pad_token_id = load_tokenizer(source).pad_token_id
-    missing = {name: p for name, p in model.named_parameters() if name in differences.new}
+    missing = {name: p for name, p in model.named_parameters() if name in differences.new | added}
     in_head = head_names(model) if new_head else set()
     drawn = tuple(sorted(missing.keys() - in_head))
     if drawn:  # a pooler may be new, but embeddings and layers must be pretrained

@@ -24,7 +24,9 @@ if TYPE_CHECKING:  # it imports torch
 
 POOLING_FILE = "1_Pooling/config.json"
 """The file in which the folder of a sentence-transformers model says how its tokens are pooled."""
-PRETRAINED = ("masked_tokens", "decoder")
+MASKED = ("masked_tokens", "masked_pairs")
+"""What heads read that predict hidden tokens."""
+PRETRAINED = (*MASKED, "decoder")
 """What heads read that are a part of the pretrained model."""
 BI_ENCODER = "bi_encoder"
 """The value of `pooling` for pairs whose texts are encoded apart."""
@@ -70,8 +72,8 @@ def for_texts(pooling: str, columns: int) -> str:
 def head_kind(reads: Reads, pooling: str) -> str:
     """Return what a head reads: the setting `pooling`, which applies only to a head that reads one vector of a text.
 
-    A kind is `first`, `mean`, `max`, `bi_encoder`, `every_token`, `masked_tokens`, `spans` or `decoder`. A choice is
-    read together with its question, so that `bi_encoder` is `mean` there.
+    A kind is `first`, `mean`, `max`, `bi_encoder`, `every_token`, `masked_tokens`, `masked_pairs`, `spans` or
+    `decoder`. A choice is read together with its question, so that `bi_encoder` is `mean` there.
     """
     if reads == "choices":
         return for_texts(pooling, 1)

@@ -29,6 +29,7 @@ _AUTO_CLASSES = {
     "first": "AutoModelForSequenceClassification",
     "every_token": "AutoModelForTokenClassification",
     "masked_tokens": "AutoModelForMaskedLM",
+    "masked_pairs": "AutoModelForMaskedLM",
     "spans": "AutoModelForQuestionAnswering",
     "decoder": "AutoModelForSeq2SeqLM",
 }
@@ -157,7 +158,7 @@ def load_classifier(source: str, what: str, kind: str = "first", **options: Any)
     Args:
         source: the folder or hub name.
         what: the beginning of the error message.
-        kind: `first`, `every_token`, `masked_tokens`, `spans` or `decoder`.
+        kind: `first`, `every_token`, `masked_tokens`, `masked_pairs`, `spans` or `decoder`.
         options: further arguments of `from_pretrained`.
 
     Raises:

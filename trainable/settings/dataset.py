@@ -15,6 +15,7 @@ from trainable.metrics.metric import (
     LABELS_A_ROW,
     OF_IMAGES,
     ONE_CLASS_A_ROW,
+    SOURCE_ONLY,
     TASK_METRICS,
 )
 from trainable.settings.class_names import class_names
@@ -141,6 +142,9 @@ class Dataset(Strict):
     about. It becomes the second in order; null: the second one anyway."""
     group: str | None = None
     """The column with the customer, patient or document of each row: no group is in two splits. null: none."""
+    next_sentence: bool = False
+    """Of `masked_language`: rows are the sentences of documents in their order, and `group` is the column with the
+    document. The model also learns whether a sentence follows another one there (BERT, Devlin et al. 2019)."""
     empty: Empty = "error"
     """What to do with rows that have an empty text (in a pair: either one): use, leave out, or refuse them. A note
     counts the rows that are used or left out. Rows without an image can only be left out, or refused."""
@@ -202,6 +206,8 @@ class Dataset(Strict):
             yield "target_column", f"only `task: {' or '.join(GENERATES)}` has target texts; set it too"
         if given.get("label_separator") and given.get("label_columns"):
             yield "label_columns", "label_separator is for a single column; remove one of the two"
+        if given.get("next_sentence"):
+            yield from _next_sentence_clashes(given)
         if given.get("positive") is not None and given.get("task", "classification") not in ONE_CLASS_A_ROW:
             yield "positive", "only a classification has two labels; leave it out"
         yield from _image_clashes(given)
@@ -226,6 +232,16 @@ class Dataset(Strict):
         for name in ("separator", "quoting"):
             if given.get(name) and tables not in ([], ["csv"]):
                 yield name, f"only CSV files have the setting {name}"
+
+
+def _next_sentence_clashes(given: Nested) -> Iterator[tuple[str, str]]:
+    """Yield what the prediction of the next sentence lacks, or what it leaves no room for."""
+    if given.get("task") not in SOURCE_ONLY:
+        yield "next_sentence", f"only `task: {' or '.join(SOURCE_ONLY)}` predicts the next sentence; leave it out"
+    if not given.get("group"):
+        yield "next_sentence", "needs the column with the document of each sentence; name it with `group`"
+    if given.get("text_b"):
+        yield "text_b", "next_sentence makes the pairs itself, from the column `text`; leave it out"
 
 
 def _image_clashes(given: Nested) -> Iterator[tuple[str, str]]:

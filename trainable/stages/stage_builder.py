@@ -20,7 +20,7 @@ from trainable.model.encoder import checked_limits, fingerprint, lacks_head, new
 from trainable.model.generation import set_generation
 from trainable.model.limits import limit_problems, name_or_path
 from trainable.model.lora import lora_problems
-from trainable.model.pooling import for_texts
+from trainable.model.pooling import MASKED, for_texts
 from trainable.model.resolve import resolved
 from trainable.progress import StageContext
 from trainable.settings.config import TrialConfig
@@ -76,7 +76,7 @@ class StageBuilder:
     def splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
         """Return the training and validation splits of a stage as inputs of a model."""
         train, validation = self._whole_splits(tokenized, stage)
-        if self.head(tokenized).reads != "masked_tokens":
+        if self.head(tokenized).reads not in MASKED:
             return train, validation
         rules = mask_rules(name_or_path(self.config.encoder))
         return masked(train, rules), masked(validation, rules)
@@ -118,7 +118,7 @@ class StageBuilder:
         head = self.head(tokenized)
         model = new_model(config.encoder, head, config.seed, stage.dropout, pooling)
         set_generation(model, stage)
-        if head.reads == "masked_tokens" and lacks_head(config.encoder, head):
+        if head.reads in MASKED and lacks_head(config.encoder, head):
             self.clock.note(f"{config.encoder} has no head that predicts hidden tokens, so it begins at random")
         setting = stage.head if isinstance(stage, Target) else "auto"
         kept = before is not None and transfer(before, model, head, setting)

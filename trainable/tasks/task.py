@@ -14,12 +14,13 @@ from trainable.settings.stage import AUTO_THRESHOLD, Stage, Threshold
 from trainable.tasks.linear_head import HeadFit, LinearHead
 
 ProblemType = Literal["regression", "single_label_classification", "multi_label_classification"]
-Reads = Literal["text", "choices", "image", "every_token", "masked_tokens", "spans", "decoder"]
+Reads = Literal["text", "choices", "image", "every_token", "masked_tokens", "masked_pairs", "spans", "decoder"]
 """What a head reads. `text`: one vector for each row, as the setting `pooling` says, logits (B, C); `choices`: one such
 vector for each choice of a row, as a pair with its question, logits (B, K, C); `image`: one vector of an image, with
 the architecture's own head, logits (B, C); `every_token`: each token, with a linear layer, logits (B, T, C);
 `masked_tokens`: hidden tokens, with the encoder's masked-language-model head, which is pretrained where its folder has
-it; the logits are the sums of `trainable/model/masked_tokens.py`; `spans`: each token of a context, with the encoder's
+it; the logits are the sums of `trainable/model/masked_tokens.py`; `masked_pairs`: the same, and the first token of a
+pair of sentences, with a new linear layer; `spans`: each token of a context, with the encoder's
 question-answering head; the logits are the numbers of `trainable/model/spans.py`; `decoder`: the states of a decoder,
 which generates a text, with the pretrained head of the model; the logits are the numbers of
 `trainable/inputs/targets.py`."""

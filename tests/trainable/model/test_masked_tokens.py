@@ -27,8 +27,12 @@ def test_sums_are_those_of_the_whole_head(kind: str) -> None:
         whole = model(input_ids=ids, attention_mask=mask).logits.flatten(0, 1)[places]
         losses = functional.cross_entropy(whole, hidden_ids, reduction="none")
         hits = whole.argmax(-1) == hidden_ids
-        at_hidden_tokens(model)
+        states = model.base_model(input_ids=ids, attention_mask=mask)[0]
+        added = at_hidden_tokens(model, pairs=True)
         sums = model(hidden_places=places, hidden_ids=hidden_ids, input_ids=ids, attention_mask=mask).logits
+        expected_next = dict(model.named_modules())["next_sentence"](states[:, 0]).squeeze(1)
+    assert added == {"next_sentence.weight", "next_sentence.bias"}
+    assert sums[:, 3].tolist() == pytest.approx(expected_next.tolist(), abs=1e-5)
     for row, chosen in enumerate(([0, 1], [], [2, 3, 4])):
         expected = [float(losses[chosen].sum()), len(chosen), int(hits[chosen].sum())]
-        assert sums[row].tolist() == pytest.approx(expected, abs=1e-5)
+        assert sums[row, :3].tolist() == pytest.approx(expected, abs=1e-5)

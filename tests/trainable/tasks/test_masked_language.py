@@ -1,5 +1,6 @@
 """Masked language modelling as a source: what it learns, what moves to the target, and that a resume is exact."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,50 @@ def test_the_head_is_that_of_the_encoder_s_folder(
         assert len(builder.clock.notes) == notes
     weights = dict(whole.named_parameters())
     assert all(p.equal(weights[name]) for name, p in model.named_parameters())
+
+
+@pytest.fixture
+def documents(settings: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """Twenty documents of six sentences. A document is about one letter, so that it can be told what follows."""
+    lines = [f"{d},{chr(97 + d % 4)} {chr(97 + i)} {chr(97 + d % 4)}" for d in range(20) for i in range(6)]
+    (tmp_path / "pages.csv").write_text("\n".join(["page,text", *lines]), encoding="utf-8")
+    data = {"task": "masked_language", "csv": str(tmp_path / "pages.csv"), "group": "page", "next_sentence": True}
+    return {**settings["source"], "dataset": {**data, "max_overlap": 1}}
+
+
+def test_next_sentences_are_learned_beside_hidden_tokens_and_the_encoder_moves(
+    settings: dict[str, Any], documents: dict[str, Any], workspace: Workspace
+) -> None:
+    how = {"epochs": 2, "batch_size": 8, "dropout": 0.0}
+    config = source(settings, **{**documents, **how})
+    assert config.source is not None
+    trial = Trial(config, workspace)
+    reports = list(trial.reports())
+    scores = next(r.metrics for r in reports if "source.validation.loss" in r.metrics)
+    assert 0 <= scores["source.validation.next_accuracy"] <= 1
+    assert scores["source.validation.loss"] > math.log(scores["source.validation.perplexity"])
+    (folder,) = (workspace.cache / "stages").iterdir()
+    trained = load_source(folder)
+    assert (trained.head.reads, trained.weights["next_sentence.weight"].shape) == ("masked_pairs", (1, 32))
+    assert trial._target is not None
+    assert not any(name.startswith("next_sentence") for name, _ in trial._target.model.named_parameters())
+    parts = metrics(config.model_copy(update={"micro_batches": 3}), workspace)
+    assert parts["source.validation.loss"] == pytest.approx(trained.metrics["source.validation.loss"], abs=1e-4)
+
+
+def test_what_next_sentence_needs(settings: dict[str, Any], documents: dict[str, Any], films_csv: Path) -> None:
+    for change, words in (
+        ({"group": None}, r"source\.dataset\.next_sentence: needs the column with the document"),
+        ({"task": "classification"}, r"source\.dataset\.next_sentence: only `task: masked_language`"),
+        ({"text_b": "page"}, r"source\.dataset\.text_b: next_sentence makes the pairs itself"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            source(settings, **{**documents, "dataset": documents["dataset"] | change})
+    data = {"task": "masked_language", "csv": str(films_csv), "group": "label", "next_sentence": True}
+    config = source(settings, dataset=data)
+    assert config.source is not None
+    with pytest.raises(ConfigError, match="next_sentence needs two documents in the train rows"):
+        read_splits(config.dataset_of(config.source))
 
 
 def test_it_cannot_be_the_target(settings: dict[str, Any]) -> None:
