@@ -25,7 +25,7 @@ from trainable.metrics.metric import HUB_NAMES
 from trainable.model.limits import PACKAGE
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import AUTO_THRESHOLD
-from trainable.stages.trained_on import StageData
+from trainable.stages.trained_on import Moved, StageData
 from trainable.tasks.threshold import fixed_cut, probability_of
 
 _PLACES = {"csv", "json_", "parquet", "conll", "folder", "hub", "train", "validation", "test"}
@@ -48,6 +48,8 @@ class CardFacts:
     """By stage, in the order of training."""
     validation: Score | None
     test: TestScore | None
+    moved: Moved | None = None
+    """What the target's model began with; None for a model without an encoder, and of older versions."""
     baseline: Baseline | None = None
     """The baseline whose model it is; None for a trial."""
     on_hub: bool = False

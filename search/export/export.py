@@ -260,4 +260,5 @@ def _card_facts(chosen: Chosen, config: TrialConfig, labels: Iterable[str], data
         baseline=chosen.baseline,
         on_hub=config.dataset_of(config.target).hub is not None,
         experiment=public_experiment(chosen.plan.to_mapping()),
+        moved=trained.moved if (trained := trained_on(chosen.checkpoint)) else None,
     )

@@ -153,6 +153,8 @@ class Outcome(AsJson):
     """How the ranking agrees with the trials, in words."""
     labels_curve: LabelsCurve | None = None
     """Scores on several numbers of training rows, if `sweep.labels_curve` asked for them."""
+    moved: str | None = None
+    """What the exported run's target stage began with: what moved from its source, and what was made anew."""
     notes: tuple[str, ...] = ()
     complete: bool = True
     """Whether nothing is left for `resume` to do."""

@@ -51,6 +51,9 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         _print(console, outcome.comparison.sentence)
     if outcome.labels_curve:
         print_labels_curve(outcome.labels_curve, outcome.metric, console)
+    if outcome.moved:
+        _print(console, "\nWhere its weights come from", style="bold")
+        _print(console, outcome.moved)
     if outcome.ranking:
         _print(console, "\nWhich source? The ranking before the search", style="bold")
         console.print(ranking_table(outcome.ranking))

@@ -20,6 +20,7 @@ from search.study.sweep_study import EXHAUSTED, START_FROM, SweepStudy
 from search.study.trial_settings import trial_config
 from trainable.baselines.results import config_of
 from trainable.settings.values import Params
+from trainable.stages.trained_on import TRIAL_FILE, trained_on
 
 
 def summarise(
@@ -76,6 +77,7 @@ def summarise(
         redraws_rows=plan.settings.redraw_rows,
         winning_baseline=baseline.name if baseline else None,
         gain=gain or plain_gain(plan, contest),
+        moved=_moved(study, contest) if complete else None,
         ranking=ranking,
         ranking_check=ranking_check(ranking, records, plan.settings.direction) if ranking else None,
     )
@@ -94,6 +96,15 @@ def _winner_config(plan: Plan, study: SweepStudy, contest: Contest) -> Params:
     if contest.winning_baseline:
         return config_of(study.folder / str(contest.winning_baseline.checkpoint)).to_flat()
     return trial_config(plan, contest.exported).to_flat() if contest.exported else {}
+
+
+def _moved(study: SweepStudy, contest: Contest) -> str | None:
+    """Return what the exported trial's target began with; None if it had no source, or its checkpoint is gone."""
+    checkpoint = contest.exported.checkpoint_in(study.folder) if contest.exported else None
+    if contest.winning_baseline or checkpoint is None or not (checkpoint / TRIAL_FILE).exists():
+        return None
+    facts = trained_on(checkpoint)
+    return facts.moved.sentence if facts and facts.moved and facts.moved.weights else None
 
 
 def _notes(plan: Plan, storage: Path, study: SweepStudy, complete: bool) -> list[str]:

@@ -305,6 +305,7 @@ def test_an_outcome_is_printed_with_the_next_commands(swept: SweepFolder) -> Non
     result = call("show", "tiny", "--storage", swept.storage)
     assert result.exit_code == 0, result.output
     assert f"transfersweep export tiny --to tiny-model --storage {swept.storage}" in result.stdout
+    assert "weights moved from the source to the target, with the source's head." in " ".join(result.stdout.split())
 
 
 def test_the_schema_is_printed() -> None:

@@ -18,6 +18,7 @@ from trainable.model.encoder import head_names, new_model
 from trainable.progress import Report, TrialResult
 from trainable.settings.config import build_config
 from trainable.stages.stage_cache import TrainedSource
+from trainable.stages.trained_on import trained_on
 from trainable.stages.transfer import transfer
 from trainable.tasks.classification import CLASSIFICATION
 from trainable.trial import Trial, run_trial
@@ -174,6 +175,35 @@ def test_with_a_new_head_only_the_encoder_is_transferred(tiny_bert: str) -> None
     for name, parameter in other.named_parameters():
         expected = fresh if name in head_names(other) else one
         assert torch.equal(parameter, expected.get_parameter(name)), name
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_checkpoint_says_what_moved_from_the_source_and_what_is_new(
+    kept: bool, base: dict[str, Any], workspace: Workspace, tmp_path: Path
+) -> None:
+    change = {"target.head": "auto" if kept else "new", "source.frozen_layers": 2, "target.epochs": 1}
+    trial = Trial(build_config(base, WITH_SOURCE | change), workspace)
+    list(trial.reports())
+    trial.save(tmp_path)
+    facts = trained_on(tmp_path)
+    assert facts is not None and facts.moved is not None
+    assert trial._target is not None
+    moves = ("bert.encoder.layer.2.", "bert.pooler.", *(["classifier."] if kept else []))
+    sizes = [p.numel() for name, p in trial._target.model.named_parameters() if name.startswith(moves)]
+    assert facts.moved.weights == sum(sizes)
+    assert facts.moved.head_kept == kept
+    assert facts.moved.made_anew == (() if kept else ("classifier",))
+    assert facts.moved.left == (() if kept else ("classifier",))
+    words = "with the source's head. Nothing was made anew." if kept else "without its head. Made anew: classifier."
+    assert facts.moved.sentence.startswith(f"{sum(sizes):,} weights moved from the source to the target, {words}")
+
+
+def test_without_a_source_nothing_moved(base: dict[str, Any], workspace: Workspace) -> None:
+    trial = Trial(build_config(base, {"target.epochs": 1}), workspace)
+    next(trial.reports())
+    moved = trial.builder.trained_on().moved
+    assert moved is not None
+    assert moved.sentence == "The model began with the encoder's pretrained weights. Made anew: classifier."
 
 
 def test_a_finished_checkpoint_holds_what_changed_and_gives_the_same_logits(

@@ -98,6 +98,12 @@ def lacks_head(encoder: str, head: Head) -> bool:
     return any(name in missing and not name.startswith(NEXT_SENTENCE) for name in head_names(model))
 
 
+def drawn_names(encoder: str, head: Head, pooling: str = "first") -> set[str]:
+    """Return the names of the parameters that `new_model` draws from its seed, as no weights have them."""
+    model, missing = _stored(encoder, head, pooling)
+    return {*missing, *(head_names(model) if head.reads not in PRETRAINED else ())}
+
+
 def _stored(encoder: str, head: Head, pooling: str) -> tuple[PreTrainedModel, tuple[str, ...]]:
     kind, new_head = head_kind(head.reads, pooling), head.reads not in PRETRAINED
     return _pristine(encoder, len(head.names), fingerprint(encoder), kind, new_head)

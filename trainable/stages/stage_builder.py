@@ -16,7 +16,7 @@ from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.inputs.span_inputs import stage_inputs
 from trainable.inputs.split import Split
 from trainable.inputs.token_inputs import scored_rows
-from trainable.model.encoder import checked_limits, fingerprint, lacks_head, new_model
+from trainable.model.encoder import checked_limits, drawn_names, fingerprint, lacks_head, new_model
 from trainable.model.generation import set_generation
 from trainable.model.limits import limit_problems, name_or_path
 from trainable.model.lora import lora_problems
@@ -26,8 +26,8 @@ from trainable.progress import StageContext
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Stage, Target
 from trainable.stages.stage_cache import TrainedSource
-from trainable.stages.trained_on import StageData, TrainedOn
-from trainable.stages.transfer import transfer
+from trainable.stages.trained_on import Moved, StageData, TrainedOn
+from trainable.stages.transfer import moved_into, transfer
 from trainable.tasks.registry import TASKS
 from trainable.tasks.task import Head
 from trainable.workspace import Workspace
@@ -57,6 +57,7 @@ class StageBuilder:
         if not self.workspace.allows(self.encoder):
             raise ConfigError(f"encoder: {config.encoder!r}: its weights were changed while the sweep ran")
         self._used: dict[str, StageData] = {}
+        self._moved: Moved | None = None
 
     def tokenized(self, name: str, stage: Stage) -> TokenizedDataset:
         """Return a stage's data as token ids or pixels.
@@ -122,8 +123,10 @@ class StageBuilder:
             self.clock.note(f"{config.encoder} has no head that predicts hidden tokens, so it begins at random")
         setting = stage.head if isinstance(stage, Target) else "auto"
         kept = before is not None and transfer(before, model, head, setting)
+        if isinstance(stage, Target):
+            self._moved = moved_into(model, before, kept, drawn_names(config.encoder, head, pooling))
         return model, kept
 
     def trained_on(self) -> TrainedOn:
-        """Return the encoder, and the data of every stage tokenised so far."""
-        return TrainedOn(self.encoder, self._used)
+        """Return the encoder, the data of every stage tokenised so far, and what moved to the target."""
+        return TrainedOn(self.encoder, self._used, self._moved)

@@ -1,6 +1,7 @@
 """Copies the weights of the source stage into the target's model."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 import torch
 from transformers import PreTrainedModel
@@ -8,6 +9,7 @@ from transformers import PreTrainedModel
 from trainable.errors import ConfigError
 from trainable.model.encoder import head_names, output_layer
 from trainable.stages.stage_cache import TrainedSource
+from trainable.stages.trained_on import Moved
 from trainable.tasks.task import Head
 
 
@@ -49,6 +51,38 @@ def transfer(source: TrainedSource, model: PreTrainedModel, head: Head, setting:
     return keep
 
 
+def moved_into(model: PreTrainedModel, source: TrainedSource | None, head_kept: bool, drawn: AbstractSet[str]) -> Moved:
+    """Return what a model for the target has from the source stages, and what is new.
+
+    Args:
+        model: the target's model, after `transfer`.
+        source: the last source stage; None if there is none.
+        head_kept: what `transfer` has returned.
+        drawn: names of the parameters that were drawn from the seed before.
+    """
+    given = source.weights if source else {}
+    prefix, parameters, in_head = model.base_model_prefix, dict(model.named_parameters()), head_names(model)
+    takes = parameters.keys() if head_kept else parameters.keys() - in_head
+    places = {name: _name_in(parameters, prefix, name) for name in given}
+    moved = {name: place for name, place in places.items() if place in takes}
+    return Moved(
+        sum(parameters[place].numel() for place in moved.values()),
+        _modules(drawn - set(moved.values())),
+        head_kept,
+        _modules(given.keys() - moved.keys()),
+    )
+
+
+def _modules(names: AbstractSet[str]) -> tuple[str, ...]:
+    """Return the names of the modules that have parameters of these names."""
+    return tuple(sorted({name.rpartition(".")[0] or name for name in names}))
+
+
+def _name_in(parameters: Mapping[str, torch.Tensor], prefix: str, name: str) -> str:
+    """Return the name that a parameter of another model of the same encoder has, or would have, in a model."""
+    return name if name in parameters else f"{prefix}.{name.partition('.')[2]}"
+
+
 def weights_in(model: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the weights of another model of the same encoder, by the names that they have in this one.
 
@@ -56,9 +90,7 @@ def weights_in(model: PreTrainedModel, weights: Mapping[str, torch.Tensor]) -> d
     this model does not have, such as a pooler or another kind of head, are left out.
     """
     prefix, parameters = model.base_model_prefix, dict(model.named_parameters())
-    named = {
-        name if name in parameters else f"{prefix}.{name.partition('.')[2]}": tensor for name, tensor in weights.items()
-    }
+    named = {_name_in(parameters, prefix, name): tensor for name, tensor in weights.items()}
     return {name: tensor for name, tensor in named.items() if name in parameters}
 
 

@@ -14,7 +14,7 @@ from search.record.records import Outcome, State, TrialRecord
 from search.record.scores import Comparison, Score, TestScore
 from trainable.metrics.classification import ClassScores
 from trainable.metrics.metric import Direction
-from trainable.stages.trained_on import StageData
+from trainable.stages.trained_on import Moved, StageData
 
 EXPECTED = Path(__file__).parent / "model_card.md"
 VERIFICATION = Verification(6, "validation rows", 1.5e-7)
@@ -81,6 +81,15 @@ def facts() -> CardFacts:
 
 def test_the_card_to_the_letter(facts: CardFacts) -> None:
     assert model_card(facts, VERIFICATION) == EXPECTED.read_text(encoding="utf-8")
+
+
+def test_the_card_says_what_moved(facts: CardFacts) -> None:
+    moved = Moved(1234, ("classifier",), False, ("cls.predictions", *"abcd"))
+    card = model_card(replace(facts, moved=moved), VERIFICATION)
+    assert (
+        "\n\n## Where its weights come from\n\n1,234 weights moved from the source to the target, without its head. "
+        "Made anew: classifier. Left behind: cls.predictions, a, b, c and 1 more.\n\n## Did the source help?\n"
+    ) in card
 
 
 def test_names_of_users_end_no_cell_and_begin_no_markup(facts: CardFacts) -> None:
