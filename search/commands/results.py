@@ -42,6 +42,25 @@ def show(
             print_result(outcome, as_json)
 
 
+def report(
+    name: SweepName,
+    storage: Storage = Path("runs"),
+    to: Annotated[Path | None, typer.Option(help="File to write; default: report.html in the sweep's folder.")] = None,
+) -> None:
+    """Write the report of a sweep, finished or not: one HTML page that needs no network."""
+    with readable_errors():
+        from search.show.current import current_outcome
+
+        outcome = current_outcome(name, storage)
+        from search.report.page import write_report  # imports Plotly: only for a sweep that exists
+        from search.storage.sweep_folder import SweepFolder
+
+        folder = SweepFolder(storage, name)
+        file = to or folder.report
+        write_report(outcome, folder, file)
+        print(file)
+
+
 def ui(
     name: Annotated[str | None, typer.Argument(help="Sweep to show; default: the newest.")] = None,
     storage: Storage = Path("runs"),

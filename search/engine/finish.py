@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from search.engine.mlflow_sweep import end_sweep, show_results
 from search.engine.mlflow_trials import MlflowTrials
+from search.engine.report import log_report
 from search.engine.scoring import score_winner
 from search.plan.plan import Plan
 from search.record.records import Outcome, State
@@ -86,6 +87,7 @@ def deliver_rest(outcome: Outcome, plan: Plan, folder: SweepFolder) -> Outcome:
             tracker.wait(DELIVERY_TIMEOUT_SECONDS)
             if tracker.run_id != outcome.run_id:  # MLflow had lost the run
                 end_sweep(outcome, plan, folder, tracker)
+                log_report(folder, tracker)
             else:  # earlier versions did not show them, and a lost run of a trial lacks its result
                 show_results(outcome, plan, folder, tracker)
             outcome = save_and_deliver(outcome, folder, tracker, DELIVERY_TIMEOUT_SECONDS)

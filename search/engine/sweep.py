@@ -15,6 +15,7 @@ from search.engine.budget import Budget
 from search.engine.finish import ALL_LOST, finish, save_and_deliver
 from search.engine.mlflow_sweep import save_view
 from search.engine.mlflow_trials import MlflowTrials
+from search.engine.report import report_outcome
 from search.engine.session import run_session
 from search.engine.tuner import SweepParts
 from search.engine.watch.disk import explain_full_disk, remove_unneeded_checkpoints
@@ -143,6 +144,8 @@ def _finish_and_save(parts: SweepParts, tracker: Tracker, phases: Phases) -> Out
         with phases.phase("finish"):
             outcome = finish(plan, folder, study, parts.mlflow_trials, tracker)
     outcome = replace(outcome, phases=phases.read())
+    if not stopped:
+        outcome = report_outcome(outcome, folder, tracker)
     # A user who interrupts a sweep does not want to wait. A resume delivers the rest.
     outcome = save_and_deliver(
         outcome, folder, tracker, DELIVERY_TIMEOUT_SECONDS / 10 if stopped else DELIVERY_TIMEOUT_SECONDS

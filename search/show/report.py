@@ -16,6 +16,7 @@ from search.show.ranking_table import ranking_table
 from search.show.scores_table import print_scores
 from search.show.text_table import text_table
 from search.show.view import counts_text, state_text
+from search.show.winner import exported_text, validation_text, winner_text
 from search.storage.driver_lock import driver_of
 from search.storage.sweep_folder import SweepFolder
 from search.wording import format_duration, format_number, format_score, format_settings, last_line
@@ -136,31 +137,16 @@ def _state_score_seconds(trial: TrialRecord, has_driver: bool) -> list[str | Tex
 
 
 def _print_winner(outcome: Outcome, console: Console) -> None:
-    if baseline := outcome.winner_as_baseline:
-        _print(console, f"\nWinner: the baseline {baseline.title}, chosen on validation", style="bold")
-        _print(console, f"validation {outcome.metric} {format_score(baseline.value)}")
-        return
+    dot = "" if outcome.winner is not None or outcome.winning_baseline else "."
+    _print(console, f"\n{winner_text(outcome)}{dot}", style="bold")
+    for line in (validation_text(outcome), exported_text(outcome)):
+        if line:
+            _print(console, line)
     if outcome.winner is None:
-        _print(console, "\nNo winner: no trial has finished with a score.", style="bold")
         return
-    _print(console, f"\nWinner: trial {outcome.winner}, chosen on validation", style="bold")
-    if outcome.validation:
-        values = outcome.validation.values
-        spread = "" if outcome.validation.sd is None else f" ± {format_score(outcome.validation.sd)}"
-        one, more = ("seed", "seeds")
-        if outcome.cross_validated or outcome.redraws_rows:
-            one, more = ("draw of the rows", "draws of the rows")
-        seeds = f"mean ± sd of {len(values)} {more}" if len(values) > 1 else f"1 {one}"
-        _print(console, f"validation {outcome.metric} {format_score(outcome.validation.mean)}{spread} ({seeds})")
-    run = None if outcome.exported is None else outcome.record(outcome.exported)
-    if run is not None and run.role == "refit":
-        _print(console, "Exported model: trained once more with these settings on all rows, validation rows included.")
-    elif run is not None and outcome.validation and len(outcome.validation.values) > 1:
-        _print(console, f"Exported model: the run with seed {run.seed}, which has the best validation score.")
     if outcome.cut_short:
         _print(console, f"{outcome.cut_short[0].upper()}{outcome.cut_short[1:]}.", style="yellow")
-    winner = outcome.record(outcome.winner)
-    for name, value in winner.params.items():
+    for name, value in outcome.record(outcome.winner).params.items():
         _print(console, f"  {name}: {value}")
 
 

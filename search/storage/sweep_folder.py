@@ -107,6 +107,11 @@ class SweepFolder:
         return self.path / "outcome.json"
 
     @property
+    def report(self) -> Path:
+        """Return the path of the report, an HTML page."""
+        return self.path / "report.html"
+
+    @property
     def outbox(self) -> Path:
         """Return the path of the events that MLflow has not received yet."""
         return self.path / "outbox.db"

@@ -167,7 +167,21 @@ class ViewSaved:
     what: Literal["view"] = "view"
 
 
-Event = Started | Reported | Ended | Reconciled | TextLogged | Ranked | NoteWritten | ViewSaved
+@dataclass(frozen=True)
+class FileLogged:
+    """A file of the sweep's folder that is stored in a run, under its own name; the outbox does not hold its content.
+
+    MLflow gets the content that the file has at the delivery. Another delivery replaces it.
+    """
+
+    trial: Key | None
+    time: int
+    path: str
+    """Relative to the sweep's folder, which can be moved."""
+    what: Literal["file"] = "file"
+
+
+Event = Started | Reported | Ended | Reconciled | TextLogged | FileLogged | Ranked | NoteWritten | ViewSaved
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="what")])
 
 
@@ -225,6 +239,11 @@ def note_written(text: str) -> NoteWritten:
 def view_saved(state: str) -> ViewSaved:
     """Return the event that stores how MLflow's page shows the sweep's runs."""
     return ViewSaved(_now(), state)
+
+
+def file_logged(key: Key | None, path: str) -> FileLogged:
+    """Return the event that stores a file of the sweep's folder, given by its path there, in a run."""
+    return FileLogged(key, _now(), path)
 
 
 def error_tags(error: str | None) -> dict[str, str]:

@@ -24,6 +24,7 @@ from search.tracking.mlflow_events import (
     DatasetInput,
     Ended,
     Event,
+    FileLogged,
     NoteWritten,
     Ranked,
     Reconciled,
@@ -128,6 +129,8 @@ class MlflowRuns:
                 self._write_note(event.time, event.text)
             case ViewSaved():
                 save_view(self._client, self._experiment, self._sweep, self._sweep_id, event.time, event.state)
+            case FileLogged():
+                self._client.log_artifact(self._run_id(event.trial, event.time), event.path)
 
     def _start(self, event: Started) -> None:
         """Open a run, or reopen an ended one; its existing parameters and tags stay unchanged."""

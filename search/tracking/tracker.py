@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -25,11 +26,13 @@ from search.tracking.delivery import Delivery, RefusedError
 from search.tracking.mlflow_events import (
     DatasetInfo,
     Event,
+    FileLogged,
     TrialResult,
     decode,
     encode,
     ended,
     error_tags,
+    file_logged,
     note_written,
     ranked,
     reconciled,
@@ -70,7 +73,7 @@ class Tracker:
 
         Args:
             uri: a tracking URI; artifacts of an SQLite file are stored beside it, in `mlartifacts`.
-            outbox: the file of waiting events, see `Outbox`.
+            outbox: the file of waiting events, see `Outbox`, in the sweep's folder.
             sweep: the sweep's name.
             sweep_id: the sweep's id; no other sweep has it, even one of the same name.
             system_metrics: whether to record the load of the driver's machine in the sweep's run, every 10 s.
@@ -91,7 +94,7 @@ class Tracker:
             self._runs = MlflowRuns(uri, sweep, sweep_id, replay)
             if run_id is None:
                 self._runs.open()
-        self._outbox = Outbox(outbox)
+        self._outbox, self._folder = Outbox(outbox), outbox.parent
         self._delivery = Delivery(self._outbox, self._send)
 
     def __enter__(self) -> Self:
@@ -177,6 +180,10 @@ class Tracker:
         """Store how MLflow's page shows the sweep's runs, see `search.tracking.saved_view`."""
         self._put(view_saved(state))
 
+    def log_file(self, key: Key | None, path: str) -> None:
+        """Store a file of the sweep's folder, given by its path there, in a trial's run; without a key, the sweep's."""
+        self._put(file_logged(key, path))
+
     def wait(self, timeout: float = DELIVERY_TIMEOUT_SECONDS) -> bool:
         """Wait until all events are delivered, at most `timeout` seconds for each delivery; return whether all are."""
         return self._delivery.wait(timeout)
@@ -199,7 +206,14 @@ class Tracker:
             events = [decode(text) for text in texts]
         except ValueError as error:  # the event is damaged on the disk, or from a newer version
             raise RefusedError(f"an event cannot be read: {error}") from None
-        self._runs.apply(events)
+        self._runs.apply([self._located(event) if isinstance(event, FileLogged) else event for event in events])
+
+    def _located(self, event: FileLogged) -> FileLogged:
+        """Return the event with the present path of its file."""
+        file = self._folder / event.path
+        if not file.is_file():  # a user has deleted it
+            raise RefusedError(f"{file}: no such file any more")
+        return replace(event, path=str(file))
 
     def _log_system_metrics(self, metrics: Mapping[str, float]) -> None:
         # The steps are seconds since 1970, so that they also grow from one session to the next.

@@ -533,3 +533,26 @@ def test_the_ui_is_local(uri: str, tmp_path: Path) -> None:
     assert variables == {"MLFLOW_BACKEND_STORE_URI": uri}
     assert options["--default-artifact-root"] == (tmp_path / "store" / "mlartifacts").as_uri()
     assert (options["--host"], options["--port"]) == ("127.0.0.1", "5055")
+
+
+def test_a_file_of_the_sweep_becomes_an_artifact_with_its_newest_content(
+    open_tracker: Callable[..., Tracker], tmp_path: Path, uri: str
+) -> None:
+    tracker = open_tracker()
+    run_id = tracker.start_sweep({}, [])
+    file = tmp_path / "report.html"
+    for content in ("first", "second"):
+        file.write_text(content)
+        tracker.log_file(None, file.name)
+        delivered(tracker)
+    client = MlflowClient(uri)
+    assert [each.path for each in client.list_artifacts(run_id)] == ["report.html"]
+    assert Path(client.download_artifacts(run_id, "report.html", str(tmp_path / "store"))).read_text() == "second"
+
+
+def test_a_file_that_was_deleted_before_its_delivery_holds_nothing_up(tracker: Tracker) -> None:
+    tracker.log_file(None, "report.html")
+    tracker.end_sweep(State.FINISHED, {}, {})
+    assert tracker.wait()
+    (reason,) = tracker.refused
+    assert "report.html: no such file any more" in reason

@@ -1,0 +1,91 @@
+"""The report as one HTML page: assembles the sections and fills the template."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from search.record.records import Outcome
+from search.report.answer import answer, source_section, winner_section
+from search.report.parts import Section
+from search.report.search_plots import search_section, settings_section
+from search.report.sweep import Sweep
+from search.report.time_spent import time_section
+from search.show.report import next_commands
+from search.storage.sweep_folder import SweepFolder
+from trainable.store.files import write_file
+
+_SECTIONS: tuple[Callable[[Sweep], Section], ...] = (
+    lambda sweep: winner_section(sweep.outcome),
+    source_section,
+    settings_section,
+    search_section,
+    lambda sweep: time_section(sweep.outcome),
+)
+
+
+def write_report(outcome: Outcome, folder: SweepFolder, to: Path, refresh: int | None = None) -> None:
+    """Write the report of a sweep, finished or not, as one file that needs no network.
+
+    Args:
+        outcome: the sweep's results so far.
+        folder: the sweep's folder.
+        to: the file to write; an older one is replaced.
+        refresh: seconds after which a browser loads the page again; None: never.
+
+    Raises:
+        PlanError: if the study cannot be read.
+        OSError: if the file cannot be written.
+    """
+    page = build_page(Sweep.open(outcome, folder), refresh)
+    write_file(to, lambda into: into.write_text(page, encoding="utf-8"))
+
+
+def build_page(sweep: Sweep, refresh: int | None = None) -> str:
+    """Return the report as HTML; see `write_report`."""
+    outcome = sweep.outcome
+    return _TEMPLATES.get_template("report.html.j2").render(
+        outcome=outcome,
+        answer=answer(outcome),
+        sections=list(_sections(sweep)),
+        commands=next_commands(outcome),
+        refresh=refresh,
+        plotly=get_plotlyjs(),
+        style=_file("report.css"),
+        script=_file("report.js"),
+        # Only scripts with this word run, so that a text of the data cannot run one even if escaping had a mistake.
+        nonce=secrets.token_urlsafe(16),
+    )
+
+
+def _sections(sweep: Sweep) -> Iterator[Section]:
+    for make in _SECTIONS:
+        section = make(sweep)
+        if not section.is_empty:
+            yield section
+
+
+def _name_parts(name: str) -> list[str]:
+    """Return the parts of a dotted name, between which a line may end."""
+    return re.findall(r"[^._]+[._]?|[._]", name)
+
+
+def _file(name: str) -> str:
+    return files("search.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+# A value that the template uses and `build_page` does not give is an error, not a gap in the page.
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters["name_parts"] = _name_parts
