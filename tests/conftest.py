@@ -112,7 +112,8 @@ def tiny_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
     """Make a finished sweep without Ray: trial 0 is trained and wins, trial 1 was stopped half-way."""
     # Imported here, so that tests of the other packages start without Ray and Optuna.
-    from search.engine.scoring import test_score
+    from search.engine.answers import keep_answers
+    from search.engine.scoring import WinnerScores, predict, scores_of
     from search.plan.data import check_data
     from search.plan.data_use import to_stored
     from search.plan.plan import build_plan
@@ -141,7 +142,10 @@ def make_sweep(storage: Path, trial: dict[str, Any]) -> "SweepFolder":
     study.set_checkpoint(first, str(checkpoint))
     study.end(first, State.FINISHED)
     study.end(study.begin_search_trial().number, State.STOPPED)
-    test = test_score(checkpoint, plan.workspace(storage), plan.settings.metric)
+    predictions = predict(checkpoint, "test", plan.workspace(storage))
+    assert predictions is not None
+    keep_answers(WinnerScores(checkpoint=checkpoint, predictions=predictions), plan.workspace(storage), folder)
+    test = scores_of(predictions, plan.settings.metric)
     folder.outcome.write_text(json.dumps(summarise(plan, storage, study, test, complete=True).to_json()))
     return folder
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+from search.engine.answers import keep_answers
 from search.engine.mlflow_sweep import end_sweep, show_results
 from search.engine.mlflow_trials import MlflowTrials
 from search.engine.report import log_report
@@ -36,10 +37,11 @@ def finish(
         mlflow_trials.close(record.key)
     mlflow_trials.reconcile()
     storage = folder.storage
-    test, gain = score_winner(plan, storage, study, hold_contest(plan, study))
+    scores = score_winner(plan, storage, study, hold_contest(plan, study))
+    keep_answers(scores, plan.workspace(storage), folder)
     records = study.records
     lost = bool(records) and all(record.state is State.LOST for record in records)
-    outcome = summarise(plan, storage, study, test, complete=not lost, gain=gain)
+    outcome = summarise(plan, storage, study, scores.test, complete=not lost, gain=scores.gain)
     end_sweep(outcome, plan, folder, tracker)
     return outcome
 

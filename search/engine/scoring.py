@@ -85,35 +85,47 @@ def scores_of(predictions: Predictions, metric: str) -> TestScore:
     return TestScore(task.scores(logits, labels, names), low, high, len(labels), class_scores, never_predicted)
 
 
-def score_winner(
-    plan: Plan, storage: Path, study: SweepStudy, contest: Contest
-) -> tuple[TestScore | None, Gain | None]:
+@dataclass(frozen=True)
+class WinnerScores:
+    """How good the winner is."""
+
+    test: TestScore | None = None
+    """Its scores on the test split; None if there is none, or no winner."""
+    gain: Gain | None = None
+    """What the search added to the best baseline."""
+    checkpoint: Path | None = None
+    """The folder of its model."""
+    predictions: Predictions | None = None
+    """Its predictions for the test split, else for the validation split; None if it was trained on those rows."""
+
+
+def score_winner(plan: Plan, storage: Path, study: SweepStudy, contest: Contest) -> WinnerScores:
     """Return the winner's scores on the test split, and what the search added to the best baseline.
 
     If a trial won, the gain is measured on the test split, which chose neither; without one, on the validation split.
     """
-    workspace, metric = plan.workspace(storage), plan.settings.metric
-    if contest.winning_baseline:
-        checkpoint = study.folder / str(contest.winning_baseline.checkpoint)
-        return test_score(checkpoint, workspace, metric, encoder_of(plan, checkpoint)), plain_gain(plan, contest)
-    if contest.exported is None:
-        return None, None
-    folder = contest.exported.checkpoint_in(study.folder)
-    assert folder is not None  # a trial with a model has one
-    encoder = trial_config(plan, contest.exported).encoder
-    tested = predict(folder, "test", workspace, encoder)
-    test = scores_of(tested, metric) if tested else None
+    workspace, metric, baseline = plan.workspace(storage), plan.settings.metric, contest.winning_baseline
+    if baseline:
+        checkpoint = study.folder / str(baseline.checkpoint)
+        encoder = encoder_of(plan, checkpoint)
+    elif contest.exported is None:
+        return WinnerScores()
+    else:
+        folder = contest.exported.checkpoint_in(study.folder)
+        assert folder is not None  # a trial with a model has one
+        checkpoint, encoder = folder, trial_config(plan, contest.exported).encoder
+    ours = predict(checkpoint, "test", workspace, encoder)
+    test = scores_of(ours, metric) if ours else None
+    if ours is None and not plan.has_folds:  # with folds, the model may have been trained on validation rows
+        ours = predict(checkpoint, "validation", workspace, encoder)
     best = contest.baselines[0] if contest.baselines else None
-    # Where there are folds, one of the two models may have been trained on validation rows.
-    without_rows = tested is None and plan.has_folds
-    if best is None or best.checkpoint is None or without_rows:
-        return test, plain_gain(plan, contest)
+    if baseline or ours is None or best is None or best.checkpoint is None:
+        return WinnerScores(test, plain_gain(plan, contest), checkpoint, ours)
     try:
-        ours = tested or predict(folder, "validation", workspace, encoder)
-        assert ours is not None  # every data set has a validation split
-        return test, _measured_gain(plan, study.folder / best.checkpoint, best, ours, workspace)
+        gain: Gain | None = _measured_gain(plan, study.folder / best.checkpoint, best, ours, workspace)
     except (ConfigError, TrialError, OSError):  # the result of the search matters more than this interval
-        return test, plain_gain(plan, contest)
+        gain = plain_gain(plan, contest)
+    return WinnerScores(test, gain, checkpoint, ours)
 
 
 def _measured_gain(plan: Plan, checkpoint: Path, baseline: Baseline, ours: Predictions, workspace: Workspace) -> Gain:

@@ -14,6 +14,7 @@ from search.export.facts import FolderFacts, read_facts
 from search.export.formats.folders import folder_format
 from search.export.formats.skops_folder import LogitsOfTexts, load_text_logits
 from search.export.texts_in import tokens_for
+from trainable.answers.answer import without_missing
 from trainable.data.choices import joined_choices
 from trainable.data.examples import Examples
 from trainable.data.image_file import ImageFile
@@ -112,10 +113,7 @@ class Classifier:
         logits = self._logits_of(table)
         if self._text_of is not None:
             return np.array(self._text_of(logits.long()), dtype=object)
-        outputs = logits.numpy()
-        if outputs.ndim == 3 and labels.dtype != object:
-            outputs[labels < 0] = np.nan  # a row has no such word or choice
-        return self._answers.read(outputs, texts)
+        return self._answers.read(without_missing(logits.numpy(), labels), texts)
 
     def outputs(self, table: Examples) -> torch.Tensor:
         """Return what the scores of the task take, for at least one row; the loss of generated texts is not in it."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from search.storage.sweep_folder import OLD_DEFAULTS
+from search.storage.older_plans import OLD_DEFAULTS
 from spaces import Space
 from trainable.settings.stage import Source, Stage, Target
 from trainable.settings.values import Nested

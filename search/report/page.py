@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,7 +11,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from search.record.records import Outcome
+from search.record.row_answers import RowAnswers
+from search.report.advice import advice_section
 from search.report.answer import answer, source_section, winner_section
+from search.report.costs import costs_section
+from search.report.coverage import coverage_section, text_lengths
+from search.report.errors import errors_section, label_errors_section
+from search.report.labels import labels_section
 from search.report.parts import Section
 from search.report.search_plots import search_section, settings_section
 from search.report.sweep import Sweep
@@ -20,14 +25,6 @@ from search.report.time_spent import time_section
 from search.show.report import next_commands
 from search.storage.sweep_folder import SweepFolder
 from trainable.store.files import write_file
-
-_SECTIONS: tuple[Callable[[Sweep], Section], ...] = (
-    lambda sweep: winner_section(sweep.outcome),
-    source_section,
-    settings_section,
-    search_section,
-    lambda sweep: time_section(sweep.outcome),
-)
 
 
 def write_report(outcome: Outcome, folder: SweepFolder, to: Path, refresh: int | None = None) -> None:
@@ -53,7 +50,7 @@ def build_page(sweep: Sweep, refresh: int | None = None) -> str:
     return _TEMPLATES.get_template("report.html.j2").render(
         outcome=outcome,
         answer=answer(outcome),
-        sections=list(_sections(sweep)),
+        sections=_sections(sweep),
         commands=next_commands(outcome),
         refresh=refresh,
         plotly=get_plotlyjs(),
@@ -64,11 +61,23 @@ def build_page(sweep: Sweep, refresh: int | None = None) -> str:
     )
 
 
-def _sections(sweep: Sweep) -> Iterator[Section]:
-    for make in _SECTIONS:
-        section = make(sweep)
-        if not section.is_empty:
-            yield section
+def _sections(sweep: Sweep) -> list[Section]:
+    """Return the sections that have something to say."""
+    lengths, answers = text_lengths(sweep), RowAnswers.load(sweep.folder.answers)
+    sections = [
+        winner_section(sweep.outcome),
+        advice_section(sweep, lengths),
+        source_section(sweep),
+        labels_section(sweep),
+        errors_section(sweep.outcome, answers),
+        label_errors_section(answers),
+        settings_section(sweep),
+        costs_section(sweep),
+        coverage_section(sweep, lengths),
+        search_section(sweep),
+        time_section(sweep),
+    ]
+    return [section for section in sections if not section.is_empty]
 
 
 def _name_parts(name: str) -> list[str]:

@@ -38,7 +38,8 @@ class Figure:
     table: Table | None = None
     """The numbers of the plot, where no other table of the section has them."""
     is_wide: bool = False
-    """Whether it needs the whole width of the page, and on a phone a scroll bar of its own."""
+    """Whether it needs the whole width of the page, on a phone a scroll bar of its own, and white paper: its colours
+    are chosen for that."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,18 @@ def as_figure(
     plot: go.Figure, title: str, description: str, table: Table | None = None, is_wide: bool = False
 ) -> Figure:
     """Return a figure without Plotly's own title and colours of the page, which the report sets itself."""
-    plot.update_layout(template="none", title=None, colorway=_COLOURS, margin={"l": 64, "r": 16, "t": 24, "b": 56})
+    plot.update_layout(template="none", title=None, colorway=_COLOURS, margin={"l": 64, "r": 16, "t": 24, "b": 40})
     plot.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
     plot.update_xaxes(automargin=True, exponentformat="power")
     plot.update_yaxes(automargin=True)
-    for trace in plot.data:
-        for part in (trace, getattr(trace, "marker", None), getattr(trace, "line", None)):
-            if part is not None and "colorscale" in part and part.colorscale:
-                part.update(colorscale=_ORDER)
+    if not is_wide:
+        plot.for_each_trace(_recolour)
     values: dict[str, Any] = json.loads(plot.to_json())
     return Figure(title, description, values, table, is_wide)
+
+
+def _recolour(trace: Any) -> None:
+    """Give the markers of a trace colours that are clear on white and on black."""
+    marker = getattr(trace, "marker", None)
+    if marker is not None and marker.colorscale:
+        marker.update(colorscale=_ORDER)

@@ -13,7 +13,7 @@ from search.record.records import TrialRecord, ranked
 from search.report.numbers import number
 from search.report.parts import Figure, Section, Table, as_figure
 from search.report.sweep import Sweep
-from search.wording import format_number
+from search.wording import format_number, last_line
 
 _FEWEST = 2
 """Finished trials that the plots of Optuna need."""
@@ -22,7 +22,8 @@ _FEWEST = 2
 def search_section(sweep: Sweep) -> Section:
     """Return how the search went: its best score over time, the learning curves, and all trials."""
     figures = [*_history(sweep), *_curves(sweep)]
-    return Section("How the search went", tables=[_trials_table(sweep)], figures=figures)
+    texts = [f"{r.title} {r.state.value}: {last_line(r.error)}" for r in sweep.outcome.trials if r.error]
+    return Section("How the search went", texts, tables=[_trials_table(sweep)], figures=figures)
 
 
 def settings_section(sweep: Sweep) -> Section:

@@ -44,3 +44,8 @@ class Sweep:
     def finished(self) -> list[TrialRecord]:
         """Return the search trials that ran to their end and have a score."""
         return [r for r in self.outcome.searched if r.state == "finished" and r.value is not None]
+
+    def finished_by(self, name: str) -> list[tuple[int, TrialRecord]]:
+        """Return the finished trials with an integer setting, and its values."""
+        found = [(record.params.get(name), record) for record in self.finished]
+        return [(value, record) for value, record in found if isinstance(value, int)]

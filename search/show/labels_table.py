@@ -13,24 +13,40 @@ def print_labels_curve(curve: LabelsCurve, metric: str, console: Console) -> Non
     """Print the mean score of each number of training rows with its 95 % interval, and what they say."""
     console.print(Text("\nHow many labels are needed?", style="bold"))
     console.print(labels_table(curve))
+    console.print(Text(labels_text(curve, metric)))
+
+
+def labels_text(curve: LabelsCurve, metric: str) -> str:
+    """Return what the numbers of the curve are, and what they say."""
     draws = f"{curve.draws} draws" if curve.draws > 1 else "1 draw"
-    console.print(Text(f"Mean {metric} of up to {draws} of the rows, with its 95 % interval. {curve.sentence}".strip()))
+    return f"Mean {metric} of up to {draws} of the rows, with its 95 % interval. {curve.sentence}".strip()
 
 
 def labels_table(curve: LabelsCurve) -> RichTable:
     """Return a table with a line for each number of rows; a column without any score is left out."""
-    rows = "rows of each class" if curve.per_class else "rows"
+    table = text_table("rows of each class" if curve.per_class else "rows", *labels_columns(curve))
+    for row in labels_rows(curve):
+        table.add_row(*row)
+    return table
+
+
+def labels_columns(curve: LabelsCurve) -> dict[str, list[Estimate | None]]:
+    """Return the estimates of each column of the table that has any, one for each number of rows."""
     columns = {
         "with the source": [point.with_source for point in curve.points],
         "without": [point.without_source for point in curve.points],
         "difference": [point.difference for point in curve.points],
     }
-    shown = {name: estimates for name, estimates in columns.items() if any(estimates)}
-    table = text_table(rows, *shown)
-    for index, point in enumerate(curve.points):
-        signed = {name: "+" if name == "difference" else "" for name in shown}
-        table.add_row(str(point.rows), *(_cell(shown[name][index], signed[name]) for name in shown))
-    return table
+    return {name: estimates for name, estimates in columns.items() if any(estimates)}
+
+
+def labels_rows(curve: LabelsCurve) -> list[tuple[str, ...]]:
+    """Return the cells of the table: the number of rows, then the columns."""
+    cells = [
+        [_cell(estimate, "+" if name == "difference" else "") for estimate in estimates]
+        for name, estimates in labels_columns(curve).items()
+    ]
+    return [(str(point.rows), *(column[place] for column in cells)) for place, point in enumerate(curve.points)]
 
 
 def _cell(estimate: Estimate | None, sign: str) -> str:

@@ -11,6 +11,7 @@ from search.errors import PlanError
 from search.record.records import Outcome
 from search.redaction import redact
 from search.storage.driver_lock import DriverLock
+from search.storage.older_plans import complete_older_plan
 from search.storage.outbox import count_waiting
 from search.storage.store_uri import default_uri
 from search.storage.sweep_name import checked_name
@@ -107,6 +108,11 @@ class SweepFolder:
         return self.path / "outcome.json"
 
     @property
+    def answers(self) -> Path:
+        """Return the path of the winner's answers to the rows that it was scored on."""
+        return self.path / "answers.parquet"
+
+    @property
     def report(self) -> Path:
         """Return the path of the report, an HTML page."""
         return self.path / "report.html"
@@ -176,13 +182,6 @@ def with_waiting_note(outcome: Outcome, folder: SweepFolder) -> Outcome:
     return replace(outcome, notes=(*notes, note))
 
 
-OLD_DEFAULTS: dict[str, Nested] = {
-    "source": {"evaluations_per_epoch": 1},
-    "target": {"head": "auto", "load_best_at_end": True, "evaluations_per_epoch": 1},
-}
-"""Settings that newer versions always store, with the defaults of versions that do not."""
-
-
 def load_saved_plan(folder: SweepFolder) -> SavedPlan:
     """Return the content of a sweep's `plan.json`.
 
@@ -196,27 +195,8 @@ def load_saved_plan(folder: SweepFolder) -> SavedPlan:
     saved = _read(folder.plan, way_out)
     if missing := [name for name, kind in _BLOCK_TYPES.items() if not isinstance(saved.get(name), kind)]:
         raise PlanError([f"{folder.plan}: is damaged, or of another version: lacks {', '.join(missing)}; {way_out}"])
-    if "pooling" not in saved["space"]:
-        saved["trial"].setdefault("pooling", "first")  # all that a version without this setting could do
-    if "refit" not in saved["sweep"]:
-        _keep_old_splits(saved)
-    for name, defaults in OLD_DEFAULTS.items():
-        if isinstance(stage := saved["trial"].get(name), dict):
-            old = {field: value for field, value in defaults.items() if f"{name}.{field}" not in saved["space"]}
-            saved["trial"][name] = old | stage
-    # Older versions stored whether there are folds, and the number of finalists.
-    saved.setdefault("held_out_rows", int(saved.get("has_folds", False)))
+    complete_older_plan(saved)
     return cast(SavedPlan, saved)
-
-
-def _keep_old_splits(saved: dict[str, Any]) -> None:
-    """Add to a plan of a version without folds what that version did: a tenth of the rows, one draw, no refit."""
-    saved["sweep"] |= {"cross_validate": False, "refit": False}
-    stages = [saved["trial"].get(stage) or {} for stage in ("source", "target")]
-    tables = [stage.get("dataset") for stage in stages] + list((saved["trial"].get("datasets") or {}).values())
-    for table in tables:
-        if isinstance(table, dict) and table.get("validation_fraction") is None:
-            table["validation_fraction"] = 0.1
 
 
 def data_roots(saved: SavedPlan, storage: Path) -> tuple[Path, ...]:

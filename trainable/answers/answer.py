@@ -15,6 +15,20 @@ from numpy.typing import NDArray
 Cell = str | float
 
 
+def without_missing(outputs: NDArray[np.float32], labels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return outputs with NaN in place of each word or choice that a row does not have.
+
+    Args:
+        outputs: of a model, shape (N, ...).
+        labels: of the rows; below 0 where there is no word or choice.
+    """
+    if outputs.ndim < 3 or labels.dtype == object:
+        return outputs
+    outputs = outputs.copy()
+    outputs[labels < 0] = np.nan
+    return outputs
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The label of one row."""
@@ -108,6 +122,14 @@ class Answers:
         """Return the cells of a row in these columns: what is predicted, and probabilities."""
         best = int(np.argmax(values))
         return self.names[best], [values[best], *values]
+
+    def true(self, label: Any) -> Cell:
+        """Return what the data say of a row, in the form of the first of its `cells`.
+
+        Args:
+            label: of the row, as its task's `LabelReader` gives it.
+        """
+        return self.names[int(label)]
 
     def does(self, texts: str) -> str:
         """Return the card's first sentence.

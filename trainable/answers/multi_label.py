@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,10 @@ class LabelSetAnswers(Answers):
     def cells(self, values: Sequence[float]) -> tuple[Cell, list[float]]:
         """Return the labels in one cell, and the probability of each label."""
         return self.separator.join(self._given(values)), list(values)
+
+    def true(self, label: Any) -> str:
+        """Return the labels in one cell."""
+        return self.separator.join(self._given(label.tolist()))
 
     def does(self, texts: str) -> str:
         """Return the card's first sentence."""

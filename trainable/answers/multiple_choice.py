@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,10 @@ class ChoiceAnswers(Answers):
         """Return the place or the column of the best choice, and its probability."""
         answer = self.answer(values)
         return answer.label, [answer.probability]
+
+    def true(self, label: Any) -> str:
+        """Return the place or the column of the right choice."""
+        return self._name(int(np.argmax(label)))
 
     def does(self, texts: str) -> str:
         """Return the card's first sentence."""

@@ -94,6 +94,10 @@ class SpanAnswers(Answers):
         """Return the text of the answer, and its score."""
         return values.text, [values.score]
 
+    def true(self, label: Any) -> str:
+        """Return the first of the right answers; empty for no answer."""
+        return str(label["text"][0]) if label["text"] else ""
+
     def does(self, texts: str) -> str:
         """Return the card's first sentence."""
         return "Finds the part of a context that answers a question, or says that there is none."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,10 @@ class NumberAnswers(Answers):
     def cells(self, values: Sequence[float]) -> tuple[Cell, list[float]]:
         """Return the number, and no probabilities."""
         return self.answer(values), []
+
+    def true(self, label: Any) -> float:
+        """Return the number."""
+        return self.answer([label])
 
     def does(self, texts: str) -> str:
         """Return the card's first sentence."""

@@ -42,6 +42,10 @@ class TextAnswers(Answers):
         """Return the text, and no probabilities."""
         return str(values), []
 
+    def true(self, label: Any) -> str:
+        """Return the first of the right texts."""
+        return str(label[0])
+
     def does(self, texts: str) -> str:
         """Return the card's first sentence."""
         return f"Generates new texts from {texts}."

@@ -39,6 +39,10 @@ class TagAnswers(Answers):
         """Return the tags in one cell, and no probabilities."""
         return SEPARATOR.join(self.answer(values)), []
 
+    def true(self, label: Any) -> str:
+        """Return the tags in one cell."""
+        return SEPARATOR.join(self.names[tag] for tag in label if tag >= 0)
+
     def does(self, texts: str) -> str:
         """Return the card's first sentence."""
         return f"Gives each word of {texts} one of {len(self.names)} tags."

@@ -132,6 +132,12 @@ class Classification(TaskDefaults):
     def per_class(self, logits: torch.Tensor, labels: NDArray[np.int64], names: Sequence[str]) -> list[ClassScores]:
         return per_class(_counts(logits, labels), tuple(names))
 
+    def row_losses(self, logits: torch.Tensor, labels: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.float64]:
+        return _row_losses(logits, labels)
+
+    def chances(self, logits: torch.Tensor) -> NDArray[np.float64]:
+        return _probabilities(logits)
+
 
 CLASSIFICATION = Classification()
 

@@ -100,6 +100,11 @@ class MultiLabel(TaskDefaults):
     def per_class(self, logits: torch.Tensor, labels: NDArray[np.float32], names: Sequence[str]) -> list[ClassScores]:
         return per_label(logits.numpy(), labels, tuple(names))
 
+    def row_losses(
+        self, logits: torch.Tensor, labels: NDArray[np.float32], names: Sequence[str]
+    ) -> NDArray[np.float64]:
+        return _row_losses(logits, labels)
+
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy:

@@ -62,6 +62,9 @@ class MultipleChoice(TaskDefaults):
     ) -> tuple[float, float]:
         return mean_interval(_of_rows(first, labels, metric) - _of_rows(second, labels, metric))
 
+    def row_losses(self, logits: torch.Tensor, labels: NDArray[np.int16], names: Sequence[str]) -> NDArray[np.float64]:
+        return _of_rows(logits, labels, "loss")
+
 
 @dataclass(frozen=True)
 class ChoiceLoss:

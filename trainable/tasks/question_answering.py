@@ -86,6 +86,9 @@ class QuestionAnswering(TaskDefaults):
             return mean_interval(lost)
         return mean_interval(_of_rows(first, labels, metric) - _of_rows(second, labels, metric))
 
+    def row_losses(self, logits: torch.Tensor, labels: NDArray[Any], names: Sequence[str]) -> NDArray[np.float64]:
+        return 1 - _of_rows(logits, labels, METRICS[0])
+
 
 class SpanLoss:
     """The cross-entropy of the windows, which the model has summed by row; the inputs give a row's weight."""

@@ -93,6 +93,12 @@ class Regression(TaskDefaults):
         score = SCORES[metric]
         return rows_interval(len(true), lambda rows: score(ours[rows], true[rows]) - score(theirs[rows], true[rows]))
 
+    def row_losses(
+        self, logits: torch.Tensor, labels: NDArray[np.float32], names: Sequence[str]
+    ) -> NDArray[np.float64]:
+        predicted, true = _numbers(logits, labels)
+        return np.asarray(np.abs(predicted - true))
+
 
 @dataclass(frozen=True)
 class SquaredError:

@@ -65,6 +65,9 @@ class SequenceToSequence(TaskDefaults):
         score, ours, theirs = SCORES[metric], first.double().numpy(), second.double().numpy()
         return rows_interval(len(ours), lambda rows: score(totals(ours, rows)) - score(totals(theirs, rows)))
 
+    def row_losses(self, logits: torch.Tensor, labels: NDArray[Any], names: Sequence[str]) -> NDArray[np.float64]:
+        return 100 - SCORES["chrf"](logits.double().numpy())
+
 
 @dataclass(frozen=True)
 class TokenLoss:

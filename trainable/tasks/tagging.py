@@ -76,6 +76,9 @@ class Tagging(TaskDefaults):
     def per_class(self, logits: torch.Tensor, labels: NDArray[np.int16], names: Sequence[str]) -> list[ClassScores]:
         return per_type(_answers(logits, labels), labels.astype(np.int64), names)
 
+    def row_losses(self, logits: torch.Tensor, labels: NDArray[np.int16], names: Sequence[str]) -> NDArray[np.float64]:
+        return ratio(*_row_losses(logits, labels))
+
 
 TAGGING = Tagging()
 

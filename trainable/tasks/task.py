@@ -137,6 +137,14 @@ class Task(Protocol):
     def per_class(self, logits: torch.Tensor, labels: NDArray[Any], names: Sequence[str]) -> list[ClassScores]:
         """Return the scores of each class; empty for a task without classes."""
 
+    def row_losses(
+        self, logits: torch.Tensor, labels: NDArray[Any], names: Sequence[str]
+    ) -> NDArray[np.float64] | None:
+        """Return how wrong the answer to each row is, shape (N,), higher is worse; None if rows have no such number."""
+
+    def chances(self, logits: torch.Tensor) -> NDArray[np.float64] | None:
+        """Return the probability of each class, shape (N, C), if each row has exactly one class, else None."""
+
 
 class TaskDefaults:
     """What most tasks answer: outputs in the labels' own units, nothing cut off them, no first head, no classes."""
@@ -162,3 +170,11 @@ class TaskDefaults:
 
     def per_class(self, logits: torch.Tensor, labels: NDArray[Any], names: Sequence[str]) -> list[ClassScores]:
         return []
+
+    def row_losses(
+        self, logits: torch.Tensor, labels: NDArray[Any], names: Sequence[str]
+    ) -> NDArray[np.float64] | None:
+        return None
+
+    def chances(self, logits: torch.Tensor) -> NDArray[np.float64] | None:
+        return None

@@ -17,11 +17,9 @@
   function drawAll() {
     for (const data of document.querySelectorAll("script[data-plot]")) {
       const { data: traces, layout } = JSON.parse(data.textContent);
-      for (const trace of traces.filter((each) => each.type === "parcoords")) {
-        for (const font of ["labelfont", "tickfont", "rangefont"]) trace[font] = { ...trace[font], color: colour("--text") };
-      }
       const config = { displayModeBar: false, responsive: true };
-      Plotly.react(data.dataset.plot, traces, inColours(layout), config);
+      const isOnPaper = data.closest(".wide") !== null;
+      Plotly.react(data.dataset.plot, traces, isOnPaper ? layout : inColours(layout), config);
     }
   }
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import transfersweep
+from search.engine.answers import keep_answers
 from search.engine.scoring import score_winner
 from search.export.export import export_trial
 from search.export.exportable import choose
@@ -49,8 +50,9 @@ def finished(folder: SweepFolder) -> tuple[Plan, SweepStudy, Outcome]:
     study = SweepStudy(folder.study, plan.settings, plan.space, 0)
     contest = hold_contest(plan, study)
     trained = tuple(baseline for baseline in contest.baselines if baseline.checkpoint)
-    test, gain = score_winner(plan, folder.storage, study, replace(contest, baselines=trained))
-    return plan, study, summarise(plan, folder.storage, study, test, complete=True, gain=gain)
+    scores = score_winner(plan, folder.storage, study, replace(contest, baselines=trained))
+    keep_answers(scores, plan.workspace(folder.storage), folder)
+    return plan, study, summarise(plan, folder.storage, study, scores.test, complete=True, gain=scores.gain)
 
 
 def test_the_winner_and_the_best_baseline_are_compared_on_the_test_rows(with_baselines: SweepFolder) -> None:

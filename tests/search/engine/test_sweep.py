@@ -136,6 +136,9 @@ def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
     assert outcome.test.low <= outcome.test.metrics["macro_f1"] <= outcome.test.high
     assert outcome.comparison is not None
     assert current_outcome("whole", storage) == outcome
+    assert "The winner" in folder.report.read_text(encoding="utf-8")
+    artifacts = MlflowClient(default_uri(storage)).list_artifacts(str(outcome.run_id))
+    assert {each.path for each in artifacts} == {"outcome.json", "report.html"}
 
     (parent,), nested = runs(folder)
     assert parent.data.params["sweep.trials"] == "3"

@@ -20,6 +20,10 @@ from search.export.export import Exported, export_trial
 from search.export.exportable import choose
 from search.export.predict import predict_file
 from search.plan.plan import load_sweep
+from search.record.row_answers import RowAnswers
+from search.report.page import build_page
+from search.report.sweep import Sweep
+from search.storage.sweep_folder import SweepFolder, load_outcome
 from tests.conftest import make_sweep
 from trainable.baselines.compute import compute_baselines
 from trainable.baselines.results import NAMES_BY_TASK
@@ -34,9 +38,22 @@ def write_table(file: Path, header: list[str], labels: list[list[Any]]) -> Path:
     return file
 
 
+def check_report(swept: SweepFolder) -> None:
+    """The report of a sweep of any task has the winner's worst rows, with their texts."""
+    answers, outcome = RowAnswers.load(swept.answers), load_outcome(swept)
+    assert answers is not None and outcome is not None and outcome.test is not None
+    assert len(answers.rows) == outcome.test.rows
+    if (accuracy := outcome.test.metrics.get("accuracy")) is not None:
+        right = sum(row.predicted == row.true for row in answers.rows) / len(answers.rows)
+        assert right <= accuracy + 1e-9  # a row of a tagger is right only if all its words are
+    page = build_page(Sweep.open(outcome, swept))
+    assert "The worst rows of the test split" in page or not answers.wrong
+
+
 def exported_sweep(folder: Path, encoder: str, dataset: dict[str, Any]) -> Exported:
     target = {"dataset": dataset, "padding_length": 24, "learning_rate": 1e-3}
     swept = make_sweep(folder / "runs", {"encoder": encoder, "pooling": "first", "target": target})
+    check_report(swept)
     return export_trial(choose(swept.name, swept.storage, folder / "model"))
 
 
@@ -100,6 +117,7 @@ def test_a_tagger_with_windows_answers_for_every_word(tiny_bert: str, tmp_path: 
     data = {"task": "tagging", "json": str(file), "text": "words", "label": "tags"}
     target = {"dataset": data, "padding_length": 12, "learning_rate": 5e-3, "batch_size": 4, "long_texts": "windows"}
     swept = make_sweep(tmp_path / "runs", {"encoder": tiny_bert, "pooling": "first", "target": target})
+    check_report(swept)
     exported = export_trial(choose(swept.name, swept.storage, tmp_path / "model"))
     found = transfersweep.classifier(exported.folder)(" ".join(words))
     assert len(found) == 40 and "B-LOC" in found[20:]
@@ -189,6 +207,7 @@ def test_a_model_over_words(tiny_bert: str, tmp_path: Path, task: str) -> None:
     )
     target = {"dataset": data, "padding_length": 24, "learning_rate": 1e-3}
     swept = make_sweep(tmp_path / "runs", {"encoder": tiny_bert, "pooling": "first", "target": target})
+    check_report(swept)
     swept.outcome.unlink()
     plan = load_sweep(swept)
     compute_baselines(plan.config({"target.epochs": 1}), plan.workspace(swept.storage), swept.baselines, 1, False)
@@ -210,6 +229,7 @@ def test_a_model_that_generates_texts(tmp_path: Path) -> None:
     data = {"task": "sequence_to_sequence", "json": str(file)}
     target = {"dataset": data, "padding_length": 8, "target_length": 6, "learning_rate": 5e-3, "num_beams": 2}
     swept = make_sweep(tmp_path / "runs", {"encoder": encoder, "target": target})
+    check_report(swept)
     exported = export_trial(choose(swept.name, swept.storage, tmp_path / "model"))
     assert exported.format == "seq2seq" and exported.verification.max_difference == 0
     predict_file(exported.folder, file, tmp_path / "out.jsonl")
@@ -268,6 +288,7 @@ def test_a_classifier_of_images(tmp_path: Path) -> None:
     target = {"dataset": {"task": "image_classification", "folder": str(images)}, "image_size": 24}
     trial = {"encoder": tiny_vit(tmp_path / "vit"), "target": {**target, "learning_rate": 1e-3}}
     swept = make_sweep(tmp_path / "runs", trial)
+    check_report(swept)
     with pytest.raises(ConfigError, match="--format onnx: .* its graph reads token ids"):
         choose(swept.name, swept.storage, tmp_path / "onnx", format="onnx")
     exported = export_trial(choose(swept.name, swept.storage, tmp_path / "model"))

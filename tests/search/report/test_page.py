@@ -95,7 +95,7 @@ def test_nothing_is_loaded_and_only_own_scripts_run(sweep: Sweep) -> None:
     assert not [a for tag, a in page.starts if tag in {"link", "img", "iframe"} or "src" in a]
     assert {a["href"] for _, a in page.starts if "href" in a} <= {f"#{a['id']}" for _, a in page.starts if "id" in a}
     policy = page.all("meta")[3]["content"] or ""
-    (nonce,) = re.findall(r"script-src 'nonce-([\w-]+)' 'unsafe-eval'", policy)
+    (nonce,) = re.findall(r"script-src 'nonce-([\w-]+)'", policy)
     assert "default-src 'none'" in policy
     scripts = page.all("script")
     assert [s["nonce"] for s in scripts if "data-plot" not in s] == [nonce, nonce]
@@ -105,8 +105,11 @@ def test_nothing_is_loaded_and_only_own_scripts_run(sweep: Sweep) -> None:
 
 def test_texts_of_users_cannot_become_parts_of_the_page(sweep: Sweep) -> None:
     evil = "</script></style><script>alert(1)</script><img src=x onerror=alert(2)>"
-    named = [replace(record, params={evil: evil, "n": record.number}) for record in sweep.outcome.trials]
-    html = build_page(replace(sweep, outcome=replace(sweep.outcome, notes=(evil,), trials=tuple(named))))
+    assert sweep.outcome.test is not None
+    classes = [replace(each, label=evil) for each in sweep.outcome.test.per_class]
+    failed = [replace(record, error=evil) for record in sweep.outcome.trials]
+    test = replace(sweep.outcome.test, per_class=classes, never_predicted=(evil,))
+    html = build_page(replace(sweep, outcome=replace(sweep.outcome, notes=(evil,), trials=tuple(failed), test=test)))
     assert evil not in html
     assert Page(html).all("img") == []
     assert evil in Page(html).text
