@@ -146,10 +146,17 @@ def print_report(runs: list[Run]) -> None:
     Raises:
         SystemExit: if the contenders of a pair took different numbers of steps.
     """
-    print(
-        "| pair | score | contender | mean | each seed | difference, 95 % | trial, s | process, s | ratio | process |"
+    columns = (
+        "pair",
+        "score",
+        "contender",
+        "mean",
+        "each seed",
+        "difference, 95 %",
+        *TIMES.values(),
+        "ratios of these",
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     for name, pair in PAIRS.items():
         of_pair = [run for run in runs if run.pair == name]
         if len({json.dumps(run.steps, sort_keys=True) for run in of_pair}) > 1:
