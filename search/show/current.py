@@ -40,5 +40,5 @@ def current_outcome(name: str, storage: Path, overrides: Mapping[str, str] | Non
         return replace(now, notes=(f"it is being run by {driver}", *now.notes)) if driver else now
     # The test split was read once, for one run. Its score is not that of another run.
     same = (outcome.exported, outcome.winning_baseline) == (now.exported, now.winning_baseline)
-    test, gain = (outcome.test, outcome.gain) if same else (None, now.gain)
-    return replace(now, test=test, gain=gain, notes=outcome.notes, complete=True)
+    test, gain, moved = (outcome.test, outcome.gain, outcome.moved) if same else (None, now.gain, None)
+    return replace(now, test=test, gain=gain, moved=moved, notes=outcome.notes, complete=True)

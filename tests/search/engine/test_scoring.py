@@ -89,7 +89,8 @@ def test_words_that_win_are_exported_without_an_encoder(with_baselines: SweepFol
     assert finished(with_baselines)[2].test
     exported = export_trial(choose(with_baselines.name, with_baselines.storage, tmp_path / "model"))
     assert (exported.format, exported.baseline) == ("skops", name)
-    assert sorted(file.name for file in (tmp_path / "model").iterdir()) == ["README.md", "model.skops", "trial.json"]
+    files = sorted(file.name for file in (tmp_path / "model").iterdir())
+    assert files == ["README.md", "experiment.yaml", "model.skops", "trial.json"]
     usage = exported.usage()
     shown: dict[str, Any] = {}
     exec("\n".join([*usage[:-1], f"label = {usage[-1]}"]), shown)

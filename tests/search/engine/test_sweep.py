@@ -137,8 +137,9 @@ def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
     assert outcome.comparison is not None
     assert current_outcome("whole", storage) == outcome
     assert "The winner" in folder.report.read_text(encoding="utf-8")
-    artifacts = MlflowClient(default_uri(storage)).list_artifacts(str(outcome.run_id))
-    assert {each.path for each in artifacts} == {"outcome.json", "report.html"}
+    client = MlflowClient(default_uri(storage))
+    artifacts = {each.path for each in client.list_artifacts(str(outcome.run_id))}
+    assert artifacts == {"outcome.json", "settings.json", "report.html"}
 
     (parent,), nested = runs(folder)
     assert parent.data.params["sweep.trials"] == "3"
@@ -147,8 +148,9 @@ def test_from_a_plan_to_a_winner(sweep: Run_, storage: Path) -> None:
     assert {i.dataset.name for i in parent.inputs.dataset_inputs} == {"films", "tweets"}
     first = nested[0].data
     assert first.params["target.learning_rate"] == "0.001"
-    assert first.params["target.padding_length"] == "16"
-    assert first.params["source.epochs"] == "1"
+    assert set(first.params) == set(outcome.trials[0].params)  # what is fixed is not repeated in every run
+    everything = json.loads(Path(client.download_artifacts(str(outcome.run_id), "settings.json")).read_text())
+    assert everything["all"]["target.padding_length"] == 16
     assert {"source.validation.macro_f1", "target.validation.macro_f1", "target.zero_shot.loss"} <= set(first.metrics)
     assert nested[3].data.tags["transfersweep.role"] == "confirm"
 
