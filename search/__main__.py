@@ -21,7 +21,8 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., None]] = {
     **{"inspect": files.inspect, "init": files.init, "doctor": sweeps.doctor, "rank": sweeps.rank},
     **{"run": sweeps.run, "resume": sweeps.resume, "extend": sweeps.extend},
-    **{"list": results.list_sweeps, "show": results.show, "report": results.report, "ui": results.ui},
+    **{"list": results.list_sweeps, "show": results.show, "report": results.report},
+    **{"watch": results.watch, "ui": results.ui},
     **{"export": models.export, "register": models.register, "predict": models.predict, "evaluate": models.evaluate},
     **{"submit": clusters.submit, "status": clusters.status, "logs": clusters.logs},
     **{"stop": clusters.stop, "fetch": clusters.fetch},

@@ -1,6 +1,7 @@
 """Commands that show what sweeps have found."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -59,6 +60,24 @@ def report(
         file = to or folder.report
         write_report(outcome, folder, file)
         print(file)
+
+
+def watch(
+    name: SweepName,
+    storage: Storage = Path("runs"),
+    port: Annotated[int, typer.Option(help="Port on this machine to listen on; 0: a free one.")] = 8321,
+) -> None:
+    """Serve the report of a running sweep on this machine; the page loads itself again."""
+    with readable_errors():
+        from search.storage.sweep_folder import SweepFolder, load_saved_plan
+
+        folder = SweepFolder(storage, name)
+        load_saved_plan(folder)  # refuses a name that no sweep has
+        from search.report.watch import report_server  # imports Plotly: only for a sweep that exists
+
+        with report_server(folder, port) as server:
+            print(f"Report of {name} on http://127.0.0.1:{server.server_port} (end with Ctrl-C)", file=sys.stderr)
+            server.serve_forever()
 
 
 def ui(

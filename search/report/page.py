@@ -27,25 +27,24 @@ from search.storage.sweep_folder import SweepFolder
 from trainable.store.files import write_file
 
 
-def write_report(outcome: Outcome, folder: SweepFolder, to: Path, refresh: int | None = None) -> None:
+def write_report(outcome: Outcome, folder: SweepFolder, to: Path) -> None:
     """Write the report of a sweep, finished or not, as one file that needs no network.
 
     Args:
         outcome: the sweep's results so far.
         folder: the sweep's folder.
         to: the file to write; an older one is replaced.
-        refresh: seconds after which a browser loads the page again; None: never.
 
     Raises:
         PlanError: if the study cannot be read.
         OSError: if the file cannot be written.
     """
-    page = build_page(Sweep.open(outcome, folder), refresh)
+    page = build_page(Sweep.open(outcome, folder))
     write_file(to, lambda into: into.write_text(page, encoding="utf-8"))
 
 
 def build_page(sweep: Sweep, refresh: int | None = None) -> str:
-    """Return the report as HTML; see `write_report`."""
+    """Return the report as HTML; a browser loads it again after `refresh` seconds, if given."""
     outcome = sweep.outcome
     return _TEMPLATES.get_template("report.html.j2").render(
         outcome=outcome,
