@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -102,12 +103,16 @@ def test_a_person_sees_the_winner_first_with_its_score_and_the_searched_settings
 ) -> None:
     page, sweep_run = shown
     browser.get(page)
-    wait = WebDriverWait(browser, 60, poll_frequency=1)
+    # The page draws its cells after the names of the runs, and a cell anew while it is read.
+    ignored = [NoSuchElementException, StaleElementReferenceException]
+    wait = WebDriverWait(browser, 120, poll_frequency=1, ignored_exceptions=ignored)
     wait.until(lambda browser: "trial-001" in _text(browser))
+    wait.until(lambda browser: _cell(browser, 0, "params.`target.epochs`"))
     assert "Traces" in _text(browser) and "Prompts" not in _text(browser)  # the pages of model training
     assert [_cell(browser, row, "attributes.`Run Name`") for row in (0, 1)] == ["trial-000 (winner)", "trial-001"]
-    headers = [header.text for header in browser.find_elements(By.CSS_SELECTOR, "[role=columnheader]") if header.text]
-    names = list(dict.fromkeys(text for text in headers if text in COLUMNS))
+    headers = browser.find_elements(By.CSS_SELECTOR, "[role=columnheader]")
+    headers.sort(key=lambda header: header.location["x"])  # the page may hold them in another order than it shows
+    names = list(dict.fromkeys(header.text for header in headers if header.text in COLUMNS))
     assert names == ["Run Name", "transfersweep.result", "score", "target.epochs"]
     assert _cell(browser, 0, "tags.`transfersweep.result`") == "winner"
     assert float(_cell(browser, 0, "metrics.`score`").rstrip("…")) > 0
