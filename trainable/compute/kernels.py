@@ -92,7 +92,8 @@ def _is_large(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask:
 
 def _contiguous(heads: torch.Tensor) -> torch.Tensor:
     """Return a tensor in float32 and contiguous, as products need it, with at most one copy."""
-    return heads.to(torch.float32, memory_format=torch.contiguous_format)
+    # `to` leaves a tensor of that type as it is, whatever the memory format.
+    return heads.to(torch.float32, memory_format=torch.contiguous_format).contiguous()
 
 
 def _additive(mask: torch.Tensor) -> torch.Tensor:

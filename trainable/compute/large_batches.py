@@ -120,7 +120,8 @@ class LargeAttention(Function):
             torch.bmm(weights.transpose(1, 2), gradient[part], out=of_value[part])
             of_scores = torch.ops.aten._softmax_backward_data(of_weights, probabilities[part], -1, torch.float32)
             torch.bmm(of_scores, key[part], out=of_query[part])
-            torch.bmm(of_scores.transpose(1, 2), query[part], out=of_key[part])
+            # Autograd's order of this product: the other one rounds differently on some CPUs.
+            of_key[part] = (query[part].transpose(1, 2) @ of_scores).transpose(1, 2)
         return *gradients, None, None
 
 
