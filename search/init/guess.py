@@ -132,7 +132,8 @@ def guess_columns(raw: RawTable, given: Mapping[str, str]) -> Guess:
             problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return Guess(settings, reasons)
+    order = [name for name in ("task", "text", "text_b", "label") if name in settings]
+    return Guess({name: settings[name] for name in dict.fromkeys([*order, *settings])}, reasons)
 
 
 def check_given(file: str, given: Mapping[str, str]) -> None:

@@ -61,6 +61,9 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         _print(console, outcome.ranking_check or "Too few trials have finished to compare it with the search.")
     for note in outcome.notes:
         _print(console, f"Note: {note}", style="yellow")
+    report = SweepFolder(Path(outcome.storage), outcome.name).report
+    if outcome.complete and report.exists():
+        console.print(f"\nReport: {report}", markup=False, highlight=False, soft_wrap=True)
     _print(console, "\nNext", style="bold")
     for command in next_commands(outcome):
         # Never wrapped, so that a user can copy the line.
@@ -68,9 +71,14 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
 
 
 def next_commands(outcome: Outcome) -> list[str]:
-    """Return the commands that open MLflow, show or resume the sweep, and export its winner, if there is one."""
-    folder = SweepFolder(Path(outcome.storage), outcome.name)
+    """Return the commands that open MLflow, show or resume the sweep, add minutes, and export the winner.
+
+    Minutes are added where they have cut trials short: twice as many.
+    """
+    folder, minutes = SweepFolder(Path(outcome.storage), outcome.name), outcome.budget.minutes
     commands = [folder.command("ui"), folder.command("show" if outcome.complete else "resume")]
+    if outcome.complete and minutes and any(record.out_of_time for record in outcome.trials):
+        commands.append(folder.command("resume", "--set", f"sweep.minutes={2 * minutes:g}"))
     if outcome.winner is not None or outcome.winning_baseline:
         commands.append(folder.command("export", "--to", f"{outcome.name}-model"))
     return commands

@@ -189,6 +189,22 @@ def test_without_a_winner_there_is_nothing_to_export() -> None:
     assert "export" not in text
 
 
+def test_more_minutes_are_offered_where_they_were_too_few(tmp_path: Path) -> None:
+    cut = replace(TRIALS[1], out_of_time=True)
+    short = replace(OUTCOME, budget=BudgetLimits(20, 2.5), trials=(*TRIALS[:1], cut, *TRIALS[2:]))
+    assert "transfersweep resume sms --set sweep.minutes=5" in next_commands(short)
+    assert not any("minutes" in command for command in next_commands(replace(short, trials=TRIALS)))
+    assert not any("minutes" in command for command in next_commands(replace(short, complete=False)))
+
+
+def test_the_report_is_named_where_it_was_written(tmp_path: Path) -> None:
+    outcome = replace(OUTCOME, storage=str(tmp_path))
+    assert "Report:" not in printed(outcome)
+    (tmp_path / "sms").mkdir()
+    (tmp_path / "sms" / "report.html").touch()
+    assert "Report:" in printed(outcome)
+
+
 def test_the_next_commands_can_be_copied() -> None:
     assert next_commands(OUTCOME) == [
         "transfersweep ui sms",
