@@ -1,6 +1,7 @@
 """Commands that write and use models."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -74,10 +75,13 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(help="CSV, TSV, JSON or JSON lines file to write; default: CSV to stdout.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     set_: SetData = None,
 ) -> None:
     """Predict labels for the texts of a file; the output has its rows, a label and a probability for each class."""
     with readable_errors():
+        if output is not None and not force and os.path.lexists(output):
+            raise ConfigError(f"--output {output}: exists; name another file, or replace it with --force")
         from search.export.predict import predict_file
 
         predict_file(model, file, output, pairs(set_))

@@ -8,7 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from transformers import pipeline
+from typer.testing import CliRunner
 
+from search.__main__ import app
 from search.export.export import export_trial
 from search.export.exportable import choose
 from search.export.predict import predict_file
@@ -150,6 +152,16 @@ def test_rows_without_a_text_are_taken_as_the_model_has_learnt_them(
         assert f"2 rows with no text in column 'text', the first on line 2; {said} (`empty: {empty}`)" in notes
     with pytest.raises(ConfigError, match="no text"):
         predict_file(copied, file, None, {"empty": "error"})
+
+
+def test_no_file_is_replaced_unless_asked(model: Path, tweets_csv: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.csv"
+    output.write_text("mine")
+    command = ["predict", str(model), str(tweets_csv), "--output", str(output)]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2 and "exists" in refused.stderr and output.read_text() == "mine"
+    assert CliRunner().invoke(app, [*command, "--force"]).exit_code == 0
+    assert "predicted" in output.read_text(encoding="utf-8")
 
 
 def test_pairs(swept_pairs: SweepFolder, tmp_path: Path) -> None:
