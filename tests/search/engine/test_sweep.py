@@ -110,7 +110,10 @@ def assert_all_agree(folder: SweepFolder, outcome: Outcome) -> None:
     assert parent.info.run_id == outcome.run_id
     assert [run.info.status for run in nested] == [STATUS[r.state] for r in outcome.trials]
     assert {run.data.tags["mlflow.parentRunId"] for run in nested} <= {outcome.run_id}
-    assert [run.info.run_name for run in nested] == [trial_name(r.key) for r in outcome.trials]
+    marks = [" (winner)" if r.role == "search" and r.number == outcome.winner else "" for r in outcome.trials]
+    assert [run.info.run_name for run in nested] == [
+        trial_name(r.key) + mark for r, mark in zip(outcome.trials, marks, strict=True)
+    ]
     for run, record in zip(nested, outcome.trials, strict=True):
         scores = {"score": record.value, **record.metrics}
         assert {name: run.data.metrics.get(name) for name in scores} == scores
