@@ -43,7 +43,15 @@ def test_the_folder_is_verified_and_has_what_its_users_need(exported: Exported) 
     assert exported.verification.rows == 16
     assert exported.verification.max_difference <= TOLERANCE
     files = {file.name for file in exported.folder.iterdir()}
-    assert files == {"README.md", "config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json", "trial.json"}
+    assert files == {
+        "README.md",
+        "config.json",
+        "experiment.yaml",
+        "model.onnx",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "trial.json",
+    }
     assert json.loads((exported.folder / "config.json").read_text())["id2label"] == {"0": "negative", "1": "positive"}
     assert ModelCard.load(exported.folder / "README.md").data.get("library_name") == "onnx"
     session = onnxruntime.InferenceSession(exported.folder / "model.onnx")
