@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -52,14 +53,27 @@ def row_answers(predictions: Predictions, config: TrialConfig, workspace: Worksp
         config: its settings, which say where the texts of the rows are.
         workspace: the folders of data and caches.
     """
+    dataset = config.dataset_of(config.target)
+    answers = answers_of(predictions.task.name, predictions.label_names, dataset.label_separator, dataset.choices)
+    return answers_to_rows(
+        predictions, answers, lambda: read_splits(dataset, workspace.roots).by_name()[predictions.split]
+    )
+
+
+def answers_to_rows(predictions: Predictions, answers: Answers, read_rows: Callable[[], Examples]) -> RowAnswers | None:
+    """Return a model's answers to rows; None if the task has no score of a single row.
+
+    Args:
+        predictions: of the model.
+        answers: what its outputs mean.
+        read_rows: returns the rows; it is called only if they are needed.
+    """
     task, logits, labels = predictions.task, predictions.logits, predictions.labels
     names, split = predictions.label_names, predictions.split
     losses = task.row_losses(logits, labels, names)
     if losses is None:
         return None
-    dataset = config.dataset_of(config.target)
-    answers = answers_of(task.name, names, dataset.label_separator, dataset.choices)
-    examples = read_splits(dataset, workspace.roots).by_name()[split]
+    examples = read_rows()
     shown = set(np.argsort(-losses, kind="stable")[:MOST_TEXTS].tolist())
     predicted, chances = _predicted(answers, logits, labels, examples), task.chances(logits)
     suspects = np.zeros(len(losses), dtype=bool) if chances is None else likely_label_errors(chances, labels)

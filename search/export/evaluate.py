@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from search.export.evaluation import Confusion, Evaluation, Mistake
 from search.export.facts import FolderFacts, read_facts
-from search.show.data_settings import dataset_of
+from search.record.row_answers import RowAnswers
+from search.show.data_settings import READING, check_names, dataset_of
 from trainable.data.message_text import first_few
 from trainable.data.read_splits import read_labelled
 from trainable.data.reading.read_tables import KINDS
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from trainable.data.examples import LocatedExamples
 
 MOST_MISTAKES = 10
-_READING = ("separator", "quoting", "encoding", "empty", "label")
-"""Settings of a data set that say how a file is read; the model decides all others."""
 _OF_THE_MODEL = {"text", "text_b", "choices", "image", "label", "target_column", "label_separator", "label_columns"}
 _OF_THE_MODEL |= {"positive"}
 """Settings that the file shares with the data that the model was trained on: columns and labels."""
@@ -64,25 +62,27 @@ def evaluate_file(
         problems = problems or [f"{file}: has no row"]
     if problems:
         raise ConfigError(problems)
+    from search.engine.answers import answers_to_rows
     from search.engine.scoring import Predictions, scores_of
     from search.export.classifier import Classifier
 
     examples = rows.examples
     outputs = Classifier.load(model, facts).outputs(examples)
-    scores = scores_of(Predictions("test", task, outputs, examples.labels, tuple(names)), metric)
+    predictions = Predictions("test", task, outputs, examples.labels, tuple(names))
+    scores = scores_of(predictions, metric)
     if task_name in GENERATES:  # the loss needs the model's probabilities of the correct texts, not its answers
         scores = replace(scores, metrics={name: value for name, value in scores.metrics.items() if name != "loss"})
     evaluation = Evaluation(str(model), str(file), metric, scores, notes=tuple(results.notes))
     if task_name not in ONE_CLASS_A_ROW:
         return evaluation
-    values = facts.answers().values(outputs.numpy())
-    return replace(evaluation, confusions=_confusions(values, rows, names), mistakes=_mistakes(values, rows, names))
+    answers = answers_to_rows(predictions, facts.answers(), lambda: examples)
+    assert answers is not None  # these tasks have a loss of each row
+    return replace(evaluation, confusions=_confusions(answers), mistakes=_mistakes(answers, rows))
 
 
 def _dataset(model: Path, file: Path, facts: FolderFacts, settings: Mapping[str, str]) -> Dataset:
     """Return the settings of the model's data set with the file in the place of its own."""
-    if strange := [name for name in settings if name not in _READING]:
-        raise ConfigError([f"--set {name}: `evaluate` takes only {', '.join(_READING)}" for name in strange])
+    check_names(settings, (*READING, "label"), "evaluate")
     kind = KINDS.get(file.suffix.lower())
     if kind is None or not file.is_file():
         known = ", ".join(KINDS)
@@ -111,27 +111,20 @@ def _label_problems(file: Path, found: Sequence[str], known: Sequence[str]) -> l
     ]
 
 
-def _confusions(values: NDArray[np.float32], rows: LocatedExamples, names: Sequence[str]) -> tuple[Confusion, ...]:
-    from trainable.metrics.classification import confusion
-
-    counts = confusion(rows.examples.labels, values.argmax(-1), len(names))
-    np.fill_diagonal(counts, 0)
-    order = np.argsort(-counts, axis=None, kind="stable")[:MOST_MISTAKES]
-    places = [divmod(int(place), len(names)) for place in order]
-    return tuple(Confusion(names[i], names[j], int(counts[i, j])) for i, j in places if counts[i, j])
+def _confusions(answers: RowAnswers) -> tuple[Confusion, ...]:
+    counts = Counter((str(row.true), str(row.predicted)) for row in answers.wrong)
+    return tuple(Confusion(*labels, count) for labels, count in counts.most_common(MOST_MISTAKES))
 
 
-def _mistakes(values: NDArray[np.float32], rows: LocatedExamples, names: Sequence[str]) -> tuple[Mistake, ...]:
-    labels, predicted = rows.examples.labels, values.argmax(-1)
-    wrong = np.flatnonzero(labels != predicted)
-    worst = wrong[np.argsort(-values[wrong, predicted[wrong]], kind="stable")][:MOST_MISTAKES].tolist()
+def _mistakes(answers: RowAnswers, rows: LocatedExamples) -> tuple[Mistake, ...]:
+    worst = sorted(answers.wrong, key=lambda row: -(row.confidence or 0.0))[:MOST_MISTAKES]
     return tuple(
         Mistake(
-            position=rows.position(row),
-            text=rows.examples.shown(row),
-            label=names[labels[row]],
-            predicted=names[predicted[row]],
-            probability=float(values[row, predicted[row]]),
+            position=rows.position(each.row),
+            text=rows.examples.shown(each.row),
+            label=str(each.true),
+            predicted=str(each.predicted),
+            probability=each.confidence or 0.0,
         )
-        for row in worst
+        for each in worst
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from search.export.facts import FolderFacts, read_facts
 from search.export.predictions_file import Labelled, check_output, write_labelled
-from search.show.data_settings import dataset_of
+from search.show.data_settings import READING, check_names, dataset_of
 from trainable.answers.answer import Answers, Cell
 from trainable.data.checks.images import find_images
 from trainable.data.checks.texts import check_texts, empty_rows, joined_words
@@ -65,13 +65,8 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
     write_labelled(_labelled(raw, dict(zip(rows, values, strict=True)), answers), output)
 
 
-_READING = ("separator", "quoting", "encoding", "empty")
-"""Settings of a data set that say how a file is read; the model decides all others."""
-
-
 def _dataset(file: Path, settings: Mapping[str, str]) -> Dataset:
-    if strange := [name for name in settings if name not in _READING]:
-        raise ConfigError([f"--set {name}: `predict` takes only {', '.join(_READING)}" for name in strange])
+    check_names(settings, READING, "predict")
     return dataset_of({"train": str(file)}, settings)
 
 

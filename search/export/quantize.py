@@ -15,7 +15,7 @@ import numpy as np
 
 from search.export.classifier import Classifier
 from search.export.facts import FolderFacts
-from search.export.formats.onnx_folder import GRAPH, encoded_rows, open_graph
+from search.export.formats.onnx_folder import GRAPH, encoded_rows, open_graph, open_tokenizer
 from search.wording import format_score
 from trainable.data.examples import Examples
 from trainable.errors import TrialError
@@ -105,10 +105,11 @@ def quantise(
 def _measure(folder: Path, facts: FolderFacts, task: Task, rows: Examples, metric: str) -> Measured:
     outputs = Classifier.load(folder, facts).outputs(rows)
     score = task.scores(outputs, rows.labels, facts.label_names)[metric]
-    session, times = open_graph(folder), dict[int, tuple[float, float]]()
+    session, tokenizer = open_graph(folder), open_tokenizer(folder)
+    times: dict[int, tuple[float, float]] = {}
     for size in BATCHES:
         calls = [rows.take(np.arange(len(rows))[start : start + size]) for start in range(0, len(rows), size)][:_CALLS]
-        times[size] = _call_times(session, [encoded_rows(folder, session, call) for call in calls])
+        times[size] = _call_times(session, [encoded_rows(tokenizer, session, call) for call in calls])
     return Measured(score, (folder / GRAPH).stat().st_size, times)
 
 

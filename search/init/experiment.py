@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from search.init.guess import Guess, check_given, find_files, guess_columns
+from search.init.guess import Guess, check_given, guess_columns, split_files
 from search.show.data_settings import dataset_of
 from search.storage.sweep_name import similar_name
 from trainable.data.reading.read_tables import read_tables
@@ -84,8 +84,8 @@ def draft_experiment(
 def _look(file: str, encoder: str, given: Mapping[str, str]) -> Table:
     """Guess the columns of a table, and count its rows and tokens."""
     check_given(file, given)
-    guess = guess_columns(read_tables(dataset_of(find_files(file), given), (Path(),))["train"], given)
-    dataset, folder = dataset_of(find_files(file), guess.settings), name_or_path(encoder)
+    guess = guess_columns(read_tables(dataset_of(split_files(file), given), (Path(),))["train"], given)
+    dataset, folder = dataset_of(split_files(file), guess.settings), name_or_path(encoder)
     from trainable.preview.inspection import inspect_dataset  # imports torch: only for columns that are clear
 
     seen = inspect_dataset(dataset, folder)
@@ -131,7 +131,7 @@ def _trial(target: Table, source: Table | None, encoder: str, folder: Path) -> I
 def _dataset(table: Table, folder: Path) -> Iterator[str]:
     """Yield the data set's block; file names are relative to the experiment's folder."""
     yield "    dataset:"
-    for kind, file in find_files(table.file).items():
+    for kind, file in split_files(table.file).items():
         yield _line(6, kind, os.path.relpath(file, folder))
     for name, value in table.guess.settings.items():
         yield _line(6, name, yaml.safe_load(value), table.guess.reasons.get(name, ""))

@@ -74,7 +74,7 @@ class _Column:
         return not self.numbers and self.words >= 2 and not self.could_be_classes
 
 
-def find_files(file: str) -> dict[str, str]:
+def split_files(file: str) -> dict[str, str]:
     """Return the settings of a data set that name its files.
 
     Beside a file such as `reviews_train.csv`, files such as `reviews_dev.csv` and `reviews_test.csv` are its other
@@ -142,7 +142,7 @@ def check_given(file: str, given: Mapping[str, str]) -> None:
     Raises:
         ConfigError: with every mistake in them.
     """
-    dataset_of(find_files(file), given)
+    dataset_of(split_files(file), given)
 
 
 def _column(raw: RawTable, name: str) -> _Column:

@@ -4,7 +4,6 @@ import contextlib
 import io
 import logging
 import warnings
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +82,11 @@ def save(model: PreTrainedModel, preprocessor: PreTrainedTokenizerBase, folder: 
 
 def logits_of_texts(folder: Path, table: Examples) -> torch.Tensor:
     """Return the logits that the folder gives for texts with tokenizers and ONNX Runtime, shape (N, C)."""
-    session = open_graph(folder)
+    session, tokenizer = open_graph(folder), open_tokenizer(folder)
     starts = range(0, len(table), _BATCH)
     parts = [table.take(np.arange(start, min(start + _BATCH, len(table)))) for start in starts]
-    return torch.from_numpy(
-        np.concatenate([session.run(None, encoded_rows(folder, session, part))[0] for part in parts])
-    )
+    logits = [session.run(None, encoded_rows(tokenizer, session, part))[0] for part in parts]
+    return torch.from_numpy(np.concatenate(logits))
 
 
 def open_graph(folder: Path) -> Any:
@@ -98,19 +96,18 @@ def open_graph(folder: Path) -> Any:
     return onnxruntime.InferenceSession(folder / GRAPH, providers=["CPUExecutionProvider"])
 
 
-def encoded_rows(folder: Path, session: Any, table: Examples) -> dict[str, NDArray[np.int64]]:
-    """Return the inputs of the graph for a batch of texts, as the folder's tokenizer.json cuts and pads them."""
-    tokenizer = _tokenizer(str(folder / "tokenizer.json"))
+def open_tokenizer(folder: Path) -> Any:
+    """Load the tokenizer.json of a folder, which cuts and pads the texts of a batch."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def encoded_rows(tokenizer: Any, session: Any, table: Examples) -> dict[str, NDArray[np.int64]]:
+    """Return the inputs of the graph for a batch of texts."""
     texts: list[Any] = table.text if table.text_b is None else list(zip(table.text, table.text_b, strict=True))
     rows = tokenizer.encode_batch(texts)
     return {each.name: np.array([getattr(row, _FIELDS[each.name]) for row in rows]) for each in session.get_inputs()}
-
-
-@lru_cache(maxsize=1)
-def _tokenizer(file: str) -> Any:
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_file(file)
 
 
 def load(folder: Path, facts: FolderFacts) -> LogitsOf:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from search.__main__ import app
-from search.init.guess import find_files, guess_columns
+from search.init.guess import guess_columns, split_files
 from search.plan.plan import load_plan
 from trainable.data.reading.raw_table import RawTable
 from trainable.errors import ConfigError
@@ -78,9 +78,9 @@ def test_the_order_of_the_columns_does_not_matter(order: list[str]) -> None:
 def test_the_other_splits_are_the_files_beside_it(tmp_path: Path) -> None:
     for name in ("a_train.csv", "a_dev.csv", "a_test.csv", "b.csv"):
         (tmp_path / name).touch()
-    files = {split: Path(file).name for split, file in find_files(str(tmp_path / "a_train.csv")).items()}
+    files = {split: Path(file).name for split, file in split_files(str(tmp_path / "a_train.csv")).items()}
     assert files == {"train": "a_train.csv", "validation": "a_dev.csv", "test": "a_test.csv"}
-    assert list(find_files(str(tmp_path / "b.csv"))) == ["csv"]
+    assert list(split_files(str(tmp_path / "b.csv"))) == ["csv"]
 
 
 def test_its_file_is_an_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

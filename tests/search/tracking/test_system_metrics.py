@@ -38,6 +38,8 @@ def test_names_and_units_are_those_of_mlflow(samples: list[Mapping[str, float]],
         assert sample.keys() == theirs.keys()  # on a machine with GPUs, those of `nvidia-ml-py` too
         for name in theirs.keys() - {"system/cpu_utilization_percentage"}:
             if "network" not in name and "gpu" not in name:
-                assert sample[name] == pytest.approx(theirs[name], rel=0.5)  # other processes change them in between
+                assert sample[name] == pytest.approx(
+                    theirs[name], rel=0.5
+                )  # a wrong unit is off by a factor of 100 or more
         assert 0 <= sample["system/cpu_utilization_percentage"] <= 100
         assert sample["system/network_receive_megabytes"] >= 0
