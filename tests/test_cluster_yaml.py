@@ -50,13 +50,6 @@ def test_workers_have_a_gpu_run_on_spot_and_scale_from_zero(cluster: dict[str, A
     assert 0 < cluster["idle_timeout_minutes"] <= 15
 
 
-def test_what_one_must_change_is_at_the_top() -> None:
-    text = (ROOT / "cluster.yaml").read_text()
-    top = text[: text.index("available_node_types:")]
-    assert text.count("CHANGE") == top.count("CHANGE") == 3
-    assert all(name in top for name in ("region", "ssh_private_key", "key_name", "\nmax_workers"))
-
-
 def test_the_limit_of_open_files_is_raised_as_far_as_the_user_may(cluster: dict[str, Any]) -> None:
     for role in ("head", "worker"):
         limit = cluster[f"{role}_start_ray_commands"][-1].partition("; RAY_AUTH_MODE")[0]
@@ -143,13 +136,3 @@ def test_workers_start_from_the_image_of_the_head(cluster: dict[str, Any], tmp_p
     rewritten = json.loads((tmp_path / "ray_bootstrap_config.yaml").read_text())
     images = {t["node_config"]["ImageId"] for t in rewritten["available_node_types"].values()}
     assert images == {"ami-0123"}
-
-
-def test_the_file_for_own_machines_is_cluster_yaml_without_what_is_for_aws() -> None:
-    aws, own = (yaml.safe_load((ROOT / name).read_text()) for name in ("cluster.yaml", "clusters/own-machines.yaml"))
-    validate_config(prepare_config(own))
-    assert own["provider"]["type"] == "local"
-    assert (own["file_mounts"], own["rsync_exclude"]) == (aws["file_mounts"], aws["rsync_exclude"])
-    for key in (name for name in aws if name.endswith("_commands")):
-        for_aws = [command for command in aws[key] if re.search("boto3|cloud-init", command)]
-        assert own.get(key, []) == [command for command in aws[key] if command not in for_aws]
