@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     **{"list": results.list_sweeps, "show": results.show, "report": results.report},
     **{"watch": results.watch, "ui": results.ui},
     **{"export": models.export, "register": models.register, "predict": models.predict, "evaluate": models.evaluate},
+    "serve": models.serve,
     **{"submit": clusters.submit, "status": clusters.status, "logs": clusters.logs},
     **{"stop": clusters.stop, "fetch": clusters.fetch},
     "schema": files.schema,

@@ -63,7 +63,7 @@ def register(
 
         chosen = choose(name, storage, Path(folder) / "model", trial)
         from search.export.export import export_trial
-        from search.export.register import register as register_folder  # imports torch and MLflow
+        from search.serve.register import register as register_folder  # imports torch and MLflow
 
         export_trial(chosen)
         print("\n".join(register_folder(chosen, model, alias).lines()))
@@ -103,3 +103,15 @@ def evaluate(
             print(json.dumps(evaluation.to_json()))
         else:
             evaluation.print(Console())
+
+
+def serve(
+    model: Annotated[Path, typer.Argument(help="Folder that `export` wrote.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0: all of this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 8000,
+) -> None:
+    """Answer HTTP requests with a model: POST /predict, GET /health; the page /docs describes them."""
+    with readable_errors():
+        from search.serve.server import serve_folder
+
+        serve_folder(model, host, port)

@@ -5,22 +5,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from search.export.facts import FolderFacts, read_facts
 from search.export.predictions_file import Labelled, check_output, write_labelled
+from search.export.table_in import rows_for_model
 from search.show.data_settings import READING, check_names, dataset_of
 from trainable.answers.answer import Answers, Cell
-from trainable.data.checks.images import find_images
-from trainable.data.checks.texts import check_texts, empty_rows, joined_words
-from trainable.data.choices import joined_choices
-from trainable.data.message_text import rows_with
 from trainable.data.reading.image_folders import read_all_images
 from trainable.data.reading.raw_table import RawTable
 from trainable.data.reading.read_tables import read_tables
 from trainable.errors import ConfigError
-from trainable.settings.dataset import Dataset, Empty
+from trainable.settings.dataset import Dataset
+
+_WITHOUT_TEXT = "fill such rows, or `--set empty=keep` to label them, `--set empty=drop` to leave them without a label"
+_WITHOUT_IMAGE = "remove such rows, or `--set empty=drop` to leave them without a label"
 
 
 def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping[str, str] | None = None) -> None:
@@ -52,85 +51,18 @@ def predict_file(model: Path, file: Path, output: Path | None, settings: Mapping
         raw = read_all_images(file, str(file), facts.text_columns[0])
     else:
         raw = read_tables(dataset, (Path(),))["train"]
-    empty = dataset.empty if "empty" in dataset.model_fields_set else facts.settings.dataset.empty
-    if reads_images:
-        texts, rows, notes = _images(raw, facts.text_columns[0], empty)
-    else:
-        texts, rows, notes = _texts(raw, facts.text_columns, empty, answers)
-    for note in [*raw.notes, *notes]:
+    empty = dataset.empty if "empty" in dataset.model_fields_set else None
+    found = rows_for_model(raw, facts, _WITHOUT_IMAGE if reads_images else _WITHOUT_TEXT, empty)
+    for note in [*raw.notes, *found.notes]:
         print(f"Note: {note}", file=sys.stderr)
     _check_free(raw, answers.columns())
-    chosen = [[cells[row] for row in rows] for cells in texts]
-    values = _values(model, chosen, facts).tolist() if rows else []
-    write_labelled(_labelled(raw, dict(zip(rows, values, strict=True)), answers), output)
+    values = _values(model, found.cells, facts).tolist() if found.rows else []
+    write_labelled(_labelled(raw, dict(zip(found.rows, values, strict=True)), answers), output)
 
 
 def _dataset(file: Path, settings: Mapping[str, str]) -> Dataset:
     check_names(settings, READING, "predict")
     return dataset_of({"train": str(file)}, settings)
-
-
-def _missing(raw: RawTable, columns: Sequence[str]) -> list[str]:
-    there = ", ".join(map(repr, raw.columns))
-    return [
-        f"{raw.source}: no column {column!r}, which this model reads; there are {there:.300}; rename one in the file"
-        for column in columns
-        if column not in raw.columns
-    ]
-
-
-def _images(raw: RawTable, column: str, empty: Empty) -> tuple[list[list[Any]], list[int], list[str]]:
-    """Return the images as the only column, the rows (0-based) to be labelled, and notes on rows without an image."""
-    if problems := _missing(raw, [column]):
-        raise ConfigError(problems)
-    found, problems = find_images(raw, column)
-    without, notes = [row for row, image in enumerate(found) if image is None], []
-    if without and empty == "error":
-        ways = "remove such rows, or `--set empty=drop` to write them without a label"
-        problems.append(f"{rows_with(raw, without, f'no image in column {column!r}')}; {ways}")
-    elif without:
-        notes = [f"{rows_with(raw, without, f'no image in column {column!r}')}; written without a label"]
-    if problems:
-        raise ConfigError(problems)
-    return [found], [row for row, image in enumerate(found) if image is not None], notes
-
-
-def _texts(
-    raw: RawTable, columns: Sequence[str], empty: Empty, answers: Answers
-) -> tuple[list[list[str]], list[int], list[str]]:
-    """Return the texts by column, the rows (0-based) to be labelled, and notes on empty texts."""
-    problems = _missing(raw, columns)
-    columns, texts = _cells(raw, [column for column in columns if column in raw.columns], answers)
-    labelled, notes = np.ones(raw.rows, dtype=bool), []
-    done = "labelled" if empty == "keep" else "written without a label"
-    for column, cells in zip(columns, texts, strict=True):
-        problems += check_texts(raw, column, cells)[1]
-        without = empty_rows(cells)
-        if without and empty == "error":
-            ways = (
-                "fill such rows, or `--set empty=keep` to label them, `--set empty=drop` to write them without a label"
-            )
-            problems.append(f"{rows_with(raw, without, f'no text in column {column!r}')}; {ways}")
-        elif without:
-            notes.append(f"{rows_with(raw, without, f'no text in column {column!r}')}; {done} (`empty: {empty}`)")
-            labelled[without] = empty == "keep"
-    if problems:
-        raise ConfigError(problems)
-    return (
-        [["" if cell is None else cell for cell in cells] for cells in texts],
-        np.flatnonzero(labelled).tolist(),
-        notes,
-    )
-
-
-def _cells(raw: RawTable, columns: Sequence[str], answers: Answers) -> tuple[Sequence[str], list[list[Any]]]:
-    """Return the names and the cells of the one or two texts of each row."""
-    cells = [raw.cells(column) for column in columns]
-    if answers.lists_choices and len(cells) > 1:
-        return [columns[0], ", ".join(columns[1:])], [cells[0], joined_choices(cells[1:])]
-    if answers.head == "every_token":
-        cells = [[joined_words(cell) for cell in column] for column in cells]
-    return columns, cells
 
 
 def _check_free(raw: RawTable, added: Sequence[str]) -> None:

@@ -53,6 +53,7 @@ def experiment(blocks: dict[str, Any], tmp_path: Path) -> Path:
     [
         (["run", "nosuch.yaml"], "nosuch.yaml: no such file"),
         (["doctor", "nosuch.yaml"], "nosuch.yaml: no such file"),
+        (["serve", "."], ".: is not a folder that `transfersweep export` wrote"),
         (["run", "mine.yaml", "--set", "sweep.trails=3"], "sweep.trails: no such setting: 'trails'; did you mean"),
         (["run", "mine.yaml", "--set", "trial.target.epocs=3"], "trial.target.epocs: no such setting: 'epocs'"),
         (["run", "mine.yaml", "--set", "trial.target.frozen_layers=9"], "9 is more than the 3 layers"),

@@ -143,7 +143,7 @@ def test_rows_without_a_text_are_taken_as_the_model_has_learnt_them(
     assert facts["settings"]["target.dataset"]["empty"] == "error"
     file = tmp_path / "some.csv"
     file.write_text("id,text\n1,\n2, \n")
-    for empty, labelled, said in (("keep", True, "labelled"), ("drop", False, "written without a label")):
+    for empty, labelled, said in (("keep", True, "labelled"), ("drop", False, "left without a label")):
         facts["settings"]["target.dataset"]["empty"] = empty
         (copied / "trial.json").write_text(json.dumps(facts))
         predict_file(copied, file, None)

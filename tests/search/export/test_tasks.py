@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]  # its stubs are a separate package
 import pytest
 import sacrebleu
 from drawings import draw_folder, tiny_vit
@@ -15,14 +16,17 @@ from transformers import AutoModelForMultipleChoice, AutoModelForSeq2SeqLM, Auto
 from writers import save_writer, translations
 
 import transfersweep
+from search.export.classifier import Classifier
 from search.export.evaluate import evaluate_file
 from search.export.export import Exported, export_trial
 from search.export.exportable import choose
+from search.export.facts import read_facts
 from search.export.predict import predict_file
 from search.plan.plan import load_sweep
 from search.record.row_answers import RowAnswers
 from search.report.page import build_page
 from search.report.sweep import Sweep
+from search.serve.register import answers_in_table
 from search.storage.sweep_folder import SweepFolder, load_outcome
 from tests.conftest import make_sweep
 from trainable.baselines.compute import compute_baselines
@@ -60,6 +64,17 @@ def exported_sweep(folder: Path, encoder: str, dataset: dict[str, Any]) -> Expor
 def evaluated(exported: Exported, file: Path, metric: str) -> float:
     """Return a score of an exported model on a labelled file."""
     return evaluate_file(exported.folder, file).scores.metrics[metric]
+
+
+def check_records(exported: Exported, records: list[dict[str, Any]], predicted: list[dict[str, Any]]) -> None:
+    """A server and a registered model give what `predict` writes."""
+    facts = read_facts(exported.folder)
+    found = answers_in_table(pd.DataFrame(records), facts, Classifier.load(exported.folder, facts))
+    names = list(predicted[0])
+    assert list(found) == names[names.index("predicted") :]
+    assert found["predicted"].tolist() == [row["predicted"] for row in predicted]
+    chances = [float(row["probability"]) for row in predicted]
+    assert found["probability"].tolist() == pytest.approx(chances, abs=1e-5)
 
 
 def test_a_regression(tiny_bert: str, tmp_path: Path) -> None:
@@ -179,6 +194,7 @@ def test_a_multiple_choice(tiny_bert: str, tmp_path: Path) -> None:
     assert evaluated(exported, file, "accuracy") == pytest.approx(np.mean(right))
     answers = transfersweep.classifier(exported.folder)([(line["question"], line["choices"]) for line in lines])
     assert [answer.label for answer in answers] == [row["predicted"] for row in rows]
+    check_records(exported, [{"question": line["question"], "choices": line["choices"]} for line in lines], rows)
     assert [len(answer.probabilities) for answer in answers] == [len(line["choices"]) for line in lines]
     assert sum(answers[1].probabilities.values()) == pytest.approx(1)
     # A BERT with one output is also a multiple-choice model of transformers.
@@ -298,6 +314,7 @@ def test_a_classifier_of_images(tmp_path: Path) -> None:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["image", "predicted", "probability", "p_circle", "p_square"]
     files = [images / "circle" / row["image"] for row in rows]
+    check_records(exported, [{"image": file.read_bytes()} for file in files], rows)
     answers = transfersweep.classifier(exported.folder)(files)
     assert [answer.label for answer in answers] == [row["predicted"] for row in rows]
     bare = pipeline("image-classification", model=str(exported.folder))

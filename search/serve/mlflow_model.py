@@ -10,7 +10,7 @@ import mlflow
 import pandas as pd  # type: ignore[import-untyped]  # its stubs are a separate package
 from mlflow.pyfunc import PythonModel  # type: ignore[attr-defined]  # documented there, but not exported in its types
 
-from search.export.register import answers_to
+from search.serve.register import answers_in_table
 
 
 class ExportedModel(PythonModel):
@@ -26,8 +26,8 @@ class ExportedModel(PythonModel):
         self._classifier = Classifier.load(folder, self._facts)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """Return one row of answers for each row of texts."""
-        return answers_to(model_input, self._facts, self._classifier)
+        """Return one row of answers for each row."""
+        return answers_in_table(model_input, self._facts, self._classifier)
 
 
 mlflow.models.set_model(ExportedModel())

@@ -1,13 +1,16 @@
 """Registers an exported folder as an MLflow model, which MLflow's own tools load and serve."""
 
+import base64
 import json
 import shlex
 from dataclasses import dataclass
 from importlib.metadata import requires, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd  # type: ignore[import-untyped]  # its stubs are a separate package
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -18,6 +21,7 @@ from search.export.classifier import Classifier
 from search.export.exportable import Chosen
 from search.export.facts import FolderFacts, read_facts
 from search.redaction import redact
+from search.serve.records import answers_to, example
 from search.storage.store_uri import check_reachable
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
 from search.tracking.experiment import open_experiment
@@ -25,7 +29,6 @@ from search.tracking.run_tags import SWEEP_ID, TRIAL
 from trainable.errors import ConfigError
 
 _PACKAGES = ("search", "spaces", "trainable", "transfersweep")
-_EXAMPLE = "Your text"
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Registered:
     alias: str | None
     tracking_uri: str
     """Without its password."""
-    columns: tuple[str, ...]
-    """The columns of texts that it reads."""
+    row: str
+    """A row that it takes, as JSON."""
 
     @property
     def uri(self) -> str:
@@ -48,7 +51,7 @@ class Registered:
     def lines(self) -> list[str]:
         """Return what was registered, and the commands that use it."""
         store = f"MLFLOW_TRACKING_URI={shlex.quote(self.tracking_uri)}"
-        rows = json.dumps({"dataframe_records": [dict.fromkeys(self.columns, _EXAMPLE)]}, ensure_ascii=False)
+        rows = f'{{"dataframe_records": [{self.row}]}}'
         return [
             f"Registered as {self.name}, version {self.version}" + (f", alias {self.alias}" if self.alias else ""),
             "",
@@ -69,11 +72,9 @@ def register(chosen: Chosen, name: str, alias: str | None) -> Registered:
         alias: of the version, such as `champion`; None for none.
 
     Raises:
-        ConfigError: if the tracking server does not answer or refuses a name, or MLflow cannot hold such a model.
+        ConfigError: if the tracking server does not answer or refuses a name, or the run is lost.
     """
     facts = read_facts(chosen.to)
-    if facts.answers().content != "text" or facts.answers().lists_choices:
-        raise ConfigError(f"{chosen.outcome.name}: only models that read texts can be registered; use `export`")
     uri = chosen.plan.tracking_uri(chosen.storage)
     try:
         check_reachable(uri)
@@ -85,8 +86,8 @@ def register(chosen: Chosen, name: str, alias: str | None) -> Registered:
 
 
 def _register(chosen: Chosen, facts: FolderFacts, name: str, alias: str | None, uri: str) -> Registered:
-    example = pd.DataFrame({column: [_EXAMPLE] for column in facts.text_columns})
-    answer = answers_to(example, facts, Classifier.load(chosen.to, facts))
+    rows = _example(facts)
+    answers = answers_in_table(rows, facts, Classifier.load(chosen.to, facts))
     client = MlflowClient(uri)
     run = client.get_run(_run_id(chosen, client)).info
     mlflow.set_experiment(experiment_id=run.experiment_id)  # else the model is in another experiment than its run
@@ -100,27 +101,41 @@ def _register(chosen: Chosen, facts: FolderFacts, name: str, alias: str | None, 
         artifacts={"model": str(chosen.to)},
         code_paths=[str(Path(spec.origin).parent) for spec in map(find_spec, _PACKAGES) if spec and spec.origin],
         pip_requirements=_requirements(),
-        signature=infer_signature(example, answer),
-        input_example=example,
+        signature=infer_signature(rows, answers),
+        input_example=rows,
     )
     number = str(logged.registered_model_version)
     if alias:
         client.set_registered_model_alias(name, alias, number)
-    return Registered(name, number, alias, redact(uri), tuple(facts.text_columns))
+    return Registered(name, number, alias, redact(uri), json.dumps(example(facts)))
 
 
-def answers_to(rows: pd.DataFrame, facts: FolderFacts, classifier: Classifier) -> pd.DataFrame:
-    """Return the columns that `transfersweep predict` adds, one row for each row of texts.
+def answers_in_table(table: pd.DataFrame, facts: FolderFacts, classifier: Classifier) -> pd.DataFrame:
+    """Return the columns that `transfersweep predict` adds, one row for each row of a table.
 
     Args:
-        rows: a table with the model's text columns.
+        table: with the columns that the model reads; images are the bytes of files.
         facts: of the exported folder.
         classifier: loaded from the folder.
     """
-    answers = facts.answers()
-    values = classifier.values([rows[column].astype(str).tolist() for column in facts.text_columns]).tolist()
-    cells = ((predicted, *others) for predicted, others in map(answers.cells, values))
-    return pd.DataFrame(list(cells), columns=list(answers.columns()))
+    columns = {name: [_plain(cell) for cell in table[name]] for name in facts.text_columns}
+    records = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return pd.DataFrame(answers_to(records, facts, classifier), columns=facts.answers().columns())
+
+
+def _plain(cell: Any) -> Any:
+    """Return a cell as JSON would have it: a list in the place of an array, None in the place of NaN."""
+    if isinstance(cell, np.ndarray):
+        return cell.tolist()
+    return None if isinstance(cell, float) and np.isnan(cell) else cell
+
+
+def _example(facts: FolderFacts) -> pd.DataFrame:
+    """Return a table with one row that the model takes."""
+    row = example(facts)
+    if facts.answers().content == "image":
+        row = {column: base64.b64decode(image) for column, image in row.items()}
+    return pd.DataFrame([row])
 
 
 def _run_id(chosen: Chosen, client: MlflowClient) -> str:

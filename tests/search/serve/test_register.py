@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 
 from search.export.export import export_trial
 from search.export.exportable import choose
-from search.export.register import register
 from search.plan.plan import load_sweep
+from search.serve.register import register
 from search.storage.sweep_folder import SweepFolder
 from search.study.sweep_study import SweepStudy
 from search.tracking.open_tracker import begin_run, open_tracker

@@ -1,0 +1,1 @@
+"""An exported folder that answers other programs: over HTTP, and as a registered MLflow model."""
