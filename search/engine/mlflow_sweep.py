@@ -40,7 +40,7 @@ def show_results(outcome: Outcome, plan: Plan, folder: SweepFolder, tracker: Tra
 
     Doing it again changes nothing.
     """
-    ranks, among = rank_trials(plan, outcome.trials), finalist_numbers(plan, outcome.trials)
+    ranks, among = rank_trials(plan, outcome.trials, outcome.winner), finalist_numbers(plan, outcome.trials)
     runs = [outcome.record(key) for key in ranks]
     tracker.rank([TrialResult(run.key, ranks[run.key], _result(run, outcome, among)) for run in runs])
     tracker.write_note(describe(outcome, [r for r in runs if r.role == "search"], plan.space.names, folder))

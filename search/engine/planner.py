@@ -10,9 +10,10 @@ from search.record.records import State, TrialRecord
 from search.record.trial_names import Key
 from search.study.finalists import has_run, missing_repeats
 from search.study.labels_curve import labels_trials
-from search.study.selection import as_record, pick_winner, refit_of, repeat_config
+from search.study.selection import as_record, refit_of, repeat_config
 from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import trial_config
+from search.study.winner import choose_winner
 from trainable.settings.config import TrialConfig
 
 REFIT_MARGIN = 1.25
@@ -148,6 +149,8 @@ class Planner:
         return (self.pace() * forecast + len(missing) * self.seconds_between_trials()) / self._slots
 
     def refit_seconds(self) -> float:
-        """Return the expected duration of the refit of the best trial so far in seconds; 0 if there is none."""
-        best = pick_winner(self._plan, self._study.records) if self.plans and self._plan.refits else None
-        return 0.0 if best is None else REFIT_MARGIN * self.seconds(repeat_config(self._plan, refit_of(best)), False)
+        """Return the expected duration of the refit of the winner so far in seconds; 0 if there is none."""
+        choice = choose_winner(self._plan, self._study.records) if self.plans and self._plan.refits else None
+        if choice is None:
+            return 0.0
+        return REFIT_MARGIN * self.seconds(repeat_config(self._plan, refit_of(choice.winner)), False)

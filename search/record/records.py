@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from search.record.checkpoint_paths import relative_checkpoint
 from search.record.labels_curve import LabelsCurve
 from search.record.ranking import Ranking
-from search.record.scores import AsJson, Baseline, Comparison, Gain, Score, TestScore
+from search.record.scores import AsJson, Baseline, Comparison, Gain, PassedOver, Score, TestScore
 from search.record.trial_names import Key, Role, key_of, title_of
 from spaces import Point
 from trainable.metrics.metric import Direction
@@ -145,6 +145,8 @@ class Outcome(AsJson):
     """Whether each repeat trained on other rows."""
     winning_baseline: str | None = None
     """Name of the baseline that won: no trial is better."""
+    passed_over: PassedOver | None = None
+    """The trial with the best score, if a cheaper one won."""
     gain: Gain | None = None
     """What the search added to the best baseline; None without a baseline or a trial with a score."""
     ranking: Ranking | None = None

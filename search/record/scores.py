@@ -53,6 +53,17 @@ class TestScore(AsJson):
 
 
 @dataclass(frozen=True)
+class PassedOver(AsJson):
+    """The trial with the best validation score, if another one won because it is cheaper to use."""
+
+    number: int
+    difference: float
+    """By how much its mean score is better, 0 or more, in the metric's unit."""
+    sentence: str
+    """Why it did not win."""
+
+
+@dataclass(frozen=True)
 class Comparison(AsJson):
     """Whether the source stage helped, on the target's validation split."""
 

@@ -18,6 +18,7 @@ from search.wording import format_number
 def answer(outcome: Outcome) -> list[str]:
     """Return the answer in sentences: the winner, its scores, what the search added, whether the source helped."""
     sentences = [winner_text(outcome), validation_text(outcome), exported_text(outcome), outcome.cut_short]
+    sentences += [outcome.passed_over.sentence if outcome.passed_over else None]
     if outcome.test:
         sentences += [f"Test split, read once: {score_text(outcome.test, outcome.metric)}"]
         sentences += [never_predicted_text(outcome.test)]

@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 
 import plotly.graph_objects as go
 
+from search.record.costs import MODEL_WEIGHTS, TEXT_GFLOPS, TRAINED_WEIGHTS
 from search.record.records import TrialRecord
 from search.report.numbers import number
 from search.report.parts import Figure, Section, Table, as_figure
 from search.report.sweep import Sweep
 from trainable.metrics.metric import Direction
 
-TRAINED_WEIGHTS = "target.trained_weights"
 _COSTS: dict[str, Callable[[TrialRecord], float | None]] = {
     "seconds": lambda record: record.seconds,
     "trained weights": lambda record: record.metrics.get(TRAINED_WEIGHTS),
+    "weights": lambda record: record.metrics.get(MODEL_WEIGHTS),
+    "GFLOPs for a text": lambda record: record.metrics.get(TEXT_GFLOPS),
 }
 
 
@@ -45,7 +47,9 @@ def _figure(sweep: Sweep, name: str, points: Sequence[tuple[float, TrialRecord]]
         )
     plot.update_xaxes(title_text=name, type="log" if name != "seconds" else "linear")
     plot.update_yaxes(title_text=sweep.metric)
-    rows = tuple((str(record.number), f"{of:,.0f}", number(record.value)) for of, record in front)
+    rows = tuple(
+        (str(record.number), f"{of:,.0f}" if of >= 100 else f"{of:.3g}", number(record.value)) for of, record in front
+    )
     text = (
         f"Each finished trial by its {name} and its {sweep.metric}. No other trial is better than one on the Pareto "
         f"front at the same cost or less; it has {len(front)} of {len(points)} trials."

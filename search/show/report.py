@@ -147,7 +147,8 @@ def _state_score_seconds(trial: TrialRecord, has_driver: bool) -> list[str | Tex
 def _print_winner(outcome: Outcome, console: Console) -> None:
     dot = "" if outcome.winner is not None or outcome.winning_baseline else "."
     _print(console, f"\n{winner_text(outcome)}{dot}", style="bold")
-    for line in (validation_text(outcome), exported_text(outcome)):
+    passed_over = outcome.passed_over.sentence if outcome.passed_over else None
+    for line in (validation_text(outcome), passed_over, exported_text(outcome)):
         if line:
             _print(console, line)
     if outcome.winner is None:

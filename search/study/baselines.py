@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from search.plan.plan import Plan
 from search.record.records import TrialRecord
-from search.record.scores import BASELINE_TITLES, Baseline, Gain, Score
+from search.record.scores import BASELINE_TITLES, Baseline, Gain, PassedOver, Score
 from search.study.finalists import runs_with_model
-from search.study.selection import pick_exported_trial, pick_winner, score_of
+from search.study.selection import pick_exported_trial, score_of
 from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import fold_number
+from search.study.winner import choose_winner
 from search.wording import format_score
 from trainable.baselines.results import INTERRUPTED, NEVER_WIN, BaselineFolder, mean_metrics
 from trainable.metrics.metric import METRICS, Direction
@@ -29,7 +30,7 @@ class Contest:
     baselines: tuple[Baseline, ...]
     """Best first; of two equal ones, the simpler first."""
     trial: TrialRecord | None
-    """The search trial whose settings are the best of the search."""
+    """The search trial whose settings won the search, see `choose_winner`."""
     score: Score | None
     """Its score over seeds."""
     exported: TrialRecord | None
@@ -38,21 +39,34 @@ class Contest:
     """The baseline that won; None if the trial won."""
     least_lead: float = 0.0
     """The lead of the trial that would have been enough, if a baseline won with the lower score; else 0."""
+    passed_over: PassedOver | None = None
+    """The trial with the best score, if a cheaper one won."""
 
 
 def hold_contest(plan: Plan, study: SweepStudy, refit_follows: bool = False) -> Contest:
     """Compare the trials so far with the baselines so far. A baseline wins a tie, as it is simpler.
 
     The source's model as it stands wins no tie: it is the state of a trial before its first step. A baseline has
-    trained on all rows. A trial that has not must be better by a standard error, see `_least_lead`.
+    trained on all rows. A trial that has not must be better by a standard error, see `_least_lead`. A trial that won
+    because it is cheaper must beat the baselines, too; else the best trial takes its place.
 
     Args:
         plan: the experiment.
         study: the record of all trials.
         refit_follows: whether the winner is still to train on all rows.
     """
+    choice = choose_winner(plan, study.records)
+    contest = _contest(plan, study, choice.winner if choice else None, refit_follows)
+    if choice is None or choice.passed_over is None:
+        return contest
+    if contest.winning_baseline:  # a baseline may be better than the cheaper trial, and yet not beat the best one
+        return _contest(plan, study, choice.best, refit_follows)
+    return replace(contest, passed_over=choice.passed_over)
+
+
+def _contest(plan: Plan, study: SweepStudy, trial: TrialRecord | None, refit_follows: bool) -> Contest:
+    """Compare a trial with the baselines so far."""
     records, direction = study.records, plan.settings.direction
-    trial = pick_winner(plan, records)
     score = score_of(records, trial.number) if trial else None
     # The same held-out rows for both, as far as the trial was scored on them.
     folds = [fold_number(plan, run) for run in runs_with_model(records, trial.number)] if trial else []

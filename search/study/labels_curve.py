@@ -11,7 +11,7 @@ from search.record.labels_curve import Estimate, LabelsCurve, LabelsPoint, how_m
 from search.record.records import State, TrialRecord
 from search.record.trial_names import TRAIN_ROWS
 from search.study.finalists import Repeat, has_run
-from search.study.selection import best_of_each_kind, pick_winner
+from search.study.selection import best_finalist, best_of_each_kind
 from search.study.trial_settings import uses_source
 from trainable.settings.stage import PerClass
 from trainable.settings.values import Params
@@ -87,8 +87,8 @@ def _scores(
 
 def _kinds(plan: Plan, records: Sequence[TrialRecord]) -> Kinds:
     best = best_of_each_kind(plan, records)
-    if not best and (winner := pick_winner(plan, records)):
-        best = {uses_source(plan, winner): winner}  # a trial that was stopped
+    if not best and (only := best_finalist(plan, records)):
+        best = {uses_source(plan, only): only}  # a trial that was stopped
     kinds: Kinds = {kind: (best[kind], {}) for kind in (True, False) if kind in best}
     if True in best and False not in best:
         kinds[False] = best[True], plan.without_sources()

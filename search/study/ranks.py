@@ -16,12 +16,17 @@ def finalist_numbers(plan: Plan, records: Sequence[TrialRecord]) -> set[int]:
     return repeated | {record.number for record in finalists(plan, records)}
 
 
-def rank_trials(plan: Plan, records: Sequence[TrialRecord]) -> dict[Key, float]:
+def rank_trials(plan: Plan, records: Sequence[TrialRecord], winner: int | None = None) -> dict[Key, float]:
     """Return the ranks of trials and their repeats by their keys, best first.
 
-    The settings that won have rank 1. The other finalists follow, by their mean score over seeds; those that had fewer
-    rounds of repeats come last. Then come the other trials of the search, by state and score. A repeat has the rank of
-    its trial and a fraction: 1.01, 1.02, ...
+    The finalists come first, by their mean score over seeds; those that had fewer rounds of repeats follow. Then come
+    the other trials of the search, by state and score. A repeat has the rank of its trial and a fraction: 1.01, 1.02,
+    ...
+
+    Args:
+        plan: the experiment.
+        records: all trials.
+        winner: number of the search trial that won, which has rank 1; None if there is none.
     """
     left, among = finalists(plan, records), finalist_numbers(plan, records)
     left_numbers = {record.number for record in left}
@@ -30,6 +35,7 @@ def rank_trials(plan: Plan, records: Sequence[TrialRecord]) -> dict[Key, float]:
     direction = plan.settings.direction
     best = [*rank_finalists(records, left, direction), *rank_finalists(records, early, direction)]
     order = [*best, *(record for record in ranked(searched, direction) if record.number not in among)]
+    order.sort(key=lambda record: record.number != winner)  # a cheaper trial than the first one may have won
     ranks: dict[Key, float] = {}
     for rank, record in enumerate(order, 1):
         repeats = [other for other in records if other.number == record.number and other.role != "search"]

@@ -1,4 +1,4 @@
-"""Chooses the next repeats and the winner, and compares with and without a source; pure functions of records."""
+"""Chooses the next repeats and the run to export, and compares with and without a source; pure functions of records."""
 
 import statistics
 from collections.abc import Sequence
@@ -52,23 +52,23 @@ def mean_cut(records: Sequence[TrialRecord], number: int) -> dict[str, float]:
 def next_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:
     """Return the repeats to run after the search; empty if none is left, or if `sweep.confirm_seeds` is 0.
 
-    First come the finalists with further seeds. If every finalist used a source, the winner's settings without a
+    First come the finalists with further seeds. If every finalist used a source, the best one's settings without a
     source follow, with the same seeds.
     """
     if not plan.settings.confirm_seeds:
         return []
     if missing := missing_repeats(plan, records):
         return missing
-    winner = pick_winner(plan, records)
-    if winner is None or any(r.state is State.RUNNING for r in records):
+    best = best_finalist(plan, records)
+    if best is None or any(r.state is State.RUNNING for r in records):
         return []
     if all(uses_source(plan, r) for r in finalists(plan, records)):
         searched = set(plan.space.names)
-        params = {n: v for n, v in winner.params.items() if not n.startswith(("source.", "sources."))}
+        params = {n: v for n, v in best.params.items() if not n.startswith(("source.", "sources."))}
         params |= {name: value for name, value in plan.without_sources().items() if name in searched}
         base, seeds = plan.base.get("seed", 0), plan.settings.confirm_seeds
         further = [base + number for number in range(1, seeds + 1)]
-        without_source = [Repeat("no_source", winner.number, seed, params) for seed in [winner.seed, *further]]
+        without_source = [Repeat("no_source", best.number, seed, params) for seed in [best.seed, *further]]
         return [repeat for repeat in without_source if not has_run(records, repeat)]
     return []
 
@@ -83,7 +83,7 @@ def _score(runs: Sequence[TrialRecord]) -> Score | None:
     return Score.over(values) if values else None
 
 
-def pick_winner(plan: Plan, records: Sequence[TrialRecord]) -> TrialRecord | None:
+def best_finalist(plan: Plan, records: Sequence[TrialRecord]) -> TrialRecord | None:
     """Return the best finalist, see `rank_finalists`; None while none has a model."""
     return next(iter(rank_finalists(records, finalists(plan, records), plan.settings.direction)), None)
 
@@ -131,15 +131,15 @@ def best_of_each_kind(plan: Plan, records: Sequence[TrialRecord]) -> dict[bool, 
 
 
 def compare_sources(plan: Plan, records: Sequence[TrialRecord]) -> Comparison | None:
-    """Compare the best finalist with a source to the best without, else to the winner's repeats without its source.
+    """Compare the best finalist with a source to the best without, else to the best one's repeats without its source.
 
     Returns None if either has no finished run.
     """
-    best, winner = best_of_each_kind(plan, records), pick_winner(plan, records)
-    if winner is None or True not in best:
+    best, first = best_of_each_kind(plan, records), best_finalist(plan, records)
+    if first is None or True not in best:
         return None
     scores = {kind: _score(finished_runs(records, record.number)) for kind, record in best.items()}
-    with_source, without = scores[True], scores.get(False) or score_of(records, winner.number, "no_source")
+    with_source, without = scores[True], scores.get(False) or score_of(records, first.number, "no_source")
     if with_source is None or without is None:
         return None
     sources = trial_config(plan, best[True]).source_stages().values()

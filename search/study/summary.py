@@ -75,6 +75,7 @@ def summarise(
         labels_curve=labels_curve(plan, records),
         cross_validated=plan.cross_validates,
         redraws_rows=plan.settings.redraw_rows,
+        passed_over=contest.passed_over,
         winning_baseline=baseline.name if baseline else None,
         gain=gain or plain_gain(plan, contest),
         moved=_moved(study, contest) if complete else None,

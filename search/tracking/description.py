@@ -20,6 +20,7 @@ def describe(outcome: Outcome, order: Sequence[TrialRecord], searched: Sequence[
         folder: of the sweep, for commands.
     """
     paragraphs = [f"**{_winner(outcome)}**"]
+    paragraphs += [outcome.passed_over.sentence] if outcome.passed_over else []
     paragraphs += [outcome.gain.sentence] if outcome.gain else []
     if outcome.test:
         test = outcome.test

@@ -24,6 +24,7 @@ from trainable.loop.optimizers import build_optimizer, decay_factor, schedule_fa
 from trainable.loop.output_scale import checked_scale, chosen_cut, in_label_units, put_scale_in, validation_scores
 from trainable.loop.steps import Steps
 from trainable.loop.unfreezing import Unfreezing
+from trainable.loop.use_cost import use_cost
 from trainable.metrics.metric import is_better
 from trainable.model.freezing import train_mode
 from trainable.model.stage_weights import StageWeights
@@ -47,6 +48,7 @@ class StageTraining:
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         # The order of the next lines matters, as each one uses the model as the lines before have left it.
         torch.nn.Module.to(model, context.device)
+        self._use_cost = use_cost(model, validation.inputs) if isinstance(stage, Target) else {}
         used = train.inputs.used_ids(), validation.inputs.used_ids()
         self._weights = StageWeights(model, stage, context.seed, *used)
         self.frozen, self.trained = self._weights.frozen, self._weights.trained
@@ -220,6 +222,7 @@ class StageTraining:
         named |= {
             f"{name}.train.loss": progress.take_mean_loss(),
             f"{name}.trained_weights": float(self._weights.count),
+            **{f"{name}.{cost}": number for cost, number in self._use_cost.items()},
         }
         return self._report(named, improved)
 

@@ -32,7 +32,7 @@ from search.record.trial_names import trial_name
 from search.show.current import current_outcome
 from search.storage.store_uri import default_uri, sqlite_uri
 from search.storage.sweep_folder import SweepFolder
-from search.study.selection import pick_exported_trial, pick_winner
+from search.study.selection import best_finalist, pick_exported_trial
 from trainable.errors import ConfigError
 from trainable.progress import Report
 from trainable.store.checksums import verify_checksums
@@ -496,7 +496,7 @@ def test_only_the_best_models_are_kept(sweep: Run_, storage: Path) -> None:
     searched = sorted(outcome.searched, key=lambda r: (-(r.value or 0.0), r.metrics["target.validation.loss"]))
     assert {r.number for r in searched[:2]} <= left
     plan = load_sweep(folder)
-    best = pick_winner(plan, outcome.trials)  # of the search; a baseline may be better
+    best = best_finalist(plan, outcome.trials)  # of the search; a baseline may be better
     assert best is not None
     assert pick_exported_trial(plan, outcome.trials, best).key in left
     assert len(left) < len(outcome.trials)

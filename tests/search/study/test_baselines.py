@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 
-from search.plan.plan import load_sweep
-from search.record.records import Outcome
+from search.plan.plan import build_plan, load_sweep
+from search.record.costs import MODEL_WEIGHTS, TEXT_GFLOPS
+from search.record.records import Outcome, State
 from search.record.scores import Baseline
 from search.storage.sweep_folder import SweepFolder
-from search.study.baselines import baselines_so_far, describe_gain, rank_baselines
+from search.study.baselines import baselines_so_far, describe_gain, hold_contest, rank_baselines
+from search.study.finalists import Repeat
 from search.study.summary import summarise
 from search.study.sweep_study import SweepStudy
-from trainable.baselines.results import BaselineResult
+from trainable.baselines.results import BaselineFolder, BaselineResult
 from trainable.metrics.metric import Direction
+from trainable.workers.messages import TrialReport
 
 
 @pytest.fixture
@@ -128,3 +131,30 @@ def test_a_baseline_is_scored_on_the_folds_of_the_trial(own_sweep: SweepFolder) 
     for chosen, value in (((), 0.7), ((0,), 0.5), ((0, 1), 0.6), ((0, 1, 2), 0.7)):
         (found,) = baselines_so_far(own_sweep.path, [], "macro_f1", chosen)
         assert found.value == pytest.approx(value)
+
+
+@pytest.mark.parametrize(("baseline", "winner"), [(0.5, 1), (0.715, 0), (0.9, None)])
+def test_a_cheaper_trial_that_a_baseline_beats_does_not_take_the_place_of_the_best(
+    baseline: float, winner: int | None, blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    """Trial 0 has 0.72 on average, the cheaper trial 1 has 0.71."""
+    del blocks["space"]["source.enabled"]
+    blocks["sweep"] |= {"finalists": 2, "start_with": []}
+    plan = build_plan(blocks, (), "test")
+    study = SweepStudy(tmp_path / "study.db", plan.settings, plan.space, 0)
+    for scores, gflops in (((0.7, 0.74), 2.0), ((0.72, 0.7), 1.0)):
+        begun = study.begin_search_trial()
+        assert begun
+        for key, score in zip((begun.key, None), scores, strict=True):
+            run = key if key is not None else study.begin_repeat(Repeat("confirm", begun.number, 1, begun.params)).key
+            metrics = {MODEL_WEIGHTS: 1e6, TEXT_GFLOPS: gflops}
+            report = TrialReport("target", value=score, metrics=metrics, improved=True, fraction_done=1.0)
+            study.report(run, report)
+            study.end(run, State.FINISHED)
+    folder = BaselineFolder(tmp_path / "baselines")
+    folder.path.mkdir()
+    folder.write(BaselineResult("majority", {"macro_f1": baseline}))
+    contest = hold_contest(plan, study)
+    assert contest.trial
+    assert (None if contest.winning_baseline else contest.trial.number) == winner
+    assert (contest.passed_over is not None) == (winner == 1)

@@ -20,7 +20,7 @@ from search.study.labels_curve import (
     missing_labels_trials,
     most_labels_trials,
 )
-from search.study.selection import as_record, compare_sources, pick_winner, repeat_config, score_of
+from search.study.selection import as_record, best_finalist, compare_sources, repeat_config, score_of
 from trainable.metrics.metric import Direction
 
 PARAMS = {"source.enabled": True, "target.learning_rate": 1e-3, "target.epochs": 1}
@@ -119,7 +119,7 @@ def test_points_have_means_intervals_and_differences_of_the_same_draws(plan: Pla
 def test_trials_of_the_curve_decide_nothing_else(plan: Plan) -> None:
     trials = [ended(trial, 1.0) for trial in labels_trials(plan, SEARCHED)]
     records = [*SEARCHED, *trials]
-    assert pick_winner(plan, records) is records[0]
+    assert best_finalist(plan, records) is records[0]
     assert score_of(records, 0) == score_of(SEARCHED, 0)
     assert compare_sources(plan, records) == compare_sources(plan, SEARCHED)
 

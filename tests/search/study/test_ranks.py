@@ -22,6 +22,8 @@ def test_the_winner_by_its_mean_comes_first_and_repeats_follow_their_trial(block
     ranks = {1: 1, "1.seed-1": 1.01, 0: 2, "0.seed-1": 2.01, 2: 3, "2.seed-1": 3.01, 4: 4, 3: 5}
     assert rank_trials(plan, records) == ranks
     assert list(rank_trials(plan, records)) == list(ranks)
+    cheaper = rank_trials(plan, records, winner=2)  # won with a lower score
+    assert list(cheaper) == [2, "2.seed-1", 1, "1.seed-1", 0, "0.seed-1", 4, 3]
 
 
 def test_without_a_score_every_trial_still_has_a_rank(blocks: dict[str, Any]) -> None:

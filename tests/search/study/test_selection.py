@@ -11,11 +11,11 @@ from search.record.records import Score, State, TrialRecord
 from search.record.trial_names import Role
 from search.study.finalists import finalists
 from search.study.selection import (
+    best_finalist,
     compare_sources,
     mean_cut,
     next_repeats,
     pick_exported_trial,
-    pick_winner,
     refit_of,
     repeat_config,
     score_of,
@@ -78,14 +78,14 @@ def test_a_stopped_trial_with_the_best_model_wins_until_it_has_run_again(blocks:
     stopped = replace(record(1, 0.9, None, State.STOPPED), model_saved=True)
     records = [record(0, 0.5, None), stopped, record(2, 0.7, None)]
     assert [r.number for r in finalists(plan, records)] == [2, 0, 1]
-    winner = pick_winner(plan, records)
+    winner = best_finalist(plan, records)
     assert winner is stopped
     assert pick_exported_trial(plan, records, winner) is stopped
     assert [(r.number, r.seed) for r in next_repeats(plan, records)] == [(2, 1), (0, 1), (1, 0), (1, 1)]
     again = [record(1, value, None, role="confirm", seed=seed) for seed, value in enumerate((0.92, 0.3))]
     again.append(record(2, 0.65, None, role="confirm", seed=1))
     assert score_of([*records, *again], 1) == Score.over([0.92, 0.3])
-    assert pick_winner(plan, [*records, *again]) is records[2]
+    assert best_finalist(plan, [*records, *again]) is records[2]
 
 
 def test_a_trial_that_was_stopped_is_not_compared_with_one_that_ran_to_its_end(plan: Plan) -> None:
@@ -98,7 +98,7 @@ def test_the_lowest_loss_is_best(blocks: dict[str, Any]) -> None:
     plan = _plan(blocks, metric="loss")
     records = [record(n, value, None) for n, value in enumerate((0.5, 0.2, 0.3))]
     assert [r.number for r in finalists(plan, records)] == [1, 2]
-    winner = pick_winner(plan, records)
+    winner = best_finalist(plan, records)
     assert winner is not None
     assert winner.number == 1
 
@@ -121,7 +121,7 @@ def test_a_kind_without_a_finished_trial_has_its_best_stopped_trial_as_finalist(
     assert [(a.number, a.seed) for a in again] == [(0, 1), (3, 1), (2, 0), (2, 1)]
     records += [record(a.number, 0.7, a.params.get("source.enabled"), FINISHED, a.role, a.seed) for a in again]
     assert next_repeats(plan, records) == []
-    winner = pick_winner(plan, records)
+    winner = best_finalist(plan, records)
     assert winner is not None
     assert winner.number == 0
     found = compare_sources(plan, records)
@@ -150,7 +150,7 @@ def test_the_winner_is_chosen_by_the_mean_over_seeds_and_its_best_run_is_exporte
         record(0, 0.5, role="confirm", seed=1),
         record(1, 0.86, role="confirm", seed=1),
     ]
-    winner = pick_winner(plan, records)
+    winner = best_finalist(plan, records)
     assert winner is not None
     assert winner.number == 1
     assert pick_exported_trial(plan, records, winner).title == "trial 1, seed 1"
@@ -161,10 +161,10 @@ def test_the_winner_is_chosen_by_the_mean_over_seeds_and_its_best_run_is_exporte
 
 
 def test_the_earlier_of_two_equals_wins_and_none_if_no_trial_finished(plan: Plan) -> None:
-    winner = pick_winner(plan, [record(0, 0.5, source=False), record(1, 0.5)])
+    winner = best_finalist(plan, [record(0, 0.5, source=False), record(1, 0.5)])
     assert winner is not None
     assert winner.number == 0
-    assert pick_winner(plan, [record(0, 0.5, state=State.STOPPED)]) is None
+    assert best_finalist(plan, [record(0, 0.5, state=State.STOPPED)]) is None
     assert compare_sources(plan, [record(0, None, state=State.FAILED)]) is None
 
 
@@ -281,7 +281,7 @@ def test_the_model_on_all_rows_is_exported_and_decides_nothing(plan: Plan) -> No
     before = score_of(records, 1)
     for state, exported in ((State.STOPPED, "1.seed-1"), (FINISHED, "1.all-rows.seed-0")):
         more = [*records, record(1, 0.1, state=state, role="refit")]
-        winner = pick_winner(plan, more)
+        winner = best_finalist(plan, more)
         assert winner is not None
         assert pick_exported_trial(plan, more, winner).key == exported
         assert score_of(more, 1) == before
@@ -325,10 +325,10 @@ def test_finalists_are_compared_on_the_seeds_that_both_have_run(blocks: dict[str
     """A lucky seed alone does not win against a mean over two."""
     plan = fixed_source(blocks)
     records = [record(0, 0.9, None), record(1, 0.8, None), record(0, 0.5, None, role="confirm", seed=1)]
-    winner = pick_winner(plan, records)
+    winner = best_finalist(plan, records)
     assert winner is records[0]
     records.append(record(1, 0.7, None, role="confirm", seed=1))
-    assert pick_winner(plan, records) is records[1]
+    assert best_finalist(plan, records) is records[1]
 
 
 def test_of_two_equal_means_the_lower_loss_wins(blocks: dict[str, Any]) -> None:
@@ -337,7 +337,7 @@ def test_of_two_equal_means_the_lower_loss_wins(blocks: dict[str, Any]) -> None:
         replace(record(number, 0.9, None), metrics={"target.validation.loss": loss})
         for number, loss in enumerate((0.5, 0.2))
     ]
-    assert pick_winner(plan, records) is records[1]
+    assert best_finalist(plan, records) is records[1]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,145 @@
+"""The best finalist wins, unless repeats cannot tell it from one that is cheaper to use."""
+
+import copy
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from search.plan.plan import Plan, build_plan
+from search.record.costs import CLEARLY, MODEL_WEIGHTS, TEXT_GFLOPS, UseCost
+from search.record.records import State, TrialRecord
+from search.study.finalists import rank_finalists
+from search.study.winner import Choice, choose_winner
+
+
+@dataclass(frozen=True)
+class Finalist:
+    scores: tuple[float, ...]
+    """One for each seed."""
+    cost: UseCost | None
+
+
+same_plan = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+costs = st.builds(UseCost, st.sampled_from((1.0, 1.05, 2.0, 4.0)), st.sampled_from((1e6, 1.05e6, 3e6)))
+scores = st.lists(st.integers(0, 20).map(lambda n: n / 20), min_size=3, max_size=3).map(tuple)
+some_finalists = st.lists(st.builds(Finalist, scores, st.none() | costs), min_size=1, max_size=4)
+
+
+def _plan(blocks: dict[str, Any], metric: str = "macro_f1") -> Plan:
+    changed = copy.deepcopy(blocks)
+    del changed["space"]["source.enabled"]
+    changed["sweep"] |= {"finalists": 4, "confirm_seeds": 2, "start_with": [], "metric": metric}
+    return build_plan(changed, (), "test")
+
+
+def _records(found: Sequence[Finalist]) -> list[TrialRecord]:
+    params = {"target.learning_rate": 1e-3, "target.epochs": 1}
+    return [
+        TrialRecord(
+            number,
+            State.FINISHED,
+            params,
+            seed,
+            "confirm" if seed else "search",
+            value,
+            {MODEL_WEIGHTS: each.cost.weights, TEXT_GFLOPS: each.cost.work} if each.cost else {},
+        )
+        for seed in range(len(found[0].scores))
+        for number, each in enumerate(found)
+        for value in each.scores[seed : seed + 1]
+    ]
+
+
+def _choose(plan: Plan, found: Sequence[Finalist]) -> Choice:
+    choice = choose_winner(plan, _records(found))
+    assert choice is not None
+    return choice
+
+
+@same_plan
+@given(some_finalists)
+def test_a_cheaper_winner_is_within_one_standard_error_of_the_best(
+    blocks: dict[str, Any], found: list[Finalist]
+) -> None:
+    choice = _choose(_plan(blocks), found)
+    best, winner = found[choice.best.number], found[choice.winner.number]
+    differences = [one - other for one, other in zip(best.scores, winner.scores, strict=True)]
+    mean, error = statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(len(differences))
+    assert mean + 1e-12 >= 0
+    assert mean <= error + 1e-12
+    if winner is not best:
+        assert best.cost
+        assert winner.cost
+        assert winner.cost.is_cheaper_than(best.cost)
+        assert choice.passed_over
+        assert choice.passed_over.number == choice.best.number
+        assert choice.passed_over.difference == pytest.approx(mean, abs=1e-12)
+
+
+@same_plan
+@given(some_finalists, st.none() | costs)
+def test_where_all_cost_the_same_or_nobody_knows_the_best_wins(
+    blocks: dict[str, Any], found: list[Finalist], cost: UseCost | None
+) -> None:
+    plan = _plan(blocks)
+    equal = [Finalist(each.scores, cost) for each in found]
+    choice, records = _choose(plan, equal), _records(equal)
+    assert choice.winner == choice.best == rank_finalists(records, records[: len(found)], plan.settings.direction)[0]
+    assert choice.passed_over is None
+
+
+@same_plan
+@given(some_finalists)
+def test_a_metric_whose_lowest_value_is_best_gives_the_same_choice(
+    blocks: dict[str, Any], found: list[Finalist]
+) -> None:
+    mirrored = [Finalist(tuple(-score for score in each.scores), each.cost) for each in found]
+    assert _choose(_plan(blocks), found).winner.number == _choose(_plan(blocks, "loss"), mirrored).winner.number
+
+
+@given(costs, costs)
+def test_of_two_models_at_most_one_is_cheaper(one: UseCost, other: UseCost) -> None:
+    assert not (one.is_cheaper_than(other) and other.is_cheaper_than(one))
+    assert not one.is_cheaper_than(one)
+    if one.is_cheaper_than(other):
+        assert one.work <= other.work
+        assert min(one.work / other.work, one.weights / other.weights) <= CLEARLY
+
+
+SHORT, LONG = UseCost(2.0, 1e6), UseCost(4.0, 1e6)
+
+
+@pytest.mark.parametrize(
+    ("best", "other", "winner"),
+    [
+        (Finalist((0.9, 0.8, 0.8), LONG), Finalist((0.8, 0.9, 0.79), SHORT), 1),
+        (Finalist((0.9, 0.8, 0.8), LONG), Finalist((0.8, 0.7, 0.71), SHORT), 0),  # behind in each run
+        (Finalist((0.9, 0.8, 0.8), SHORT), Finalist((0.8, 0.9, 0.79), LONG), 0),
+        (Finalist((0.9,), LONG), Finalist((0.9,), SHORT), 1),  # one run each, and equal
+        (Finalist((0.9,), LONG), Finalist((0.89,), SHORT), 0),
+    ],
+)
+def test_examples(best: Finalist, other: Finalist, winner: int, blocks: dict[str, Any]) -> None:
+    choice = _choose(_plan(blocks), [best, other])
+    assert choice.best.number == 0
+    assert choice.winner.number == winner
+    assert (choice.passed_over is not None) == (winner == 1)
+
+
+def test_the_sentence_says_who_was_passed_over_by_how_much_and_why(blocks: dict[str, Any]) -> None:
+    found = [Finalist((0.9, 0.8, 0.8), LONG), Finalist((0.8, 0.9, 0.79), UseCost(4.0, 0.5e6))]
+    passed_over = _choose(_plan(blocks), found).passed_over
+    assert passed_over
+    assert passed_over.sentence == (
+        "Trial 1 is cheaper to use than trial 0, and these runs do not tell which is better: it has 50 % fewer "
+        "weights, and its macro_f1 is 0.0033 worse (3 runs each, standard error 0.0578)."
+    )
+    equal = _choose(_plan(blocks), [Finalist((0.5, 0.7), LONG), Finalist((0.7, 0.5), SHORT)]).passed_over
+    assert equal
+    assert "it needs 50 % less work for a text, and its macro_f1 is equal (2 runs each" in equal.sentence
