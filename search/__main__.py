@@ -22,7 +22,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     **{"inspect": files.inspect, "init": files.init, "doctor": sweeps.doctor, "rank": sweeps.rank},
     **{"run": sweeps.run, "resume": sweeps.resume, "extend": sweeps.extend},
     **{"list": results.list_sweeps, "show": results.show, "report": results.report},
-    **{"watch": results.watch, "ui": results.ui},
+    **{"suggest": files.suggest, "watch": results.watch, "ui": results.ui},
     **{"export": models.export, "register": models.register, "predict": models.predict, "evaluate": models.evaluate},
     "serve": models.serve,
     **{"submit": clusters.submit, "status": clusters.status, "logs": clusters.logs},

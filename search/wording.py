@@ -12,6 +12,16 @@ def format_number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def number(value: float | None) -> str:
+    """Return a number with three significant digits; `-` for None."""
+    return "-" if value is None else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """Return a share from 0 to 1 as a percentage with three significant digits."""
+    return f"{100 * share:.3g} %"
+
+
 def format_score(value: float | None) -> str:
     """Return a score with 4 decimals, so that the scores of a column line up; `-` for None."""
     return "-" if value is None else f"{value:.4f}"

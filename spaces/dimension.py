@@ -33,7 +33,7 @@ class Dimension:
 
 def is_met(when: When, point: Mapping[str, Scalar]) -> bool:
     """Return whether a condition holds; `point` has the values of all active names."""
-    return all(name in point and _among(point[name], values) for name, values in when.items())
+    return all(name in point and among(point[name], values) for name, values in when.items())
 
 
 def may_be_met(when: When, params: Mapping[str, Any], active: Mapping[str, bool | None]) -> bool | None:
@@ -46,7 +46,7 @@ def may_be_met(when: When, params: Mapping[str, Any], active: Mapping[str, bool 
     """
     answer: bool | None = True
     for name, values in when.items():
-        if active[name] is False or (name in params and not _among(params[name], values)):
+        if active[name] is False or (name in params and not among(params[name], values)):
             return False
         if active[name] is None or name not in params:
             answer = None
@@ -106,5 +106,6 @@ def _parent_problems(parent: str, values: tuple[Scalar, ...], domains: Mapping[s
             yield f"{parent} can never be {show(value)}; give one of {domain}"
 
 
-def _among(value: object, values: tuple[Scalar, ...]) -> bool:
+def among(value: object, values: tuple[Scalar, ...]) -> bool:
+    """Return whether a value is one of these; true and 1 are different."""
     return any(same(value, one) for one in values)

@@ -6,7 +6,7 @@ from functools import cached_property
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from spaces.dimension import Dimension, condition_problems, describe, is_met, may_be_met, name_problem
+from spaces.dimension import Dimension, among, condition_problems, describe, is_met, may_be_met, name_problem
 from spaces.errors import SpaceError, refuse, show, unknown
 from spaces.ranges import VALUES
 from spaces.scalars import Scalar, same
@@ -108,6 +108,26 @@ class Space:
             if name in given or is_met(dimension.when, point):
                 point[name] = given.get(name, needed.get(name, dimension.domain.corners())[0])
         return point
+
+    def fix(self, name: str, value: Scalar) -> "Space":
+        """Return the space in which a name has this value and is no longer searched.
+
+        Conditions no longer mention the name. Names that could not be active with this value are left out.
+        """
+        fixed, kept = self.dimensions[name], dict[str, Dimension]()
+        for other, dimension in self._order:
+            when = dict(dimension.when)
+            if other == name or any(parent != name and parent not in kept for parent in when):
+                continue
+            if name in when:
+                if not among(value, when.pop(name)):
+                    continue
+                # It was active only where the fixed name was.
+                for parent, values in fixed.when.items():
+                    when[parent] = tuple(each for each in values if among(each, when.get(parent, values)))
+            if all(when.values()):
+                kept[other] = Dimension(dimension.domain, when)
+        return Space({other: kept[other] for other in self.names if other in kept})
 
     def _needed_by(self, given: Mapping[str, Scalar]) -> dict[str, tuple[Scalar, ...]]:
         """Return, for each name in the conditions of the given names, the values that make the given names active."""

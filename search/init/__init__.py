@@ -1,4 +1,5 @@
-"""Writes an experiment file for a table that nobody has described: its columns, its lengths, a space that fits.
+"""Writes experiment files: the first one for a table, and the next one after a sweep.
 
-`guess.py` says which columns hold texts and labels; `experiment.py` writes the file, with a reason beside each choice.
+`guess.py` says which columns hold texts and labels; `experiment.py` writes the file for a table, with a reason beside
+each choice; `suggest.py` writes the one after a sweep, with a reason above each change.
 """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from search.init.guess import Guess, check_given, guess_columns, split_files
+from search.init.yaml_lines import line
 from search.show.data_settings import dataset_of
 from search.storage.sweep_name import similar_name
 from trainable.data.reading.read_tables import read_tables
@@ -97,9 +98,9 @@ def _look(file: str, encoder: str, given: Mapping[str, str]) -> Table:
 def _sweep(target: Table, name: str) -> Iterator[str]:
     metric, why = _metric(target)
     yield "sweep:"
-    yield _line(2, "name", similar_name(name))
-    yield _line(2, "metric", metric, why)
-    yield _line(2, "minutes", 10, "the sweep ends after these, with the best model so far")
+    yield line(2, "name", similar_name(name))
+    yield line(2, "metric", metric, why)
+    yield line(2, "minutes", 10, "the sweep ends after these, with the best model so far")
 
 
 def _metric(target: Table) -> tuple[str, str]:
@@ -115,26 +116,26 @@ def _metric(target: Table) -> tuple[str, str]:
 
 def _trial(target: Table, source: Table | None, encoder: str, folder: Path) -> Iterator[str]:
     yield "trial:"
-    yield _line(2, "encoder", encoder, f"{read_limits(name_or_path(encoder)).depth} layers")
+    yield line(2, "encoder", encoder, f"{read_limits(name_or_path(encoder)).depth} layers")
     if source:
         yield "  source:"
         yield from _dataset(source, folder)
-        yield _line(4, "epochs", 1)
-        yield _line(4, "padding_length", _lengths(source)[1], "covers 99 % of its texts")
+        yield line(4, "epochs", 1)
+        yield line(4, "padding_length", _lengths(source)[1], "covers 99 % of its texts")
     yield "  target:"
     yield from _dataset(target, folder)
     shortest, longest = _lengths(target)
     if shortest == longest:
-        yield _line(4, "padding_length", longest, "covers 99 % of the texts, and half of them are as long")
+        yield line(4, "padding_length", longest, "covers 99 % of the texts, and half of them are as long")
 
 
 def _dataset(table: Table, folder: Path) -> Iterator[str]:
     """Yield the data set's block; file names are relative to the experiment's folder."""
     yield "    dataset:"
     for kind, file in split_files(table.file).items():
-        yield _line(6, kind, os.path.relpath(file, folder))
+        yield line(6, kind, os.path.relpath(file, folder))
     for name, value in table.guess.settings.items():
-        yield _line(6, name, yaml.safe_load(value), table.guess.reasons.get(name, ""))
+        yield line(6, name, yaml.safe_load(value), table.guess.reasons.get(name, ""))
 
 
 def _space(target: Table, source: Table | None, encoder: str) -> Iterator[str]:
@@ -163,10 +164,3 @@ def _lengths(table: Table) -> tuple[int, int]:
     most = table.seen.positions or 512
     shortest, longest = (min(-(-table.seen.percentiles[percent] // 8) * 8, most) for percent in (50, 99))
     return max(shortest, 8), max(longest, 8)
-
-
-def _line(indent: int, name: str, value: object, reason: str = "") -> str:
-    """Return a line of YAML, with the reason as a comment."""
-    shown = yaml.safe_dump(value, allow_unicode=True, width=1000).removesuffix("...\n").strip()
-    text = f"{' ' * indent}{name}: {shown}"
-    return f"{text}  # {reason}" if reason else text

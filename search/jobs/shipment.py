@@ -1,24 +1,19 @@
 """Collects what a sweep needs on a cluster: its experiment, and the tables and encoders that it names."""
 
 import json
-import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from search.errors import PlanError
+from search.plan.named_files import TABLE_KEYS, Kind, NamedFiles, datasets_in, find_file
 from search.plan.plan import Plan
 from search.redaction import redact
 from trainable.metrics.metric import OF_IMAGES
-from trainable.model.limits import resolve_encoder
-from trainable.settings.values import Nested
 
 FOLDER = "submitted"
 """Folder in the storage with what was sent to the cluster, a folder for each sweep."""
 EXPERIMENT = "experiment.yaml"
-_TABLE_KEYS = ("csv", "json", "parquet", "conll", "folder", "train", "validation", "test")
 
 
 def pack(plan: Plan, into: Path) -> None:
@@ -34,13 +29,8 @@ def pack(plan: Plan, into: Path) -> None:
         PlanError: if a table names images in other files.
         ConfigError: if an encoder's folder is missing.
     """
-    mapping = plan.to_mapping()
-    copies = _Copies(into, plan.roots)
-    experiment = {
-        "sweep": mapping["sweep"],
-        "trial": copies.in_block(mapping["trial"]),
-        "space": {name: copies.in_domain(name, domain) for name, domain in mapping["space"].items()},
-    }
+    _check_images(plan)
+    experiment = NamedFiles(plan.roots, _Copies(into).place).in_blocks(plan.to_mapping())
     (into / EXPERIMENT).write_text(json.dumps(experiment, indent=1), encoding="utf-8")  # JSON is YAML too
 
 
@@ -57,67 +47,29 @@ def check_passwords(plan: Plan) -> None:
         raise PlanError([f"{plan.settings.name}: {problem}; {way_out}"])
 
 
+def _check_images(plan: Plan) -> None:
+    """Refuse tables of images, which name files beside them."""
+    tables = [
+        name
+        for dataset in datasets_in(plan.base)
+        if dataset.get("task") in OF_IMAGES and not dataset.get("hub")
+        for name in (dataset.get(key) for key in TABLE_KEYS)
+        if isinstance(name, str) and (path := find_file(name, plan.roots)) and path.is_file()
+    ]
+    if tables:
+        way_out = "a table of images names files beside it, which are not sent; use a folder"
+        raise PlanError([f"{name}: {way_out}" for name in tables])
+
+
 @dataclass
 class _Copies:
     """The copies made so far, by the path of the original."""
 
     into: Path
-    roots: tuple[Path, ...]
     made: dict[Path, str] = field(default_factory=dict)
 
-    def in_block(self, block: Nested) -> dict[str, Any]:
-        """Return a block with the paths of copies; `dataset`, `datasets` and `encoder` are known by their names."""
-        return {name: self._in_value(name, value) for name, value in block.items()}
-
-    def in_domain(self, name: str, domain: Any) -> Any:
-        """Return a domain of the space with the paths of copies: encoders may be chosen among several."""
-        if name != "encoder" or not isinstance(domain, Mapping) or "choice" not in domain:
-            return domain
-        return {**domain, "choice": [self._encoder(value) for value in domain["choice"]]}
-
-    def _in_value(self, name: str, value: Any) -> Any:
-        if name == "encoder" and isinstance(value, str):
-            return self._encoder(value)
-        if name == "dataset" and isinstance(value, Mapping):
-            return self._dataset(value)
-        if name == "datasets" and isinstance(value, Mapping):
-            return {each: self._in_value("dataset", dataset) for each, dataset in value.items()}
-        return self.in_block(value) if isinstance(value, Mapping) else value
-
-    def _encoder(self, value: str) -> str:
-        folder = Path(resolve_encoder(value, self.roots))
-        return f"./{self._copy(folder, 'encoders')}" if folder.is_absolute() else value
-
-    def _dataset(self, dataset: Mapping[str, Any]) -> dict[str, Any]:
-        if dataset.get("hub"):
-            return dict(dataset)
-        if dataset.get("task") in OF_IMAGES:
-            self._check_images(dataset)
-        return {
-            key: self._table(value) if key in _TABLE_KEYS and isinstance(value, str) else value
-            for key, value in dataset.items()
-        }
-
-    def _check_images(self, dataset: Mapping[str, Any]) -> None:
-        named = [dataset[key] for key in _TABLE_KEYS if isinstance(dataset.get(key), str)]
-        if tables := [name for name in named if (path := self._find(name)) and path.is_file()]:
-            raise PlanError(
-                [
-                    f"{name}: a table of images names files beside it, which are not sent; use a folder"
-                    for name in tables
-                ]
-            )
-
-    def _table(self, name: str) -> str:
-        path = self._find(name)
-        return name if path is None else self._copy(path, "data")  # the cluster reports a missing table
-
-    def _find(self, name: str) -> Path | None:
-        return next(
-            (root / os.path.expanduser(name) for root in self.roots if (root / os.path.expanduser(name)).exists()), None
-        )
-
-    def _copy(self, path: Path, kind: str) -> str:
+    def place(self, path: Path, kind: Kind) -> str:
+        """Copy a file or folder once, and return the path of its copy."""
         path = path.resolve()
         if path not in self.made:
             name = f"{kind}/{len(self.made)}-{path.name}"
@@ -126,5 +78,5 @@ class _Copies:
                 shutil.copytree(path, self.into / name)
             else:
                 shutil.copyfile(path, self.into / name)
-            self.made[path] = name
+            self.made[path] = f"./{name}"
         return self.made[path]

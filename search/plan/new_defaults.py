@@ -24,3 +24,15 @@ def with_new_defaults(trial: Nested, space: Space) -> dict[str, Any]:
             new = [field for field in OLD_DEFAULTS[name] if f"{name}.{field}" not in space.names]
             stages[name] = {**{field: stage.model_fields[field].default for field in new}, **given}
     return {**pooling, **trial, **stages}
+
+
+def without_new_defaults(trial: Nested) -> Nested:
+    """Return the trial block without the settings that `with_new_defaults` would add."""
+    added = with_new_defaults({name: {} for name in _STAGES}, Space({}))
+    kept: dict[str, Any] = {}
+    for name, value in trial.items():
+        if name in _STAGES and isinstance(value, Mapping):
+            kept[name] = {field: given for field, given in value.items() if added[name].get(field, ...) != given}
+        elif added.get(name, ...) != value:
+            kept[name] = value
+    return kept

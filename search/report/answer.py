@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from search.advice.sweep import Sweep
 from search.record.records import Outcome
 from search.record.scores import Comparison, Score
-from search.report.numbers import number
 from search.report.parts import Section, Table
-from search.report.sweep import Sweep
 from search.show.scores_table import never_predicted_text, score_text
 from search.show.winner import exported_text, validation_text, winner_text
 from search.study.selection import worth_of_stages
-from search.wording import format_number
+from search.wording import format_number, number
 
 
 def answer(outcome: Outcome) -> list[str]:

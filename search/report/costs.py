@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import plotly.graph_objects as go
 
+from search.advice.sweep import Sweep
 from search.record.costs import MODEL_WEIGHTS, TEXT_GFLOPS, TRAINED_WEIGHTS
 from search.record.records import TrialRecord
-from search.report.numbers import number
 from search.report.parts import Figure, Section, Table, as_figure
-from search.report.sweep import Sweep
+from search.wording import number
 from trainable.metrics.metric import Direction
 
 _COSTS: dict[str, Callable[[TrialRecord], float | None]] = {

@@ -6,14 +6,11 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from search.report.numbers import percent
+from search.advice.lengths import PADDING_LENGTH, covered
+from search.advice.sweep import Sweep
 from search.report.parts import Section, Table, as_figure
-from search.report.sweep import Sweep
-from search.study.trial_settings import trial_config
-from trainable.errors import ConfigError
-from trainable.inputs.prepare import tokenized_dataset_of
+from search.wording import percent
 
-PADDING_LENGTH = "target.padding_length"
 _PERCENTILES = (50, 75, 90, 95, 99, 100)
 
 
@@ -22,7 +19,7 @@ def coverage_section(sweep: Sweep, lengths: NDArray[np.int64] | None) -> Section
 
     Args:
         sweep: the sweep.
-        lengths: see `text_lengths`.
+        lengths: tokens of each text, see `search.advice.lengths`.
     """
     if lengths is None:
         return Section("Padding length")
@@ -39,24 +36,3 @@ def coverage_section(sweep: Sweep, lengths: NDArray[np.int64] | None) -> Section
     text = f"The share of the {len(lengths)} training texts that a padding length holds whole, with special tokens."
     table = Table("Training texts held whole", ("padding length", "share of texts", "in a finished trial"), rows)
     return Section("Padding length", figures=[as_figure(plot, "Texts held whole by padding length", text, table)])
-
-
-def covered(lengths: NDArray[np.int64], length: int) -> float:
-    """Return the share of texts that are not longer."""
-    return float((lengths <= length).mean())
-
-
-def text_lengths(sweep: Sweep) -> NDArray[np.int64] | None:
-    """Return the tokens of each training text of the target, shape (N,); None for images, or if it cannot be read."""
-    records = sweep.finished or sweep.outcome.trials
-    if not records:
-        return None
-    config = trial_config(sweep.plan, records[0])
-    if config.dataset_of(config.target).has_images:
-        return None
-    try:
-        split = tokenized_dataset_of(config, config.target, sweep.plan.workspace(sweep.folder.storage)).splits["train"]
-    except (ConfigError, OSError):  # the data or the encoder are no longer where they were
-        return None
-    stage = config.target.model_copy(update={"padding_length": split.tokens.longest()})
-    return split.tokens.inputs(np.arange(len(split.tokens)), stage).lengths

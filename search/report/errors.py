@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 
 from search.record.records import Outcome
 from search.record.row_answers import RowAnswer, RowAnswers
-from search.report.numbers import number
 from search.report.parts import Figure, Section, Table, as_figure
+from search.wording import number
 from trainable.data.message_text import plural, quoted_if_unclear
 
 _MOST_ROWS = 25

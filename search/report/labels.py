@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from search.advice.sweep import Sweep
 from search.record.labels_curve import Estimate, LabelsCurve
 from search.report.parts import Figure, Section, Table, as_figure
-from search.report.sweep import Sweep
 from search.show.labels_table import labels_columns, labels_rows, labels_text
 
 

@@ -10,17 +10,18 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
+from search.advice.findings import findings
+from search.advice.lengths import text_lengths
+from search.advice.sweep import Sweep
 from search.record.records import Outcome
 from search.record.row_answers import RowAnswers
-from search.report.advice import advice_section
 from search.report.answer import answer, source_section, winner_section
 from search.report.costs import costs_section
-from search.report.coverage import coverage_section, text_lengths
+from search.report.coverage import coverage_section
 from search.report.errors import errors_section, label_errors_section
 from search.report.labels import labels_section
 from search.report.parts import Section
 from search.report.search_plots import search_section, settings_section
-from search.report.sweep import Sweep
 from search.report.time_spent import time_section
 from search.show.report import next_commands
 from search.storage.sweep_folder import SweepFolder
@@ -65,7 +66,7 @@ def _sections(sweep: Sweep) -> list[Section]:
     lengths, answers = text_lengths(sweep), RowAnswers.load(sweep.folder.answers)
     sections = [
         winner_section(sweep.outcome),
-        advice_section(sweep, lengths),
+        Section("Advice", [each.text for each in findings(sweep, lengths)]),
         source_section(sweep),
         labels_section(sweep),
         errors_section(sweep.outcome, answers),

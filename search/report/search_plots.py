@@ -9,11 +9,10 @@ import optuna.visualization as plots
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import get_param_importances
 
+from search.advice.sweep import Sweep
 from search.record.records import TrialRecord, ranked
-from search.report.numbers import number
 from search.report.parts import Figure, Section, Table, as_figure
-from search.report.sweep import Sweep
-from search.wording import format_number, last_line
+from search.wording import format_number, last_line, number
 
 _FEWEST = 2
 """Finished trials that the plots of Optuna need."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from search.advice.sweep import Sweep
 from search.record.records import TrialRecord
 from search.report.parts import Section, Table
-from search.report.sweep import Sweep
 from search.show.times import PART_COLUMNS, part_rows, parts_title, phase_rows, time_notes
 from search.study.trial_settings import uses_source
 from search.wording import format_duration

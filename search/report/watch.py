@@ -7,9 +7,9 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from search.advice.sweep import Sweep
 from search.errors import PlanError
 from search.report.page import build_page
-from search.report.sweep import Sweep
 from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
 from trainable.errors import ConfigError

@@ -71,7 +71,7 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
 
 
 def next_commands(outcome: Outcome) -> list[str]:
-    """Return the commands that open MLflow, show or resume the sweep, add minutes, and export the winner.
+    """Return the commands that open MLflow, show or resume the sweep, add minutes, export the winner, and go on.
 
     Minutes are added where they have cut trials short: twice as many.
     """
@@ -81,6 +81,8 @@ def next_commands(outcome: Outcome) -> list[str]:
         commands.append(folder.command("resume", "--set", f"sweep.minutes={2 * minutes:g}"))
     if outcome.winner is not None or outcome.winning_baseline:
         commands.append(folder.command("export", "--to", f"{outcome.name}-model"))
+    if outcome.complete and outcome.validation and outcome.validation.sd:
+        commands.append(folder.command("suggest"))  # only differences beyond this spread are evidence
     return commands
 
 

@@ -4,7 +4,7 @@ import pickle
 import optuna
 import pytest
 
-from spaces import Choice, Dimension, Float, Int, Space, SpaceError
+from spaces import Choice, Dimension, Float, Int, Scalar, Space, SpaceError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -109,6 +109,18 @@ def test_the_grid_has_every_point_once() -> None:
     assert len({tuple(sorted(point.items())) for point in points}) == len(points)
     assert points == space.grid()
     assert Space({}).grid() == [{}]
+
+
+@pytest.mark.parametrize(("name", "value"), list(conditional().corners()))
+def test_the_points_of_a_fixed_space_are_those_with_that_value(name: str, value: Scalar) -> None:
+    steps = {"target.momentum": Choice((0, 0.9)), "source.rows": Choice((100, 200))}
+    space = conditional()
+    space = Space({n: Dimension(steps.get(n, d.domain), d.when) for n, d in space.dimensions.items()})
+    fixed = space.fix(name, value)
+    rest = [{n: v for n, v in point.items() if n != name} for point in space.grid() if point.get(name) == value]
+    assert [point for point in rest if point not in fixed] == []
+    # A point without them is one where the fixed name was inactive.
+    assert [point for point in fixed.grid() if {**point, name: value} not in space and point not in space] == []
 
 
 def test_a_grid_of_too_many_points_is_refused_before_it_is_made() -> None:

@@ -16,6 +16,7 @@ from transformers import AutoModelForMultipleChoice, AutoModelForSeq2SeqLM, Auto
 from writers import save_writer, translations
 
 import transfersweep
+from search.advice.sweep import Sweep
 from search.export.classifier import Classifier
 from search.export.evaluate import evaluate_file
 from search.export.export import Exported, export_trial
@@ -25,7 +26,6 @@ from search.export.predict import predict_file
 from search.plan.plan import load_sweep
 from search.record.row_answers import RowAnswers
 from search.report.page import build_page
-from search.report.sweep import Sweep
 from search.serve.register import answers_in_table
 from search.storage.sweep_folder import SweepFolder, load_outcome
 from tests.conftest import make_sweep

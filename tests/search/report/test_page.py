@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from search.advice.sweep import Sweep
 from search.record.comparison import compare
 from search.record.records import Outcome
 from search.record.scores import Baseline, Gain
 from search.report.page import build_page, write_report
-from search.report.sweep import Sweep
 from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
 from trainable.metrics.metric import Direction

@@ -4,21 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.record.comparison import compare
+from search.advice.sweep import Sweep
 from search.record.labels_curve import Estimate, LabelsCurve, LabelsPoint
 from search.record.records import State, TrialRecord
 from search.record.row_answers import RowAnswer, RowAnswers
-from search.record.scores import Score
-from search.report.advice import advice_section
 from search.report.costs import pareto_front
 from search.report.errors import errors_section, label_errors_section
 from search.report.labels import labels_section
-from search.report.sweep import Sweep
 from search.report.time_spent import time_section
 from search.show.current import current_outcome
 from search.storage.sweep_folder import SweepFolder
@@ -35,65 +31,13 @@ def trial(number: int, value: float, **params: Any) -> TrialRecord:
     return TrialRecord(number, State.FINISHED, named, 0, value=value, seconds=float(10 - number))
 
 
-def advice(sweep: Sweep, trials: list[TrialRecord], seeds: list[float] | None = None, **fields: Any) -> str:
-    score = Score.over(seeds or [0.89, 0.9, 0.91])
-    outcome = replace(sweep.outcome, trials=tuple(trials), validation=score, comparison=None, **fields)
-    lengths = np.array([10, 20, 30, 40])
-    return " ".join(advice_section(replace(sweep, outcome=outcome), lengths).texts)
-
-
-def test_the_shortest_padding_and_the_most_frozen_layers_that_were_as_good_are_named(sweep: Sweep) -> None:
-    trials = [
-        trial(0, 0.90, padding_length=64, frozen_layers=0),
-        trial(1, 0.895, padding_length=32, frozen_layers=4),
-        trial(2, 0.70, padding_length=16, frozen_layers=6),
-    ]
-    text = advice(sweep, trials)
-    assert "A padding length of 32 was enough: trial 1 with it has macro_f1 0.895, and the best one, trial 0" in text
-    assert "It holds 75 % of the training texts whole." in text
-    assert "4 frozen layers were as good as fewer" in text
-
-
-def test_without_several_seeds_there_is_no_advice_on_small_differences(sweep: Sweep) -> None:
-    trials = [trial(number, 0.9 - number / 1000, padding_length=64 - number) for number in range(8)]
-    assert advice(sweep, trials, seeds=[0.9]) == ""
-
-
-@pytest.mark.parametrize(
-    ("values", "says"),
-    [([0.5, 0.6, 0.6, 0.6, 0.7, 0.9], "would probably pay"), ([0.5, 0.9, 0.6, 0.6, 0.7, 0.9], "would add little")],
-)
-def test_more_trials_pay_if_the_last_third_improved_the_score(sweep: Sweep, values: list[float], says: str) -> None:
-    text = advice(sweep, [trial(number, value) for number, value in enumerate(values)])
-    assert f"More trials {says}: the last 2 of 6 finished trials improved the best macro_f1 by" in text
-
-
-@pytest.mark.parametrize(("values", "says"), [((0.6, 0.8), "would probably pay"), ((0.79, 0.8), "would add little")])
-def test_more_labels_pay_if_the_most_rows_were_clearly_better(
-    sweep: Sweep, values: tuple[float, float], says: str
-) -> None:
-    points = [
-        LabelsPoint(rows, Estimate(mean, mean - 0.05, mean + 0.05, (mean,)), None, None)
-        for rows, mean in zip((100, 200), values, strict=True)
-    ]
+def test_the_curve_of_labels_has_a_table_and_a_plot(sweep: Sweep) -> None:
+    points = [LabelsPoint(rows, Estimate(0.8, 0.75, 0.85, (0.8,)), None, None) for rows in (100, 200)]
     curve = LabelsCurve(tuple(points), 3, False, 0, None, "With it, 100 are enough for that.")
-    outcome = replace(sweep.outcome, labels_curve=curve, comparison=None)
-    evidence = f"the mean macro_f1 is 0.8 with 200 rows (95 % interval 0.75 to 0.85) and {values[0]:.3g} with 100."
-    assert advice_section(replace(sweep, outcome=outcome)).texts == [f"More labels {says}: {evidence}"]
-    section = labels_section(replace(sweep, outcome=outcome))
+    section = labels_section(replace(sweep, outcome=replace(sweep.outcome, labels_curve=curve)))
     assert section.texts[0].endswith(curve.sentence)
     assert section.tables[0].columns == ("rows", "with the source")
     assert section.figures[0].plot["data"][0]["x"] == [100, 200]
-
-
-@pytest.mark.parametrize(
-    ("with_it", "says"),
-    [([0.5, 0.51], "Leave the source 'films' out: it hurt"), ([0.9, 0.91], "Keep the source 'films': it helped")],
-)
-def test_the_advice_on_the_source_follows_its_interval(sweep: Sweep, with_it: list[float], says: str) -> None:
-    comparison = compare(with_it, [0.7, 0.71], "macro_f1", Direction.MAX, "films")
-    texts = advice_section(replace(sweep, outcome=replace(sweep.outcome, comparison=comparison))).texts
-    assert any(text.startswith(says) for text in texts)
 
 
 def test_what_the_cache_saved_is_counted_from_the_trials_that_trained_the_source(sweep: Sweep) -> None:

@@ -210,6 +210,7 @@ def test_the_next_commands_can_be_copied() -> None:
         "transfersweep ui sms",
         "transfersweep show sms",
         "transfersweep export sms --to sms-model",
+        "transfersweep suggest sms",
     ]
     elsewhere = replace(OUTCOME, storage="/data/my runs", complete=False)
     assert next_commands(elsewhere) == [

@@ -1,4 +1,4 @@
-"""What a report is made of, read from a sweep's files."""
+"""What findings and a report are made of, read from a sweep's files."""
 
 from __future__ import annotations
 
@@ -39,6 +39,16 @@ class Sweep:
     def metric(self) -> str:
         """Return the metric of the search."""
         return self.outcome.metric
+
+    @property
+    def spread(self) -> float | None:
+        """Return the standard deviation over repeats, below which a difference means nothing; None if not known."""
+        sd = self.outcome.validation.sd if self.outcome.validation else None
+        return sd or None
+
+    def cost(self, record: TrialRecord) -> float:
+        """Return the score of a finished trial, negated if higher is better."""
+        return self.outcome.direction.cost(record.value or 0.0)
 
     @property
     def finished(self) -> list[TrialRecord]:
