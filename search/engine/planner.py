@@ -129,9 +129,20 @@ class Planner:
         known = [repeat_config(self._plan, each) for each in missing_repeats(self._plan, self._study.records)]
         of_best = sum(self.seconds(each, not self._plan.cross_validates) for each in known) / self._slots
         # If this trial becomes the best, the refit has its settings.
-        refit = max(self.refit_seconds(), REFIT_MARGIN * repeat) if self._plan.refits else 0.0
+        refit = max(self.refit_seconds(), self.own_refit_seconds(config, with_source))
         most = RESERVED * self._after_start
         return refit + min(max(rounds * repeat, of_best), most) + min(self._labels_seconds(repeat), most)
+
+    def own_refit_seconds(self, config: TrialConfig, with_source: bool) -> float:
+        """Return the expected duration of a refit with the settings of a trial in seconds; 0 in a sweep without one.
+
+        Args:
+            config: the trial's settings.
+            with_source: whether the trial itself would train its source stages.
+        """
+        if not self._plan.refits:
+            return 0.0
+        return REFIT_MARGIN * self.seconds(config, with_source and not self._plan.cross_validates)
 
     def _labels_seconds(self, of_trial: float) -> float:
         """Return the expected duration of what is left of the labels curve; a source stage is trained once for a seed.

@@ -79,6 +79,7 @@ class StudySearcher(DriverOnly, Searcher):
         self._record_at_start: dict[Key, TrialRecord] = {}  # each trial's record when this session began or resumed it
         self._in_training: dict[Key, _SourceKeys] = {}  # source stages that running trials may be training now
         self._trained: set[str] = set()  # keys of the source stages that are trained
+        self._uses_rest = False  # whether further search trials use the minutes that nothing else can use
         self._without_room: tuple[int, ...] | None = None  # numbers of trials when no further trial had room
         self._waiting: list[TrialRecord] = []  # begun, but another trial is training their source stage
 
@@ -148,7 +149,17 @@ class StudySearcher(DriverOnly, Searcher):
             # A model that trains on all rows is worth more than a further seed.
             if self._fits(repeat_config(self.plan, repeat), reserve=self._planner.refit_seconds()):
                 return self.study.begin_repeat(repeat)
-        return self._begin_refit() or self._begin_labels_trial()
+        return self._begin_refit() or self._begin_labels_trial() or self._begin_with_the_rest()
+
+    def _begin_with_the_rest(self) -> TrialRecord | None:
+        """Continue the search if nothing but it has run: nothing else fits, or a baseline is the best so far.
+
+        From then on a trial leaves time for its own refit alone.
+        """
+        if self._uses_rest or not self._planner.plans or any(r.role != "search" for r in self.study.records):
+            return None
+        self._uses_rest, self._without_room = True, None
+        return self._begin_search_trial()
 
     def _begin_refit(self) -> TrialRecord | None:
         """Begin the last run, the winner on all rows; None if there is none, or no time for it, or a baseline won."""
@@ -173,14 +184,16 @@ class StudySearcher(DriverOnly, Searcher):
     def _fits(self, config: TrialConfig, done: float = 0.0, reserve: float | None = None) -> bool:
         """Return whether a trial fits the minutes that are left, see `Planner.fits`.
 
-        Without `reserve` it leaves the time that the end of the sweep needs, see `Planner.reserve_after`.
+        Without `reserve` it leaves the time that the end of the sweep needs, see `Planner.reserve_after`, or the time
+        of a refit alone once nothing else fits.
         """
         if not self._planner.plans or self._times is None:
             return True
         keys = self._source_keys(config)
         trained = keys is None or keys.stage_key in self._trained or self._times.sources_are_cached(config)
         if reserve is None:
-            reserve = self._planner.reserve_after(config, not trained)
+            of = self._planner.own_refit_seconds if self._uses_rest else self._planner.reserve_after
+            reserve = of(config, not trained)
         return self._planner.fits(config, not trained, done, reserve)
 
     def _begin_search_trial(self) -> TrialRecord | None:

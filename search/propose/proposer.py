@@ -51,8 +51,10 @@ class Proposer:
     def propose(self, searched: Sequence[FrozenTrial], fits: Fits | None = None) -> FrozenTrial | None:
         """Return the next trial, running, for the study on disk; None if every point of the space was tried.
 
-        A first point is proposed even if it was tried before. A point for which there is no time is replaced by a
-        cheaper version of it, see `cheaper_points`. The first trial of a search is never left out.
+        A point of `start_with` is proposed even if it was tried before. A point for which there is no time is replaced
+        by a cheaper version of it that is new, see `cheaper_points`. A first point without one, or that ran already as
+        the cheaper version of another, is replaced by a point of the sampler. The first trial of a search is never
+        left out.
 
         Args:
             searched: all trials of this search, in the order in which they began.
@@ -63,10 +65,14 @@ class Proposer:
     def _propose(self, searched: Sequence[FrozenTrial], fits: Fits) -> FrozenTrial | None:
         begun = len(searched)
         given = dict(self._first_points[begun]) if begun < len(self._first_points) else {}
-        if given and given in self._space and (point := self._that_fits(given, fits, needed=begun == 0)):
-            return running_trial(self._space, point)
         self._tried |= {_key(trial.params) for trial in searched[self._indexed :]}
         self._indexed = begun
+        if given and given in self._space:
+            has_run = self._settings.start_with is None and _key(given) in self._tried
+            point = None if has_run else self._that_fits(given, fits, needed=begun == 0)
+            if point:
+                return running_trial(self._space, point)
+            given = {}
         if given or self._settings.sampler != "grid":
             self._sampler_study.update(searched)
             if found := self._new_point(begun, given, fits):
@@ -84,8 +90,9 @@ class Proposer:
         return bool(self._grid) and all(_key(point) in self._tried for point in self._grid)
 
     def _that_fits(self, point: Point, fits: Fits, needed: bool = False) -> Point | None:
-        """Return the point, or a cheaper version that fits; None if none does, or the cheapest one if it is needed."""
-        points = [point, *cheaper_points(self._space, point)]
+        """Return the point, or a new, cheaper version that fits; None if none does, or the cheapest if it is needed."""
+        new = [each for each in cheaper_points(self._space, point) if _key(each) not in self._tried]
+        points = [point, *new]
         return next((each for each in points if fits(each)), points[-1] if needed else None)
 
     def _new_point(self, begun: int, given: Point, fits: Fits) -> FrozenTrial | None:
@@ -106,7 +113,7 @@ class Proposer:
                 rejected.append(trial)
         self._sampler_study.close_proposals(rejected)
         cheaper = (self._that_fits(point, fits, needed=begun == 0) for point in too_long)
-        new = next((point for point in cheaper if point and _key(point) not in self._tried), None)
+        new = next((point for point in cheaper if point), None)
         return running_trial(self._space, new) if new else None
 
     @cached_property

@@ -124,6 +124,16 @@ def test_repeats_that_do_not_fit_are_left_out(open_sweep: Open) -> None:
     assert sweep.begin() is None  # 20 s are left, and a repeat takes 40
 
 
+def test_minutes_that_are_too_few_for_a_repeat_go_to_further_trials(open_sweep: Open) -> None:
+    sweep = open_sweep(minutes=1.2, confirm_seeds=2, finalists=1)
+    while task := sweep.begin():
+        sweep.end(task)
+    records = sweep.searcher.study.records
+    assert {record.role for record in records} == {"search"}
+    assert 72 - sweep.clock[0] < 10  # seconds of the shortest trial
+    assert len({tuple(record.params.items()) for record in records}) == len(records)
+
+
 def test_the_search_leaves_time_for_repeats_but_not_more_than_a_third(open_sweep: Open) -> None:
     sweep = open_sweep(minutes=2, confirm_seeds=2, finalists=1)
     while (task := sweep.begin()) and task["compare"]:

@@ -116,6 +116,17 @@ def test_points_of_start_with_run_even_if_they_repeat() -> None:
     assert points[2] != point
 
 
+def test_a_first_point_does_not_run_again_if_it_was_the_cheaper_version_of_another() -> None:
+    search = Search(FINITE)
+    first = search.proposer.propose([], fits=lambda point: not point["source.enabled"])
+    assert first
+    search.trials.append(first)
+    search.end(0)
+    second = search.train()
+    assert first.params["source.enabled"] is False
+    assert second not in (None, first.params)
+
+
 def test_sampled_values_of_first_points_repeat_only_if_no_new_point_is_left() -> None:
     space = parse_space({"target.epochs": {"int": [1, 2]}, "target.batch_size": {"choice": [8, 16]}})
     search = Search(space, start_with=[{"target.epochs": 2}] * 3)
