@@ -13,6 +13,7 @@ from ray.tune.search import Searcher
 
 from search.cluster.driver_only import DriverOnly
 from search.engine.budget import Budget
+from search.engine.pending import PendingTrials
 from search.engine.planner import Planner
 from search.engine.promotion import Promotion
 from search.plan.plan import Plan
@@ -57,6 +58,7 @@ class StudySearcher(DriverOnly, Searcher):
         stop_requested: returns whether to end the sweep early; its trials then stay running in the study, for a resume.
         scheduler: Tune's scheduler; trials that `Promotion` ends are paused, and continue when it allows them.
         times: expected times of trials; if None, the minutes of the sweep are not planned.
+        pending: the trials that wait for a process; if None, Tune alone limits them.
     """
 
     def __init__(
@@ -68,10 +70,11 @@ class StudySearcher(DriverOnly, Searcher):
         stop_requested: Callable[[], bool] = lambda: False,
         scheduler: TrialScheduler | None = None,
         times: TrialTimes | None = None,
+        pending: PendingTrials | None = None,
     ) -> None:
         super().__init__(metric=VALUE, mode=str(plan.settings.direction))
         self.plan, self.study, self.budget, self.slots = plan, study, budget, slots
-        self._stop_requested = stop_requested
+        self._stop_requested, self._pending = stop_requested, pending
         self._promotion = scheduler if isinstance(scheduler, Promotion) else None
         self._times, self._planner = times, Planner(plan, study, budget, slots, times)
         self._to_resume = list(study.running())
@@ -87,10 +90,14 @@ class StudySearcher(DriverOnly, Searcher):
         """Return the configuration of the next trial, or None while running trials must end first."""
         if self._stop_requested():
             return Searcher.FINISHED
+        if self._pending and not self._pending.may_begin:
+            return None
         record = self._next()
         if record is None:
             return None if self.study.running() else Searcher.FINISHED
         self._keys[trial_id], self._record_at_start[record.key] = record.key, record
+        if self._pending:
+            self._pending.add(trial_id)
         if keys := self._source_keys_of(record):
             self._in_training[record.key] = keys
         return self._task(record).to_config()

@@ -1,5 +1,6 @@
 """Builds the Ray Tune `Tuner` for one session of a search: trainable, searcher, scheduler, callbacks, stoppers."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -16,6 +17,7 @@ from search.engine.best_model import BestModel
 from search.engine.budget import Budget, BudgetStopper
 from search.engine.events import SweepEvents
 from search.engine.mlflow_trials import MlflowTrials
+from search.engine.pending import MAX_PENDING, PendingTrials
 from search.engine.promotion import CheckpointBeforePause, Promotion
 from search.engine.schedulers import build_scheduler
 from search.engine.searcher import StudySearcher
@@ -62,13 +64,15 @@ def build_tuner(parts: SweepParts, session: str, show: Callable[[], None]) -> tu
         study.values_by_progress(TrialState.RUNNING),
     )
     scheduler = build_scheduler(settings.scheduler, settings.direction, ended, begun)
+    pending = PendingTrials(parts.capacity.slots)
+    os.environ[MAX_PENDING] = str(parts.capacity.slots)
     return tune.Tuner(
         _trainable(parts.plan, parts.folder, parts.capacity),
-        tune_config=_tune_config(parts, scheduler),
+        tune_config=_tune_config(parts, scheduler, pending),
         run_config=tune.RunConfig(
             name=session,
             storage_path=str(parts.folder.path.absolute()),
-            callbacks=_callbacks(parts, scheduler, show),
+            callbacks=[*_callbacks(parts, scheduler, show), pending],
             stop=CombinedStopper(BudgetStopper(parts.budget), parts.stop),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
@@ -77,11 +81,11 @@ def build_tuner(parts: SweepParts, session: str, show: Callable[[], None]) -> tu
     )
 
 
-def _tune_config(parts: SweepParts, scheduler: TrialScheduler) -> tune.TuneConfig:
+def _tune_config(parts: SweepParts, scheduler: TrialScheduler, pending: PendingTrials) -> tune.TuneConfig:
     settings, slots, stop, times = parts.plan.settings, parts.capacity.slots, parts.stop, parts.times
     return tune.TuneConfig(
         search_alg=StudySearcher(
-            parts.plan, parts.study, parts.budget, slots, lambda: stop.requested, scheduler, times
+            parts.plan, parts.study, parts.budget, slots, lambda: stop.requested, scheduler, times, pending
         ),
         scheduler=scheduler,
         num_samples=-1,
