@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 from search.engine.answers import keep_answers
+from search.engine.latency import measure_latencies
 from search.engine.mlflow_sweep import end_sweep, show_results
 from search.engine.mlflow_trials import MlflowTrials
 from search.engine.report import log_report
@@ -37,6 +38,7 @@ def finish(
         mlflow_trials.close(record.key)
     mlflow_trials.reconcile()
     storage = folder.storage
+    measure_latencies(plan, study)
     scores = score_winner(plan, storage, study, hold_contest(plan, study))
     keep_answers(scores, plan.workspace(storage), folder)
     records = study.records

@@ -13,6 +13,7 @@ from ray.tune.search import Searcher
 
 from search.cluster.driver_only import DriverOnly
 from search.engine.budget import Budget
+from search.engine.latency import measure_latencies
 from search.engine.pending import PendingTrials
 from search.engine.planner import Planner
 from search.engine.promotion import Promotion
@@ -172,6 +173,7 @@ class StudySearcher(DriverOnly, Searcher):
         """Begin the last run, the winner on all rows; None if there is none, or no time for it, or a baseline won."""
         if self.study.running() or not self.plan.refits:
             return None
+        measure_latencies(self.plan, self.study)
         contest = hold_contest(self.plan, self.study, refit_follows=True)
         if contest.trial is None or contest.score is None or contest.winning_baseline:
             return None

@@ -84,14 +84,14 @@ class Plan:
         """Return the largest number of repeats after the search, if the winner uses a source."""
         seeds = self.settings.confirm_seeds
         # The best with and the best without a source are finalists: one may be added.
-        finalists = sum(self.finalists_in(number) + 1 for number in range(1, seeds + 1))
+        finalists = sum(self.finalists_in(number) + self.settings.added_finalists for number in range(1, seeds + 1))
         return finalists + (seeds > 0)
 
     @property
     def models_kept(self) -> int:
         """Return the largest number of models of ended trials that are on disk at the same time."""
-        rounds = range(1, self.settings.confirm_seeds + 1)
-        repeated = max(((self.finalists_in(n) + 1) * (1 + n) for n in rounds), default=self.finalists_in(1) + 1)
+        rounds, added = range(1, self.settings.confirm_seeds + 1), self.settings.added_finalists
+        repeated = max(((self.finalists_in(n) + added) * (1 + n) for n in rounds), default=self.finalists_in(1) + added)
         return self.settings.keep_best + repeated + self.settings.refit
 
     @property

@@ -1,9 +1,10 @@
 """The `sweep` block of an experiment file: sampler, scheduler, budgets and resources of a sweep."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from search.redaction import redact
 from search.storage.sweep_name import NAME, checked_name
@@ -36,6 +37,31 @@ CHANGEABLE = (
 """Settings that may change in an existing sweep: none of them changes the score of a trial."""
 DEFAULT_TRIALS, MOST_TRIALS = 20, 1000
 """Settings to try if `trials` is null: without a time limit, and at most with one."""
+_PERCENT = r"(\d+(?:\.\d+)?) ?%"
+
+
+def _hundredths(value: Any) -> Any:
+    """Return the number that a text with a percent sign means: `0.5 %` is 0.005; other values are returned as given."""
+    match = re.fullmatch(_PERCENT, value) if isinstance(value, str) else None
+    return float(match[1]) / 100 if match else value
+
+
+_Margin = Annotated[
+    float,
+    BeforeValidator(_hundredths),
+    Field(ge=0),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{_PERCENT}$"}]}),
+]
+
+
+class Select(Strict):
+    """Which model wins among those that are nearly as good as the best."""
+
+    within: _Margin
+    """How much worse the mean validation score of the winner may be than the best, in the metric's unit; `0.5 %` means
+    0.005."""
+    prefer: Literal["latency", "size"]
+    """Among these the fastest wins (median time of a single text, measured), or the smallest (number of weights)."""
 
 
 class SweepSettings(Strict):
@@ -84,6 +110,9 @@ class SweepSettings(Strict):
     rows are held out for validation 200 / rows, up to 8, of which each further seed leaves the better half."""
     confirm_seeds: Annotated[int, Field(ge=0, le=100)] = 2
     """Further seeds for each finalist, and for the comparison without a source; 0: no repeats."""
+    select: Select | None = None
+    """`{within: 0.005, prefer: latency}`: of the finalists within this margin of the best, the fastest (`latency`) or
+    the smallest (`size`) wins; null: a finalist that repeats cannot tell from the best wins if it is cheaper to use."""
     cross_validate: bool = True
     """Whether each repeat of a finalist holds out other rows for validation instead of taking another seed, where the
     validation rows are taken from fewer than 1,000 training rows (repeated random sub-sampling). The baselines are
@@ -148,6 +177,11 @@ class SweepSettings(Strict):
         limits = {"sweep.minutes": self.minutes, "sweep.worker_hours": self.worker_hours}
         doubled = [f"{name}={2 * limit:g}" for name, limit in limits.items() if limit is not None]
         return "resume", *(word for option in doubled for word in ("--set", option))
+
+    @property
+    def added_finalists(self) -> int:
+        """Return how many finalists may be added to the best ones: of a kind, and the cheapest within the margin."""
+        return 1 + (self.select is not None)
 
     @property
     def threads(self) -> int:

@@ -13,7 +13,7 @@ from search.study.finalists import runs_with_model
 from search.study.selection import pick_exported_trial, score_of
 from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import fold_number
-from search.study.winner import choose_winner
+from search.study.winner import choose_winner, latencies_of
 from search.wording import format_score
 from trainable.baselines.results import INTERRUPTED, NEVER_WIN, BaselineFolder, mean_metrics
 from trainable.metrics.metric import METRICS, Direction
@@ -55,7 +55,7 @@ def hold_contest(plan: Plan, study: SweepStudy, refit_follows: bool = False) -> 
         study: the record of all trials.
         refit_follows: whether the winner is still to train on all rows.
     """
-    choice = choose_winner(plan, study.records)
+    choice = choose_winner(plan, study.records, latencies_of(study))
     contest = _contest(plan, study, choice.winner if choice else None, refit_follows)
     if choice is None or choice.passed_over is None:
         return contest

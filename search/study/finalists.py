@@ -4,17 +4,22 @@ With few held-out rows, chance decides which scores are best. Then many finalist
 the better half of them again with others, and so on: successive halving over folds.
 """
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from search.plan.plan import Plan
+from search.record.costs import use_cost
 from search.record.records import State, TrialRecord, ranked
 from search.record.trial_names import Key, Role, key_of
 from search.study.trial_settings import uses_source
 from spaces import Point
 from trainable.metrics.metric import Direction
 from trainable.settings.values import Params
+
+_ROUNDING = 1e-9
+"""The difference of 0.9 and 0.89 is a little more than 0.01, and yet within that margin."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,9 @@ def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
     These are the best finished search trials, at most `Plan.finalists_in(1)`, and after each round of repeats the best
     of these. If the search chooses whether to use a source, the best trial with a source and the best without are
-    finalists too. A trial that was stopped is a finalist too, if its best score is above those of all finished trials
-    and its model was saved, or if it is the best of its kind. It runs again to its end if there is time.
+    finalists too; with `sweep.select`, so is the cheapest one within its margin. A trial that was stopped is a finalist
+    too, if its best score is above those of all finished trials and its model was saved, or if it is the best of its
+    kind. It runs again to its end if there is time.
     """
     return _finalists_and_repeats(plan, records)[0]
 
@@ -59,6 +65,7 @@ def _finalists_and_repeats(plan: Plan, records: Sequence[TrialRecord]) -> tuple[
                 break
             order = rank_finalists(records, left, plan.settings.direction)
             left = _with_both_kinds(plan, order[: plan.finalists_in(number)], order)
+            left = _with_cheapest(plan, left, order, records)
         for record in left:
             # A trial that was stopped runs its own seed again, to its end.
             own = [record.seed] if number == 1 and record.state is not State.FINISHED else []
@@ -93,6 +100,42 @@ def rank_finalists(
     return order
 
 
+@dataclass(frozen=True)
+class Behind:
+    """How far settings are behind others, on the seeds that both have run."""
+
+    mean: float
+    """Mean difference in the metric's unit; above 0 if they are worse."""
+    error: float
+    """Standard error of the mean; 0 for a single seed."""
+    runs: int
+
+    @property
+    def is_tie(self) -> bool:
+        """Return whether they are not worse by more than a standard error."""
+        return self.is_within(self.error)
+
+    def is_within(self, margin: float) -> bool:
+        """Return whether they are not worse by more than that."""
+        return self.runs > 0 and self.mean <= margin + _ROUNDING
+
+
+def behind(best: TrialRecord, other: TrialRecord, records: Sequence[TrialRecord], direction: Direction) -> Behind:
+    """Return how far the settings of a search trial are behind those of another one."""
+    scores, others = (_costs(each, records, direction) for each in (best, other))
+    differences = [others[seed] - scores[seed] for seed in scores.keys() & others.keys()]
+    if not differences:
+        return Behind(0.0, 0.0, 0)
+    runs = len(differences)
+    error = statistics.stdev(differences) / math.sqrt(runs) if runs > 1 else 0.0
+    return Behind(statistics.fmean(differences), error, runs)
+
+
+def _costs(record: TrialRecord, records: Sequence[TrialRecord], direction: Direction) -> dict[int, float]:
+    """Return the score of each seed of a search trial's settings; lower is better."""
+    return {r.seed: direction.cost(r.value) for r in runs_with_model(records, record.number) if r.value is not None}
+
+
 def has_run(records: Sequence[TrialRecord], repeat: Repeat) -> bool:
     """Return whether a repeat has begun."""
     return any(r.key == repeat.key for r in records)
@@ -123,7 +166,8 @@ def _first_finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRe
     )
     if ended and ended[0].has_model and ended[0] not in chosen:
         chosen.append(ended[0])
-    return _with_both_kinds(plan, chosen, ended)
+    searched = [r for r in records if r.role == "search"]  # so that later repeats do not change this round
+    return _with_cheapest(plan, _with_both_kinds(plan, chosen, ended), ended, searched)
 
 
 def _with_both_kinds(plan: Plan, chosen: list[TrialRecord], candidates: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -133,6 +177,22 @@ def _with_both_kinds(plan: Plan, chosen: list[TrialRecord], candidates: Sequence
         if best is not None and best not in chosen:
             chosen = [*chosen, best]
     return chosen
+
+
+def _with_cheapest(
+    plan: Plan, chosen: list[TrialRecord], candidates: Sequence[TrialRecord], records: Sequence[TrialRecord]
+) -> list[TrialRecord]:
+    """Add the candidate that costs its users the least among those within the margin of `sweep.select`."""
+    select, direction = plan.settings.select, plan.settings.direction
+    if select is None or not chosen:
+        return chosen
+    costs = {r.number: cost for r in candidates if r.state is State.FINISHED and (cost := use_cost(r))}
+    near = [
+        r for r in candidates if r.number in costs and behind(chosen[0], r, records, direction).is_within(select.within)
+    ]
+    by_size = select.prefer == "size"
+    cheapest = min(near, key=lambda r: costs[r.number].weights if by_size else costs[r.number].work, default=None)
+    return chosen if cheapest is None or cheapest in chosen else [*chosen, cheapest]
 
 
 def _has_ended(records: Sequence[TrialRecord], repeat: Repeat) -> bool:

@@ -44,6 +44,10 @@ def test_names_of_other_folders_in_the_storage_are_refused(name: str) -> None:
         {"confirm_seeds": -1},
         {"checkpoint_seconds": 0},
         {"metric": "meteor"},
+        {"select": {"within": -0.1, "prefer": "size"}},
+        {"select": {"within": "half", "prefer": "size"}},
+        {"select": {"within": 0.1, "prefer": "price"}},
+        {"select": {"prefer": "size"}},
         {"start_with": {"target.epochs": 1}},
         {"patience": 3},
         {"trials": True},
@@ -72,3 +76,11 @@ def test_a_time_limit_takes_the_place_of_a_number_of_trials(given: dict[str, Any
     settings = SweepSettings(name="tiny", **given)
     assert settings.most_trials == most
     assert " ".join(settings.command_for_more(5)) == command
+
+
+@pytest.mark.parametrize(("given", "within"), [(0.005, 0.005), ("0.5 %", 0.005), ("2%", 0.02), (0, 0.0)])
+def test_a_margin_is_a_number_or_hundredths(given: object, within: float) -> None:
+    settings = SweepSettings.model_validate({"name": "a", "select": {"within": given, "prefer": "size"}})
+    assert settings.select
+    assert settings.select.within == pytest.approx(within)
+    assert SweepSettings.model_validate(settings.model_dump(mode="json")) == settings

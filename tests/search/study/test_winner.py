@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from search.plan.plan import Plan, build_plan
 from search.record.costs import CLEARLY, MODEL_WEIGHTS, TEXT_GFLOPS, UseCost
 from search.record.records import State, TrialRecord
-from search.study.finalists import rank_finalists
-from search.study.winner import Choice, choose_winner
+from search.study.finalists import finalists, rank_finalists
+from search.study.selection import next_repeats
+from search.study.winner import Choice, choose_winner, within_margin
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ scores = st.lists(st.integers(0, 20).map(lambda n: n / 20), min_size=3, max_size
 some_finalists = st.lists(st.builds(Finalist, scores, st.none() | costs), min_size=1, max_size=4)
 
 
-def _plan(blocks: dict[str, Any], metric: str = "macro_f1") -> Plan:
+def _plan(blocks: dict[str, Any], **sweep: Any) -> Plan:
     changed = copy.deepcopy(blocks)
     del changed["space"]["source.enabled"]
-    changed["sweep"] |= {"finalists": 4, "confirm_seeds": 2, "start_with": [], "metric": metric}
+    changed["sweep"] |= {"finalists": 4, "confirm_seeds": 2, "start_with": [], **sweep}
     return build_plan(changed, (), "test")
 
 
@@ -56,8 +57,8 @@ def _records(found: Sequence[Finalist]) -> list[TrialRecord]:
     ]
 
 
-def _choose(plan: Plan, found: Sequence[Finalist]) -> Choice:
-    choice = choose_winner(plan, _records(found))
+def _choose(plan: Plan, found: Sequence[Finalist], milliseconds: dict[int, float] | None = None) -> Choice:
+    choice = choose_winner(plan, _records(found), milliseconds)
     assert choice is not None
     return choice
 
@@ -100,7 +101,7 @@ def test_a_metric_whose_lowest_value_is_best_gives_the_same_choice(
     blocks: dict[str, Any], found: list[Finalist]
 ) -> None:
     mirrored = [Finalist(tuple(-score for score in each.scores), each.cost) for each in found]
-    assert _choose(_plan(blocks), found).winner.number == _choose(_plan(blocks, "loss"), mirrored).winner.number
+    assert _choose(_plan(blocks), found).winner.number == _choose(_plan(blocks, metric="loss"), mirrored).winner.number
 
 
 @given(costs, costs)
@@ -143,3 +144,63 @@ def test_the_sentence_says_who_was_passed_over_by_how_much_and_why(blocks: dict[
     equal = _choose(_plan(blocks), [Finalist((0.5, 0.7), LONG), Finalist((0.7, 0.5), SHORT)]).passed_over
     assert equal
     assert "it needs 50 % less work for a text, and its macro_f1 is equal (2 runs each" in equal.sentence
+
+
+@same_plan
+@given(some_finalists, st.sampled_from((0.0, 0.05, 0.3)))
+def test_the_smallest_within_the_margin_wins_with_the_best_score_of_its_size(
+    blocks: dict[str, Any], found: list[Finalist], margin: float
+) -> None:
+    plan = _plan(blocks, select={"within": margin, "prefer": "size"})
+    choice, near = _choose(plan, found), {r.number for r in within_margin(plan, _records(found))}
+    winner, sizes = found[choice.winner.number].cost, [found[number].cost for number in near]
+    assert {choice.best.number, choice.winner.number} <= near
+    if found[choice.best.number].cost is None:
+        assert choice.winner == choice.best
+    else:
+        assert winner
+        assert winner.weights == min(size.weights for size in sizes if size)
+
+
+@same_plan
+@given(some_finalists, st.lists(st.none() | st.sampled_from((1.0, 1.05, 2.0)), min_size=4, max_size=4))
+def test_the_fastest_within_the_margin_wins_where_it_was_timed(
+    blocks: dict[str, Any], found: list[Finalist], times: list[float | None]
+) -> None:
+    plan = _plan(blocks, select={"within": "10 %", "prefer": "latency"})
+    timed = {number: milliseconds for number, milliseconds in enumerate(times[: len(found)]) if milliseconds}
+    choice, near = _choose(plan, found, timed), [r.number for r in within_margin(plan, _records(found))]
+    if choice.best.number not in timed:
+        assert choice.winner == choice.best
+    else:
+        fast = [number for number in near if number in timed]
+        assert timed[choice.winner.number] <= min(timed[number] for number in fast) / CLEARLY
+        assert all(timed[n] > timed[choice.winner.number] for n in fast[: fast.index(choice.winner.number)])
+
+
+def test_with_a_margin_the_sentence_names_it_and_the_measured_gain(blocks: dict[str, Any]) -> None:
+    found = [Finalist((0.9, 0.8), UseCost(4.0, 3e6)), Finalist((0.88, 0.8), UseCost(4.0, 2e6))]
+    for prefer, gain in (
+        ("latency", "takes 5.5 ms for a text in place of 11 ms (medians of single texts)"),
+        ("size", "has 2 million weights in place of 3 million"),
+    ):
+        plan = _plan(blocks, select={"within": 0.01, "prefer": prefer})
+        choice = _choose(plan, found, {0: 11.0, 1: 5.5})
+        assert choice.passed_over
+        assert choice.passed_over.sentence == (
+            f"Trial 1 won in place of trial 0, which has the best macro_f1: it {gain}, and its score is 0.0100 worse "
+            "(2 runs each, standard error 0.0100), within sweep.select.within = 0.01."
+        )
+
+
+@pytest.mark.parametrize(("within", "added"), [(0.01, []), (0.12, [3]), (0.2, [4])])
+def test_the_cheapest_trial_within_the_margin_is_a_finalist(
+    within: float, added: list[int], blocks: dict[str, Any]
+) -> None:
+    works = (4.0, 4.0, 4.0, 2.0, 1.0)
+    found = [Finalist((0.9 - number / 25,), UseCost(work, 1e6)) for number, work in enumerate(works)]
+    plan = _plan(blocks, finalists=2, select={"within": within, "prefer": "latency"})
+    assert [record.number for record in finalists(plan, _records(found))] == [0, 1, *added]
+    repeats = [(repeat.number, repeat.seed) for repeat in next_repeats(plan, _records(found))]
+    assert repeats == [(number, seed) for number in (0, 1, *added) for seed in (1, 2)]
+    assert len(repeats) <= plan.repeats
