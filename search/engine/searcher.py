@@ -23,7 +23,7 @@ from search.record.records import State, TrialRecord
 from search.record.times import sum_times
 from search.record.trial_names import Key
 from search.study.baselines import hold_contest
-from search.study.finalists import has_run
+from search.study.finalists import certain_repeats, has_run
 from search.study.labels_curve import missing_labels_trials
 from search.study.selection import mean_cut, next_repeats, refit_of, repeat_config
 from search.study.sweep_study import SweepStudy
@@ -150,10 +150,12 @@ class StudySearcher(DriverOnly, Searcher):
         if begun := self._begin_search_trial():
             return begun
         if any(r.role == "search" for r in self.study.running()):
-            return None
-        for record in self.study.paused():  # no further trial can move them into the better half
-            self.study.end(record.number, State.STOPPED)
-        for repeat in next_repeats(self.plan, self.study.records):
+            repeats = certain_repeats(self.plan, self.study.records)
+        else:
+            for record in self.study.paused():  # no further trial can move them into the better half
+                self.study.end(record.number, State.STOPPED)
+            repeats = next_repeats(self.plan, self.study.records)
+        for repeat in repeats:
             # A model that trains on all rows is worth more than a further seed.
             if self._fits(repeat_config(self.plan, repeat), reserve=self._planner.refit_seconds()):
                 return self.study.begin_repeat(repeat)

@@ -7,7 +7,7 @@ the better half of them again with others, and so on: successive halving over fo
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from search.plan.plan import Plan
 from search.record.costs import use_cost
@@ -55,6 +55,17 @@ def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
 def missing_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:
     """Return the repeats of finalists that have not begun; those of a smaller round follow when they can be chosen."""
     return [repeat for repeat in _finalists_and_repeats(plan, records)[1] if not has_run(records, repeat)]
+
+
+def certain_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:
+    """Return the missing repeats that follow whatever the search trials that have not ended will score.
+
+    They are those that are missing even if each of these trials becomes better than all others.
+    """
+    best = -plan.settings.direction.cost(math.inf)
+    open_ = {r.number for r in records if r.role == "search" and not r.ended}
+    ended = [replace(r, state=State.FINISHED, value=best) if r.key in open_ else r for r in records]
+    return [repeat for repeat in missing_repeats(plan, ended) if repeat.number not in open_]
 
 
 def _finalists_and_repeats(plan: Plan, records: Sequence[TrialRecord]) -> tuple[list[TrialRecord], list[Repeat]]:

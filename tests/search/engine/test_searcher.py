@@ -218,16 +218,22 @@ def test_finalists_run_again_on_further_seeds_when_the_search_is_over(open_searc
 WITHOUT_SOURCE = [{"source.enabled": False, "target.learning_rate": 1e-3, "target.epochs": n} for n in (1, 2, 3)]
 
 
-def test_nothing_is_confirmed_while_search_trials_run(open_searcher: Open) -> None:
-    searcher = open_searcher(trials=2, start_with=WITHOUT_SOURCE[:2])
-    assert isinstance(searcher.suggest("a"), dict)
-    assert isinstance(searcher.suggest("b"), dict)
-    assert searcher.suggest("c") is None
+def test_a_finalist_is_confirmed_while_search_trials_run_only_if_none_of_them_can_replace_it(
+    open_searcher: Open,
+) -> None:
+    searcher = open_searcher(trials=3, finalists=2, start_with=WITHOUT_SOURCE, confirm_seeds=1)
+    for name in "abc":
+        assert isinstance(searcher.suggest(name), dict)
+    assert searcher.suggest("d") is None
     searcher.on_trial_complete("a", said(0.5))
-    assert searcher.suggest("c") is None
+    assert searcher.suggest("d") is None  # two others may become better
     searcher.on_trial_complete("b", said(0.25))
-    assert isinstance(searcher.suggest("c"), dict)
-    assert searcher.study.records[2].role == "confirm"
+    assert isinstance(searcher.suggest("d"), dict)
+    assert (searcher.study.records[3].role, searcher.study.records[3].number) == ("confirm", 0)
+    assert searcher.suggest("e") is None  # the last one may become better than trial 1
+    searcher.on_trial_complete("c", said(0.125))
+    assert isinstance(searcher.suggest("e"), dict)
+    assert (searcher.study.records[4].role, searcher.study.records[4].number) == ("confirm", 1)
 
 
 def test_a_sweep_without_a_finished_trial_ends(open_searcher: Open, tmp_path: Path) -> None:

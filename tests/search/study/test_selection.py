@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from search.plan.plan import Plan, build_plan
 from search.record.records import Score, State, TrialRecord
 from search.record.trial_names import Role
-from search.study.finalists import finalists
+from search.study.finalists import certain_repeats, finalists, missing_repeats
 from search.study.selection import (
     best_finalist,
     compare_sources,
@@ -101,6 +103,31 @@ def test_the_lowest_loss_is_best(blocks: dict[str, Any]) -> None:
     winner = best_finalist(plan, records)
     assert winner is not None
     assert winner.number == 1
+
+
+ENDS = st.tuples(
+    st.sampled_from([State.FINISHED, State.STOPPED, State.FAILED]), st.floats(0, 1), st.booleans(), st.booleans()
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    ends=st.lists(ENDS, min_size=1, max_size=7), open_=st.integers(0, 3), metric=st.sampled_from(["loss", "macro_f1"])
+)
+def test_repeats_that_are_certain_follow_however_the_running_trials_end(
+    blocks: dict[str, Any], ends: list[tuple[State, float, bool, bool]], open_: int, metric: str
+) -> None:
+    plan = _plan(blocks, metric=metric)
+    ended = [
+        replace(record(n, None if state is State.FAILED else value, source, state), model_saved=saves)
+        for n, (state, value, source, saves) in enumerate(ends)
+    ]
+    running = [replace(r, state=State.RUNNING) for r in ended[-open_:] if open_]
+    certain = certain_repeats(plan, [*ended[: len(ended) - len(running)], *running])
+    keys = [repeat.key for repeat in missing_repeats(plan, ended)]
+    assert all(repeat.key in keys for repeat in certain)
+    if not running:
+        assert [repeat.key for repeat in certain] == keys
 
 
 def test_if_the_source_is_searched_both_kinds_are_finalists(plan: Plan) -> None:
