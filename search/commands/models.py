@@ -25,8 +25,14 @@ def export(
         typer.Option(help="Format; auto: the first of hf, sentence-transformers and bi-encoder that can hold it."),
     ] = "auto",
     quantize: Annotated[Literal["int8"] | None, typer.Option(help="With --format onnx: 8-bit integers.")] = None,
+    prune: Annotated[
+        str | None,
+        typer.Option(
+            help="layers=N: remove the top N layers; with --format onnx also heads=F, a fraction of all heads."
+        ),
+    ] = None,
     max_loss: Annotated[
-        float, typer.Option(min=0, help="Most that the sweep's metric may get worse on validation by --quantize.")
+        float, typer.Option(min=0, help="Most that --prune and --quantize may worsen the sweep's metric on validation.")
     ] = 0.01,
     storage: Storage = Path("runs"),
     set_: Set = None,
@@ -35,12 +41,12 @@ def export(
     """Write the winning model to a folder that other tools load, and check that its logits are the same."""
     with readable_errors():
         from search.export.exportable import choose
+        from search.export.smaller.options import smaller_from
 
-        if quantize and format != "onnx":
-            raise ConfigError(f"--quantize {quantize}: needs --format onnx")
-        chosen = choose(name, storage, to, trial, pairs(set_), seed, format)
-        if quantize:
-            chosen = replace(chosen, most_loss=max_loss)
+        smaller = smaller_from(prune, quantize, max_loss, format)
+        chosen = replace(choose(name, storage, to, trial, pairs(set_), seed, format), smaller=smaller)
+        if prune and chosen.format == "skops":
+            raise ConfigError(f"--prune {prune}: the winner is a baseline without an encoder; name a trial")
         from search.export.export import export_trial  # imports torch: only after the arguments are checked
 
         exported = export_trial(chosen)

@@ -154,7 +154,7 @@ def model_card(facts: CardFacts, verification: Verification) -> str:
         validation=facts.validation,
         test=facts.test,
         verification=verification,
-        front_matter=_front_matter(facts).to_yaml(),
+        front_matter=_front_matter(facts, verification).to_yaml(),
         encoder=public_encoder(facts.encoder),
         licence=_licence(facts),
         about=FORMATS[facts.format],
@@ -163,23 +163,24 @@ def model_card(facts: CardFacts, verification: Verification) -> str:
     )
 
 
-def _front_matter(facts: CardFacts) -> ModelCardData:
-    test, metric, library = facts.test, facts.outcome.metric, FORMATS[facts.format].library
+def _front_matter(facts: CardFacts, verification: Verification) -> ModelCardData:
+    metric, library = facts.outcome.metric, FORMATS[facts.format].library
     task, tags = facts.answers.hub_task, facts.answers.tags
     target = facts.data["target"].name
     # The hub takes the type for the name of one of its data sets; a file that is called `reviews` is not that one.
     kind = target if facts.on_hub else "unknown"
+    split, scores = _own_scores(facts, verification)
     results = [
         EvalResult(
             task_type=task,
             dataset_type=kind,
             dataset_name=target,
-            dataset_split="test",
+            dataset_split=split,
             metric_type=HUB_NAMES[name],
             metric_name=name,
             metric_value=value,
         )
-        for name, value in (test.metrics.items() if test else ())
+        for name, value in scores.items()
         if name in HUB_NAMES
     ]
     return ModelCardData(
@@ -191,6 +192,13 @@ def _front_matter(facts: CardFacts) -> ModelCardData:
         model_name=facts.outcome.name if results else None,
         eval_results=results or None,
     )
+
+
+def _own_scores(facts: CardFacts, verification: Verification) -> tuple[str, Mapping[str, float]]:
+    """Return the scores of the model in the folder, and their split. One that was made smaller has no test score."""
+    if verification.changes:
+        return "validation", {facts.outcome.metric: verification.changes[-1].after.score}
+    return "test", facts.test.metrics if facts.test else {}
 
 
 def _licence(facts: CardFacts) -> Licence:

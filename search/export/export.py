@@ -18,7 +18,9 @@ from search.export.facts import FolderFacts
 from search.export.formats.about import FORMATS, Format
 from search.export.formats.folders import folder_format
 from search.export.preprocessor import preprocessor_for
-from search.export.quantize import quantise
+from search.export.smaller.change import change_folder
+from search.export.smaller.measure import ValidationRows
+from search.export.smaller.wanted import wanted_changes
 from search.export.verification import Verification, compared, sample_rows, verify_export
 from search.record.scores import BASELINE_TITLES, Score, TestScore
 from search.record.trial_names import Role
@@ -38,7 +40,6 @@ from trainable.settings.config import TrialConfig
 from trainable.stages.trained_on import StageData, trained_on
 from trainable.store.checksums import verify_checksums
 from trainable.store.files import write_folder
-from trainable.tasks.registry import TASKS, read_splits
 from trainable.workspace import Workspace
 
 
@@ -78,7 +79,7 @@ class Exported:
             "rows": self.verification.rows,
             "what": self.verification.description,
             "max_difference": self.verification.max_difference,
-            "quantisation": asdict(self.verification.quantisation) if self.verification.quantisation else None,
+            "changes": [asdict(change) for change in self.verification.changes],
             "bytes": self.bytes,
             "metric": self.metric,
             "validation": asdict(self.validation) if self.validation else None,
@@ -99,7 +100,7 @@ class Exported:
             f"Verified: loaded back, it gives the checkpoint's {self.answers.outputs} on {verified.rows} "
             f"{verified.description} "
             f"(largest difference {verified.max_difference:.1e}, allowed {verified.allowed:.0e})",
-            *(verified.quantisation.sentences() if verified.quantisation else ()),
+            *(sentence for change in verified.changes for sentence in change.sentences()),
             "",
             "In Python",
             *(f"  {line}" for line in self.usage() if line),
@@ -141,16 +142,18 @@ def export_trial(chosen: Chosen) -> Exported:
 
     def save_and_verify(folder: Path) -> Verification:
         save_model(chosen.format, model, preprocessor, folder)
-        verification = verify_export(folder, chosen.format, model, rows, facts.answers)
-        if chosen.most_loss is None:
-            return verification
-        read = FolderFacts.model_validate(facts.to_json())
-        task = TASKS[read.settings.dataset.task]
-        validation = read_splits(config.dataset_of(config.target), workspace.roots).validation
-        quantised = quantise(folder, read, task, validation, outcome.metric, chosen.most_loss)
-        return replace(verification, quantisation=quantised)
+        return verify_export(folder, chosen.format, model, rows, facts.answers)
 
-    return _write(chosen, facts, save_and_verify)
+    def save_smaller(folder: Path) -> Verification:
+        verification = save_and_verify(folder)
+        validation = ValidationRows.of(config, workspace, outcome.metric)
+        changes = wanted_changes(chosen.smaller, model, validation, save_and_verify)
+        read = FolderFacts.model_validate(facts.to_json())
+        changed = change_folder(folder, changes, read, validation, chosen.smaller.most_loss)
+        return replace(verification, changes=changed)
+
+    wanted = chosen.smaller.prune or chosen.smaller.int8
+    return _write(chosen, facts, save_smaller if wanted else save_and_verify)
 
 
 def _export_text_model(chosen: Chosen) -> Exported:

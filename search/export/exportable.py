@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.export.formats.about import FORMATS, Format, FormatChoice, check_installed
+from search.export.smaller.options import Smaller
 from search.plan.plan import Plan, load_sweep
 from search.plan.target_task import target_tasks
 from search.record.records import Outcome, State, TrialRecord, ranked
@@ -35,8 +36,8 @@ class Chosen:
     """The format of that folder."""
     baseline: Baseline | None = None
     """The baseline whose model it is; `record` then describes its run."""
-    most_loss: float | None = None
-    """Quantise to 8-bit integers, if the sweep's metric gets worse by no more than this; None: do not quantise."""
+    smaller: Smaller = Smaller()
+    """How the model is made smaller, if at all."""
 
 
 def choose(

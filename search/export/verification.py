@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from search.export.formats.about import Format
 from search.export.formats.folders import folder_format
-from search.export.quantize import Quantisation
+from search.export.smaller.change import Changed
 from search.export.texts_in import logits_of_rows
 from trainable.answers.answer import Answers
 from trainable.answers.registry import ANSWERS
@@ -51,8 +51,8 @@ class Verification:
     """Largest absolute difference of an output."""
     allowed: float = TOLERANCE
     """Largest difference that can come from rounding."""
-    quantisation: Quantisation | None = None
-    """What 8-bit integers changed after this comparison; None: nothing was quantised."""
+    changes: tuple[Changed, ...] = ()
+    """What made the model smaller after this comparison, in order."""
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def test_what_scripts_and_people_are_told(exported: export.Exported) -> None:
         "baseline",
         "seed",
         "rows",
-        "quantisation",
+        "changes",
         "what",
         "max_difference",
         "bytes",

@@ -14,9 +14,10 @@ import transfersweep
 from search.export.export import Exported, export_trial
 from search.export.exportable import choose
 from search.export.predict import predict_file
+from search.export.smaller.options import Prune, Smaller
 from search.export.verification import TOLERANCE
 from search.storage.sweep_folder import SweepFolder
-from trainable.errors import ConfigError, TrialError
+from trainable.errors import ConfigError
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -59,18 +60,18 @@ def test_the_folder_is_verified_and_has_what_its_users_need(exported: Exported) 
     assert [node.shape for node in session.get_outputs()] == [["batch", 2]]
 
 
-def test_8_bit_integers_are_measured_and_refused_where_they_cost_too_much(swept: SweepFolder, tmp_path: Path) -> None:
-    chosen = replace(choose(swept.name, swept.storage, tmp_path / "small", format="onnx"), most_loss=1.0)
-    quantised = export_trial(chosen)
-    found = quantised.verification.quantisation
-    assert found is not None and found.after.bytes < found.before.bytes
-    assert found.rows == 16 and all(p50 <= p95 for p50, p95 in found.after.milliseconds.values())
-    assert run(quantised.usage()) in {"negative", "positive"}
-    assert "8-bit integers" in (quantised.folder / "README.md").read_text(encoding="utf-8")
-    assert sorted(file.name for file in quantised.folder.glob("*.onnx")) == ["model.onnx"]
-    with pytest.raises(TrialError, match=r"--quantize int8: .* more than --max-loss -1"):
-        export_trial(replace(chosen, to=tmp_path / "none", most_loss=-1.0))
-    assert not (tmp_path / "none").exists()
+def test_fewer_heads_and_8_bit_integers_are_measured(swept: SweepFolder, tweets_csv: Path, tmp_path: Path) -> None:
+    asked = Smaller(Prune("heads", 0.34), int8=True, most_loss=1.0)
+    chosen = replace(choose(swept.name, swept.storage, tmp_path / "small", format="onnx"), smaller=asked)
+    small = export_trial(chosen)
+    heads, int8 = small.verification.changes
+    assert heads.before.bytes > heads.after.bytes == int8.before.bytes > int8.after.bytes
+    assert int8.rows == "16 validation rows" and all(p50 <= p95 for p50, p95 in int8.after.milliseconds.values())
+    assert run(small.usage()) in {"negative", "positive"}
+    card = (small.folder / "README.md").read_text(encoding="utf-8")
+    assert "2 of 6 attention heads were removed" in card and "8-bit integers" in card
+    assert sorted(file.name for file in small.folder.glob("*.onnx")) == ["model.onnx"]
+    predict_file(small.folder, tweets_csv, tmp_path / "out.csv")
 
 
 def test_the_lines_for_users_give_a_label(exported: Exported) -> None:
