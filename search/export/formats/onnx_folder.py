@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import warnings
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def save(model: PreTrainedModel, preprocessor: PreTrainedTokenizerBase, folder: 
         pad_token=preprocessor.pad_token,
     )
     preprocessor.save_pretrained(folder)
-    example = preprocessor(["a", "a a a"], padding=True, return_tensors="pt")  # two of each size: 1 would become fixed
+    # Two of each size: 1 would become fixed. A copy, as a call resets the truncation that tokenizer.json has.
+    example = deepcopy(preprocessor)(["a", "a a a"], padding=True, return_tensors="pt")
     names = [name for name in _FIELDS if name in example]
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
     size = sum(p.numel() * p.element_size() for p in model.parameters())
