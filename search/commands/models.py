@@ -27,9 +27,7 @@ def export(
     quantize: Annotated[Literal["int8"] | None, typer.Option(help="With --format onnx: 8-bit integers.")] = None,
     prune: Annotated[
         str | None,
-        typer.Option(
-            help="layers=N: remove the top N layers; with --format onnx also heads=F, a fraction of all heads."
-        ),
+        typer.Option(help="layers=N: remove N layers; with --format onnx also heads=F, a fraction of all heads."),
     ] = None,
     max_loss: Annotated[
         float, typer.Option(min=0, help="Most that --prune and --quantize may worsen the sweep's metric on validation.")

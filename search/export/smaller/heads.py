@@ -20,14 +20,11 @@ from transformers.pytorch_utils import prune_linear_layer
 from search.export.smaller.measure import ValidationRows
 from trainable.compute.forward import forward
 from trainable.errors import TrialError
-from trainable.inputs.span_inputs import stage_inputs
 from trainable.inputs.split import Inputs, Split, batches_of
 from trainable.loop.evaluate import compute_logits
 from trainable.model.layers import layers_of
 
 _CPU = torch.device("cpu")
-_MOST_ROWS = 512
-"""Validation rows that decide which heads matter."""
 _TOLERANCE = 1e-4
 _FIRST = 4  # linear layers of an encoder layer: query, key, value and output
 
@@ -67,11 +64,7 @@ def remove_heads(model: PreTrainedModel, fraction: float, rows: ValidationRows) 
         TrialError: if the heads cannot be found, or the smaller model does not give what the whole one gives with zeros
             in the place of what these heads give.
     """
-    chosen = np.linspace(0, len(rows.examples) - 1, min(_MOST_ROWS, len(rows.examples))).round().astype(np.int64)
-    split, count = (
-        stage_inputs(rows.tokenized, rows.stage, chosen),
-        int(getattr(model.config, "num_attention_heads", 0)),
-    )
+    split, count = rows.sample(), int(getattr(model.config, "num_attention_heads", 0))
     with _refusing(model):
         attentions = attentions_of(model, split.inputs, count)
         kept = most_important(_importance(model, attentions, count, split, rows), fraction)
@@ -83,7 +76,7 @@ def remove_heads(model: PreTrainedModel, fraction: float, rows: ValidationRows) 
             raise ValueError("its answers without these heads are not those with zeros in their place")
     return (
         f"Pruned: {int((~kept).sum())} of {kept.numel()} attention heads were removed, those with the least importance "
-        f"(Michel et al. 2019) on {len(chosen)} validation rows."
+        f"(Michel et al. 2019) on {len(split.labels)} validation rows."
     )
 
 

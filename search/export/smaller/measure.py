@@ -16,7 +16,7 @@ from search.wording import format_score
 from trainable.data.examples import Examples
 from trainable.inputs.prepare import TokenizedSplit, tokenized_dataset_of
 from trainable.inputs.span_inputs import stage_inputs
-from trainable.inputs.split import Inputs
+from trainable.inputs.split import Inputs, Split
 from trainable.settings.config import TrialConfig
 from trainable.settings.stage import Target
 from trainable.tasks.registry import TASKS, read_splits
@@ -27,6 +27,8 @@ BATCHES = (1, 32)
 """Rows of a call whose time is measured."""
 _CALLS = 64
 """Most calls of each size that are timed."""
+_SAMPLE = 512
+"""Most rows that decide what is removed."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class ValidationRows:
         examples = read_splits(dataset, workspace.roots).validation
         tokenized = tokenized_dataset_of(config, config.target, workspace).splits["validation"]
         return cls(TASKS[dataset.task], metric, examples, tokenized, config.target)
+
+    def sample(self) -> Split:
+        """Return some of them, which decide what matters least."""
+        chosen = np.linspace(0, len(self.examples) - 1, min(_SAMPLE, len(self.examples))).round().astype(np.int64)
+        return stage_inputs(self.tokenized, self.stage, chosen)
 
 
 @dataclass(frozen=True)

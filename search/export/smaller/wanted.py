@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from search.export.smaller.change import Change
 from search.export.smaller.heads import remove_heads
-from search.export.smaller.layers import remove_top_layers
+from search.export.smaller.layers import remove_layers
 from search.export.smaller.measure import ValidationRows
 from search.export.smaller.options import Prune, Smaller
 from search.export.smaller.quantize import quantise
@@ -29,7 +29,7 @@ def wanted_changes(
 
     def pruned(prune: Prune, folder: Path) -> str:
         layers = prune.kind == "layers"
-        done = remove_top_layers(model, int(prune.amount)) if layers else remove_heads(model, prune.amount, rows)
+        done = remove_layers(model, int(prune.amount), rows) if layers else remove_heads(model, prune.amount, rows)
         verified = save_and_verify(folder)
         difference = f"largest difference {verified.max_difference:.1e}"
         return f"{done} The folder gives the pruned model's answers on {verified.rows} rows ({difference})."

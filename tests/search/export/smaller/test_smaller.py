@@ -17,7 +17,7 @@ from search.export.export import export_trial
 from search.export.exportable import choose
 from search.export.predict import predict_file
 from search.export.smaller.heads import _factors, _importance, attentions_of, most_important, remove_heads
-from search.export.smaller.layers import remove_top_layers
+from search.export.smaller.layers import influence, remove_layers
 from search.export.smaller.measure import ValidationRows
 from search.export.smaller.options import Prune, Smaller, smaller_from
 from search.plan.plan import load_sweep
@@ -41,7 +41,7 @@ def model(swept: SweepFolder) -> tuple[torch.nn.Module, ValidationRows]:
     return model, ValidationRows.of(config, plan.workspace(swept.storage), "macro_f1")
 
 
-def test_an_encoder_without_its_top_layer_loads_in_transformers(
+def test_an_encoder_with_fewer_layers_loads_in_transformers(
     swept: SweepFolder, tweets_csv: Path, tmp_path: Path
 ) -> None:
     chosen = choose(swept.name, swept.storage, tmp_path / "small")
@@ -57,7 +57,7 @@ def test_an_encoder_without_its_top_layer_loads_in_transformers(
     (theirs,) = pipeline("text-classification", model=str(pruned.folder))("what a day")
     assert (ours.label, ours.probability) == (theirs["label"], pytest.approx(theirs["score"], abs=1e-5))
     card = ModelCard.load(pruned.folder / "README.md")
-    assert "the top 1 of 3 encoder layers were removed" in card.text and "before the changes below" in card.text
+    assert "1 of 3 encoder layers were removed" in card.text and "before the changes below" in card.text
     [result] = card.data.eval_results or []  # the test score is that of the whole model
     assert (result.dataset_split, result.metric_value) == ("validation", changed.after.score)
 
@@ -127,11 +127,18 @@ def test_a_model_whose_heads_are_not_found_is_refused(model: tuple[torch.nn.Modu
         remove_heads(bert, 0.5, rows)
 
 
-def test_layers_of_a_configuration_with_kinds_of_layers(model: tuple[torch.nn.Module, ValidationRows]) -> None:
-    bert, _ = model
-    bert.config.layer_types = ["full_attention"] * 3
-    assert remove_top_layers(bert, 2) == "Pruned: the top 2 of 3 encoder layers were removed."
-    assert (len(layers_of(bert)), bert.config.layer_types) == (1, ["full_attention"])
+def test_the_layers_with_the_least_influence_are_removed(model: tuple[torch.nn.Module, ValidationRows]) -> None:
+    bert, rows = model
+    bert.config.layer_types = ["first", "second", "third"]
+    lowest, middle, highest = layers_of(bert)
+    for weight in (*middle.attention.output.dense.parameters(), *middle.output.dense.parameters()):
+        torch.nn.init.zeros_(weight)  # so it only normalises its input, which is normal
+    low, least, high = influence(bert, rows.sample().inputs).tolist()
+    assert abs(least) < 1e-4 < min(low, high)
+    before = compute_logits(bert, rows.sample().inputs, CPU)
+    assert remove_layers(bert, 1, rows).endswith("on 16 validation rows; from below: 2.")
+    assert list(layers_of(bert)) == [lowest, highest] and bert.config.layer_types == ["first", "third"]
+    assert torch.allclose(compute_logits(bert, rows.sample().inputs, CPU), before, atol=0.05)
 
 
 @pytest.mark.parametrize(
