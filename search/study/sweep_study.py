@@ -62,6 +62,8 @@ class SweepStudy:
         self._study = self._file.search
         self._records: dict[Key, TrialRecord] = {}  # in order of their start
         self._open_trials: dict[Key, Trial] = {}  # trials that have not ended, as Optuna objects
+        # The search trials as the sampler sees them. Optuna would read each running trial again for every list of them.
+        self._searched: dict[Key, FrozenTrial] = {}
         for study in self._file.studies:
             for trial in study.get_trials(deepcopy=False):
                 if trial.state is not TrialState.WAITING:
@@ -112,21 +114,24 @@ class SweepStudy:
     def _add_trial(self, study: optuna.Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> TrialRecord:
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
-        study.add_trial(trial)  # one transaction: a killed driver leaves a complete trial or none
-        return self._add_record(study, study.get_trials(deepcopy=False)[-1])
+        # One transaction: a killed driver leaves a complete trial or none. `Study.add_trial` does this without an id.
+        trial._trial_id = study._storage.create_new_trial(study._study_id, template_trial=trial)
+        trial.number = study._storage.get_trial_number_from_id(trial._trial_id)
+        return self._add_record(study, trial)
 
     def _add_record(self, study: optuna.Study, trial: FrozenTrial) -> TrialRecord:
         """Add a trial of a study to the records in memory."""
         record = _record(trial, self.base_seed)
         self._records[record.key] = record
+        if record.role == "search":
+            self._searched[record.key] = trial
         if trial.state is TrialState.RUNNING:
             self._open_trials[record.key] = Trial(study, trial._trial_id)
         return record
 
     def _search_trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
-        """Return the search trials from Optuna, all of them or those in the given states."""
-        trials = self._study.get_trials(deepcopy=False, states=states)
-        return [trial for trial in trials if trial.number in self._records and _role(trial) == "search"]
+        """Return the search trials, all of them or those in the given states."""
+        return [trial for trial in self._searched.values() if states is None or trial.state in states]
 
     def report(self, key: Key, report: TrialReport, seconds: float = 0.0) -> None:
         """Store a trial's report: the fraction of the target stage that is done, its best value so far, its scores.
@@ -154,7 +159,10 @@ class SweepStudy:
         )
         # A resumed trial sends the reports after its checkpoint again. Optuna keeps one value for each step.
         if value is not None and math.isfinite(value) and fraction_done > record.progress:
-            self._open_trials[key].report(value, step=round(100 * fraction_done))
+            step = round(100 * fraction_done)
+            self._open_trials[key].report(value, step)
+            if key in self._searched:
+                self._searched[key].intermediate_values[step] = value
         self._store_facts(key)
 
     def note_failure(self, key: Key, failure: TrialFailure, seconds: float = 0.0) -> None:
@@ -178,7 +186,9 @@ class SweepStudy:
         self._store_facts(key)
         trial = self._open_trials.pop(key)
         value = record.value if state is State.FINISHED else None
-        trial.study.tell(trial, value, state=_TO_OPTUNA[state])
+        ended = trial.study.tell(trial, value, state=_TO_OPTUNA[state])
+        if key in self._searched:
+            self._searched[key] = ended
 
     def _store_facts(self, key: Key) -> None:
         record = self._records[key]
