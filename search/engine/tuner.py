@@ -64,8 +64,9 @@ def build_tuner(parts: SweepParts, session: str, show: Callable[[], None]) -> tu
         study.values_by_progress(TrialState.RUNNING),
     )
     scheduler = build_scheduler(settings.scheduler, settings.direction, ended, begun)
-    pending = PendingTrials(parts.capacity.slots)
-    os.environ[MAX_PENDING] = str(parts.capacity.slots)
+    slots = settings.max_concurrent or parts.capacity.slots  # an autoscaler adds nodes for trials that wait
+    pending = PendingTrials(slots)
+    os.environ[MAX_PENDING] = str(slots)
     return tune.Tuner(
         _trainable(parts.plan, parts.folder, parts.capacity),
         tune_config=_tune_config(parts, scheduler, pending),

@@ -12,7 +12,11 @@ def started(pending: PendingTrials, name: str) -> None:
     pending.on_trial_start(0, [], Trial("tiny", trial_id=name, stub=True))
 
 
-def test_as_many_trials_wait_as_there_are_slots_until_the_first_has_its_process() -> None:
+def ended(pending: PendingTrials, name: str) -> None:
+    pending.on_trial_complete(0, [], Trial("tiny", trial_id=name, stub=True))
+
+
+def test_as_many_trials_wait_as_slots_have_no_process_and_at_least_one() -> None:
     pending = PendingTrials(slots=3)
     for name in "abc":
         assert pending.may_begin
@@ -21,11 +25,14 @@ def test_as_many_trials_wait_as_there_are_slots_until_the_first_has_its_process(
     started(pending, "b")
     assert not pending.may_begin  # a and c still wait
     started(pending, "a")
-    assert not pending.may_begin
     started(pending, "c")
-    assert pending.may_begin
+    assert pending.may_begin  # one waits for the slot that is free next
     pending.add("d")
     assert not pending.may_begin
+    ended(pending, "a")
+    assert not pending.may_begin  # d has the slot of a
+    ended(pending, "b")
+    assert pending.may_begin
 
 
 def test_a_trial_whose_process_cannot_start_waits_no_longer() -> None:
