@@ -19,6 +19,8 @@ GIB = 2**30
 LEAST_LOAD = 0.4
 """The time check warns from this many computing processes of others for each core."""
 
+_LARGE = "batch_size or padding_length (for images image_size)"
+
 
 def nodes_check(silent: Mapping[str, str], answered: Mapping[str, NodeReport]) -> Check:
     """Check that every node answers and has the driver's versions.
@@ -68,7 +70,7 @@ def batch_check(results: Mapping[str, DryRunResult | str], costliest: Point, gpu
     """
     sizes = {name: value for name, value in costliest.items() if name.rpartition(".")[2] in ORDER}
     where = ", ".join(f"{name}={value}" for name, value in sizes.items()) or "no searched setting makes a batch larger"
-    smaller = "lower its batch_size or padding_length, or raise trial.micro_batches or sweep.gpus_per_trial"
+    smaller = f"lower its {_LARGE}, or raise trial.micro_batches or sweep.gpus_per_trial"
     errors, warnings = [], []
     for name, result in results.items():
         if isinstance(result, str):
@@ -100,7 +102,7 @@ def memory_check(trial_bytes: int, free: int, slots: int, fitting: int) -> Check
     """
     fact = f"a trial takes up to {trial_bytes / GIB:.1f} GiB of memory, {free / GIB:.1f} GiB are free"
     effect = f"only {fitting} of {slots} trials run at a time" if fitting < slots else "a trial may run out of memory"
-    way_out = "lower the largest batch_size or padding_length, or raise trial.micro_batches"
+    way_out = f"lower the largest {_LARGE}, or raise trial.micro_batches"
     warnings = [f"{effect}, as memory is short; {way_out}"] if fitting < slots or trial_bytes > free else []
     return Check.of("memory", fact, warnings=warnings)
 

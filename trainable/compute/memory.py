@@ -61,9 +61,9 @@ def more_parts(parts: int, rows: int, batch_size: int, stage: str) -> int:
     """
     if parts >= rows:
         raise TrialError(
-            f"out of memory: not even one row of {stage} can be trained at a time; lower {stage}.padding_length, "
-            f"raise {stage}.frozen_layers, take a smaller encoder, or give a trial more memory (fewer at a time: "
-            "sweep.max_concurrent, sweep.gpus_per_trial)"
+            f"out of memory: not even one row of {stage} can be trained at a time; lower {stage}.padding_length (for "
+            f"images {stage}.image_size), raise {stage}.frozen_layers, take a smaller encoder, or give a trial more "
+            "memory (fewer at a time: sweep.max_concurrent, sweep.gpus_per_trial)"
         )
     return min(2 * parts, batch_size)
 

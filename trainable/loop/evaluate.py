@@ -60,5 +60,8 @@ def compute_logits(
     shared = logits.to(device)
     ranks.sum_(shared, lacking)  # every row was filled by one rank and is zero on the others
     if lacking.item():
-        raise TrialError("out of memory: not even one row can be evaluated at a time; lower target.padding_length")
+        raise TrialError(
+            "out of memory: not even one row can be evaluated at a time; lower target.padding_length (for images "
+            "target.image_size)"
+        )
     return shared.cpu()

@@ -13,6 +13,8 @@ from trainable.loop.training import StageTraining
 from trainable.model.encoder import output_layer
 from trainable.model.head_input import HeadInput
 
+_NO_ROOM = "out of memory: not even one row fits; lower target.padding_length (for images target.image_size)"
+
 
 @torch.inference_mode()
 def head_features(training: StageTraining, split: Split, rows: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
@@ -37,7 +39,7 @@ def head_features(training: StageTraining, split: Split, rows: NDArray[np.int64]
 
     for batch, part in split_to_fit(batches_of(inputs, context.device, rows), inputs.lengths, compute):
         if part is None:
-            raise TrialError("out of memory: not even one row fits; lower target.padding_length")
+            raise TrialError(_NO_ROOM)
         features[batch] = part
     return features if rows is None else features[rows]
 
@@ -69,7 +71,7 @@ def word_features(training: StageTraining, split: Split) -> tuple[NDArray[np.flo
 
     for _, part in split_to_fit(batches_of(inputs, context.device), inputs.lengths, compute):
         if part is None:
-            raise TrialError("out of memory: not even one row fits; lower target.padding_length")
+            raise TrialError(_NO_ROOM)
         features.append(part[0].numpy())
         words.append(part[1])
     found, place = np.concatenate(features), np.concatenate(words)
