@@ -8,12 +8,13 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from search.plan.plan import Plan
 from search.record.costs import use_cost
 from search.record.records import State, TrialRecord, ranked
 from search.record.trial_names import Key, Role, key_of
-from search.study.trial_settings import uses_source
+from search.study.trial_settings import searched_stages, uses_source
 from spaces import Point
 from trainable.metrics.metric import Direction
 from trainable.settings.values import Params
@@ -182,9 +183,10 @@ def _first_finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRe
 
 
 def _with_both_kinds(plan: Plan, chosen: list[TrialRecord], candidates: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Add the best candidate with and the best without a source, if the search chooses between them."""
-    for kind in (True, False) if plan.searches_source() else ():
-        best = next((r for r in candidates if uses_source(plan, r) is kind), None)
+    """Add the best with and the best without a source, or a stage of a chain, where the search switches it."""
+    any_source = [None] if plan.searches_source() else []
+    for stage, kind in product([*any_source, *searched_stages(plan)], (True, False)):
+        best = next((r for r in candidates if uses_source(plan, r, stage) is kind), None)
         if best is not None and best not in chosen:
             chosen = [*chosen, best]
     return chosen

@@ -18,8 +18,7 @@ from search.study.finalists import (
     rank_finalists,
     runs_with_model,
 )
-from search.study.trial_settings import CUT, trial_config, uses_source
-from search.wording import format_score
+from search.study.trial_settings import CUT, searched_stages, trial_config, uses_source
 from trainable.data.read_splits import short_name
 from trainable.settings.config import TrialConfig
 
@@ -99,20 +98,20 @@ def pick_exported_trial(plan: Plan, records: Sequence[TrialRecord], winner: Tria
 
 
 def worth_of_stages(plan: Plan, records: Sequence[TrialRecord]) -> list[str]:
-    """Return a sentence on each stage of `sources` that the search switched on and off: its best scores with both."""
-    scored = [r for r in records if r.role == "search" and r.state is State.FINISHED and r.value is not None]
-    sentences = []
-    for switch in plan.source_switches() if plan.base.get("sources") else ():
-        stage = switch.removesuffix(".enabled")
-        best: dict[bool, TrialRecord] = {}
-        for record in ranked(scored, plan.settings.direction):
-            best.setdefault(stage in trial_config(plan, record).source_stages(), record)
-        if len(best) == 2:
-            with_it, without = (f"{format_score(best[on].value)} (trial {best[on].number})" for on in (True, False))
-            sentences.append(
-                f"{stage}: the best {plan.settings.metric} of the search is {with_it} with this stage and {without} "
-                "without it; one trial each, so the difference may be chance"
-            )
+    """Return a sentence on each stage of `sources` that the search switches: the best finalist with it, and without."""
+    if not (stages := searched_stages(plan)):
+        return []
+    settings, sentences = plan.settings, []
+    order = rank_finalists(records, finalists(plan, records), settings.direction)
+    for stage in stages:
+        values: dict[bool, list[float]] = {}
+        for record in order:
+            if runs := [run.value for run in finished_runs(records, record.number) if run.value is not None]:
+                values.setdefault(uses_source(plan, record, stage), runs)
+        if len(values) == 2:
+            both = values[True], values[False]
+            found = compare(*both, settings.metric, settings.direction, stage, settings.redraw_rows)
+            sentences.append(found.sentence)
     return sentences
 
 

@@ -10,9 +10,16 @@ CUT = "target.validation.cut"
 """The metric with the log-odds of the threshold that the validation rows chose."""
 
 
-def uses_source(plan: Plan, record: TrialRecord) -> bool:
-    """Return whether a trial has a source stage."""
-    return bool(trial_config(plan, record).source_stages())
+def uses_source(plan: Plan, record: TrialRecord, stage: str | None = None) -> bool:
+    """Return whether a trial has a source stage, or the one of this dotted name."""
+    stages = trial_config(plan, record).source_stages()
+    return bool(stages) if stage is None else stage in stages
+
+
+def searched_stages(plan: Plan) -> list[str]:
+    """Return the dotted names of the stages of a chain that the search switches on and off."""
+    switches = plan.source_switches() if plan.base.get("sources") else []
+    return [name.removesuffix(".enabled") for name in switches if name in plan.space.names]
 
 
 def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:

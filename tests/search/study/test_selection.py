@@ -21,6 +21,7 @@ from search.study.selection import (
     refit_of,
     repeat_config,
     score_of,
+    worth_of_stages,
 )
 from search.study.trial_settings import trial_config, uses_source
 
@@ -245,6 +246,32 @@ def test_a_searched_source_is_compared_by_the_best_finalist_of_either_kind(plan:
     assert found is not None
     assert (found.with_source.values, found.without_source.values) == ((0.8, 0.6), (0.9, 0.7))
     assert found.difference == pytest.approx(-0.1)
+
+
+def chain_record(number: int, value: float, first: bool, second: bool, seed: int = 0) -> TrialRecord:
+    params = {"sources.first.enabled": first, "sources.second.enabled": second, "target.learning_rate": 1e-3}
+    role: Role = "confirm" if seed else "search"
+    return TrialRecord(number, FINISHED, params | {"target.epochs": 1}, seed, role, value)
+
+
+def test_the_worth_of_each_stage_of_a_chain_comes_from_repeats_of_the_best_with_it_and_without(
+    blocks: dict[str, Any],
+) -> None:
+    stage = blocks["trial"].pop("source")
+    del blocks["space"]["source.enabled"]
+    blocks["trial"]["sources"] = {"first": stage, "second": stage}
+    blocks["space"] |= {f"sources.{name}.enabled": {"choice": [True, False]} for name in ("first", "second")}
+    plan = _plan(blocks, finalists=1, confirm_seeds=2)
+    switches = [(True, True), (True, False), (False, True), (False, False)]
+    records = [chain_record(n, 0.9 - 0.1 * n, *each) for n, each in enumerate(switches)]
+    assert [r.number for r in finalists(plan, records)] == [0, 3, 2, 1]  # the best; without any, the first, the second
+    repeats = [
+        chain_record(n, 0.9 - 0.1 * n + 0.01 * seed, *each, seed) for n, each in enumerate(switches) for seed in (1, 2)
+    ]
+    first, second = worth_of_stages(plan, [*records, *repeats])
+    assert first.startswith("The source 'sources.first' helped: macro_f1 0.9100 with it, 0.7100 without (+0.2000, 95 %")
+    assert second.startswith("The source 'sources.second' helped: macro_f1 0.9100 with it, 0.8100 without (+0.1000")
+    assert "3 seeds each" in first
 
 
 def test_a_search_without_a_trial_without_source_repeats_the_winner_without_it(plan: Plan) -> None:
