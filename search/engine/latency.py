@@ -1,7 +1,6 @@
-"""Times the finalists' models where `sweep.select` prefers the fastest: one after another, in one process."""
+"""Times the finalists' models where `sweep.select` prefers the fastest: in turns, in one process."""
 
 import logging
-from pathlib import Path
 
 import torch
 
@@ -16,7 +15,8 @@ from trainable.compute.device import pick_device, resolve_precision
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.inputs.span_inputs import stage_inputs
-from trainable.loop.latency import median_latency
+from trainable.loop.latency import Timed, latencies
+from trainable.metrics.metric import GENERATES
 
 _log = logging.getLogger(__name__)
 
@@ -29,29 +29,37 @@ def measure_latencies(plan: Plan, study: SweepStudy) -> None:
     """
     if plan.settings.select is None or plan.settings.select.prefer != "latency":
         return
-    candidates = within_margin(plan, study.records)
-    if len(candidates) < 2 or {str(record.number) for record in candidates} <= study.user_attr(LATENCIES, {}).keys():
+    candidates, known = within_margin(plan, study.records), study.user_attr(LATENCIES, {})
+    if len(candidates) < 2 or all(str(record.number) in known for record in candidates):
         return
-    study.set_user_attr(LATENCIES, {record.number: _milliseconds(plan, study, record) for record in candidates})
+    models = {record.number: _timed(plan, study, record) for record in candidates}
+    # Models of the same shape for the same texts take the same time, whatever a clock says.
+    shapes = {number: _shape(plan, study.record(number), timed) for number, timed in models.items() if timed}
+    distinct = {shape: models[number] for number, shape in shapes.items()}
+    times = dict(zip(distinct, latencies([timed for timed in distinct.values() if timed], pick_device()), strict=True))
+    study.set_user_attr(LATENCIES, {number: times.get(shapes.get(number, ())) for number in models})
 
 
-def _milliseconds(plan: Plan, study: SweepStudy, finalist: TrialRecord) -> float | None:
-    """Return the time of a finalist's model; None if it cannot be loaded any more, as the result matters more."""
+def _timed(plan: Plan, study: SweepStudy, finalist: TrialRecord) -> Timed | None:
+    """Return a finalist's model; None if it cannot be loaded any more, as the result of the search matters more."""
     run = pick_exported_trial(plan, study.records, finalist)
     folder = run.checkpoint_in(study.folder)
     assert folder is not None  # a trial with a model has one
     try:
-        return _median_of(plan, study, run, folder)
+        model, config = load_trained(folder, trial_config(plan, run).encoder)
+        workspace, device = plan.workspace(study.folder.parent), pick_device()
+        # The rows of the search, and not those of the run's fold: the same ones for all finalists.
+        target = trial_config(plan, finalist).target.model_copy(update={"padding": "longest"})
+        rows = tokenized_dataset_of(config, target, workspace).splits["validation"]
     except (ConfigError, TrialError, OSError):
         _log.exception("the latency of %s was not measured", run.title)
         return None
+    inputs = stage_inputs(rows, target).inputs
+    return Timed(torch.nn.Module.to(model, device), inputs, resolve_precision(config.precision, device))
 
 
-def _median_of(plan: Plan, study: SweepStudy, run: TrialRecord, folder: Path) -> float:
-    model, config = load_trained(folder, trial_config(plan, run).encoder)
-    workspace = plan.workspace(study.folder.parent)
-    rows = tokenized_dataset_of(config, config.target, workspace).splits["validation"]
-    stage = config.target.model_copy(update={"padding": "longest"})
-    device = pick_device()
-    precision = resolve_precision(config.precision, device)
-    return median_latency(torch.nn.Module.to(model, device), stage_inputs(rows, stage).inputs, device, precision)
+def _shape(plan: Plan, finalist: TrialRecord, timed: Timed) -> tuple[str, ...]:
+    """Return what decides how long a model takes. A model that generates answers is a shape of its own."""
+    config = trial_config(plan, finalist)
+    own = str(finalist.number) if config.dataset_of(config.target).task in GENERATES else ""
+    return config.encoder, config.pooling, timed.precision, timed.inputs.identity, own
