@@ -11,6 +11,7 @@ from search.cluster.ray_internals import ask_for_checkpoint, let_actor_end
 from search.engine.budget import Budget
 from search.engine.watch.stop_request import StopRequest
 from search.plan.settings import SweepSettings
+from search.record.costs import meets
 from search.record.records import TrialRecord
 from search.study.sweep_study import SweepStudy
 from trainable.workers.messages import TrialReport, key_of_task, read_result
@@ -42,13 +43,15 @@ class BestModel(DriverOnly, Callback):
         may_continue = self._stop.requested or (self._settings.scheduler == "promotion" and not self._budget.spent())
         record = self._study.record(key_of_task(trial.config))
         value = record.value if report.value is None else report.value
-        if (report.cut or not may_continue) and record.role == "search" and self._is_best(value):
+        allowed = meets({**record.metrics, **report.metrics}, self._settings.limits)
+        if (report.cut or not may_continue) and record.role == "search" and allowed and self._is_best(value):
             let_actor_end(trial)
             ask_for_checkpoint(result)
 
     def _is_best(self, value: float | None) -> bool:
-        """Return whether no trial with a model has a score as good as this one."""
-        others = [record for record in self._study.records if record.role == "search" and record.has_model]
+        """Return whether no trial with a model that may win has a score as good as this one."""
+        searched = [record for record in self._study.records if record.role == "search" and record.has_model]
+        others = [record for record in searched if meets(record.metrics, self._settings.limits)]
         return value is not None and all(self._is_better(value, other) for other in others)
 
     def _is_better(self, value: float, other: TrialRecord) -> bool:

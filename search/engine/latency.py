@@ -51,11 +51,11 @@ def _timed(plan: Plan, study: SweepStudy, finalist: TrialRecord) -> Timed | None
         # The rows of the search, and not those of the run's fold: the same ones for all finalists.
         target = trial_config(plan, finalist).target.model_copy(update={"padding": "longest"})
         rows = tokenized_dataset_of(config, target, workspace).splits["validation"]
-    except (ConfigError, TrialError, OSError):
+        inputs = stage_inputs(rows, target).inputs
+        return Timed(torch.nn.Module.to(model, device), inputs, resolve_precision(config.precision, device))
+    except (ConfigError, TrialError, OSError, torch.OutOfMemoryError):
         _log.exception("the latency of %s was not measured", run.title)
         return None
-    inputs = stage_inputs(rows, target).inputs
-    return Timed(torch.nn.Module.to(model, device), inputs, resolve_precision(config.precision, device))
 
 
 def _shape(plan: Plan, finalist: TrialRecord, timed: Timed) -> tuple[str, ...]:

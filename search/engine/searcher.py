@@ -19,6 +19,7 @@ from search.engine.planner import Planner
 from search.engine.promotion import Promotion
 from search.plan.plan import Plan
 from search.preflight.forecast import TrialTimes
+from search.record.costs import LATENCY
 from search.record.records import State, TrialRecord
 from search.record.times import sum_times
 from search.record.trial_names import Key
@@ -240,6 +241,7 @@ class StudySearcher(DriverOnly, Searcher):
         is_compared = record.role == "search"
         settings = trial_config(self.plan, record).model_dump(mode="json", by_alias=True)
         settings["target"]["evaluate_at"] = self.plan.settings.compared_at if is_compared else ()
+        settings["target"]["measure_latency"] |= is_compared and LATENCY in self.plan.settings.limits
         settings["micro_batches"] = max(settings["micro_batches"], self.plan.settings.workers_per_trial)
         checkpoint = record.checkpoint_in(self.study.folder)
         resume = str(checkpoint) if checkpoint else None

@@ -1,11 +1,13 @@
 """The `sweep` block of an experiment file: sampler, scheduler, budgets and resources of a sweep."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from search.record.costs import COSTS
 from search.redaction import redact
 from search.storage.sweep_name import NAME, checked_name
 from trainable.metrics.metric import AUTO, METRICS, Direction
@@ -52,6 +54,24 @@ _Margin = Annotated[
     Field(ge=0),
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{_PERCENT}$"}]}),
 ]
+
+
+_CONSTRAINT = re.compile(r"(\w+) ?<= ?(\S+)")
+
+
+def _known_constraint(text: str) -> str:
+    match = _CONSTRAINT.fullmatch(text.strip())
+    if match is None or match[1] not in COSTS:
+        raise ValueError(
+            f"{text!r} must be a cost and its limit, such as `latency_ms <= 20`; costs: {', '.join(COSTS)}"
+        )
+    try:
+        limit = float(match[2])
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit < math.inf:
+        raise ValueError(f"{text!r}: the limit {match[2]!r} must be a number above 0")
+    return f"{match[1]} <= {limit:.12g}"
 
 
 class Select(Strict):
@@ -110,6 +130,9 @@ class SweepSettings(Strict):
     rows are held out for validation 200 / rows, up to 8, of which each further seed leaves the better half."""
     confirm_seeds: Annotated[int, Field(ge=0, le=100)] = 2
     """Further seeds for each finalist, and for the comparison without a source; 0: no repeats."""
+    constraints: list[Annotated[str, AfterValidator(_known_constraint)]] = []
+    """Limits such as `latency_ms <= 20`, on `latency_ms`, `text_gflops`, `model_weights` or `trained_weights`: a trial
+    above one cannot win, and the sampler (tpe, gp) learns to avoid such settings."""
     select: Select | None = None
     """`{within: 0.005, prefer: latency}`: of the finalists within this margin of the best, the fastest (`latency`) or
     the smallest (`size`) wins; null: a finalist that repeats cannot tell from the best wins if it is cheaper to use."""
@@ -150,6 +173,8 @@ class SweepSettings(Strict):
             yield "start_from", f"{sampler} cannot learn from another sweep; use tpe or gp, or leave it out"
         if older is not None and older == given.get("name"):
             yield "start_from", f"{older!r} is the name of this sweep; name another one"
+        if given.get("constraints") and sampler == "cmaes":
+            yield "constraints", "cmaes cannot learn from constraints; use tpe, gp, random, qmc or grid"
         rows = given.get("labels_curve")
         if isinstance(rows, list) and 0 < sum(isinstance(each, Mapping) for each in rows) < len(rows):
             yield "labels_curve", "has numbers of all rows and of rows of each class; give one kind"
@@ -177,6 +202,14 @@ class SweepSettings(Strict):
         limits = {"sweep.minutes": self.minutes, "sweep.worker_hours": self.worker_hours}
         doubled = [f"{name}={2 * limit:g}" for name, limit in limits.items() if limit is not None]
         return "resume", *(word for option in doubled for word in ("--set", option))
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Return the largest allowed value of each constrained cost; of two constraints on the same, the lower one."""
+        limits: dict[str, float] = {}
+        for name, _, limit in (constraint.partition(" <= ") for constraint in self.constraints):
+            limits[name] = min(float(limit), limits.get(name, math.inf))
+        return limits
 
     @property
     def added_finalists(self) -> int:

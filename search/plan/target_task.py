@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from search.plan.settings import SweepSettings
+from search.record.costs import LATENCY
 from spaces import Space
-from trainable.metrics.metric import AUTO, TASK_METRICS, metric_of
+from trainable.metrics.metric import AUTO, GENERATES, TASK_METRICS, metric_of
 from trainable.settings.dataset import Dataset
 from trainable.settings.values import Nested
 
@@ -34,5 +35,8 @@ def task_problems(settings: SweepSettings, trial: Nested, space: Space) -> Itera
     tasks = target_tasks(trial, space)
     if len(tasks) > 1:
         yield f"target.dataset: all data sets of a target need the same task, got {' and '.join(tasks)}"
+    elif tasks[0] in GENERATES and LATENCY in settings.limits:
+        reason = "its models take longer for longer answers, which only training decides; take text_gflops"
+        yield f"sweep.constraints: {LATENCY} is not measured for {tasks[0]}: {reason}"
     elif settings.metric != AUTO and settings.metric not in TASK_METRICS[tasks[0]]:
         yield f"sweep.metric: {settings.metric} is no metric of {tasks[0]}; take {', '.join(TASK_METRICS[tasks[0]])}"

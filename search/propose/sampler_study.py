@@ -154,4 +154,6 @@ def _end(handle: Trial, trial: FrozenTrial) -> None:
     for step, value in trial.intermediate_values.items():
         if step not in reported:
             handle.report(value, step)
+    for name, excess in trial.constraints.items():
+        handle.set_constraint(name, excess)
     handle.study.tell(handle, trial.value if trial.state is TrialState.COMPLETE else None, state=trial.state)

@@ -145,6 +145,8 @@ class Outcome(AsJson):
     """Whether each repeat trained on other rows."""
     winning_baseline: str | None = None
     """Name of the baseline that won: no trial is better."""
+    limits: dict[str, float] = field(default_factory=dict)
+    """Largest allowed value of each constrained cost; a trial above one cannot win."""
     passed_over: PassedOver | None = None
     """The trial with the best score, if a cheaper one won."""
     gain: Gain | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import plotly.graph_objects as go
 
 from search.advice.sweep import Sweep
-from search.record.costs import MODEL_WEIGHTS, TEXT_GFLOPS, TRAINED_WEIGHTS
+from search.record.costs import COSTS, LATENCY, MODEL_WEIGHTS, TEXT_GFLOPS, TRAINED_WEIGHTS
 from search.record.records import TrialRecord
 from search.report.parts import Figure, Section, Table, as_figure
 from search.wording import number
@@ -17,6 +17,7 @@ _COSTS: dict[str, Callable[[TrialRecord], float | None]] = {
     "seconds": lambda record: record.seconds,
     "trained weights": lambda record: record.metrics.get(TRAINED_WEIGHTS),
     "weights": lambda record: record.metrics.get(MODEL_WEIGHTS),
+    "latency in ms": lambda record: record.metrics.get(COSTS[LATENCY]),
     "GFLOPs for a text": lambda record: record.metrics.get(TEXT_GFLOPS),
 }
 

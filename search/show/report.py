@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from search.record.costs import COSTS
 from search.record.records import Outcome, TrialRecord, ranked
 from search.record.scores import TestScore
 from search.show.labels_table import print_labels_curve
@@ -106,17 +107,22 @@ def _search_table(outcome: Outcome, console: Console, has_driver: bool) -> RichT
 def _build_search_table(outcome: Outcome, has_driver: bool, in_columns: bool) -> RichTable:
     trials = ranked(outcome.searched, outcome.direction)
     names = _varying_names(trials)
-    table = text_table("#", "state", _break_name(outcome.metric), "sec")
+    table = text_table("#", "state", _break_name(outcome.metric), "sec", *map(_break_name, outcome.limits))
     for name in names if in_columns else ["settings"]:
         table.add_column(_break_name(name), justify="right" if in_columns else "left", vertical="bottom")
     for trial in trials:
         shown = {name: trial.params.get(name) for name in names}
         cells = [format_number(value) for value in shown.values()] if in_columns else [format_settings(shown)]
+        costs = [_cost(trial.metrics.get(COSTS[name]), limit) for name, limit in outcome.limits.items()]
         style = "bold" if trial.number == outcome.winner else None
         table.add_row(
-            str(trial.number), *_state_score_seconds(trial, has_driver), *(Text(cell) for cell in cells), style=style
+            str(trial.number), *_state_score_seconds(trial, has_driver), *map(Text, [*costs, *cells]), style=style
         )
     return table
+
+
+def _cost(value: float | None, limit: float) -> str:
+    return format_number(value) + (f" > {format_number(limit)}" if value is not None and value > limit else "")
 
 
 def _repeats_table(trials: Sequence[TrialRecord], metric: str, has_driver: bool) -> RichTable:

@@ -1,5 +1,6 @@
 """The sentences about a sweep's winner and its scores, for the terminal, the report and MLflow."""
 
+from search.record.costs import limits_text
 from search.record.records import Outcome
 from search.wording import format_score
 
@@ -9,7 +10,8 @@ def winner_text(outcome: Outcome) -> str:
     if baseline := outcome.winner_as_baseline:
         return f"Winner: the baseline {baseline.title}, chosen on validation"
     if outcome.winner is None:
-        return "No winner: no trial has finished with a score"
+        within = f" within {limits_text(outcome.limits)}" if outcome.limits else ""
+        return f"No winner: no trial has finished with a score{within}"
     return f"Winner: trial {outcome.winner}, chosen on validation"
 
 

@@ -15,7 +15,7 @@ from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import fold_number
 from search.study.winner import choose_winner, latencies_of
 from search.wording import format_score
-from trainable.baselines.results import INTERRUPTED, NEVER_WIN, BaselineFolder, mean_metrics
+from trainable.baselines.results import INTERRUPTED, NEEDS_ENCODER, NEVER_WIN, BaselineFolder, mean_metrics
 from trainable.metrics.metric import METRICS, Direction
 
 FOLDER = "baselines"
@@ -71,7 +71,9 @@ def _contest(plan: Plan, study: SweepStudy, trial: TrialRecord | None, refit_fol
     # The same held-out rows for both, as far as the trial was scored on them.
     folds = [fold_number(plan, run) for run in runs_with_model(records, trial.number)] if trial else []
     baselines = baselines_so_far(study.folder, records, plan.settings.metric, folds)
-    best = next((baseline for baseline in baselines if baseline.checkpoint), None)
+    # The costs of a baseline are not measured; a constraint is made for models with an encoder.
+    costly = NEEDS_ENCODER if plan.settings.limits else ()
+    best = next((baseline for baseline in baselines if baseline.checkpoint and baseline.name not in costly), None)
     exported = pick_exported_trial(plan, records, trial) if trial else None
     least = 0.0
     if best and score and exported:

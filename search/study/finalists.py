@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from search.plan.plan import Plan
-from search.record.costs import use_cost
+from search.record.costs import COSTS, meets, use_cost
 from search.record.records import State, TrialRecord, ranked
 from search.record.trial_names import Key, Role, key_of
 from search.study.trial_settings import searched_stages, uses_source
@@ -44,11 +44,11 @@ class Repeat:
 def finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return the search trials whose settings can still win.
 
-    These are the best finished search trials, at most `Plan.finalists_in(1)`, and after each round of repeats the best
-    of these. If the search chooses whether to use a source, the best trial with a source and the best without are
-    finalists too; with `sweep.select`, so is the cheapest one within its margin. A trial that was stopped is a finalist
-    too, if its best score is above those of all finished trials and its model was saved, or if it is the best of its
-    kind. It runs again to its end if there is time.
+    These are the best finished search trials within `sweep.constraints`, at most `Plan.finalists_in(1)`, and after each
+    round of repeats the best of these. If the search chooses whether to use a source, the best trial with a source and
+    the best without are finalists too; with `sweep.select`, so is the cheapest one within its margin. A trial that was
+    stopped is a finalist too, if its best score is above those of all finished trials and its model was saved, or if it
+    is the best of its kind. It runs again to its end if there is time.
     """
     return _finalists_and_repeats(plan, records)[0]
 
@@ -65,7 +65,11 @@ def certain_repeats(plan: Plan, records: Sequence[TrialRecord]) -> list[Repeat]:
     """
     best = -plan.settings.direction.cost(math.inf)
     open_ = {r.number for r in records if r.role == "search" and not r.ended}
-    ended = [replace(r, state=State.FINISHED, value=best) if r.key in open_ else r for r in records]
+    free = dict.fromkeys(COSTS.values(), 0.0)  # a cost that is not known yet may be within every limit
+    ended = [
+        replace(r, state=State.FINISHED, value=best, metrics={**free, **r.metrics}) if r.key in open_ else r
+        for r in records
+    ]
     return [repeat for repeat in missing_repeats(plan, ended) if repeat.number not in open_]
 
 
@@ -170,7 +174,9 @@ def runs_with_model(records: Sequence[TrialRecord], number: int, role: Role = "c
 
 
 def _first_finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    scored = [r for r in ranked(records, plan.settings.direction) if r.role == "search" and r.value is not None]
+    searched = [r for r in records if r.role == "search"]  # so that later repeats do not change this round
+    allowed = [r for r in searched if meets(r.metrics, plan.settings.limits)]
+    scored = [r for r in ranked(allowed, plan.settings.direction) if r.value is not None]
     chosen = [r for r in scored if r.state is State.FINISHED][: plan.finalists_in(1)]
     cost = plan.settings.direction.cost
     ended = sorted(
@@ -178,7 +184,6 @@ def _first_finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRe
     )
     if ended and ended[0].has_model and ended[0] not in chosen:
         chosen.append(ended[0])
-    searched = [r for r in records if r.role == "search"]  # so that later repeats do not change this round
     return _with_cheapest(plan, _with_both_kinds(plan, chosen, ended), ended, searched)
 
 

@@ -1,13 +1,15 @@
 """Builds the outcome of a sweep, finished or not, from its study."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from search.plan.plan import Plan
 from search.plan.settings import SweepSettings
 from search.propose.start_from import EarlierTrials
+from search.record.costs import limits_text, meets
 from search.record.ranking import Ranking
 from search.record.ranking_check import ranking_check
-from search.record.records import BudgetLimits, Outcome
+from search.record.records import BudgetLimits, Outcome, TrialRecord
 from search.record.scores import Gain, Score, TestScore
 from search.redaction import redact
 from search.storage.sweep_folder import SweepFolder, load_saved_plan
@@ -67,6 +69,7 @@ def summarise(
         notes=(
             *_notes(plan, storage, study, complete),
             *(contest_notes(contest) if complete else ()),
+            *_notes_on_limits(plan.settings, records),
             *worth_of_stages(plan, records),
             *(labels_notes(plan, records) if complete else ()),
         ),
@@ -75,6 +78,7 @@ def summarise(
         labels_curve=labels_curve(plan, records),
         cross_validated=plan.cross_validates,
         redraws_rows=plan.settings.redraw_rows,
+        limits=plan.settings.limits,
         passed_over=contest.passed_over,
         winning_baseline=baseline.name if baseline else None,
         gain=gain or plain_gain(plan, contest),
@@ -121,6 +125,14 @@ def _notes(plan: Plan, storage: Path, study: SweepStudy, complete: bool) -> list
             f"`{SweepFolder(storage, plan.settings.name).command('resume')}` continues it",
         ]
     return [*notes, *_notes_on_trials(plan.settings, searched, study.user_attr(EXHAUSTED) == searched)]
+
+
+def _notes_on_limits(settings: SweepSettings, records: Sequence[TrialRecord]) -> list[str]:
+    """Say how many trials cannot win because of `sweep.constraints`."""
+    scored = [r for r in records if r.role == "search" and r.value is not None]
+    above = sum(not meets(r.metrics, settings.limits) for r in scored)
+    named = limits_text(settings.limits)
+    return [f"{above} of {len(scored)} trials with a score do not meet {named}, so they cannot win"] if above else []
 
 
 def _notes_on_trials(settings: SweepSettings, searched: int, exhausted: bool) -> list[str]:

@@ -20,6 +20,7 @@ from search.propose.proposer import Proposer, running_trial
 from search.propose.sampler_study import trial_from_json
 from search.propose.start_from import EarlierTrials
 from search.record.checkpoint_paths import relative_checkpoint
+from search.record.costs import excesses
 from search.record.records import State, TrialRecord
 from search.record.trial_names import Key, Role
 from search.study.finalists import Repeat
@@ -185,6 +186,9 @@ class SweepStudy:
         self._records[key] = record
         self._store_facts(key)
         trial = self._open_trials.pop(key)
+        if record.role == "search":
+            for name, excess in excesses(record.metrics, self.settings.limits).items():
+                trial.set_constraint(name, excess)
         value = record.value if state is State.FINISHED else None
         ended = trial.study.tell(trial, value, state=_TO_OPTUNA[state])
         if key in self._searched:

@@ -86,7 +86,7 @@ def _preferred(
     if winner is best:
         return Choice(best, best)
     ours, theirs = costs[winner.number], costs[best.number]
-    gain = f"takes {ours:.3g} ms for a text in place of {theirs:.3g} ms (medians of single texts)"
+    gain = f"takes {ours:.3g} ms for a text in place of {theirs:.3g} ms (a single text at a time)"
     if select.prefer == "size":
         gain = f"has {ours / 1e6:.3g} million weights in place of {theirs / 1e6:.3g} million"
     distance = behind(best, winner, records, plan.settings.direction)

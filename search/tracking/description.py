@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from search.record.costs import limits_text
 from search.record.records import Outcome, TrialRecord
 from search.storage.sweep_folder import SweepFolder
 from search.wording import format_number, format_score
@@ -43,7 +44,8 @@ def _winner(outcome: Outcome) -> str:
         scores = f"{outcome.metric} {format_score(baseline.value)} on validation"
         return f"The baseline {baseline.title} won: {scores}. No trial is better."
     if outcome.winner is None:
-        return "There is no winner: no trial has finished with a score."
+        within = f" within {limits_text(outcome.limits)}" if outcome.limits else ""
+        return f"There is no winner: no trial has finished with a score{within}."
     link = f"[trial {outcome.winner}](run:{outcome.winner})"
     if outcome.validation is None:
         return f"The winner is {link}."

@@ -27,6 +27,8 @@ NAMES = tuple(dict.fromkeys(name for names in NAMES_BY_TASK.values() for name in
 """All baselines that are trained."""
 NEVER_WIN = frozenset({"word_tags"})
 """Baselines that are shown and never chosen, as no export can hold them; they have no model in their folder."""
+NEEDS_ENCODER = frozenset({"features", "features_ridge", "features_labels", "token_features"})
+"""Baselines with the features of an encoder; the others are small models over words."""
 MOST_BEGINS = 2
 """A baseline whose process ended this often is not tried again; memory may have run out."""
 INTERRUPTED = "its process ended before it was done; memory may have run out"

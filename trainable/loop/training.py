@@ -48,7 +48,8 @@ class StageTraining:
         self._epoch: tuple[int, list[NDArray[np.int64]]] = (-1, [])
         # The order of the next lines matters, as each one uses the model as the lines before have left it.
         torch.nn.Module.to(model, context.device)
-        self._use_cost = use_cost(model, validation.inputs) if isinstance(stage, Target) else {}
+        costs = use_cost(model, validation.inputs, stage, context) if isinstance(stage, Target) else {}
+        self._use_cost = {f"{context.name}.{name}": cost for name, cost in costs.items()}
         used = train.inputs.used_ids(), validation.inputs.used_ids()
         self._weights = StageWeights(model, stage, context.seed, *used)
         self.frozen, self.trained = self._weights.frozen, self._weights.trained
@@ -193,7 +194,7 @@ class StageTraining:
         report = self._evaluate()
         if not zero_shot:
             return report
-        scores = with_zero_shot(report.metrics, self.context.name)
+        scores = with_zero_shot(report.metrics, self.context.name) | self._use_cost
         if report.improved:
             self.progress.best_metrics = scores
         return replace(report, metrics=scores)
@@ -222,7 +223,7 @@ class StageTraining:
         named |= {
             f"{name}.train.loss": progress.take_mean_loss(),
             f"{name}.trained_weights": float(self._weights.count),
-            **{f"{name}.{cost}": number for cost, number in self._use_cost.items()},
+            **self._use_cost,
         }
         return self._report(named, improved)
 

@@ -225,6 +225,10 @@ class Target(Stage):
     evaluate_at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """Further evaluations, as shares of the stage; a sweep adds the shares at which it compares trials."""
 
+    measure_latency: bool = False
+    """Measure the time of a single validation row before the training; a sweep switches it on where a constraint has
+    `latency_ms`."""
+
     @property
     def keeps_best(self) -> bool:
         """Return whether the stage ends with the weights of its best evaluation."""

@@ -55,6 +55,25 @@ def problems(file: Path, overrides: dict[str, str] | None = None) -> list[str]:
 
 
 MISTAKES: dict[str, tuple[Change, str]] = {
+    "an unknown cost": (
+        put("sweep", "constraints", ["latency <= 20"]),
+        "sweep.constraints[0]: 'latency <= 20' must be a cost and its limit, such as `latency_ms <= 20`",
+    ),
+    "constraint without a limit": (
+        put("sweep", "constraints", ["latency_ms <= 20 ms"]),
+        "sweep.constraints[0]: 'latency_ms <= 20 ms' must be a cost",
+    ),
+    "limit of zero": (
+        put("sweep", "constraints", ["text_gflops <= 0"]),
+        "sweep.constraints[0]: 'text_gflops <= 0': the limit '0' must be a number above 0",
+    ),
+    "sampler and constraints": (
+        lambda b: b["sweep"].update({"constraints": ["latency_ms <= 20"], "sampler": "cmaes"}),
+        "sweep.constraints: cmaes cannot learn from constraints",
+    ),
+    "margin below zero": (put("sweep", "select", {"within": -1, "prefer": "size"}), "sweep.select.within"),
+    "margin in words": (put("sweep", "select", {"within": "half", "prefer": "size"}), "sweep.select.within"),
+    "preference": (put("sweep", "select", {"within": 0.01, "prefer": "sise"}), "sweep.select.prefer"),
     "unknown block": (put("spaces", {}), "no such block: 'spaces'; did you mean 'space'?"),
     "no sweep": (drop("sweep"), "sweep: this block is missing"),
     "no trial": (drop("trial"), "trial: this block is missing"),

@@ -84,3 +84,10 @@ def test_a_margin_is_a_number_or_hundredths(given: object, within: float) -> Non
     assert settings.select
     assert settings.select.within == pytest.approx(within)
     assert SweepSettings.model_validate(settings.model_dump(mode="json")) == settings
+
+
+def test_of_two_constraints_on_a_cost_the_lower_one_holds() -> None:
+    given = ["latency_ms<=20", "latency_ms <= 1e1", " model_weights <= 22566146 "]
+    settings = SweepSettings(name="a", constraints=given)
+    assert settings.limits == {"latency_ms": 10.0, "model_weights": 22566146.0}
+    assert SweepSettings.model_validate(settings.model_dump(mode="json")) == settings

@@ -295,3 +295,15 @@ def test_the_interval_is_welchs(first: list[float], second: list[float]) -> None
     comparison = compare(first, second, "accuracy", Direction.MAX, "reviews")
     welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
     assert (comparison.low, comparison.high) == (pytest.approx(welch.low), pytest.approx(welch.high))
+
+
+def test_costs_with_a_limit_are_columns_and_what_is_above_one_says_so() -> None:
+    trials = tuple(
+        replace(each, metrics={"target.latency_ms": 10.0 * each.number}) if each.role == "search" else each
+        for each in TRIALS
+    )
+    text = printed(replace(OUTCOME, trials=trials, limits={"latency_ms": 15.0}))
+    assert "20 > 15" in text
+    assert "10 > 15" not in text
+    nothing = replace(OUTCOME, trials=trials, limits={"latency_ms": 5.0}, winner=None, exported=None, validation=None)
+    assert "No winner: no trial has finished with a score within latency_ms <= 5." in " ".join(printed(nothing).split())

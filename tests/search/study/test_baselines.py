@@ -13,7 +13,7 @@ from search.record.costs import MODEL_WEIGHTS, TEXT_GFLOPS
 from search.record.records import Outcome, State
 from search.record.scores import Baseline
 from search.storage.sweep_folder import SweepFolder
-from search.study.baselines import baselines_so_far, describe_gain, hold_contest, rank_baselines
+from search.study.baselines import Contest, baselines_so_far, describe_gain, hold_contest, rank_baselines
 from search.study.finalists import Repeat
 from search.study.summary import summarise
 from search.study.sweep_study import SweepStudy
@@ -137,7 +137,27 @@ def test_a_baseline_is_scored_on_the_folds_of_the_trial(own_sweep: SweepFolder) 
 def test_a_cheaper_trial_that_a_baseline_beats_does_not_take_the_place_of_the_best(
     baseline: float, winner: int | None, blocks: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Trial 0 has 0.72 on average, the cheaper trial 1 has 0.71."""
+    contest = contest_with(blocks, tmp_path, BaselineResult("majority", {"macro_f1": baseline}))
+    assert contest.trial
+    assert (None if contest.winning_baseline else contest.trial.number) == winner
+    assert (contest.passed_over is not None) == (winner == 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "baseline", "trial"),
+    [("features", 3, None, 1), ("features", 0.5, None, None), ("tfidf", 0.5, "tfidf", None), ("tfidf", 3, "tfidf", 1)],
+)
+def test_with_limits_a_baseline_wins_only_without_an_encoder(
+    name: str, limit: float, baseline: str | None, trial: int | None, blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    blocks["sweep"]["constraints"] = [f"text_gflops <= {limit}"]
+    contest = contest_with(blocks, tmp_path, BaselineResult(name, {"macro_f1": 0.9}))
+    assert (contest.winning_baseline and contest.winning_baseline.name) == baseline
+    assert (contest.trial and contest.trial.number) == (0 if baseline and trial is not None else trial)
+
+
+def contest_with(blocks: dict[str, Any], tmp_path: Path, result: BaselineResult) -> Contest:
+    """Return a contest of a baseline with trial 0, which has 0.72 on average, and trial 1: cheaper, with 0.71."""
     del blocks["space"]["source.enabled"]
     blocks["sweep"] |= {"finalists": 2, "start_with": []}
     plan = build_plan(blocks, (), "test")
@@ -153,8 +173,5 @@ def test_a_cheaper_trial_that_a_baseline_beats_does_not_take_the_place_of_the_be
             study.end(run, State.FINISHED)
     folder = BaselineFolder(tmp_path / "baselines")
     folder.path.mkdir()
-    folder.write(BaselineResult("majority", {"macro_f1": baseline}))
-    contest = hold_contest(plan, study)
-    assert contest.trial
-    assert (None if contest.winning_baseline else contest.trial.number) == winner
-    assert (contest.passed_over is not None) == (winner == 1)
+    folder.write(result)
+    return hold_contest(plan, study)

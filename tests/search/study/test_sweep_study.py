@@ -286,3 +286,23 @@ def test_a_locked_study_is_waited_for(open_study: Callable[..., SweepStudy], tmp
         report(study, 0, 0.5, 0.25)
         end.join()
     assert open_study().record(0).value == 0.5
+
+
+def test_optuna_knows_the_constraints_of_ended_trials_and_the_sampler_learns_them(
+    open_study: Callable[..., SweepStudy], tmp_path: Path
+) -> None:
+    study = open_study(CONTINUUM, constraints=["text_gflops <= 2"], start_with=[], sampler="tpe")
+    for work, state in ((1.5, State.FINISHED), (3.0, State.STOPPED), (None, State.FAILED)):
+        begun = study.begin_search_trial()
+        assert begun
+        if work:
+            metrics = {"target.text_gflops": work}
+            report = TrialReport("target", value=0.5, metrics=metrics, improved=True, fraction_done=0.5)
+            study.report(begun.key, report)
+        study.end(begun.key, state)
+    assert study.begin_search_trial()
+    expected = [{"text_gflops": -0.5}, {"text_gflops": 1.0}, {}, {}]
+    assert [trial.constraints for trial in optuna_trials(tmp_path)] == expected
+    in_memory = study._proposer._sampler_study._study
+    assert in_memory
+    assert [trial.constraints for trial in in_memory.trials] == expected

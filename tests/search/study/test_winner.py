@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from search.plan.plan import Plan, build_plan
-from search.record.costs import CLEARLY, MODEL_WEIGHTS, TEXT_GFLOPS, UseCost
+from search.record.costs import CLEARLY, COSTS, MODEL_WEIGHTS, TEXT_GFLOPS, UseCost, excesses, meets
 from search.record.records import State, TrialRecord
-from search.study.finalists import finalists, rank_finalists
+from search.study.finalists import certain_repeats, finalists, rank_finalists
 from search.study.selection import next_repeats
 from search.study.winner import Choice, choose_winner, within_margin
 
@@ -181,7 +181,7 @@ def test_the_fastest_within_the_margin_wins_where_it_was_timed(
 def test_with_a_margin_the_sentence_names_it_and_the_measured_gain(blocks: dict[str, Any]) -> None:
     found = [Finalist((0.9, 0.8), UseCost(4.0, 3e6)), Finalist((0.88, 0.8), UseCost(4.0, 2e6))]
     for prefer, gain in (
-        ("latency", "takes 5.5 ms for a text in place of 11 ms (medians of single texts)"),
+        ("latency", "takes 5.5 ms for a text in place of 11 ms (a single text at a time)"),
         ("size", "has 2 million weights in place of 3 million"),
     ):
         plan = _plan(blocks, select={"within": 0.01, "prefer": prefer})
@@ -204,3 +204,38 @@ def test_the_cheapest_trial_within_the_margin_is_a_finalist(
     repeats = [(repeat.number, repeat.seed) for repeat in next_repeats(plan, _records(found))]
     assert repeats == [(number, seed) for number in (0, 1, *added) for seed in (1, 2)]
     assert len(repeats) <= plan.repeats
+
+
+@same_plan
+@given(some_finalists, st.sampled_from((0.5, 1.0, 2.0)))
+def test_only_trials_within_the_limits_are_finalists(
+    blocks: dict[str, Any], found: list[Finalist], limit: float
+) -> None:
+    plan = _plan(blocks, constraints=[f"text_gflops <= {limit}"])
+    records = _records(found)
+    allowed = [number for number, each in enumerate(found) if each.cost and each.cost.work <= limit]
+    assert sorted(record.number for record in finalists(plan, records)) == allowed
+    choice = choose_winner(plan, records)
+    assert (choice is None) == (not allowed)
+    assert choice is None or choice.winner.number in allowed
+
+
+@given(
+    st.dictionaries(st.sampled_from(list(COSTS)), st.floats(0, 10)),
+    st.dictionaries(st.sampled_from(list(COSTS)), st.floats(0, 10)),
+)
+def test_a_trial_meets_limits_if_each_cost_is_known_and_not_above(
+    costs: dict[str, float], limits: dict[str, float]
+) -> None:
+    metrics = {COSTS[name]: cost for name, cost in costs.items()}
+    assert meets(metrics, limits) == all(name in costs and costs[name] <= limit for name, limit in limits.items())
+    above = {name for name, excess in excesses(metrics, limits).items() if excess > 0}
+    assert above == {name for name in costs.keys() & limits.keys() if costs[name] > limits[name]}
+
+
+def test_a_repeat_is_certain_only_if_no_running_trial_may_meet_the_limits(blocks: dict[str, Any]) -> None:
+    plan = _plan(blocks, finalists=1, constraints=["text_gflops <= 2"])
+    records = _records([Finalist((0.9,), SHORT)])
+    for metrics, certain in (({}, []), ({TEXT_GFLOPS: 2.0}, []), ({TEXT_GFLOPS: 3.0}, [0, 0])):
+        running = TrialRecord(1, State.RUNNING, records[0].params, 0, metrics=metrics)
+        assert [repeat.number for repeat in certain_repeats(plan, [*records, running])] == certain

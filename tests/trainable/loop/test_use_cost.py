@@ -38,3 +38,12 @@ def test_what_costs_training_time_alone_changes_nothing(
 
 def test_texts_that_are_cut_take_less_work(base: dict[str, Any], workspace: Workspace) -> None:
     assert costs(base, workspace, padding_length=8)[1] < costs(base, workspace, padding_length=16)[1]
+
+
+def test_latency_is_measured_only_on_request_and_changes_no_score(base: dict[str, Any], workspace: Workspace) -> None:
+    metrics = []
+    for measure in (False, True):
+        *_, training = costs(base, workspace, measure_latency=measure)
+        metrics.append({**list(training.reports())[-1].metrics})
+    assert metrics[1].pop("target.latency_ms") > 0
+    assert metrics[0] == metrics[1]
