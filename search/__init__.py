@@ -1,8 +1,17 @@
-"""The sweep: searches a space for the best trial with Ray Tune, records to MLflow, reports and exports."""
+"""The sweep: searches a space for the best trial with Ray Tune, records to MLflow, reports and exports.
+
+`from search import run, load` works; `transfersweep` offers the same functions, and more, under a name of its own.
+"""
 
 import os
+from typing import TYPE_CHECKING, Any
 
 import trainable  # noqa: F401  (it silences the libraries of the Hugging Face hub)
+
+if TYPE_CHECKING:
+    from search.api.calls import load, run
+
+__all__ = ["load", "run"]
 
 # The libraries read these variables once, when they are imported, so they must be set before any such import.
 for _name, _value in {
@@ -17,3 +26,12 @@ for _name, _value in {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # this package handles Ctrl-C itself
 }.items():
     os.environ.setdefault(_name, _value)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a function at its first use, because the import takes time."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from search.api import calls
+
+    return getattr(calls, name)

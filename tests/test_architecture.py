@@ -48,7 +48,8 @@ ORDER: dict[str, str | None] = {
     ),
     "search": (
         "redaction provenance errors redirect_output streams wording check record storage plan propose ranking startup "
-        "cluster study tracking show advice report init preflight engine export serve jobs commands __main__ __init__"
+        "cluster study tracking show advice report init preflight engine export serve jobs api commands "
+        "__main__ __init__"
     ),
     "transfersweep": None,
 }

@@ -1,13 +1,19 @@
 """`import transfersweep` runs and loads sweeps, and refuses foreign packages with the names of ours."""
 
+import io
 import subprocess
 import sys
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+import search
 import transfersweep
+from search.show.report import next_commands, print_outcome
+from search.show.winner import winner_text
 from search.storage.sweep_folder import SweepFolder
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +70,32 @@ def test_a_mapping_runs_and_its_outcome_is_loaded_again(tmp_path: Path) -> None:
     assert (outcome.complete, len(outcome.trials)) == (True, 1)
     assert outcome.winner == 0 or outcome.winning_baseline  # a single word says the label here
     assert transfersweep.load("films", storage=tmp_path / "runs").to_json() == outcome.to_json()
+
+
+def test_a_notebook_shows_what_the_terminal_shows(swept: SweepFolder) -> None:
+    outcome = search.load(swept.name, storage=swept.storage)
+    html = outcome._repr_html_()
+    console = Console(width=10_000, file=io.StringIO())
+    print_outcome(outcome, console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    winner = outcome.record(0)
+    for shown in (winner_text(outcome), f"{winner.value:.3g}", *next_commands(outcome)):
+        assert escape(shown) in html
+    assert winner_text(outcome) in printed
+    assert "<script" not in html
+
+
+def test_the_plots_of_the_report_are_figures(swept: SweepFolder) -> None:
+    figures = transfersweep.figures(transfersweep.load(swept.name, storage=swept.storage))
+    history = figures["Score of each trial"]
+    assert history.layout.title.text == "Score of each trial"
+    assert [len(trace.y) for trace in history.data][0] == 1, "one trial has finished"
+
+
+def test_the_winner_is_exported(swept: SweepFolder, tmp_path: Path) -> None:
+    outcome = transfersweep.load(swept.name, storage=swept.storage)
+    folder = transfersweep.export(outcome, tmp_path / "model")
+    assert transfersweep.classifier(folder)("a fine film").label in {"negative", "positive"}
 
 
 def test_the_trials_are_a_frame(swept: SweepFolder) -> None:

@@ -21,7 +21,7 @@ from search.report.coverage import coverage_section
 from search.report.errors import errors_section, label_errors_section
 from search.report.labels import labels_section
 from search.report.parts import Section
-from search.report.search_plots import search_section, settings_section
+from search.report.search_plots import search_section, settings_section, trials_table
 from search.report.time_spent import time_section
 from search.show.report import next_commands
 from search.storage.sweep_folder import SweepFolder
@@ -50,7 +50,7 @@ def build_page(sweep: Sweep, refresh: int | None = None) -> str:
     return _TEMPLATES.get_template("report.html.j2").render(
         outcome=outcome,
         answer=answer(outcome),
-        sections=_sections(sweep),
+        sections=sections_of(sweep),
         commands=next_commands(outcome),
         refresh=refresh,
         plotly=get_plotlyjs(),
@@ -61,7 +61,18 @@ def build_page(sweep: Sweep, refresh: int | None = None) -> str:
     )
 
 
-def _sections(sweep: Sweep) -> list[Section]:
+def outcome_html(outcome: Outcome) -> str:
+    """Return answer, winner and trials of an outcome as a part of a page, which a notebook shows."""
+    return _TEMPLATES.get_template("outcome.html.j2").render(
+        outcome=outcome,
+        answer=answer(outcome),
+        tables=winner_section(outcome).tables,
+        trials=trials_table(outcome),
+        commands=next_commands(outcome),
+    )
+
+
+def sections_of(sweep: Sweep) -> list[Section]:
     """Return the sections that have something to say."""
     lengths, answers = text_lengths(sweep), RowAnswers.load(sweep.folder.answers)
     sections = [

@@ -10,7 +10,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import get_param_importances
 
 from search.advice.sweep import Sweep
-from search.record.records import TrialRecord, ranked
+from search.record.records import Outcome, TrialRecord, ranked
 from search.report.parts import Figure, Section, Table, as_figure
 from search.wording import format_number, last_line, number
 
@@ -22,7 +22,7 @@ def search_section(sweep: Sweep) -> Section:
     """Return how the search went: its best score over time, the learning curves, and all trials."""
     figures = [*_history(sweep), *_curves(sweep)]
     texts = [f"{r.title} {r.state.value}: {last_line(r.error)}" for r in sweep.outcome.trials if r.error]
-    return Section("How the search went", texts, tables=[_trials_table(sweep)], figures=figures)
+    return Section("How the search went", texts, tables=[trials_table(sweep.outcome)], figures=figures)
 
 
 def settings_section(sweep: Sweep) -> Section:
@@ -64,6 +64,7 @@ def _curves(sweep: Sweep) -> Iterator[Figure]:
 def _importances(sweep: Sweep, names: Sequence[str]) -> Iterator[Figure]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.simplefilter("ignore", UserWarning)  # trials with equal scores; the text says how little it proves
         try:
             importances = get_param_importances(sweep.study, params=list(names))
             plot = plots.plot_param_importances(sweep.study, params=list(names), target_name=sweep.metric)
@@ -104,8 +105,9 @@ def _slice(sweep: Sweep, name: str) -> Figure:
     return as_figure(plot, name, text, table)
 
 
-def _trials_table(sweep: Sweep) -> Table:
-    records = ranked(sweep.outcome.searched, sweep.outcome.direction)
+def trials_table(outcome: Outcome) -> Table:
+    """Return the trials of the search, best first, with the settings that differ among them."""
+    records = ranked(outcome.searched, outcome.direction)
     names = _varied(records)
     rows = tuple(
         (
@@ -117,7 +119,7 @@ def _trials_table(sweep: Sweep) -> Table:
         )
         for record in records
     )
-    return Table("All trials of the search, best first", ("trial", "state", sweep.metric, "seconds", *names), rows)
+    return Table("All trials of the search, best first", ("trial", "state", outcome.metric, "seconds", *names), rows)
 
 
 def _varied(records: Sequence[TrialRecord]) -> list[str]:

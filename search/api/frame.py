@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]  # its stubs are a separate package
 
-if TYPE_CHECKING:
-    from search.record.records import Outcome
+from search.record.records import Outcome
 
 _FIELDS = ("number", "role", "seed", "state", "value", "progress", "seconds")
 
