@@ -6,10 +6,10 @@ from trainable.settings.values import Params
 
 
 def format_number(value: Any) -> str:
-    """Return a setting or score in few characters: 4 significant digits, `-` for None."""
+    """Return a setting or score in few characters: 3 significant digits, `-` for None."""
     if value is None:
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def number(value: float | None) -> str:
@@ -28,8 +28,14 @@ def format_score(value: float | None) -> str:
 
 
 def format_settings(params: Params) -> str:
-    """Return settings as `name=value`, with dotted names."""
-    return " ".join(f"{name}={format_number(value)}" for name, value in params.items()) or "no settings vary"
+    """Return settings as `name=value`; names of the target stage are short."""
+    shown = (f"{short_name(name)}={format_number(value)}" for name, value in params.items())
+    return " ".join(shown) or "no settings vary"
+
+
+def short_name(name: str) -> str:
+    """Return the name of a setting without `target.`, the stage that most settings are about."""
+    return name.removeprefix("target.")
 
 
 def format_duration(seconds: float) -> str:

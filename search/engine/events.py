@@ -8,6 +8,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from search.cluster.driver_only import DriverOnly
+from search.engine.activities import Activities
 from search.engine.mlflow_trials import MlflowTrials
 from search.study.sweep_study import SweepStudy
 from trainable.checkpoint import MODEL_FILE
@@ -20,14 +21,16 @@ class SweepEvents(DriverOnly, Callback):
     Args:
         study: the record of all trials; the searcher updates it before Tune calls this callback.
         runs: the trials' MLflow runs.
+        activities: what the running trials do.
         show: redraws the view; called after each event.
     """
 
-    def __init__(self, study: SweepStudy, runs: MlflowTrials, show: Callable[[], None]) -> None:
-        self._study, self._runs, self._show = study, runs, show
+    def __init__(self, study: SweepStudy, runs: MlflowTrials, activities: Activities, show: Callable[[], None]) -> None:
+        self._study, self._runs, self._activities, self._show = study, runs, activities, show
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Redraw, so that clocks move while trials train."""
+        self._activities.see(trials)
         self._show()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -39,6 +42,7 @@ class SweepEvents(DriverOnly, Callback):
     ) -> None:
         """Log the report's scores to MLflow."""
         if isinstance(report := read_result(result), TrialReport):
+            self._activities.report(key_of_task(trial.config), report)
             self._runs.log(key_of_task(trial.config), report)
 
     def on_checkpoint(self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any) -> None:
@@ -48,6 +52,7 @@ class SweepEvents(DriverOnly, Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Close the trial's MLflow run, unless the trial is only paused."""
+        self._activities.end(key_of_task(trial.config))
         self._runs.close(key_of_task(trial.config))
         self._runs.close_ended()
         self._show()

@@ -4,6 +4,7 @@ import uuid
 
 from rich.console import Console
 
+from search.engine.activities import Activities
 from search.engine.tuner import SweepParts, build_tuner
 from search.engine.watch.stop_request import stop_on_signals
 from search.plan.settings import SweepSettings
@@ -23,15 +24,17 @@ def run_session(parts: SweepParts, console: Console) -> None:
     parts.study.store_session_folder(session)
     hint = f"If this sweep ends early for any reason, continue it with `{folder.command('resume')}`"
     console.print(hint, markup=False, highlight=False, soft_wrap=True)
+    activities = Activities()
     limits, log = _describe_budget(settings), str(folder.log)
     with LiveView(settings.name, settings.metric, settings.direction, limits, console, log) as view:
 
         def show() -> None:
             records, budget = parts.study.records, parts.budget
             baselines = baselines_so_far(folder.path, records, settings.metric)
-            view.update(records, budget.used(), budget.time_left(parts.capacity.slots), baselines)
+            now = activities.of(record.key for record in records if not record.ended)
+            view.update(records, budget.used(), budget.time_left(parts.capacity.slots), baselines, now)
 
-        tuner = build_tuner(parts, session, show)
+        tuner = build_tuner(parts, session, activities, show)
         with stop_on_signals(stop, console.print):
             try:
                 tuner.fit()

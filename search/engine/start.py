@@ -6,6 +6,7 @@ Torch, Ray and Optuna take seconds to import. They are imported only after all c
 import json
 import os
 import shutil
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -63,6 +64,7 @@ def start_sweep(
     check_storage(storage)
     if plan.settings.start_from:
         load_older_facts(plan, storage)
+    _say(f"{plan.settings.name}: reading the data")
     with dry_run_process() if dry_run_process else nullcontext() as dry_run:
         return _begin(plan, folder, address, dry_run, began)
 
@@ -146,6 +148,7 @@ def _resume(folder: SweepFolder, address: str | None, overrides: Mapping[str, st
 
         return deliver_rest(outcome, plan, folder)
     check_storage(storage)
+    _say(f"{plan.settings.name}: reading the data again, to see that they are the same")
     from search.plan.data import check_data
     from search.study.fingerprints import compute_fingerprints, describe_changes
 
@@ -174,6 +177,11 @@ def extend_sweep(name: str, storage: Path, trials: int, address: str | None = No
     return resume_sweep(name, storage, address, {"sweep.trials": str(settings.most_trials + trials)})
 
 
+def _say(sentence: str) -> None:
+    """Tell on stderr what is being done: the first trial begins only after many seconds."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
 def _run(
     plan: Plan,
     folder: SweepFolder,
@@ -182,6 +190,7 @@ def _run(
     began: float,
     dry_run: DryRunProcess | None = None,
 ) -> Outcome:
+    _say(f"{plan.settings.name}: {'joining' if address else 'starting'} Ray, and trying one batch")
     from search.cluster import connection
     from search.cluster.capacity import trials_use_gpus
 

@@ -86,6 +86,8 @@ def run_sweep(
         finally:
             _leave_ray(folder, study, stop)
         remove_unneeded_checkpoints(folder, plan, study)
+        if not stop.requested:
+            show("All trials have ended: choosing the winner, scoring it on the test split, writing the report")
         outcome = _finish_and_save(parts, tracker, phases)
     _raise_if_incomplete(outcome, stop, folder, plan.settings)
     return outcome

@@ -13,6 +13,7 @@ from ray.tune.stopper import CombinedStopper
 
 from search.cluster.capacity import Capacity
 from search.cluster.ray_internals import HEAD_ONLY
+from search.engine.activities import Activities
 from search.engine.best_model import BestModel
 from search.engine.budget import Budget, BudgetStopper
 from search.engine.events import SweepEvents
@@ -50,12 +51,13 @@ class SweepParts:
     """Expected times of trials; None if no batch was measured."""
 
 
-def build_tuner(parts: SweepParts, session: str, show: Callable[[], None]) -> tune.Tuner:
+def build_tuner(parts: SweepParts, session: str, activities: Activities, show: Callable[[], None]) -> tune.Tuner:
     """Build the tuner. Its `fit` returns when no work is left, or when a stop is requested.
 
     Args:
         parts: the objects of the sweep.
         session: name of the folder for this session's trials, inside the sweep's folder.
+        activities: what the running trials do.
         show: called after each event.
     """
     settings, study = parts.plan.settings, parts.study
@@ -73,7 +75,7 @@ def build_tuner(parts: SweepParts, session: str, show: Callable[[], None]) -> tu
         run_config=tune.RunConfig(
             name=session,
             storage_path=str(parts.folder.path.absolute()),
-            callbacks=[*_callbacks(parts, scheduler, show), pending],
+            callbacks=[*_callbacks(parts, scheduler, activities, show), pending],
             stop=CombinedStopper(BudgetStopper(parts.budget), parts.stop),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),
@@ -98,12 +100,14 @@ def _tune_config(parts: SweepParts, scheduler: TrialScheduler, pending: PendingT
     )
 
 
-def _callbacks(parts: SweepParts, scheduler: TrialScheduler, show: Callable[[], None]) -> list[tune.Callback]:
+def _callbacks(
+    parts: SweepParts, scheduler: TrialScheduler, activities: Activities, show: Callable[[], None]
+) -> list[tune.Callback]:
     plan, folder, study, stop, slots = parts.plan, parts.folder, parts.study, parts.stop, parts.capacity.slots
     return [
         stop,
         BestModel(plan.settings, study, parts.budget, stop),
-        SweepEvents(study, parts.mlflow_trials, show),
+        SweepEvents(study, parts.mlflow_trials, activities, show),
         Retries(),
         RepeatedFailures(study, stop, slots),
         HungTrials(study, plan.settings.hang_minutes),

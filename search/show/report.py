@@ -15,12 +15,13 @@ from search.record.scores import TestScore
 from search.show.labels_table import print_labels_curve
 from search.show.ranking_table import ranking_table
 from search.show.scores_table import print_scores
+from search.show.states import counts_text, state_text
 from search.show.text_table import text_table
-from search.show.view import counts_text, state_text
+from search.show.varying import varying_names
 from search.show.winner import exported_text, validation_text, winner_text
 from search.storage.driver_lock import driver_of
 from search.storage.sweep_folder import SweepFolder
-from search.wording import format_duration, format_number, format_score, format_settings, last_line
+from search.wording import format_duration, format_number, format_score, format_settings, last_line, short_name
 
 _MEASURING_WIDTH = 10_000  # characters
 
@@ -91,12 +92,6 @@ def _print(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style=style))
 
 
-def _varying_names(trials: Sequence[TrialRecord]) -> list[str]:
-    """Return the names of settings that differ between trials; a setting that some trials lack differs too."""
-    names = dict.fromkeys(name for trial in trials for name in trial.params)
-    return [name for name in names if len({repr(trial.params.get(name)) for trial in trials}) > 1]
-
-
 def _search_table(outcome: Outcome, console: Console, has_driver: bool) -> RichTable:
     """Return a table of the search trials, best first; with a column for each setting if they fit the console."""
     wide = _build_search_table(outcome, has_driver, in_columns=True)
@@ -106,10 +101,10 @@ def _search_table(outcome: Outcome, console: Console, has_driver: bool) -> RichT
 
 def _build_search_table(outcome: Outcome, has_driver: bool, in_columns: bool) -> RichTable:
     trials = ranked(outcome.searched, outcome.direction)
-    names = _varying_names(trials)
+    names = varying_names(trials)
     table = text_table("#", "state", _break_name(outcome.metric), "sec", *map(_break_name, outcome.limits))
     for name in names if in_columns else ["settings"]:
-        table.add_column(_break_name(name), justify="right" if in_columns else "left", vertical="bottom")
+        table.add_column(_break_name(short_name(name)), justify="right" if in_columns else "left", vertical="bottom")
     for trial in trials:
         shown = {name: trial.params.get(name) for name in names}
         cells = [format_number(value) for value in shown.values()] if in_columns else [format_settings(shown)]

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from search.record.records import State, TrialRecord, best_so_far, count_states
+from search.record.records import TrialRecord, best_so_far
 from search.record.scores import Baseline
-from search.record.trial_names import Key, Role
-from search.show.text_table import text_table
+from search.record.trial_names import Key
+from search.show.activity import Activity, activity_row, activity_table
+from search.show.states import counts_text
+from search.show.varying import varying_settings
 from search.wording import format_duration, format_score, format_settings, last_line
 from trainable.metrics.metric import Direction
 
-STYLES = {
-    State.RUNNING: "cyan",
-    State.PAUSED: "blue",
-    State.FINISHED: "green",
-    State.STOPPED: "yellow",
-    State.FAILED: "red",
-    State.LOST: "magenta",
-}
+QUIET_SECONDS = 60.0
+"""Without a terminal, a line says after so many silent seconds what is going on."""
 _LAST = 5  # trials named in the panel
+_NOTHING: Mapping[Key, Activity] = {}
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,7 @@ class LiveView:
         self._name, self._metric, self._direction = name, metric, direction
         self._budget, self._console, self._log_file = budget_text, console, log_file
         self._told: set[Key] = set()
+        self._last_line = time.monotonic()
         # stdout may carry the JSON of --json, so it stays as it is.
         self._live = Live(console=console, redirect_stdout=False, transient=True, refresh_per_second=4)
 
@@ -80,6 +80,7 @@ class LiveView:
         used: BudgetUsed,
         time_left: float | None = None,
         baselines: Sequence[Baseline] = (),
+        activities: Mapping[Key, Activity] = _NOTHING,
     ) -> None:
         """Show the current state.
 
@@ -88,9 +89,10 @@ class LiveView:
             used: the part of the budget that is used up.
             time_left: estimated seconds to the end; None while it is not known.
             baselines: the baselines so far, best first.
+            activities: what the running trials do.
         """
         if self._console.is_terminal:
-            self._live.update(self._panel(records, used, time_left, baselines))
+            self._live.update(self._panel(records, used, time_left, baselines, activities))
             return
         for baseline in baselines:
             if baseline.name not in self._told:
@@ -100,6 +102,12 @@ class LiveView:
             if record.ended and record.key not in self._told:
                 self._told.add(record.key)
                 self._line(self._ended(record, records))
+        if time.monotonic() - self._last_line > QUIET_SECONDS:
+            waiting = {key for key, activity in activities.items() if activity.waits}
+            self._line(f"{counts_text(records, waiting=waiting)}; {_spent(used)}; time left: {_left(time_left)}")
+            for key, activity in activities.items():
+                if not activity.waits:
+                    self._line(f"  trial {key}: {activity.text}")
 
     def _ended(self, record: TrialRecord, records: Sequence[TrialRecord]) -> str:
         best = best_so_far(records, self._direction)
@@ -109,6 +117,7 @@ class LiveView:
         return f"{record.title} {record.state}: {reached}, {format_duration(record.seconds)}; {what}"
 
     def _line(self, text: str) -> None:
+        self._last_line = time.monotonic()
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _panel(
@@ -117,60 +126,51 @@ class LiveView:
         used: BudgetUsed,
         time_left: float | None,
         baselines: Sequence[Baseline],
+        activities: Mapping[Key, Activity],
     ) -> RenderableType:
         facts = RichTable.grid(padding=(0, 2))
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")
-        facts.add_row("trials", counts_text(records))
+        waiting = {key for key, activity in activities.items() if activity.waits}
+        facts.add_row("trials", counts_text(records, waiting=waiting))
         facts.add_row("best so far", self._best(records))
         if baselines:
             best = baselines[0]
             facts.add_row("best baseline", f"{self._metric} {format_score(best.value)}: {best.title}")
-        spent = f"{used.trials} trials, {used.minutes:.1f} min, {used.worker_hours:.2f} worker-hours"
-        facts.add_row("used", f"{spent} of {self._budget}")
-        facts.add_row("time left", "unknown yet" if time_left is None else f"about {format_duration(time_left)}")
+        facts.add_row("used", f"{_spent(used)} of {self._budget}")
+        facts.add_row("time left", _left(time_left))
         facts.add_row("log", Text(self._log_file))
         title = Text(f"transfersweep: {self._name}")
-        return Panel(Group(facts, Text(), self._recent(records)), title=title, box=box.ROUNDED)
+        return Panel(Group(facts, Text(), *self._recent(records, activities)), title=title, box=box.ROUNDED)
 
     def _best(self, records: Sequence[TrialRecord]) -> Text:
         best = best_so_far(records, self._direction)
         if best is None:
             return Text("none yet")
-        return Text(f"{self._metric} {format_score(best.value)} in trial {best.number}: {format_settings(best.params)}")
+        settings = format_settings(varying_settings(best, records))
+        return Text(f"{self._metric} {format_score(best.value)} in trial {best.number}: {settings}")
 
-    def _recent(self, records: Sequence[TrialRecord]) -> RichTable:
-        """Return the running trials, then those that began last."""
-        running = [r for r in records if r.state is State.RUNNING]
-        others = [r for r in records if r.state is not State.RUNNING]
-        table = text_table("trial", "state", self._metric, "done", "settings", gap=2, framed=False)
-        for record in [*running, *reversed(others)][:_LAST]:
-            what = last_line(record.error) if record.error else format_settings(record.params)
-            cut = Text(what, no_wrap=True, overflow="ellipsis")
-            state = state_text(record.state)
-            table.add_row(
-                record.title.removeprefix("trial "), state, format_score(record.value), f"{record.progress:.0%}", cut
-            )
-        return table
+    def _recent(self, records: Sequence[TrialRecord], activities: Mapping[Key, Activity]) -> Iterator[RenderableType]:
+        """Yield the running trials, then those that wait, then those that began last, each with its settings."""
 
+        def place(record: TrialRecord) -> int:
+            activity = activities.get(record.key)
+            return 2 if record.ended else 1 if activity and activity.waits else 0
 
-def state_text(state: State, has_driver: bool = True) -> Text:
-    """Return a state in its colour; without a driver no trial runs, so `running` is shown as `unfinished`."""
-    word = "unfinished" if state is State.RUNNING and not has_driver else state.value
-    return Text(word, style=STYLES[state])
+        running = sorted((record for record in records if not record.ended), key=place)
+        others = [record for record in reversed(records) if record.ended]
+        yield activity_table(self._metric)
+        for record in [*running, *others][:_LAST]:
+            yield activity_row(record, activities.get(record.key), self._metric)
+            what = last_line(record.error) if record.error else format_settings(varying_settings(record, records))
+            yield Padding(Text(what, style="dim"), (0, 0, 0, 2))
+        if len(running) > _LAST:
+            yield Text(f"and {len(running) - _LAST} more that run or wait")
 
 
-def states_text(records: Sequence[TrialRecord], has_driver: bool = True) -> Text:
-    """Return the number of trials in each state that occurs, such as `3 finished, 1 failed`."""
-    counts = count_states(records)
-    parts = [Text.assemble(f"{counts[s]} ", state_text(s, has_driver), style=STYLES[s]) for s in State if counts[s]]
-    return Text(", ").join(parts) if parts else Text("no trials")
+def _spent(used: BudgetUsed) -> str:
+    return f"{used.trials} trials, {used.minutes:.1f} min, {used.worker_hours:.2f} worker-hours"
 
 
-def counts_text(records: Sequence[TrialRecord], has_driver: bool = True) -> Text:
-    """Return the search trials by state; after them repeats and trials of the labels curve, if there are any."""
-    titles: dict[Role, str] = {"search": "", "labels": "labels curve: "}
-    groups: dict[str, list[TrialRecord]] = {"": []}
-    for record in records:
-        groups.setdefault(titles.get(record.role, "repeats of finalists: "), []).append(record)
-    return Text("; ").join(Text.assemble(title, states_text(group, has_driver)) for title, group in groups.items())
+def _left(seconds: float | None) -> str:
+    return "unknown yet" if seconds is None else f"about {format_duration(seconds)}"

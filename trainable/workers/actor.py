@@ -100,6 +100,7 @@ class TuneTrial(tune.Trainable):
             stage=report.stage,
             stage_step=report.step,
             epoch=report.epoch,
+            stage_done=report.progress,
             fraction_done=report.progress if in_target else 0.0,
             percent_done=100 * report.progress if in_target and self._task.compare else 0.0,
             value=None if value is None else self._best,

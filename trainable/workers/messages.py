@@ -77,6 +77,8 @@ class TrialReport:
     """Optimiser steps of the stage so far."""
     epoch: float = 0.0
     """Passes over the stage's training data so far."""
+    stage_done: float = 0.0
+    """Fraction of the stage that is done, 0 to 1."""
     fraction_done: float = 0.0
     """Fraction of the target stage that is done, 0 to 1."""
     percent_done: float = 0.0

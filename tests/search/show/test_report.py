@@ -88,7 +88,7 @@ def test_trials_stand_best_first_and_finished_before_stopped() -> None:
 def test_settings_stand_in_columns_where_they_fit() -> None:
     row = next(row for row in rows(printed(OUTCOME)) if row[0] == "2")
     assert row == ["2", "finished", "0.8700", "12", "3e-05", "3", "66", "2", "True"]
-    assert "target.learning_rate=3e-05" in printed(OUTCOME, width=60)
+    assert "learning_rate=3e-05" in printed(OUTCOME, width=60)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

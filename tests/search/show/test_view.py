@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from search.record.records import State, TrialRecord
+from search.show.activity import Activity
 from search.show.view import BudgetUsed, LiveView
 from search.wording import format_duration, format_number, format_settings, last_line
 from trainable.metrics.metric import Direction
@@ -48,7 +49,7 @@ def test_a_terminal_sees_states_best_budget_time_left_and_log() -> None:
     shown = output(console)
     for words in (
         "1 running, 1 finished, 1 stopped, 1 failed",
-        "macro_f1 0.9500 in trial 3: target.learning_rate=0.00012",
+        "macro_f1 0.9500 in trial 3: learning_rate=0.00012",
         "3 trials, 4.2 min, 0.14 worker-hours of 40 trials, 60 min",
         "about 2 min 5 s",
         "runs/sms/sweep.log",
@@ -63,7 +64,37 @@ def test_the_panel_fits_80_columns() -> None:
         live.update(TRIALS, USED)
     lines = [line for line in output(console).splitlines() if "│" in line]
     assert lines and all(len(line) == 80 for line in lines)
-    assert any("trial  state     macro_f1  done  settings" in line for line in lines)
+    assert any(line.split()[1:-1] == ["trial", "does", "left", "steps/s", "macro_f1"] for line in lines)
+
+
+def test_a_running_trial_has_its_stage_its_pace_and_what_it_waits_for() -> None:
+    console = terminal()
+    running = [record(number, State.RUNNING) for number in range(4, 11)]
+    activities = {
+        4: Activity("source", done=0.45, steps_per_second=12.34, seconds_left=75),
+        5: Activity("waits for source of 4", waits=True),
+        6: Activity("waits for a free slot", waits=True),
+        7: Activity("begins"),
+    }
+    with view(console) as live:
+        live.update([*TRIALS[:2], *running], USED, activities=activities)
+    lines = [" ".join(line.strip("│ ").split()) for line in output(console).splitlines()]
+    assert "trials 5 running, 2 waiting, 1 finished, 1 stopped" in lines
+    assert "4 source 45 % 1 min 15 s 12.3 -" in lines
+    assert lines.index("7 begins -") < lines.index("and 2 more that run or wait"), "those that wait come last"
+    assert "learning_rate=0.00015" in lines, "what is the same in all trials is left out"
+
+
+def test_a_log_file_says_after_a_silence_what_is_going_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.show.view.QUIET_SECONDS", -1.0)
+    console = plain()
+    with view(console) as live:
+        live.update([record(4, State.RUNNING)], USED, 125.0, activities={4: Activity("target", done=0.5)})
+    _, *lines = output(console).splitlines()
+    assert lines == [
+        "1 running; 3 trials, 4.2 min, 0.14 worker-hours; time left: about 2 min 5 s",
+        "  trial 4: target 50 %",
+    ]
 
 
 def test_no_terminal_gets_one_line_a_trial_without_control_codes() -> None:
@@ -75,7 +106,7 @@ def test_no_terminal_gets_one_line_a_trial_without_control_codes() -> None:
     head, *lines = output(console).splitlines()
     assert head == "sweep sms: 40 trials, 60 min; log: runs/sms/sweep.log"
     assert [line.split(":")[0] for line in lines] == ["trial 0 finished", "trial 1 stopped", "trial 2 failed"]
-    assert lines[0].endswith("1 min 1 s; target.learning_rate=3e-05 target.batch_size=16 source.enabled=True")
+    assert lines[0].endswith("1 min 1 s; learning_rate=3e-05 batch_size=16 source.enabled=True")
     assert lines[2].endswith("TrialError: the loss is [nan]")
     assert "\x1b" not in output(console)
 
@@ -109,7 +140,7 @@ def test_values_in_words() -> None:
     assert [format_number(value) for value in (None, 3e-05, 0.123456, 16, True, "adamw")] == [
         "-",
         "3e-05",
-        "0.1235",
+        "0.123",
         "16",
         "True",
         "adamw",
