@@ -4,7 +4,7 @@ PYTHON ?= python3
 
 PIP_INSTALL = .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: help quickstart test test-all lint format constraints clean
+.PHONY: help quickstart test test-all lint format pictures constraints clean
 
 help:
 	@echo "make quickstart   a whole sweep on real text (about five minutes on two cores)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-all     every test, the slow ones included"
 	@echo "make lint         ruff and mypy"
 	@echo "make format       let ruff rewrite what it can"
+	@echo "make pictures     the pictures of the documentation, from the quickstart's sweep"
 	@echo "make constraints  write what is installed now to constraints.txt"
 	@echo "make clean        remove .venv and the tools' caches"
 
@@ -32,6 +33,9 @@ lint: .venv/.dev
 format: .venv/.dev
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+pictures: .venv/.dev
+	PYTHONPATH=. .venv/bin/python docs/pictures.py
 
 # The header stays; editable and local builds (+cpu) are not for others.
 constraints: .venv/.all
