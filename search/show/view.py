@@ -20,7 +20,7 @@ from search.record.scores import Baseline
 from search.record.trial_names import Key
 from search.show.activity import Activity, activity_row, activity_table
 from search.show.states import counts_text
-from search.show.varying import varying_settings
+from search.show.varying import varying_names
 from search.wording import format_duration, format_score, format_settings, last_line
 from trainable.metrics.metric import Direction
 
@@ -133,7 +133,8 @@ class LiveView:
         facts.add_column(overflow="fold")
         waiting = {key for key, activity in activities.items() if activity.waits}
         facts.add_row("trials", counts_text(records, waiting=waiting))
-        facts.add_row("best so far", self._best(records))
+        names = varying_names(records) if len(records) > 1 else [name for each in records for name in each.params]
+        facts.add_row("best so far", self._best(records, names))
         if baselines:
             best = baselines[0]
             facts.add_row("best baseline", f"{self._metric} {format_score(best.value)}: {best.title}")
@@ -141,16 +142,19 @@ class LiveView:
         facts.add_row("time left", _left(time_left))
         facts.add_row("log", Text(self._log_file))
         title = Text(f"transfersweep: {self._name}")
-        return Panel(Group(facts, Text(), *self._recent(records, activities)), title=title, box=box.ROUNDED)
+        recent = self._recent(records, activities, names)
+        return Panel(Group(facts, Text(), *recent), title=title, box=box.ROUNDED)
 
-    def _best(self, records: Sequence[TrialRecord]) -> Text:
+    def _best(self, records: Sequence[TrialRecord], names: Sequence[str]) -> Text:
         best = best_so_far(records, self._direction)
         if best is None:
             return Text("none yet")
-        settings = format_settings(varying_settings(best, records))
+        settings = _settings(best, names)
         return Text(f"{self._metric} {format_score(best.value)} in trial {best.number}: {settings}")
 
-    def _recent(self, records: Sequence[TrialRecord], activities: Mapping[Key, Activity]) -> Iterator[RenderableType]:
+    def _recent(
+        self, records: Sequence[TrialRecord], activities: Mapping[Key, Activity], names: Sequence[str]
+    ) -> Iterator[RenderableType]:
         """Yield the running trials, then those that wait, then those that began last, each with its settings."""
 
         def place(record: TrialRecord) -> int:
@@ -162,10 +166,15 @@ class LiveView:
         yield activity_table(self._metric)
         for record in [*running, *others][:_LAST]:
             yield activity_row(record, activities.get(record.key), self._metric)
-            what = last_line(record.error) if record.error else format_settings(varying_settings(record, records))
+            what = last_line(record.error) if record.error else _settings(record, names)
             yield Padding(Text(what, style="dim"), (0, 0, 0, 2))
         if len(running) > _LAST:
             yield Text(f"and {len(running) - _LAST} more that run or wait")
+
+
+def _settings(record: TrialRecord, names: Sequence[str]) -> str:
+    """Return the settings of a trial that differ between trials."""
+    return format_settings({name: record.params[name] for name in names if name in record.params})
 
 
 def _spent(used: BudgetUsed) -> str:
