@@ -29,6 +29,7 @@ from ray.tune.utils import flatten_dict
 from rich.console import Console
 from rich.table import Table
 
+from search.engine.activities import Activities
 from search.engine.budget import Budget
 from search.engine.events import SweepEvents
 from search.engine.mlflow_trials import MlflowTrials
@@ -145,7 +146,7 @@ class Search:
         self.searcher = StudySearcher(plan, study, Budget(plan, study), slots)
         self.scheduler: TrialScheduler = build_scheduler(plan.settings.scheduler, plan.settings.direction, {}, {})
         self.metric = f"target.validation.{plan.settings.metric}"
-        self.events = SweepEvents(study, runs, lambda: None)
+        self.events = SweepEvents(study, runs, Activities(), lambda: None)
         self.free, self.begun, self.trained = slots, 0, 0.0
         self.slots, self.driver, self.last_begin = slots, 0.0, 0.0
         self.waiting: list[tuple[float, int, Trial, int]] = []

@@ -12,14 +12,14 @@ def format_number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def number(value: float | None) -> str:
-    """Return a number with three significant digits; `-` for None."""
-    return "-" if value is None else f"{value:.3g}"
-
-
 def percent(share: float) -> str:
     """Return a share from 0 to 1 as a percentage with three significant digits."""
     return f"{100 * share:.3g} %"
+
+
+def whole_percent(share: float) -> str:
+    """Return a share from 0 to 1 as a percentage without decimals."""
+    return f"{100 * share:.0f} %"
 
 
 def format_score(value: float | None) -> str:

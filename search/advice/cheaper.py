@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from search.advice.finding import Changes, Finding
 from search.advice.lengths import PADDING_LENGTH, covered
 from search.advice.sweep import Sweep
-from search.wording import number, percent
+from search.wording import format_number, percent
 from spaces import Int
 
 _FROZEN_LAYERS = "target.frozen_layers"
@@ -55,11 +55,12 @@ def _cheapest(sweep: Sweep, name: str, least: bool) -> tuple[int, str, Changes] 
     chosen = sweep.outcome.record(costs[enough][1])
     winner = sweep.outcome.record(best)
     if chosen is winner:
-        has = f"the best trial of the search, {best}, has it, with {sweep.metric} {number(winner.value)}"
+        has = f"the best trial of the search, {best}, has it, with {sweep.metric} {format_number(winner.value)}"
         return enough, has, changes
     evidence = (
-        f"trial {chosen.number} with it has {sweep.metric} {number(chosen.value)}, and the best one, trial {best} with "
-        f"{winner.params[name]}, has {number(winner.value)}; the standard deviation over repeats is {number(spread)}"
+        f"trial {chosen.number} with it has {sweep.metric} {format_number(chosen.value)}, and the best one, trial "
+        f"{best} with {winner.params[name]}, has {format_number(winner.value)}; the standard deviation over repeats is "
+        f"{format_number(spread)}"
     )
     return enough, evidence, changes
 

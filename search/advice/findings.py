@@ -11,7 +11,7 @@ from search.advice.cheaper import cheaper_settings
 from search.advice.finding import Finding
 from search.advice.ranges import better_ranges
 from search.advice.sweep import Sweep
-from search.wording import number
+from search.wording import format_number
 
 FEWEST_TRIALS = 6
 """Finished trials that show whether a search still improves, and where its good values are."""
@@ -38,8 +38,8 @@ def _trials(sweep: Sweep) -> Iterator[Finding]:
     early, late = (min(sweep.cost(record) for record in part) for part in (finished[:-last], finished[-last:]))
     added = max(0.0, early - late)
     evidence = (
-        f"the last {last} of {len(finished)} finished trials improved the best {sweep.metric} by {number(added)}, and "
-        f"the standard deviation over repeats is {number(spread)}"
+        f"the last {last} of {len(finished)} finished trials improved the best {sweep.metric} by "
+        f"{format_number(added)}, and the standard deviation over repeats is {format_number(spread)}"
     )
     if added > spread:
         command = sweep.folder.command(*sweep.plan.settings.command_for_more(last))
@@ -57,8 +57,8 @@ def _labels(sweep: Sweep) -> Iterator[Finding]:
         return
     (fewer, before, *_), (most, after, low, high) = known[-2:]
     evidence = (
-        f"the mean {sweep.metric} is {number(after.mean)} with {most} rows (95 % interval {number(low)} to "
-        f"{number(high)}) and {number(before.mean)} with {fewer}"
+        f"the mean {sweep.metric} is {format_number(after.mean)} with {most} rows (95 % interval {format_number(low)} "
+        f"to {format_number(high)}) and {format_number(before.mean)} with {fewer}"
     )
     pays = cost(before.mean) > max(cost(bound) for bound in (low, high) if bound is not None)
     yield Finding(f"More labels would {'probably pay' if pays else 'add little'}", evidence)
@@ -69,17 +69,18 @@ def _source(sweep: Sweep) -> Iterator[Finding]:
     comparison, switches = sweep.outcome.comparison, sweep.plan.source_switches()
     if comparison is None or comparison.low is None or comparison.high is None:
         return
-    source = f"the source {comparison.source!r}"
-    interval = f"the 95 % interval of the difference is {number(comparison.low)} to {number(comparison.high)}"
+    source = f"source {comparison.source!r}"
+    low, high = format_number(comparison.low), format_number(comparison.high)
+    interval = f"the 95 % interval of the difference is {low} to {high}"
     if comparison.low <= 0 <= comparison.high:
         more = (
             "Another one may; `transfersweep rank` compares candidates without a trial. More repeats "
             "(sweep.confirm_seeds) make the interval narrower."
         )
-        yield Finding(f"{source.capitalize()} made no clear difference", interval, more)
+        yield Finding(f"The {source} made no clear difference", interval, more)
     elif sweep.outcome.direction.cost(comparison.difference) > 0:
-        yield Finding(f"Leave {source} out", f"it hurt; {interval}", changes=dict.fromkeys(switches, False))
+        yield Finding(f"Leave the {source} out", f"it hurt; {interval}", changes=dict.fromkeys(switches, False))
     else:
         # Of several stages, the comparison does not say which one helped.
         searched = len(switches) == 1 and sweep.plan.searches_source()
-        yield Finding(f"Keep {source}", f"it helped; {interval}", changes=dict.fromkeys(switches[:searched], True))
+        yield Finding(f"Keep the {source}", f"it helped; {interval}", changes=dict.fromkeys(switches[:searched], True))

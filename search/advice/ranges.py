@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from search.advice.finding import Finding
 from search.advice.sweep import Sweep
 from search.record.records import TrialRecord
-from search.wording import format_number, number
+from search.wording import format_number
 from spaces import Choice, Float, Int, Scalar
 
 _ENOUGH = 3
@@ -35,7 +35,7 @@ class _Tried:
 
     @property
     def margin(self) -> str:
-        return f"within {number(self.spread)}, the standard deviation over repeats, of the best {self.metric}"
+        return f"within {format_number(self.spread)}, the standard deviation over repeats, of the best {self.metric}"
 
 
 def better_ranges(sweep: Sweep, changed: Collection[str]) -> Iterator[Finding]:

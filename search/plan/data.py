@@ -1,17 +1,19 @@
 """Checks and tokenises every data set that the trials of a plan may use, before anything starts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 from search.check import Check
 from search.errors import PlanError
 from search.plan.data_use import DataUse
-from search.plan.plan import Plan, collect_problems, encoder_problems
+from search.plan.plan import Plan, encoder_problems
 from spaces import SpaceError
 from trainable.data.subset import subset_notes
+from trainable.errors import ConfigError
 from trainable.inputs.folds import has_folds
 from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.inputs.words import words_cut
@@ -24,6 +26,7 @@ from trainable.tasks.registry import TASKS, read_splits
 
 StageUse = tuple[str, Stage, TrialConfig]
 """A stage of a possible trial: its name, its settings, and those of the trial."""
+T = TypeVar("T")
 
 
 def check_data(plan: Plan, storage: Path) -> dict[DataUse, TokenizedDataset]:
@@ -42,7 +45,7 @@ def check_data(plan: Plan, storage: Path) -> dict[DataUse, TokenizedDataset]:
     problems = [*encoder_problems(plan), *_data_problems(plan, uses, workspace.roots)]
     prepared: dict[DataUse, TokenizedDataset] = {}
     for name, stage, config in uses if not problems else ():
-        made = collect_problems(problems, partial(tokenized_dataset_of, config, stage, workspace))
+        made = _collect_problems(problems, partial(tokenized_dataset_of, config, stage, workspace))
         if made is not None:
             use = DataUse(name, made.name, made.fingerprint)
             prepared[use] = _with_notes(prepared.get(use, made), _subset_notes(made, name, stage, config))
@@ -64,7 +67,7 @@ def _data_problems(plan: Plan, uses: list[StageUse], roots: tuple[Path, ...]) ->
         dataset = config.dataset_of(stage)
         key = dataset.model_dump_json()
         if key not in rows:
-            splits = collect_problems(problems, partial(read_splits, dataset, roots))
+            splits = _collect_problems(problems, partial(read_splits, dataset, roots))
             rows[key], labels[key] = (len(splits.train), splits.label_names) if splits else (0, ())
             single = splits is not None and len(splits.text_columns) == 1
             if splits and name == "target" and (single or dataset.choice_columns) and _may_encode_apart(plan):
@@ -146,3 +149,12 @@ def summarise_encoders(plan: Plan) -> Check:
             notes += [auto.note] if auto and auto.note else []
         lines.append(f"{encoder}, pooling {' or '.join(names)}")
     return Check("encoder", "warning" if notes else "ok", ("; ".join(lines), *notes))
+
+
+def _collect_problems(problems: list[str], make: Callable[[], T]) -> T | None:
+    """Return the result of `make`; if it raises, add its mistakes to the list and return None."""
+    try:
+        return make()
+    except (ConfigError, SpaceError) as error:
+        problems += error.problems
+        return None

@@ -5,10 +5,10 @@ All mistakes are found before anything starts, and are reported together.
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from search.errors import PlanError
 from search.plan.crosscheck import Blocks, joint_problems, problems_without_transformers, read_settings, read_space
@@ -18,7 +18,7 @@ from search.plan.shares import with_layers
 from search.plan.target_task import with_metric
 from search.storage.store_uri import default_uri
 from search.storage.sweep_folder import Experiment, SweepFolder, data_roots, load_saved_plan
-from spaces import Space, SpaceError, shipped
+from spaces import Space, shipped
 from trainable.errors import ConfigError
 from trainable.model.limits import limit_problems, resolve_encoder
 from trainable.model.pooling import resolve_pooling
@@ -36,7 +36,6 @@ LEAST_FINALISTS, MOST_FINALISTS = 2, 8
 ENOUGH_ROWS = 200
 """Held-out rows of all finalists together: with fewer rows each, more settings look alike by chance (LOG.md)."""
 LOAD_BEST = "target.load_best_at_end"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -79,19 +78,21 @@ class Plan:
         first = min(MOST_FINALISTS, ENOUGH_ROWS // self.held_out_rows)
         return max(LEAST_FINALISTS, first >> (round_ - 1))
 
+    def _most_finalists_in(self, round_: int) -> int:
+        """Return how many may train in a round: others are added to compare sources and stages, and for `select`."""
+        return self.finalists_in(round_) + 1 + len(self.searched_stages()) + (self.settings.select is not None)
+
     @property
     def repeats(self) -> int:
         """Return the largest number of repeats after the search, if the winner uses a source."""
         seeds = self.settings.confirm_seeds
-        # The best with and the best without a source are finalists: one may be added.
-        finalists = sum(self.finalists_in(number) + self.settings.added_finalists for number in range(1, seeds + 1))
-        return finalists + (seeds > 0)
+        return sum(map(self._most_finalists_in, range(1, seeds + 1))) + (seeds > 0)
 
     @property
     def models_kept(self) -> int:
         """Return the largest number of models of ended trials that are on disk at the same time."""
-        rounds, added = range(1, self.settings.confirm_seeds + 1), self.settings.added_finalists
-        repeated = max(((self.finalists_in(n) + added) * (1 + n) for n in rounds), default=self.finalists_in(1) + added)
+        rounds, most = range(1, self.settings.confirm_seeds + 1), self._most_finalists_in
+        repeated = max((most(number) * (1 + number) for number in rounds), default=most(1))
         return self.settings.keep_best + repeated + self.settings.refit
 
     @property
@@ -140,6 +141,11 @@ class Plan:
     def source_switches(self) -> list[str]:
         """Return the names of the settings that switch the source stages on and off, in the order of training."""
         return [f"{name}.enabled" for name, _ in stage_blocks(self.base) if name != "target"] or ["source.enabled"]
+
+    def searched_stages(self) -> list[str]:
+        """Return the dotted names of the stages of a chain that the space switches on and off."""
+        switches = self.source_switches() if self.base.get("sources") else []
+        return [name.removesuffix(".enabled") for name in switches if name in self.space.names]
 
     def without_sources(self) -> Params:
         """Return the settings of a trial without any source stage."""
@@ -259,15 +265,6 @@ def encoder_problems(plan: Plan) -> list[str]:
     trial = {name: value for name, value in plan.base.items() if name != "metric"}
     blocks = Blocks(plan.settings, trial, plan.space, plan.space.names, plan.roots)
     return list(joint_problems(blocks, problems_with))
-
-
-def collect_problems(problems: list[str], make: Callable[[], T]) -> T | None:
-    """Return the result of `make`; if it raises, add its mistakes to the list and return None."""
-    try:
-        return make()
-    except (ConfigError, SpaceError) as error:
-        problems += error.problems
-        return None
 
 
 def _override(blocks: Nested, overrides: Mapping[str, str]) -> dict[str, Any]:

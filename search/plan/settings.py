@@ -212,11 +212,6 @@ class SweepSettings(Strict):
         return limits
 
     @property
-    def added_finalists(self) -> int:
-        """Return how many finalists may be added to the best ones: of a kind, and the cheapest within the margin."""
-        return 1 + (self.select is not None)
-
-    @property
     def threads(self) -> int:
         """Return the number of threads of each worker."""
         return max(1, int(self.cpus_per_trial))

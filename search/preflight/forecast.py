@@ -72,7 +72,8 @@ class Forecaster:
         seeds, with_source = plan.settings.confirm_seeds, any(c.source_stages() for c in draw)
         # Finalists repeat with further seeds, then the winner without its source with all seeds; see `next_repeats`.
         cheap = plan.settings.select is not None  # the cheapest within its margin is a finalist, too
-        self.confirmed = sum(max(plan.finalists_in(n), 1 + plan.searches_source()) + cheap for n in range(1, seeds + 1))
+        kinds = 1 + plan.searches_source() + len(plan.searched_stages())
+        self.confirmed = sum(max(plan.finalists_in(n), kinds) + cheap for n in range(1, seeds + 1))
         self._models_kept = plan.models_kept
         self.models = self.trials + self.confirmed + ((seeds + 1) if seeds and with_source else 0)
         """Trials that leave a model behind, if the scheduler stops none."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search.record.records import TrialRecord
+from search.wording import whole_percent
 
 TRAINED_WEIGHTS, MODEL_WEIGHTS, TEXT_GFLOPS = "target.trained_weights", "target.model_weights", "target.text_gflops"
 LATENCY = "latency_ms"
@@ -35,8 +36,8 @@ class UseCost:
     def saving(self, other: "UseCost") -> str:
         """Return in words how much cheaper it is than another one."""
         if self.work < other.work and self.work <= CLEARLY * other.work:
-            return f"needs {_percent(1 - self.work / other.work)} less work for a text"
-        return f"has {_percent(1 - self.weights / other.weights)} fewer weights"
+            return f"needs {whole_percent(1 - self.work / other.work)} less work for a text"
+        return f"has {whole_percent(1 - self.weights / other.weights)} fewer weights"
 
 
 def limits_text(limits: Mapping[str, float]) -> str:
@@ -64,7 +65,3 @@ def use_cost(record: TrialRecord) -> UseCost | None:
     """Return what a trial's model costs; None if the trial is of a version that did not measure it."""
     work, weights = record.metrics.get(TEXT_GFLOPS), record.metrics.get(MODEL_WEIGHTS)
     return None if work is None or weights is None else UseCost(work, weights)
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")

@@ -18,6 +18,7 @@ from search.record.labels_curve import LabelsCurve
 from search.record.ranking import Ranking
 from search.record.scores import AsJson, Baseline, Comparison, Gain, PassedOver, Score, TestScore
 from search.record.trial_names import Key, Role, key_of, title_of
+from search.wording import whole_percent
 from spaces import Point
 from trainable.metrics.metric import Direction
 from trainable.settings.values import Params
@@ -196,7 +197,7 @@ class Outcome(AsJson):
         if run is None or run.state is not State.STOPPED:
             return None
         reason = "because the budget was used up" if run.out_of_time else "by the scheduler"
-        share = f"{run.progress:.0%} of its training".replace("%", " %")
+        share = f"{whole_percent(run.progress)} of its training"
         return f"{run.title} was stopped after {share}, {reason}; its model has the weights of its best evaluation"
 
     def to_json(self) -> dict[str, Any]:

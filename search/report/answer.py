@@ -11,7 +11,7 @@ from search.report.parts import Section, Table
 from search.show.scores_table import never_predicted_text, score_text
 from search.show.winner import exported_text, validation_text, winner_text
 from search.study.selection import worth_of_stages
-from search.wording import format_number, number
+from search.wording import format_number
 
 
 def answer(outcome: Outcome) -> list[str]:
@@ -50,14 +50,14 @@ def _settings(outcome: Outcome) -> Iterator[Table]:
 
 def _baselines(outcome: Outcome) -> Iterator[Table]:
     if outcome.baselines:
-        rows = tuple((each.title, number(each.value), f"{each.seconds:.0f}") for each in outcome.baselines)
+        rows = tuple((each.title, format_number(each.value), f"{each.seconds:.0f}") for each in outcome.baselines)
         caption = "The obvious answers, which the search must beat, on the validation split"
         yield Table(caption, ("baseline", outcome.metric, "seconds"), rows)
 
 
 def _comparison(comparison: Comparison, metric: str) -> Table:
     def row(name: str, score: Score) -> tuple[str, ...]:
-        return name, number(score.mean), number(score.sd), str(len(score.values))
+        return name, format_number(score.mean), format_number(score.sd), str(len(score.values))
 
     return Table(
         "With and without the source, on the validation split",

@@ -10,7 +10,7 @@ from search.advice.sweep import Sweep
 from search.record.costs import COSTS, LATENCY, MODEL_WEIGHTS, TEXT_GFLOPS, TRAINED_WEIGHTS
 from search.record.records import TrialRecord
 from search.report.parts import Figure, Section, Table, as_figure
-from search.wording import number
+from search.wording import format_number
 from trainable.metrics.metric import Direction
 
 _COSTS: dict[str, Callable[[TrialRecord], float | None]] = {
@@ -49,7 +49,8 @@ def _figure(sweep: Sweep, name: str, points: Sequence[tuple[float, TrialRecord]]
     plot.update_xaxes(title_text=name, type="log" if name != "seconds" else "linear")
     plot.update_yaxes(title_text=sweep.metric)
     rows = tuple(
-        (str(record.number), f"{of:,.0f}" if of >= 100 else f"{of:.3g}", number(record.value)) for of, record in front
+        (str(record.number), f"{of:,.0f}" if of >= 100 else format_number(of), format_number(record.value))
+        for of, record in front
     )
     text = (
         f"Each finished trial by its {name} and its {sweep.metric}. No other trial is better than one on the Pareto "

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from search.record.records import Outcome
 from search.record.row_answers import RowAnswer, RowAnswers
 from search.report.parts import Figure, Section, Table, as_figure
-from search.wording import number
+from search.wording import format_number
 from trainable.data.message_text import plural, quoted_if_unclear
 
 _MOST_ROWS = 25
@@ -48,7 +48,7 @@ def label_errors_section(answers: RowAnswers | None) -> Section:
     ]
     columns = ("row", "text", "label", "winner", "probability of the label")
     rows = tuple(
-        (str(row.row + 1), row.text or "", _shown(row.true), _shown(row.predicted), number(row.true_confidence))
+        (str(row.row + 1), row.text or "", _shown(row.true), _shown(row.predicted), format_number(row.true_confidence))
         for row in suspects[:_MOST_ROWS]
     )
     return Section("Labels to check", texts, [Table("Rows whose label may be wrong", columns, rows)])
@@ -57,7 +57,7 @@ def label_errors_section(answers: RowAnswers | None) -> Section:
 def _by_class(outcome: Outcome) -> Iterator[Table]:
     if outcome.test and outcome.test.per_class:
         rows = tuple(
-            (quoted_if_unclear(each.label), *map(number, (each.precision, each.recall, each.f1)), str(each.rows))
+            (quoted_if_unclear(each.label), *map(format_number, (each.precision, each.recall, each.f1)), str(each.rows))
             for each in outcome.test.per_class
         )
         yield Table("Scores by class on the test split", ("class", "precision", "recall", "f1", "rows"), rows)
@@ -93,7 +93,7 @@ def _residuals(answers: RowAnswers) -> Figure:
     plot.update_xaxes(title_text="true number")
     plot.update_yaxes(title_text="predicted minus true", zeroline=True)
     mean = sum(errors) / len(errors)
-    text = f"The error of each row by its true number. The mean error is {number(mean)}."
+    text = f"The error of each row by its true number. The mean error is {format_number(mean)}."
     return as_figure(plot, "Residuals", text)
 
 
@@ -105,9 +105,10 @@ def _worst(wrong: Sequence[RowAnswer], answers: RowAnswers) -> Table:
     rows = []
     for row in wrong[:_MOST_ROWS]:
         said = [_shown(row.predicted)] if has_answers else []
-        rows.append((str(row.row + 1), row.text or "", _shown(row.true), *said, number(row.confidence or row.loss)))
+        how_wrong = format_number(row.confidence or row.loss)
+        rows.append((str(row.row + 1), row.text or "", _shown(row.true), *said, how_wrong))
     return Table(f"The worst rows of the {answers.split} split", tuple(columns), tuple(rows))
 
 
 def _shown(answer: str | float | None) -> str:
-    return quoted_if_unclear(answer) if isinstance(answer, str) else number(answer)
+    return quoted_if_unclear(answer) if isinstance(answer, str) else format_number(answer)

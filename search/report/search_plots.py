@@ -12,7 +12,7 @@ from optuna.importance import get_param_importances
 from search.advice.sweep import Sweep
 from search.record.records import Outcome, TrialRecord, ranked
 from search.report.parts import Figure, Section, Table, as_figure
-from search.wording import format_number, last_line, number
+from search.wording import format_number, last_line
 
 _FEWEST = 2
 """Finished trials that the plots of Optuna need."""
@@ -41,7 +41,7 @@ def _history(sweep: Sweep) -> Iterator[Figure]:
     plot = plots.plot_optimization_history(sweep.study, target_name=sweep.metric)
     text = (
         f"The {sweep.metric} of each finished trial, in the order of the trials, and the best one so far. The best of "
-        f"{len(sweep.finished)} finished trials is {number(best.value)}, in trial {best.number}."
+        f"{len(sweep.finished)} finished trials is {format_number(best.value)}, in trial {best.number}."
     )
     yield as_figure(plot, "Score of each trial", text)
 
@@ -70,7 +70,7 @@ def _importances(sweep: Sweep, names: Sequence[str]) -> Iterator[Figure]:
             plot = plots.plot_param_importances(sweep.study, params=list(names), target_name=sweep.metric)
         except (ValueError, RuntimeError):  # trials that have no setting in common, or too few of them
             return
-    rows = tuple((name, number(share)) for name, share in importances.items())
+    rows = tuple((name, format_number(share)) for name, share in importances.items())
     text = (
         "The share of each setting in what makes a trial one of the best (PED-ANOVA, the default of Optuna). With few "
         "trials this is a hint and no proof."
@@ -99,7 +99,7 @@ def _slice(sweep: Sweep, name: str) -> Figure:
     for record in sorted(sweep.finished, key=lambda record: str(record.params.get(name))):
         if name in record.params:
             scores.setdefault(format_number(record.params[name]), []).append(record.value or 0.0)
-    rows = tuple((value, number(best(of)), str(len(of))) for value, of in scores.items())
+    rows = tuple((value, format_number(best(of)), str(len(of))) for value, of in scores.items())
     table = Table(f"Best {sweep.metric} by {name}", (name, sweep.metric, "trials"), rows)
     text = f"The {sweep.metric} of the finished trials by {name}; early trials are blue, late ones orange."
     return as_figure(plot, name, text, table)
@@ -113,7 +113,7 @@ def trials_table(outcome: Outcome) -> Table:
         (
             str(record.number),
             record.state.value,
-            number(record.value),
+            format_number(record.value),
             f"{record.seconds:.0f}",
             *(format_number(record.params.get(name)) for name in names),
         )

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from search.record.records import TrialRecord
 from search.show.states import state_text
-from search.wording import format_duration, format_score, number
+from search.wording import format_duration, format_number, format_score, whole_percent
 
 _WIDTHS = {"trial": 11, "does": 26, "left": 11, "steps/s": 7}
 """Widths of the columns before the score, so that the tables of several trials line up in 80 columns."""
@@ -33,7 +33,7 @@ class Activity:
     @property
     def text(self) -> str:
         """Return the stage with its progress, or what the trial waits for."""
-        return self.does if self.done is None else f"{self.does} {self.done:.0%}".replace("%", " %")
+        return self.does if self.done is None else f"{self.does} {whole_percent(self.done)}"
 
 
 def activity_table(metric: str) -> RichTable:
@@ -51,9 +51,9 @@ def activity_row(record: TrialRecord, activity: Activity | None, metric: str) ->
     if activity and not record.ended:
         what = Text(activity.text, style=what.style if not activity.waits else "blue")
         left = "" if activity.seconds_left is None else format_duration(activity.seconds_left)
-        pace = "" if activity.steps_per_second is None else number(activity.steps_per_second)
+        pace = "" if activity.steps_per_second is None else format_number(activity.steps_per_second)
     elif record.state == "stopped":
-        what.append(f" at {record.progress:.0%}".replace("%", " %"))
+        what.append(f" at {whole_percent(record.progress)}")
     table.add_row(record.title.removeprefix("trial "), what, left, pace, format_score(record.value))
     return table
 

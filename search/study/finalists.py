@@ -14,7 +14,7 @@ from search.plan.plan import Plan
 from search.record.costs import COSTS, meets, use_cost
 from search.record.records import State, TrialRecord, ranked
 from search.record.trial_names import Key, Role, key_of
-from search.study.trial_settings import searched_stages, uses_source
+from search.study.trial_settings import uses_source
 from spaces import Point
 from trainable.metrics.metric import Direction
 from trainable.settings.values import Params
@@ -190,7 +190,7 @@ def _first_finalists(plan: Plan, records: Sequence[TrialRecord]) -> list[TrialRe
 def _with_both_kinds(plan: Plan, chosen: list[TrialRecord], candidates: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Add the best with and the best without a source, or a stage of a chain, where the search switches it."""
     any_source = [None] if plan.searches_source() else []
-    for stage, kind in product([*any_source, *searched_stages(plan)], (True, False)):
+    for stage, kind in product([*any_source, *plan.searched_stages()], (True, False)):
         best = next((r for r in candidates if uses_source(plan, r, stage) is kind), None)
         if best is not None and best not in chosen:
             chosen = [*chosen, best]

@@ -18,7 +18,7 @@ from search.study.finalists import (
     rank_finalists,
     runs_with_model,
 )
-from search.study.trial_settings import CUT, searched_stages, trial_config, uses_source
+from search.study.trial_settings import CUT, trial_config, uses_source
 from trainable.data.read_splits import short_name
 from trainable.settings.config import TrialConfig
 
@@ -99,7 +99,7 @@ def pick_exported_trial(plan: Plan, records: Sequence[TrialRecord], winner: Tria
 
 def worth_of_stages(plan: Plan, records: Sequence[TrialRecord]) -> list[str]:
     """Return a sentence on each stage of `sources` that the search switches: the best finalist with it, and without."""
-    if not (stages := searched_stages(plan)):
+    if not (stages := plan.searched_stages()):
         return []
     settings, sentences = plan.settings, []
     order = rank_finalists(records, finalists(plan, records), settings.direction)

@@ -16,12 +16,6 @@ def uses_source(plan: Plan, record: TrialRecord, stage: str | None = None) -> bo
     return bool(stages) if stage is None else stage in stages
 
 
-def searched_stages(plan: Plan) -> list[str]:
-    """Return the dotted names of the stages of a chain that the search switches on and off."""
-    switches = plan.source_switches() if plan.base.get("sources") else []
-    return [name.removesuffix(".enabled") for name in switches if name in plan.space.names]
-
-
 def trial_config(plan: Plan, record: TrialRecord) -> TrialConfig:
     """Return all settings of a trial, with its seed, fold and draw, and without sources if its role says so."""
     override: Params = {**(plan.without_sources() if record.role == "no_source" else {}), **record.changes}

@@ -1,24 +1,12 @@
 """What running trials do, from Tune's trials and their reports."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ray.tune.experiment import Trial
 
 from search.engine.activities import Activities
 from search.show.activity import Activity
 from trainable.workers.messages import TrialReport
-
-
-@dataclass
-class TuneTrial:
-    """The parts of a trial of Tune that are read."""
-
-    key: int
-    status: str
-    config: dict[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.config = {"key": self.key}
 
 
 @dataclass
@@ -47,19 +35,24 @@ def test_pace_and_time_left_are_those_of_the_stage() -> None:
 
 def test_a_trial_waits_for_a_slot_or_for_the_source_of_another() -> None:
     activities = Activities(Clock())
-    activities.see([TuneTrial(0, Trial.RUNNING), TuneTrial(2, Trial.PENDING)])  # type: ignore[list-item]
+    trials = [Trial("tiny", config={"key": key}, stub=True) for key in (0, 2, 4)]
+    for number in (0, 2):
+        trials[number].set_status(Trial.RUNNING)
+    activities.see(trials)
     activities.report(0, source(10, 0.1))
     activities.report(1, source(0, 0.0))  # step 0: another trial trains the stage
-    shown = activities.of([0, 1, 2, 3])
-    assert [shown[key].text for key in range(4)] == [
+    shown = activities.of([0, 1, 2, 3, 4])  # Tune has not been given 3
+    assert [shown[key].text for key in range(5)] == [
         "source 10 %",
         "waits for source of 0",
         "waits for a free slot",
+        "waits for source of 0",
         "begins",
     ]
-    assert [shown[key].waits for key in range(4)] == [False, True, True, False]
+    assert [shown[key].waits for key in range(5)] == [False, True, True, True, False]
     activities.end(0)
-    assert activities.of([1])[1].text == "waits for its source"
+    shown = activities.of([1, 3])
+    assert [shown[key].text for key in (1, 3)] == ["waits for its source", "waits for a free slot"]
 
 
 def test_a_source_from_the_cache_is_not_waited_for() -> None:
