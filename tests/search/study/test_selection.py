@@ -265,6 +265,7 @@ def test_the_worth_of_each_stage_of_a_chain_comes_from_repeats_of_the_best_with_
     switches = [(True, True), (True, False), (False, True), (False, False)]
     records = [chain_record(n, 0.9 - 0.1 * n, *each) for n, each in enumerate(switches)]
     assert [r.number for r in finalists(plan, records)] == [0, 3, 2, 1]  # the best; without any, the first, the second
+    assert len(missing_repeats(plan, records)) == 8 < plan.repeats
     repeats = [
         chain_record(n, 0.9 - 0.1 * n + 0.01 * seed, *each, seed) for n, each in enumerate(switches) for seed in (1, 2)
     ]
