@@ -200,7 +200,9 @@ def test_a_sweep_joins_a_cluster_of_either_mode_unless_another_mode_is_set(
     refusing = environment | {MODE: "disabled" if mode == "token" else "token"}
     refused = subprocess.run(command, env=refusing, capture_output=True, text=True, check=False)
     assert refused.returncode == 2, refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
+    *steps, refusal = refused.stderr.splitlines()
+    assert steps == ["tiny: reading the data", "tiny: joining Ray, and trying one batch"]
+    assert refusal.startswith(f"--address {address}: ")
     assert not (home / "runs" / "tiny").exists()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
