@@ -146,7 +146,7 @@ def resolve_format(
         asked: what the user asks for.
         plan: of the sweep.
         title: the name of the run to export.
-        pooling: the pooling of its model.
+        pooling: what the head of its model reads: its `pooling`, or what the task decides.
         with_model: all runs that can be exported, the best first.
 
     Raises:
@@ -157,16 +157,15 @@ def resolve_format(
         return holding[0]
     if asked in holding:
         return asked
-    about = FORMATS[asked]
+    about, can = FORMATS[asked], f"Formats that can hold this trial: {', '.join(holding)}"
+    if pooling in {kind.head for kind in ANSWERS.values()}:  # the task decides, so all trials are alike
+        raise ConfigError(f"--format {asked}: cannot hold models of this task. {can}")
     others = (run for run in with_model if plan.config(run.params).pooling in about.poolings)
     best = next(others, None)
     way = f"no trial with a model is without this obstacle; a new sweep with `pooling: {about.poolings[0]}` gives one"
     if best:
         way = f"the best trial without this obstacle is {best.number}: --trial {best.number}"
-    raise ConfigError(
-        f"--format {asked}: {title} has `pooling: {pooling}`, and {about.obstacle}; {way}. "
-        f"Formats that can hold this trial: {', '.join(holding)}"
-    )
+    raise ConfigError(f"--format {asked}: {title} has `pooling: {pooling}`, and {about.obstacle}; {way}. {can}")
 
 
 def _choose(

@@ -51,6 +51,10 @@ class TagAnswers(Answers):
         """Return sentences for the card on what the answers cannot say."""
         return [f"A word without a token that it reads gets the tag {self.names[0]}."]
 
+    def python(self, outputs: str, name: str) -> str:
+        """Return Python for the tag of each token; the first token of a word answers for it."""
+        return f"[(token, {name.format(number='each.argmax()')}) for token, each in zip(rows[0].tokens, {outputs})]"
+
     def pipeline_python(self, row: str) -> str:
         """Return Python for the entities of one row, or its words with tags that are no entities."""
         return f'[(each["word"], each["entity_group"]) for each in classify({row})]'

@@ -60,6 +60,19 @@ logits = session.run(None, feed)[0][0]
 labels = json.load(open(folder + "/config.json", encoding="utf-8"))["id2label"]
 {of_logits}
 """
+_ONNX_IMAGE = """\
+import json, onnxruntime
+from transformers import AutoImageProcessor
+from transformers.image_utils import load_image
+
+folder = {folder}
+processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+session = onnxruntime.InferenceSession(folder + "/model.onnx")
+pixels = processor([load_image({row})], return_tensors="np")["pixel_values"]
+logits = session.run(None, {{"pixel_values": pixels}})[0][0]
+labels = json.load(open(folder + "/config.json", encoding="utf-8"))["id2label"]
+{of_logits}
+"""
 _SKOPS = """\
 import skops.io
 
@@ -86,6 +99,8 @@ class About:
     """Python for one row of those lines: a text, and a pair of texts."""
     note: str
     """What to know about truncation, for the model card."""
+    python_of_images: str = ""
+    """The same for an image; empty if those lines are for images, too."""
     name: str = "labels[str({number})]"
     """Python for the name of an output, with the field `number`."""
     extra: str = ""
@@ -100,7 +115,8 @@ class About:
         if self.library == "transformers" and (own := answers.own_python(folder)):
             return own.splitlines()
         row = answers.row or self.rows[pairs]
-        lines = self.python.format(
+        python = self.python_of_images if answers.content == "image" else ""
+        lines = (python or self.python).format(
             folder=json.dumps(folder),
             row=row,
             hub_task=answers.hub_task,
@@ -157,11 +173,12 @@ FORMATS: dict[Format, About] = {
     "onnx": About(
         library="onnx",
         title="[ONNX Runtime](https://onnxruntime.ai)",
-        poolings=("first", "mean", "max"),
-        obstacle="its graph reads token ids, and those of a pair as one sequence",
+        poolings=("first", "mean", "max", "every_token", "image"),
+        obstacle="no graph is written for such a head",
         python=_ONNX,
+        python_of_images=_ONNX_IMAGE,
         rows=('"Your text"', '("First text", "Second text")'),
-        note="`tokenizer.json` cuts long texts as in training, and pads the rows of a batch to the longest.",
+        note="The tokenizer cuts long texts as in training, and pads the rows of a batch to the longest.",
         extra="onnx",
         to_write=("onnx", "onnxruntime", "onnxscript"),
         to_read=("onnxruntime",),

@@ -1,25 +1,22 @@
 """The format `hf`: a folder for the Auto classes and pipelines of transformers."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from transformers import BatchEncoding, PreTrainedModel
-from transformers.image_utils import load_image
+from transformers import PreTrainedModel
 
 from search.export.facts import FolderFacts
 from search.export.formats.folders import LogitsOf
+from search.export.formats.pictures import pixels_of
 from search.export.formats.spans import scores_of_spans
+from search.export.formats.words import logits_of_words
 from trainable.compute.device import pick_device
 from trainable.data.examples import Examples
 from trainable.data.image_file import ImageFile
 from trainable.errors import ConfigError
 from trainable.inputs.split import Inputs
-from trainable.inputs.words import first_tokens
 from trainable.loop.evaluate import compute_logits
 from trainable.model.pooled import pooling_of
 from trainable.model.pretrained import (
@@ -29,7 +26,6 @@ from trainable.model.pretrained import (
     kind_of_class,
     load_classifier,
     load_config,
-    load_image_processor,
     load_tokenizer,
 )
 from trainable.model.spans import InSpans, answers_in_spans
@@ -60,11 +56,8 @@ def logits_of_texts(folder: Path, table: Examples) -> torch.Tensor:
 
 def _of_images(model: PreTrainedModel, folder: Path, images: Sequence[ImageFile]) -> torch.Tensor:
     """Return the logits of images, read as the pipelines of transformers read them, shape (N, C)."""
-    processor, parts = load_image_processor(str(folder)), []
-    for start in range(0, len(images), _BATCH):
-        batch = [load_image(Image.open(io.BytesIO(image.read()))) for image in images[start : start + _BATCH]]
-        parts.append(model(**processor(batch, return_tensors="pt")).logits.float())
-    return torch.cat(parts)
+    batches = map(torch.from_numpy, pixels_of(folder, images))
+    return torch.cat([model(pixel_values=pixels).logits.float() for pixels in batches])
 
 
 def _of_texts(model: PreTrainedModel, folder: Path, table: Examples) -> torch.Tensor:
@@ -80,22 +73,10 @@ def _of_texts(model: PreTrainedModel, folder: Path, table: Examples) -> torch.Te
         batch = tokenizer(*texts, truncation=True, padding=True, return_tensors="pt")
         logits = model(**batch).logits.float()
         if pooling_of(model) == "every_token":
-            logits = _of_words(logits, batch, texts[0], table.labels.shape[1])
+            assert batch.encodings is not None  # `load_tokenizer` of an export gives a fast one
+            logits = logits_of_words(logits, batch.encodings, texts[0], table.labels.shape[1])
         parts.append(logits)
     return torch.cat(parts)
-
-
-def _of_words(logits: torch.Tensor, batch: BatchEncoding, texts: list[str], most: int) -> torch.Tensor:
-    """Return the logits of words, shape (B, W, C), from those of tokens; zeros for a word without a token."""
-    of_words = torch.zeros(len(texts), most, logits.shape[-1])
-    assert batch.encodings is not None  # `load_tokenizer` of an export gives a fast one
-    for row, text in enumerate(texts):
-        own = [place for place, sequence in enumerate(batch.sequence_ids(row)) if sequence == 0]
-        spans = np.array([batch.encodings[row].offsets[place] for place in own], dtype=np.int64).reshape(-1, 2)
-        for word, token in enumerate(first_tokens(text, spans).tolist()):
-            if token >= 0:
-                of_words[row, word] = logits[row, own[token]]
-    return of_words
 
 
 def _load(folder: Path, what: str) -> tuple[PreTrainedModel, Differences]:

@@ -1,9 +1,10 @@
-"""The format `onnx`: a graph for ONNX Runtime, and a tokenizer.json that truncates and pads by itself."""
+"""The format `onnx`: a graph for ONNX Runtime, and a tokenizer.json that truncates and pads, or an image processor."""
 
 import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from search.export.facts import FolderFacts
 from search.export.formats.folders import LogitsOf
+from search.export.formats.pictures import pixels_of
+from search.export.formats.words import logits_of_words
 from trainable.compute.forward import answers_of
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError, TrialError
@@ -27,6 +31,8 @@ _LARGEST = 2**31 - 2**24
 """Bytes of weights that fit into one file; protobuf allows 2 GiB. Weights of a larger model go to a second file."""
 _FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 """By name of an input: the field of an encoding of `tokenizers`."""
+PIXELS = "pixel_values"
+"""The input of a graph that reads images."""
 _CPU = torch.device("cpu")
 _BATCH = 32
 
@@ -44,34 +50,29 @@ class _Graph(torch.nn.Module):
         return logits
 
 
-def save(model: PreTrainedModel, preprocessor: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write model.onnx, config.json with the label names, and the tokenizer; batch and length of the graph are free.
+def save(model: PreTrainedModel, preprocessor: Any, folder: Path) -> None:
+    """Write model.onnx, config.json with the label names, and the tokenizer or the image processor.
+
+    The number of rows of a batch and that of their tokens are free.
 
     Raises:
         TrialError: if PyTorch cannot express the model as ONNX.
     """
     model.config.save_pretrained(folder)
-    preprocessor.backend_tokenizer.enable_padding(
-        direction=preprocessor.padding_side,
-        pad_id=preprocessor.pad_token_id,
-        pad_type_id=preprocessor.pad_token_type_id,
-        pad_token=preprocessor.pad_token,
-    )
+    images = model.main_input_name == PIXELS
+    example = _two_images(preprocessor) if images else _two_texts(preprocessor)
     preprocessor.save_pretrained(folder)
-    # Two of each size: 1 would become fixed. A copy, as a call resets the truncation that tokenizer.json has.
-    example = deepcopy(preprocessor)(["a", "a a a"], padding=True, return_tensors="pt")
-    names = [name for name in _FIELDS if name in example]
-    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
+    axes = {0: torch.export.Dim("batch")} if images else {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
     size = sum(p.numel() * p.element_size() for p in model.parameters())
     try:
         with _quiet(), torch.no_grad():
             torch.onnx.export(
-                _Graph(model, names).eval(),
-                tuple(example[name] for name in names),
+                _Graph(model, list(example)).eval(),
+                tuple(example.values()),
                 folder / GRAPH,
-                input_names=names,
+                input_names=list(example),
                 output_names=["logits"],
-                dynamic_shapes=((axes,) * len(names),),
+                dynamic_shapes=((axes,) * len(example),),
                 external_data=size > _LARGEST,
                 dynamo=True,
                 verbose=False,
@@ -82,13 +83,40 @@ def save(model: PreTrainedModel, preprocessor: PreTrainedTokenizerBase, folder: 
         raise TrialError(f"{what}: {reason:.300}; nothing was exported") from None
 
 
+def _two_texts(tokenizer: PreTrainedTokenizerBase) -> dict[str, torch.Tensor]:
+    """Let a tokenizer pad by itself, and return two texts as tokens; a size of 1 would become fixed."""
+    tokenizer.backend_tokenizer.enable_padding(
+        direction=tokenizer.padding_side,
+        pad_id=tokenizer.pad_token_id,
+        pad_type_id=tokenizer.pad_token_type_id,
+        pad_token=tokenizer.pad_token,
+    )
+    # A copy, as a call resets the truncation that tokenizer.json has.
+    example = deepcopy(tokenizer)(["a", "a a a"], padding=True, return_tensors="pt")
+    return {name: example[name] for name in _FIELDS if name in example}
+
+
+def _two_images(processor: Any) -> dict[str, torch.Tensor]:
+    """Return two images as pixels; a size of 1 would become fixed."""
+    return {PIXELS: processor([Image.new("RGB", (8, 8))] * 2, return_tensors="pt")[PIXELS]}
+
+
 def logits_of_texts(folder: Path, table: Examples) -> torch.Tensor:
-    """Return the logits that the folder gives for texts with tokenizers and ONNX Runtime, shape (N, C)."""
-    session, tokenizer = open_graph(folder), open_tokenizer(folder)
-    starts = range(0, len(table), _BATCH)
-    parts = [table.take(np.arange(start, min(start + _BATCH, len(table)))) for start in starts]
-    logits = [session.run(None, encoded_rows(tokenizer, session, part))[0] for part in parts]
-    return torch.from_numpy(np.concatenate(logits))
+    """Return the logits that the folder gives for texts or images with ONNX Runtime, shape (N, C) or (N, W, C)."""
+    session = open_graph(folder)
+    if table.images is not None:
+        return torch.cat([_run(session, {PIXELS: pixels}) for pixels in pixels_of(folder, table.images)])
+    tokenizer, parts = open_tokenizer(folder), []
+    for start in range(0, len(table), _BATCH):
+        part = table.take(np.arange(start, min(start + _BATCH, len(table))))
+        texts: list[Any] = part.text if part.text_b is None else list(zip(part.text, part.text_b, strict=True))
+        rows = tokenizer.encode_batch(texts)
+        inputs = {name: np.array([getattr(row, field) for row in rows]) for name, field in _FIELDS.items()}
+        logits = _run(session, inputs)
+        if logits.ndim == 3:
+            logits = logits_of_words(logits, rows, part.text, table.labels.shape[1])
+        parts.append(logits)
+    return torch.cat(parts)
 
 
 def open_graph(folder: Path) -> Any:
@@ -105,13 +133,6 @@ def open_tokenizer(folder: Path) -> Any:
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
-def encoded_rows(tokenizer: Any, session: Any, table: Examples) -> dict[str, NDArray[np.int64]]:
-    """Return the inputs of the graph for a batch of texts."""
-    texts: list[Any] = table.text if table.text_b is None else list(zip(table.text, table.text_b, strict=True))
-    rows = tokenizer.encode_batch(texts)
-    return {each.name: np.array([getattr(row, _FIELDS[each.name]) for row in rows]) for each in session.get_inputs()}
-
-
 def load(folder: Path, facts: FolderFacts) -> LogitsOf:
     """Open the graph of a folder with ONNX Runtime, on the CPU.
 
@@ -123,7 +144,7 @@ def load(folder: Path, facts: FolderFacts) -> LogitsOf:
     with as_config_error(f"{what}: {GRAPH}"):
         session = open_graph(folder)
         (output,) = session.get_outputs()
-        if strange := {i.name for i in session.get_inputs()} - set(_FIELDS):
+        if strange := {i.name for i in session.get_inputs()} - {*_FIELDS, PIXELS}:
             raise ValueError(f"it has the unknown inputs {', '.join(sorted(strange))}; export it again")
     if output.shape[-1] != len(facts.label_names):
         raise ConfigError(
@@ -134,15 +155,17 @@ def load(folder: Path, facts: FolderFacts) -> LogitsOf:
         logits = torch.zeros(len(inputs.lengths), *inputs.answers, len(facts.label_names))
         for rows in batches_of(inputs, _CPU):
             batch = inputs.batch(rows)
-            logits[torch.from_numpy(rows)] = answers_of(torch.from_numpy(_run(session, batch)), batch)
+            arrays = {name: tensor.numpy() for name, tensor in batch.items()}
+            logits[torch.from_numpy(rows)] = answers_of(_run(session, arrays), batch)
         return logits
 
     return compute
 
 
-def _run(session: Any, batch: dict[str, torch.Tensor]) -> NDArray[np.float32]:
-    logits: NDArray[np.float32] = session.run(None, {i.name: batch[i.name].numpy() for i in session.get_inputs()})[0]
-    return logits
+def _run(session: Any, inputs: Mapping[str, NDArray[Any]]) -> torch.Tensor:
+    """Return the logits of a batch, which may have inputs that the graph does not take."""
+    logits: NDArray[np.float32] = session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]
+    return torch.from_numpy(logits)
 
 
 @contextlib.contextmanager
