@@ -30,11 +30,12 @@ from rich.console import Console
 from rich.table import Table
 
 from search.engine.activities import Activities
-from search.engine.budget import Budget
 from search.engine.events import SweepEvents
 from search.engine.mlflow_trials import MlflowTrials
-from search.engine.schedulers import build_scheduler
-from search.engine.searcher import StudySearcher
+from search.engine.schedule.budget import Budget
+from search.engine.schedule.schedulers import build_scheduler
+from search.engine.schedule.searcher import StudySearcher
+from search.engine.schedule.slots import Slots
 from search.plan.plan import Plan, build_plan
 from search.storage.sweep_folder import SweepFolder, create_sweep_folder
 from search.study.summary import summarise
@@ -143,7 +144,7 @@ class Search:
     """A search with simulated slots, in simulated seconds."""
 
     def __init__(self, plan: Plan, study: SweepStudy, runs: MlflowTrials, slots: int) -> None:
-        self.searcher = StudySearcher(plan, study, Budget(plan, study), slots)
+        self.searcher = StudySearcher(plan, study, Budget(plan, study), Slots(slots))
         self.scheduler: TrialScheduler = build_scheduler(plan.settings.scheduler, plan.settings.direction, {}, {})
         self.metric = f"target.validation.{plan.settings.metric}"
         self.events = SweepEvents(study, runs, Activities(), lambda: None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import ray
 import torch
 
+from search.cluster.workers import EXPECTED
 from search.plan.settings import SweepSettings
 from trainable.errors import ConfigError
 
@@ -52,21 +53,37 @@ def capacity_for(settings: SweepSettings) -> Capacity:
     """Return the slots and GPUs that the cluster offers now; by default a trial takes one GPU if there is any.
 
     Raises:
-        ConfigError: if not even one trial has room and the cluster does not autoscale.
+        ConfigError: if not even one trial has room.
     """
     resources, gpus = ray.cluster_resources(), settings.gpus_per_trial
     if gpus is None:
         gpus = 1.0 if resources.get("GPU", 0) >= 1 else 0.0
-    fits = resources.get("CPU", 0) // (settings.cpus_per_trial * settings.workers_per_trial)
-    if gpus:
-        fits = min(fits, resources.get("GPU", 0) // (gpus * settings.workers_per_trial))
-    if fits < 1 and os.environ.get("TRANSFERSWEEP_AUTOSCALES") != "1":
+    slots = count_slots(settings, gpus)
+    if slots < 1:
         raise ConfigError(
             f"sweep: a trial needs {settings.workers_per_trial} x {settings.cpus_per_trial:g} CPUs and {gpus:g} GPUs, "
             f"the cluster has {resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs; lower "
-            "cpus_per_trial, gpus_per_trial or workers_per_trial"
+            "cpus_per_trial, gpus_per_trial or workers_per_trial; on a cluster whose workers have still to join, say "
+            f"with {EXPECTED} how many"
         )
-    return Capacity(int(max(1, min(fits, settings.max_concurrent or fits))), gpus)
+    return Capacity(slots, gpus)
+
+
+def count_slots(settings: SweepSettings, gpus: float, memory: int = 0) -> int:
+    """Return how many trials the cluster can run at a time now; 0 if there is no room for any.
+
+    Args:
+        settings: settings of the sweep.
+        gpus: GPUs of each worker of a trial.
+        memory: bytes that are reserved for each trial; 0: none.
+    """
+    resources = ray.cluster_resources()
+    fits = resources.get("CPU", 0) // (settings.cpus_per_trial * settings.workers_per_trial)
+    if gpus:
+        fits = min(fits, resources.get("GPU", 0) // (gpus * settings.workers_per_trial))
+    if memory:
+        fits = min(fits, _slots_with_memory(settings, memory))
+    return int(min(fits, settings.max_concurrent or fits))
 
 
 def limit_to_memory(capacity: Capacity, settings: SweepSettings, trial_bytes: int) -> Capacity:
@@ -81,10 +98,21 @@ def limit_to_memory(capacity: Capacity, settings: SweepSettings, trial_bytes: in
     """
     if not trial_bytes or capacity.gpus or settings.workers_per_trial > 1:
         return capacity
-    need, nodes = int(MARGIN * trial_bytes), [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    need = min(need, int(max(node.get("memory", 0) for node in nodes)))
-    slots = sum(int(min(n.get("CPU", 0) // settings.cpus_per_trial, n.get("memory", 0) // max(1, need))) for n in nodes)
+    need = min(int(MARGIN * trial_bytes), int(max(node.get("memory", 0) for node in _nodes())))
+    slots = _slots_with_memory(settings, max(1, need))
     return replace(capacity, slots=max(1, slots), memory=need) if slots < capacity.slots else capacity
+
+
+def _slots_with_memory(settings: SweepSettings, memory: int) -> int:
+    """Return how many trials of one worker have both their CPUs and their memory on one node."""
+    return sum(
+        int(min(node.get("CPU", 0) // settings.cpus_per_trial, node.get("memory", 0) // memory)) for node in _nodes()
+    )
+
+
+def _nodes() -> list[dict[str, float]]:
+    """Return the resources of each node."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def free_memory() -> int:

@@ -8,7 +8,7 @@ from ray.tune.result import DONE
 
 from search.cluster.driver_only import DriverOnly
 from search.cluster.ray_internals import ask_for_checkpoint, let_actor_end
-from search.engine.budget import Budget
+from search.engine.schedule.budget import Budget
 from search.engine.watch.stop_request import StopRequest
 from search.plan.settings import SweepSettings
 from search.record.costs import meets

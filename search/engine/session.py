@@ -32,7 +32,7 @@ def run_session(parts: SweepParts, console: Console) -> None:
             records, budget = parts.study.records, parts.budget
             baselines = baselines_so_far(folder.path, records, settings.metric)
             now = activities.of(record.key for record in records if not record.ended)
-            view.update(records, budget.used(), budget.time_left(parts.capacity.slots), baselines, now)
+            view.update(records, budget.used(), budget.time_left(parts.slots.now), baselines, now)
 
         tuner = build_tuner(parts, session, activities, show)
         with stop_on_signals(stop, console.print):

@@ -10,12 +10,14 @@ from rich.console import Console
 from search.cluster import connection
 from search.cluster.capacity import capacity_for, limit_to_memory
 from search.cluster.ray_internals import skip_snapshots_at_checkpoints, use_waiting_processes
+from search.cluster.workers import wait_for_workers
 from search.engine.baselines import BaselineRun
-from search.engine.budget import Budget
 from search.engine.finish import ALL_LOST, finish, save_and_deliver
 from search.engine.mlflow_sweep import save_view
 from search.engine.mlflow_trials import MlflowTrials
 from search.engine.report import report_outcome
+from search.engine.schedule.budget import Budget
+from search.engine.schedule.slots import Slots
 from search.engine.session import run_session
 from search.engine.tuner import SweepParts
 from search.engine.watch.disk import explain_full_disk, remove_unneeded_checkpoints
@@ -36,7 +38,7 @@ from search.storage.sweep_folder import SweepFolder, update_saved_plan
 from search.study.phases import Phases
 from search.study.session_versions import note_versions
 from search.study.summary import summarise
-from search.study.sweep_study import START_FROM, SweepStudy
+from search.study.sweep_study import SLOTS, START_FROM, SweepStudy
 from search.tracking.open_tracker import begin_run, earlier_run_id
 from search.tracking.tracker import DELIVERY_TIMEOUT_SECONDS, Tracker, check_uri
 from trainable.inputs.prepare import TokenizedDataset
@@ -69,6 +71,8 @@ def run_sweep(
             connection.join(address, plan.settings, show)
             remove_unneeded_checkpoints(folder, plan, study)
             with stop_if_ray_dies(stop, HEAD_NODE_TIMEOUT_SECONDS if address else 0, resume, show):
+                if address:
+                    wait_for_workers(plan.settings, show)
                 capacity = capacity_for(plan.settings)
                 plan, tracker, times = preflight.run_preflight(
                     plan, folder, capacity, study, console, dry_run, budget.seconds
@@ -76,7 +80,9 @@ def run_sweep(
                 closing.enter_context(tracker)
                 mlflow_trials = MlflowTrials(plan, study, tracker)
                 capacity = limit_to_memory(capacity, plan.settings, study.user_attr(preflight.TRIAL_BYTES, 0))
-                parts = SweepParts(plan, folder, study, budget, stop, mlflow_trials, capacity, times)
+                parts = SweepParts(
+                    plan, folder, study, budget, stop, mlflow_trials, capacity, Slots(capacity.slots), times
+                )
                 phases = _store_start(parts, tracker, prepared)
                 baselines = BaselineRun(plan, folder, capacity, dry_run)
                 with phases.phase("search"):
@@ -118,7 +124,7 @@ def _store_start(parts: SweepParts, tracker: Tracker, prepared: Mapping[DataUse,
     """Store the start of the search in MLflow, in the study and in the sweep's folder."""
     parts.study.set_user_attr("run_id", begin_run(tracker, parts.plan, parts.study, prepared))
     save_view(parts.plan, parts.folder, tracker)
-    parts.study.set_user_attr("slots", parts.capacity.slots)
+    parts.study.set_user_attr(SLOTS, parts.capacity.slots)
     update_saved_plan(parts.folder, parts.plan.to_mapping())
     return Phases(parts.study)
 

@@ -9,19 +9,21 @@ from typing import Any
 from optuna.trial import TrialState
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
 from ray.tune.stopper import CombinedStopper
 
-from search.cluster.capacity import Capacity
+from search.cluster.capacity import Capacity, count_slots
 from search.cluster.ray_internals import HEAD_ONLY
 from search.engine.activities import Activities
 from search.engine.best_model import BestModel
-from search.engine.budget import Budget, BudgetStopper
 from search.engine.events import SweepEvents
 from search.engine.mlflow_trials import MlflowTrials
-from search.engine.pending import MAX_PENDING, PendingTrials
-from search.engine.promotion import CheckpointBeforePause, Promotion
-from search.engine.schedulers import build_scheduler
-from search.engine.searcher import StudySearcher
+from search.engine.schedule.budget import Budget, BudgetStopper
+from search.engine.schedule.pending import NO_LIMIT, PendingTrials
+from search.engine.schedule.promotion import CheckpointBeforePause, Promotion
+from search.engine.schedule.schedulers import build_scheduler
+from search.engine.schedule.searcher import StudySearcher
+from search.engine.schedule.slots import Slots, SlotsOfCluster
 from search.engine.watch.disk import DiskWatch
 from search.engine.watch.hung_trials import HungTrials
 from search.engine.watch.repeated_failures import RepeatedFailures
@@ -47,6 +49,9 @@ class SweepParts:
     stop: StopRequest
     mlflow_trials: MlflowTrials
     capacity: Capacity
+    """The resources of the cluster when the search begins."""
+    slots: Slots
+    """Trials that can run at a time."""
     times: TrialTimes | None
     """Expected times of trials; None if no batch was measured."""
 
@@ -66,12 +71,14 @@ def build_tuner(parts: SweepParts, session: str, activities: Activities, show: C
         study.values_by_progress(TrialState.RUNNING),
     )
     scheduler = build_scheduler(settings.scheduler, settings.direction, ended, begun)
-    slots = settings.max_concurrent or parts.capacity.slots  # an autoscaler adds nodes for trials that wait
-    pending = PendingTrials(slots)
-    os.environ[MAX_PENDING] = str(slots)
+    pending = PendingTrials(parts.slots, settings)
+    os.environ |= NO_LIMIT  # `pending` limits the trials
+    searcher = StudySearcher(
+        parts.plan, study, parts.budget, parts.slots, lambda: parts.stop.requested, scheduler, parts.times, pending
+    )
     return tune.Tuner(
         _trainable(parts.plan, parts.folder, parts.capacity),
-        tune_config=_tune_config(parts, scheduler, pending),
+        tune_config=_tune_config(searcher, scheduler),
         run_config=tune.RunConfig(
             name=session,
             storage_path=str(parts.folder.path.absolute()),
@@ -84,15 +91,11 @@ def build_tuner(parts: SweepParts, session: str, activities: Activities, show: C
     )
 
 
-def _tune_config(parts: SweepParts, scheduler: TrialScheduler, pending: PendingTrials) -> tune.TuneConfig:
-    settings, slots, stop, times = parts.plan.settings, parts.capacity.slots, parts.stop, parts.times
+def _tune_config(searcher: Searcher, scheduler: TrialScheduler) -> tune.TuneConfig:
     return tune.TuneConfig(
-        search_alg=StudySearcher(
-            parts.plan, parts.study, parts.budget, slots, lambda: stop.requested, scheduler, times, pending
-        ),
+        search_alg=searcher,
         scheduler=scheduler,
         num_samples=-1,
-        max_concurrent_trials=settings.max_concurrent or (slots if settings.workers_per_trial > 1 else None),
         reuse_actors=True,
         trial_name_creator=lambda trial: trial_name(key_of_task(trial.config)),
         # A paused trial continues as a new Tune trial, in a new folder.
@@ -103,15 +106,16 @@ def _tune_config(parts: SweepParts, scheduler: TrialScheduler, pending: PendingT
 def _callbacks(
     parts: SweepParts, scheduler: TrialScheduler, activities: Activities, show: Callable[[], None]
 ) -> list[tune.Callback]:
-    plan, folder, study, stop, slots = parts.plan, parts.folder, parts.study, parts.stop, parts.capacity.slots
+    plan, folder, study, stop, capacity = parts.plan, parts.folder, parts.study, parts.stop, parts.capacity
     return [
         stop,
+        SlotsOfCluster(parts.slots, study, lambda: count_slots(plan.settings, capacity.gpus, capacity.memory)),
         BestModel(plan.settings, study, parts.budget, stop),
         SweepEvents(study, parts.mlflow_trials, activities, show),
         Retries(),
-        RepeatedFailures(study, stop, slots),
+        RepeatedFailures(study, stop, parts.slots),
         HungTrials(study, plan.settings.hang_minutes),
-        DiskWatch(plan, study, stop, folder, slots),
+        DiskWatch(plan, study, stop, folder, parts.slots),
         *([CheckpointBeforePause()] if isinstance(scheduler, Promotion) else []),
     ]
 

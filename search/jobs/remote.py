@@ -62,6 +62,14 @@ class Cluster:
                 f"--cluster-storage {self.storage}: must consist of letters, digits and ./_-, and may begin with ~"
             )
 
+    @property
+    def most_workers(self) -> int:
+        """Return the largest number of workers besides the head, as the file says it; 0 if it does not."""
+        config = load_yaml(self.file)
+        machines = config.get("provider", {}).get("worker_ips")
+        limits = [config.get("max_workers"), None if machines is None else len(machines)]
+        return min((int(limit) for limit in limits if limit is not None), default=0)
+
     def run(self, command: str) -> str:
         """Run a shell command on the head; return its output, among messages of Ray.
 

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from search.cluster.workers import EXPECTED
 from search.jobs.remote import Cluster
 from search.jobs.shipment import EXPERIMENT, FOLDER, check_passwords, pack
 from search.plan.plan import Plan
@@ -29,7 +30,8 @@ def prepare(plan: Plan, cluster: Cluster, resume: Mapping[str, str] | None = Non
     """
     check_passwords(plan)
     name = plan.settings.name
-    program = "PYTHONUNBUFFERED=1 transfersweep"  # so that each line is seen at once
+    # Each line is seen at once. The driver cannot ask Ray how many workers will join, or may be started.
+    program = f"PYTHONUNBUFFERED=1 {EXPECTED}={cluster.most_workers} transfersweep"
     options = f"--address auto --storage {cluster.storage}"
     exists, place = cluster.has(name), f"{name}: {cluster.storage} of the cluster"
     if resume is not None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.console import Console
 from search.check import Check
 from search.cluster import connection
 from search.cluster.capacity import capacity_for
+from search.cluster.workers import wait_for_workers
 from search.errors import PlanError
 from search.plan.data import check_data, summarise_data, summarise_encoders
 from search.plan.plan import Plan
@@ -44,7 +46,10 @@ def examine(plan: Plan, storage: Path, address: str | None = None) -> list[Check
 
 def _on_cluster(plan: Plan, storage: Path, address: str | None, console: Console) -> list[Check]:
     try:
-        connection.join(address, plan.settings, lambda message: console.print(message, markup=False, soft_wrap=True))
+        show = partial(console.print, markup=False, soft_wrap=True)
+        connection.join(address, plan.settings, show)
+        if address:
+            wait_for_workers(plan.settings, show)
         preflight = Preflight(plan, storage, capacity_for(plan.settings))
         return [tracking_check(plan, storage), *preflight.checks()]
     finally:

@@ -32,6 +32,8 @@ START_FROM = "start_from"
 """User attribute of the study: the trials of an older sweep that its sampler started from, as `EarlierTrials`."""
 EXHAUSTED = "exhausted"
 """User attribute of the study: the number of search trials after which every point of the space had been tried."""
+SLOTS = "slots"
+"""User attribute of the study: the largest number of trials that could run at a time in the last session."""
 _FACTS, _SESSION_FOLDERS = "facts", "sessions"
 _TO_OPTUNA = {
     State.FINISHED: TrialState.COMPLETE,

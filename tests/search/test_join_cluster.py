@@ -1,4 +1,4 @@
-"""A sweep that joins a cluster of two raylets, with a token, and uses both; and the cluster's job server."""
+"""A sweep that joins a cluster with a token, and uses workers that join later; and the cluster's job server."""
 
 import copy
 import json
@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "OMP_NUM_THREADS": "1",
+        "RAY_raylet_start_wait_time_s": "120",  # two seconds on an idle machine
     }
 
 
@@ -44,43 +47,60 @@ def dashboard_port(free_port: Callable[[], int]) -> int:
     return free_port()
 
 
-@pytest.fixture(scope="module")
-def address(
-    environment: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-    free_port: Callable[[], int],
-    dashboard_port: int,
-) -> Iterator[str]:
-    """A head and a second raylet, one CPU each; ended by their process groups, not by `ray stop`."""
-    address = f"127.0.0.1:{free_port()}"
-    head = [
-        "--head",
-        f"--port={address.rpartition(':')[2]}",
-        "--node-ip-address=127.0.0.1",
-        "--dashboard-host=127.0.0.1",
-        f"--dashboard-port={dashboard_port}",
-    ]
-    logs = tmp_path_factory.mktemp("ray")
-    started = []
-    try:
-        for name, role in (("head", head), ("second", [f"--address={address}", "--node-ip-address=127.0.0.1"])):
-            command = [RAY, "start", *role, "--num-cpus=1", "--block", "--disable-usage-stats"]
-            command.append(f"--dashboard-agent-listen-port={free_port()}")
-            with (logs / name).open("wb") as log:
-                started.append(
-                    subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-                )
-            _wait_for_nodes(address, len(started), environment, started[-1], logs / name)
-        yield address
-    finally:
-        for process in reversed(started):
-            os.killpg(process.pid, signal.SIGTERM)
-        for process in started:
+@dataclass
+class Nodes:
+    """A head without CPUs, and raylets that join it later; they end by their process groups, not by `ray stop`."""
+
+    address: str
+    environment: dict[str, str]
+    logs: Path
+    free_port: Callable[[], int]
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, cpus: int, *role: str) -> None:
+        command = [RAY, "start", *role, f"--num-cpus={cpus}", "--node-ip-address=127.0.0.1", "--block"]
+        command += ["--disable-usage-stats", f"--dashboard-agent-listen-port={self.free_port()}"]
+        log = self.logs / str(len(self.started))
+        with log.open("wb") as output:
+            node = subprocess.Popen(command, env=self.environment, stdout=output, stderr=output, start_new_session=True)
+        self.started.append(node)
+        _wait_for_nodes(self.address, len(self.started), self.environment, node, log)
+
+    def start_worker(self) -> None:
+        self.start(1, f"--address={self.address}")
+
+    def end(self) -> None:
+        for process in reversed(self.started):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self.started:
             try:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+@pytest.fixture(scope="module")
+def nodes(
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+    free_port: Callable[[], int],
+    dashboard_port: int,
+) -> Iterator[Nodes]:
+    port = free_port()
+    nodes = Nodes(f"127.0.0.1:{port}", environment, tmp_path_factory.mktemp("ray"), free_port)
+    dashboard = ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard_port}"]
+    try:
+        nodes.start(0, "--head", f"--port={port}", *dashboard)
+        yield nodes
+    finally:
+        nodes.end()
+
+
+@pytest.fixture(scope="module")
+def address(nodes: Nodes) -> str:
+    return nodes.address
 
 
 def _wait_for_nodes(
@@ -99,32 +119,50 @@ def _wait_for_nodes(
     raise AssertionError(f"no {count} nodes at {address}: {seen.stderr[-2000:]} {log.read_text()[-2000:]}")
 
 
-def _run(file: Path, storage: Path, address: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "search", "run", str(file), "--storage", str(storage), "--address", address]
-    return subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=False)
+def _command(file: Path, storage: Path, address: str) -> list[str]:
+    run = [sys.executable, "-m", "search", "run", str(file), "--storage", str(storage)]
+    return [*run, "--address", address, "--json"]
 
 
-def test_trials_run_on_both_nodes(
-    address: str, environment: dict[str, str], blocks: dict[str, Any], tmp_path: Path
+def _wait_until(happened: Callable[[], bool], sweep: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 240
+    while not happened():
+        assert sweep.poll() is None and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+
+
+def test_trials_run_on_workers_that_join_one_after_another(
+    nodes: Nodes, environment: dict[str, str], blocks: dict[str, Any], tmp_path: Path
 ) -> None:
     changed = copy.deepcopy(blocks)
     point = {"source.enabled": False, "target.learning_rate": 1e-3, "target.epochs": 120}
-    changed["sweep"] |= {"trials": 4, "confirm_seeds": 0, "scheduler": "none", "start_with": [point] * 4}
+    changed["sweep"] |= {"trials": 6, "confirm_seeds": 0, "scheduler": "none", "start_with": [point] * 6}
     changed["space"]["target.epochs"] = {"int": [1, 120]}
-    file = tmp_path / "joined.yaml"
+    file, log, storage = tmp_path / "joined.yaml", tmp_path / "log", tmp_path / "runs"
     file.write_text(dump_yaml(changed), encoding="utf-8")
-    done = _run(file, tmp_path / "runs", address, environment)
-    assert done.returncode == 0, done.stderr
-    outcome = json.loads(done.stdout)
+    with log.open("wb") as stderr:
+        sweep = subprocess.Popen(
+            _command(file, storage, nodes.address),
+            env=environment | {"TRANSFERSWEEP_WORKERS": "2"},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+        )
+    _wait_until(lambda: "0 of 2 workers have joined" in log.read_text(), sweep, log)
+    nodes.start_worker()
+    _wait_until(lambda: any(storage.glob("tiny/tune-*")), sweep, log)
+    nodes.start_worker()
+    output, _ = sweep.communicate()
+    assert sweep.returncode == 0, log.read_text()
+    outcome = json.loads(output)
     assert outcome["counts"]["finished"] == len(outcome["trials"])
-    # A raylet has one CPU and a trial needs one: whoever trains at the same time trains on two of them.
+    assert outcome["slots"] == 2
+    # A worker has one CPU and a trial needs one: whoever trains at the same time trains on two of them.
     client = MlflowClient(outcome["tracking_uri"])
     reported = []
     for run in client.search_runs(["1"], "tags.`transfersweep.kind` = 'trial'"):
         times = [m.timestamp for m in client.get_metric_history(run.info.run_id, "target.validation.loss")]
         reported.append((min(times), max(times)))
-    (_, first_end), (second_start, _), *_ = sorted(reported)
-    assert second_start < first_end
+    assert any(begin < end for (_, end), (begin, _) in pairwise(sorted(reported)))
 
 
 def test_a_cluster_that_refuses_the_token_is_told(
@@ -135,7 +173,8 @@ def test_a_cluster_that_refuses_the_token_is_told(
     wrong.chmod(0o600)
     file = tmp_path / "joined.yaml"
     file.write_text(dump_yaml(blocks), encoding="utf-8")
-    done = _run(file, tmp_path / "runs", address, environment | {"RAY_AUTH_TOKEN_PATH": str(wrong)})
+    command, told = _command(file, tmp_path / "runs", address), environment | {"RAY_AUTH_TOKEN_PATH": str(wrong)}
+    done = subprocess.run(command, env=told, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert f"--address {address}: that cluster refuses the token from {wrong}" in done.stderr
     assert "Traceback" not in done.stderr

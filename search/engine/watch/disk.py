@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from search.cluster.driver_only import DriverOnly
 from search.cluster.ray_internals import reason_of_death
+from search.engine.schedule.slots import Slots
 from search.engine.watch.stop_request import StopRequest
 from search.errors import StoppedError
 from search.plan.plan import Plan
@@ -59,13 +60,13 @@ class DiskWatch(DriverOnly, Callback):
         slots: trials that run at a time; each may write one more checkpoint before the sweep ends.
     """
 
-    def __init__(self, plan: Plan, study: SweepStudy, stop: StopRequest, folder: SweepFolder, slots: int) -> None:
+    def __init__(self, plan: Plan, study: SweepStudy, stop: StopRequest, folder: SweepFolder, slots: Slots) -> None:
         self._plan, self._study, self._stop = plan, study, stop
         self._folder, self._storage, self._slots, self._largest = folder, folder.storage, slots, 0
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Stop the sweep if too little space is free."""
-        reserve = MARGIN_BYTES + self._slots * self._largest
+        reserve = MARGIN_BYTES + self._slots.now * self._largest
         if not self._stop.requested and shutil.disk_usage(self._storage).free < reserve:
             self._stop.request(no_room_message(self._storage))
 

@@ -7,6 +7,7 @@ from ray.tune.experiment import Trial
 
 from search.cluster.driver_only import DriverOnly
 from search.cluster.ray_internals import reason_of_death
+from search.engine.schedule.slots import Slots
 from search.engine.watch.retries import RETRIES
 from search.engine.watch.stop_request import StopRequest
 from search.record.records import State
@@ -23,12 +24,11 @@ class RepeatedFailures(DriverOnly, Callback):
     Args:
         study: the record of all trials.
         stop: receives the request to end the sweep.
-        slots: trials that run at a time; a lost node can end this many processes at once.
+        slots: trials that run at a time; the loss of nodes can end this many processes at once.
     """
 
-    def __init__(self, study: SweepStudy, stop: StopRequest, slots: int) -> None:
-        self._study, self._stop = study, stop
-        self._most = RETRIES + 1 + 2 * slots  # one trial alone cannot cause this many deaths
+    def __init__(self, study: SweepStudy, stop: StopRequest, slots: Slots) -> None:
+        self._study, self._stop, self._slots = study, stop, slots
         self._deaths = 0  # in a row, of processes that had not reported anything
         self._reported: set[str] = set()  # Tune's ids of trials whose current process has reported
         self._errors: list[str] = []
@@ -47,7 +47,7 @@ class RepeatedFailures(DriverOnly, Callback):
             self._reported.remove(trial.trial_id)
             return
         self._deaths += 1
-        if self._deaths >= self._most:
+        if self._deaths >= RETRIES + 1 + 2 * self._slots.most:  # one trial alone cannot cause this many
             self._stop.request(
                 f"{self._deaths} trial processes in a row died before their first report ({_reason(trial)}); "
                 f"find the cause in `ray-logs` in the sweep's folder and remove it",

@@ -28,7 +28,7 @@ from ray.util import placement_group
 
 from search.cluster import ray_internals as internals
 from search.cluster.authentication import MODE, TOKEN, environment
-from search.engine.schedulers import SCHEDULERS
+from search.engine.schedule.schedulers import SCHEDULERS
 from trainable.metrics.metric import Direction
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(180)]

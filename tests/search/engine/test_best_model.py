@@ -10,7 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from search.engine.best_model import BestModel
-from search.engine.budget import Budget
+from search.engine.schedule.budget import Budget
 from search.engine.watch.stop_request import StopRequest
 from search.plan.plan import Plan, build_plan
 from search.record.records import State

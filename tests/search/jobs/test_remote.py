@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from search.__main__ import app
+from search.cluster.workers import expected_workers
 from search.jobs.remote import Cluster
 from trainable.errors import ConfigError
 
@@ -32,3 +33,14 @@ def test_a_cluster_that_is_not_up_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     )
     with pytest.raises(ConfigError, match="is the cluster up"):
         Cluster(file, "~/sweeps").run("true")
+
+
+@pytest.mark.parametrize(("file", "most"), [("cluster", 8), ("clusters/gcp", 8), ("clusters/own-machines", 1)])
+def test_how_many_workers_will_join_is_in_the_file(file: str, most: int) -> None:
+    assert Cluster(Path(__file__).parents[3] / f"{file}.yaml", "~/sweeps").most_workers == most
+
+
+def test_the_number_of_workers_must_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSFERSWEEP_WORKERS", "many")
+    with pytest.raises(ConfigError, match="TRANSFERSWEEP_WORKERS=many: must be"):
+        expected_workers()

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
-from search.engine.budget import Budget
+from search.engine.schedule.budget import Budget
 from search.errors import PlanError
 from search.plan.data_use import DataUse, to_stored
 from search.plan.plan import Plan, build_plan

@@ -14,6 +14,7 @@ import pytest
 from ray.tune.experiment import Trial
 from yaml_text import dump_yaml
 
+from search.engine.schedule.slots import Slots
 from search.engine.watch.repeated_failures import EQUAL_FAILURES, RepeatedFailures
 from search.engine.watch.stop_request import StopRequest
 from search.record.records import State
@@ -50,7 +51,7 @@ def stop() -> StopRequest:
 
 @pytest.fixture
 def failures(ended: list[SimpleNamespace], stop: StopRequest) -> RepeatedFailures:
-    return RepeatedFailures(cast("SweepStudy", SimpleNamespace(records=ended)), stop, slots=1)
+    return RepeatedFailures(cast("SweepStudy", SimpleNamespace(records=ended)), stop, Slots(1))
 
 
 def new_trial(last: TrialReport | TrialFailure | None = None) -> Trial:

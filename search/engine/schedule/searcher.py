@@ -5,18 +5,20 @@ Ray's own `OptunaSearch` marks stopped trials as complete in Optuna, and a trial
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ray.tune.result import TIME_TOTAL_S
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search.cluster.driver_only import DriverOnly
-from search.engine.budget import Budget
 from search.engine.latency import measure_latencies
-from search.engine.pending import PendingTrials
-from search.engine.planner import Planner
-from search.engine.promotion import Promotion
+from search.engine.schedule.budget import Budget
+from search.engine.schedule.pending import PendingTrials
+from search.engine.schedule.planner import Planner
+from search.engine.schedule.promotion import Promotion
+from search.engine.schedule.slots import Slots
+from search.engine.schedule.source_keys import SourceKeys, source_keys
 from search.plan.plan import Plan
 from search.preflight.forecast import TrialTimes
 from search.record.costs import LATENCY
@@ -30,23 +32,10 @@ from search.study.selection import mean_cut, next_repeats, refit_of, repeat_conf
 from search.study.sweep_study import SweepStudy
 from search.study.trial_settings import trial_config
 from trainable.settings.config import TrialConfig
-from trainable.stages.epoch_checkpoints import shared_settings
 from trainable.workers.messages import VALUE, TrialFailure, TrialReport, TrialTask, read_result
 
 MOST_WAITING = 8
 """Trials that may wait for a source stage in a sweep that searches whether to use one."""
-
-
-class _SourceKeys(NamedTuple):
-    """Texts that identify the source stages of a trial."""
-
-    stage_key: str
-    """The encoder, seed and settings of the stages; stages with the same key are the same."""
-    shared_epochs_key: str
-    """The part of them that decides the first epochs of the first stage. Stages with the same key are not trained at
-    the same time."""
-    last: str
-    """The dotted name of the last stage."""
 
 
 class StudySearcher(DriverOnly, Searcher):
@@ -68,7 +57,7 @@ class StudySearcher(DriverOnly, Searcher):
         plan: Plan,
         study: SweepStudy,
         budget: Budget,
-        slots: int,
+        slots: Slots,
         stop_requested: Callable[[], bool] = lambda: False,
         scheduler: TrialScheduler | None = None,
         times: TrialTimes | None = None,
@@ -82,10 +71,12 @@ class StudySearcher(DriverOnly, Searcher):
         self._to_resume = list(study.running())
         self._keys: dict[str, Key] = {}  # Tune's trial id -> key in the study
         self._record_at_start: dict[Key, TrialRecord] = {}  # each trial's record when this session began or resumed it
-        self._in_training: dict[Key, _SourceKeys] = {}  # source stages that running trials may be training now
+        self._in_training: dict[Key, SourceKeys] = {}  # source stages that running trials may be training now
         self._trained: set[str] = set()  # keys of the source stages that are trained
         self._uses_rest = False  # whether further search trials use the minutes that nothing else can use
-        self._without_room: tuple[int, ...] | None = None  # numbers of trials when no further trial had room
+        self._without_room: tuple[int, ...] | None = (
+            None  # numbers of trials, stages and slots when no further trial had room
+        )
         self._waiting: list[TrialRecord] = []  # begun, but another trial is training their source stage
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
@@ -114,7 +105,7 @@ class StudySearcher(DriverOnly, Searcher):
                 return record
             self.study.end(record.key, State.STOPPED, out_of_time=True)
         # Where some trials have no source, more may wait, so that a trial without one is found for the free slot.
-        most_waiting = max(self.slots, MOST_WAITING if self.plan.searches_source() else 0)
+        most_waiting = max(self.slots.now, MOST_WAITING if self.plan.searches_source() else 0)
         while len(self._waiting) < most_waiting:
             begun = self._begin_next()
             if begun is None or not self._must_wait(begun):
@@ -122,18 +113,9 @@ class StudySearcher(DriverOnly, Searcher):
             self._waiting.append(begun)
         return None
 
-    def _source_keys_of(self, record: TrialRecord) -> _SourceKeys | None:
+    def _source_keys_of(self, record: TrialRecord) -> SourceKeys | None:
         """Return the keys of a trial's source stages, or None if it has none."""
-        return self._source_keys(trial_config(self.plan, record))
-
-    @staticmethod
-    def _source_keys(config: TrialConfig) -> _SourceKeys | None:
-        stages = config.source_stages()
-        if not stages:
-            return None
-        begin, (first, *others) = f"{config.encoder} {config.seed}", stages.values()
-        whole = " ".join([begin, *(stage.model_dump_json() for stage in (first, *others))])
-        return _SourceKeys(whole, f"{begin} {shared_settings(first).model_dump_json()}", [*stages][-1])
+        return source_keys(trial_config(self.plan, record))
 
     def _must_wait(self, record: TrialRecord) -> bool:
         """Return whether a running trial may be training the source stage of this trial, or its first epochs."""
@@ -201,7 +183,7 @@ class StudySearcher(DriverOnly, Searcher):
         """
         if not self._planner.plans or self._times is None:
             return True
-        keys = self._source_keys(config)
+        keys = source_keys(config)
         trained = keys is None or keys.stage_key in self._trained or self._times.sources_are_cached(config)
         if reserve is None:
             of = self._planner.own_refit_seconds if self._uses_rest else self._planner.reserve_after
@@ -210,12 +192,12 @@ class StudySearcher(DriverOnly, Searcher):
 
     def _begin_search_trial(self) -> TrialRecord | None:
         """Begin the next trial of the search, or return None if the budget has no room for one."""
-        if not self.budget.allows_new_trial(self.slots, self._planner.plans):
+        if not self.budget.allows_new_trial(self.slots.now, self._planner.plans):
             return None
         if not self._planner.plans:
             return self.study.begin_search_trial()
-        # Only the end of a trial or of a source stage can make room for one, as the time left becomes shorter.
-        now = len(self.study.records), len(self.study.running()), len(self._trained)
+        # Only the end of a trial or of a source stage, or a slot, can make room for one: the time left becomes shorter.
+        now = len(self.study.records), len(self.study.running()), len(self._trained), self.slots.now
         if now == self._without_room:
             return None
         begun = self.study.begin_search_trial(lambda point: self._fits(self.plan.config(point)))
@@ -224,7 +206,7 @@ class StudySearcher(DriverOnly, Searcher):
 
     def _next_promoted(self) -> TrialRecord | None:
         """Return the paused trial to continue, or None if none may continue."""
-        if self._promotion is None or not self.budget.allows_training(self.slots, self._planner.plans):
+        if self._promotion is None or not self.budget.allows_training(self.slots.now, self._planner.plans):
             return None
         paused = [r.number for r in self.study.paused() if self._fits(trial_config(self.plan, r), done=r.progress)]
         number = self._promotion.most_promising(paused)

@@ -3,7 +3,8 @@
 import statistics
 from typing import NamedTuple
 
-from search.engine.budget import Budget
+from search.engine.schedule.budget import Budget
+from search.engine.schedule.slots import Slots
 from search.plan.plan import Plan
 from search.preflight.forecast import RESERVED, TrialTimes
 from search.record.records import State, TrialRecord
@@ -44,7 +45,7 @@ class Planner:
         times: forecast of the duration of a trial; None if no batch was measured, and then nothing is planned.
     """
 
-    def __init__(self, plan: Plan, study: SweepStudy, budget: Budget, slots: int, times: TrialTimes | None) -> None:
+    def __init__(self, plan: Plan, study: SweepStudy, budget: Budget, slots: Slots, times: TrialTimes | None) -> None:
         self._plan, self._study, self._budget, self._slots, self._times = plan, study, budget, slots, times
         self._after_start = budget.seconds_left()
         self._first_use: _Use | None = None  # when the first trial had ended
@@ -86,7 +87,7 @@ class Planner:
         trials = now.ended - self._first_use.ended
         computed = (now.computed - self._first_use.computed) / trials
         elapsed = (self._first_use.left - now.left) / trials
-        return min(max(0.0, self._slots * elapsed - computed), computed)
+        return min(max(0.0, self._slots.now * elapsed - computed), computed)
 
     def _use(self) -> _Use:
         records = self._study.records
@@ -125,9 +126,9 @@ class Planner:
             return 0.0
         # A repeat has another seed, and so source stages of its own, unless it only holds out other rows.
         repeat = self.seconds(config, with_source and not self._plan.cross_validates)
-        rounds = -(-self._budget.repeats // self._slots)
+        rounds = -(-self._budget.repeats // self._slots.now)
         known = [repeat_config(self._plan, each) for each in missing_repeats(self._plan, self._study.records)]
-        of_best = sum(self.seconds(each, not self._plan.cross_validates) for each in known) / self._slots
+        of_best = sum(self.seconds(each, not self._plan.cross_validates) for each in known) / self._slots.now
         # If this trial becomes the best, the refit has its settings.
         refit = max(self.refit_seconds(), self.own_refit_seconds(config, with_source))
         most = RESERVED * self._after_start
@@ -152,12 +153,12 @@ class Planner:
         """
         records, trials = self._study.records, labels_trials(self._plan, self._study.records)
         if not trials:
-            return -(-self._budget.labels // self._slots) * of_trial
+            return -(-self._budget.labels // self._slots.now) * of_trial
         missing = [as_record(trial) for trial in trials if not has_run(records, trial)]
         expected = [self._expected_seconds(record) for record in missing]
         sources = {record.seed: sum(of.values()) for record, (of, _) in zip(missing, expected, strict=True) if of}
         forecast = sum(target for _, target in expected) + sum(sources.values())
-        return (self.pace() * forecast + len(missing) * self.seconds_between_trials()) / self._slots
+        return (self.pace() * forecast + len(missing) * self.seconds_between_trials()) / self._slots.now
 
     def refit_seconds(self) -> float:
         """Return the expected duration of the refit of the winner so far in seconds; 0 if there is none."""

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from ray.tune.result import TIME_TOTAL_S
 from ray.tune.utils import flatten_dict
 
-from search.engine.budget import Budget
-from search.engine.planner import Planner
-from search.engine.searcher import StudySearcher
+from search.engine.schedule.budget import Budget
+from search.engine.schedule.planner import Planner
+from search.engine.schedule.searcher import StudySearcher
+from search.engine.schedule.slots import Slots
 from search.plan.plan import Plan, build_plan
 from search.preflight.forecast import TrialTimes
 from search.record.records import State
@@ -89,7 +90,7 @@ def open_sweep(blocks: dict[str, Any], tmp_path: Path, clock: Clock) -> Open:
         study = SweepStudy(tmp_path / f"{next(opened)}.db", plan.settings, plan.space, 0)
         clock[0] = 0.0
         budget = Budget(plan, study)
-        return Sweep(StudySearcher(plan, study, budget, slots=1, times=Times()), clock, pace)
+        return Sweep(StudySearcher(plan, study, budget, Slots(1), times=Times()), clock, pace)
 
     return open_
 
@@ -190,6 +191,6 @@ def test_no_trial_begins_that_does_not_fit(open_sweep: Open, minutes: float, see
 def test_a_planner_without_a_forecast_lets_every_trial_begin(open_sweep: Open) -> None:
     searcher = open_sweep(minutes=1).searcher
     plan: Plan = searcher.plan
-    planner = Planner(plan, searcher.study, searcher.budget, 1, None)
+    planner = Planner(plan, searcher.study, searcher.budget, Slots(1), None)
     assert not planner.plans
     assert planner.fits(plan.config({"source.enabled": True, "target.epochs": 3}), with_source=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from search.engine.budget import GRACE_SECONDS, Budget, BudgetStopper
+from search.engine.schedule.budget import GRACE_SECONDS, Budget, BudgetStopper
 from search.plan.plan import Plan
 from search.plan.settings import SweepSettings
 from search.record.records import State

@@ -15,9 +15,10 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.utils import flatten_dict
 
-from search.engine.budget import Budget
-from search.engine.schedulers import build_scheduler
-from search.engine.searcher import StudySearcher
+from search.engine.schedule.budget import Budget
+from search.engine.schedule.schedulers import build_scheduler
+from search.engine.schedule.searcher import StudySearcher
+from search.engine.schedule.slots import Slots
 from search.plan.plan import build_plan
 from search.record.records import State
 from search.study.summary import summarise
@@ -43,7 +44,7 @@ def open_searcher(blocks: dict[str, Any], tmp_path: Path) -> Open:
         changed["trial"] |= trial or {}
         plan = replace(build_plan(changed, (tmp_path,), "test"), held_out_rows=100 * has_folds)
         study = SweepStudy(tmp_path / "study.db", plan.settings, plan.space, plan.base.get("seed", 0))
-        return StudySearcher(plan, study, Budget(plan, study), slots=2)
+        return StudySearcher(plan, study, Budget(plan, study), Slots(2))
 
     return open_
 
@@ -280,7 +281,7 @@ def test_a_scheduler_gets_its_comparison_points_and_a_group_its_parts(open_searc
 def test_a_trial_cut_off_by_a_stop_request_stays_running(open_searcher: Open) -> None:
     searcher = open_searcher(start_with=WITHOUT_SOURCE)
     requested: list[bool] = []
-    stopping = StudySearcher(searcher.plan, searcher.study, searcher.budget, 2, lambda: bool(requested))
+    stopping = StudySearcher(searcher.plan, searcher.study, searcher.budget, Slots(2), lambda: bool(requested))
     assert isinstance(stopping.suggest("whole"), dict)
     assert isinstance(stopping.suggest("half"), dict)
     requested.append(True)
@@ -300,7 +301,7 @@ def promoting(open_searcher: Open) -> Promoting:
         settings = {"scheduler": "promotion", "sampler": "grid", "start_with": [], "confirm_seeds": 0}
         plain = open_searcher(space, {"source": None}, **{**settings, **sweep})
         scheduler = build_scheduler("promotion", Direction.MAX, {}, plain.study.values_by_progress(TrialState.RUNNING))
-        searcher = StudySearcher(plain.plan, plain.study, plain.budget, 2, scheduler=scheduler)
+        searcher = StudySearcher(plain.plan, plain.study, plain.budget, Slots(2), scheduler=scheduler)
         return searcher, scheduler
 
     return open_

@@ -1,33 +1,43 @@
-"""How many trials wait for a process at the same time."""
+"""How many trials run or wait for a process at the same time."""
 
+import sys
 from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from search.cluster.driver_only import DriverOnly
+from search.engine.schedule.slots import Slots
+from search.plan.settings import SweepSettings
 
-MAX_PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
+NO_LIMIT = {"TUNE_MAX_PENDING_TRIALS_PG": str(sys.maxsize)}
 """Tune's environment variable for the number of trials that may wait for a process; by default 1 for a searcher."""
 
 
 class PendingTrials(DriverOnly, Callback):
-    """Lets as many trials wait for a process as there are slots without one, and at least one.
+    """Lets as many trials wait for a process as there are slots without one, and at least one if nothing limits them.
 
     With Tune's default the process of a slot starts only after that of the slot before, and each takes seconds. If more
     trials waited for a free slot, the sampler would propose them before it knows the results of those that run.
 
+    `max_concurrent` limits the trials at a time, and so do the slots if a trial has several workers: they take their
+    resources only after Tune has started the trial. Other trials are limited by their resources.
+
     Args:
-        slots: trials that may run at a time; `MAX_PENDING` must be at least this.
+        slots: trials that can run at a time.
+        settings: settings of the sweep.
     """
 
-    def __init__(self, slots: int) -> None:
-        self._slots, self._pending, self._running = slots, set[str](), set[str]()
+    def __init__(self, slots: Slots, settings: SweepSettings) -> None:
+        self._slots, self._most = slots, settings.max_concurrent
+        self._at_least = 1 if self._most is None and settings.workers_per_trial == 1 else 0
+        self._pending, self._running = set[str](), set[str]()
 
     @property
     def may_begin(self) -> bool:
         """Return whether a further trial may wait."""
-        return len(self._pending) < max(1, self._slots - len(self._running))
+        most = self._most or self._slots.now  # an autoscaler adds nodes for the trials that wait
+        return len(self._pending) < max(self._at_least, most - len(self._running))
 
     def add(self, trial_id: str) -> None:
         """Note that Tune gets a trial, which now waits for a process."""

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from search.engine.promotion import CheckpointBeforePause, Promotion
-from search.engine.schedulers import COMPARED_AT_PERCENT, build_scheduler
+from search.engine.schedule.promotion import CheckpointBeforePause, Promotion
+from search.engine.schedule.schedulers import COMPARED_AT_PERCENT, build_scheduler
 from trainable.metrics.metric import Direction
 from trainable.workers.messages import KEY, TrialFailure, TrialReport
 

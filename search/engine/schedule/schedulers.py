@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from search.cluster.ray_internals import replay_to_scheduler
-from search.engine.promotion import Promotion
+from search.engine.schedule.promotion import Promotion
 from trainable.metrics.metric import Direction
 from trainable.settings.stage import COMPARED_AT
 from trainable.workers.messages import KEY, PERCENT_DONE, VALUE, TrialReport
