@@ -131,8 +131,8 @@ def export_trial(chosen: Chosen) -> Exported:
     outcome = chosen.outcome
     workspace = chosen.plan.workspace(chosen.storage)
     model, config = load_trained(chosen.checkpoint, _encoder(chosen))
-    if isinstance(model, InSpans):
-        model.config.window_stride = config.target.stride
+    if isinstance(model, InSpans):  # transformers' configurations know neither
+        model.config.window_stride, model.config.no_answer_threshold = config.target.stride, model.threshold
     preprocessor = preprocessor_for(model, config)
     known = load_saved_plan(SweepFolder(chosen.storage, outcome.name))["data"]
     stages = _stages(config, chosen.checkpoint, workspace, known)

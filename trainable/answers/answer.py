@@ -153,8 +153,8 @@ class Answers:
         """
         return name.format(number=f"{outputs}.argmax()")
 
-    def own_python(self, folder: str) -> str:
-        """Return Python for the answer of one row by transformers; empty if the lines of the format do."""
+    def own_python(self, folder: str, library: str) -> str:
+        """Return Python for the answer of one row by a library; empty if the lines of the format do."""
         return ""
 
     def text_model_python(self, row: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trainable.answers.answer import Answers, Cell
 
-_PYTHON = """\
+_TRANSFORMERS = """\
 import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
@@ -27,6 +27,25 @@ scores = (start[0, own, None] + end[0, own]).masked_fill(~allowed, -torch.inf)
 first, last = divmod(int(scores.argmax()), len(own))
 answered = scores.max() + model.config.no_answer_threshold >= start[0, 0] + end[0, 0]
 context[characters[own[first], 0] : characters[own[last], 1]] if answered else ""
+"""
+_ONNX = """\
+import json, numpy, onnxruntime, tokenizers
+
+folder = {folder}
+tokenizer = tokenizers.Tokenizer.from_file(folder + "/tokenizer.json")
+session = onnxruntime.InferenceSession(folder + "/model.onnx")
+question, context = "Your question", "Your context"
+row = tokenizer.encode(question, context)
+fields = {{"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}}
+feed = {{i.name: numpy.array([getattr(row, fields[i.name])]) for i in session.get_inputs()}}
+start, end = (each[0] for each in session.run(["start_logits", "end_logits"], feed))
+own = [i for i, text in enumerate(row.sequence_ids) if text == 1]
+allowed = numpy.tril(numpy.triu(numpy.ones((len(own), len(own)))), 29)
+scores = numpy.where(allowed, start[own, None] + end[own], -numpy.inf)
+first, last = divmod(int(scores.argmax()), len(own))
+threshold = json.load(open(folder + "/config.json", encoding="utf-8"))["no_answer_threshold"]
+answered = scores.max() + threshold >= start[0] + end[0]
+context[row.offsets[own[first]][0] : row.offsets[own[last]][1]] if answered else ""
 """
 
 
@@ -106,6 +125,7 @@ class SpanAnswers(Answers):
         """Return sentences for the card on what the answers cannot say."""
         return ["Gives one part of the context, of at most 30 tokens, as it stands there."]
 
-    def own_python(self, folder: str) -> str:
+    def own_python(self, folder: str, library: str) -> str:
         """Return Python for the answer to one question."""
-        return _PYTHON.format(folder=json.dumps(folder))
+        lines = {"transformers": _TRANSFORMERS, "onnx": _ONNX}.get(library, "")
+        return lines.format(folder=json.dumps(folder))

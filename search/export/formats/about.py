@@ -112,7 +112,7 @@ class About:
 
     def usage(self, folder: str, pairs: bool, answers: Answers) -> list[str]:
         """Return lines of Python for the answer to a text, or to a pair of texts, with the exported folder."""
-        if self.library == "transformers" and (own := answers.own_python(folder)):
+        if own := answers.own_python(folder, self.library):
             return own.splitlines()
         row = answers.row or self.rows[pairs]
         python = self.python_of_images if answers.content == "image" else ""
@@ -173,7 +173,7 @@ FORMATS: dict[Format, About] = {
     "onnx": About(
         library="onnx",
         title="[ONNX Runtime](https://onnxruntime.ai)",
-        poolings=("first", "mean", "max", "every_token", "image"),
+        poolings=("first", "mean", "max", "every_token", "image", "spans"),
         obstacle="no graph is written for such a head",
         python=_ONNX,
         python_of_images=_ONNX_IMAGE,

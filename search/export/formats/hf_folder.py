@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from search.export.facts import FolderFacts
 from search.export.formats.folders import LogitsOf
 from search.export.formats.pictures import pixels_of
-from search.export.formats.spans import scores_of_spans
+from search.export.formats.spans import scores_of_contexts
 from search.export.formats.words import logits_of_words
 from trainable.compute.device import pick_device
 from trainable.data.examples import Examples
@@ -37,7 +37,6 @@ def save(model: PreTrainedModel, preprocessor: Any, folder: Path) -> None:
     """Write weights (safetensors), configuration, and tokenizer or image processor."""
     own: dict[str, torch.Tensor] = {}
     if isinstance(model, InSpans):  # transformers' class has no threshold
-        model.config.no_answer_threshold = -float(model.no_answer.bias.detach())
         own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("no_answer.")}
     model.save_pretrained(folder, state_dict=own or None)
     preprocessor.save_pretrained(folder)
@@ -61,11 +60,9 @@ def _of_images(model: PreTrainedModel, folder: Path, images: Sequence[ImageFile]
 
 
 def _of_texts(model: PreTrainedModel, folder: Path, table: Examples) -> torch.Tensor:
-    tokenizer = load_tokenizer(str(folder))
     if pooling_of(model) == "spans":
-        assert table.text_b is not None  # the contexts
-        pairs = zip(table.text, table.text_b, strict=True)
-        return torch.stack([scores_of_spans(model, tokenizer, *pair) for pair in pairs])
+        return scores_of_contexts(lambda windows: model(**windows).to_tuple()[:2], folder, table)
+    tokenizer = load_tokenizer(str(folder))
     columns = [table.text] if table.text_b is None else [table.text, table.text_b]
     parts = []
     for start in range(0, len(table), _BATCH):

@@ -18,12 +18,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from search.export.facts import FolderFacts
 from search.export.formats.folders import LogitsOf
 from search.export.formats.pictures import pixels_of
+from search.export.formats.spans import scores_of_contexts
 from search.export.formats.words import logits_of_words
 from trainable.compute.forward import answers_of
 from trainable.data.examples import Examples
 from trainable.errors import ConfigError, TrialError
 from trainable.inputs.split import Inputs, batches_of
-from trainable.model.pretrained import as_config_error, check_folder
+from trainable.model.pretrained import as_config_error, check_folder, load_config
+from trainable.model.spans import InSpans, WindowPlaces, numbers_of_rows
 
 GRAPH = "model.onnx"
 """The file with graph and weights."""
@@ -33,6 +35,8 @@ _FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_i
 """By name of an input: the field of an encoding of `tokenizers`."""
 PIXELS = "pixel_values"
 """The input of a graph that reads images."""
+_LOGITS, _SPANS = ["logits"], ["start_logits", "end_logits"]
+"""The outputs of a graph, and those of one that answers with spans; the names are those of transformers."""
 _CPU = torch.device("cpu")
 _BATCH = 32
 
@@ -45,9 +49,11 @@ class _Graph(torch.nn.Module):
         self.model = model
         self.names = names
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model(**dict(zip(self.names, inputs, strict=True))).logits
-        return logits
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        named = dict(zip(self.names, inputs, strict=True))
+        if isinstance(self.model, InSpans):
+            return self.model.token_scores(**named).unbind(1)
+        return (self.model(**named).logits,)
 
 
 def save(model: PreTrainedModel, preprocessor: Any, folder: Path) -> None:
@@ -71,7 +77,7 @@ def save(model: PreTrainedModel, preprocessor: Any, folder: Path) -> None:
                 tuple(example.values()),
                 folder / GRAPH,
                 input_names=list(example),
-                output_names=["logits"],
+                output_names=_SPANS if isinstance(model, InSpans) else _LOGITS,
                 dynamic_shapes=((axes,) * len(example),),
                 external_data=size > _LARGEST,
                 dynamo=True,
@@ -102,17 +108,22 @@ def _two_images(processor: Any) -> dict[str, torch.Tensor]:
 
 
 def logits_of_texts(folder: Path, table: Examples) -> torch.Tensor:
-    """Return the logits that the folder gives for texts or images with ONNX Runtime, shape (N, C) or (N, W, C)."""
+    """Return the logits that the folder gives for texts or images with ONNX Runtime, shape (N, C) or (N, W, C).
+
+    For questions, these are the numbers of their best spans, shape (N, 3, 2).
+    """
     session = open_graph(folder)
     if table.images is not None:
-        return torch.cat([_run(session, {PIXELS: pixels}) for pixels in pixels_of(folder, table.images)])
+        return torch.cat([_run(session, {PIXELS: pixels})[0] for pixels in pixels_of(folder, table.images)])
+    if _outputs(session) == _SPANS:
+        return scores_of_contexts(lambda windows: _run(session, _arrays(windows)), folder, table)
     tokenizer, parts = open_tokenizer(folder), []
     for start in range(0, len(table), _BATCH):
         part = table.take(np.arange(start, min(start + _BATCH, len(table))))
         texts: list[Any] = part.text if part.text_b is None else list(zip(part.text, part.text_b, strict=True))
         rows = tokenizer.encode_batch(texts)
         inputs = {name: np.array([getattr(row, field) for row in rows]) for name, field in _FIELDS.items()}
-        logits = _run(session, inputs)
+        (logits,) = _run(session, inputs)
         if logits.ndim == 3:
             logits = logits_of_words(logits, rows, part.text, table.labels.shape[1])
         parts.append(logits)
@@ -139,33 +150,46 @@ def load(folder: Path, facts: FolderFacts) -> LogitsOf:
     Raises:
         ConfigError: if files are missing or damaged, or do not belong together.
     """
-    what = f"{folder}: the model"
+    what, spans = f"{folder}: the model", facts.answers().head == "spans"
     check_folder(folder, what)
     with as_config_error(f"{what}: {GRAPH}"):
-        session = open_graph(folder)
-        (output,) = session.get_outputs()
+        session, expected = open_graph(folder), _SPANS if spans else _LOGITS
+        if (found := _outputs(session)) != expected:
+            raise ValueError(f"it has the outputs {', '.join(found)}, not {', '.join(expected)}; export it again")
         if strange := {i.name for i in session.get_inputs()} - {*_FIELDS, PIXELS}:
             raise ValueError(f"it has the unknown inputs {', '.join(sorted(strange))}; export it again")
-    if output.shape[-1] != len(facts.label_names):
-        raise ConfigError(
-            f"{what}: {GRAPH} has {output.shape[-1]} labels, trial.json {len(facts.label_names)}; export it again"
-        )
+    if not spans and (labels := session.get_outputs()[0].shape[-1]) != len(facts.label_names):
+        raise ConfigError(f"{what}: {GRAPH} has {labels} labels, trial.json {len(facts.label_names)}; export it again")
+    threshold = load_config(str(folder), what).no_answer_threshold if spans else 0.0
 
     def compute(inputs: Inputs) -> torch.Tensor:
         logits = torch.zeros(len(inputs.lengths), *inputs.answers, len(facts.label_names))
         for rows in batches_of(inputs, _CPU):
             batch = inputs.batch(rows)
-            arrays = {name: tensor.numpy() for name, tensor in batch.items()}
-            logits[torch.from_numpy(rows)] = answers_of(_run(session, arrays), batch)
+            outputs = _run(session, _arrays(batch))
+            if spans:
+                windows = WindowPlaces(*(batch[name] for name in WindowPlaces._fields))
+                found = numbers_of_rows(torch.stack(outputs, 1), windows, -threshold)
+            else:
+                found = answers_of(outputs[0], batch)
+            logits[torch.from_numpy(rows)] = found
         return logits
 
     return compute
 
 
-def _run(session: Any, inputs: Mapping[str, NDArray[Any]]) -> torch.Tensor:
-    """Return the logits of a batch, which may have inputs that the graph does not take."""
-    logits: NDArray[np.float32] = session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})[0]
-    return torch.from_numpy(logits)
+def _outputs(session: Any) -> list[str]:
+    return [each.name for each in session.get_outputs()]
+
+
+def _arrays(batch: Mapping[str, torch.Tensor]) -> dict[str, NDArray[Any]]:
+    return {name: tensor.numpy() for name, tensor in batch.items()}
+
+
+def _run(session: Any, inputs: Mapping[str, NDArray[Any]]) -> list[torch.Tensor]:
+    """Return the outputs for a batch, which may have inputs that the graph does not take."""
+    outputs = session.run(None, {each.name: inputs[each.name] for each in session.get_inputs()})
+    return [torch.from_numpy(output) for output in outputs]
 
 
 @contextlib.contextmanager

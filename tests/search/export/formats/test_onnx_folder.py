@@ -103,19 +103,18 @@ def test_pairs(swept_pairs: SweepFolder, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "old", "new", "says"),
     [
-        ("model.onnx", b"not a graph", "model.onnx: "),
-        ("trial.json", None, "model.onnx has 2 labels, trial.json 3"),
+        ("model.onnx", b"", b"no graph", "model.onnx: "),
+        ("trial.json", b'"label_names": [', b'"label_names": ["more",', "model.onnx has 2 labels, trial.json 3"),
+        ("trial.json", b'"classification"', b'"question_answering"', "has the outputs logits, not start_logits, end_"),
     ],
 )
-def test_a_damaged_folder(name: str, content: bytes | None, says: str, exported: Exported, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(exported.folder, tmp_path / "model"))
-    facts = json.loads((folder / "trial.json").read_text())
-    more = json.dumps(facts | {"label_names": ["a", "b", "c"]}).encode()
-    (folder / name).write_bytes(more if content is None else content)
+def test_a_damaged_folder(name: str, old: bytes, new: bytes, says: str, exported: Exported, tmp_path: Path) -> None:
+    file = Path(shutil.copytree(exported.folder, tmp_path / "model")) / name
+    file.write_bytes(file.read_bytes().replace(old, new))
     with pytest.raises(ConfigError, match=says):
-        transfersweep.classifier(folder)
+        transfersweep.classifier(file.parent)
 
 
 def test_half_a_batch_does_not_change_the_other_half(exported: Exported) -> None:
