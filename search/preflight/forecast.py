@@ -8,7 +8,7 @@ from search.preflight.time_forecast import TimeForecast
 from search.study.labels_curve import most_labels_trials
 from spaces import SpaceError
 from trainable.data.subset import subset
-from trainable.inputs.prepare import tokenized_dataset_of
+from trainable.inputs.prepare import TokenizedDataset, tokenized_dataset_of
 from trainable.inputs.token_inputs import scored_rows
 from trainable.loop.evaluation_steps import evaluation_steps
 from trainable.model.freezing import trained_weights
@@ -66,6 +66,7 @@ class Forecaster:
 
     def __init__(self, plan: Plan, draw: Sequence[TrialConfig], costliest: TrialConfig, workspace: Workspace) -> None:
         self.settings, self.draw, self.costliest, self.workspace = plan.settings, draw, costliest, workspace
+        self._data: dict[tuple[object, ...], TokenizedDataset] = {}
         self._sizes: dict[tuple[object, ...], tuple[int, int]] = {}
         self.trials = _most_trials(plan)
         """Search trials at most, if there is time."""
@@ -206,7 +207,7 @@ class Forecaster:
 
     def _size(self, config: TrialConfig, stage: Stage, split: str) -> tuple[int, int]:
         """Return the rows and tokens that the stage uses of a split."""
-        data = tokenized_dataset_of(config, stage, self.workspace)
+        data = self._data_of(config, stage)
         lengths_of = (data.fingerprint, split, stage.padding_length, stage.padding, stage.image_size)
         key = (*lengths_of, stage.train_rows, stage.validation_rows)
         if key not in self._sizes:
@@ -219,6 +220,13 @@ class Forecaster:
             mean = stage.padding_length if stage.padding == "fixed" else float(lengths.mean())
             self._sizes[key] = (rows, int(rows * mean))
         return self._sizes[key]
+
+    def _data_of(self, config: TrialConfig, stage: Stage) -> TokenizedDataset:
+        """Return the data of a stage; its files are looked at once, as a search compares many points with its time."""
+        key = (config.encoder, config.pooling, config.dataset_of(stage).model_dump_json(), stage.image_size)
+        if key not in self._data:
+            self._data[key] = tokenized_dataset_of(config, stage, self.workspace)
+        return self._data[key]
 
 
 def _most_trials(plan: Plan) -> int:

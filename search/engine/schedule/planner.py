@@ -34,6 +34,16 @@ class _Use(NamedTuple):
     """Seconds until the minutes are used up."""
 
 
+class _Known(NamedTuple):
+    """What one state of the study says about the time; the seconds are those of the forecast, without the pace."""
+
+    pace: float
+    repeats: list[float]
+    """Seconds of each missing repeat of the best trials so far."""
+    refit: float | None
+    """Seconds of the refit of the winner so far; None if there is none."""
+
+
 class Planner:
     """Compares the expected duration of a trial with the minutes that are left.
 
@@ -50,6 +60,7 @@ class Planner:
         self._after_start = budget.seconds_left()
         self._first_use: _Use | None = None  # when the first trial had ended
         self._expected: dict[Key, tuple[dict[str, float], float]] = {}  # seconds of each source stage and the target
+        self._known_of: tuple[list[TrialRecord], _Known] = [], _Known(1.0, [], None)
 
     @property
     def plans(self) -> bool:
@@ -69,11 +80,17 @@ class Planner:
 
     def seconds(self, config: TrialConfig, with_source: bool, done: float = 0.0) -> float:
         """Return the expected duration of a trial in seconds, at the pace of the trials so far."""
+        return self._at_pace(self._forecast(config, with_source, done))
+
+    def _forecast(self, config: TrialConfig, with_source: bool, done: float = 0.0) -> float:
         assert self._times is not None  # `plans` says so
-        times, stages = self._times, config.source_stages() if with_source else ()
-        source = sum(times.seconds(config, name) for name in stages)
-        forecast = source + (1 - done) * self._times.seconds(config, "target")
-        return self.pace() * forecast + self.seconds_between_trials()
+        stages = config.source_stages() if with_source else ()
+        source = sum(self._times.seconds(config, name) for name in stages)
+        return source + (1 - done) * self._times.seconds(config, "target")
+
+    def _at_pace(self, *forecasts: float) -> float:
+        """Return the expected seconds of trials, one after the other."""
+        return self.pace() * sum(forecasts) + len(forecasts) * self.seconds_between_trials()
 
     def seconds_between_trials(self) -> float:
         """Return the mean seconds of a slot from the end of a trial to the first step of the next; 0 while few ended.
@@ -96,8 +113,20 @@ class Planner:
 
     def pace(self) -> float:
         """Return how many times longer trials took than the forecast says; 1 before the first has ended."""
-        ratios = [ratio for record in self._study.records if (ratio := self._ratio(record)) is not None]
-        return statistics.median(ratios[-LATEST:]) if ratios else 1.0
+        return self._known().pace
+
+    def _known(self) -> _Known:
+        """Return what the study says now, computed once for each of its states: each proposal is compared with it."""
+        records = self._study.records
+        if records != self._known_of[0]:
+            ratios = [ratio for record in records if (ratio := self._ratio(record)) is not None]
+            pace = statistics.median(ratios[-LATEST:]) if ratios else 1.0
+            with_source = not self._plan.cross_validates
+            repeats = [repeat_config(self._plan, each) for each in missing_repeats(self._plan, records)]
+            choice = choose_winner(self._plan, records) if self._plan.refits else None
+            refit = self._forecast(repeat_config(self._plan, refit_of(choice.winner)), False) if choice else None
+            self._known_of = records, _Known(pace, [self._forecast(each, with_source) for each in repeats], refit)
+        return self._known_of[1]
 
     def _ratio(self, record: TrialRecord) -> float | None:
         """Return a trial's duration relative to the forecast; None if it tells nothing about the pace."""
@@ -127,12 +156,21 @@ class Planner:
         # A repeat has another seed, and so source stages of its own, unless it only holds out other rows.
         repeat = self.seconds(config, with_source and not self._plan.cross_validates)
         rounds = -(-self._budget.repeats // self._slots.now)
-        known = [repeat_config(self._plan, each) for each in missing_repeats(self._plan, self._study.records)]
-        of_best = sum(self.seconds(each, not self._plan.cross_validates) for each in known) / self._slots.now
+        of_best = self._repeats_seconds(self._known().repeats)
         # If this trial becomes the best, the refit has its settings.
         refit = max(self.refit_seconds(), self.own_refit_seconds(config, with_source))
         most = RESERVED * self._after_start
         return refit + min(max(rounds * repeat, of_best), most) + min(self._labels_seconds(repeat), most)
+
+    def _repeats_seconds(self, forecasts: list[float]) -> float:
+        """Return the expected duration of all repeats that are left, if those of later rounds are as long as these.
+
+        Args:
+            forecasts: seconds of each missing repeat of this round.
+        """
+        begun = sum(record.role in ("confirm", "no_source") for record in self._study.records)
+        left = max(len(forecasts), self._budget.repeats - begun)
+        return self._at_pace(*forecasts) * left / max(1, len(forecasts)) / self._slots.now
 
     def own_refit_seconds(self, config: TrialConfig, with_source: bool) -> float:
         """Return the expected duration of a refit with the settings of a trial in seconds; 0 in a sweep without one.
@@ -157,12 +195,10 @@ class Planner:
         missing = [as_record(trial) for trial in trials if not has_run(records, trial)]
         expected = [self._expected_seconds(record) for record in missing]
         sources = {record.seed: sum(of.values()) for record, (of, _) in zip(missing, expected, strict=True) if of}
-        forecast = sum(target for _, target in expected) + sum(sources.values())
-        return (self.pace() * forecast + len(missing) * self.seconds_between_trials()) / self._slots.now
+        targets = [target for _, target in expected]
+        return (self._at_pace(*targets) + self.pace() * sum(sources.values())) / self._slots.now
 
     def refit_seconds(self) -> float:
         """Return the expected duration of the refit of the winner so far in seconds; 0 if there is none."""
-        choice = choose_winner(self._plan, self._study.records) if self.plans and self._plan.refits else None
-        if choice is None:
-            return 0.0
-        return REFIT_MARGIN * self.seconds(repeat_config(self._plan, refit_of(choice.winner)), False)
+        refit = self._known().refit if self.plans else None
+        return 0.0 if refit is None else REFIT_MARGIN * self._at_pace(refit)
