@@ -1,9 +1,10 @@
 """The obvious answers as contestants: their results, and whether one of them wins against the trials of a search."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from search.plan.plan import Plan
@@ -97,10 +98,22 @@ def _least_lead(plan: Plan, score: Score, best: Baseline) -> float:
     return math.sqrt(different / rows)
 
 
-def rank_baselines(baselines: Sequence[Baseline], direction: Direction) -> tuple[Baseline, ...]:
-    """Return baselines best first; of two equal ones, the simpler first."""
-    order = list(BASELINE_TITLES)
-    return tuple(sorted(baselines, key=lambda each: (direction.cost(each.value), order.index(each.name))))
+def rank_baselines(
+    baselines: Sequence[Baseline], direction: Direction, on_all_folds: Mapping[str, float] = MappingProxyType({})
+) -> tuple[Baseline, ...]:
+    """Return baselines best first; of two equal ones, the simpler first.
+
+    Args:
+        baselines: the baselines, scored on some folds.
+        direction: of the metric.
+        on_all_folds: scores on all folds by name; they are compared first where two are equal, as on few rows many are.
+    """
+    order, cost = list(BASELINE_TITLES), direction.cost
+
+    def rank(each: Baseline) -> tuple[float, float, int]:
+        return cost(each.value), cost(on_all_folds.get(each.name, each.value)), order.index(each.name)
+
+    return tuple(sorted(baselines, key=rank))
 
 
 def contest_notes(contest: Contest) -> list[str]:
@@ -134,16 +147,17 @@ def baselines_so_far(
         sweep: the sweep's folder.
         records: all trials.
         metric: the metric that ranks.
-        folds: the folds whose mean is the score; empty for all of them.
+        folds: the folds whose mean is the score; empty for all of them. Equal scores are ranked by the mean over all.
     """
-    found = []
+    found, on_all_folds = [], {}
     for each in BaselineFolder(sweep / FOLDER).read():
         scores = mean_metrics([of for number, of in enumerate(each.folds) if number in folds]) or each.metrics
         if scores:
             model = None if each.name in NEVER_WIN else f"{FOLDER}/{each.name}"
             found.append(Baseline(each.name, scores, scores[metric], each.seconds, each.rows, model))
+            on_all_folds[each.name] = each.metrics[metric]
     untouched = _source_as_it_stands(records, metric)
-    return rank_baselines([*found, untouched] if untouched else found, METRICS[metric])
+    return rank_baselines([*found, untouched] if untouched else found, METRICS[metric], on_all_folds)
 
 
 def _source_as_it_stands(records: Sequence[TrialRecord], metric: str) -> Baseline | None:

@@ -39,6 +39,17 @@ def test_baselines_are_ranked_by_score_and_then_the_simpler_first() -> None:
     assert rank_baselines([FEATURES, majority], Direction.MIN)[0] is majority
 
 
+def test_baselines_with_equal_scores_on_few_folds_are_ranked_by_all_of_them(tmp_path: Path) -> None:
+    """Once, the majority class won with 4 held-out rows, though features were better on all folds."""
+    folder = BaselineFolder(tmp_path / "baselines")
+    folder.path.mkdir()
+    for name, second in (("majority", 0.2), ("tfidf", 0.3), ("features", 0.6)):
+        folds = ({"macro_f1": 0.2}, {"macro_f1": second})
+        folder.write(BaselineResult(name, {"macro_f1": (0.2 + second) / 2}, folds))
+    ranked = baselines_so_far(tmp_path, [], "macro_f1", (0,))
+    assert [(each.name, each.value) for each in ranked] == [("features", 0.2), ("tfidf", 0.2), ("majority", 0.2)]
+
+
 @pytest.mark.parametrize(
     ("values", "interval", "verdict"),
     [

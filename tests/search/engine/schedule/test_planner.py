@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from ray.tune.result import TIME_TOTAL_S
 from ray.tune.utils import flatten_dict
 
+from search.engine.schedule import planner
 from search.engine.schedule.budget import Budget
 from search.engine.schedule.planner import Planner
 from search.engine.schedule.searcher import StudySearcher
 from search.engine.schedule.slots import Slots
 from search.plan.plan import Plan, build_plan
 from search.preflight.forecast import TrialTimes
-from search.record.records import State
+from search.record.records import State, TrialRecord
+from search.study.finalists import Repeat, missing_repeats
 from search.study.sweep_study import SweepStudy
 from trainable.settings.config import TrialConfig
 from trainable.workers.messages import TrialReport
@@ -164,6 +166,35 @@ def test_the_search_leaves_time_for_the_labels_curve(open_sweep: Open) -> None:
     assert roles[-4:] == ["labels"] * 4
     assert 1 < roles.count("search") < 50
     assert sweep.clock[0] <= 600
+
+
+@pytest.mark.parametrize(("minutes", "rounds"), [(20, [8, 3]), (60, [8, 4])])
+def test_the_search_leaves_time_for_all_rounds_of_repeats(minutes: float, rounds: list[int], open_sweep: Open) -> None:
+    """Once, the time of the first round alone was left, and with 4 held-out rows one run chose the winner."""
+    sweep = open_sweep(held_out_rows=4, minutes=minutes, refit=True, confirm_seeds=2, finalists=None)
+    while task := sweep.begin():
+        sweep.end(task)
+    records = sweep.searcher.study.records
+    assert [sum(record.seed == seed for record in records if record.role == "confirm") for seed in (1, 2)] == rounds
+    assert records[-1].role == "refit"
+
+
+def test_what_follows_the_search_is_chosen_once_for_many_proposals(
+    open_sweep: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, a decision took 5 s with 100 trials, and both slots waited for it."""
+    chosen: list[int] = []
+
+    def counted(plan: Plan, records: list[TrialRecord]) -> list[Repeat]:
+        chosen.append(len(records))
+        return missing_repeats(plan, records)
+
+    monkeypatch.setattr(planner, "missing_repeats", counted)
+    sweep = open_sweep(held_out_rows=4, minutes=5, confirm_seeds=1)
+    while task := sweep.begin():
+        sweep.end(task)
+    states = 2 * len(sweep.searcher.study.records) + 1  # each trial begins and ends
+    assert 0 < len(chosen) <= states
 
 
 def test_without_minutes_nothing_is_planned(open_sweep: Open) -> None:
