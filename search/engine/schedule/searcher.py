@@ -74,9 +74,7 @@ class StudySearcher(DriverOnly, Searcher):
         self._in_training: dict[Key, SourceKeys] = {}  # source stages that running trials may be training now
         self._trained: set[str] = set()  # keys of the source stages that are trained
         self._uses_rest = False  # whether further search trials use the minutes that nothing else can use
-        self._without_room: tuple[int, ...] | None = (
-            None  # numbers of trials, stages and slots when no further trial had room
-        )
+        self._without_room: tuple[int, ...] | None = None  # what had ended when no further trial had room
         self._waiting: list[TrialRecord] = []  # begun, but another trial is training their source stage
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
@@ -98,6 +96,7 @@ class StudySearcher(DriverOnly, Searcher):
     def _next(self) -> TrialRecord | None:
         """Return the next trial whose source stage no other trial is training; a few others wait."""
         if self.budget.spent():
+            self._end_what_waits()
             return None
         for record in [record for record in self._waiting if not self._must_wait(record)]:
             self._waiting.remove(record)
@@ -112,6 +111,12 @@ class StudySearcher(DriverOnly, Searcher):
                 return begun
             self._waiting.append(begun)
         return None
+
+    def _end_what_waits(self) -> None:
+        """Stop the begun trials that Tune does not have: it would wait for them when all others have ended."""
+        for record in [*self._waiting, *self._to_resume]:
+            self.study.end(record.key, State.STOPPED, out_of_time=True)
+        self._waiting, self._to_resume = [], []
 
     def _source_keys_of(self, record: TrialRecord) -> SourceKeys | None:
         """Return the keys of a trial's source stages, or None if it has none."""

@@ -119,6 +119,20 @@ def test_no_slot_waits_for_a_source_that_another_trial_is_training(open_searcher
     assert searcher.suggest("c")["key"] == 1
 
 
+@pytest.mark.parametrize("in_a_later_session", [False, True])
+def test_a_trial_that_waits_ends_with_the_budget(open_searcher: Open, in_a_later_session: bool) -> None:
+    points = [{"source.enabled": True, "target.learning_rate": rate, "target.epochs": 1} for rate in (1e-3, 5e-3)]
+    sweep = {"trials": 2, "confirm_seeds": 0, "worker_hours": 0.01, "start_with": points}
+    searcher = open_searcher(**sweep)
+    assert isinstance(searcher.suggest("a"), dict)
+    assert searcher.suggest("b") is None  # it waits for the source of the first
+    searcher.on_trial_complete("a", said(0.5))  # after a minute
+    if in_a_later_session:
+        searcher = open_searcher(**sweep)
+    assert searcher.suggest("b") == Searcher.FINISHED
+    assert [record.state for record in searcher.study.records] == [State.FINISHED, State.STOPPED]
+
+
 def test_more_trials_wait_than_there_are_slots_where_others_need_no_source(open_searcher: Open) -> None:
     points = [
         {"source.enabled": rate != 7e-3, "target.learning_rate": rate, "target.epochs": 1}
