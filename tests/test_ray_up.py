@@ -1,4 +1,4 @@
-"""`ray up` with the text of cluster.yaml, a sweep on two workers of which one loses its power, the winner brought home.
+"""`ray up` with the text of cluster.yaml, a sweep whose workers join late and of which one loses its power, its page.
 
 Only provider, user and images differ from cluster.yaml: the hosts are on this machine.
 """
@@ -6,6 +6,7 @@ Only provider, user and images differ from cluster.yaml: the hosts are on this m
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -16,10 +17,11 @@ from typing import Any
 import pytest
 import yaml
 from hosts import Host, Hosts, HostsUnavailableError
+from mlflow import MlflowClient
 from yaml_text import dump_yaml
 
 pytestmark = [
-    *(pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)),
+    *(pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)),
     # It takes 10 to 15 minutes on two busy cores, more than the CI has left.
     pytest.mark.skipif("TRANSFERSWEEP_HOSTS" not in os.environ, reason="set TRANSFERSWEEP_HOSTS=1 to run it"),
 ]
@@ -80,17 +82,27 @@ def runs_ray(host: Host) -> bool:
     return any("raylet/raylet" in line or line.startswith("ray::") for line in host.processes())
 
 
-def has_joined(host: Host) -> bool:
-    return any("ray::IDLE" in line or "ray::DashboardAgent" in line for line in host.processes())
-
-
 def trains(host: Host) -> bool:
     return any(line.startswith("ray::TuneTrial") for line in host.processes())
 
 
+def check_page(command: list[str], port: int, environment: dict[str, str], folder: Path) -> None:
+    """Look at the MLflow page that a command serves; end it as Ctrl-C does."""
+    log = folder / "ui.log"
+    with log.open("wb") as stderr:
+        page = subprocess.Popen(command, cwd=folder, env=environment, stderr=stderr)
+    wait_for("the page", lambda: "end it with Ctrl-C" in log.read_text() or page.poll() is not None)
+    assert f"MLflow shows tiny, the best trials first:\n  http://127.0.0.1:{port}" in log.read_text()
+    runs = MlflowClient(f"http://127.0.0.1:{port}").search_runs(["1"], "tags.`transfersweep.kind` = 'trial'")
+    assert len(runs) == TRIALS
+    page.send_signal(signal.SIGINT)
+    assert page.wait() == 0
+
+
 def test_a_sweep_on_hosts_of_which_one_loses_its_power(
-    hosts: Hosts, laptop: dict[str, str], blocks: dict[str, Any], tmp_path: Path
+    hosts: Hosts, laptop: dict[str, str], blocks: dict[str, Any], tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
+    port = free_port()
     cluster = tmp_path / "own-cluster.yaml"
     cluster.write_text(on_own_machines((ROOT / "cluster.yaml").read_text(), hosts))
 
@@ -120,13 +132,15 @@ def test_a_sweep_on_hosts_of_which_one_loses_its_power(
     blocks["space"]["target.epochs"] = {"int": [1, 300]}
     (tmp_path / "tiny.yaml").write_text(dump_yaml(blocks), encoding="utf-8")
     head, first, second = hosts.hosts
-    wait_for("two workers", lambda: has_joined(first) and has_joined(second))
     transfersweep("submit", "tiny.yaml", "--cluster", str(cluster), "--detach")
     wait_for("trials on both workers", lambda: trains(first) and trains(second))
     second.pull_power_cord()
     transfersweep("logs", "tiny", "--cluster", str(cluster))
     assert json.loads(transfersweep("status", "tiny", "--cluster", str(cluster), "--json"))["state"] == "finished"
     outcome = json.loads(transfersweep("fetch", "tiny", "--cluster", str(cluster), "--json"))
+    ui = [str(PROGRAMS / "python"), "-m", "search", "ui", "tiny", "--cluster", str(cluster), "--port", str(port)]
+    check_page(ui, port, laptop, tmp_path)
+    wait_for("no MLflow on the head", lambda: not any("mlflow" in line for line in head.processes()))
 
     on_laptop("ray", "down", "--yes", str(cluster), folder=ROOT)
 

@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.commands.options import AsJson, Experiment, Set, Storage, SweepName, pairs, print_result, readable_errors
+from search.commands.options import (
+    SHARED,
+    AsJson,
+    ClusterFile,
+    ClusterStorage,
+    Experiment,
+    Set,
+    Storage,
+    SweepName,
+    pairs,
+    print_result,
+    readable_errors,
+)
 
 if TYPE_CHECKING:
     from search.jobs.client import Jobs
-
-ClusterFile = Annotated[Path, typer.Option("--cluster", help="File that was given to `ray up`.")]
-ClusterStorage = Annotated[
-    str, typer.Option(help="Folder on the cluster that all its nodes share; it holds the sweeps and what you submit.")
-]
-SHARED = "~/sweeps"
 
 
 def submit(

@@ -29,6 +29,12 @@ SetData = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Data setting, such as text=message.")
 ]
 SweepName = Annotated[str, typer.Argument(help="Name of the sweep.")]
+ClusterFile = Annotated[Path, typer.Option("--cluster", help="File that was given to `ray up`.")]
+ClusterStorage = Annotated[
+    str, typer.Option(help="Folder on the cluster that all its nodes share; it holds the sweeps and what you submit.")
+]
+SHARED = "~/sweeps"
+"""Default of `ClusterStorage`."""
 
 
 def print_result(outcome: Outcome, as_json: bool) -> None:

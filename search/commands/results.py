@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from search.commands.options import AsJson, Set, Storage, SweepName, pairs, print_result, readable_errors
+from search.commands.options import (
+    SHARED,
+    AsJson,
+    ClusterStorage,
+    Set,
+    Storage,
+    SweepName,
+    pairs,
+    print_result,
+    readable_errors,
+)
+from trainable.errors import ConfigError
 
 
 def list_sweeps(storage: Storage = Path("runs"), as_json: AsJson = False) -> None:
@@ -86,9 +97,20 @@ def ui(
     uri: Annotated[str | None, typer.Option(help="Tracking URI; default: the sweep's, or the storage's.")] = None,
     port: Annotated[int, typer.Option(help="Port on this machine to listen on.")] = 5000,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser, where there is a screen.")] = True,
+    cluster: Annotated[
+        Path | None, typer.Option(help="Show the page of a cluster: the file that was given to `ray up`.")
+    ] = None,
+    cluster_storage: ClusterStorage = SHARED,
 ) -> None:
     """Start the MLflow UI, and show the trials of a sweep there, best first."""
     with readable_errors():
+        if cluster:
+            if uri:
+                raise ConfigError("--uri: give either it or --cluster, whose page is that of the cluster's storage")
+            from search.jobs.mlflow_page import show_page_of_cluster
+            from search.jobs.remote import Cluster
+
+            raise typer.Exit(show_page_of_cluster(Cluster(cluster, cluster_storage), name, port, browser))
         from search.show.mlflow_page import show_page
 
         raise typer.Exit(show_page(storage, uri, name, port, browser))

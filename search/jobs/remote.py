@@ -1,42 +1,23 @@
-"""A cluster that `ray up` has started: run commands on its head, copy folders, reach its job server.
-
-Ray's own launcher does all of it over SSH. It runs in processes of its own, because it prints and exits as it likes.
-"""
+"""A cluster that `ray up` has started: run commands on its head, copy folders, reach its job server."""
 
 import json
-import os
 import re
-import shlex
-import socket
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 
-from search.wording import last_line
+from search.jobs.launcher import launch
+from search.jobs.tunnel import open_tunnel, unused_port
 from trainable.errors import ConfigError
 from trainable.settings.yaml_file import load_yaml
 
 DASHBOARD_PORT = 8265
 """The port on the head that Ray's dashboard and job server listen on."""
-TUNNEL_SECONDS = 120.0
-"""Longest wait for the SSH connection to the job server."""
 PLAIN_FOLDER = r"~?[\w./-]+"
 """A folder on the cluster whose path no shell changes."""
 _FOUND = "found-in-the-storage"
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-# An unused port can only be forwarded with the launcher's functions: `ray exec --port-forward` has one number for both.
-_FORWARD = """
-import sys
-from ray.autoscaler.sdk import run_on_cluster
-file, local, remote = sys.argv[1:]
-run_on_cluster(file, cmd="sleep infinity", port_forward=[(int(local), int(remote))])
-"""
 
 
 @dataclass(frozen=True)
@@ -76,7 +57,7 @@ class Cluster:
         Raises:
             ConfigError: if the cluster is not up, or the command fails.
         """
-        return self._ray(self.file, "exec", command)
+        return launch(self.file, "exec", command)
 
     def has(self, name: str) -> bool:
         """Return whether the storage has a file or folder of that name."""
@@ -91,7 +72,7 @@ class Cluster:
         """
         there = f"{self.storage}/{to}"
         self.run(f"rm -rf {there} && mkdir -p {there}")
-        self._ray(self.file, "rsync-up", f"{folder}/", f"{there}/")
+        launch(self.file, "rsync-up", f"{folder}/", f"{there}/")
 
     def download(self, name: str, to: Path, leave_out: Sequence[str] = ()) -> None:
         """Copy a file of the cluster's storage, or with a final `/` the contents of a folder.
@@ -107,7 +88,7 @@ class Cluster:
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "cluster.yaml"  # JSON is YAML too
             copy.write_text(json.dumps(load_yaml(self.file) | {"rsync_exclude": list(leave_out)}), encoding="utf-8")
-            self._ray(copy, "rsync-down", f"{self.storage}/{name}", f"{to}/")
+            launch(copy, "rsync-down", f"{self.storage}/{name}", f"{to}/")
 
     @contextmanager
     def job_server(self) -> Iterator[str]:
@@ -116,59 +97,6 @@ class Cluster:
         Raises:
             ConfigError: if the cluster is not up, or its job server does not answer.
         """
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        command = [sys.executable, "-c", _FORWARD, str(self.file), str(port), str(DASHBOARD_PORT)]
-        with TemporaryFile() as output:
-            tunnel = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=_environment(),
-                start_new_session=True,  # Ctrl-C ends the command first, which may still need the connection
-            )
-            try:
-                deadline = time.monotonic() + TUNNEL_SECONDS
-                while not _listens(port):
-                    if tunnel.poll() is not None or time.monotonic() > deadline:
-                        output.seek(0)
-                        raise self._failed(output.read().decode(errors="replace"))
-                    time.sleep(0.2)
-                yield f"http://127.0.0.1:{port}"
-            finally:
-                tunnel.terminate()
-                tunnel.wait()
-
-    def _ray(self, file: Path, command: str, *arguments: str) -> str:
-        ray = str(Path(sys.executable).parent / "ray")
-        done = subprocess.run(
-            [ray, command, str(file), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            env=_environment(),
-            check=False,
-        )
-        if done.returncode:
-            raise self._failed(done.stdout, shlex.join([command, *arguments]))
-        return done.stdout
-
-    def _failed(self, output: str, what: str = "the connection to its job server") -> ConfigError:
-        reason = last_line(_COLOUR.sub("", output)) or "it says no reason"
-        return ConfigError(f"--cluster {self.file}: {what} failed: {reason}; is the cluster up? See `ray up`")
-
-
-def _environment() -> dict[str, str]:
-    return os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1.0).close()
-    except OSError:
-        return False
-    return True
+        port = unused_port()
+        with open_tunnel(self.file, port, DASHBOARD_PORT):
+            yield f"http://127.0.0.1:{port}"

@@ -45,15 +45,15 @@ def show_page(storage: Path, uri: str | None, name: str | None, port: int, brows
     if address == default_uri(storage) and not (storage / "mlflow.db").is_file():
         raise ConfigError(f"{storage / 'mlflow.db'}: no such file; run a sweep first, or give --storage or --uri")
     if is_server(address):
-        _show(without_login(address), _view(address, folder), browser)
+        show_view(without_login(address), _view(address, folder), browser)
         return 0
     command, variables = ui_command(address, port)
     with subprocess.Popen(command, env=os.environ | variables) as server:
         try:
             page = f"http://127.0.0.1:{port}"
-            if _answers(page, server):
-                _show(page, _view(address, folder), browser)
-                _say("end it with Ctrl-C")
+            if answers(page, server):
+                show_view(page, _view(address, folder), browser)
+                say("end it with Ctrl-C")
             return server.wait()
         except KeyboardInterrupt:
             server.terminate()
@@ -68,19 +68,19 @@ def _view(uri: str, folder: SweepFolder | None) -> View | None:
     return next((view for view in saved_views(uri) if sweep_id in (None, view.sweep_id)), None)
 
 
-def _show(page: str, view: View | None, browser: bool) -> None:
+def show_view(page: str, view: View | None, browser: bool) -> None:
     """Print where the page shows a sweep, and open it."""
     if view is None:
-        _say(f"MLflow on {page}")
-        _say("it has no view of a sweep: `transfersweep resume NAME` adds that of a sweep of an earlier version")
+        say(f"MLflow on {page}")
+        say("it has no view of a sweep: `transfersweep resume NAME` adds that of a sweep of an earlier version")
     else:
-        _say(f"MLflow shows {view.sweep}, the best trials first:\n  {view.table(page)}")
-        _say(f"its charts:\n  {view.charts(page)}")
+        say(f"MLflow shows {view.sweep}, the best trials first:\n  {view.table(page)}")
+        say(f"its charts:\n  {view.charts(page)}")
     if browser and (sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()):
         webbrowser.open(view.table(page) if view else page)
 
 
-def _answers(page: str, server: subprocess.Popen[bytes]) -> bool:
+def answers(page: str, server: subprocess.Popen[bytes]) -> bool:
     """Wait until the server answers; return False if it has ended."""
     while server.poll() is None:
         try:
@@ -91,5 +91,6 @@ def _answers(page: str, server: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a line for a person, who may look at it while the command runs."""
     print(text, file=sys.stderr, flush=True)

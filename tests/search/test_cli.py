@@ -318,3 +318,4 @@ def test_the_schema_is_printed() -> None:
 def test_the_ui_needs_something_to_show(tmp_path: Path) -> None:
     assert "no such file; run a sweep first" in refused("ui", "--storage", tmp_path)
     assert "no such sweep" in refused("ui", "sms", "--storage", tmp_path)
+    assert "give either it or --cluster" in refused("ui", "--cluster", tmp_path / "c.yaml", "--uri", "sqlite:///a")
