@@ -10,6 +10,10 @@ from search.record.times import sum_times
 from search.show.text_table import text_table
 
 PART_COLUMNS = ("part", "seconds", "share", "tokens/s", "padding", "of peak")
+WAITING = "waiting within a trial"
+"""Time of trials in none of their parts: they wait for a source stage that another process trains, and report."""
+BETWEEN = "between trials"
+"""Time of slots without a trial: they start, wait for the driver, or have nothing left to do."""
 
 
 def print_times(outcome: Outcome, console: Console) -> None:
@@ -51,8 +55,9 @@ def part_rows(outcome: Outcome) -> list[tuple[str, ...]]:
         peak = f"{sums['ideal'] / seconds:.0%}" if sums.get("ideal") and seconds else ""
         rows.append((name, f"{seconds:.1f}", f"{seconds / available:.1%}" if available else "", speed, padding, peak))
     if available:
-        idle = available - spent
-        rows.append(("idle, or between trials", f"{idle:.1f}", f"{idle / available:.1%}", "", "", ""))
+        within = min(available, sum(record.seconds for record in outcome.trials)) - spent
+        for name, seconds in ((WAITING, max(0.0, within)), (BETWEEN, available - spent - max(0.0, within))):
+            rows.append((name, f"{seconds:.1f}", f"{seconds / available:.1%}", "", "", ""))
     return rows
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from search.plan.plan import load_sweep
 from search.record.records import Outcome
-from search.show.times import print_times
+from search.show.times import BETWEEN, WAITING, print_times
 from search.storage.sweep_folder import SweepFolder, load_outcome
 from search.study.phases import Phases
 from search.study.sweep_study import SweepStudy
@@ -40,7 +40,7 @@ def test_a_session_that_was_killed_has_no_shares(swept: SweepFolder) -> None:
     lines = _lines(replace(outcome, trials=trials, phases={"start": 3.0}, slots=2))
     assert "4.0" in lines["prepare"]
     assert "%" not in lines["prepare"]
-    assert "idle, or between trials" not in lines
+    assert not {WAITING, BETWEEN} & lines.keys()
 
 
 def test_shares_are_of_all_slots_and_padding_of_all_tokens(swept: SweepFolder) -> None:
@@ -50,9 +50,10 @@ def test_shares_are_of_all_slots_and_padding_of_all_tokens(swept: SweepFolder) -
         "target.train": {"seconds": 5.0, "tokens": 900, "computed": 1000, "ideal": 1.5},
         "prepare": {"seconds": 1.0},
     }
-    trials = tuple(replace(record, times=times) for record in outcome.trials[:2])
+    trials = tuple(replace(record, times=times, seconds=7.5) for record in outcome.trials[:2])
     lines = _lines(replace(outcome, trials=trials, phases={"start": 3.0, "search": 10.0}, slots=2))
     assert "3.0" in lines["start"]
     assert all(words in lines["target.train"] for words in ("10.0", "50.0%", "180", "10.0%", "30%"))
     assert "2.0" in lines["prepare"]
-    assert "40.0%" in lines["idle, or between trials"]
+    assert "15.0%" in lines[WAITING]
+    assert "25.0%" in lines[BETWEEN]
