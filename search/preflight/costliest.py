@@ -8,6 +8,7 @@ import optuna
 from search.plan.plan import Plan
 from search.propose.samplers import build_sampler
 from spaces import Point, Scalar, SpaceError
+from trainable.baselines.results import NAMES_BY_TASK, NEEDS_ENCODER
 from trainable.errors import ConfigError
 from trainable.inputs.prepare import tokenized_dataset_of
 from trainable.model.pooling import features_pooling
@@ -80,7 +81,8 @@ def baseline_trial(plan: Plan, costliest: TrialConfig, workspace: Workspace) -> 
         workspace: the folders with the tokenised data.
     """
     fixed = plan.base.get("pooling", "auto") != "auto" and "pooling" not in plan.space.names
-    if fixed:
+    names = NAMES_BY_TASK.get(costliest.dataset_of(costliest.target).task, ())
+    if fixed or NEEDS_ENCODER.isdisjoint(names):
         return costliest
     pairs = len(tokenized_dataset_of(costliest, costliest.target, workspace).text_columns) > 1
     return costliest.model_copy(update={"pooling": features_pooling(costliest.encoder, pairs)})

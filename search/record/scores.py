@@ -114,6 +114,12 @@ BASELINE_TITLES = {
     "features_labels": "features + logistic regression of each label",
     "word_tags": "most frequent tag of each word, only shown",
     "token_features": "token features + logistic regression",
+    "frequent_place": "most frequent place of the right choice, only shown",
+    "similar_choice": "choice most similar to the question, only shown",
+    "no_answer": "no answer to any question, only shown",
+    "similar_sentence": "sentence most similar to the question, only shown",
+    "same_text": "the text as it is, only shown",
+    "first_words": "first words of the text, only shown",
     "source": "the source's model as it stands",
 }
 """Names in texts, the simplest baseline first."""

@@ -152,7 +152,7 @@ def baselines_so_far(
     found, on_all_folds = [], {}
     for each in BaselineFolder(sweep / FOLDER).read():
         scores = mean_metrics([of for number, of in enumerate(each.folds) if number in folds]) or each.metrics
-        if scores:
+        if metric in scores:  # rules have no loss
             model = None if each.name in NEVER_WIN else f"{FOLDER}/{each.name}"
             found.append(Baseline(each.name, scores, scores[metric], each.seconds, each.rows, model))
             on_all_folds[each.name] = each.metrics[metric]

@@ -3,15 +3,17 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from trainable.baselines.features import frozen_config, train_features
 from trainable.baselines.regression import FoldPlan
 from trainable.baselines.results import BaselineFolder, BaselineResult, mean_metrics
+from trainable.baselines.rules import RULES, score_rule
 from trainable.baselines.text_models import (
     LabelledTexts,
     save_text_model,
@@ -20,13 +22,12 @@ from trainable.baselines.text_models import (
 )
 from trainable.baselines.word_models import score_word_tags
 from trainable.checkpoint import write_checkpoint, write_facts
+from trainable.data.examples import Examples
 from trainable.errors import error_text
 from trainable.inputs.folds import Fold, fold_of, has_folds
-from trainable.inputs.pixels import PixelInputs
-from trainable.inputs.split import Split
-from trainable.inputs.token_inputs import TokenInputs
 from trainable.model.encoder import checked_limits
 from trainable.settings.config import TrialConfig
+from trainable.settings.dataset import Dataset
 from trainable.settings.stage import Threshold
 from trainable.stages.stage_builder import StageBuilder
 from trainable.store.files import write_folder
@@ -72,6 +73,7 @@ def _compute(work: "_Work", begun: BaselineResult, checkpoint: Path) -> Baseline
         **dict.fromkeys(("majority", "mean", "label_shares"), work.constant),
         **dict.fromkeys(("tfidf", "tfidf_ridge", "tfidf_labels"), work.tfidf),
         **dict.fromkeys(("features", "features_ridge", "features_labels", "token_features"), work.features),
+        **{name: partial(work.rule, name) for name in RULES},
         "word_tags": work.word_tags,
     }
     folds: list[dict[str, float]] = []
@@ -100,8 +102,8 @@ class _Work:
         """Return the builder of a trial with all layers frozen, and with at most `MOST_ROWS` training rows."""
         config = frozen_config(self.given, checked_limits(self.given.encoder).depth)
         builder = StageBuilder(config, self.workspace)
-        train, _ = builder.splits(builder.tokenized("target", config.target), config.target)
-        self._all_rows = len(train.labels)  # that the settings allow
+        train, _ = builder.rows(builder.tokenized("target", config.target), config.target)
+        self._all_rows = len(train)  # that the settings allow
         if self._all_rows <= MOST_ROWS:
             return builder
         target = config.target.model_copy(update={"train_rows": MOST_ROWS})
@@ -129,20 +131,20 @@ class _Work:
         return (f"baselines are trained on {MOST_ROWS} of {self._all_rows} training rows, to take about a minute",)
 
     @cached_property
-    def _splits(self) -> tuple[Split, Split]:
-        """Return the training rows that are used, and the validation rows."""
+    def _rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the training rows that are used, and the validation rows that are scored."""
         builder, target = self._builder, self._builder.config.target
-        return builder.splits(builder.tokenized("target", target), target)
+        return builder.rows(builder.tokenized("target", target), target)
 
     @cached_property
     def _plan(self) -> FoldPlan:
         builder, target = self._builder, self._builder.config.target
         data, seed = builder.tokenized("target", target), builder.config.dataset_of(target).split_seed
-        if has_folds(data, target):
+        train, scored = map(len, self._rows)
+        if has_folds(data, target) and scored == len(data.splits["validation"].labels):
             folds = [fold_of(data, number, seed) for number in range(self.folds)]
             return FoldPlan(folds, fold_of(data, None, seed).train if self.refit else folds[0].train)
-        train, validation = (len(split.labels) for split in self._splits)
-        fold = Fold(np.arange(train), np.arange(train, train + validation))
+        fold = Fold(np.arange(train), np.arange(train, train + scored))
         return FoldPlan([fold], fold.train)
 
     @property
@@ -153,23 +155,26 @@ class _Work:
             return config
         return config.model_copy(update={"target": config.target.model_copy(update={"fold": None})})
 
+    @property
+    def _dataset(self) -> Dataset:
+        return self._builder.config.dataset_of(self._builder.config.target)
+
+    @cached_property
+    def _examples(self) -> tuple[Examples, tuple[str, ...]]:
+        """Return the rows of `_rows` as the files have them, and the label names."""
+        splits, (train, scored) = read_splits(self._dataset, self.workspace.roots), self._rows
+        return splits.train.take(train).followed_by(splits.validation.take(scored)), splits.label_names
+
     @cached_property
     def _texts(self) -> LabelledTexts:
-        """Return the training rows that are used, then the validation rows."""
-        builder, (chosen, _) = self._builder, self._splits
-        assert isinstance(chosen.inputs, TokenInputs | PixelInputs)
-        dataset = builder.config.dataset_of(builder.config.target)
-        splits, task = read_splits(dataset, self.workspace.roots), TASKS[dataset.task]
-        train, validation = (
-            LabelledTexts.of(examples, splits.label_names, task)
-            for examples in (splits.train.take(chosen.inputs.rows), splits.validation)
-        )
-        assert np.array_equal(train.labels, chosen.labels)
-        labels = np.concatenate([train.labels, validation.labels])
-        return LabelledTexts([*train.texts, *validation.texts], labels, splits.label_names, task)
+        """Return the rows of `_rows` as models over words read them."""
+        return LabelledTexts.of(*self._examples, TASKS[self._dataset.task])
 
     def constant(self, folder: Path) -> list[dict[str, float]]:
         return self._save(*train_constant(self._texts, self._plan, self._metric, self._threshold), folder)
+
+    def rule(self, name: str, folder: Path) -> list[dict[str, float]]:
+        return score_rule(name, *self._examples, TASKS[self._dataset.task], self._plan)
 
     def word_tags(self, folder: Path) -> list[dict[str, float]]:
         return score_word_tags(self._texts, self._plan)

@@ -21,11 +21,16 @@ NAMES_BY_TASK = {
     "regression": ("mean", "tfidf_ridge", "features_ridge"),
     "multi_label": ("label_shares", "tfidf_labels", "features_labels"),
     "tagging": ("word_tags", "token_features"),
+    "multiple_choice": ("frequent_place", "similar_choice"),
+    "question_answering": ("no_answer", "similar_sentence"),
+    "sequence_to_sequence": ("same_text", "first_words"),
 }
 """The baselines of each task, the simplest first; a task without an entry has none."""
 NAMES = tuple(dict.fromkeys(name for names in NAMES_BY_TASK.values() for name in names))
 """All baselines that are trained."""
-NEVER_WIN = frozenset({"word_tags"})
+NEVER_WIN = frozenset({"word_tags"}).union(
+    *(NAMES_BY_TASK[task] for task in ("multiple_choice", "question_answering", "sequence_to_sequence"))
+)
 """Baselines that are shown and never chosen, as no export can hold them; they have no model in their folder."""
 NEEDS_ENCODER = frozenset({"features", "features_ridge", "features_labels", "token_features"})
 """Baselines with the features of an encoder; the others are small models over words."""

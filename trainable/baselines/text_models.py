@@ -3,6 +3,7 @@
 They are stored with `skops`, which reads no pickle and builds no type that scikit-learn does not have.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ MOST_WEIGHTS = 1_000_000
 MOST_WORDS = 50_000
 # Languages that are written without spaces get one token for each character.
 _ALONE = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_TOKEN = rf"[{_ALONE}]|[^\W{_ALONE}]+"
+WORD = re.compile(rf"[{_ALONE}]|[^\W{_ALONE}]+")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def train_tfidf(
         ValueError: if no text has a word, or all texts have the same class.
     """
     words = min(MOST_WORDS, MOST_WEIGHTS // len(rows.names))
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_TOKEN, max_features=words)
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD.pattern, max_features=words)
     features = vectorizer.fit([rows.texts[row] for row in plan.final]).transform(rows.texts)
     strengths = STRENGTHS if rows.task.name in ONE_CLASS_A_ROW else OTHER_STRENGTHS
     model, scores = Regression(rows.task, features, rows.labels, rows.names, plan, threshold).best(strengths, metric)

@@ -56,6 +56,11 @@ class Examples:
         images = None if self.images is None else [self.images[i] for i in rows]
         return Examples([self.text[i] for i in rows], text_b, self.labels[rows], bins, groups, images)
 
+    def followed_by(self, other: Examples) -> Examples:
+        """Return these rows, then those of another split of the same data set; texts and labels only."""
+        text_b = None if self.text_b is None or other.text_b is None else [*self.text_b, *other.text_b]
+        return Examples([*self.text, *other.text], text_b, np.concatenate([self.labels, other.labels]))
+
     def text_pairs(self) -> list[TextPair]:
         """Return (text, text_b) of each row, or (text, None). Rows with equal pairs give the model equal inputs."""
         return list(zip(self.text, self.text_b if self.text_b is not None else [None] * len(self), strict=True))

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from trainable.clock import Clock
@@ -82,16 +84,23 @@ class StageBuilder:
         rules = mask_rules(name_or_path(self.config.encoder))
         return masked(train, rules), masked(validation, rules)
 
-    def _whole_splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
-        seed, most = self.config.dataset_of(stage).split_seed, TASKS[tokenized.task].most_scored_rows
-        if isinstance(stage, Target) and stage.fold != 0 and has_folds(tokenized, stage):
-            fold, pool = fold_of(tokenized, stage.fold, seed), all_rows(tokenized)
-            held_out = scored_rows(pool, stage, most, fold.held_out)
-            return stage_inputs(pool, stage, fold.train), stage_inputs(pool, stage, held_out)
+    def rows(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the training rows of a stage without a fold, and the validation rows that an evaluation uses."""
         train, validation = tokenized.splits["train"], tokenized.splits["validation"]
-        draw = stage.draw if isinstance(stage, Target) else 0
-        rows, scored = subset(train.strata, stage.train_rows, seed + draw), scored_rows(validation, stage, most)
-        return stage_inputs(train, stage, rows), stage_inputs(validation, stage, scored)
+        seed = self.config.dataset_of(stage).split_seed + (stage.draw if isinstance(stage, Target) else 0)
+        scored = scored_rows(validation, stage, TASKS[tokenized.task].most_scored_rows)
+        return subset(train.strata, stage.train_rows, seed), scored
+
+    def _whole_splits(self, tokenized: TokenizedDataset, stage: Stage) -> tuple[Split, Split]:
+        if isinstance(stage, Target) and stage.fold != 0 and has_folds(tokenized, stage):
+            fold, pool = fold_of(tokenized, stage.fold, self.config.dataset_of(stage).split_seed), all_rows(tokenized)
+            held_out = scored_rows(pool, stage, TASKS[tokenized.task].most_scored_rows, fold.held_out)
+            return stage_inputs(pool, stage, fold.train), stage_inputs(pool, stage, held_out)
+        rows, scored = self.rows(tokenized, stage)
+        return (
+            stage_inputs(tokenized.splits["train"], stage, rows),
+            stage_inputs(tokenized.splits["validation"], stage, scored),
+        )
 
     def context(self, name: str) -> StageContext:
         """Return what a stage needs besides its own settings."""

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+from writers import save_writer, translations
 
 from search.plan.plan import Plan, build_plan
-from search.preflight.costliest import costliest_point, random_draw
+from search.preflight.costliest import baseline_trial, costliest_point, costliest_trial, random_draw
 from trainable.model.encoder import new_model
 from trainable.model.freezing import trained_weights
+from trainable.settings.config import build_config
 from trainable.tasks.classification import CLASSIFICATION
 
 
@@ -95,3 +97,13 @@ def test_a_draw_is_of_the_space_and_always_the_same(plan_of: Callable[..., Plan]
     assert set(epochs) <= set(range(1, 10))
     assert len(set(epochs)) > 4
     assert epochs == [config.target.epochs for config in random_draw(plan, 30)]
+
+
+def test_baselines_without_an_encoder_get_settings_that_are_valid(plan_of: Callable[..., Plan], tmp_path: Path) -> None:
+    data = {"task": "sequence_to_sequence", "json": str(translations(tmp_path / "rows.jsonl", 40))}
+    target = {"dataset": data, "padding_length": 8, "target_length": 8}
+    trial = {"encoder": save_writer("t5", tmp_path / "t5"), "source": None, "target": target}
+    plan = plan_of({"target.learning_rate": {"float": [1e-5, 1e-3]}}, **trial)
+    workspace = plan.workspace(tmp_path)
+    config = baseline_trial(plan, costliest_trial(plan, workspace)[1], workspace)
+    assert build_config(config.model_dump(mode="json", by_alias=True)) == config  # as another process reads it

@@ -23,6 +23,7 @@ from trainable.baselines.results import (
     BaselineResult,
 )
 from trainable.baselines.text_models import LabelledTexts, load_text_model, train_tfidf
+from trainable.data.subset import subset
 from trainable.errors import ConfigError
 from trainable.inputs.folds import Fold
 from trainable.settings.config import TrialConfig
@@ -56,6 +57,20 @@ def test_each_baseline_has_the_scores_of_its_stored_model(
         assert logits is not None
         assert CLASSIFICATION.scores(logits, labels) == pytest.approx(result.metrics)
         assert (result.error, result.rows) == (None, 42)
+
+
+def test_the_rows_that_are_scored_are_those_of_trials(
+    base: dict[str, Any], workspace: Workspace, tmp_path: Path
+) -> None:
+    config = build_config({**base, "target": {**base["target"], "validation_rows": 6}})
+    folder = BaselineFolder(tmp_path / "baselines")
+    compute_baselines(config, workspace, folder, folds=2, refit=False)
+    validation = read_splits(config.dataset_of(config.target)).validation
+    rows = subset(validation.strata, 6, 0)
+    for result in folder.read():
+        logits = checkpoint_logits(folder.checkpoint(result.name), "validation", workspace)
+        assert logits is not None and len(logits) == len(validation)
+        assert CLASSIFICATION.scores(logits[rows], validation.labels[rows]) == pytest.approx(result.metrics)
 
 
 def test_a_baseline_that_is_done_is_not_computed_again(
