@@ -138,6 +138,6 @@ def _broken_off(labels: NDArray[np.int16], names: Sequence[str]) -> NDArray[np.i
     if "B" not in scheme.kinds:
         return np.zeros(0, dtype=np.int64)
     end, _ = entities(labels.astype(np.int64), scheme)
-    begins = end.reshape(len(labels), -1)[:, :-1] >= 0
+    begins = end.reshape(len(labels), labels.shape[1] + 1)[:, :-1] >= 0
     inside = np.append(np.isin(scheme.kinds, ("I", "E")), False)[np.maximum(labels, -1)]
     return np.flatnonzero((begins & inside).any(1))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]  # its stubs are a separate package
 import pytest
 import torch
 from task_trials import scores, scores_after_resume
@@ -216,6 +217,15 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path) -> None:
     rows[4]["tags"].append("O")
     write(file, rows)
     assert any("line 7; an entity begins there" in note for note in read_splits(data).notes)
+
+
+@pytest.mark.parametrize("rows", [[], [{"words": None, "tags": ["O"]}], [{"words": ["a", "b"], "tags": ["O"]}]])
+def test_a_split_without_a_usable_row_is_named(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    train, validation = write(tmp_path / "train.jsonl", sentences(30)), tmp_path / "validation.parquet"
+    pd.DataFrame(rows, columns=["words", "tags"]).to_parquet(validation)
+    files = {"train": str(train), "validation": str(validation), "text": "words", "label": "tags"}
+    with pytest.raises(ConfigError, match=r"validation.parquet: (the validation split is empty|1 row with)"):
+        read_splits(Dataset.model_validate({"task": "tagging", "empty": "drop", **files}))
 
 
 def test_a_trial_with_windows_reads_every_word(
