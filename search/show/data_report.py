@@ -77,7 +77,8 @@ def _texts(dataset: Dataset, source: str, encoder: str, file: str, console: Cons
     seen = inspect_dataset(dataset, source)
     _print_counts(seen, file, "text", console)
     limit = f"; the encoder takes {seen.positions}" if seen.positions else ""
-    console.print(f"Tokens of a training text by {encoder}{limit}", markup=False, highlight=False)
+    row = "question with one choice" if dataset.choice_columns else "text"
+    console.print(f"Tokens of a training {row} by {encoder}{limit}", markup=False, highlight=False)
     pooling = auto_pooling(encoder)
     console.print(f"`pooling: auto` is `{pooling.mode}` for this encoder", markup=False, highlight=False)
     console.print(_lengths(seen))

@@ -14,6 +14,7 @@ from trainable.data.examples import Examples, count_shared_rows
 from trainable.data.read_splits import Splits
 from trainable.data.stratified_split import number_texts
 from trainable.errors import ConfigError
+from trainable.inputs.choices import pairs_of
 from trainable.inputs.embedding_check import check_embeddings
 from trainable.inputs.tokenizer_check import TokenizerCheck, check_tokenizer
 from trainable.inputs.tokens import tokenize
@@ -87,8 +88,8 @@ class Inspection(Counts):
 def inspect_dataset(dataset: Dataset, encoder_folder: str, data_folders: Sequence[Path] = (Path(),)) -> Inspection:
     """Count the rows of a data set and measure its texts, even if it has mistakes.
 
-    Lengths are those of the training split. Rows that no trial can use (no text, an unknown label) are not counted,
-    and `problems` names them.
+    Lengths are those of the training split; of a question with choices, that of each pair of the question and a
+    choice. Rows that no trial can use (no text, an unknown label) are not counted, and `problems` names them.
 
     Args:
         dataset: settings of the data.
@@ -106,10 +107,12 @@ def inspect_dataset(dataset: Dataset, encoder_folder: str, data_folders: Sequenc
     positions = tokenizer.model_max_length if tokenizer.model_max_length < _UNLIMITED else None
     try:
         positions = min(tokenizer.model_max_length, read_limits(encoder_folder).positions)
-        check_embeddings(encoder_folder, tokenizer, config, len(splits.text_columns))
+        check_embeddings(encoder_folder, tokenizer, config, min(2, len(splits.text_columns)))
     except ConfigError as error:
         problems = [*problems, *error.problems]
     tables, task = splits.by_name(), TASKS[dataset.task]
+    if dataset.choice_columns:  # the encoder reads a question with one choice at a time
+        tables = {split: pairs_of(table) for split, table in tables.items()}
     tokens = {split: tokenize(tokenizer, table) for split, table in tables.items()}
     lengths = tokens["train"].lengths(_UNLIMITED)
     return Inspection(

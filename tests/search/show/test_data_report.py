@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from drawings import draw_folder, tiny_vit
 from rich.console import Console
+from transformers import AutoTokenizer
 
 from search.show.data_report import print_inspection
 from trainable.errors import ConfigError
@@ -38,6 +39,20 @@ def test_many_classes_show_the_commonest_and_the_rarest(tmp_path: Path, tiny_ber
     text = printed(tmp_path / "many.csv", tiny_bert)
     assert "label39" in text and "label00" in text and "label20" not in text
     assert "... 28 more" in text
+
+
+def test_a_question_is_measured_with_each_of_its_choices(tmp_path: Path, tiny_bert: str) -> None:
+    rows = [f"which film {row},good,bad,{'the worst' if row % 2 else ''},{row % 2}" for row in range(60)]
+    (tmp_path / "films.csv").write_text("\n".join(["question,a,b,c,label", *rows]), encoding="utf-8")
+    settings = {"task": "multiple_choice", "choices": "[a, b, c]", "test_fraction": "0"}
+    text = printed(tmp_path / "films.csv", tiny_bert, settings)
+    assert "Tokens of a training question with one choice by" in text
+    (train,) = map(int, re.findall(r"^ train +(\d+)", text, re.M))
+    bars = [tuple(map(int, bar)) for bar in re.findall(r"^ (\d+)(?:-\d+)? +(\d+) +█", text, re.M)]
+    assert 2 * train < sum(count for _, count in bars) < 3 * train
+    tokens = AutoTokenizer.from_pretrained(tiny_bert)(["which film 1", "which film 59"], ["good", "the worst"])
+    shortest, longest = map(len, tokens["input_ids"])
+    assert (bars[0][0], bars[-1][0]) == (shortest, longest)
 
 
 def test_columns_and_given_splits_by_settings(tweets_csv: Path, films_csv: Path, tmp_path: Path, minilm: str) -> None:
