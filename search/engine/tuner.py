@@ -23,6 +23,7 @@ from search.engine.schedule.pending import NO_LIMIT, PendingTrials
 from search.engine.schedule.promotion import CheckpointBeforePause, Promotion
 from search.engine.schedule.schedulers import build_scheduler
 from search.engine.schedule.searcher import StudySearcher
+from search.engine.schedule.slot_time import SlotTime
 from search.engine.schedule.slots import Slots, SlotsOfCluster
 from search.engine.watch.disk import DiskWatch
 from search.engine.watch.hung_trials import HungTrials
@@ -82,7 +83,7 @@ def build_tuner(parts: SweepParts, session: str, activities: Activities, show: C
         run_config=tune.RunConfig(
             name=session,
             storage_path=str(parts.folder.path.absolute()),
-            callbacks=[*_callbacks(parts, scheduler, activities, show), pending],
+            callbacks=[*_callbacks(parts, scheduler, activities, show), SlotTime(parts.slots, pending, study), pending],
             stop=CombinedStopper(BudgetStopper(parts.budget), parts.stop),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=False),

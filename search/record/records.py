@@ -137,7 +137,11 @@ class Outcome(AsJson):
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds of the driver by phase: `start`, `search`, `finish`."""
     slots: int = 0
-    """Number of trials that ran at the same time."""
+    """The largest number of trials that could run at the same time."""
+    slot_seconds: float = 0.0
+    """Seconds of all slots during the search, as nodes joined and left; 0 in sweeps of older versions."""
+    tail_seconds: float = 0.0
+    """The part of them without a trial, after the last trial of the search or of its repeats had started."""
     baselines: tuple[Baseline, ...] = ()
     """The obvious answers, best first; older versions did not compute them."""
     cross_validated: bool = False

@@ -13,7 +13,9 @@ PART_COLUMNS = ("part", "seconds", "share", "tokens/s", "padding", "of peak")
 WAITING = "waiting within a trial"
 """Time of trials in none of their parts: they wait for a source stage that another process trains, and report."""
 BETWEEN = "between trials"
-"""Time of slots without a trial: they start, wait for the driver, or have nothing left to do."""
+"""Time of slots without a trial: they start, or wait for the driver."""
+AT_THE_END = "after the last start"
+"""Time of slots without a trial when the last trial of the search and of the repeats had started."""
 
 
 def print_times(outcome: Outcome, console: Console) -> None:
@@ -44,7 +46,7 @@ def part_rows(outcome: Outcome) -> list[tuple[str, ...]]:
     """Return what the slots did during the search, under `PART_COLUMNS`, the longest first."""
     total = sum_times(record.times for record in outcome.trials)
     spent = sum(sums["seconds"] for sums in total.values())
-    available = outcome.phases.get("search", 0.0) * outcome.slots
+    available = outcome.slot_seconds or outcome.phases.get("search", 0.0) * outcome.slots
     if available < spent:  # a session that was killed has stored no time of its search, so shares are unknown
         available = 0.0
     rows: list[tuple[str, ...]] = []
@@ -55,9 +57,10 @@ def part_rows(outcome: Outcome) -> list[tuple[str, ...]]:
         peak = f"{sums['ideal'] / seconds:.0%}" if sums.get("ideal") and seconds else ""
         rows.append((name, f"{seconds:.1f}", f"{seconds / available:.1%}" if available else "", speed, padding, peak))
     if available:
-        within = min(available, sum(record.seconds for record in outcome.trials)) - spent
-        for name, seconds in ((WAITING, max(0.0, within)), (BETWEEN, available - spent - max(0.0, within))):
-            rows.append((name, f"{seconds:.1f}", f"{seconds / available:.1%}", "", "", ""))
+        within = max(0.0, min(available, sum(record.seconds for record in outcome.trials)) - spent)
+        tail = min(outcome.tail_seconds, available - spent - within)
+        idle = {WAITING: within, BETWEEN: available - spent - within - tail, AT_THE_END: tail}
+        rows += [(name, f"{part:.1f}", f"{part / available:.1%}", "", "", "") for name, part in idle.items()]
     return rows
 
 

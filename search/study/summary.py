@@ -18,7 +18,7 @@ from search.study.labels_curve import labels_curve, labels_notes
 from search.study.phases import PHASES
 from search.study.selection import compare_sources, worth_of_stages
 from search.study.session_versions import version_notes
-from search.study.sweep_study import EXHAUSTED, SLOTS, START_FROM, SweepStudy
+from search.study.sweep_study import EXHAUSTED, SLOT_SECONDS, SLOTS, START_FROM, TAIL_SECONDS, SweepStudy
 from search.study.trial_settings import trial_config
 from trainable.baselines.results import config_of
 from trainable.settings.values import Params
@@ -65,6 +65,8 @@ def summarise(
         worker_hours=sum(r.seconds for r in records) * plan.settings.workers_per_trial / 3600,
         phases=study.user_attr(PHASES, {}),
         slots=study.user_attr(SLOTS, 0),
+        slot_seconds=study.user_attr(SLOT_SECONDS, 0.0),
+        tail_seconds=study.user_attr(TAIL_SECONDS, 0.0),
         budget=BudgetLimits(plan.settings.most_trials, plan.settings.minutes, plan.settings.worker_hours),
         notes=(
             *_notes(plan, storage, study, complete),

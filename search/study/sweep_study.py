@@ -34,6 +34,8 @@ EXHAUSTED = "exhausted"
 """User attribute of the study: the number of search trials after which every point of the space had been tried."""
 SLOTS = "slots"
 """User attribute of the study: the largest number of trials that could run at a time in the last session."""
+SLOT_SECONDS, TAIL_SECONDS = "slot_seconds", "tail_seconds"
+"""User attributes of the study, see `Outcome`."""
 _FACTS, _SESSION_FOLDERS = "facts", "sessions"
 _TO_OPTUNA = {
     State.FINISHED: TrialState.COMPLETE,

@@ -31,13 +31,15 @@ class PendingTrials(DriverOnly, Callback):
     def __init__(self, slots: Slots, settings: SweepSettings) -> None:
         self._slots, self._most = slots, settings.max_concurrent
         self._at_least = 1 if self._most is None and settings.workers_per_trial == 1 else 0
-        self._pending, self._running = set[str](), set[str]()
+        self._pending = set[str]()
+        self.running = set[str]()
+        """Tune's ids of the trials that have a process, or get another one."""
 
     @property
     def may_begin(self) -> bool:
         """Return whether a further trial may wait."""
         most = self._most or self._slots.now  # an autoscaler adds nodes for the trials that wait
-        return len(self._pending) < max(self._at_least, most - len(self._running))
+        return len(self._pending) < max(self._at_least, most - len(self.running))
 
     def add(self, trial_id: str) -> None:
         """Note that Tune gets a trial, which now waits for a process."""
@@ -46,12 +48,12 @@ class PendingTrials(DriverOnly, Callback):
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note that a trial has its process."""
         self._pending.discard(trial.trial_id)
-        self._running.add(trial.trial_id)
+        self.running.add(trial.trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note that a trial has ended."""
         self._pending.discard(trial.trial_id)
-        self._running.discard(trial.trial_id)
+        self.running.discard(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Note that a trial has ended; its process may not even have started."""

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from search.plan.plan import load_sweep
 from search.record.records import Outcome
-from search.show.times import BETWEEN, WAITING, print_times
+from search.show.times import AT_THE_END, BETWEEN, WAITING, print_times
 from search.storage.sweep_folder import SweepFolder, load_outcome
 from search.study.phases import Phases
 from search.study.sweep_study import SweepStudy
@@ -37,10 +37,10 @@ def test_a_session_that_was_killed_has_no_shares(swept: SweepFolder) -> None:
     outcome = load_outcome(swept)
     assert outcome is not None
     trials = tuple(replace(record, times={"prepare": {"seconds": 4.0}}) for record in outcome.trials[:1])
-    lines = _lines(replace(outcome, trials=trials, phases={"start": 3.0}, slots=2))
+    lines = _lines(replace(outcome, trials=trials, phases={"start": 3.0}, slots=2, slot_seconds=0.0))
     assert "4.0" in lines["prepare"]
     assert "%" not in lines["prepare"]
-    assert not {WAITING, BETWEEN} & lines.keys()
+    assert not {WAITING, BETWEEN, AT_THE_END} & lines.keys()
 
 
 def test_shares_are_of_all_slots_and_padding_of_all_tokens(swept: SweepFolder) -> None:
@@ -51,9 +51,13 @@ def test_shares_are_of_all_slots_and_padding_of_all_tokens(swept: SweepFolder) -
         "prepare": {"seconds": 1.0},
     }
     trials = tuple(replace(record, times=times, seconds=7.5) for record in outcome.trials[:2])
-    lines = _lines(replace(outcome, trials=trials, phases={"start": 3.0, "search": 10.0}, slots=2))
+    outcome = replace(outcome, trials=trials, phases={"start": 3.0, "search": 10.0}, slots=2, slot_seconds=0.0)
+    lines = _lines(replace(outcome, tail_seconds=2.0))
     assert "3.0" in lines["start"]
     assert all(words in lines["target.train"] for words in ("10.0", "50.0%", "180", "10.0%", "30%"))
     assert "2.0" in lines["prepare"]
     assert "15.0%" in lines[WAITING]
-    assert "25.0%" in lines[BETWEEN]
+    assert "15.0%" in lines[BETWEEN]
+    assert "10.0%" in lines[AT_THE_END]
+    lines = _lines(replace(outcome, slot_seconds=16.0, tail_seconds=0.0))  # the second slot came later
+    assert all(words in lines[BETWEEN] for words in ("1.0", "6.2%"))
