@@ -22,6 +22,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from sqlalchemy.exc import SQLAlchemyError
+from yaml_text import dump_yaml
 
 from search.engine.start import resume_sweep, start_sweep
 from search.plan.plan import build_plan
@@ -53,6 +54,7 @@ class Server:
                 [*command, "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"],
                 stdout=log,
                 stderr=log,
+                env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # nine processes that nobody needs
                 start_new_session=True,
             )
         deadline = time.monotonic() + 120
@@ -139,9 +141,11 @@ def database(free_port: Callable[[], int]) -> Iterator[Database]:
 @pytest.fixture
 def server(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Server]:
     server = Server(tmp_path, free_port())
-    server.start()
-    yield server
-    server.kill()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 def trials(server: Server | Database) -> dict[int, Run]:
@@ -257,3 +261,53 @@ def test_a_sweep_outlives_its_server_and_a_resume_tells_the_rest(
         metrics = trials(server)[record.number].data.metrics
         assert metrics["target.epoch"] == record.params["target.epochs"] or record.state is State.STOPPED
     assert MlflowClient(server.address).get_run(str(outcome.run_id)).info.status == "FINISHED"
+
+
+def losses(server: Server, number: int) -> list[tuple[int, float]]:
+    """Return step and value of each report of a trial's loss in MLflow, in order."""
+    run = trials(server).get(number)
+    history = MlflowClient(server.address).get_metric_history(run.info.run_id, "target.validation.loss") if run else []
+    return [(metric.step, metric.value) for metric in history]
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_server_that_restarts_in_a_sweep_and_then_a_power_cut_lose_nothing(
+    server: Server, blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    point = {"source.enabled": False, "target.learning_rate": 1e-3, "target.epochs": 150}
+    budget = {"trials": 2, "confirm_seeds": 0, "scheduler": "none", "checkpoint_seconds": 0.5}
+    blocks["sweep"] |= {"tracking_uri": server.address, "start_with": [point] * 2, **budget}
+    blocks["space"]["target.epochs"] = {"int": [1, 150]}
+    file, log = tmp_path / "tiny.yaml", tmp_path / "log"
+    file.write_text(dump_yaml(blocks), encoding="utf-8")
+    folder = SweepFolder(tmp_path / "runs", "tiny")
+    command = [sys.executable, "-m", "search", "run", str(file), "--storage", str(folder.storage)]
+    with log.open("wb") as output:
+        sweep = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+
+    def wait_for_reports(more_than: int) -> None:
+        while len(losses(server, 0)) <= more_than:
+            assert sweep.poll() is None, log.read_text()
+            time.sleep(0.1)
+
+    try:
+        wait_for_reports(0)
+        server.kill()
+        server.start()
+        wait_for_reports(len(losses(server, 0)))  # the sweep goes on, and so does its delivery
+    finally:
+        os.killpg(sweep.pid, signal.SIGKILL)
+        sweep.wait()
+    server.kill()
+    server.start()
+
+    outcome = resume_sweep("tiny", folder.storage)
+    assert [record.state for record in outcome.trials] == [State.FINISHED] * 2
+    assert {number: run.info.status for number, run in trials(server).items()} == {0: "FINISHED", 1: "FINISHED"}
+    *reports, last = losses(server, 0)
+    assert [step for step, _ in reports] == list(range(0, 451, 3))  # each once: before the first step and each epoch
+    assert last == (450, outcome.trials[0].metrics["target.validation.loss"])  # of the epoch whose model is kept
+    assert losses(server, 1) == [*reports, last]  # the settings are the same
+    artifact = MlflowClient(server.address).download_artifacts(str(outcome.run_id), "report.html", str(tmp_path))
+    assert Path(artifact).read_bytes() == folder.report.read_bytes()
