@@ -8,9 +8,11 @@ from pathlib import Path
 
 ENVIRONMENTS = {
     "setfit": ["setfit==1.2.0"],
+    "bertuner": ["bertuner==0.2.4"],
+    "autointent": ["autointent[catboost,sentence-transformers,transformers]==0.4.0"],
 }
 TORCH = "torch==2.13.0"  # exact, so that pip takes the same build for all
-PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "optuna", "setfit")
+PACKAGES = ("torch", "transformers", "sentence-transformers", "scikit-learn", "optuna", *ENVIRONMENTS)
 
 
 @cache

@@ -12,7 +12,7 @@ ended within half as much again; a contestant that has ended keeps its score, an
 
 Finished runs in the results file are not repeated, so the same command continues after a stop; `--retry` repeats the
 failed ones. A contestant that needs other packages gets an environment of its own below `--environments` when
-`--install` is given (pip, 1.7 GB); without it, it is left out with a message.
+`--install` is given (pip, about 2 GB each); without it, it is left out with a message.
 """
 
 import argparse
@@ -49,6 +49,8 @@ CONTESTANTS = {
     "tfidf": Contestant("run_trivial", trivial=True),
     "features": Contestant("run_trivial", trivial=True),
     "setfit": Contestant("run_setfit", "setfit", budgeted=True),
+    "bertuner": Contestant("run_bertuner", "bertuner", budgeted=True),
+    "autointent": Contestant("run_autointent", "autointent"),
     "trainer": Contestant("run_trainer"),
     "trainer-source": Contestant("run_trainer", needs_source=True),
     "search": Contestant("run_search"),
