@@ -1,4 +1,4 @@
-"""AutoIntent (Alekseev et al., 2025): its preset `classic-light` with this encoder: 20 trials of heads on its features."""
+"""AutoIntent (Alekseev et al., 2025) with its preset `classic-light` and this encoder: 20 trials of heads on features."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ import torch
 import yaml
 from autointent import Dataset, Pipeline
 from autointent._presets import __file__ as presets
-from autointent.configs import EmbedderConfig
 from protocol import Answers, joined, labels_of, read_job, texts_of
 
 
