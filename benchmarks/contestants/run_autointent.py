@@ -1,4 +1,4 @@
-"""AutoIntent (Alekseev et al., 2025) with its preset `classic-light` and this encoder: 20 trials of heads on features."""
+"""AutoIntent (Alekseev et al., 2025), its preset `classic-light` with this encoder: 20 trials on frozen features."""
 
 from pathlib import Path
 
