@@ -96,7 +96,7 @@ def test_no_password_is_in_the_arguments_of_the_ui() -> None:
     uri = "postgresql://bob:hunter2@db/mlflow"
     command, variables = ui_command(uri)
     assert "hunter2" not in " ".join(command)
-    assert variables == {"MLFLOW_BACKEND_STORE_URI": uri}
+    assert variables["MLFLOW_BACKEND_STORE_URI"] == uri
 
 
 STARTERS = [path for folder in ("benchmarks", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]

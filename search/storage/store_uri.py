@@ -43,11 +43,13 @@ def default_uri(storage: Path) -> str:
 def ui_command(uri: str, port: int = 5000) -> tuple[list[str], dict[str, str]]:
     """Return the command that serves the MLflow UI of a store to this machine only, and its environment variables.
 
-    The URI is in a variable: it may contain a password, and every user can list the arguments of a process.
+    The URI is in a variable: it may contain a password, and every user can list the arguments of a process. MLflow's jobs
+    judge traces of language models. They would be some nine processes more, and a sweep has no traces.
     """
     artifacts = ["--default-artifact-root", location] if (location := artifact_location(uri)) else []
     address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "ui", *artifacts, *address], {"MLFLOW_BACKEND_STORE_URI": uri}
+    variables = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return [sys.executable, "-m", "mlflow", "ui", *artifacts, *address], variables
 
 
 def artifact_location(uri: str) -> str | None:

@@ -530,7 +530,7 @@ def test_the_ui_is_local(uri: str, tmp_path: Path) -> None:
     command, variables = ui_command(uri, 5055)
     assert command[1:4] == ["-m", "mlflow", "ui"]
     options = dict(zip(command[4::2], command[5::2], strict=True))
-    assert variables == {"MLFLOW_BACKEND_STORE_URI": uri}
+    assert variables["MLFLOW_BACKEND_STORE_URI"] == uri
     assert options["--default-artifact-root"] == (tmp_path / "store" / "mlartifacts").as_uri()
     assert (options["--host"], options["--port"]) == ("127.0.0.1", "5055")
 
