@@ -43,8 +43,8 @@ def default_uri(storage: Path) -> str:
 def ui_command(uri: str, port: int = 5000) -> tuple[list[str], dict[str, str]]:
     """Return the command that serves the MLflow UI of a store to this machine only, and its environment variables.
 
-    The URI is in a variable: it may contain a password, and every user can list the arguments of a process. MLflow's jobs
-    judge traces of language models. They would be some nine processes more, and a sweep has no traces.
+    The URI is in a variable: it may contain a password, and every user can list the arguments of a process. The jobs
+    of MLflow judge traces of language models: some nine processes, for what a sweep has none of.
     """
     artifacts = ["--default-artifact-root", location] if (location := artifact_location(uri)) else []
     address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
