@@ -29,7 +29,7 @@ class Contest:
     """The best of the search and the baselines, compared on the target's validation split."""
 
     baselines: tuple[Baseline, ...]
-    """Best first; of two equal ones, the simpler first."""
+    """Best first, see `rank_baselines`."""
     trial: TrialRecord | None
     """The search trial whose settings won the search, see `choose_winner`."""
     score: Score | None
@@ -99,19 +99,24 @@ def _least_lead(plan: Plan, score: Score, best: Baseline) -> float:
 
 
 def rank_baselines(
-    baselines: Sequence[Baseline], direction: Direction, on_all_folds: Mapping[str, float] = MappingProxyType({})
+    baselines: Sequence[Baseline], metric: str, on_all_folds: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 ) -> tuple[Baseline, ...]:
-    """Return baselines best first; of two equal ones, the simpler first.
+    """Return baselines best first.
+
+    Of equal ones, as there are many on few rows, the one that is better on all folds is first, then the one with the
+    lower loss there, then the simpler one.
 
     Args:
         baselines: the baselines, scored on some folds.
-        direction: of the metric.
-        on_all_folds: scores on all folds by name; they are compared first where two are equal, as on few rows many are.
+        metric: the metric that ranks.
+        on_all_folds: the metrics on all folds, by the baseline's name.
     """
-    order, cost = list(BASELINE_TITLES), direction.cost
+    order, cost = list(BASELINE_TITLES), METRICS[metric].cost
 
-    def rank(each: Baseline) -> tuple[float, float, int]:
-        return cost(each.value), cost(on_all_folds.get(each.name, each.value)), order.index(each.name)
+    def rank(each: Baseline) -> tuple[float, float, float, int]:
+        overall = on_all_folds.get(each.name, each.metrics)
+        of_all = cost(overall.get(metric, each.value))
+        return cost(each.value), of_all, overall.get("loss", math.inf), order.index(each.name)
 
     return tuple(sorted(baselines, key=rank))
 
@@ -147,7 +152,7 @@ def baselines_so_far(
         sweep: the sweep's folder.
         records: all trials.
         metric: the metric that ranks.
-        folds: the folds whose mean is the score; empty for all of them. Equal scores are ranked by the mean over all.
+        folds: the folds whose mean is the score; empty for all of them.
     """
     found, on_all_folds = [], {}
     for each in BaselineFolder(sweep / FOLDER).read():
@@ -155,9 +160,9 @@ def baselines_so_far(
         if metric in scores:  # rules have no loss
             model = None if each.name in NEVER_WIN else f"{FOLDER}/{each.name}"
             found.append(Baseline(each.name, scores, scores[metric], each.seconds, each.rows, model))
-            on_all_folds[each.name] = each.metrics[metric]
+            on_all_folds[each.name] = each.metrics
     untouched = _source_as_it_stands(records, metric)
-    return rank_baselines([*found, untouched] if untouched else found, METRICS[metric], on_all_folds)
+    return rank_baselines([*found, untouched] if untouched else found, metric, on_all_folds)
 
 
 def _source_as_it_stands(records: Sequence[TrialRecord], metric: str) -> Baseline | None:

@@ -19,6 +19,8 @@ from trainable.settings.config import TrialConfig
 
 REFIT_MARGIN = 1.25
 """Factor on the expected duration of a refit, as a sweep without one loses the rows that were held out."""
+REFIT_SECONDS = 5.0
+"""Further seconds to leave for a refit: short trials take seconds longer when the machine is busy for a moment."""
 LATEST = 8
 """The pace is the median over this many trials, those that began last."""
 
@@ -181,7 +183,7 @@ class Planner:
         """
         if not self._plan.refits:
             return 0.0
-        return REFIT_MARGIN * self.seconds(config, with_source and not self._plan.cross_validates)
+        return self._with_margin(self.seconds(config, with_source and not self._plan.cross_validates))
 
     def _labels_seconds(self, of_trial: float) -> float:
         """Return the expected duration of what is left of the labels curve; a source stage is trained once for a seed.
@@ -201,4 +203,8 @@ class Planner:
     def refit_seconds(self) -> float:
         """Return the expected duration of the refit of the winner so far in seconds; 0 if there is none."""
         refit = self._known().refit if self.plans else None
-        return 0.0 if refit is None else REFIT_MARGIN * self._at_pace(refit)
+        return 0.0 if refit is None else self._with_margin(self._at_pace(refit))
+
+    @staticmethod
+    def _with_margin(seconds: float) -> float:
+        return REFIT_MARGIN * seconds + REFIT_SECONDS

@@ -17,8 +17,7 @@ from search.study.baselines import Contest, baselines_so_far, describe_gain, hol
 from search.study.finalists import Repeat
 from search.study.summary import summarise
 from search.study.sweep_study import SweepStudy
-from trainable.baselines.results import BaselineFolder, BaselineResult
-from trainable.metrics.metric import Direction
+from trainable.baselines.results import BaselineFolder, BaselineResult, mean_metrics
 from trainable.workers.messages import TrialReport
 
 
@@ -34,18 +33,18 @@ FEATURES = Baseline("features", {"macro_f1": 0.7}, 0.7, 3.0, 100, "baselines/fea
 
 def test_baselines_are_ranked_by_score_and_then_the_simpler_first() -> None:
     tfidf, majority = replace(FEATURES, name="tfidf"), replace(FEATURES, name="majority", value=0.2)
-    ranked = rank_baselines([FEATURES, tfidf, majority], Direction.MAX)
+    ranked = rank_baselines([FEATURES, tfidf, majority], "macro_f1")
     assert [each.name for each in ranked] == ["tfidf", "features", "majority"]
-    assert rank_baselines([FEATURES, majority], Direction.MIN)[0] is majority
+    assert rank_baselines([FEATURES, majority], "loss")[0] is majority
 
 
 def test_baselines_with_equal_scores_on_few_folds_are_ranked_by_all_of_them(tmp_path: Path) -> None:
     """Once, the majority class won with 4 held-out rows, though features were better on all folds."""
     folder = BaselineFolder(tmp_path / "baselines")
     folder.path.mkdir()
-    for name, second in (("majority", 0.2), ("tfidf", 0.3), ("features", 0.6)):
-        folds = ({"macro_f1": 0.2}, {"macro_f1": second})
-        folder.write(BaselineResult(name, {"macro_f1": (0.2 + second) / 2}, folds))
+    for name, second, loss in (("majority", 0.2, 1.0), ("tfidf", 0.6, 1.1), ("features", 0.6, 0.9)):
+        folds = ({"macro_f1": 0.2, "loss": loss}, {"macro_f1": second, "loss": loss})
+        folder.write(BaselineResult(name, mean_metrics(folds), folds))
     ranked = baselines_so_far(tmp_path, [], "macro_f1", (0,))
     assert [(each.name, each.value) for each in ranked] == [("features", 0.2), ("tfidf", 0.2), ("majority", 0.2)]
 
